@@ -1,0 +1,247 @@
+"""The fixed-point network: integers only, the single contract of every simulator and backend.
+
+Arithmetic of one layer (k = ``frac_bits``, f = ``shift``; everything is computed wide enough never to
+overflow before the stated operation)::
+
+    acc = sum over connections of (W.x << exponent)          x: input integers, or spikes delayed by `delay`
+    i   = shift(acc, f)                                      acc*2^f, or rnd(acc, -f) for f < 0
+    u   = ovf_u( rnd(A_u*u, k) + rnd(B_u*v, k) + i + bias_u )
+    v   = ovf_v( rnd(A_v*v, k) + rnd(B_v*u, k) + bias_v )    i enters here instead where input_to is "soma"
+    s   = v >= threshold                                     (spiking layers only)
+    soft: u' = ovf_u(u - r_u*s) ;  v' = ovf_v(v - (r_v + rnd(Q*u, k))*s)
+    hard: v' = v_reset where s
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tclif_deploy.errors import TclifError
+from tclif_deploy.network import INPUT, Float, InputTo, Reset, check_topology
+
+Int = NDArray[np.int64]
+Rounding = Literal["toward_zero", "floor", "nearest"]
+Overflow = Literal["saturate", "wrap"]
+
+FORMAT = "tclif-fixed"
+FORMAT_VERSION = 1
+
+LAYER_ARRAYS = (
+    "a_u", "b_u", "a_v", "b_v", "q", "threshold", "r_u", "r_v", "v_reset", "bias_u", "bias_v", "v0",
+)  # fmt: skip
+"""The per-neuron integers of `FixedLayer`, in the order in which files list them."""
+
+
+@dataclass(frozen=True)
+class Arithmetic:
+    """How the machine computes; one for the whole network."""
+
+    frac_bits: int
+    """k: fractional bits of A, B and Q, and the shift after each product"""
+    rounding: Rounding
+    """of every right shift: ``toward_zero`` sign*(|p|>>k), ``floor`` p>>k, ``nearest`` (p+2^(k-1))>>k"""
+    bits_u: int
+    """width of the dendrite's state, sign included"""
+    bits_v: int
+    overflow_u: Overflow
+    """``saturate`` to +-(2^(bits-1)-1), or ``wrap`` (two's complement)"""
+    overflow_v: Overflow
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.frac_bits <= 24:
+            raise TclifError(f"arithmetic: frac_bits is {self.frac_bits}", "0 to 24 are supported")
+        for name, bits in (("bits_u", self.bits_u), ("bits_v", self.bits_v)):
+            if not 2 <= bits <= 32:
+                raise TclifError(f"arithmetic: {name} is {bits}", "2 to 32 are supported")
+        if self.rounding not in ("toward_zero", "floor", "nearest"):
+            raise TclifError(f"arithmetic: rounding is {self.rounding!r}", "toward_zero, floor or nearest")
+        for overflow in (self.overflow_u, self.overflow_v):
+            if overflow not in ("saturate", "wrap"):
+                raise TclifError(f"arithmetic: overflow is {overflow!r}", "saturate or wrap")
+
+
+@dataclass(frozen=True, eq=False)
+class InputEncoding:
+    """How real input becomes the integers that the first layers see: ``clip(rint(x * scale / lsb))``."""
+
+    size: int
+    """features a step"""
+    lsb: float
+    """what one integer unit means to the float network"""
+    bits: int
+    """signed payload: integers lie in +-(2^(bits-1)-1)"""
+
+    @property
+    def limit(self) -> int:
+        """Largest magnitude of an input integer."""
+        return int(2 ** (self.bits - 1) - 1)
+
+    def encode(self, x: NDArray[Any], scale: float = 1.0) -> tuple[Int, int]:
+        """Integers of the shape of ``x`` (int64), and how many values were clipped.
+
+        Integer data whose ``scale`` is this encoding's ``lsb`` enters unchanged.
+        """
+        if np.issubdtype(x.dtype, np.integer) and scale == self.lsb:
+            raw = x.astype(np.int64)
+        else:
+            raw = np.rint(x.astype(np.float64) * (scale / self.lsb)).clip(-(2.0**62), 2.0**62).astype(np.int64)
+        clipped = np.clip(raw, -self.limit, self.limit)
+        return clipped, int(np.count_nonzero(clipped != raw))
+
+
+@dataclass(frozen=True, eq=False)
+class FixedConnection:
+    """Integer weights from one source into one layer; int64 of shape ``(neurons, sources)``."""
+
+    source: str
+    weight: Int
+    delay: int = 0
+    exponent: int = 0
+    """the connection's sum is shifted left by this much before it joins the others (exact)"""
+    kind: Literal["dense"] = "dense"
+
+
+@dataclass(frozen=True, eq=False)
+class FixedLayer:
+    """One layer's integers; every array is int64 of shape ``(neurons,)``."""
+
+    name: str
+    connections: tuple[FixedConnection, ...]
+    shift: int
+    """f: left shift of the accumulator (right, rounded, where negative)"""
+    a_u: Int
+    b_u: Int
+    a_v: Int
+    b_v: Int
+    q: Int
+    threshold: Int
+    r_u: Int
+    r_v: Int
+    v_reset: Int
+    bias_u: Int
+    bias_v: Int
+    v0: Int
+    lsb_u: Float
+    """what one unit of the dendrite means to the float network; float64 (neurons,), for reports only"""
+    lsb_v: Float
+    multiplier: Int
+    """readout: classes compare as v*multiplier"""
+    reset: Reset = "soft"
+    input_to: InputTo = "dendrite"
+    spiking: bool = True
+
+    @property
+    def size(self) -> int:
+        """Number of neurons."""
+        return int(self.a_u.size)
+
+
+@dataclass(frozen=True, eq=False)
+class FixedNetwork:
+    """Everything that a simulator or a backend may know."""
+
+    input: InputEncoding
+    arithmetic: Arithmetic
+    layers: tuple[FixedLayer, ...]
+
+    def __post_init__(self) -> None:
+        check_topology(self.input.size, self.layers)
+        for layer in self.layers:
+            for name in (*LAYER_ARRAYS, "multiplier"):
+                value = getattr(layer, name)
+                if value.dtype != np.int64 or value.shape != (layer.size,):
+                    raise TclifError(
+                        f"layer {layer.name}: {name} is {value.dtype}{value.shape}, expected int64 ({layer.size},)"
+                    )
+            for connection in layer.connections:
+                if connection.weight.dtype != np.int64 or connection.exponent < 0:
+                    raise TclifError(
+                        f"layer {layer.name}: connection from {connection.source} is not of int64 with exponent >= 0"
+                    )
+
+    @property
+    def output(self) -> FixedLayer:
+        """The last layer, which says the class."""
+        return self.layers[-1]
+
+    def layer(self, name: str) -> FixedLayer:
+        """The layer of that name."""
+        for layer in self.layers:
+            if layer.name == name:
+                return layer
+        raise TclifError(f"no layer {name!r}", f"known: {', '.join(item.name for item in self.layers)}")
+
+    def source_size(self, source: str) -> int:
+        """Width of a connection's source."""
+        return self.input.size if source == INPUT else self.layer(source).size
+
+    def save(self, path: Path | str) -> None:
+        """Write ``fixed.npz``: plain arrays and one JSON header, nothing pickled, same input same bytes."""
+        header: dict[str, Any] = {
+            "format": FORMAT, "version": FORMAT_VERSION, "input": asdict(self.input),
+            "arithmetic": asdict(self.arithmetic), "layers": [],
+        }  # fmt: skip
+        arrays: dict[str, NDArray[Any]] = {}
+        for n, layer in enumerate(self.layers):
+            links = [{f: getattr(c, f) for f in ("source", "delay", "exponent", "kind")} for c in layer.connections]
+            plain = {f: getattr(layer, f) for f in ("name", "shift", "reset", "input_to", "spiking")}
+            header["layers"].append({**plain, "connections": links})
+            for name in (*LAYER_ARRAYS, "multiplier", "lsb_u", "lsb_v"):
+                arrays[f"{n}.{name}"] = getattr(layer, name)
+            for m, connection in enumerate(layer.connections):
+                arrays[f"{n}.weight.{m}"] = connection.weight.astype(smallest_int(connection.weight))
+        arrays["header"] = np.frombuffer(json.dumps(header, sort_keys=True).encode(), dtype=np.uint8)
+        write_npz(path, arrays)
+
+    @classmethod
+    def load(cls, path: Path | str) -> FixedNetwork:
+        """Read what `save` wrote."""
+        path = Path(path)
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                header = json.loads(file["header"].tobytes())
+                found = f"{header.get('format')} {header.get('version')}"
+                if found != f"{FORMAT} {FORMAT_VERSION}":
+                    raise TclifError(
+                        f"{path}: format {found}, expected {FORMAT} {FORMAT_VERSION}",
+                        "compile the model again with this version",
+                    )
+                layers = []
+                for n, item in enumerate(header["layers"]):
+                    connections = tuple(
+                        FixedConnection(weight=file[f"{n}.weight.{m}"].astype(np.int64), **c)
+                        for m, c in enumerate(item.pop("connections"))
+                    )
+                    arrays = {name: file[f"{n}.{name}"] for name in (*LAYER_ARRAYS, "multiplier", "lsb_u", "lsb_v")}
+                    layers.append(FixedLayer(connections=connections, **item, **arrays))
+                return cls(InputEncoding(**header["input"]), Arithmetic(**header["arithmetic"]), tuple(layers))
+        except FileNotFoundError:
+            raise TclifError(f"{path}: file not found", "compile first, or name the build folder") from None
+        except (KeyError, ValueError, TypeError, OSError, EOFError, zipfile.BadZipFile) as error:
+            raise TclifError(f"{path}: not a compiled network ({error})", "compile the model again") from error
+
+
+def smallest_int(values: Int) -> type[np.signedinteger[Any]]:
+    """Narrowest signed dtype that holds ``values``."""
+    for dtype in (np.int8, np.int16, np.int32):
+        info = np.iinfo(dtype)
+        if values.size == 0 or (info.min <= values.min() and values.max() <= info.max):
+            return dtype
+    return np.int64
+
+
+def write_npz(path: Path | str, arrays: dict[str, NDArray[Any]]) -> None:
+    """Like `numpy.savez_compressed`, but with fixed time stamps: same arrays, same bytes."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, array in arrays.items():
+            info = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
+            info.compress_type = zipfile.ZIP_DEFLATED
+            with archive.open(info, "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, np.ascontiguousarray(array), allow_pickle=False)

@@ -1,0 +1,218 @@
+"""The float network: layers of canonical two-compartment neurons and their connections.
+
+One neuron carries every type (DESIGN of the arithmetic: ``docs/arithmetic.md``). With dendrite ``u``,
+soma ``v`` and input current ``i`` (which enters ``u``, or ``v`` where ``input_to == "soma"``)::
+
+    u <- a_u*u + b_u*v + i + bias_u
+    v <- a_v*v + b_v*u + bias_v            (the new u)
+    s <- v >= threshold                    (v > threshold where ``strict``)
+    soft reset:  u <- u - r_u*s ;  v <- v - (r_v + q*u)*s     (u taken before its own reset)
+    hard reset:  v <- v_reset where s, u untouched
+
+A layer that does not spike (a readout) has ``spiking=False``, and neither threshold nor reset.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tclif_deploy.errors import TclifError
+
+Float = NDArray[np.float64]
+InputTo = Literal["dendrite", "soma"]
+Reset = Literal["soft", "hard"]
+
+INPUT = "input"
+"""The name by which a connection's ``source`` means the network's input."""
+
+NEURON_ARRAYS = (
+    "a_u", "b_u", "a_v", "b_v", "threshold", "r_u", "r_v", "v_reset", "q", "bias_u", "bias_v", "v0",
+)  # fmt: skip
+"""The per-neuron coefficients of `Neuron`, in the order in which files list them."""
+
+
+@dataclass(frozen=True, eq=False)
+class Neuron:
+    """A population of canonical two-compartment neurons; every array is float64 of shape ``(neurons,)``."""
+
+    a_u: Float
+    """dendrite's own factor (1 for TC-LIF)"""
+    b_u: Float
+    """soma to dendrite (TC-LIF's beta1)"""
+    a_v: Float
+    """soma's own factor"""
+    b_v: Float
+    """dendrite to soma (TC-LIF's beta2)"""
+    threshold: Float
+    """firing threshold of the soma; 0 and without meaning where ``spiking`` is false"""
+    r_u: Float
+    """taken from the dendrite at a spike (TC-LIF's gamma); soft reset only"""
+    r_v: Float
+    """taken from the soma at a spike (TC-LIF's Vth); soft reset only"""
+    v_reset: Float
+    """the soma's value after a spike; hard reset only"""
+    q: Float
+    """share of the dendrite taken from the soma at a spike; soft reset only"""
+    bias_u: Float
+    """constant current into the dendrite, every step"""
+    bias_v: Float
+    """constant current into the soma, every step"""
+    v0: Float
+    """the soma's value before the first step (the dendrite starts at 0)"""
+    strict: bool = False
+    """fires at v > threshold instead of v >= threshold"""
+    reset: Reset = "soft"
+    input_to: InputTo = "dendrite"
+    """the compartment that the input current enters"""
+    spiking: bool = True
+    """false for a readout: no threshold, no reset, no spikes"""
+    type: str = "generic"
+    """name of the constructor that made it; for people, nothing depends on it"""
+
+    def __post_init__(self) -> None:
+        for name in NEURON_ARRAYS:
+            value = np.asarray(getattr(self, name), dtype=np.float64)
+            if value.ndim != 1:
+                raise TclifError(f"neuron {self.type}: {name} has shape {value.shape}, expected (neurons,)")
+            if value.shape != np.shape(self.a_u):
+                raise TclifError(f"neuron {self.type}: {name} has {value.size} values, a_u has {np.size(self.a_u)}")
+            if not np.isfinite(value).all():
+                bad = int(np.flatnonzero(~np.isfinite(value))[0])
+                raise TclifError(f"neuron {self.type}: {name}[{bad}] is {value[bad]}", "coefficients must be finite")
+            value.setflags(write=False)
+            object.__setattr__(self, name, value)
+
+    @property
+    def size(self) -> int:
+        """Number of neurons."""
+        return int(self.a_u.size)
+
+
+@dataclass(frozen=True, eq=False)
+class Connection:
+    """Weights from one source into one layer.
+
+    ``kind`` is ``"dense"`` with ``weight`` float64 of shape ``(neurons, sources)``.
+    """
+
+    source: str
+    """name of a layer, or `INPUT`"""
+    weight: Float
+    delay: int = 0
+    """steps; 0 only from the input or an earlier layer, 1 or more for recurrence"""
+    kind: Literal["dense"] = "dense"
+
+    def __post_init__(self) -> None:
+        weight = np.asarray(self.weight, dtype=np.float64)
+        if weight.ndim != 2 or 0 in weight.shape:
+            raise TclifError(
+                f"connection from {self.source}: weight has shape {weight.shape}, expected (neurons, sources)"
+            )
+        if not np.isfinite(weight).all():
+            row, column = (int(v) for v in np.argwhere(~np.isfinite(weight))[0])
+            raise TclifError(
+                f"connection from {self.source}: weight[{row}, {column}] is {weight[row, column]}",
+                "weights must be finite: was the training interrupted by a NaN loss?",
+            )
+        weight.setflags(write=False)
+        object.__setattr__(self, "weight", weight)
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """A named population and all connections into it."""
+
+    name: str
+    neuron: Neuron
+    connections: tuple[Connection, ...]
+
+    @property
+    def size(self) -> int:
+        """Number of neurons."""
+        return self.neuron.size
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """Layers in evaluation order; the last one is what the network says.
+
+    Examples
+    --------
+    >>> from tclif_deploy import neurons
+    >>> hidden = Layer("hidden", neurons.tclif(2, c1=0.0, c2=0.0, gamma=0.5, threshold=1.0),
+    ...                (Connection("input", np.ones((2, 3))),))
+    >>> Network(3, (hidden,)).layers[0].size
+    2
+    """
+
+    input_size: int
+    """features a step"""
+    layers: tuple[Layer, ...]
+    notices: tuple[str, ...] = ()
+    """what a front end decided that the user should know"""
+
+    def __post_init__(self) -> None:
+        if not self.layers:
+            raise TclifError("network has no layers")
+        if self.input_size < 1:
+            raise TclifError(f"network has an input of {self.input_size} features", "at least 1 is needed")
+        check_topology(self.input_size, self.layers)
+
+    @property
+    def spiking_layers(self) -> tuple[Layer, ...]:
+        """The layers that fire, in evaluation order."""
+        return tuple(layer for layer in self.layers if layer.neuron.spiking)
+
+
+def check_topology(input_size: int, layers: tuple[Any, ...]) -> None:
+    """Raise `TclifError` unless names, widths, delays and order of ``layers`` fit together.
+
+    Serves the float and the fixed-point network alike: both have ``name``, ``size`` and ``connections``.
+    """
+    sizes = {INPUT: input_size}
+    order = {INPUT: -1}
+    silent: set[str] = set()
+    for index, layer in enumerate(layers):
+        if layer.name in sizes:
+            raise TclifError(f"layer name {layer.name!r} occurs twice", "layer names must be unique")
+        sizes[layer.name], order[layer.name] = layer.size, index
+        if not getattr(layer, "spiking", True) or not getattr(getattr(layer, "neuron", None), "spiking", True):
+            silent.add(layer.name)
+    for index, layer in enumerate(layers):
+        if layer.size < 1:
+            raise TclifError(f"layer {layer.name}: no neurons")
+        if not layer.connections:
+            raise TclifError(f"layer {layer.name}: no incoming connection")
+        for connection in layer.connections:
+            where = f"layer {layer.name}: connection from {connection.source}"
+            if connection.source not in sizes:
+                raise TclifError(f"{where}: no such layer", f"known: {', '.join(sizes)}")
+            if connection.source in silent:
+                raise TclifError(f"{where}: that layer does not spike", "only the last layer may be a readout")
+            expected = (layer.size, sizes[connection.source])
+            if connection.weight.shape != expected:
+                raise TclifError(f"{where}: weight has shape {connection.weight.shape}, expected {expected}")
+            if connection.delay < 0:
+                raise TclifError(f"{where}: delay is {connection.delay}", "delays are 0 or more steps")
+            if connection.delay == 0 and order[connection.source] >= index:
+                raise TclifError(f"{where}: a loop without delay", "recurrence needs a delay of 1 step or more")
+
+
+def equal(a: object, b: object) -> bool:
+    """Whether two of this package's dataclasses (or tuples of them) are equal bit for bit, arrays included."""
+    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
+        return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
+    if isinstance(a, tuple) and isinstance(b, tuple):
+        return len(a) == len(b) and all(map(equal, a, b))
+    if type(a) is type(b) and hasattr(a, "__dataclass_fields__"):
+        return all(equal(getattr(a, f.name), getattr(b, f.name)) for f in fields(a) if f.name != "notices")  # type: ignore[arg-type]
+    return bool(a == b)
+
+
+Progress = Callable[[int, int], None]
+"""Called with (done, total) as long work goes on."""

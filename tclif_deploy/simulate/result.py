@@ -1,0 +1,67 @@
+"""What a fixed-point simulation returns, and what it accepts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tclif_deploy.errors import TclifError
+from tclif_deploy.fixed import FixedNetwork, Int
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """Outcome of a run over (samples, time) of a `FixedNetwork`."""
+
+    spikes: dict[str, NDArray[np.bool_]]
+    """spiking layer -> (samples, time, neurons); empty where spikes were not asked for"""
+    u: dict[str, Int]
+    """layer -> dendrite after the last step, int64 (samples, neurons)"""
+    v: dict[str, Int]
+    """layer -> soma after the last step, int64 (samples, neurons)"""
+    readout: Int
+    """the last layer's soma (its spike count where it spikes) at each sample's last valid step; (samples, classes)"""
+    classes: Int
+    """argmax of readout*multiplier, ties to the lowest index, int64 (samples,)"""
+    overflows: dict[str, Int]
+    """layer -> int64 (4,): values changed by ovf (u charged, v charged, u reset, v reset)"""
+    traces: dict[str, Int] = field(default_factory=dict)
+    """traced layer -> int64 (2, samples, time, neurons): u and v after each step"""
+
+    @property
+    def saturations(self) -> int:
+        """All values that ovf changed."""
+        return int(sum(counts.sum() for counts in self.overflows.values()))
+
+
+def check_input(network: FixedNetwork, x: NDArray[Any]) -> Int:
+    """``x`` as int64 (samples, time, features), or a `TclifError` that says what is wrong with it."""
+    x = np.asarray(x)
+    if x.ndim != 3:
+        raise TclifError(f"input has shape {x.shape}", "expected (samples, time, features)")
+    if 0 in x.shape[:2]:
+        raise TclifError(f"input has {x.shape[0]} samples of {x.shape[1]} steps", "at least one of each is needed")
+    if x.shape[2] != network.input.size:
+        raise TclifError(f"input has {x.shape[2]} features a step, the network takes {network.input.size}")
+    if not np.issubdtype(x.dtype, np.integer) and x.dtype != np.bool_:
+        raise TclifError(f"input has dtype {x.dtype}", "integers are needed: see InputEncoding.encode")
+    x = x.astype(np.int64, copy=False)
+    peak = max(int(x.max()), -int(x.min()))
+    if peak > network.input.limit:
+        raise TclifError(f"input reaches {peak}, the payload is {network.input.bits} bits (+-{network.input.limit})")
+    return x
+
+
+def check_lengths(lengths: NDArray[Any] | None, samples: int, time: int) -> Int:
+    """``lengths`` as int64 (samples,), each in 1..time; all of ``time`` where None."""
+    if lengths is None:
+        return np.full(samples, time, dtype=np.int64)
+    lengths = np.asarray(lengths)
+    if lengths.shape != (samples,) or not np.issubdtype(lengths.dtype, np.integer):
+        raise TclifError(f"lengths is {lengths.dtype}{lengths.shape}", f"expected integers of shape ({samples},)")
+    if lengths.min() < 1 or lengths.max() > time:
+        raise TclifError(f"lengths lie in {lengths.min()}..{lengths.max()}", f"each must be in 1..{time}")
+    return lengths.astype(np.int64)
