@@ -150,6 +150,8 @@ class FixedNetwork:
     input: InputEncoding
     arithmetic: Arithmetic
     layers: tuple[FixedLayer, ...]
+    notices: tuple[str, ...] = ()
+    """what the quantizer decided that the user should know"""
 
     def __post_init__(self) -> None:
         check_topology(self.input.size, self.layers)
@@ -186,7 +188,7 @@ class FixedNetwork:
         """Write ``fixed.npz``: plain arrays and one JSON header, nothing pickled, same input same bytes."""
         header: dict[str, Any] = {
             "format": FORMAT, "version": FORMAT_VERSION, "input": asdict(self.input),
-            "arithmetic": asdict(self.arithmetic), "layers": [],
+            "arithmetic": asdict(self.arithmetic), "notices": list(self.notices), "layers": [],
         }  # fmt: skip
         arrays: dict[str, NDArray[Any]] = {}
         for n, layer in enumerate(self.layers):
@@ -221,7 +223,8 @@ class FixedNetwork:
                     )
                     arrays = {name: file[f"{n}.{name}"] for name in (*LAYER_ARRAYS, "multiplier", "lsb_u", "lsb_v")}
                     layers.append(FixedLayer(connections=connections, **item, **arrays))
-                return cls(InputEncoding(**header["input"]), Arithmetic(**header["arithmetic"]), tuple(layers))
+                encoding, arithmetic = InputEncoding(**header["input"]), Arithmetic(**header["arithmetic"])
+                return cls(encoding, arithmetic, tuple(layers), tuple(header["notices"]))
         except FileNotFoundError:
             raise TclifError(f"{path}: file not found", "compile first, or name the build folder") from None
         except (KeyError, ValueError, TypeError, OSError, EOFError, zipfile.BadZipFile) as error:

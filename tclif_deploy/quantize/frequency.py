@@ -1,0 +1,80 @@
+"""Coefficients that keep the neuron's rotation frequency.
+
+The subthreshold map [[1, b1], [b2, 1 + b1*b2]] has determinant 1 and turns by omega with
+cos(omega) = 1 + b1*b2/2: only the product b1*b2 matters. The LSBs of u and v need not be equal
+(rho = LSB_v / LSB_u is a free gauge that changes no spike), so the pair of integers is searched for
+the best product instead of rounding each number alone.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from tclif_deploy.errors import TclifError
+
+MAX_LOG_GAUGE = 0.35
+"""|ln rho| is kept below this, so that u and v use their widths about equally"""
+
+
+@dataclass(frozen=True)
+class CouplingPair:
+    """Integer couplings of one neuron, and the gauge that makes them right."""
+
+    b_u: int
+    """B_u ~ b1 * rho * 2^k"""
+    b_v: int
+    """B_v ~ b2 / rho * 2^k"""
+    rho: float
+    """LSB_v / LSB_u"""
+    error: float
+    """relative error of the product b1*b2"""
+
+
+def coupling_pair(b_u: float, b_v: float, k: int) -> CouplingPair:
+    """Best integers for the couplings ``b_u`` (soma to dendrite) and ``b_v`` (dendrite to soma), k fractional bits.
+
+    The least relative error of the product wins, ties to the least |ln rho|. Raises `TclifError` where no
+    pair fits in 2^k.
+
+    Examples
+    --------
+    >>> pair = coupling_pair(-0.5, 0.5, 12)
+    >>> pair.b_u, pair.b_v, pair.rho
+    (-2048, 2048, 1.0)
+    """
+    one = 1 << k
+    if b_u == 0.0 or b_v == 0.0:
+        alone = b_v if b_u == 0.0 else b_u
+        if alone == 0.0:
+            return CouplingPair(0, 0, 1.0, 0.0)
+        sign = int(math.copysign(one, alone))
+        return CouplingPair(0, sign, abs(alone), 0.0) if b_u == 0.0 else CouplingPair(sign, 0, 1.0 / abs(alone), 0.0)
+
+    product = b_u * b_v * float(one) ** 2
+    low = max(1, math.ceil(abs(b_v) * one * math.exp(-MAX_LOG_GAUGE)))
+    high = min(one, math.floor(abs(b_v) * one * math.exp(MAX_LOG_GAUGE)))
+    candidates = np.arange(low, high + 1, dtype=np.int64)
+    partners = np.rint(abs(product) / candidates).astype(np.int64)
+    with np.errstate(divide="ignore"):
+        gauge = 0.5 * np.log(partners * abs(b_v) / (abs(b_u) * candidates))
+    fits = (partners >= 1) & (partners <= one) & (np.abs(gauge) <= MAX_LOG_GAUGE)
+    if not fits.any():
+        raise TclifError(
+            f"couplings {b_u:.6g} and {b_v:.6g} do not fit in {k} fractional bits",
+            "their product must lie between 4^-bits and 1: more coefficient bits help where it is too small",
+        )
+    candidates, partners, gauge = candidates[fits], partners[fits], np.abs(gauge[fits])
+    errors = np.abs(candidates * partners / abs(product) - 1.0)
+    best = int(np.lexsort((gauge, errors))[0])
+    big_v = int(math.copysign(int(candidates[best]), b_v))
+    big_u = int(math.copysign(int(partners[best]), b_u))
+    return CouplingPair(big_u, big_v, math.sqrt(big_u * b_v / (b_u * big_v)), float(errors[best]))
+
+
+def rotation_frequency(b_u: float, b_v: float) -> float:
+    """omega in radians a step, of a neuron with a_u = a_v = 1; nan where the map does not rotate."""
+    cosine = 1.0 + b_u * b_v / 2.0
+    return math.acos(cosine) if -1.0 <= cosine <= 1.0 else math.nan
