@@ -1,0 +1,95 @@
+"""Build folders: written whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tclif_deploy.errors import TclifError
+
+MANIFEST = "manifest.json"
+FORMAT = "tclif-build"
+FORMAT_VERSION = 1
+
+
+def default_folder(model: Path, target: str) -> Path:
+    """``build/<name>-<target>``: the model's stem, or its folder's name where the file is called checkpoint."""
+    name = model.resolve().parent.name if model.name.startswith("checkpoint") else model.name.split(".")[0]
+    return Path("build") / f"{name or 'model'}-{target}"
+
+
+@contextmanager
+def new_build(folder: Path) -> Iterator[Path]:
+    """Yield an empty folder that takes ``folder``'s place when the block ends well, and vanishes otherwise.
+
+    An old build of ours is replaced; anything else that stands there is refused. Raises `TclifError`.
+    """
+    folder = Path(folder)
+    if folder.is_symlink() or folder.is_file():
+        raise TclifError(f"{folder}: is not a folder", "choose another place with -o")
+    if folder.is_dir() and any(folder.iterdir()) and not is_build(folder):
+        raise TclifError(
+            f"{folder}: holds files that are not a build of ours", "choose another place with -o, or empty it"
+        )
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    except OSError as error:
+        raise TclifError(f"{folder}: cannot be written ({error.strerror})", "choose another place with -o") from None
+    old = temporary.with_name(temporary.name + "-old")
+    try:
+        temporary.chmod(0o755)
+        yield temporary
+        if folder.exists():
+            os.replace(folder, old)
+        os.replace(temporary, folder)
+    except OSError as error:
+        if error.filename is None or not str(error.filename).startswith(str(folder.parent)):
+            raise
+        raise TclifError(f"{folder}: cannot be written ({error.strerror})", "choose another place with -o") from error
+    finally:
+        if old.exists() and not folder.exists():
+            os.replace(old, folder)
+        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def is_build(folder: Path) -> bool:
+    """Whether ``folder`` holds a build of ours."""
+    try:
+        return bool(json.loads((folder / MANIFEST).read_text(encoding="utf-8")).get("format") == FORMAT)
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a build folder. Raises `TclifError` where ``folder`` is none."""
+    if not is_build(folder):
+        raise TclifError(f"{folder}: not a build folder (no {MANIFEST} of ours)", "compile first: tclif compile MODEL")
+    manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    if manifest.get("version") != FORMAT_VERSION:
+        raise TclifError(
+            f"{folder}: build format {manifest.get('version')}, expected {FORMAT_VERSION}", "compile the model again"
+        )
+    return manifest
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Sorted, indented, newline at the end; NaN and infinity are refused."""
+    path.write_text(json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

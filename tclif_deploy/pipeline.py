@@ -1,0 +1,220 @@
+"""The main job: a model in, a verified build folder out."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import tclif_deploy
+from tclif_deploy import backends, buildfolder
+from tclif_deploy.data.dataset import Dataset, load_data
+from tclif_deploy.errors import TclifError
+from tclif_deploy.fixed import FixedNetwork
+from tclif_deploy.frontends import ReadOptions, load
+from tclif_deploy.interchange import write_nir
+from tclif_deploy.network import Network, Progress
+from tclif_deploy.quantize import QuantizeSettings, quantize
+from tclif_deploy.quantize.frequency import rotation_frequency
+from tclif_deploy.simulate import Engine
+from tclif_deploy.target import Target, load_target
+from tclif_deploy.verify import Requirements, Verdict, compare, verify
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class CompileOptions:
+    """Everything that can be chosen about a compilation, apart from the model, the target and the data."""
+
+    read: ReadOptions = ReadOptions()
+    quantize: QuantizeSettings = QuantizeSettings()
+    requirements: Requirements = Requirements()
+    backend: str = "default"
+    """a backend's name, ``none``, or ``default`` for the target's own"""
+    backend_samples: int = 4
+    """samples that the backend runs, compared with the reference bit for bit"""
+    backend_batched: bool = False
+    """run the backend's fast, simulation-only form on all samples"""
+    samples: int | None = None
+    """use only the first samples of the data"""
+    engine: Engine = "auto"
+
+
+@dataclass(frozen=True, eq=False)
+class Build:
+    """A finished compilation."""
+
+    folder: Path
+    network: Network
+    fixed: FixedNetwork
+    target: Target
+    verdict: Verdict | None
+    """None where no data was given: nothing was verified"""
+    shortfalls: tuple[str, ...]
+    notices: tuple[str, ...]
+    report: dict[str, Any]
+    """what ``report.json`` holds"""
+
+
+def compile(
+    model: Path | str,
+    target: Target | Path | str = "loihi2",
+    *,
+    data: Dataset | Path | str | None = None,
+    calibration: Dataset | Path | str | None = None,
+    output: Path | str | None = None,
+    options: CompileOptions = CompileOptions(),
+    say: Say = lambda line: None,
+    progress: Callable[[str], Progress] = lambda title: lambda done, total: None,
+) -> Build:
+    """Compile ``model`` (a checkpoint, or a .nir file) for ``target`` into the folder ``output``.
+
+    With ``data`` the result is verified: float against fixed on all samples, the backend against the reference
+    on some. ``calibration`` sets the state scales (default: ``calibration.npz`` beside the model, else the first
+    quarter of ``data``, which the verdict then leaves out). ``say`` gets a line a step, ``progress(title)`` gives
+    the callback of a long one. Raises `TclifError`; then nothing is left behind.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     build = compile("fixtures/smnist_ff/checkpoint.pth.tar", "loihi2", data="fixtures/smnist_test.npz",
+    ...                     output=f"{folder}/build", options=CompileOptions(samples=2, backend="none"))
+    >>> build.verdict.samples
+    2
+    """
+    path = Path(model)
+    target = target if isinstance(target, Target) else load_target(target)
+    folder = Path(output) if output is not None else buildfolder.default_folder(path, target.name)
+    backend_name = target.backend if options.backend == "default" else options.backend
+    backend = None if backend_name == "none" else backends.get(backend_name)
+    if backend is not None and data is not None:
+        backend.check_installed()
+    test = _dataset(data)
+    if test is not None and options.samples is not None:
+        test = test[: options.samples]
+    _check_requirements(options.requirements, test)
+
+    with buildfolder.new_build(folder) as temporary:
+        say(f"reading {path}")
+        network = load(path, options.read)
+        source, calibration_data, test = _calibration(path, calibration, test)
+        say(f"quantizing for {target.name}, calibrated on {source}")
+        fixed = quantize(network, target, calibration_data, options.quantize)
+        say("writing network.nir and fixed.npz")
+        write_nir(network, temporary / "network.nir")
+        fixed.save(temporary / "fixed.npz")
+        if backend is not None:
+            say(f"emitting {backend_name}")
+            backend.emit(fixed, target, temporary / backend_name)
+        verdict = None
+        if test is not None:
+            say(f"verifying float against fixed on {test.samples} samples")
+            verdict = verify(network, fixed, test, engine=options.engine, progress=progress("samples"))
+            if backend is not None:
+                part = test if options.backend_batched else test[: options.backend_samples]
+                say(f"running {backend_name} on {part.samples} samples against the reference")
+                x, _ = fixed.input.encode(part.x, part.scale)
+                found = backend.run(
+                    temporary / backend_name, x, lengths=part.lengths,
+                    batched=options.backend_batched, progress=progress("steps"),
+                )  # fmt: skip
+                verdict.backends[backend_name] = compare(fixed, x, part.lengths, found)
+        shortfalls = tuple(options.requirements.shortfalls(verdict)) if verdict else ()
+        notices = network.notices + fixed.notices
+        report = {
+            **(verdict.to_json() if verdict else empty_report()),
+            "model": str(path), "target": target.name, "verified": verdict is not None,
+            "notices": list(notices), "shortfalls": list(shortfalls),
+        }  # fmt: skip
+        manifest = _manifest(path, target, network, fixed, source, options)
+        buildfolder.write_json(temporary / "report.json", report)
+        buildfolder.write_json(temporary / buildfolder.MANIFEST, manifest)
+    return Build(folder, network, fixed, target, verdict, shortfalls, notices, report)
+
+
+def empty_report() -> dict[str, Any]:
+    """The verdict's keys where nothing was verified."""
+    return {
+        "samples": 0, "accuracy": {"float": None, "fixed": None}, "agreement": {"argmax": None, "logit_snr_db": None},
+        "layers": [], "saturations": None, "saturations_by_layer": {}, "input_clipped": None, "backends": {},
+    }  # fmt: skip
+
+
+def _dataset(data: Dataset | Path | str | None) -> Dataset | None:
+    return data if data is None or isinstance(data, Dataset) else load_data(data)
+
+
+def _check_requirements(requirements: Requirements, data: Dataset | None) -> None:
+    """Refuse, before any work, requirements that the given data cannot answer."""
+    asked = [name.replace("_", "-") for name, value in asdict(requirements).items() if value is not None]
+    if asked and data is None:
+        raise TclifError(f"--{asked[0]} needs something to measure", "give --data FILE")
+    for name in ("min-accuracy", "max-accuracy-drop"):
+        if name in asked and data is not None and data.y is None:
+            raise TclifError(f"{data.name}: no labels, but --{name} asks for accuracy", "add y (samples,) to the file")
+
+
+def _calibration(
+    model: Path, given: Dataset | Path | str | None, test: Dataset | None
+) -> tuple[str, Dataset | None, Dataset | None]:
+    """(what was used, in words; calibration data; what remains to verify on)."""
+    if given is not None:
+        data = _dataset(given)
+        assert data is not None
+        return f"{data.name} ({data.samples} samples)", data, test
+    beside = model.parent / "calibration.npz"
+    if beside.exists():
+        data = load_data(beside)
+        return f"{data.name} ({data.samples} samples)", data, test
+    if test is not None and test.samples >= 2:
+        count = max(1, test.samples // 4)
+        return f"the first {count} of {test.samples} samples of {test.name}", test[:count], test[count:]
+    return "nothing: worst-case bound", None, test
+
+
+def _manifest(
+    model: Path, target: Target, network: Network, fixed: FixedNetwork, calibration: str, options: CompileOptions
+) -> dict[str, Any]:
+    """Enough to know what was built from what, and to build it again."""
+    return {
+        "format": buildfolder.FORMAT,
+        "version": buildfolder.FORMAT_VERSION,
+        "versions": {
+            "tclif_deploy": tclif_deploy.__version__,
+            "python": platform.python_version(),
+            **{name: metadata.version(name) for name in ("numpy", "torch", "nir")},
+        },
+        "model": {"path": str(model), "sha256": buildfolder.sha256(model)},
+        "target": target.model_dump(mode="json"),
+        "settings": asdict(options.quantize),
+        "calibration": calibration,
+        "input": asdict(fixed.input),
+        "arithmetic": asdict(fixed.arithmetic),
+        "layers": [_layer_summary(a, b, fixed) for a, b in zip(network.layers, fixed.layers, strict=True)],
+        "notices": list(network.notices + fixed.notices),
+    }
+
+
+def _layer_summary(real: Any, fixed: Any, network: FixedNetwork) -> dict[str, Any]:
+    """Scales and couplings of one layer, float beside fixed."""
+    one = float(2**network.arithmetic.frac_bits)
+    before = [rotation_frequency(u, v) for u, v in zip(real.neuron.b_u, real.neuron.b_v, strict=True)]
+    after = [rotation_frequency(u / one, v / one) for u, v in zip(fixed.b_u, fixed.b_v, strict=True)]
+    turning = [(a, b) for a, b in zip(before, after, strict=True) if np.isfinite(a) and np.isfinite(b) and a > 0]
+    return {
+        "name": fixed.name,
+        "neurons": fixed.size,
+        "shift": fixed.shift,
+        "lsb_u": [float(fixed.lsb_u.min()), float(fixed.lsb_u.max())],
+        "lsb_v": [float(fixed.lsb_v.min()), float(fixed.lsb_v.max())],
+        "threshold": [int(fixed.threshold.min()), int(fixed.threshold.max())] if fixed.spiking else None,
+        "couplings": sorted({(int(u), int(v)) for u, v in zip(fixed.b_u, fixed.b_v, strict=True)}),
+        "frequency_error": max((abs(b / a - 1) for a, b in turning), default=None),
+    }

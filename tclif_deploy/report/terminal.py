@@ -1,0 +1,100 @@
+"""Builds, verdicts and targets as tables on a terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from tclif_deploy.target import Target
+from tclif_deploy.verify.verdict import Verdict
+
+if TYPE_CHECKING:
+    from tclif_deploy.pipeline import Build
+
+
+def percent(value: float | None) -> str:
+    """A fraction as a percentage; a dash where undefined."""
+    return "-" if value is None else f"{100 * value:.2f} %"
+
+
+def print_build(console: Console, build: Build) -> None:
+    """The verdict in one table, what to know, and where the files are."""
+    for notice in build.notices:
+        console.print(f"[yellow]note:[/] {escape(notice)}", highlight=False, soft_wrap=True)
+    if build.verdict is None:
+        console.print("[yellow]nothing was verified:[/] no --data given", highlight=False)
+    else:
+        console.print(verdict_table(build.verdict, f"{build.target.name}: float against fixed"))
+    for line in build.shortfalls:
+        console.print(f"[bold red]falls short:[/] {escape(line)}", highlight=False, soft_wrap=True)
+    console.print(verdict_line(build), highlight=False, soft_wrap=True)
+    console.print(f"build: {escape(str(build.folder))}", highlight=False, soft_wrap=True)
+
+
+def verdict_line(build: Build) -> str:
+    """One sentence with the numbers and a word."""
+    verdict = build.verdict
+    if verdict is None:
+        return "[bold]verdict: COMPILED, NOT VERIFIED[/]"
+    word = "[bold red]FALLS SHORT[/]" if build.shortfalls else "[bold green]PASS[/]"
+    parts = [f"agreement {percent(verdict.agreement_argmax)} on {verdict.samples} samples"]
+    if verdict.accuracy_float is not None:
+        parts.append(f"accuracy {percent(verdict.accuracy_float)} -> {percent(verdict.accuracy_fixed)}")
+    for name, check in verdict.backends.items():
+        equality = "bit-equal" if check.equal else "DIFFERS"
+        parts.append(f"{name} {equality} over {check.neuron_steps:,} neuron steps")
+    return f"[bold]verdict:[/] {word}: {', '.join(parts)}"
+
+
+def verdict_table(verdict: Verdict, title: str) -> Table:
+    """Every figure of a verdict: one row a layer, then the readout's, then each backend's."""
+    table = Table(title=title, title_justify="left")
+    for column in ("", "Jaccard", "rate float", "rate fixed", "first divergence", "overflows"):
+        table.add_column(column, justify="left" if column in ("", "first divergence") else "right")
+    spiking = {layer.name for layer in verdict.layers}
+    for layer in verdict.layers:
+        at = layer.first_divergence
+        table.add_row(
+            escape(layer.name),
+            "-" if layer.jaccard is None else f"{layer.jaccard:.4f}",
+            percent(layer.spike_rate_float),
+            percent(layer.spike_rate_fixed),
+            "none" if at is None else f"sample {at.sample}, step {at.step}, neuron {at.neuron}",
+            str(verdict.saturations.get(layer.name, 0)),
+        )
+    for name, count in verdict.saturations.items():
+        if name not in spiking:
+            snr = "exact" if verdict.logit_snr_db is None else f"SNR {verdict.logit_snr_db:.1f} dB"
+            table.add_row(escape(name), "", "", "", f"readout, {snr}", str(count))
+    if verdict.input_clipped:
+        table.add_row("input", "", "", "", "values outside the payload", str(verdict.input_clipped))
+    for name, check in verdict.backends.items():
+        state = f"{check.spike_mismatches} spikes, {check.state_mismatches} states differ"
+        table.add_row(escape(name), "", "", "", f"{check.samples} samples: {state}", "")
+    return table
+
+
+def print_targets(console: Console, targets: list[Target]) -> None:
+    """One line a target."""
+    table = Table(title="targets", title_justify="left")
+    for column in ("name", "weights", "states", "coefficients", "rounding", "what it is"):
+        table.add_column(column)
+    for t in targets:
+        table.add_row(
+            t.name, f"{t.weight_bits.value} bit", f"{t.state_bits.value} bit", f"{t.coefficient_bits.value} bit",
+            str(t.rounding.value), escape(t.description),
+        )  # fmt: skip
+    console.print(table)
+
+
+def print_target(console: Console, target: Target) -> None:
+    """Every limit of one target, with where it comes from."""
+    table = Table(title=escape(f"{target.name}: {target.description}"), title_justify="left")
+    for column in ("limit", "value", "unit", "evidence", "source"):
+        table.add_column(column)
+    for name, limit in target.limits().items():
+        table.add_row(name, str(limit.value), limit.unit, limit.evidence, escape(limit.source))
+    console.print(table)

@@ -1,0 +1,122 @@
+"""Float against fixed on data, in bounded memory."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tclif_deploy.data.dataset import Dataset
+from tclif_deploy.errors import TclifError
+from tclif_deploy.fixed import FixedNetwork, Int
+from tclif_deploy.network import Network, Progress
+from tclif_deploy.simulate import Engine, simulate
+from tclif_deploy.simulate.floating import batches, simulate_float
+from tclif_deploy.simulate.result import Result
+from tclif_deploy.verify.verdict import BackendCheck, Divergence, LayerFidelity, Verdict
+
+BATCH = 32
+"""samples compared at a time: both networks' spikes are in memory together"""
+
+
+class _LayerTally:
+    """Counts of one layer, added up batch by batch."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.both, self.either, self.float_, self.fixed, self.slots = name, 0, 0, 0, 0, 0
+        self.first: tuple[int, int, int] | None = None
+
+    def add(self, a: NDArray[np.bool_], b: NDArray[np.bool_], valid: NDArray[np.bool_], offset: int) -> None:
+        """``a`` float and ``b`` fixed spikes (samples, time, neurons); ``valid`` (samples, time)."""
+        a, b = a & valid[:, :, None], b & valid[:, :, None]
+        self.both += int(np.count_nonzero(a & b))
+        self.either += int(np.count_nonzero(a | b))
+        self.float_ += int(np.count_nonzero(a))
+        self.fixed += int(np.count_nonzero(b))
+        self.slots += int(valid.sum()) * a.shape[2]
+        differs = a != b
+        steps = np.flatnonzero(differs.any(axis=(0, 2)))
+        if steps.size:
+            step = int(steps[0])
+            sample, neuron = (int(v) for v in np.argwhere(differs[:, step])[0])
+            if self.first is None or step < self.first[0]:
+                self.first = (step, sample + offset, neuron)
+
+    def fidelity(self) -> LayerFidelity:
+        """The counts as figures."""
+        first = None if self.first is None else Divergence(self.first[1], self.first[0], self.first[2])
+        return LayerFidelity(
+            self.name, self.both / self.either if self.either else None,
+            self.float_ / self.slots, self.fixed / self.slots, first,
+        )  # fmt: skip
+
+
+def verify(
+    network: Network,
+    fixed: FixedNetwork,
+    data: Dataset,
+    *,
+    engine: Engine = "auto",
+    progress: Progress | None = None,
+) -> Verdict:
+    """Run both networks on ``data`` and compare spikes, readouts and decisions.
+
+    Raises `TclifError` where the data's width is not the network's.
+    """
+    if data.features != network.input_size:
+        raise TclifError(
+            f"{data.name}: {data.features} features a step, the network takes {network.input_size}",
+            "check the input width, or window the data as the model was trained",
+        )
+    tallies = [_LayerTally(layer.name) for layer in network.spiking_layers]
+    saturations = dict.fromkeys((layer.name for layer in fixed.layers), 0)
+    clipped = agree = right_float = right_fixed = 0
+    signal = noise = 0.0
+    lsb = fixed.output.lsb_v if not fixed.output.spiking else np.ones(fixed.output.size)
+    for part in batches(data.samples, BATCH):
+        batch = data[part]
+        x, outside = fixed.input.encode(batch.x, batch.scale)
+        clipped += outside
+        a = simulate_float(network, batch.real(), lengths=batch.lengths)
+        b = simulate(fixed, x, lengths=batch.lengths, spikes=True, engine=engine)
+        last = np.full(batch.samples, batch.time) if batch.lengths is None else batch.lengths
+        valid = np.arange(batch.time)[None, :] < last[:, None]
+        for tally in tallies:
+            tally.add(a.spikes[tally.name], b.spikes[tally.name], valid, part.start)
+        for name, counts in b.overflows.items():
+            saturations[name] += int(counts.sum())
+        agree += int(np.count_nonzero(a.classes == b.classes))
+        signal += float((a.readout**2).sum())
+        noise += float(((a.readout - b.readout * lsb) ** 2).sum())
+        if batch.y is not None:
+            right_float += int(np.count_nonzero(a.classes == batch.y))
+            right_fixed += int(np.count_nonzero(b.classes == batch.y))
+        if progress is not None:
+            progress(part.stop, data.samples)
+    labelled = data.y is not None
+    return Verdict(
+        samples=data.samples,
+        accuracy_float=right_float / data.samples if labelled else None,
+        accuracy_fixed=right_fixed / data.samples if labelled else None,
+        agreement_argmax=agree / data.samples,
+        logit_snr_db=10 * math.log10(signal / noise) if signal > 0 and noise > 0 else None,
+        layers=tuple(tally.fidelity() for tally in tallies),
+        saturations=saturations,
+        input_clipped=clipped,
+    )
+
+
+def compare(fixed: FixedNetwork, x: Int, lengths: NDArray[Any] | None, found: Result) -> BackendCheck:
+    """A backend's ``found`` on input integers ``x`` against the reference, bit for bit."""
+    law = simulate(fixed, x, lengths=lengths, spikes=True, engine="reference")
+    spikes = states = 0
+    for name, s in law.spikes.items():
+        spikes += int(np.count_nonzero(s != found.spikes[name]))
+    for layer in fixed.layers:
+        states += int(np.count_nonzero(law.u[layer.name] != found.u[layer.name]))
+        states += int(np.count_nonzero(law.v[layer.name] != found.v[layer.name]))
+    states += int(np.count_nonzero(law.readout != found.readout)) + int(np.count_nonzero(law.classes != found.classes))
+    neurons = sum(layer.size for layer in fixed.layers)
+    return BackendCheck(x.shape[0], x.shape[1], x.shape[0] * x.shape[1] * neurons, spikes, states)

@@ -1,0 +1,128 @@
+"""What a deployment is judged by, and its JSON form."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """Where float and fixed spikes first differ: the earliest step, ties to the lowest sample, then neuron."""
+
+    sample: int
+    step: int
+    neuron: int
+
+
+@dataclass(frozen=True)
+class LayerFidelity:
+    """One spiking layer, float against fixed, over all samples and valid steps."""
+
+    name: str
+    jaccard: float | None
+    """spikes in both / spikes in either; None where neither fires"""
+    spike_rate_float: float
+    """spikes a neuron a step"""
+    spike_rate_fixed: float
+    first_divergence: Divergence | None
+
+
+@dataclass(frozen=True)
+class BackendCheck:
+    """One backend against the reference, bit for bit."""
+
+    samples: int
+    steps: int
+    """steps a sample"""
+    neuron_steps: int
+    """neuron updates compared"""
+    spike_mismatches: int
+    state_mismatches: int
+    """final states u and v, and readouts, that differ"""
+
+    @property
+    def equal(self) -> bool:
+        """Whether every bit agreed."""
+        return self.spike_mismatches == 0 and self.state_mismatches == 0
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Float against fixed on data, and every backend against the reference. None is undefined or infinite."""
+
+    samples: int
+    accuracy_float: float | None
+    accuracy_fixed: float | None
+    agreement_argmax: float
+    """share of samples on which float and fixed name the same class"""
+    logit_snr_db: float | None
+    """10 log10 of float readout power over error power; None where there is no error"""
+    layers: tuple[LayerFidelity, ...]
+    saturations: dict[str, int]
+    """layer -> state values that overflowed on this data"""
+    input_clipped: int
+    """input values outside the payload"""
+    backends: dict[str, BackendCheck] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values under the keys of ``report.json``."""
+        return {
+            "samples": self.samples,
+            "accuracy": {"float": self.accuracy_float, "fixed": self.accuracy_fixed},
+            "agreement": {"argmax": self.agreement_argmax, "logit_snr_db": self.logit_snr_db},
+            "layers": [
+                {
+                    "name": layer.name,
+                    "jaccard": layer.jaccard,
+                    "spike_rate_float": layer.spike_rate_float,
+                    "spike_rate_fixed": layer.spike_rate_fixed,
+                    "first_divergence": None if layer.first_divergence is None else vars(layer.first_divergence),
+                }
+                for layer in self.layers
+            ],
+            "saturations": sum(self.saturations.values()),
+            "saturations_by_layer": self.saturations,
+            "input_clipped": self.input_clipped,
+            "backends": {name: vars(check) for name, check in self.backends.items()},
+        }
+
+
+@dataclass(frozen=True)
+class Requirements:
+    """What the verdict must reach; None asks nothing."""
+
+    min_agreement: float | None = None
+    min_accuracy: float | None = None
+    """of the fixed-point network"""
+    max_accuracy_drop: float | None = None
+    """float minus fixed, as a fraction"""
+    min_jaccard: float | None = None
+    """of every layer"""
+
+    def shortfalls(self, verdict: Verdict) -> list[str]:
+        """One line for each requirement that ``verdict`` misses, and for each backend that disagrees."""
+        found = []
+
+        def need(name: str, value: float | None, bound: float | None, at_least: bool) -> None:
+            if bound is None:
+                return
+            if value is None or (value < bound if at_least else value > bound):
+                shown = "undefined" if value is None else f"{value:.4f}"
+                found.append(f"{name} is {shown}, required {'at least' if at_least else 'at most'} {bound:g}")
+
+        need("argmax agreement", verdict.agreement_argmax, self.min_agreement, True)
+        need("fixed-point accuracy", verdict.accuracy_fixed, self.min_accuracy, True)
+        if self.max_accuracy_drop is not None:
+            both = (verdict.accuracy_float, verdict.accuracy_fixed)
+            drop = None if both[0] is None or both[1] is None else both[0] - both[1]
+            need("accuracy drop", drop, self.max_accuracy_drop, False)
+        for layer in verdict.layers:
+            need(f"spike Jaccard of layer {layer.name}", layer.jaccard, self.min_jaccard, True)
+        for name, check in verdict.backends.items():
+            if not check.equal:
+                found.append(
+                    f"backend {name} differs from the reference in {check.spike_mismatches} spikes and "
+                    f"{check.state_mismatches} states"
+                )
+        return found
