@@ -1,0 +1,72 @@
+"""What every command shares: the app, the two consoles, steps and progress bars, exit codes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+
+from tclif_deploy.errors import TclifError
+from tclif_deploy.network import Progress
+
+OK, FELL_SHORT, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+"""exit codes"""
+
+app = typer.Typer(
+    name="tclif",
+    help="Compile trained TC-LIF spiking networks for neuromorphic hardware, and prove that they still work.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+out = Console()
+err = Console(stderr=True)
+
+
+class Reporter:
+    """Numbered steps and progress bars on stderr: steps unless quiet, bars only on a terminal."""
+
+    def __init__(self, quiet: bool) -> None:
+        self.quiet = quiet
+        self.bars: Bars | None = None
+
+    @contextmanager
+    def running(self) -> Iterator[Reporter]:
+        """Show bars while the block runs."""
+        if self.quiet or not err.is_terminal:
+            yield self
+            return
+        columns = (TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Bars(*columns, console=err, transient=True) as self.bars:
+            yield self
+
+    def say(self, line: str) -> None:
+        """One step."""
+        if not self.quiet:
+            err.print(escape(line), highlight=False, soft_wrap=True)
+
+    def progress(self, title: str) -> Progress:
+        """The callback that moves a bar of that title."""
+        if self.bars is None:
+            return lambda done, total: None
+        bars, task = self.bars, self.bars.add_task(title, total=None)
+        return lambda done, total: bars.update(task, completed=done, total=total)
+
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No steps, no progress bars.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
+"""options of the same name mean the same in every command"""
+
+
+def choice(option: str, value: str, known: tuple[str, ...]) -> Any:
+    """``value`` if it is one of ``known``; else a `TclifError` that lists them."""
+    if value not in known:
+        raise TclifError(f"{option} is {value!r}", f"known: {', '.join(known)}")
+    return value

@@ -1,0 +1,93 @@
+"""``tclif compile``: the main job."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tclif_deploy.cli.common import FELL_SHORT, Debug, Json, Quiet, Reporter, app, choice, out
+from tclif_deploy.errors import TclifError
+
+
+@app.command("compile")
+def compile_command(
+    model: Annotated[Path, typer.Argument(help="Checkpoint (.pt, .pth.tar) or .nir file.", show_default=False)],
+    target: Annotated[str, typer.Option("--target", "-t", help="Target by name, or a .toml file.")] = "loihi2",
+    data: Annotated[
+        Path | None, typer.Option(help="Data to verify on: .npz with x (samples, time, features), y, scale, lengths.")
+    ] = None,
+    calibration: Annotated[
+        Path | None,
+        typer.Option(
+            help="Data that set the state scales. [default: calibration.npz beside the model, else 1/4 of --data]"
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Build folder. [default: build/<model>-<target>]")
+    ] = None,
+    args: Annotated[
+        Path | None, typer.Option(help="The training script's args.json. [default: beside the model]")
+    ] = None,
+    threshold: Annotated[float | None, typer.Option(help="Firing threshold, where no file says it.")] = None,
+    gamma: Annotated[float | None, typer.Option(help="Dendritic reset, where no file says it.")] = None,
+    comparator: Annotated[str | None, typer.Option(help="'>=' or '>': when a neuron fires.")] = None,
+    reset: Annotated[str | None, typer.Option(help="'soft' or 'hard'.")] = None,
+    samples: Annotated[int | None, typer.Option(min=1, help="Use only the first samples of --data.")] = None,
+    backend: Annotated[str, typer.Option(help="'lava', or 'none' to skip it. [default: the target's]")] = "default",
+    backend_samples: Annotated[int, typer.Option(min=1, help="Samples the backend runs, bit for bit.")] = 4,
+    backend_batched: Annotated[
+        bool, typer.Option("--backend-batched", help="Run the backend's fast simulation-only form on all samples.")
+    ] = False,
+    engine: Annotated[str, typer.Option(help="'engine' (fast) or 'reference' (the specification).")] = "auto",
+    weight_bits: Annotated[int | None, typer.Option(help="Override the target's weight width.")] = None,
+    coefficient_bits: Annotated[int | None, typer.Option(help="Override the target's coefficient width.")] = None,
+    state_bits: Annotated[int | None, typer.Option(help="Override the target's state width.")] = None,
+    rounding: Annotated[str | None, typer.Option(help="'toward_zero', 'floor' or 'nearest'.")] = None,
+    headroom: Annotated[float, typer.Option(help="States may grow to this multiple of what calibration saw.")] = 1.5,
+    min_agreement: Annotated[float | None, typer.Option(help="Exit 1 below this argmax agreement (0 to 1).")] = None,
+    min_accuracy: Annotated[float | None, typer.Option(help="Exit 1 below this fixed-point accuracy (0 to 1).")] = None,
+    max_accuracy_drop: Annotated[
+        float | None, typer.Option(help="Exit 1 above this loss of accuracy (0 to 1).")
+    ] = None,
+    min_jaccard: Annotated[float | None, typer.Option(help="Exit 1 if any layer's spike Jaccard is below.")] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Compile a trained network: read, quantize, emit, and verify float against fixed against the backend.
+
+    Exit code 0: compiled (and every requirement met); 1: the verdict falls short; 2: bad input; 130: interrupted.
+    """
+    from tclif_deploy.pipeline import CompileOptions, QuantizeSettings, ReadOptions, Requirements, compile
+    from tclif_deploy.report.terminal import print_build
+    from tclif_deploy.target import load_target
+
+    for name, value in (("--min-agreement", min_agreement), ("--min-accuracy", min_accuracy),
+                        ("--max-accuracy-drop", max_accuracy_drop), ("--min-jaccard", min_jaccard)):  # fmt: skip
+        if value is not None and not 0 <= value <= 1:
+            raise TclifError(f"{name} is {value:g}", "expected a fraction from 0 to 1")
+    machine = load_target(target).override(
+        weight_bits=weight_bits, coefficient_bits=coefficient_bits, state_bits=state_bits, rounding=rounding
+    )
+    options = CompileOptions(
+        read=ReadOptions(args=args, threshold=threshold, gamma=gamma, comparator=comparator, reset=reset),
+        quantize=QuantizeSettings(headroom=headroom),
+        requirements=Requirements(min_agreement, min_accuracy, max_accuracy_drop, min_jaccard),
+        backend=backend, backend_samples=backend_samples, backend_batched=backend_batched,
+        samples=samples, engine=choice("--engine", engine, ("auto", "engine", "reference")),
+    )  # fmt: skip
+    with Reporter(quiet or as_json).running() as reporter:
+        build = compile(
+            model, machine, data=data, calibration=calibration, output=output, options=options,
+            say=reporter.say, progress=reporter.progress,
+        )  # fmt: skip
+    if as_json:
+        sys.stdout.write(json.dumps(build.report, indent=2, sort_keys=True) + "\n")
+    else:
+        print_build(out, build)
+    if build.shortfalls:
+        raise typer.Exit(FELL_SHORT)

@@ -1,0 +1,82 @@
+"""The command line: parses, calls and prints. ``tclif-compile`` is ``tclif compile``."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from typing import Annotated, NoReturn
+
+import click
+import typer
+from rich.markup import escape
+
+import tclif_deploy
+from tclif_deploy.cli import compile, doctor, targets  # noqa: F401  (each registers its command)
+from tclif_deploy.cli.common import BAD_INPUT, FELL_SHORT, INTERRUPTED, OK, app, err, out
+from tclif_deploy.errors import TclifError
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    """Compile trained TC-LIF spiking networks for neuromorphic hardware, and prove that they still work."""
+    if version:
+        out.print(tclif_deploy.__version__, highlight=False)
+        raise typer.Exit
+
+
+def run(argv: list[str]) -> int:
+    """Run the command line and return its exit code; errors become one line on stderr."""
+    debug = "--debug" in argv
+
+    def stop(signum: int, frame: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    previous = signal.signal(signal.SIGTERM, stop)
+    try:
+        code = app(argv, standalone_mode=False, prog_name="tclif")
+        return code if isinstance(code, int) else OK
+    except (KeyboardInterrupt, click.Abort):
+        err.print("interrupted: nothing was written", highlight=False)
+        return INTERRUPTED
+    except click.UsageError as error:
+        command = f"tclif {error.ctx.info_name} --help" if error.ctx and error.ctx.parent else "tclif --help"
+        return _fail(error.format_message(), f"see {command}", debug)
+    except click.ClickException as error:
+        return _fail(error.format_message(), None, debug)
+    except TclifError as error:
+        return _fail(str(error), None, debug)
+    except BrokenPipeError:
+        sys.stderr.close()
+        return FELL_SHORT
+    except MemoryError:
+        return _fail("not enough memory", "use fewer samples at once (--samples)", debug)
+    except Exception as error:
+        if debug:
+            raise
+        return _fail(f"internal error: {type(error).__name__}: {error}", "run again with --debug and report it", debug)
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _fail(what: str, hint: str | None, debug: bool) -> int:
+    if debug:
+        err.print_exception()
+    line = " ".join((f"{what.rstrip('.')}; {hint}" if hint else what).split())
+    err.print(f"[bold red]error:[/] {escape(line)}", highlight=False, soft_wrap=True)
+    return BAD_INPUT
+
+
+def main() -> None:
+    """Entry point of ``tclif``."""
+    raise SystemExit(run(sys.argv[1:]))
+
+
+def compile_main() -> None:
+    """Entry point of ``tclif-compile``, which is ``tclif compile``."""
+    raise SystemExit(run(["compile", *sys.argv[1:]]))
+
+
+if __name__ == "__main__":
+    main()
