@@ -13,7 +13,7 @@ import numpy as np
 
 import tclif_deploy
 from tclif_deploy import backends, buildfolder
-from tclif_deploy.data.dataset import Dataset, load_data
+from tclif_deploy.data import Dataset, as_dataset, load_data
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedNetwork
 from tclif_deploy.frontends import ReadOptions, load
@@ -96,7 +96,7 @@ def compile(
     backend = None if backend_name == "none" else backends.get(backend_name)
     if backend is not None and data is not None:
         backend.check_installed()
-    test = _dataset(data)
+    test = as_dataset(data)
     if test is not None and options.samples is not None:
         test = test[: options.samples]
     _check_requirements(options.requirements, test)
@@ -147,10 +147,6 @@ def empty_report() -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _dataset(data: Dataset | Path | str | None) -> Dataset | None:
-    return data if data is None or isinstance(data, Dataset) else load_data(data)
-
-
 def _check_requirements(requirements: Requirements, data: Dataset | None) -> None:
     """Refuse, before any work, requirements that the given data cannot answer."""
     asked = [name.replace("_", "-") for name, value in asdict(requirements).items() if value is not None]
@@ -165,9 +161,8 @@ def _calibration(
     model: Path, given: Dataset | Path | str | None, test: Dataset | None
 ) -> tuple[str, Dataset | None, Dataset | None]:
     """(what was used, in words; calibration data; what remains to verify on)."""
-    if given is not None:
-        data = _dataset(given)
-        assert data is not None
+    data = as_dataset(given)
+    if data is not None:
         return f"{data.name} ({data.samples} samples)", data, test
     beside = model.parent / "calibration.npz"
     if beside.exists():

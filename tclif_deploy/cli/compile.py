@@ -62,7 +62,7 @@ def compile_command(
 
     Exit code 0: compiled (and every requirement met); 1: the verdict falls short; 2: bad input; 130: interrupted.
     """
-    from tclif_deploy.pipeline import CompileOptions, QuantizeSettings, ReadOptions, Requirements, compile
+    from tclif_deploy import CompileOptions, QuantizeSettings, ReadOptions, Requirements, compile
     from tclif_deploy.report.terminal import print_build
     from tclif_deploy.target import load_target
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import signal
 import sys
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
-import click
 import typer
 from rich.markup import escape
 
@@ -14,6 +13,11 @@ import tclif_deploy
 from tclif_deploy.cli import compile, doctor, targets  # noqa: F401  (each registers its command)
 from tclif_deploy.cli.common import BAD_INPUT, FELL_SHORT, INTERRUPTED, OK, app, err, out
 from tclif_deploy.errors import TclifError
+
+# typer brings click along as a dependency or as a part of itself, by version: reach its classes through typer
+UsageError: Any
+UserError: Any
+UsageError, UserError = typer.BadParameter.__mro__[1:3]
 
 
 @app.callback(invoke_without_command=True)
@@ -37,13 +41,13 @@ def run(argv: list[str]) -> int:
     try:
         code = app(argv, standalone_mode=False, prog_name="tclif")
         return code if isinstance(code, int) else OK
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         err.print("interrupted: nothing was written", highlight=False)
         return INTERRUPTED
-    except click.UsageError as error:
+    except UsageError as error:
         command = f"tclif {error.ctx.info_name} --help" if error.ctx and error.ctx.parent else "tclif --help"
         return _fail(error.format_message(), f"see {command}", debug)
-    except click.ClickException as error:
+    except UserError as error:
         return _fail(error.format_message(), None, debug)
     except TclifError as error:
         return _fail(str(error), None, debug)

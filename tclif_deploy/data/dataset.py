@@ -126,3 +126,8 @@ def load_npz(path: Path | str) -> Dataset:
 def load_data(path: Path | str) -> Dataset:
     """Read a data file."""
     return load_npz(path)
+
+
+def as_dataset(data: Dataset | Path | str | None) -> Dataset | None:
+    """``data`` itself, or what the file of that path holds."""
+    return data if data is None or isinstance(data, Dataset) else load_data(data)

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
-from tclif_deploy.data.dataset import Dataset
+from tclif_deploy.data import Dataset, as_dataset
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedConnection, FixedLayer, FixedNetwork, InputEncoding, Int
 from tclif_deploy.network import INPUT, Float, Layer, Network
 from tclif_deploy.quantize.frequency import coupling_pair
 from tclif_deploy.quantize.ranges import Ranges, bounded_ranges, seen_ranges
-from tclif_deploy.target import Target
+from tclif_deploy.target import Target, load_target
 
 READOUT_BITS = 15
 """fractional bits of the multipliers that make readout neurons of unequal scales comparable"""
@@ -51,8 +52,8 @@ class QuantizeSettings:
 
 def quantize(
     network: Network,
-    target: Target,
-    calibration: Dataset | None = None,
+    target: Target | Path | str,
+    calibration: Dataset | Path | str | None = None,
     settings: QuantizeSettings = QuantizeSettings(),
 ) -> FixedNetwork:
     """Integers of ``network`` for ``target``.
@@ -60,7 +61,17 @@ def quantize(
     With ``calibration`` the state scale comes from the ranges its samples reach (times ``headroom``); without, from
     a worst-case bound that wastes bits, with a notice. Raises `TclifError` where the target cannot hold the network,
     naming the number and the limit.
+
+    Examples
+    --------
+    >>> from tclif_deploy import load
+    >>> network = load("fixtures/smnist_ff/checkpoint.pth.tar")
+    >>> fixed = quantize(network, "loihi2", "fixtures/smnist_ff/calibration.npz")
+    >>> fixed.layers[1].connections[0].weight.shape, int(abs(fixed.layers[1].connections[0].weight).max())
+    ((256, 64), 127)
     """
+    target = target if isinstance(target, Target) else load_target(target)
+    calibration = as_dataset(calibration)
     notices: list[str] = []
     if calibration is None:
         encoding = InputEncoding(network.input_size, lsb=2.0**-8, bits=min(target.input_bits.value, 16))

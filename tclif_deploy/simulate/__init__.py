@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Literal
 
+from tclif_deploy.data.dataset import Dataset
 from tclif_deploy.fixed import FixedNetwork, Int
 from tclif_deploy.simulate import reference
 from tclif_deploy.simulate.result import Result
@@ -14,15 +15,28 @@ Engine = Literal["auto", "engine", "reference"]
 
 def simulate(
     network: FixedNetwork,
-    x: Int,
+    x: Dataset | Int,
     *,
     lengths: Int | None = None,
     spikes: bool = False,
     traces: Collection[str] = (),
     engine: Engine = "auto",
 ) -> Result:
-    """Run a fixed-point network on integers ``x`` (samples, time, features).
+    """Run a fixed-point network on data, or on integers ``x`` (samples, time, features) as its encoding gives them.
 
-    See `tclif_deploy.simulate.reference.simulate` for the arguments.
+    ``lengths`` (samples,) is the number of steps after which a sample's readout is taken (default: the data's, or
+    all). ``spikes`` keeps every layer's spikes, ``traces`` names layers whose states are kept. ``engine`` is
+    ``"reference"`` for the specification itself. Raises `TclifError` for input that does not fit the network.
+
+    Examples
+    --------
+    >>> from tclif_deploy import load, load_data, quantize
+    >>> network, test = load("fixtures/smnist_ff/checkpoint.pth.tar"), load_data("fixtures/smnist_test.npz")[:4]
+    >>> fixed = quantize(network, "loihi2", "fixtures/smnist_ff/calibration.npz")
+    >>> simulate(fixed, test, spikes=True).spikes["features.1"].shape
+    (4, 784, 64)
     """
+    if isinstance(x, Dataset):
+        lengths = x.lengths if lengths is None else lengths
+        x, _ = network.input.encode(x.x, x.scale)
     return reference.simulate(network, x, lengths=lengths, spikes=spikes, traces=traces)

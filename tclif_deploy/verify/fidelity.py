@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tclif_deploy.data.dataset import Dataset
+from tclif_deploy.data import Dataset, load_data
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedNetwork, Int
 from tclif_deploy.network import Network, Progress
@@ -56,7 +57,7 @@ class _LayerTally:
 def verify(
     network: Network,
     fixed: FixedNetwork,
-    data: Dataset,
+    data: Dataset | Path | str,
     *,
     engine: Engine = "auto",
     progress: Progress | None = None,
@@ -64,7 +65,18 @@ def verify(
     """Run both networks on ``data`` and compare spikes, readouts and decisions.
 
     Raises `TclifError` where the data's width is not the network's.
+
+    Examples
+    --------
+    >>> from tclif_deploy import load, load_data, quantize
+    >>> network, test = load("fixtures/smnist_ff/checkpoint.pth.tar"), load_data("fixtures/smnist_test.npz")[:4]
+    >>> fixed = quantize(network, "loihi2", "fixtures/smnist_ff/calibration.npz")
+    >>> verdict = verify(network, fixed, test)
+    >>> verdict.samples, [layer.name for layer in verdict.layers][0], verdict.layers[0].jaccard > 0.95
+    (4, 'features.1', True)
     """
+    if not isinstance(data, Dataset):
+        data = load_data(data)
     if data.features != network.input_size:
         raise TclifError(
             f"{data.name}: {data.features} features a step, the network takes {network.input_size}",
