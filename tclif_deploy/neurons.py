@@ -101,6 +101,32 @@ def lif(
     )  # fmt: skip
 
 
+def plif(
+    size: int,
+    *,
+    w: ArrayLike,
+    threshold: ArrayLike,
+    strict: bool = False,
+    reset: Reset = "hard",
+    v_reset: ArrayLike = 0.0,
+    decay_input: bool = False,
+    bias: ArrayLike = 0.0,
+) -> Neuron:
+    """PLIF (Fang et al., ICCV 2021): v <- v - (v - v_reset)*sigmoid(w) + i, then compare, then reset.
+
+    ``decay_input`` multiplies the input by sigmoid(w) too. The soma starts at ``v_reset``; with a soft
+    reset ``v_reset`` is 0, as in SpikingJelly and in the authors' code.
+    """
+    theta = _positive_threshold("plif", threshold)
+    decay = sigmoid(w)
+    rest = np.asarray(v_reset if reset == "hard" else 0.0, dtype=np.float64)
+    return canonical(
+        size, "plif", a_v=1.0 - decay, b_v=decay if decay_input else 1.0, threshold=theta,
+        r_v=0.0 if reset == "hard" else theta, v_reset=rest, bias_v=decay * rest, v0=rest,
+        bias_u=bias, strict=strict, reset=reset,
+    )  # fmt: skip
+
+
 def readout(size: int, *, decay: ArrayLike = 1.0, bias: ArrayLike = 0.0) -> Neuron:
     """Leaky-integrator readout v <- decay*v + i + bias; with decay 1 the sum over time (the authors' readout)."""
     return canonical(size, "readout", a_v=decay, b_v=1.0, bias_u=bias, spiking=False)

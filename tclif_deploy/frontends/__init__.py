@@ -1,1 +1,7 @@
+"""Everything that is read as a network; untrusted input ends here."""
 
+from tclif_deploy.frontends.model_file import from_module, save
+from tclif_deploy.frontends.options import ReadOptions
+from tclif_deploy.frontends.reader import load
+
+__all__ = ["ReadOptions", "from_module", "load", "save"]

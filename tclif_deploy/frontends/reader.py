@@ -1,0 +1,115 @@
+"""`load`: any model that we can read, told apart by its content."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tclif_deploy.errors import TclifError
+from tclif_deploy.frontends.model_file import from_module, is_ours, network_from_file
+from tclif_deploy.frontends.options import ReadOptions
+from tclif_deploy.frontends.state_dict import network_from_state_dict
+from tclif_deploy.frontends.torch_file import is_torch, read_torch, state_dict_of, to_arrays
+from tclif_deploy.network import Network
+
+if TYPE_CHECKING:
+    import torch
+
+EXPECTED = "expected a checkpoint (.pt, .pth.tar) that torch.save or tclif_deploy.save wrote, or a .nir file"
+MAX_BYTES = 1 << 31
+"""Far above any network of this kind: larger files are something else."""
+HDF5 = b"\x89HDF\r\n\x1a\n"
+LFS_POINTER = b"version https://git-lfs"
+
+
+def load(
+    model: Path | str | torch.nn.Module,
+    options: ReadOptions | None = None,
+    *,
+    args: Path | str | None = None,
+    threshold: float | None = None,
+    gamma: float | None = None,
+    comparator: str | None = None,
+    reset: str | None = None,
+    neuron: str | None = None,
+    decay: float | None = None,
+) -> Network:
+    """Read a trained network: a checkpoint, a bare state_dict, a file of `save`, a ``.nir`` file, or a live module.
+
+    What a checkpoint does not hold comes from the training script's ``args.json`` (``args``, else the file of
+    that name beside the model) or by hand, which wins: see `ReadOptions` for each. What was decided on the way
+    stands in the network's ``notices``. Layers are named after their modules in the model.
+    Raises `TclifError`, one line, for whatever cannot be read.
+
+    Examples
+    --------
+    >>> network = load("fixtures/smnist_ff/checkpoint.pth.tar")
+    >>> [(layer.name, layer.size) for layer in network.layers]
+    [('features.1', 64), ('features.3', 256), ('features.5', 256), ('features.6', 10)]
+    """
+    by_hand = {
+        "args": args, "threshold": threshold, "gamma": gamma, "comparator": comparator, "reset": reset,
+        "neuron": neuron, "decay": decay,
+    }  # fmt: skip
+    said = {name: value for name, value in by_hand.items() if value is not None}
+    given = replace(options or ReadOptions(), **said)  # type: ignore[arg-type]
+    if not isinstance(model, (str, Path)):
+        if "torch" in sys.modules and isinstance(model, sys.modules["torch"].nn.Module):
+            return from_module(model, given)
+        raise TclifError(f"cannot read a model from a {type(model).__name__}", EXPECTED)
+    path = Path(model)
+    data = _read(path)
+    if data.startswith(HDF5):
+        return _read_hdf5(path, given)
+    if not is_torch(data):
+        raise TclifError(*_not_torch(path, data))
+    content = read_torch(data, str(path))
+    if is_ours(content):
+        return network_from_file(content, len(data), given, path)
+    tensors = to_arrays(state_dict_of(content, str(path)), str(path), len(data))
+    return network_from_state_dict(tensors, given, path)
+
+
+def _read(path: Path) -> bytes:
+    """The file's bytes, read once: what was checked is what is loaded."""
+    if path.is_dir():
+        raise TclifError(f"{path}: is a folder", "name the checkpoint in it")
+    if not path.exists():
+        raise TclifError(f"{path}: file not found", "check the path")
+    if not path.is_file():
+        raise TclifError(f"{path}: is not a file", EXPECTED)
+    try:
+        size = path.stat().st_size
+        if size == 0:
+            raise TclifError(f"{path}: is empty", EXPECTED)
+        if size > MAX_BYTES:
+            raise TclifError(f"{path}: has {size} bytes, more than {MAX_BYTES}", EXPECTED)
+        return path.read_bytes()
+    except OSError as error:
+        raise TclifError(f"{path}: cannot be read ({error.strerror})", EXPECTED) from error
+
+
+def _read_hdf5(path: Path, given: ReadOptions) -> Network:
+    if path.suffix == ".net":
+        raise TclifError(f"{path}: lava-dl's netx files are not read", EXPECTED)
+    for name, value in asdict(given).items():
+        if value is not None:
+            raise TclifError(f"{path}: a .nir file says everything itself, {name} included", f"leave --{name} out")
+    from tclif_deploy.interchange import read_nir
+
+    return read_nir(path)
+
+
+def _not_torch(path: Path, data: bytes) -> tuple[str, str]:
+    """(what is wrong, what to do) with a file of a kind that is not read."""
+    if data.startswith(LFS_POINTER):
+        return f"{path}: is a Git LFS pointer, not the file itself", "run git lfs pull"
+    named = {
+        ".nir": "is not HDF5, which NIR files are", ".net": "is not HDF5, which netx files are",
+        ".onnx": "ONNX models are not read", ".safetensors": "safetensors files are not read",
+        ".npz": "is not a model", ".json": "is not a model", ".toml": "is not a model", ".py": "is code, not a model",
+    }  # fmt: skip
+    begins = f"is not a model file (it begins with {data[:16]!r})"
+    return f"{path}: {named.get(path.suffix.lower(), begins)}", EXPECTED
