@@ -17,7 +17,7 @@ from tclif_deploy.data import Dataset, as_dataset, load_data
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedNetwork
 from tclif_deploy.frontends import ReadOptions, load
-from tclif_deploy.interchange import write_nir
+from tclif_deploy.interchange import NotInNir, write_nir
 from tclif_deploy.network import Network, Progress
 from tclif_deploy.quantize import QuantizeSettings, quantize
 from tclif_deploy.quantize.frequency import rotation_frequency
@@ -56,7 +56,9 @@ class Build:
     target: Target
     verdict: Verdict | None
     """None where no data was given: nothing was verified"""
+    requirements: Requirements
     shortfalls: tuple[str, ...]
+    """which requirements the verdict misses, and which backends differ from the reference"""
     notices: tuple[str, ...]
     report: dict[str, Any]
     """what ``report.json`` holds"""
@@ -108,8 +110,12 @@ def compile(
         say(f"quantizing for {target.name}, calibrated on {source}")
         fixed = quantize(network, target, calibration_data, options.quantize)
         say("writing network.nir and fixed.npz")
-        write_nir(network, temporary / "network.nir")
         fixed.save(temporary / "fixed.npz")
+        notices = network.notices + fixed.notices
+        try:
+            write_nir(network, temporary / "network.nir")
+        except NotInNir as error:
+            notices += (f"no network.nir: {error}",)
         if backend is not None:
             say(f"emitting {backend_name}")
             backend.emit(fixed, target, temporary / backend_name)
@@ -127,16 +133,15 @@ def compile(
                 )  # fmt: skip
                 verdict.backends[backend_name] = compare(fixed, x, part.lengths, found)
         shortfalls = tuple(options.requirements.shortfalls(verdict)) if verdict else ()
-        notices = network.notices + fixed.notices
         report = {
             **(verdict.to_json() if verdict else empty_report()),
             "model": str(path), "target": target.name, "verified": verdict is not None,
             "notices": list(notices), "shortfalls": list(shortfalls),
         }  # fmt: skip
-        manifest = _manifest(path, target, network, fixed, source, options)
+        manifest = _manifest(path, target, network, fixed, source, options, notices)
         buildfolder.write_json(temporary / "report.json", report)
         buildfolder.write_json(temporary / buildfolder.MANIFEST, manifest)
-    return Build(folder, network, fixed, target, verdict, shortfalls, notices, report)
+    return Build(folder, network, fixed, target, verdict, options.requirements, shortfalls, notices, report)
 
 
 def empty_report() -> dict[str, Any]:
@@ -175,7 +180,13 @@ def _calibration(
 
 
 def _manifest(
-    model: Path, target: Target, network: Network, fixed: FixedNetwork, calibration: str, options: CompileOptions
+    model: Path,
+    target: Target,
+    network: Network,
+    fixed: FixedNetwork,
+    calibration: str,
+    options: CompileOptions,
+    notices: tuple[str, ...],
 ) -> dict[str, Any]:
     """Enough to know what was built from what, and to build it again."""
     return {
@@ -193,7 +204,7 @@ def _manifest(
         "input": asdict(fixed.input),
         "arithmetic": asdict(fixed.arithmetic),
         "layers": [_layer_summary(a, b, fixed) for a, b in zip(network.layers, fixed.layers, strict=True)],
-        "notices": list(network.notices + fixed.notices),
+        "notices": list(notices),
     }
 
 

@@ -28,6 +28,12 @@ def print_build(console: Console, build: Build) -> None:
         console.print("[yellow]nothing was verified:[/] no --data given", highlight=False)
     else:
         console.print(verdict_table(build.verdict, f"{build.target.name}: float against fixed"))
+        for name, check in build.verdict.backends.items():
+            console.print(
+                f"{name} against the reference, {check.samples} samples of {check.steps} steps: "
+                f"{check.spike_mismatches} spikes and {check.state_mismatches} states differ",
+                highlight=False, soft_wrap=True,
+            )  # fmt: skip
     for line in build.shortfalls:
         console.print(f"[bold red]falls short:[/] {escape(line)}", highlight=False, soft_wrap=True)
     console.print(verdict_line(build), highlight=False, soft_wrap=True)
@@ -39,19 +45,23 @@ def verdict_line(build: Build) -> str:
     verdict = build.verdict
     if verdict is None:
         return "[bold]verdict: COMPILED, NOT VERIFIED[/]"
-    word = "[bold red]FALLS SHORT[/]" if build.shortfalls else "[bold green]PASS[/]"
+    asked = any(value is not None for value in vars(build.requirements).values())
+    passed = "[bold green]PASS[/]" if asked else "[bold green]VERIFIED[/] (nothing was required)"
+    word = "[bold red]FALLS SHORT[/]" if build.shortfalls else passed
     parts = [f"agreement {percent(verdict.agreement_argmax)} on {verdict.samples} samples"]
     if verdict.accuracy_float is not None:
         parts.append(f"accuracy {percent(verdict.accuracy_float)} -> {percent(verdict.accuracy_fixed)}")
     for name, check in verdict.backends.items():
-        equality = "bit-equal" if check.equal else "DIFFERS"
-        parts.append(f"{name} {equality} over {check.neuron_steps:,} neuron steps")
+        equality = "equals the reference in every bit of" if check.equal else "DIFFERS from the reference in"
+        parts.append(f"{name} {equality} {check.neuron_steps:,} neuron steps")
     return f"[bold]verdict:[/] {word}: {', '.join(parts)}"
 
 
 def verdict_table(verdict: Verdict, title: str) -> Table:
     """Every figure of a verdict: one row a layer, then the readout's, then each backend's."""
     table = Table(title=title, title_justify="left")
+    table.caption = "first divergence: sample, step, neuron"
+    table.caption_justify = "left"
     for column in ("", "Jaccard", "rate float", "rate fixed", "first divergence", "overflows"):
         table.add_column(column, justify="left" if column in ("", "first divergence") else "right")
     spiking = {layer.name for layer in verdict.layers}
@@ -62,18 +72,15 @@ def verdict_table(verdict: Verdict, title: str) -> Table:
             "-" if layer.jaccard is None else f"{layer.jaccard:.4f}",
             percent(layer.spike_rate_float),
             percent(layer.spike_rate_fixed),
-            "none" if at is None else f"sample {at.sample}, step {at.step}, neuron {at.neuron}",
+            "none" if at is None else f"{at.sample}, {at.step}, {at.neuron}",
             str(verdict.saturations.get(layer.name, 0)),
         )
     for name, count in verdict.saturations.items():
         if name not in spiking:
             snr = "exact" if verdict.logit_snr_db is None else f"SNR {verdict.logit_snr_db:.1f} dB"
-            table.add_row(escape(name), "", "", "", f"readout, {snr}", str(count))
+            table.add_row(escape(name), "", "", "", snr, str(count))
     if verdict.input_clipped:
-        table.add_row("input", "", "", "", "values outside the payload", str(verdict.input_clipped))
-    for name, check in verdict.backends.items():
-        state = f"{check.spike_mismatches} spikes, {check.state_mismatches} states differ"
-        table.add_row(escape(name), "", "", "", f"{check.samples} samples: {state}", "")
+        table.add_row("input", "", "", "", "clipped", str(verdict.input_clipped))
     return table
 
 
