@@ -1,0 +1,15 @@
+"""Lava: a network as a folder of runnable lava-nc processes, and its run on Lava's CPU simulation."""
+
+from tclif_deploy.backends.lava.emit import emit, emit_float
+from tclif_deploy.backends.lava.supervise import (
+    FloatRun,
+    check_installed,
+    install_commands,
+    installed_version,
+    run,
+    run_float,
+)
+
+__all__ = [
+    "FloatRun", "check_installed", "emit", "emit_float", "install_commands", "installed_version", "run", "run_float",
+]  # fmt: skip

@@ -1,0 +1,164 @@
+"""Write a network as a folder that runs on Lava by itself."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tclif_deploy.backends.lava import plan
+from tclif_deploy.backends.lava.template.tclif_lava import structure
+from tclif_deploy.backends.lava.template.tclif_lava.compat import INSTALL_COMMANDS
+from tclif_deploy.errors import TclifError
+from tclif_deploy.fixed import FixedNetwork, smallest_int, write_npz
+from tclif_deploy.network import INPUT, Network
+from tclif_deploy.target import Target
+
+TEMPLATE = Path(__file__).parent / "template"
+EXAMPLE_SHAPE = (2, 50)
+"""samples and steps of the random example input"""
+
+LINE_LENGTH = 100
+"""of ``network.py``"""
+
+Arrays = dict[str, NDArray[Any]]
+
+
+def emit(fixed: FixedNetwork, target: Target, folder: Path | str) -> None:
+    """Write ``fixed``, compiled for ``target``, as a runnable Lava package into ``folder`` (made where missing).
+
+    Lava is not needed for this. Raises `TclifError` where Lava cannot compute the network exactly.
+    """
+    when = plan.schedule(fixed.layers)
+    arrays: Arrays = {}
+    layers = []
+    for layer in fixed.layers:
+        connections = []
+        for m, c in enumerate(layer.connections):
+            where = f"lava: layer {layer.name}: connection from {c.source}"
+            peak = fixed.input.limit if c.source == INPUT else 1
+            synapses = []
+            for n, (weight, exponent) in enumerate(plan.digits(c.weight, c.exponent, peak, where)):
+                name = f"{layer.name}.weight.{m}.{n}"
+                arrays[name] = weight.astype(np.int8)
+                synapses.append(structure.Synapses(name, exponent))
+            wait = when.wait(layer.name, c.source, c.delay)
+            connections.append(structure.Connection(c.source, c.delay, wait, peak, tuple(synapses)))
+        number = _numbers(layer.name, arrays)
+        multiplier = number("multiplier", layer.multiplier) if layer is fixed.output else 1
+        layers.append(
+            structure.Layer(
+                name=layer.name, size=layer.size, connections=tuple(connections), shift=layer.shift,
+                offset=when.offsets[layer.name], reset=layer.reset, input_to=layer.input_to, spiking=layer.spiking,
+                strict=False, multiplier=multiplier,
+                **{key: number(key, getattr(layer, key)) for key in structure.COEFFICIENTS},
+            )
+        )  # fmt: skip
+    arithmetic = structure.Arithmetic(**asdict(fixed.arithmetic))
+    entry = structure.Input(fixed.input.size, fixed.input.lsb, fixed.input.bits)
+    network = structure.Network("fixed_pt", entry, arithmetic, tuple(layers), when.phases, when.idle)
+    shape = (*EXAMPLE_SHAPE, fixed.input.size)
+    example = np.random.default_rng(0).integers(0, fixed.input.limit, shape, endpoint=True)
+    promise = f"bit for bit the integers compiled for {target.name}"
+    _write(network, arrays, example.astype(smallest_int(example)), promise, Path(folder))
+
+
+def emit_float(network: Network, folder: Path | str) -> None:
+    """Write the float ``network`` as a runnable Lava package (``floating_pt`` models) into ``folder``."""
+    when = plan.schedule(network.layers)
+    arrays: Arrays = {}
+    layers = []
+    for layer in network.layers:
+        connections = []
+        for m, c in enumerate(layer.connections):
+            name = f"{layer.name}.weight.{m}"
+            arrays[name] = c.weight
+            wait = when.wait(layer.name, c.source, c.delay)
+            connections.append(structure.Connection(c.source, c.delay, wait, 1, (structure.Synapses(name, 0),)))
+        number, neuron = _numbers(layer.name, arrays), layer.neuron
+        layers.append(
+            structure.Layer(
+                name=layer.name, size=layer.size, connections=tuple(connections), shift=0,
+                offset=when.offsets[layer.name], reset=neuron.reset, input_to=neuron.input_to, spiking=neuron.spiking,
+                strict=neuron.strict, multiplier=1,
+                **{key: number(key, getattr(neuron, key)) for key in structure.COEFFICIENTS},
+            )
+        )  # fmt: skip
+    # Real numbers enter as they are; the bits only tell Lava's Dense that messages are graded.
+    entry = structure.Input(network.input_size, 1.0, 32)
+    built = structure.Network("floating_pt", entry, None, tuple(layers), when.phases, when.idle)
+    example = np.random.default_rng(0).random((*EXAMPLE_SHAPE, network.input_size))
+    _write(built, arrays, example, "the trained network, in floating point", Path(folder))
+
+
+def _numbers(layer: str, arrays: Arrays) -> Callable[[str, NDArray[Any]], Any]:
+    """A function (name, values): one literal where all neurons share it, else an array's name (and the array)."""
+
+    def number(name: str, values: NDArray[Any]) -> Any:
+        if (values == values[0]).all():
+            return values[0].item()
+        arrays[f"{layer}.{name}"] = values.astype(smallest_int(values)) if values.dtype == np.int64 else values
+        return f"{layer}.{name}"
+
+    return number
+
+
+def _write(network: structure.Network, arrays: Arrays, example: NDArray[Any], promise: str, folder: Path) -> None:
+    """The template, ``network.py``, the arrays and the README."""
+    title = "TC-LIF network: " + ", ".join(layer.name for layer in network.layers)
+    source = _literal(network)
+    names = [
+        name for name in ("Arithmetic", "Connection", "Input", "Layer", "Network", "Synapses") if f"{name}(" in source
+    ]
+    readme = Template((TEMPLATE / "README.md").read_text(encoding="utf-8")).substitute(
+        title=title,
+        promise=promise,
+        install="\n    ".join(INSTALL_COMMANDS),
+        idle=network.idle,
+        features=network.input.size,
+        layers="\n".join(_describe(layer) for layer in network.layers),
+    )
+    try:
+        shutil.copytree(TEMPLATE, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__", "README.md"))
+        (folder / "README.md").write_text(readme, encoding="utf-8")
+        (folder / "network.py").write_text(
+            '"""The network: layers and their constants. Strings instead of numbers name arrays of weights.npz."""\n\n'
+            f"from tclif_lava.structure import {', '.join(names)}\n\nNETWORK = {source}\n",
+            encoding="utf-8",
+        )
+        write_npz(folder / "weights.npz", arrays)
+        write_npz(folder / "example.npz", {"x": example, "scale": np.float64(network.input.lsb)})
+    except OSError as error:
+        raise TclifError(f"{folder}: cannot be written ({error})", "choose another output folder") from None
+
+
+def _literal(value: Any, indent: str = "") -> str:
+    """``value`` as Python source, one field a line where it would pass the line's length."""
+    if isinstance(value, str):
+        return json.dumps(value) if value.isascii() else repr(value)
+    if not isinstance(value, tuple) and not hasattr(value, "__dataclass_fields__"):
+        return repr(value)
+    inner = indent + "    "
+    if isinstance(value, tuple):
+        opening, fields = "(", [_literal(item, inner) for item in value]
+    else:
+        opening = f"{type(value).__name__}("
+        fields = [f"{key}={_literal(getattr(value, key), inner)}" for key in value.__dataclass_fields__]
+    line = f"{opening}{', '.join(fields)}{',' if opening == '(' else ''})"
+    if "\n" not in line and len(indent + line) <= LINE_LENGTH:
+        return line
+    return f"{opening}\n{inner}" + f",\n{inner}".join(fields) + f",\n{indent})"
+
+
+def _describe(layer: structure.Layer) -> str:
+    """One line of the README."""
+    kind = "neurons" if layer.spiking else "readout neurons"
+    links = ", ".join(f"{c.source}{f' (delay {c.delay})' if c.delay else ''}" for c in layer.connections)
+    return f"- `{layer.name}`: {layer.size} {kind}, fed by {links}"

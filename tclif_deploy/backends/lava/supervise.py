@@ -1,0 +1,206 @@
+"""Run an emitted network in a supervised subprocess: it ends in time, and nothing of it is left behind."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import queue
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tclif_deploy.backends.lava.template.tclif_lava.compat import INSTALL_COMMANDS, MISSING_HINT
+from tclif_deploy.errors import TclifError
+from tclif_deploy.fixed import Int
+from tclif_deploy.network import Float, Progress
+from tclif_deploy.simulate.result import Result, check_lengths
+
+STALL_SECONDS = 120.0
+"""default of ``timeout``: a piece of one hundredth of the work takes seconds at most"""
+POLL_SECONDS = 0.1
+GRACE_SECONDS = 1.0
+"""between SIGTERM, after which Python's resource tracker still frees shared memory, and SIGKILL"""
+TAIL_LINES = 3
+"""lines of the subprocess's stderr that an error message repeats"""
+
+
+@dataclass(frozen=True, eq=False)
+class FloatRun:
+    """Outcome of a floating-point run on Lava."""
+
+    spikes: dict[str, NDArray[np.bool_]]
+    """spiking layer -> (samples, time, neurons)"""
+    u: dict[str, Float]
+    """layer -> dendrite after the last step, (samples, neurons)"""
+    v: dict[str, Float]
+    readout: Float
+    classes: NDArray[np.int64]
+
+
+def install_commands() -> tuple[str, ...]:
+    """The commands that install Lava on any supported Python.
+
+    Examples
+    --------
+    >>> print(install_commands()[1])
+    pip install --no-deps --ignore-requires-python lava-nc==0.10.0
+    """
+    return INSTALL_COMMANDS
+
+
+def installed_version() -> str | None:
+    """Version of lava-nc, or None where it is not installed."""
+    try:
+        # `lava` is a namespace package: only a module of lava-nc's own shows that it is there.
+        if importlib.util.find_spec("lava.magma") is None:
+            return None
+        return importlib.metadata.version("lava-nc")
+    except (ImportError, ValueError, importlib.metadata.PackageNotFoundError):
+        return None
+
+
+def check_installed() -> None:
+    """Raise `TclifError`, saying how to install it, where Lava is missing."""
+    if installed_version() is None:
+        raise TclifError("lava-nc is not installed", MISSING_HINT)
+
+
+def run(
+    folder: Path | str,
+    x: Int,
+    *,
+    lengths: Int | None = None,
+    batched: bool = False,
+    timeout: float = STALL_SECONDS,
+    progress: Progress | None = None,
+) -> Result:
+    """Run integers ``x`` (samples, time, features) on the network that `emit` wrote into ``folder``.
+
+    The result means what `simulate.reference.simulate`'s means. ``batched`` takes many samples at once through a
+    Dense process that only a simulation can have, else Lava's own Dense takes one after another. ``progress`` is
+    called with Lava steps. Raises `TclifError` where Lava is missing, where the run fails, and where it shows no
+    progress for ``timeout`` seconds; in each case, and on Ctrl-C, all of its processes are ended.
+    """
+    if not np.issubdtype(np.asarray(x).dtype, np.integer):
+        raise TclifError(
+            f"lava: input has dtype {np.asarray(x).dtype}", "integers are needed: see InputEncoding.encode"
+        )
+    found = _run(Path(folder), x, lengths, batched, timeout, progress)
+    return Result(
+        spikes=_by_layer(found, "spikes"),
+        u=_by_layer(found, "u"),
+        v=_by_layer(found, "v"),
+        readout=found["readout"],
+        classes=found["classes"],
+        overflows=_by_layer(found, "overflows"),
+    )
+
+
+def run_float(
+    folder: Path | str,
+    x: NDArray[Any],
+    *,
+    lengths: Int | None = None,
+    batched: bool = False,
+    timeout: float = STALL_SECONDS,
+    progress: Progress | None = None,
+) -> FloatRun:
+    """Like `run`, for what `emit_float` wrote: ``x`` is real, in the float network's own units."""
+    found = _run(Path(folder), np.asarray(x, dtype=np.float64), lengths, batched, timeout, progress)
+    states = {key: _by_layer(found, key) for key in ("spikes", "u", "v")}
+    return FloatRun(**states, readout=found["readout"], classes=found["classes"])
+
+
+def _by_layer(found: dict[str, NDArray[Any]], key: str) -> dict[str, Any]:
+    """The arrays ``key.<layer>``."""
+    return {name.removeprefix(f"{key}."): array for name, array in found.items() if name.startswith(f"{key}.")}
+
+
+def _run(
+    folder: Path, x: NDArray[Any], lengths: Int | None, batched: bool, timeout: float, progress: Progress | None
+) -> dict[str, NDArray[Any]]:
+    """Input to a file, ``run.py``, output from a file."""
+    if not (folder / "run.py").is_file():
+        raise TclifError(f"{folder}: no run.py", "compile first, or name the folder that emit wrote")
+    if x.ndim != 3 or 0 in x.shape:
+        raise TclifError(f"lava: input has shape {x.shape}", "expected (samples, time, features), none of them 0")
+    check_installed()
+    with tempfile.TemporaryDirectory(prefix="tclif-lava-") as scratch:
+        source, target = Path(scratch, "x.npz"), Path(scratch, "out.npz")
+        np.savez(source, x=x, lengths=check_lengths(lengths, *x.shape[:2]))
+        command = [sys.executable, str(folder / "run.py"), "--input", str(source), "--output", str(target)]
+        command += ["--integers", "--supervised", *(["--batched"] if batched else [])]
+        _supervise(command, Path(scratch), timeout, progress)
+        with np.load(target, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+
+
+def _supervise(command: list[str], scratch: Path, timeout: float, progress: Progress | None) -> None:
+    """Run ``command`` in a session of its own until it ends well; `TclifError` says how it did not."""
+    # No .pyc in the build folder; one thread each, for Lava starts a dozen processes.
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    with open(scratch / "stderr", "w+b") as stderr:
+        lines: queue.Queue[bytes] = queue.Queue()
+        heard = time.monotonic()
+        child = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr, env=env, start_new_session=True
+        )
+        try:
+            threading.Thread(target=_collect, args=(cast(IO[bytes], child.stdout), lines), daemon=True).start()
+            while child.poll() is None or not lines.empty():
+                try:
+                    words = lines.get(timeout=POLL_SECONDS).split()
+                except queue.Empty:
+                    if time.monotonic() - heard > timeout:
+                        raise TclifError(
+                            f"lava: no progress for {timeout:g} s{_tail(stderr)}", "give it a longer timeout"
+                        ) from None
+                    continue
+                if len(words) == 3 and words[0] == b"progress":
+                    heard = time.monotonic()
+                    if progress is not None:
+                        progress(int(words[1]), int(words[2]))
+            if child.returncode != 0:
+                raise TclifError(f"lava: the run failed{_tail(stderr) or f' with exit code {child.returncode}'}")
+        finally:
+            if child.poll() != 0:
+                _end_group(child)
+
+
+def _collect(stream: IO[bytes], lines: queue.Queue[bytes]) -> None:
+    """Pass on the lines of ``stream`` until its end."""
+    with stream:
+        for line in stream:
+            lines.put(line)
+
+
+def _tail(stderr: IO[bytes]) -> str:
+    """What the subprocess said last, as one line: its own error where it named one."""
+    stderr.seek(0)
+    lines = [line.strip() for line in stderr.read().decode(errors="replace").splitlines() if line.strip()]
+    named = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+    return "".join(f": {line}" for line in named[-1:] or lines[-TAIL_LINES:])
+
+
+def _end_group(child: subprocess.Popen[bytes]) -> None:
+    """SIGTERM to the whole session, and SIGKILL to what is left of it after a grace."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(child.pid, number)
+            end = time.monotonic() + GRACE_SECONDS
+            while time.monotonic() < end:
+                child.poll()
+                os.killpg(child.pid, 0)
+                time.sleep(POLL_SECONDS)
+        except ProcessLookupError:
+            return

@@ -1,0 +1,1 @@
+"""TC-LIF networks on Lava: structure, processes and the run."""

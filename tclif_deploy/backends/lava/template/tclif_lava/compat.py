@@ -1,0 +1,39 @@
+"""Lava's import, made to work on Python 3.11 and later."""
+
+import dataclasses
+import importlib
+import sys
+from typing import Any
+
+LAVA_VERSION = "0.10.0"
+"""The only release that these processes were run on."""
+
+INSTALL_COMMANDS = (
+    'pip install "numpy" scipy "networkx<=2.8.7" asteval',
+    f"pip install --no-deps --ignore-requires-python lava-nc=={LAVA_VERSION}",
+)
+"""lava-nc declares Python < 3.11, so pip must not look at what it asks for."""
+
+MISSING_HINT = f"install it by: {' && '.join(INSTALL_COMMANDS)}"
+
+
+def prepare() -> None:
+    """Import the one module of Lava that Python >= 3.11 refuses; to be called before any other import of Lava.
+
+    Its dataclass ``ByteEncoder`` stands as a default value in other dataclasses, which since 3.11 only
+    hashable objects may do. So it becomes hashable, by a changed decorator that lives for that import only.
+    """
+    if sys.version_info < (3, 11):
+        return
+    original: Any = dataclasses.dataclass
+
+    def dataclass(cls: Any = None, /, **options: Any) -> Any:
+        if cls is not None and cls.__name__ == "ByteEncoder":
+            options["unsafe_hash"] = True
+        return original(cls, **options)
+
+    dataclasses.dataclass = dataclass
+    try:
+        importlib.import_module("lava.magma.compiler.var_model")
+    finally:
+        dataclasses.dataclass = original

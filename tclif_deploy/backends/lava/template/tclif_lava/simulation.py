@@ -1,0 +1,184 @@
+"""One run on Lava's CPU simulation: samples in, spikes and states out."""
+
+import mmap
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from lava.magma.core.run_conditions import RunSteps
+from lava.magma.core.run_configs import Loihi2SimCfg
+from lava.proc.io.source import RingBuffer
+from numpy.typing import NDArray
+
+from .processes.network.process import Network as NetworkProcess
+from .structure import Network
+
+POLL_SECONDS = 0.2
+"""how often the watch looks whether a process of Lava's died"""
+CHUNKS = 100
+"""a run is cut into about this many pieces, for progress"""
+CHANNEL_SLOTS = 4
+"""messages that a channel holds; Lava's default of 64 is much memory where a message is a whole batch"""
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What a run says; by layer where a dict."""
+
+    spikes: dict[str, NDArray[np.bool_]]
+    """spiking layers: (samples, time, neurons)"""
+    u: dict[str, NDArray[Any]]
+    """after the last step, (samples, neurons)"""
+    v: dict[str, NDArray[Any]]
+    readout: NDArray[Any]
+    """(samples, classes)"""
+    classes: NDArray[np.int64]
+    """(samples,)"""
+    overflows: dict[str, NDArray[np.int64]]
+    """values changed by ovf: u charged, v charged, u reset, v reset"""
+
+
+def simulate(
+    structure: Network,
+    arrays: Mapping[str, NDArray[Any]],
+    x: NDArray[Any],
+    lengths: NDArray[np.int64],
+    *,
+    batch: int | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    supervised: bool = False,
+) -> Outcome:
+    """Run ``x`` (samples, time, features), already integers where the network is fixed point.
+
+    Stock Dense processes take one sample after another; ``batch`` samples at once go through `BatchedDense`.
+    ``supervised`` runs end when the process that started them has gone.
+    """
+    samples, steps, _ = x.shape
+    frames = samples if batch is None else -(-samples // batch)
+    lead = (frames,) if batch is None else (frames, batch)
+    x, lengths = framed(x, lead), framed(lengths, lead)
+    number = np.dtype(np.int64 if structure.precision == "fixed_pt" else np.float64)
+    record = {
+        layer.name: {
+            "spikes": shared((*lead, steps, layer.size if layer.spiking else 0), np.dtype(np.bool_)),
+            "overflows": shared((*lead, 4), np.dtype(np.int64)),
+            **{key: shared((*lead, layer.size), number) for key in ("u", "v", "readout")},
+        }
+        for layer in structure.layers
+    }
+    network = NetworkProcess(
+        structure=structure, arrays=arrays, batch=batch, frames=frames, steps=steps, lengths=lengths, record=record
+    )
+    source = RingBuffer(data=ring(structure, x))
+    source.s_out.connect(network.s_in)
+    total = structure.phases * frames * (steps + structure.idle) + max(layer.offset for layer in structure.layers)
+    run(network, structure.precision, total, progress, supervised)
+
+    def flat(name: str, key: str) -> NDArray[Any]:
+        """The record without the frames and without what filled the last batch."""
+        array = record[name][key]
+        return np.array(array.reshape(-1, *array.shape[len(lead) :])[:samples])
+
+    names = [layer.name for layer in structure.layers]
+    out = structure.layers[-1]
+    spikes = {layer.name: flat(layer.name, "spikes") for layer in structure.layers if layer.spiking}
+    readout = flat(out.name, "readout")
+    if out.spiking:
+        valid = np.arange(steps) < lengths.reshape(-1)[:samples, None]
+        readout = (spikes[out.name] & valid[:, :, None]).sum(axis=1).astype(number)
+    factor = arrays[out.multiplier] if isinstance(out.multiplier, str) else out.multiplier
+    return Outcome(
+        spikes=spikes,
+        u={name: flat(name, "u") for name in names},
+        v={name: flat(name, "v") for name in names},
+        readout=readout,
+        classes=np.argmax(readout * factor, axis=1),
+        overflows={name: flat(name, "overflows").sum(axis=0) for name in names},
+    )
+
+
+def framed(values: NDArray[Any], lead: tuple[int, ...]) -> NDArray[Any]:
+    """(samples, ...) as (*lead, ...): the last batch is filled with copies of the last sample."""
+    missing = int(np.prod(lead)) - len(values)
+    filled = np.concatenate([values, np.repeat(values[-1:], missing, axis=0)])
+    return filled.reshape(*lead, *values.shape[1:])
+
+
+def shared(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Zeros that this process and those forked from it share."""
+    size = int(np.prod(shape)) * dtype.itemsize
+    array: NDArray[Any] = np.ndarray(shape, dtype, buffer=mmap.mmap(-1, max(size, 1)))
+    return array
+
+
+def ring(structure: Network, x: NDArray[Any]) -> NDArray[Any]:
+    """``x`` (frames, [batch,] steps, features) as the source sends it: ([batch,] features, Lava steps)."""
+    frames, steps = x.shape[0], x.shape[-2]
+    dtype = np.int32 if structure.precision == "fixed_pt" else np.float64
+    data = np.zeros((*x.shape[1:-2], x.shape[-1], frames, steps + structure.idle, structure.phases), dtype)
+    data[..., :steps, 0] = np.moveaxis(x, (0, -2), (-2, -1))
+    # The source starts over at its end, which is after the last sample and before the last layer is done.
+    tail = max(layer.offset for layer in structure.layers)
+    data = data.reshape(*data.shape[:-3], -1)
+    return np.concatenate([data, np.zeros((*data.shape[:-1], tail), dtype)], axis=-1)
+
+
+def run(network: NetworkProcess, tag: str, total: int, progress: Callable[[int, int], None], supervised: bool) -> None:
+    """Compile, run ``total`` Lava steps and stop. Failures and Ctrl-C end this interpreter, see `give_up`."""
+    done = threading.Event()
+    # The forked processes must not answer Ctrl-C one by one: this one ends them all.
+    interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        network.create_runtime(
+            run_cfg=Loihi2SimCfg(select_tag=tag), compile_config={"pypy_channel_size": CHANNEL_SLOTS}
+        )
+        signal.signal(signal.SIGINT, interrupt)
+        watch = threading.Thread(target=watch_actors, args=(network, done, supervised), daemon=True)
+        watch.start()
+        piece = max(1, total // CHUNKS)
+        for start in range(0, total, piece):
+            progress(start, total)
+            network.run(RunSteps(num_steps=min(piece, total - start)))
+        progress(total, total)
+        done.set()
+        watch.join()
+        network.stop()
+    except KeyboardInterrupt:
+        give_up(network, "interrupted", 130)
+    except Exception as error:
+        give_up(network, f"error: {type(error).__name__}: {error}", 3)
+
+
+def watch_actors(network: NetworkProcess, done: threading.Event, supervised: bool) -> None:
+    """Give up when one of Lava's processes fails: Lava itself would wait for its messages for ever."""
+    actors = network.runtime._messaging_infrastructure.actors
+    parent = os.getppid()
+    while not done.wait(POLL_SECONDS):
+        orphan = supervised and os.getppid() != parent
+        if orphan or any(actor.exception or not actor.is_alive() for actor in actors):
+            time.sleep(POLL_SECONDS)  # the first one to die may be about to say why
+            if not done.is_set():
+                give_up(network, "error: a process of the network was killed (out of memory?)", 3)
+
+
+def give_up(network: NetworkProcess, message: str, code: int) -> None:
+    """Say why, kill Lava's processes, give its shared memory back, and end this interpreter at once.
+
+    At once, because Lava's own ``stop`` waits for processes that will never answer.
+    """
+    runtime = network.runtime
+    infrastructure = None if runtime is None else runtime._messaging_infrastructure
+    if infrastructure is not None:
+        for error, trace in [actor.exception for actor in infrastructure.actors if actor.exception][:1]:
+            message = f"{trace}error: a process of the network failed: {type(error).__name__}: {error}"
+        for actor in infrastructure.actors:
+            actor.kill()
+        infrastructure.smm._manager.shutdown()
+    print(message, file=sys.stderr, flush=True)
+    os._exit(code)

@@ -1,0 +1,109 @@
+"""What ``network.py`` is made of: plain frozen dataclasses, no Lava needed to read them."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+COEFFICIENTS = (
+    "a_u", "b_u", "a_v", "b_v", "q", "threshold", "r_u", "r_v", "v_reset", "bias_u", "bias_v", "v0",
+)  # fmt: skip
+"""The numbers of a neuron, in the order of `Layer`'s fields."""
+
+Number = int | float | str
+"""A coefficient that all neurons of a layer share, or the name of its array in ``weights.npz``."""
+
+
+@dataclass(frozen=True)
+class Arithmetic:
+    """How the machine computes."""
+
+    frac_bits: int
+    """k: a_u, b_u, a_v, b_v and q are fractions with this many bits; the shift after each product"""
+    rounding: Literal["toward_zero", "floor", "nearest"]
+    bits_u: int
+    bits_v: int
+    overflow_u: Literal["saturate", "wrap"]
+    overflow_v: Literal["saturate", "wrap"]
+
+
+@dataclass(frozen=True)
+class Input:
+    """What enters: ``clip(rint(x * scale / lsb))``, in +-(2^(bits-1)-1)."""
+
+    size: int
+    lsb: float
+    bits: int
+
+    @property
+    def limit(self) -> int:
+        """Largest magnitude of an input integer."""
+        return int(2 ** (self.bits - 1) - 1)
+
+
+@dataclass(frozen=True)
+class Synapses:
+    """One Dense process: ``weight`` names an array of ``weights.npz``, its sum counts ``2^exponent`` times."""
+
+    weight: str
+    exponent: int
+
+
+@dataclass(frozen=True)
+class Connection:
+    """From a source (a layer, or ``input``) into a layer; the sums of its Dense processes add up."""
+
+    source: str
+    delay: int
+    """steps of the network"""
+    wait: int
+    """Lava steps that messages are held back, so that they meet the layer at its right step"""
+    peak: int
+    """largest magnitude of a message"""
+    synapses: tuple[Synapses, ...]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One population and everything that enters it."""
+
+    name: str
+    size: int
+    connections: tuple[Connection, ...]
+    shift: int
+    """f: the sum of all connections is shifted left by this much (right, rounded, where negative)"""
+    offset: int
+    """step t of the network runs at Lava step ``phases*t + offset``, counted from 0"""
+    reset: Literal["soft", "hard"]
+    input_to: Literal["dendrite", "soma"]
+    spiking: bool
+    strict: bool
+    """fires at v > threshold instead of v >= threshold"""
+    a_u: Number
+    b_u: Number
+    a_v: Number
+    b_v: Number
+    q: Number
+    threshold: Number
+    r_u: Number
+    r_v: Number
+    v_reset: Number
+    bias_u: Number
+    bias_v: Number
+    v0: Number
+    multiplier: Number
+    """readout: classes compare as v*multiplier"""
+
+
+@dataclass(frozen=True)
+class Network:
+    """All of it. ``fixed_pt`` networks hold integers only, ``floating_pt`` ones are the float model."""
+
+    precision: Literal["fixed_pt", "floating_pt"]
+    input: Input
+    arithmetic: Arithmetic | None
+    """None for floating_pt"""
+    layers: tuple[Layer, ...]
+    """the last one is what the network says"""
+    phases: int
+    """Lava steps a step of the network; more than 1 only where feedback is faster than Lava's Dense"""
+    idle: int
+    """steps after each sample in which delayed spikes run out and states are reset"""
