@@ -1,5 +1,10 @@
-"""Torch modules: the neuron that users train, and the truth that the numpy simulation is held against."""
+"""Torch modules: neurons and networks that users train, and the trainer."""
 
-from tclif_deploy.nn.neuron import TCLIF, Recurrent, reset_states
+from tclif_deploy.nn.models import MODELS, build, parameter_count
+from tclif_deploy.nn.neuron import LIF, PLIF, TCLIF, Recurrent, SpikingNeuron, reset_states
+from tclif_deploy.nn.sequence import SequenceNetwork
 
-__all__ = ["TCLIF", "Recurrent", "reset_states"]
+__all__ = [
+    "LIF", "MODELS", "PLIF", "TCLIF", "Recurrent", "SequenceNetwork", "SpikingNeuron", "build", "parameter_count",
+    "reset_states",
+]  # fmt: skip

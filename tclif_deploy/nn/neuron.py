@@ -1,35 +1,107 @@
-"""The TC-LIF neuron and its recurrent container as torch modules, one step a call.
+"""TC-LIF, LIF, PLIF and the recurrent container as torch modules, one step a call.
 
 They keep the conventions and the parameter names of the paper's authors (reset at the end of the step,
-``decay_factor``, ``hid_weight``, ``sub_module``), so weights move between their code and ours by name.
+``decay_factor``, ``w``, ``hid_weight``, ``sub_module``), so weights move between their code and ours by name.
 Unlike theirs, every neuron owns its betas: modules never share the storage of ``decay_factor``.
+`tclif_deploy.nn.sequence` runs the same modules over whole sequences, which is how to train them.
 """
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from tclif_deploy.errors import TclifError
+from tclif_deploy.nn.canonical import Coefficients, step
+from tclif_deploy.nn.surrogate import check_surrogate
+
+Reset = Literal["soft", "hard"]
 
 
-class _Spike(torch.autograd.Function):
-    """Step function of v - threshold with the triangle surrogate max(1 - |x|, 0) (paper, Eq. 21)."""
+class SpikingNeuron(torch.nn.Module):
+    """What every neuron shares: how it fires and resets, and a state that lives between calls.
 
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, strict: bool) -> Tensor:
-        ctx.save_for_backward(x)
-        return (x > 0 if strict else x >= 0).to(x)
+    Parameters
+    ----------
+    threshold : float
+        Firing threshold of the soma.
+    strict : bool
+        Fire at v > threshold (what the authors' ``--sg gau`` does) instead of v >= threshold.
+    reset : {"soft", "hard"}
+        Take the threshold off the soma, or set it to ``v_reset``.
+    v_reset : float
+        The soma after a hard reset.
+    detach_reset : bool
+        Let no gradient through the reset.
+    surrogate : str
+        A name of `tclif_deploy.nn.surrogate`.
+    """
 
-    @staticmethod
-    def backward(ctx: Any, *grad: Tensor) -> tuple[Tensor, None]:
-        (x,) = ctx.saved_tensors
-        return grad[0] * (1 - x.abs()).clamp(min=0), None
+    def __init__(
+        self,
+        threshold: float = 1.0,
+        *,
+        strict: bool = False,
+        reset: Reset = "soft",
+        v_reset: float = 0.0,
+        detach_reset: bool = False,
+        surrogate: str = "triangle",
+    ) -> None:
+        super().__init__()
+        name = type(self).__name__
+        if not 0 < threshold < float("inf"):
+            raise TclifError(f"{name}: threshold is {threshold}", "a threshold must be a positive number")
+        if reset not in ("soft", "hard"):
+            raise TclifError(f"{name}: reset is {reset!r}", "soft or hard")
+        self.threshold = threshold
+        self.strict = strict
+        self.reset = reset
+        self.v_reset = v_reset
+        self.detach_reset = detach_reset
+        self.surrogate = check_surrogate(surrogate)
+        self.u: Tensor | None = None
+        self.v: Tensor | None = None
+
+    def coefficients(self, like: Tensor) -> Coefficients:
+        """This population as the canonical neuron, with the dtype and on the device of ``like``."""
+        raise NotImplementedError
+
+    def _canonical(self, like: Tensor, a_u: float, b_u: Tensor, a_v: Tensor, b_v: Tensor, gamma: float) -> Coefficients:
+        def constant(value: float) -> Tensor:
+            return torch.full((1,), value, dtype=like.dtype, device=like.device)
+
+        hard = self.reset == "hard"
+        return Coefficients(
+            constant(a_u), b_u, a_v, b_v, constant(self.threshold), constant(0.0 if hard else gamma),
+            constant(0.0 if hard else self.threshold), constant(self.v_reset if hard else 0.0),
+            hard, self.strict, self.detach_reset, self.surrogate,
+        )  # fmt: skip
+
+    def reset_state(self) -> None:
+        """Forget u and v: the next call starts a new sequence."""
+        self.u = self.v = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Spikes (0 or 1, dtype of ``x``) of one step of input current ``x``, shape ``(batch, neurons)``."""
+        u, v = self.u, self.v
+        if u is None or v is None:
+            u = v = torch.zeros_like(x)
+        elif u.shape != x.shape:
+            raise TclifError(
+                f"{type(self).__name__}: the input has shape {tuple(x.shape)}, the state {tuple(u.shape)}",
+                "call reset_states(model) between sequences",
+            )
+        self.u, self.v, spikes = step(self.coefficients(x), u, v, x)
+        return spikes
+
+    def extra_repr(self) -> str:
+        """What `print(module)` shows."""
+        return f"threshold={self.threshold}, comparator='{'>' if self.strict else '>='}', reset='{self.reset}'"
 
 
-class TCLIF(torch.nn.Module):
+class TCLIF(SpikingNeuron):
     """Two-compartment LIF: one call is one step, the state stays in the module until `reset_state`.
 
     With dendrite u, soma v and input current x of shape ``(batch, neurons)``::
@@ -42,17 +114,12 @@ class TCLIF(torch.nn.Module):
 
     Parameters
     ----------
-    threshold : float
-        Firing threshold of the soma.
     gamma : float
         What a spike takes from the dendrite (soft reset only).
     decay_factor : Tensor, optional
         Initial (c1, c2) of shape ``(1, 2)`` for the whole layer or ``(neurons, 2)``; zeros by default. Copied.
-    strict : bool
-        Fire at v > threshold (what the authors' ``--sg gau`` does) instead of v >= threshold.
-    reset : {"soft", "hard"}
-    v_reset : float
-        The soma after a hard reset.
+
+    The other parameters are `SpikingNeuron`'s.
 
     Examples
     --------
@@ -68,58 +135,105 @@ class TCLIF(torch.nn.Module):
         *,
         decay_factor: Tensor | None = None,
         strict: bool = False,
-        reset: Literal["soft", "hard"] = "soft",
+        reset: Reset = "soft",
         v_reset: float = 0.0,
+        detach_reset: bool = False,
+        surrogate: str = "triangle",
     ) -> None:
-        super().__init__()
+        super().__init__(
+            threshold, strict=strict, reset=reset, v_reset=v_reset, detach_reset=detach_reset, surrogate=surrogate
+        )
         initial = torch.zeros(1, 2) if decay_factor is None else decay_factor.detach().clone()
         if initial.ndim != 2 or initial.shape[1] != 2 or not initial.is_floating_point():
             raise TclifError(
                 f"TCLIF: decay_factor is {initial.dtype} of shape {tuple(initial.shape)}",
                 "expected floats of shape (1, 2) or (neurons, 2)",
             )
-        if not 0 < threshold < float("inf"):
-            raise TclifError(f"TCLIF: threshold is {threshold}", "a threshold must be a positive number")
-        if reset not in ("soft", "hard"):
-            raise TclifError(f"TCLIF: reset is {reset!r}", "soft or hard")
         self.decay_factor = torch.nn.Parameter(initial)
-        self.threshold = threshold
         self.gamma = gamma
-        self.strict = strict
-        self.reset = reset
-        self.v_reset = v_reset
-        self.u: Tensor | None = None
-        self.v: Tensor | None = None
 
-    def reset_state(self) -> None:
-        """Forget u and v: the next call starts a new sequence."""
-        self.u = self.v = None
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Spikes (0 or 1, dtype of ``x``) of one step of input current ``x``, shape ``(batch, neurons)``."""
-        u, v = self.u, self.v
-        if u is None or v is None:
-            u = v = torch.zeros_like(x)
-        elif u.shape != x.shape:
-            raise TclifError(
-                f"TCLIF: the input has shape {tuple(x.shape)}, the state {tuple(u.shape)}",
-                "call reset_states(model) between sequences",
-            )
+    def coefficients(self, like: Tensor) -> Coefficients:
+        """beta1 = -sigmoid(c1) couples soma to dendrite, beta2 = sigmoid(c2) dendrite to soma."""
         beta = torch.sigmoid(self.decay_factor)
-        u = u - beta[:, 0] * v + x
-        v = v + beta[:, 1] * u
-        spikes: Tensor = _Spike.apply(v - self.threshold, self.strict)  # type: ignore[no-untyped-call]
-        if self.reset == "soft":
-            u, v = u - spikes * self.gamma, v - spikes * self.threshold
-        else:
-            v = (1 - spikes) * v + spikes * self.v_reset
-        self.u, self.v = u, v
-        return spikes
+        one = torch.ones(1, dtype=like.dtype, device=like.device)
+        return self._canonical(like, 1.0, -beta[:, 0], one, beta[:, 1], self.gamma)
 
     def extra_repr(self) -> str:
         """What `print(module)` shows."""
-        comparator = ">" if self.strict else ">="
-        return f"threshold={self.threshold}, gamma={self.gamma}, comparator='{comparator}', reset='{self.reset}'"
+        return f"{super().extra_repr()}, gamma={self.gamma}"
+
+
+class LIF(SpikingNeuron):
+    """Leaky integrate and fire, v <- decay*v + x; the authors' decay is 0.8, and is not learned.
+
+    Examples
+    --------
+    >>> neuron = LIF(threshold=1.0, decay=0.8)
+    >>> [int(neuron(torch.tensor([[0.6]])).item()) for _ in range(3)]
+    [0, 1, 0]
+    """
+
+    def __init__(
+        self,
+        threshold: float = 1.0,
+        decay: float = 0.8,
+        *,
+        strict: bool = False,
+        reset: Reset = "soft",
+        v_reset: float = 0.0,
+        detach_reset: bool = False,
+        surrogate: str = "triangle",
+    ) -> None:
+        super().__init__(
+            threshold, strict=strict, reset=reset, v_reset=v_reset, detach_reset=detach_reset, surrogate=surrogate
+        )
+        self.decay = decay
+
+    def coefficients(self, like: Tensor) -> Coefficients:
+        """a_v = decay, b_v = 1, no memory in the dendrite."""
+        one = torch.ones(1, dtype=like.dtype, device=like.device)
+        return self._canonical(like, 0.0, 0 * one, self.decay * one, one, 0.0)
+
+    def extra_repr(self) -> str:
+        """What `print(module)` shows."""
+        return f"{super().extra_repr()}, decay={self.decay}"
+
+
+class PLIF(SpikingNeuron):
+    """LIF that learns its decay: v <- (1 - sigmoid(w))*v + x, or + sigmoid(w)*x where ``decay_input``.
+
+    The authors' default is a hard reset to 0 and w = -1.4 (decay 0.80).
+
+    Examples
+    --------
+    >>> round(PLIF().coefficients(torch.zeros(1)).a_v.item(), 3)
+    0.802
+    """
+
+    def __init__(
+        self,
+        threshold: float = 1.0,
+        w: float = -1.4,
+        *,
+        decay_input: bool = False,
+        strict: bool = False,
+        reset: Reset = "hard",
+        detach_reset: bool = False,
+        surrogate: str = "triangle",
+    ) -> None:
+        super().__init__(threshold, strict=strict, reset=reset, detach_reset=detach_reset, surrogate=surrogate)
+        self.w = torch.nn.Parameter(torch.tensor(w))
+        self.decay_input = decay_input
+
+    def coefficients(self, like: Tensor) -> Coefficients:
+        """a_v = 1 - sigmoid(w), b_v = 1 or sigmoid(w), no memory in the dendrite."""
+        rate = torch.sigmoid(self.w).reshape(1)
+        one = torch.ones(1, dtype=like.dtype, device=like.device)
+        return self._canonical(like, 0.0, 0 * one, 1 - rate, rate if self.decay_input else one, 0.0)
+
+    def extra_repr(self) -> str:
+        """What `print(module)` shows."""
+        return f"{super().extra_repr()}, decay_input={self.decay_input}"
 
 
 class Recurrent(torch.nn.Module):

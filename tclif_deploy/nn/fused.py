@@ -1,0 +1,113 @@
+"""One spiking layer over whole sequences as a single differentiable operation on the CPU."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tclif_deploy.errors import TclifError
+from tclif_deploy.nn import scan
+from tclif_deploy.nn.canonical import Coefficients
+from tclif_deploy.nn.surrogate import CODES
+
+HALF_ONE = np.uint16(0x3F80)
+"""1 as bfloat16's bits"""
+
+
+def _array(x: Tensor) -> NDArray[Any]:
+    """The tensor's memory as numpy sees it, bfloat16 as its uint16 bits."""
+    x = x.detach()
+    return x.view(torch.int16).numpy().view(np.uint16) if x.dtype == torch.bfloat16 else x.numpy()
+
+
+class _Fused(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        recurrent: Tensor | None,
+        b_u: Tensor,
+        a_v: Tensor,
+        b_v: Tensor,
+        fixed: Coefficients,
+        spike_dtype: torch.dtype,
+    ) -> Tensor:
+        neurons, dtype = weight.shape[0], weight.dtype
+
+        def row(value: Tensor) -> NDArray[Any]:
+            return _array(value.detach().to(dtype).expand(neurons).contiguous())
+
+        x = x.contiguous()
+        spikes = torch.empty(*x.shape[:2], neurons, dtype=spike_dtype)
+        potential = torch.empty(*x.shape[:2], neurons, dtype=dtype)
+        back = weight.new_empty(0, neurons) if recurrent is None else recurrent.detach().contiguous()
+        threshold = row(fixed.threshold)
+        fire_at = np.nextafter(threshold, np.inf, dtype=threshold.dtype) if fixed.strict else threshold
+        rows = (*map(row, (fixed.a_u, b_u, a_v, b_v)), fire_at, *map(row, (fixed.r_u, fixed.r_v, fixed.v_reset)))
+        one = HALF_ONE if spike_dtype == torch.bfloat16 else threshold.dtype.type(1)
+        scan.forward(
+            _array(x), x.dtype == torch.bfloat16, _array(weight.detach().t().contiguous()),
+            _array(back if recurrent is None else back.t().contiguous()), _array(bias.contiguous()), *rows,
+            fixed.hard, one, _array(potential), _array(spikes),
+        )  # fmt: skip
+        ctx.save_for_backward(x, weight, back, potential, spikes)
+        ctx.fixed, ctx.rows, ctx.threshold = fixed, rows, threshold
+        return spikes
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight, back, potential, spikes = ctx.saved_tensors
+        neurons, sources = weight.shape
+        wanted = ctx.needs_input_grad[0]
+        g_current = spikes.new_empty(len(spikes) if wanted else 0, *spikes.shape[1:])
+        g_weight = weight.new_zeros(sources, neurons)
+        g_back = torch.zeros_like(back)
+        g_bias, g_b_u, g_a_v, g_b_v = (weight.new_zeros(neurons) for _ in range(4))
+        scan.backward(
+            _array(x), x.dtype == torch.bfloat16, _array(back), *ctx.rows, ctx.fixed.hard, ctx.threshold,
+            ctx.fixed.detached, CODES[ctx.fixed.surrogate], _array(potential), _array(spikes),
+            _array(grads[0].contiguous()), spikes.dtype == torch.bfloat16,
+            *(_array(g) for g in (g_current, g_weight, g_back, g_bias, g_b_u, g_a_v, g_b_v)),
+        )  # fmt: skip
+        g_x = None
+        if wanted:
+            g_x = (g_current.view(-1, neurons) @ weight.detach().to(g_current.dtype)).view(x.shape).to(x.dtype)
+        return g_x, g_weight.t(), g_bias, g_back.t() if len(back) else None, g_b_u, g_a_v, g_b_v, None, None
+
+
+def fused_layer(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    recurrent: Tensor | None,
+    neuron: Coefficients,
+    *,
+    dtype: torch.dtype | None = None,
+) -> Tensor:
+    """Spikes (time, samples, neurons) of a layer driven by ``x`` (time, samples, sources).
+
+    ``weight`` (neurons, sources), float32 or float64, and ``recurrent`` (neurons, neurons) as in `torch.nn.Linear`;
+    ``bias`` holds the recurrent bias too. Spikes have the weights' dtype, or bfloat16 where ``dtype`` says so: they
+    lose nothing (they are 0 or 1, and sums stay in the weights' dtype), and gradients from layer to layer keep 8
+    bits of mantissa at half the memory and less than half the time. A bfloat16 ``x`` must hold spikes.
+
+    Raises `TclifError` where a threshold is not positive or b_v is 0 (states are recomputed through both).
+    """
+    if weight.dtype not in (torch.float32, torch.float64) or (
+        dtype == torch.bfloat16 and weight.dtype == torch.float64
+    ):
+        raise TclifError(f"fused layer: weights are {weight.dtype}, spikes {dtype}", "use float32 or float64 weights")
+    if x.dtype != torch.bfloat16:
+        x = x.to(weight.dtype)
+    if bool((neuron.threshold <= 0).any()) or bool((neuron.b_v == 0).any()):
+        raise TclifError("fused layer: a threshold <= 0 or a b_v of 0", "train such a neuron with canonical.loop")
+    neurons = len(weight)
+    learned = (c.expand(neurons) for c in (neuron.b_u, neuron.a_v, neuron.b_v))
+    out: Tensor = _Fused.apply(x, weight, bias, recurrent, *learned, neuron, dtype or weight.dtype)  # type: ignore[no-untyped-call]
+    return out

@@ -1,0 +1,92 @@
+"""Networks over whole sequences: every layer takes all its time steps at once, time is a loop only inside a layer."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from tclif_deploy.errors import TclifError
+from tclif_deploy.nn.canonical import loop
+from tclif_deploy.nn.fused import fused_layer
+from tclif_deploy.nn.neuron import Recurrent, SpikingNeuron
+
+
+def layer(
+    x: Tensor, linear: torch.nn.Linear, spiking: torch.nn.Module, dtype: torch.dtype | None = None, plain: bool = False
+) -> Tensor:
+    """Spikes (time, samples, neurons) of ``spiking`` driven by ``linear`` of ``x`` (time, samples, sources).
+
+    Fused on the CPU (`tclif_deploy.nn.fused`), torch operations elsewhere or where ``plain``.
+    """
+    neuron = spiking.sub_module if isinstance(spiking, Recurrent) else spiking
+    if not isinstance(neuron, SpikingNeuron):
+        raise TclifError(f"{type(neuron).__name__} after a Linear cannot run over sequences", "use TCLIF, LIF or PLIF")
+    weight = linear.weight
+    bias: Tensor = weight.new_zeros(len(weight)) if linear.bias is None else linear.bias
+    recurrent = None
+    if isinstance(spiking, Recurrent):
+        recurrent = spiking.hid_weight.weight
+        if spiking.hid_weight.bias is not None:
+            bias = bias + spiking.hid_weight.bias
+    run = loop if plain or weight.device.type != "cpu" else fused_layer
+    return run(x, weight, bias, recurrent, neuron.coefficients(weight), dtype=dtype)
+
+
+class SequenceNetwork(torch.nn.Module):
+    """Linear, spiking, Linear, spiking, ..., Linear, read out as the sum over time: the authors' networks.
+
+    ``features`` is the `torch.nn.Sequential` of their ``models/fc.py``, so state_dicts fit both ways.
+
+    Examples
+    --------
+    >>> from tclif_deploy.nn import TCLIF
+    >>> net = SequenceNetwork([torch.nn.Linear(1, 4), TCLIF(), torch.nn.Linear(4, 2)])
+    >>> net(torch.ones(3, 20, 1)).shape
+    torch.Size([3, 2])
+    """
+
+    def __init__(self, modules: list[torch.nn.Module]) -> None:
+        super().__init__()
+        self.features = torch.nn.Sequential(*modules)
+        kinds = [isinstance(module, torch.nn.Linear) for module in modules]
+        if len(modules) < 3 or kinds != [i % 2 == 0 for i in range(len(modules))] or not kinds[-1]:
+            raise TclifError("sequence network: modules do not alternate", "expected Linear, spiking, ..., Linear")
+
+    def spikes(self, x: Tensor, dtype: torch.dtype | None = None, plain: bool = False) -> list[Tensor]:
+        """Each spiking layer's spikes (time, samples, neurons) for ``x`` (samples, time, features)."""
+        modules = list(self.features)
+        signal, out = x.transpose(0, 1), []
+        for index in range(0, len(modules) - 1, 2):
+            linear = modules[index]
+            assert isinstance(linear, torch.nn.Linear)
+            signal = layer(signal, linear, modules[index + 1], dtype, plain)
+            out.append(signal)
+        return out
+
+    def readout(self, spikes: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Sum over each sample's valid steps of the last Linear of ``spikes`` (time, samples, neurons)."""
+        last = self.features[-1]
+        assert isinstance(last, torch.nn.Linear)
+        time = len(spikes)
+        if lengths is None:
+            # the sum of a linear map is the linear map of the counts, its bias counted at every step
+            counts, steps = spikes.sum(0, dtype=last.weight.dtype), torch.full((1,), time, device=spikes.device)
+        else:
+            valid = torch.arange(time, device=spikes.device)[:, None] < lengths
+            counts, steps = (
+                torch.einsum("tbn,tb->bn", spikes.to(last.weight.dtype), valid.to(last.weight.dtype)),
+                lengths,
+            )
+        logits = counts @ last.weight.t()
+        return logits if last.bias is None else logits + steps[:, None] * last.bias
+
+    def forward(
+        self, x: Tensor, lengths: Tensor | None = None, dtype: torch.dtype | None = None, plain: bool = False
+    ) -> Tensor:
+        """Class scores (samples, classes) of ``x`` (samples, time, features), each sample read after its length."""
+        return self.readout(self.spikes(x, dtype, plain)[-1], lengths)
+
+    @torch.no_grad()
+    def rates(self, x: Tensor) -> list[float]:
+        """Mean firing rate of each spiking layer on ``x``, spikes a neuron and step."""
+        return [float(s.float().mean()) for s in self.spikes(x)]
