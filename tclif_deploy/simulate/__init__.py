@@ -21,12 +21,13 @@ def simulate(
     spikes: bool = False,
     traces: Collection[str] = (),
     engine: Engine = "auto",
+    jobs: int | None = None,
 ) -> Result:
     """Run a fixed-point network on data, or on integers ``x`` (samples, time, features) as its encoding gives them.
 
     ``lengths`` (samples,) is the number of steps after which a sample's readout is taken (default: the data's, or
     all). ``spikes`` keeps every layer's spikes, ``traces`` names layers whose states are kept. ``engine`` is
-    ``"reference"`` for the specification itself. Raises `TclifError` for input that does not fit the network.
+    ``"reference"`` for the specification itself; the fast one runs on ``jobs`` threads (default: one a core). Raises `TclifError` for input that does not fit the network.
 
     Examples
     --------
@@ -39,4 +40,9 @@ def simulate(
     if isinstance(x, Dataset):
         lengths = x.lengths if lengths is None else lengths
         x, _ = network.input.encode(x.x, x.scale)
-    return reference.simulate(network, x, lengths=lengths, spikes=spikes, traces=traces)
+    if engine == "reference":
+        return reference.simulate(network, x, lengths=lengths, spikes=spikes, traces=traces)
+    # Imported here, because numba takes a while and not every use of this package simulates.
+    from tclif_deploy.simulate import engine as fast
+
+    return fast.simulate(network, x, lengths=lengths, spikes=spikes, traces=traces, jobs=jobs)

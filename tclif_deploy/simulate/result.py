@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tclif_deploy.errors import TclifError
-from tclif_deploy.fixed import FixedNetwork, Int
+from tclif_deploy.fixed import FixedNetwork, InputEncoding, Int
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,19 +39,24 @@ class Result:
 
 def check_input(network: FixedNetwork, x: NDArray[Any]) -> Int:
     """``x`` as int64 (samples, time, features), or a `TclifError` that says what is wrong with it."""
+    return check_integers(network.input, x)
+
+
+def check_integers(encoding: InputEncoding, x: NDArray[Any]) -> Int:
+    """`check_input` for who knows only the network's ``encoding``, as a backend that reads its own files."""
     x = np.asarray(x)
     if x.ndim != 3:
         raise TclifError(f"input has shape {x.shape}", "expected (samples, time, features)")
     if 0 in x.shape[:2]:
         raise TclifError(f"input has {x.shape[0]} samples of {x.shape[1]} steps", "at least one of each is needed")
-    if x.shape[2] != network.input.size:
-        raise TclifError(f"input has {x.shape[2]} features a step, the network takes {network.input.size}")
+    if x.shape[2] != encoding.size:
+        raise TclifError(f"input has {x.shape[2]} features a step, the network takes {encoding.size}")
     if not np.issubdtype(x.dtype, np.integer) and x.dtype != np.bool_:
         raise TclifError(f"input has dtype {x.dtype}", "integers are needed: see InputEncoding.encode")
     x = x.astype(np.int64, copy=False)
     peak = max(int(x.max()), -int(x.min()))
-    if peak > network.input.limit:
-        raise TclifError(f"input reaches {peak}, the payload is {network.input.bits} bits (+-{network.input.limit})")
+    if peak > encoding.limit:
+        raise TclifError(f"input reaches {peak}, the payload is {encoding.bits} bits (+-{encoding.limit})")
     return x
 
 

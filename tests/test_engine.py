@@ -1,0 +1,91 @@
+"""The engine equals the reference in every spike, state, readout, class and overflow count."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tclif_deploy.errors import TclifError
+from tclif_deploy.simulate import engine, reference
+from tests.networks import assert_alive, assert_same, drawn_network, options, random_network
+
+
+@settings(max_examples=60, deadline=None)
+@given(options())
+def test_random_networks_run_as_in_the_reference(chosen: dict[str, Any]) -> None:
+    network, x = drawn_network(**chosen)
+    want = reference.simulate(network, x)
+    assert_alive(want)
+    assert_same(engine.simulate(network, x, spikes=True), want)
+
+
+@settings(max_examples=25, deadline=None)
+@given(options(saturating=True))
+def test_saturating_networks_run_as_in_the_reference(chosen: dict[str, Any]) -> None:
+    network, x = drawn_network(**chosen)
+    want = reference.simulate(network, x)
+    assert want.saturations > 0
+    assert_same(engine.simulate(network, x, spikes=True), want)
+
+
+@settings(max_examples=25, deadline=None)
+@given(options(), st.data())
+def test_each_sample_is_read_at_its_own_length(chosen: dict[str, Any], data: st.DataObject) -> None:
+    network, x = drawn_network(**chosen)
+    lengths = np.array(data.draw(st.lists(st.integers(1, x.shape[1]), min_size=len(x), max_size=len(x))))
+    want = reference.simulate(network, x, lengths=lengths, spikes=False)
+    assert_same(engine.simulate(network, x, lengths=lengths), want)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3])
+def test_the_shortest_inputs_run_as_in_the_reference(steps: int) -> None:
+    network, x = random_network(5, recurrent=True, skip=True, delay=2)
+    want = reference.simulate(network, x[:1, :steps])
+    assert_same(engine.simulate(network, x[:1, :steps], spikes=True), want)
+
+
+def test_states_are_traced_where_asked() -> None:
+    network, x = random_network(6, recurrent=True)
+    want = reference.simulate(network, x, traces=("layer1", "layer2"), spikes=False)
+    assert np.ptp(want.traces["layer1"]) > 0
+    assert_same(engine.simulate(network, x, traces=("layer1", "layer2")), want)
+
+
+def test_many_samples_in_threads_are_the_same_samples() -> None:
+    network, x = random_network(7, samples=150)
+    one = engine.simulate(network, x, spikes=True, jobs=1)
+    assert_same(engine.simulate(network, x, spikes=True, jobs=3), one)
+    assert_same(one, reference.simulate(network, x))
+
+
+@pytest.mark.parametrize("dtype", [np.bool_, np.uint8, np.int16, np.int32, np.int64, np.uint64])
+def test_every_integer_dtype_is_read_alike(dtype: type[np.generic]) -> None:
+    network, x = random_network(8, graded=False)
+    assert_same(engine.simulate(network, x.astype(dtype), spikes=True), reference.simulate(network, x))
+
+
+def test_strided_input_is_read_alike() -> None:
+    network, x = random_network(9)
+    strided = np.asfortranarray(np.repeat(x, 2, axis=1))[:, ::2]
+    assert_same(engine.simulate(network, strided, spikes=True), reference.simulate(network, x))
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [((0, 4, 5), "0 samples"), ((2, 0, 5), "0 steps"), ((2, 4, 3), "3 features"), ((4, 5), "shape")],
+)
+def test_input_of_a_wrong_shape_is_refused(shape: tuple[int, ...], message: str) -> None:
+    network, _ = random_network(10)
+    with pytest.raises(TclifError, match=message):
+        engine.simulate(network, np.zeros(shape, np.int64))
+
+
+def test_input_beyond_the_payload_is_refused_in_any_block() -> None:
+    network, x = random_network(11, samples=130)
+    x[129, 3, 0] = network.input.limit + 1
+    with pytest.raises(TclifError, match="payload"):
+        engine.simulate(network, x)
