@@ -27,7 +27,8 @@ def simulate(
 
     ``lengths`` (samples,) is the number of steps after which a sample's readout is taken (default: the data's, or
     all). ``spikes`` keeps every layer's spikes, ``traces`` names layers whose states are kept. ``engine`` is
-    ``"reference"`` for the specification itself; the fast one runs on ``jobs`` threads (default: one a core). Raises `TclifError` for input that does not fit the network.
+    ``"reference"`` for the specification itself; the fast one runs on ``jobs`` threads (default: one a core).
+    Raises `TclifError` for input that does not fit the network.
 
     Examples
     --------
