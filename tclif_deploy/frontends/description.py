@@ -13,17 +13,19 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from tclif_deploy.errors import TclifError
 from tclif_deploy.frontends.options import LIF_DECAY, NeuronSettings, ReadOptions
-from tclif_deploy.frontends.parts import BatchNorm, Linear, Part, Spiking
+from tclif_deploy.frontends.parts import BatchNorm, Linear, Part, Spiking, neuron_parameter
 from tclif_deploy.network import Float
 
 Positive = Annotated[FiniteFloat, Field(gt=0)]
+Printable = Annotated[str, Field(max_length=500, pattern=r"^[^\p{C}\p{Zl}\p{Zp}]*$")]
+"""Text without control characters: it reaches messages and layer names."""
 AGAIN = "save the model again with tclif_deploy.save"
 
 
 class _Entry(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
 
-    path: str
+    path: Printable
     """of the module in the model: its tensors are ``path.weight`` and so on"""
 
 
@@ -64,7 +66,7 @@ class Description(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
 
     modules: list[Annotated[LinearEntry | BatchNormEntry | NeuronEntry, Field(discriminator="type")]]
-    notices: list[str] = []
+    notices: list[Printable] = []
     """what was assumed when the description was made"""
 
 
@@ -80,10 +82,12 @@ def parse(text: object, where: str) -> Description:
         raise TclifError(f"{where}: configuration {place}: {first['msg']}", AGAIN) from error
 
 
-def settings_of(entry: NeuronEntry, given: ReadOptions) -> NeuronSettings:
-    """An entry's settings, with what was ``given`` by hand."""
+def settings_of(entry: NeuronEntry, given: ReadOptions, where: str) -> NeuronSettings:
+    """An entry's settings, with what was ``given`` by hand; only the kind of neuron cannot be changed so."""
+    if given.neuron not in (None, entry.neuron):
+        raise TclifError(f"{where}: {entry.path} is a {entry.neuron}, not a {given.neuron}", "leave the neuron out")
     return NeuronSettings(
-        neuron=entry.neuron,  # what the parameters are for; nothing said by hand can change it
+        neuron=entry.neuron,
         threshold=entry.threshold if given.threshold is None else float(given.threshold),
         gamma=entry.gamma if given.gamma is None else float(given.gamma),
         strict=(given.comparator or entry.comparator) == ">",
@@ -97,10 +101,12 @@ def settings_of(entry: NeuronEntry, given: ReadOptions) -> NeuronSettings:
 def overridden(description: Description, given: ReadOptions) -> tuple[str, ...]:
     """A notice for each value ``given`` by hand that is not the one in the file."""
     entries = [entry for entry in description.modules if isinstance(entry, NeuronEntry)]
+    only = {"gamma": "tclif", "decay": "lif"}
     notices = []
     for name in ("threshold", "gamma", "comparator", "reset", "decay"):
-        by_hand, filed = getattr(given, name), sorted({getattr(entry, name) for entry in entries})
-        if by_hand is not None and filed != [by_hand]:
+        by_hand = getattr(given, name)
+        filed = sorted({getattr(entry, name) for entry in entries if entry.neuron == only.get(name, entry.neuron)})
+        if by_hand is not None and filed and filed != [by_hand]:
             notices.append(f"{name} {by_hand} given by hand; the file says {', '.join(map(str, filed))}")
     return tuple(notices)
 
@@ -114,8 +120,7 @@ def parts_of(
     """
     left = dict(tensors)
 
-    def take(path: str, leaf: str, ndim: int) -> Float:
-        name = join(path, leaf)
+    def take(name: str, ndim: int) -> Float:
         if name not in left:
             raise TclifError(f"{where}: the tensor {name} is missing", AGAIN)
         if left[name].ndim != ndim:
@@ -123,22 +128,23 @@ def parts_of(
         return left.pop(name)
 
     def maybe(path: str, leaf: str, like: Float) -> Float | None:
-        if join(path, leaf) not in left:
+        name = join(path, leaf)
+        if name not in left:
             return None
-        value = take(path, leaf, 1)
+        value = take(name, 1)
         if value.shape != like.shape[:1]:
-            raise TclifError(f"{where}: {join(path, leaf)} has shape {value.shape}, expected {like.shape[:1]}", AGAIN)
+            raise TclifError(f"{where}: {name} has shape {value.shape}, expected {like.shape[:1]}", AGAIN)
         return value
 
     def linear(path: str) -> Linear:
-        weight = take(path, "weight", 2)
+        weight = take(join(path, "weight"), 2)
         return Linear(path, weight, maybe(path, "bias", weight))
 
     def part(entry: LinearEntry | BatchNormEntry | NeuronEntry) -> Part:
         if isinstance(entry, LinearEntry):
             return linear(entry.path)
         if isinstance(entry, BatchNormEntry):
-            mean = take(entry.path, "running_mean", 1)
+            mean = take(join(entry.path, "running_mean"), 1)
             var = maybe(entry.path, "running_var", mean)
             if var is None:
                 raise TclifError(f"{where}: the tensor {join(entry.path, 'running_var')} is missing", AGAIN)
@@ -147,12 +153,12 @@ def parts_of(
         if (entry.parameter is None) != (entry.neuron == "lif"):
             raise TclifError(f"{where}: {entry.path}: a {entry.neuron} with parameter {entry.parameter}", AGAIN)
         parameter = None
-        if entry.neuron == "tclif":
-            parameter = take("", entry.parameter or "", 2)
-        elif entry.neuron == "plif":
-            parameter = take("", entry.parameter or "", left[entry.parameter].ndim if entry.parameter in left else 1)
+        if entry.parameter is not None:
+            if entry.parameter not in left:
+                raise TclifError(f"{where}: the tensor {entry.parameter} is missing", AGAIN)
+            parameter = neuron_parameter(entry.neuron, left.pop(entry.parameter), f"{where}: {entry.parameter}")
         recurrent = None if entry.recurrent is None else linear(entry.recurrent)
-        return Spiking(entry.path, entry.neuron, parameter, recurrent, settings_of(entry, given))
+        return Spiking(entry.path, entry.neuron, parameter, recurrent, settings_of(entry, given, where))
 
     parts = tuple(part(entry) for entry in description.modules)
     if left:

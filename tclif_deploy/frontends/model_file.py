@@ -25,7 +25,9 @@ def from_module(model: torch.nn.Module, given: ReadOptions | None = None) -> Net
     """The network of a live torch model (see `tclif_deploy.frontends.module.describe` for what it may hold)."""
     from tclif_deploy.frontends.module import describe
 
-    return _network(describe(model), to_arrays(model.state_dict(), "model"), given or ReadOptions(), "model")
+    given = given or ReadOptions()
+    _no_args(given, "model")
+    return _network(describe(model), to_arrays(model.state_dict(), "model"), given, "model")
 
 
 def save(model: torch.nn.Module, path: Path | str) -> None:
@@ -84,8 +86,7 @@ def network_from_file(content: dict[str, Any], file_bytes: int, given: ReadOptio
     version = content.get("version")
     if version != FORMAT_VERSION:
         raise TclifError(f"{where}: {FORMAT} version {version!r:.40}, expected {FORMAT_VERSION}", description.AGAIN)
-    if given.args is not None:
-        raise TclifError(f"{where}: holds its own settings, which {given.args} would contradict", "leave --args out")
+    _no_args(given, where)
     found = description.parse(content.get("config"), where)
     return _network(found, to_arrays(state_dict_of(content, where), where, file_bytes), given, where)
 
@@ -93,3 +94,8 @@ def network_from_file(content: dict[str, Any], file_bytes: int, given: ReadOptio
 def _network(found: description.Description, tensors: Any, given: ReadOptions, where: str) -> Network:
     notices = (*found.notices, *description.overridden(found, given))
     return assemble(description.parts_of(found, tensors, given, where), None, notices, where)
+
+
+def _no_args(given: ReadOptions, where: str) -> None:
+    if given.args is not None:
+        raise TclifError(f"{where}: holds its own settings, which {given.args} would contradict", "leave --args out")

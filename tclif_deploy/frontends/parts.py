@@ -74,6 +74,15 @@ class Spiking:
 Part = Linear | BatchNorm | Spiking
 
 
+def neuron_parameter(neuron: str, value: Float, where: str) -> Float:
+    """A neuron's parameter tensor in the shape that `Spiking` wants, or a `TclifError` where it has another."""
+    if neuron == "tclif" and (value.ndim != 2 or value.shape[1] != 2 or len(value) == 0):
+        raise TclifError(f"{where} has shape {value.shape}", "expected (1, 2) or (neurons, 2)")
+    if neuron == "plif" and (value.ndim > 1 or value.size == 0):
+        raise TclifError(f"{where} has shape {value.shape}", "expected one number, or (neurons,)")
+    return value if neuron == "tclif" else value.reshape(-1)
+
+
 def assemble(parts: tuple[Part, ...], settings: NeuronSettings | None, notices: tuple[str, ...], where: str) -> Network:
     """The network of ``parts``; ``settings`` serve every `Spiking` part that has none of its own.
 

@@ -13,11 +13,12 @@ import pickle
 import struct
 import zipfile
 from collections import OrderedDict
-from typing import Any
+from typing import Any, ClassVar
 
 from tclif_deploy.errors import TclifError
 
 SAVE_AGAIN = "save only the weights: torch.save({'state_dict': model.state_dict()}, path), or tclif_deploy.save"
+AGAIN = "copy or save the file again"
 
 ITEM_BYTES = {
     "BoolStorage": 1, "ByteStorage": 1, "CharStorage": 1, "ShortStorage": 2, "IntStorage": 4, "LongStorage": 8,
@@ -71,7 +72,11 @@ def _tensor(storage: _Storage, offset: int, size: tuple[int, ...], stride: tuple
 
 
 class _Scan(pickle._Unpickler):
-    """Pure-Python unpickler (its memo is a dict, so no opcode can ask for memory that the file does not have)."""
+    """Pure-Python unpickler: its memo is a dict, so no opcode but one asks for memory that the file does not have."""
+
+    dispatch: ClassVar[dict[int, Any]] = {
+        code: action for code, action in pickle._Unpickler.dispatch.items() if code != pickle.BYTEARRAY8[0]
+    }
 
     def __init__(self, file: io.BytesIO, where: str) -> None:
         super().__init__(file)
@@ -113,38 +118,45 @@ def _run(data: io.BytesIO, where: str) -> tuple[Any, dict[str, _Storage]]:
     except TclifError:
         raise
     except Exception as error:  # hostile bytes can raise nearly anything
-        reason = str(error)[:200] or type(error).__name__
-        raise TclifError(f"{where}: truncated or damaged ({reason})", "copy or save the file again") from error
+        reason = f"{type(error).__name__}: {' '.join(str(error).split()):.200}"
+        raise TclifError(f"{where}: truncated or damaged ({reason})", AGAIN) from error
 
 
 def check_zip(data: bytes, where: str) -> None:
     """Raise `TclifError` unless ``data`` is a sound zip file of torch's with plain tensors only."""
-    again = "copy or save the file again"
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            entries = {info.filename: info for info in archive.infolist()}
-            declared = sum(info.file_size for info in entries.values())
+            entries = archive.infolist()
+            # torch's own zip reader does not tell upper from lower case
+            if len({entry.filename.lower() for entry in entries}) < len(entries):
+                raise TclifError(f"{where}: has two entries of one name", AGAIN)
+            declared = sum(entry.file_size for entry in entries)
             if declared > len(data):
-                raise TclifError(f"{where}: declares {declared} bytes of content in a file of {len(data)}", again)
-            pickles = [name for name in entries if name == "data.pkl" or name.endswith("/data.pkl")]
-            if any(name.endswith("constants.pkl") for name in entries):
+                raise TclifError(f"{where}: declares {declared} bytes of content in a file of {len(data)}", AGAIN)
+            sizes = {entry.filename: entry.file_size for entry in entries}
+            if any(name.endswith("constants.pkl") for name in sizes):
                 raise TclifError(f"{where}: is a TorchScript archive, which is code", SAVE_AGAIN)
+            pickles = [name for name in sizes if name.rpartition("/")[2] == "data.pkl"]
             if len(pickles) != 1:
                 raise TclifError(f"{where}: is a zip file, but not one that torch.save wrote", SAVE_AGAIN)
             damaged = archive.testzip()
             if damaged is not None:
-                raise TclifError(f"{where}: {damaged} is damaged (wrong checksum)", again)
+                raise TclifError(f"{where}: {damaged} is damaged (wrong checksum)", AGAIN)
             _, storages = _run(io.BytesIO(archive.read(pickles[0])), where)
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, RuntimeError, OSError, EOFError) as error:
-        raise TclifError(f"{where}: truncated or damaged zip file ({error})", again) from error
+    except TclifError:
+        raise
+    except Exception as error:  # zipfile raises many types on hostile bytes
+        raise TclifError(
+            f"{where}: truncated or damaged zip file ({' '.join(str(error).split()):.200})", AGAIN
+        ) from error
     folder = pickles[0].removesuffix("data.pkl")
     for key, storage in storages.items():
-        entry = entries.get(f"{folder}data/{key}")
-        if entry is None:
-            raise TclifError(f"{where}: the weights of storage {key[:40]} are missing", again)
-        if storage.bytes > entry.file_size:
+        size = sizes.get(f"{folder}data/{key}")
+        if size is None:
+            raise TclifError(f"{where}: the weights of storage {key[:40]} are missing", AGAIN)
+        if storage.bytes > size:
             raise TclifError(
-                f"{where}: storage {key[:40]} declares {storage.bytes} bytes, the file holds {entry.file_size}", again
+                f"{where}: storage {key[:40]} declares {storage.bytes} bytes, the file holds {size}", AGAIN
             )
 
 
@@ -158,15 +170,14 @@ def check_legacy(data: bytes, where: str) -> None:
         _run(file, where)
     _, storages = _run(file, where)
     keys, _ = _run(file, where)
-    again = "copy or save the file again"
     if not isinstance(keys, list) or set(map(str, keys)) != set(storages):
-        raise TclifError(f"{where}: its list of storages is damaged", again)
+        raise TclifError(f"{where}: its list of storages is damaged", AGAIN)
     for key in keys:  # each: the number of elements (int64), then the elements
         header = file.read(8)
         elements = struct.unpack("<q", header)[0] if len(header) == 8 else -1
         left = len(data) - file.tell()
         if elements != storages[key].elements or storages[key].bytes > left:
             raise TclifError(
-                f"{where}: storage {key[:40]} declares {storages[key].bytes} bytes, the file has {left} left", again
+                f"{where}: storage {key[:40]} declares {storages[key].bytes} bytes, the file has {left} left", AGAIN
             )
         file.seek(storages[key].bytes, io.SEEK_CUR)

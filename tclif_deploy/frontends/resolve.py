@@ -193,7 +193,9 @@ def _strict(case: _Case) -> bool:
     if case.given.comparator is not None:
         by_hand = case.given.comparator == ">"
         if sg is not None and by_hand != coded:
-            case.notices.append(f"comparator {case.given.comparator} given by hand; {case.args.path} says sg {sg:.40}")
+            case.notices.append(
+                f"comparator {case.given.comparator} given by hand; {case.args.path} says sg {sg!r:.40}"
+            )
         return by_hand
     if sg is None:
         case.notices.append("fires at v >= threshold assumed (say --comparator '>' if it was trained with --sg gau)")

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from tclif_deploy.errors import TclifError
 from tclif_deploy.frontends.options import ReadOptions, read_args
-from tclif_deploy.frontends.parts import BatchNorm, Linear, Part, Spiking, assemble
-from tclif_deploy.frontends.resolve import Found, resolve
+from tclif_deploy.frontends.parts import BatchNorm, Linear, Part, Spiking, assemble, neuron_parameter
+from tclif_deploy.frontends.resolve import OWN_PARAMETERS, Found, resolve
 from tclif_deploy.network import Float, Network
 
 WRAPPERS = ("module.", "_orig_mod.")
@@ -48,6 +48,13 @@ def network_from_state_dict(tensors: Mapping[str, Float], given: ReadOptions, pa
         input_size=linears[0].weight.shape[1],
     )
     settings, notices = resolve(read_args(given.args, path), given, found, where)
+    for part in parts:
+        if isinstance(part, Spiking) and part.neuron != settings.neuron:
+            raise TclifError(
+                f"{where}: {part.path} has recurrent weights, but not the neuron's {OWN_PARAMETERS[settings.neuron]} "
+                f"that the other layers have",
+                "is the checkpoint complete?",
+            )
     if settings.neuron == "lif":
         parts = _with_lif(parts, indices, where)
     if indices is None:
@@ -114,13 +121,10 @@ def _part(module: Module, where: str) -> Part:
         recurrent = _linear(f"{path}.hid_weight", tensors["recurrent.weight"], tensors.get("recurrent.bias"), where)
         if not own:
             return Spiking(path, "lif", recurrent=recurrent)
-    if own == {"decay_factor"}:
-        beta = tensors["decay_factor"]
-        if beta.ndim != 2 or beta.shape[1] != 2:
-            raise TclifError(f"{where}: {path}.decay_factor has shape {beta.shape}", "expected (1, 2) or (neurons, 2)")
-        return Spiking(path, "tclif", beta, recurrent)
-    if own == {"w"} and tensors["w"].ndim <= 1:
-        return Spiking(path, "plif", tensors["w"].reshape(-1), recurrent)
+    for neuron, leaf in OWN_PARAMETERS.items():
+        if own == {leaf}:
+            parameter = neuron_parameter(neuron, tensors[leaf], f"{where}: {path}.{leaf}")
+            return Spiking(path, neuron, parameter, recurrent)
     name, value = next(iter(tensors.items()))
     raise TclifError(
         f"{where}: holds {path + '.' if path else ''}{name} of shape {value.shape}, which no TC-LIF network has",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +18,9 @@ ZIP, PICKLE = b"PK\x03\x04", b"\x80"
 """First bytes of torch's files since 1.6, and before."""
 ALIASES = 4
 """Tensors may share storage (tied weights), but not so often that they fill the memory."""
+
+MAX_NAME = 200
+"""Characters of a tensor's name; names reach messages, layers and files."""
 
 
 def is_torch(head: bytes) -> bool:
@@ -33,7 +37,8 @@ def read_torch(data: bytes, where: str) -> Any:
     import torch
 
     try:
-        with torch.serialization.safe_globals([argparse.Namespace]):
+        with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about pickle protocols; what matters was checked
             return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many types on damaged files
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
@@ -70,6 +75,8 @@ def to_arrays(state: Mapping[str, Any], where: str, file_bytes: int | None = Non
                 f"{where}: the entry {name!r:.60} of its state_dict is a {type(tensor).__name__}, not a tensor",
                 SAVE_AGAIN,
             )
+        if not name.isprintable() or len(name) > MAX_NAME:
+            raise TclifError(f"{where}: a tensor is named {name!r:.60}", "names are printable, and not that long")
         if name.rpartition(".")[2] == "num_batches_tracked":
             continue
         if tensor.layout != torch.strided or tensor.is_quantized or not tensor.is_floating_point():
