@@ -102,8 +102,14 @@ def test_files_of_other_kinds(name: str, content: bytes, expected: str, tmp_path
 
 
 def test_a_data_file_given_as_a_model(tmp_path: Path) -> None:
-    np.savez(tmp_path / "data.npz", x=np.zeros((1, 2, 3)))
-    assert "not one that torch.save wrote" in refusal(tmp_path / "data.npz")
+    np.savez_compressed(tmp_path / "data.npz", x=np.zeros((100, 200, 3)))
+    assert "holds numpy arrays, not a model; data to run it on goes to --data" in refusal(tmp_path / "data.npz")
+
+
+def test_a_zip_file_of_something_else(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "model.pt", "w") as archive:
+        archive.writestr("readme.txt", "hello")
+    assert "not one that torch.save wrote" in refusal(tmp_path / "model.pt")
 
 
 def test_an_object_that_is_no_model() -> None:

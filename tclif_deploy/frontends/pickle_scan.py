@@ -130,15 +130,17 @@ def check_zip(data: bytes, where: str) -> None:
             # torch's own zip reader does not tell upper from lower case
             if len({entry.filename.lower() for entry in entries}) < len(entries):
                 raise TclifError(f"{where}: has two entries of one name", AGAIN)
-            declared = sum(entry.file_size for entry in entries)
-            if declared > len(data):
-                raise TclifError(f"{where}: declares {declared} bytes of content in a file of {len(data)}", AGAIN)
             sizes = {entry.filename: entry.file_size for entry in entries}
+            if all(name.endswith(".npy") for name in sizes):
+                raise TclifError(f"{where}: holds numpy arrays, not a model", "data to run it on goes to --data")
             if any(name.endswith("constants.pkl") for name in sizes):
                 raise TclifError(f"{where}: is a TorchScript archive, which is code", SAVE_AGAIN)
             pickles = [name for name in sizes if name.rpartition("/")[2] == "data.pkl"]
             if len(pickles) != 1:
                 raise TclifError(f"{where}: is a zip file, but not one that torch.save wrote", SAVE_AGAIN)
+            declared = sum(entry.file_size for entry in entries)
+            if declared > len(data):
+                raise TclifError(f"{where}: declares {declared} bytes of content in a file of {len(data)}", AGAIN)
             damaged = archive.testzip()
             if damaged is not None:
                 raise TclifError(f"{where}: {damaged} is damaged (wrong checksum)", AGAIN)
