@@ -1,0 +1,109 @@
+"""How large every intermediate of a layer can get: what lets a backend choose its integer types, proven.
+
+The reference computes "wide enough". A machine has 32 or 64 bits, so a backend that must never overflow asks
+here first. All bounds are magnitudes, plain Python integers, and hold for every input within the payload.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tclif_deploy.fixed import Arithmetic, FixedLayer, FixedNetwork, Int, Overflow
+from tclif_deploy.network import INPUT
+
+
+@dataclass(frozen=True)
+class LayerBounds:
+    """Largest magnitudes, over all neurons, that one step of a layer can reach."""
+
+    accumulator: int
+    """the sum over connections, and any partial sum of it in any order"""
+    current: int
+    """i, and what is shifted to get it"""
+    u: int
+    """the dendrite between operations"""
+    v: int
+    product: int
+    """any coefficient times any state, with what rounding adds before the shift"""
+    sum: int
+    """everything that is added up before ovf, in either compartment, when charged or when reset"""
+    constant: int
+    """threshold, resets, biases, v0"""
+
+    @property
+    def largest(self) -> int:
+        """The widest of them all."""
+        return max(self.accumulator, self.current, self.u, self.v, self.product, self.sum, self.constant)
+
+
+def peak(network: FixedNetwork, source: str) -> int:
+    """Largest magnitude that ``source`` sends: the payload's limit, or a spike."""
+    return network.input.limit if source == INPUT else 1
+
+
+def state_limit(bits: int, overflow: Overflow) -> int:
+    """Largest magnitude that ovf lets through."""
+    return int(2 ** (bits - 1)) - (overflow == "saturate")
+
+
+def layer_bounds(network: FixedNetwork, layer: FixedLayer) -> LayerBounds:
+    """The bounds of ``layer``.
+
+    Examples
+    --------
+    >>> from tclif_deploy.fixed import Arithmetic, FixedConnection, FixedLayer, FixedNetwork, InputEncoding
+    >>> one, no = np.ones(2, np.int64), np.zeros(2, np.int64)
+    >>> layer = FixedLayer("out", (FixedConnection("input", np.array([[3, -4], [1, 0]])),), 0, no, no, one, one, no,
+    ...                    no, no, no, no, no, no, no, np.ones(2), np.ones(2), one, spiking=False)
+    >>> arithmetic = Arithmetic(0, "floor", 8, 8, "saturate", "wrap")
+    >>> found = layer_bounds(FixedNetwork(InputEncoding(2, 1.0, 4), arithmetic, (layer,)), layer)
+    >>> found.accumulator, found.u, found.v
+    (49, 127, 128)
+    """
+    m = network.arithmetic
+    accumulator = _exact(np.zeros(layer.size, np.int64))
+    scaled_peak = 0
+    for c in layer.connections:
+        most = peak(network, c.source) << c.exponent
+        accumulator = accumulator + _exact(c.weight).sum(axis=1) * most
+        scaled_peak = max(scaled_peak, most)
+    before, current = _shifted(accumulator, layer.shift, m)
+    i_u, i_v = (current, 0 * current) if layer.input_to == "dendrite" else (0 * current, current)
+    u = state_limit(m.bits_u, m.overflow_u)
+    v = max(state_limit(m.bits_v, m.overflow_v), *_exact(layer.v0))
+    if layer.spiking and layer.reset == "hard":
+        v = max(v, *_exact(layer.v_reset))
+    products, terms = zip(*(
+        _shifted(_exact(a) * state, -m.frac_bits, m)
+        for a, state in ((layer.a_u, u), (layer.b_u, v), (layer.a_v, v), (layer.b_v, u), (layer.q, u))
+    ), strict=True)  # fmt: skip
+    charged_u = terms[0] + terms[1] + i_u + _exact(layer.bias_u)
+    charged_v = terms[2] + terms[3] + i_v + _exact(layer.bias_v)
+    reset_u, reset_v = u + _exact(layer.r_u), v + _exact(layer.r_v) + terms[4]
+    constants = (layer.threshold, layer.r_u, layer.r_v, layer.v_reset, layer.bias_u, layer.bias_v, layer.v0)
+    return LayerBounds(
+        accumulator=max(scaled_peak, *accumulator),
+        current=max(*before, *current),
+        u=u,
+        v=v,
+        product=max(max(p) for p in products),
+        sum=max(*charged_u, *charged_v, *reset_u, *reset_v),
+        constant=max(int(max(_exact(values))) for values in constants),
+    )
+
+
+def _exact(values: Int) -> Any:
+    """Magnitudes as Python integers, which cannot overflow."""
+    return np.abs(values.astype(object))
+
+
+def _shifted(values: Any, shift: int, m: Arithmetic) -> tuple[Any, Any]:
+    """(magnitudes just before the shift's last operation, magnitudes after it)."""
+    if shift >= 0:
+        return values * 2**shift, values * 2**shift
+    before = values + (2 ** (-shift - 1) if m.rounding == "nearest" else 0)
+    # Rounding to nearest or down can leave one more than the truncated quotient.
+    return before, (before >> -shift) + (m.rounding != "toward_zero")

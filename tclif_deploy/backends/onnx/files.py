@@ -1,0 +1,126 @@
+"""``step.onnx`` and ``sequence.onnx`` on disk, and their run in onnxruntime."""
+
+from __future__ import annotations
+
+import json
+from importlib import util
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tclif_deploy.errors import TclifError
+from tclif_deploy.fixed import FixedNetwork, InputEncoding, Int
+from tclif_deploy.network import Progress
+from tclif_deploy.simulate.result import Result, check_integers, check_lengths
+from tclif_deploy.target import Target
+
+STEP, SEQUENCE = "step.onnx", "sequence.onnx"
+BATCH = 256
+"""samples a call: bounds the memory that spikes take"""
+
+
+def check_installed() -> None:
+    """Raise `TclifError` where onnx or onnxruntime is missing."""
+    for module in ("onnx", "onnxruntime"):
+        if util.find_spec(module) is None:
+            raise TclifError(f"{module} is not installed", "pip install 'tclif-deploy[onnx]'")
+
+
+def emit(fixed: FixedNetwork, target: Target | None, folder: Path) -> None:
+    """Write both models into ``folder`` (made where missing).
+
+    Raises `TclifError` where onnx is missing, and where a value would need more than 64 bits.
+    """
+    if util.find_spec("onnx") is None:
+        raise TclifError("onnx is not installed", "pip install 'tclif-deploy[onnx]'")
+    from tclif_deploy.backends.onnx.model import Plan, sequence_model, step_model
+
+    plan = Plan(fixed)
+    models = {STEP: step_model(plan), SEQUENCE: sequence_model(plan)}
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        for name, model in models.items():
+            (Path(folder) / name).write_bytes(model.SerializeToString(deterministic=True))
+    except OSError as error:
+        raise TclifError(f"{folder}: cannot be written ({error.strerror})", "choose another folder") from error
+
+
+def session(path: Path, threads: int | None = None) -> Any:
+    """An onnxruntime session on ``path``, on the CPU. Raises `TclifError` for a file that it refuses."""
+    check_installed()
+    import onnxruntime
+
+    if not path.is_file():
+        raise TclifError(f"{path}: file not found", "compile with --backend onnx, or name the folder that emit wrote")
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime has a dozen exception types and no common base of its own
+        raise TclifError(
+            f"{path}: onnxruntime {onnxruntime.__version__} refuses it ({' '.join(str(error).split())})",
+            "opset 18 needs onnxruntime 1.14 or newer; compile again if the file is damaged",
+        ) from error
+
+
+def run(
+    folder: Path,
+    x: Int,
+    *,
+    lengths: Int | None = None,
+    batched: bool = False,
+    progress: Progress | None = None,
+    threads: int | None = None,
+) -> Result:
+    """Run ``sequence.onnx`` on input integers ``x`` (samples, time, features). Raises `TclifError`."""
+    model = session(Path(folder) / SEQUENCE, threads)
+    x = _check_input(model, np.asarray(x))
+    samples, time, _ = x.shape
+    lengths = check_lengths(lengths, samples, time)
+    names = [output.name for output in model.get_outputs()]
+    parts = []
+    for start in range(0, samples, BATCH):
+        piece = slice(start, start + BATCH)
+        values = model.run(None, {"x": x[piece].astype(np.int32), "lengths": lengths[piece]})
+        parts.append(dict(zip(names, values, strict=True)))
+        if progress is not None:
+            progress(min(start + BATCH, samples), samples)
+    joined = {
+        name: np.sum([part[name] for part in parts], axis=0) if name.startswith("overflows_")
+        else np.concatenate([part[name] for part in parts])
+        for name in names
+    }  # fmt: skip
+    return _result(model, joined)
+
+
+def _check_input(model: Any, x: NDArray[Any]) -> Int:
+    encoding = InputEncoding(**json.loads(_metadata(model)["input"]))
+    return check_integers(encoding, x)
+
+
+def _metadata(model: Any) -> dict[str, str]:
+    return dict(model.get_modelmeta().custom_metadata_map)
+
+
+def _result(model: Any, values: dict[str, NDArray[Any]]) -> Result:
+    """The model's outputs under the layers' own names."""
+    layers = json.loads(_metadata(model)["layers"])
+
+    def by_layer(prefix: str) -> dict[str, NDArray[Any]]:
+        return {
+            layer["name"]: values[f"{prefix}_{layer['tensor']}"]
+            for layer in layers if f"{prefix}_{layer['tensor']}" in values
+        }  # fmt: skip
+
+    return Result(
+        spikes={name: s.astype(np.bool_) for name, s in by_layer("spikes").items()},
+        u={name: u.astype(np.int64) for name, u in by_layer("u").items()},
+        v={name: v.astype(np.int64) for name, v in by_layer("v").items()},
+        readout=values["readout"],
+        classes=values["classes"],
+        overflows=by_layer("overflows"),
+    )

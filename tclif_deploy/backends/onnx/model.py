@@ -1,0 +1,266 @@
+"""Two models of one network: a step (states in, states out) and a whole sequence (Scan over that step)."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import GraphProto, ModelProto, ValueInfoProto, checker, helper
+
+from tclif_deploy import __version__
+from tclif_deploy.backends.onnx.graph import Graph, column, info
+from tclif_deploy.backends.onnx.layer import layer_step, state_dtype
+from tclif_deploy.fixed import FixedNetwork
+from tclif_deploy.network import INPUT
+
+OPSET = 18
+IR_VERSION = 8
+"""what onnx 1.13, the first with opset 18, writes"""
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """One tensor that a step takes and gives back as ``<name>_next``."""
+
+    name: str
+    dtype: Any
+    shape: tuple[int, ...]
+    """without the batch axis, which is the first"""
+    start: NDArray[Any]
+    """value before the first step, of ``shape``"""
+
+    def info(self, suffix: str = "") -> ValueInfoProto:
+        """As a graph's input or output."""
+        return info(self.name + suffix, self.dtype, ("batch", *self.shape))
+
+
+@dataclass(frozen=True)
+class _Step:
+    """Tensors of one step of the whole network."""
+
+    states: dict[str, str]
+    """state -> its next value"""
+    spikes: dict[str, str]
+    """layer's name -> uint8 (batch, neurons)"""
+    overflows: dict[str, str]
+    """output's name -> int64 (4,)"""
+
+
+def tensor_names(network: FixedNetwork) -> dict[str, str]:
+    """Source -> a unique C identifier, as ONNX asks of names; close to the layer's own name."""
+    names = {INPUT: INPUT}
+    for layer in network.layers:
+        stem = name = re.sub(r"[^0-9A-Za-z_]", "_", layer.name)
+        n = 2
+        while name in names.values():
+            name, n = f"{stem}_{n}", n + 1
+        names[layer.name] = name
+    return names
+
+
+class Plan:
+    """What both models of a network share: names, types and states."""
+
+    def __init__(self, network: FixedNetwork) -> None:
+        self.network = network
+        self.names = tensor_names(network)
+        self.dtypes = {layer.name: state_dtype(network, layer) for layer in network.layers}
+        self.past = dict(self._past())
+        self.states = (*self._compartments(), *self.past.values())
+
+    def _compartments(self) -> Iterator[State]:
+        for layer in self.network.layers:
+            name, dtype = self.names[layer.name], self.dtypes[layer.name]
+            yield State(f"u_{name}", dtype, (layer.size,), np.zeros(layer.size, dtype))
+            yield State(f"v_{name}", dtype, (layer.size,), layer.v0.astype(dtype))
+
+    def _past(self) -> Iterator[tuple[str, State]]:
+        """The last steps of every source that a delay reads, the newest first."""
+        connections = [c for layer in self.network.layers for c in layer.connections]
+        for source, name in self.names.items():
+            depth = max((c.delay for c in connections if c.source == source), default=0)
+            if depth:
+                shape = (depth, self.network.source_size(source))
+                dtype = np.dtype(np.int32 if source == INPUT else np.uint8)
+                yield source, State(f"past_{name}", dtype, shape, np.zeros(shape, dtype))
+
+
+def _network_step(graph: Graph, plan: Plan, x: str) -> _Step:
+    """Append one step of all layers; ``x`` is int32 (batch, features); states enter under their own names."""
+    network, names = plan.network, plan.names
+    now = {INPUT: x}
+    result = _Step({}, {}, {})
+    one_a_sample = _ones(graph, x)
+
+    def delayed(source: str, delay: int) -> str:
+        if delay == 0:
+            return now[source]
+        return graph.op("Gather", plan.past[source].name, graph.constant(delay - 1, np.int64), axis=1)
+
+    for layer in network.layers:
+        name = names[layer.name]
+        sources = [delayed(c.source, c.delay) for c in layer.connections]
+        found = layer_step(graph, network, layer, plan.dtypes[layer.name], f"u_{name}", f"v_{name}", sources)
+        result.states[f"u_{name}"], result.states[f"v_{name}"] = found.u, found.v
+        if found.spikes is not None:
+            now[layer.name] = result.spikes[layer.name] = found.spikes
+        result.overflows[f"overflows_{name}"] = _counts(graph, found.unchanged, one_a_sample, layer.size)
+    first = graph.constant([1], np.int64)
+    for source, state in plan.past.items():
+        newest = graph.op("Unsqueeze", now[source], first)
+        if state.shape[0] > 1:
+            end = graph.constant([state.shape[0] - 1], np.int64)
+            older = graph.op("Slice", state.name, graph.constant([0], np.int64), end, first)
+            newest = graph.op("Concat", newest, older, axis=1)
+        result.states[state.name] = newest
+    return result
+
+
+def _ones(graph: Graph, x: str) -> str:
+    """uint8 ones (1, batch): its product with a 0/1 matrix counts, faster than a sum of integers does."""
+    batch = graph.op("Gather", graph.op("Shape", x), graph.constant([0], np.int64))
+    shape = graph.op("Concat", graph.constant([1], np.int64), batch, axis=0)
+    return graph.op("Expand", graph.constant([[1]], np.uint8), shape)
+
+
+def _counts(graph: Graph, unchanged: tuple[str | None, ...], ones: str, size: int) -> str:
+    """int64 (4,): how many values each ovf changed."""
+    zero = graph.constant(np.zeros((1, size)), np.int32)
+    changed = [
+        zero if same is None
+        else graph.op("MatMulInteger", ones, graph.cast(graph.op("Not", same), np.uint8))
+        for same in unchanged
+    ]  # fmt: skip
+    rows = graph.cast(graph.op("Concat", *changed, axis=0), np.int64)
+    return graph.op("ReduceSum", rows, graph.constant([1], np.int64), keepdims=0)
+
+
+def step_model(plan: Plan) -> ModelProto:
+    """One step: ``x`` (batch, features) and all states in, next states, spikes, readout and classes out.
+
+    Where the output layer spikes, its count so far is one more state, ``count``.
+    """
+    network, out = plan.network, plan.network.output
+    graph = Graph()
+    found = _network_step(graph, plan, "x")
+    held = list(plan.states)
+    if out.spiking:
+        held.append(State("count", np.dtype(np.int64), (out.size,), np.zeros(out.size, np.int64)))
+        readout = graph.op("Add", "count", graph.cast(found.spikes[out.name], np.int64))
+        found.states["count"] = readout
+    else:
+        readout = graph.cast(found.states[f"v_{plan.names[out.name]}"], np.int64)
+    outputs = {f"{state.name}_next": (found.states[state.name], state.info("_next")) for state in held}
+    outputs |= _verdict(graph, plan, readout)
+    for layer in network.layers:
+        if layer.spiking:
+            name = f"spikes_{plan.names[layer.name]}"
+            outputs[name] = found.spikes[layer.name], info(name, np.uint8, ("batch", layer.size))
+    for name, counts in found.overflows.items():
+        outputs[name] = counts, info(name, np.int64, (4,))
+    inputs = [info("x", np.int32, ("batch", network.input.size)), *(state.info() for state in held)]
+    return _model(plan, graph.finish("tclif_step", inputs, outputs), "step", held)
+
+
+def sequence_model(plan: Plan) -> ModelProto:
+    """A whole run: ``x`` (batch, time, features) and ``lengths`` (batch,) in; everything that a `Result` holds out."""
+    network, names, out = plan.network, plan.names, plan.network.output
+    counters = [f"overflows_{name}" for source, name in names.items() if source != INPUT]
+    spiking = {f"spikes_{names[layer.name]}": layer for layer in network.layers if layer.spiking}
+    held = [*plan.states, State("readout", np.dtype(np.int64), (out.size,), np.zeros(out.size, np.int64))]
+    body = _scan_body(plan, held)
+
+    graph = Graph()
+    zero, one, first = (graph.constant(value, np.int64) for value in (0, 1, [1]))
+    shape = graph.op("Shape", "x")
+    batch = graph.op("Slice", shape, graph.constant([0], np.int64), first)
+    start = []
+    for state in held:
+        full = graph.op("Concat", batch, graph.constant(state.shape, np.int64), axis=0)
+        start.append(graph.op("Expand", graph.constant(column(state.start), state.dtype), full))
+    start += [graph.constant(np.zeros(4), np.int64)] * len(counters)
+    # Whether the readout is taken at a step of a sample: (time, batch).
+    steps = graph.op("Unsqueeze", graph.op("Range", zero, graph.op("Gather", shape, one), one), first)
+    reads = graph.op("LessOrEqual" if out.spiking else "Equal", steps, graph.op("Sub", "lengths", one))
+    by_time = graph.op("Transpose", "x", perm=[1, 0, 2])
+    finals = {state.name: f"final_{state.name}" for state in held} | {name: f"final_{name}" for name in counters}
+    stacked = {name: f"by_time_{name}" for name in spiking}
+    graph.nodes.append(helper.make_node(
+        "Scan", [*start, by_time, reads], [*finals.values(), *stacked.values()], num_scan_inputs=2, body=body,
+    ))  # fmt: skip
+
+    outputs = _verdict(graph, plan, finals["readout"])
+    for state in held:
+        if state.name.startswith(("u_", "v_")):
+            outputs[state.name] = finals[state.name], state.info()
+    for name, layer in spiking.items():
+        tensor = graph.op("Transpose", stacked[name], perm=[1, 0, 2])
+        outputs[name] = tensor, info(name, np.uint8, ("batch", "time", layer.size))
+    for name in counters:
+        outputs[name] = finals[name], info(name, np.int64, (4,))
+    inputs = [info("x", np.int32, ("batch", "time", network.input.size)), info("lengths", np.int64, ("batch",))]
+    return _model(plan, graph.finish("tclif_sequence", inputs, outputs), "sequence", list(plan.states))
+
+
+def _scan_body(plan: Plan, held: list[State]) -> GraphProto:
+    """A step inside Scan: ``held`` and the counters are carried, spikes are stacked."""
+    body, out = Graph("step_"), plan.network.output
+    found = _network_step(body, plan, "x_t")
+    if out.spiking:
+        fresh = body.op("Add", "readout", body.cast(found.spikes[out.name], np.int64))
+    else:
+        fresh = body.cast(found.states[f"v_{plan.names[out.name]}"], np.int64)
+    reads = body.op("Unsqueeze", "reads", body.constant([1], np.int64))
+    found.states["readout"] = body.op("Where", reads, fresh, "readout")
+    outputs = {f"{state.name}_next": (found.states[state.name], state.info("_next")) for state in held}
+    inputs = [state.info() for state in held]
+    for name, counts in found.overflows.items():
+        inputs.append(info(name, np.int64, (4,)))
+        outputs[f"{name}_next"] = body.op("Add", name, counts), info(f"{name}_next", np.int64, (4,))
+    for layer in plan.network.layers:
+        if layer.spiking:
+            name = f"spikes_{plan.names[layer.name]}"
+            outputs[name] = found.spikes[layer.name], info(name, np.uint8, ("batch", layer.size))
+    inputs += [info("x_t", np.int32, ("batch", plan.network.input.size)), info("reads", np.bool_, ("batch",))]
+    return body.finish("step", inputs, outputs)
+
+
+def _verdict(graph: Graph, plan: Plan, readout: str) -> dict[str, tuple[str, ValueInfoProto]]:
+    """Outputs ``readout`` and ``classes``: argmax of readout * multiplier in 64 bits, ties to the lowest index."""
+    out = plan.network.output
+    scaled = graph.op("Mul", readout, graph.constant(column(out.multiplier), np.int64))
+    return {
+        "readout": (readout, info("readout", np.int64, ("batch", out.size))),
+        "classes": (graph.op("ArgMax", scaled, axis=1, keepdims=0), info("classes", np.int64, ("batch",))),
+    }
+
+
+def _model(plan: Plan, graph: GraphProto, kind: str, held: list[State]) -> ModelProto:
+    """The checked model, with all that a stranger needs to use it in its metadata."""
+    network = plan.network
+    model = helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION,
+        producer_name="tclif_deploy", producer_version=__version__,
+    )  # fmt: skip
+    layers = [
+        {
+            "name": layer.name, "tensor": plan.names[layer.name], "neurons": layer.size, "spiking": layer.spiking,
+            "lsb_u": layer.lsb_u.tolist(), "lsb_v": layer.lsb_v.tolist(),
+        }
+        for layer in network.layers
+    ]  # fmt: skip
+    helper.set_model_props(model, {
+        "kind": kind,
+        "input": json.dumps(asdict(network.input)),
+        "arithmetic": json.dumps(asdict(network.arithmetic)),
+        "layers": json.dumps(layers),
+        "multiplier": json.dumps(network.output.multiplier.tolist()),
+        "initial_states": json.dumps({state.name: column(state.start).tolist() for state in held}),
+    })  # fmt: skip
+    checker.check_model(model, full_check=True)
+    return model
