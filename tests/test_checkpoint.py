@@ -379,6 +379,7 @@ def test_a_saved_model_needs_nothing_beside_it(recurrent_first: bool, tmp_path: 
     network = load(tmp_path / "model.pt")
     assert network.notices == ()
     assert equal(network, from_module(model))
+    assert [(la.neuron.strict, la.neuron.reset) for la in network.spiking_layers] == [(True, "soft"), (False, "hard")]
     x = signal(5) * 2
     spikes, total = run_twin(model, x)
     found = simulate_float(network, x)
