@@ -1,0 +1,7 @@
+"""Networks as NIR files: primitives that every NIR tool knows, and the exact parameters beside them."""
+
+from tclif_deploy.interchange.nir.form import NotInNir
+from tclif_deploy.interchange.nir.read import read_nir
+from tclif_deploy.interchange.nir.write import write_nir
+
+__all__ = ["NotInNir", "read_nir", "write_nir"]

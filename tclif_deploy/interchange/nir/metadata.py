@@ -1,0 +1,102 @@
+"""The exact parameters that stand beside the primitives: numeric arrays and one JSON string a node."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from tclif_deploy.errors import TclifError
+from tclif_deploy.network import NEURON_ARRAYS, Float, Layer, Neuron
+
+KEY = "tclif_deploy"
+"""Under this name the JSON string stands in a node's metadata."""
+
+VERSION = 1
+
+DT = 1.0
+"""The step in which the primitives' differential equations are read, in the unit of their time constants."""
+
+READING = (
+    "Forward Euler with dt. All integrators of a layer step at once, from their values before the step. "
+    "Layers run in order of their names; an edge from a layer to itself or to an earlier one carries "
+    "the spikes of the step before."
+)
+
+_CHOICES: dict[str, tuple[object, ...]] = {
+    "strict": (False, True),
+    "reset": ("soft", "hard"),
+    "input_to": ("dendrite", "soma"),
+    "spiking": (False, True),
+}
+
+
+def of_network() -> dict[str, str]:
+    """Metadata of the whole graph: what a person or a tool must know to run it."""
+    return {KEY: json.dumps({"version": VERSION, "dt": DT, "reading": READING})}
+
+
+def of_layer(layer: Layer) -> dict[str, Float | str]:
+    """Metadata of a layer's graph: everything but the connections."""
+    n = layer.neuron
+    said = {"version": VERSION, "name": layer.name, "type": n.type} | {key: getattr(n, key) for key in _CHOICES}
+    return {KEY: json.dumps(said), **{name: getattr(n, name) for name in NEURON_ARRAYS}}
+
+
+def check_network(metadata: Mapping[str, Float | str], where: str) -> None:
+    """Raise `TclifError` where the graph was written for another step or by a newer version; none is fine."""
+    if KEY in metadata:
+        said = _parse(metadata[KEY], where)
+        if said.get("dt") != DT:
+            raise TclifError(f"{where}: metadata says dt = {_short(said.get('dt'))}", f"only dt = {DT} is read")
+
+
+def read_layer(metadata: Mapping[str, Float | str], where: str) -> tuple[str, Neuron] | None:
+    """(name, neurons) as a layer's metadata has them; None where there is none of ours."""
+    if KEY not in metadata:
+        return None
+    said = _parse(metadata[KEY], where)
+    for key in ("name", "type"):
+        if not isinstance(said.get(key), str):
+            raise TclifError(f"{where}: metadata {key} is {_short(said.get(key))}, expected a string")
+    for key, known in _CHOICES.items():
+        if said.get(key) not in known or type(said.get(key)) is not type(known[0]):
+            expected = " or ".join(json.dumps(value) for value in known)
+            raise TclifError(f"{where}: metadata {key} is {_short(said.get(key))}, expected {expected}")
+    arrays: dict[str, Any] = {}
+    for name in NEURON_ARRAYS:
+        value = metadata.get(name)
+        if not isinstance(value, np.ndarray):
+            raise TclifError(
+                f"{where}: metadata lacks the array {name}", "write the file again, or remove its metadata"
+            )
+        arrays[name] = value
+    try:
+        neuron = Neuron(**arrays, type=said["type"], **{key: said[key] for key in _CHOICES})
+    except TclifError as error:
+        raise TclifError(f"{where}: metadata: {error.what}", error.hint) from error
+    return said["name"], neuron
+
+
+def _parse(text: Float | str, where: str) -> dict[str, Any]:
+    try:
+        said = json.loads(text) if isinstance(text, str) else None
+    except (ValueError, RecursionError):
+        said = None
+    if not isinstance(said, dict):
+        raise TclifError(
+            f"{where}: metadata {KEY} is not a JSON object", "write the file again, or remove its metadata"
+        )
+    if said.get("version") != VERSION:
+        raise TclifError(
+            f"{where}: metadata has version {_short(said.get('version'))}, this program knows {VERSION}",
+            "update tclif-deploy, or remove the metadata",
+        )
+    return said
+
+
+def _short(value: object) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 40 else text[:40] + "..."
