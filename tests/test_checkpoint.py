@@ -20,7 +20,7 @@ from tclif_deploy import TclifError, neurons
 from tclif_deploy.data import load_npz
 from tclif_deploy.frontends import from_module, load, save
 from tclif_deploy.network import Connection, Layer, Network, equal
-from tclif_deploy.nn import TCLIF, Recurrent, reset_states
+from tclif_deploy.nn import LIF, PLIF, TCLIF, Recurrent, SpikingNeuron, reset_states
 from tclif_deploy.simulate.floating import simulate_float
 from tests import authors
 from tests.authors import (
@@ -362,7 +362,7 @@ def twin(recurrent_first: bool = False) -> nn.Sequential:
 def run_twin(model: nn.Module, x: NDArray[np.float64]) -> tuple[dict[str, NDArray[np.bool_]], NDArray[np.float64]]:
     spikes: dict[str, list[torch.Tensor]] = {}
     for name, module in model.named_modules():
-        if isinstance(module, TCLIF):
+        if isinstance(module, SpikingNeuron):
             module.register_forward_hook(lambda _m, _i, out, n=name: spikes.setdefault(n, []).append(out))
     reset_states(model)
     model.eval()
@@ -387,6 +387,25 @@ def test_a_saved_model_needs_nothing_beside_it(recurrent_first: bool, tmp_path: 
         assert 0.01 <= expected.mean() <= 0.6
         assert np.array_equal(expected, actual)
     np.testing.assert_allclose(found.readout, total, rtol=1e-9, atol=1e-9)
+
+
+def test_saved_lif_and_plif_twins_are_read_as_they_run(tmp_path: Path) -> None:
+    torch.manual_seed(4)
+    model = nn.Sequential(
+        nn.Linear(3, 20), LIF(0.7, 0.9, strict=True), nn.Linear(20, 15),
+        Recurrent(PLIF(0.3, 0.5, decay_input=True), 15), nn.Linear(15, 12), LIF(0.4, 0.7, reset="hard", v_reset=-0.1),
+        nn.Linear(12, 10), PLIF(0.2, reset="soft"),
+    ).double()  # fmt: skip
+    save(model, tmp_path / "model.pt")
+    x = signal(6) * 2
+    spikes, _ = run_twin(model, x)
+    network = load(tmp_path / "model.pt")
+    found = simulate_float(network, x)
+    assert [la.neuron.type for la in network.layers] == ["lif", "plif", "lif", "plif"]
+    assert [la.neuron.strict for la in network.layers] == [True, False, False, False]
+    for expected, actual in zip(spikes.values(), found.spikes.values(), strict=True):
+        assert 0.01 <= expected.mean() <= 0.6
+        assert np.array_equal(expected, actual)
 
 
 def test_values_by_hand_win_over_a_saved_model_with_a_notice(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from tclif_deploy.errors import TclifError
 from tclif_deploy.frontends.description import BatchNormEntry, Description, LinearEntry, NeuronEntry, join
 from tclif_deploy.frontends.options import check_finite, check_threshold
 from tclif_deploy.frontends.state_dict import INNER, OTHER_NETWORK, RECURRENT
-from tclif_deploy.nn.neuron import TCLIF
+from tclif_deploy.nn.neuron import LIF, PLIF, TCLIF, SpikingNeuron
 
 Entry = LinearEntry | BatchNormEntry | NeuronEntry
 
@@ -21,7 +21,7 @@ SILENT = (torch.nn.Dropout, torch.nn.Dropout1d, torch.nn.AlphaDropout, torch.nn.
 def describe(model: torch.nn.Module) -> Description:
     """The structure of ``model``: modules in the order of a forward step.
 
-    Known are torch's Linear, BatchNorm1d and Dropout, our TCLIF and Recurrent, and the neurons and containers
+    Known are torch's Linear, BatchNorm1d and Dropout, our neurons and Recurrent, and the neurons and containers
     of the paper's authors, by their class names and attributes. Raises `TclifError` for anything else.
     """
     entries: list[Entry] = []
@@ -75,12 +75,19 @@ def _entry(path: str, module: torch.nn.Module, here: str) -> Entry | None:
 def _neuron(path: str, module: Any, here: str) -> NeuronEntry | None:
     """The entry of a spiking neuron; None for any other module."""
     kind = type(module).__name__
-    if isinstance(module, TCLIF):
-        return NeuronEntry(
-            path=path, neuron="tclif", threshold=_threshold(module.threshold, here), gamma=_number(module.gamma, here),
-            comparator=">" if module.strict else ">=", reset=module.reset, v_reset=_number(module.v_reset, here),
-            parameter=join(path, "decay_factor"),
-        )  # fmt: skip
+    if isinstance(module, SpikingNeuron):
+        ours: dict[str, Any] = {
+            "path": path, "threshold": _threshold(module.threshold, here), "comparator": ">" if module.strict else ">=",
+            "reset": module.reset, "v_reset": _number(module.v_reset, here),
+        }  # fmt: skip
+        if isinstance(module, TCLIF):
+            gamma, name = _number(module.gamma, here), join(path, "decay_factor")
+            return NeuronEntry(**ours, neuron="tclif", gamma=gamma, parameter=name)
+        if isinstance(module, LIF):
+            return NeuronEntry(**ours, neuron="lif", decay=_number(module.decay, here))
+        if isinstance(module, PLIF):
+            return NeuronEntry(**ours, neuron="plif", decay_input=module.decay_input, parameter=join(path, "w"))
+        return None
     if kind not in ("TCLIFNode", "LIFNode", "ParametricLIFNode") or not hasattr(module, "v_threshold"):
         return None
     common: dict[str, Any] = {
