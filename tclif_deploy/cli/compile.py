@@ -36,6 +36,8 @@ def compile_command(
     gamma: Annotated[float | None, typer.Option(help="Dendritic reset, where no file says it.")] = None,
     comparator: Annotated[str | None, typer.Option(help="'>=' or '>': when a neuron fires.")] = None,
     reset: Annotated[str | None, typer.Option(help="'soft' or 'hard'.")] = None,
+    neuron: Annotated[str | None, typer.Option(help="'tclif', 'lif' or 'plif', where no file says it.")] = None,
+    decay: Annotated[float | None, typer.Option(help="Decay of LIF neurons, where no file says it.")] = None,
     samples: Annotated[int | None, typer.Option(min=1, help="Use only the first samples of --data.")] = None,
     backend: Annotated[str, typer.Option(help="'lava', or 'none' to skip it. [default: the target's]")] = "default",
     backend_samples: Annotated[int, typer.Option(min=1, help="Samples the backend runs, bit for bit.")] = 4,
@@ -74,7 +76,7 @@ def compile_command(
         weight_bits=weight_bits, coefficient_bits=coefficient_bits, state_bits=state_bits, rounding=rounding
     )
     options = CompileOptions(
-        read=ReadOptions(args=args, threshold=threshold, gamma=gamma, comparator=comparator, reset=reset),
+        read=ReadOptions(args, threshold, gamma, comparator, reset, neuron, decay),
         quantize=QuantizeSettings(headroom=headroom),
         requirements=Requirements(min_agreement, min_accuracy, max_accuracy_drop, min_jaccard),
         backend=backend, backend_samples=backend_samples, backend_batched=backend_batched,
