@@ -13,17 +13,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tclif_deploy.backends.bounds import layer_bounds, peak
 from tclif_deploy.backends.lava import plan
 from tclif_deploy.backends.lava.template.tclif_lava import structure
 from tclif_deploy.backends.lava.template.tclif_lava.compat import INSTALL_COMMANDS
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedNetwork, smallest_int, write_npz
-from tclif_deploy.network import INPUT, Network
+from tclif_deploy.network import Network
 from tclif_deploy.target import Target
 
 TEMPLATE = Path(__file__).parent / "template"
 EXAMPLE_SHAPE = (2, 50)
 """samples and steps of the random example input"""
+
+STATE_LIMIT = 2**63 - 1
+"""the neuron's process computes in int64"""
 
 LINE_LENGTH = 100
 """of ``network.py``"""
@@ -40,17 +44,23 @@ def emit(fixed: FixedNetwork, target: Target, folder: Path | str) -> None:
     arrays: Arrays = {}
     layers = []
     for layer in fixed.layers:
+        bound = layer_bounds(fixed, layer).largest
+        if bound > STATE_LIMIT:
+            raise TclifError(
+                f"lava: layer {layer.name}: a sum or product can reach {bound}, the process computes up to {STATE_LIMIT}",
+                "use a smaller shift, or fewer weight or input bits",
+            )
         connections = []
         for m, c in enumerate(layer.connections):
             where = f"lava: layer {layer.name}: connection from {c.source}"
-            peak = fixed.input.limit if c.source == INPUT else 1
+            most = peak(fixed, c.source)
             synapses = []
-            for n, (weight, exponent) in enumerate(plan.digits(c.weight, c.exponent, peak, where)):
+            for n, (weight, exponent) in enumerate(plan.digits(c.weight, c.exponent, most, where)):
                 name = f"{layer.name}.weight.{m}.{n}"
                 arrays[name] = weight.astype(np.int8)
                 synapses.append(structure.Synapses(name, exponent))
             wait = when.wait(layer.name, c.source, c.delay)
-            connections.append(structure.Connection(c.source, c.delay, wait, peak, tuple(synapses)))
+            connections.append(structure.Connection(c.source, c.delay, wait, most, tuple(synapses)))
         number = _numbers(layer.name, arrays)
         multiplier = number("multiplier", layer.multiplier) if layer is fixed.output else 1
         layers.append(

@@ -30,6 +30,7 @@ STALL_SECONDS = 120.0
 POLL_SECONDS = 0.1
 GRACE_SECONDS = 1.0
 """between SIGTERM, after which Python's resource tracker still frees shared memory, and SIGKILL"""
+INPUT_FILE = "x.npz"
 TAIL_LINES = 3
 """lines of the subprocess's stderr that an error message repeats"""
 
@@ -136,7 +137,7 @@ def _run(
         raise TclifError(f"lava: input has shape {x.shape}", "expected (samples, time, features), none of them 0")
     check_installed()
     with tempfile.TemporaryDirectory(prefix="tclif-lava-") as scratch:
-        source, target = Path(scratch, "x.npz"), Path(scratch, "out.npz")
+        source, target = Path(scratch, INPUT_FILE), Path(scratch, "out.npz")
         np.savez(source, x=x, lengths=check_lengths(lengths, *x.shape[:2]))
         command = [sys.executable, str(folder / "run.py"), "--input", str(source), "--output", str(target)]
         command += ["--integers", "--supervised", *(["--batched"] if batched else [])]
@@ -163,7 +164,7 @@ def _supervise(command: list[str], scratch: Path, timeout: float, progress: Prog
                 except queue.Empty:
                     if time.monotonic() - heard > timeout:
                         raise TclifError(
-                            f"lava: no progress for {timeout:g} s{_tail(stderr)}", "give it a longer timeout"
+                            f"lava: no progress for {timeout:g} s{_tail(stderr, scratch)}", "give it a longer timeout"
                         ) from None
                     continue
                 if len(words) == 3 and words[0] == b"progress":
@@ -171,7 +172,9 @@ def _supervise(command: list[str], scratch: Path, timeout: float, progress: Prog
                     if progress is not None:
                         progress(int(words[1]), int(words[2]))
             if child.returncode != 0:
-                raise TclifError(f"lava: the run failed{_tail(stderr) or f' with exit code {child.returncode}'}")
+                raise TclifError(
+                    f"lava: the run failed{_tail(stderr, scratch) or f' with exit code {child.returncode}'}"
+                )
         finally:
             if child.poll() != 0:
                 _end_group(child)
@@ -184,10 +187,12 @@ def _collect(stream: IO[bytes], lines: queue.Queue[bytes]) -> None:
             lines.put(line)
 
 
-def _tail(stderr: IO[bytes]) -> str:
+def _tail(stderr: IO[bytes], scratch: Path) -> str:
     """What the subprocess said last, as one line: its own error where it named one."""
     stderr.seek(0)
-    lines = [line.strip() for line in stderr.read().decode(errors="replace").splitlines() if line.strip()]
+    # The caller gave an array, and does not know of the file.
+    text = stderr.read().decode(errors="replace").replace(str(scratch / INPUT_FILE), "input")
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
     named = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
     return "".join(f": {line}" for line in named[-1:] or lines[-TAIL_LINES:])
 

@@ -98,17 +98,22 @@ def read_input(
     x = x.astype(np.uint8) if x.dtype == np.bool_ else x
     if not np.issubdtype(x.dtype, np.number) or np.iscomplexobj(x) or not np.isfinite(x).all():
         raise InputError(f"{path}: x is {x.dtype} or not finite, expected finite real numbers")
-    scale = float(found.get("scale", 1.0))
-    lengths = found.get("lengths", np.full(len(x), x.shape[1]))
-    if lengths.shape != (len(x),) or lengths.min() < 1 or lengths.max() > x.shape[1]:
-        raise InputError(f"{path}: lengths must be ({len(x)},) with values in 1..{x.shape[1]}, the steps of x")
+    scale = np.asarray(found.get("scale", 1.0), dtype=np.float64)
+    if scale.size != 1 or not np.isfinite(scale).all() or (scale <= 0).any():
+        raise InputError(f"{path}: scale must be one positive number")
+    samples, time, _ = x.shape
+    lengths = np.asarray(found.get("lengths", np.full(samples, time)), dtype=np.int64)
+    if lengths.shape != (samples,) or lengths.min() < 1 or lengths.max() > time:
+        raise InputError(f"{path}: lengths must be ({samples},) with values in 1..{time}, the steps of x")
     y = found.get("y")
+    if y is not None and y.shape != (samples,):
+        raise InputError(f"{path}: y has shape {y.shape}, expected ({samples},)")
     if integers and structure.precision == "fixed_pt":
         peak = int(np.abs(x).max())
         if peak > structure.input.limit:
             raise InputError(f"{path}: x reaches {peak}, the payload is {structure.input.bits} bits")
-        return x.astype(np.int64), lengths.astype(np.int64), y
-    return encode(x, scale, structure), lengths.astype(np.int64), y
+        return x.astype(np.int64), lengths, y
+    return encode(x, float(scale.reshape(())), structure), lengths, y
 
 
 def encode(x: NDArray[Any], scale: float, structure: Network) -> NDArray[Any]:

@@ -1,0 +1,57 @@
+"""The floating-point models of the Lava processes are the float model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tclif_deploy import neurons
+from tclif_deploy.backends import lava
+from tclif_deploy.network import Connection, Layer, Network
+from tclif_deploy.simulate.floating import simulate_float
+
+
+def small(strict: bool, reset: str) -> Network:
+    """Two hidden layers with recurrence, feedback, a skip and a delayed input."""
+    rng = np.random.default_rng(3)
+    tclif = neurons.tclif(
+        12, c1=rng.normal(size=12), c2=rng.normal(size=12), gamma=0.4, threshold=1.0, strict=strict,
+        reset=reset, bias=rng.normal(0, 0.05, 12),  # type: ignore[arg-type]
+    )  # fmt: skip
+    first = Layer("first", tclif, (
+        Connection("input", rng.normal(0.1, 0.5, (12, 3))),
+        Connection("first", rng.normal(0, 0.2, (12, 12)), delay=1),
+        Connection("second", rng.normal(0, 0.2, (12, 8)), delay=1),
+    ))  # fmt: skip
+    second = Layer(
+        "second", neurons.lif(8, decay=0.8, threshold=0.9), (Connection("first", rng.normal(0.1, 0.4, (8, 12))),)
+    )
+    out = Layer("out", neurons.readout(4, decay=0.95), (
+        Connection("second", rng.normal(0, 0.4, (4, 8))),
+        Connection("first", rng.normal(0, 0.4, (4, 12))),
+        Connection("input", rng.normal(0, 0.4, (4, 3)), delay=2),
+    ))  # fmt: skip
+    return Network(3, (first, second, out))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("strict", "reset", "batched"), [(False, "soft", False), (True, "hard", True)])
+def test_floating_point_processes_equal_the_float_model(
+    strict: bool, reset: str, batched: bool, tmp_path: Path
+) -> None:
+    network = small(strict, reset)
+    x = np.random.default_rng(4).normal(0, 1, (3, 40, 3))
+    lengths = np.array([40, 10, 23])
+    want = simulate_float(network, x, lengths=lengths, traces=("first", "second", "out"))
+    assert all(0.01 < spikes.mean() < 0.6 for spikes in want.spikes.values())
+    lava.emit_float(network, tmp_path)
+    got = lava.run_float(tmp_path, x, lengths=lengths, batched=batched)
+    for name, spikes in want.spikes.items():
+        np.testing.assert_array_equal(got.spikes[name], spikes)
+    for name, trace in want.traces.items():
+        np.testing.assert_allclose(got.u[name], trace[0, :, -1], atol=1e-12)
+        np.testing.assert_allclose(got.v[name], trace[1, :, -1], atol=1e-12)
+    np.testing.assert_allclose(got.readout, want.readout, atol=1e-12)
+    np.testing.assert_array_equal(got.classes, want.classes)
