@@ -124,7 +124,16 @@ def load_npz(path: Path | str) -> Dataset:
 
 
 def load_data(path: Path | str) -> Dataset:
-    """Read a data file."""
+    """Read a data file: our ``.npz``, MNIST images (IDX, plain or .gz, their labels found beside) or SHD/SSC HDF5."""
+    from tclif_deploy.data.mnist import idx_dataset, labels_beside
+
+    path = Path(path)
+    if path.is_file() and path.suffix in (".h5", ".hdf5"):
+        from tclif_deploy.data.shd import load_shd
+
+        return load_shd(path)
+    if path.is_file() and ("idx" in path.name or path.name.removesuffix(".gz").endswith("ubyte")):
+        return idx_dataset(path, labels_beside(path))
     return load_npz(path)
 
 

@@ -24,6 +24,30 @@ def _array(x: Tensor) -> NDArray[Any]:
     return x.view(torch.int16).numpy().view(np.uint16) if x.dtype == torch.bfloat16 else x.numpy()
 
 
+def _one_step_if_all_equal(grad: Tensor) -> Tensor:
+    """A gradient (time, samples, neurons) that is the same at every step (a sum over time's) as one step."""
+    return (grad[:1] if grad.stride(0) == 0 else grad).contiguous()
+
+
+class _Count(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, spikes: Tensor, dtype: torch.dtype) -> Tensor:
+        ctx.shape, ctx.dtype = spikes.shape, spikes.dtype
+        counts = torch.zeros(spikes.shape[1:], dtype=dtype)
+        scan.count(_array(spikes.contiguous()), _array(counts))
+        return counts
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        return grads[0].to(ctx.dtype).expand(ctx.shape), None
+
+
+def spike_counts(spikes: Tensor, dtype: torch.dtype) -> Tensor:
+    """Sum over time of ``spikes`` (time, samples, neurons), each 0 or 1, on the CPU; its gradient takes no memory."""
+    out: Tensor = _Count.apply(spikes, dtype)  # type: ignore[no-untyped-call]
+    return out
+
+
 class _Fused(torch.autograd.Function):
     @staticmethod
     def forward(
@@ -72,7 +96,7 @@ class _Fused(torch.autograd.Function):
         scan.backward(
             _array(x), x.dtype == torch.bfloat16, _array(back), *ctx.rows, ctx.fixed.hard, ctx.threshold,
             ctx.fixed.detached, CODES[ctx.fixed.surrogate], _array(potential), _array(spikes),
-            _array(grads[0].contiguous()), spikes.dtype == torch.bfloat16,
+            _array(_one_step_if_all_equal(grads[0])), spikes.dtype == torch.bfloat16,
             *(_array(g) for g in (g_current, g_weight, g_back, g_bias, g_b_u, g_a_v, g_b_v)),
         )  # fmt: skip
         g_x = None

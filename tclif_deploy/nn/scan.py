@@ -24,6 +24,9 @@ from numba import njit
 TRIANGLE, RECTANGLE, EXPONENTIAL, SIGMOID, ATAN, GAUSSIAN = range(6)
 """Codes of the surrogate derivatives, see `tclif_deploy.nn.surrogate`."""
 
+ROWS = 4
+"""samples that the loops over neurons take at once: their states fit the first cache level"""
+
 
 @njit(cache=True, nogil=True, fastmath={"contract"})
 def _gather(total, x, binary, weight, index):  # type: ignore[no-untyped-def]
@@ -72,8 +75,8 @@ def _scatter(target, x, binary, g, index):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, fastmath={"contract"})
-def _advance(u, v, i, p, a_u, b_u, a_v, b_v):  # type: ignore[no-untyped-def]
-    for b in range(u.shape[0]):
+def _advance(lo, hi, u, v, i, p, a_u, b_u, a_v, b_v):  # type: ignore[no-untyped-def]
+    for b in range(lo, hi):
         for n in range(u.shape[1]):
             u[b, n] = a_u[n] * u[b, n] + b_u[n] * v[b, n] + i[b, n]
             v[b, n] = a_v[n] * v[b, n] + b_v[n] * u[b, n]
@@ -81,25 +84,25 @@ def _advance(u, v, i, p, a_u, b_u, a_v, b_v):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, fastmath={"contract"})
-def _fire(p, fire_at, s, one):  # type: ignore[no-untyped-def]
-    for b in range(p.shape[0]):
+def _fire(lo, hi, p, fire_at, s, one):  # type: ignore[no-untyped-def]
+    for b in range(lo, hi):
         for n in range(p.shape[1]):
             s[b, n] = one if p[b, n] >= fire_at[n] else 0
 
 
 @njit(cache=True, nogil=True, fastmath={"contract"})
-def _reset_dendrite(p, fire_at, u, r_u):  # type: ignore[no-untyped-def]
+def _reset_dendrite(lo, hi, p, fire_at, u, r_u):  # type: ignore[no-untyped-def]
     zero = p.dtype.type(0)
-    for b in range(p.shape[0]):
+    for b in range(lo, hi):
         for n in range(p.shape[1]):
             u[b, n] -= r_u[n] if p[b, n] >= fire_at[n] else zero
 
 
 @njit(cache=True, nogil=True, fastmath={"contract"})
-def _after_reset(p, fire_at, r_v, v_reset, hard, v):  # type: ignore[no-untyped-def]
+def _after_reset(lo, hi, p, fire_at, r_v, v_reset, hard, v):  # type: ignore[no-untyped-def]
     """The soma ``v`` after the reset out of ``p`` before it."""
     zero = p.dtype.type(0)
-    for b in range(p.shape[0]):
+    for b in range(lo, hi):
         if hard:
             for n in range(p.shape[1]):
                 v[b, n] = v_reset[n] if p[b, n] >= fire_at[n] else p[b, n]
@@ -130,20 +133,23 @@ def forward(  # type: ignore[no-untyped-def]
         _gather(i, x[t], binary, weight, index)
         if recurrent.shape[0] > 0 and t > 0:
             _gather(i, spikes[t - 1], True, recurrent, index)
-        _advance(u, v, i, potential[t], a_u, b_u, a_v, b_v)
-        _fire(potential[t], fire_at, spikes[t], one)
-        if not hard:
-            _reset_dendrite(potential[t], fire_at, u, r_u)
-        _after_reset(potential[t], fire_at, r_v, v_reset, hard, v)
+        p, s = potential[t], spikes[t]
+        for lo in range(0, samples, ROWS):
+            hi = min(lo + ROWS, samples)
+            _advance(lo, hi, u, v, i, p, a_u, b_u, a_v, b_v)
+            _fire(lo, hi, p, fire_at, s, one)
+            if not hard:
+                _reset_dendrite(lo, hi, p, fire_at, u, r_u)
+            _after_reset(lo, hi, p, fire_at, r_v, v_reset, hard, v)
 
 
 @njit(cache=True, nogil=True, fastmath={"contract"})
-def _surrogate(kind, p, threshold, g):  # type: ignore[no-untyped-def]
+def _surrogate(lo, hi, kind, p, threshold, g):  # type: ignore[no-untyped-def]
     """Write the surrogate derivative at ``p - threshold`` to ``g``."""
     one = p.dtype.type(1)
     zero = p.dtype.type(0)
     half = p.dtype.type(0.5)
-    for b in range(p.shape[0]):
+    for b in range(lo, hi):
         if kind == TRIANGLE:
             for n in range(p.shape[1]):
                 g[b, n] = max(one - abs(p[b, n] - threshold[n]), zero)
@@ -169,9 +175,9 @@ def _surrogate(kind, p, threshold, g):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, fastmath={"contract"})
-def _load(above, packed, gs):  # type: ignore[no-untyped-def]
+def _load(lo, hi, above, packed, gs):  # type: ignore[no-untyped-def]
     bits = gs.view(np.uint32)
-    for b in range(gs.shape[0]):
+    for b in range(lo, hi):
         if packed:
             for n in range(gs.shape[1]):
                 bits[b, n] = np.uint32(above[b, n]) << np.uint32(16)
@@ -181,9 +187,9 @@ def _load(above, packed, gs):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, fastmath={"contract"})
-def _store(g, packed, out):  # type: ignore[no-untyped-def]
+def _store(lo, hi, g, packed, out):  # type: ignore[no-untyped-def]
     bits = g.view(np.uint32)
-    for b in range(g.shape[0]):
+    for b in range(lo, hi):
         if packed:
             for n in range(g.shape[1]):
                 # round to nearest, ties to even
@@ -213,32 +219,32 @@ def _recur(gs, g, recurrent):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, fastmath={"contract"})
-def _soft_spike(gs, gu, gv, g, r_u, r_v, live):  # type: ignore[no-untyped-def]
-    for b in range(gs.shape[0]):
+def _soft_spike(lo, hi, gs, gu, gv, g, r_u, r_v, live):  # type: ignore[no-untyped-def]
+    for b in range(lo, hi):
         for n in range(gs.shape[1]):
             gv[b, n] += (gs[b, n] - live * (r_u[n] * gu[b, n] + r_v[n] * gv[b, n])) * g[b, n]
 
 
 @njit(cache=True, nogil=True, fastmath={"contract"})
-def _hard_spike(gs, gv, g, p, fire_at, v_reset, live):  # type: ignore[no-untyped-def]
+def _hard_spike(lo, hi, gs, gv, g, p, fire_at, v_reset, live):  # type: ignore[no-untyped-def]
     zero = p.dtype.type(0)
-    for b in range(gs.shape[0]):
+    for b in range(lo, hi):
         for n in range(gs.shape[1]):
             spike = gs[b, n] + live * gv[b, n] * (v_reset[n] - p[b, n])
             gv[b, n] = (zero if p[b, n] >= fire_at[n] else gv[b, n]) + spike * g[b, n]
 
 
 @njit(cache=True, nogil=True, fastmath={"contract"})
-def _soma_coefficients(gv, v, p, a_v, over_b_v, g_a_v, g_b_v):  # type: ignore[no-untyped-def]
-    for b in range(gv.shape[0]):
+def _soma_coefficients(lo, hi, gv, v, p, a_v, over_b_v, g_a_v, g_b_v):  # type: ignore[no-untyped-def]
+    for b in range(lo, hi):
         for n in range(gv.shape[1]):
             g_a_v[n] += gv[b, n] * v[b, n]
             g_b_v[n] += gv[b, n] * (p[b, n] - a_v[n] * v[b, n]) * over_b_v[n]
 
 
 @njit(cache=True, nogil=True, fastmath={"contract"})
-def _dendrite(gu, gv, v, b_v, g, g_b_u, g_bias):  # type: ignore[no-untyped-def]
-    for b in range(gu.shape[0]):
+def _dendrite(lo, hi, gu, gv, v, b_v, g, g_b_u, g_bias):  # type: ignore[no-untyped-def]
+    for b in range(lo, hi):
         for n in range(gu.shape[1]):
             g[b, n] = gu[b, n] + b_v[n] * gv[b, n]
             g_b_u[n] += g[b, n] * v[b, n]
@@ -246,11 +252,20 @@ def _dendrite(gu, gv, v, b_v, g, g_b_u, g_bias):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, fastmath={"contract"})
-def _earlier(gu, gv, g, a_u, b_u, a_v):  # type: ignore[no-untyped-def]
-    for b in range(gu.shape[0]):
+def _earlier(lo, hi, gu, gv, g, a_u, b_u, a_v):  # type: ignore[no-untyped-def]
+    for b in range(lo, hi):
         for n in range(gu.shape[1]):
             gv[b, n] = a_v[n] * gv[b, n] + b_u[n] * g[b, n]
             gu[b, n] = a_u[n] * g[b, n]
+
+
+@njit(cache=True, nogil=True)
+def count(spikes, counts):  # type: ignore[no-untyped-def]
+    """counts (samples, neurons) += how often each fired in ``spikes`` (time, samples, neurons)."""
+    for t in range(spikes.shape[0]):
+        for b in range(counts.shape[0]):
+            for n in range(counts.shape[1]):
+                counts[b, n] += 1 if spikes[t, b, n] != 0 else 0
 
 
 @njit(cache=True, nogil=True)
@@ -258,7 +273,7 @@ def backward(  # type: ignore[no-untyped-def]
     x, binary, recurrent, a_u, b_u, a_v, b_v, fire_at, r_u, r_v, v_reset, hard, threshold, detached, kind, potential,
     spikes, g_spikes, packed, g_current, g_weight, g_recurrent, g_bias, g_b_u, g_a_v, g_b_v,
 ):  # fmt: skip
-    """Gradients of one layer over whole sequences, from ``g_spikes`` (time, samples, neurons).
+    """Gradients of one layer over whole sequences, from ``g_spikes`` (time, samples, neurons), or of 1 step for all.
 
     ``recurrent`` is (to, from) here. Writes ``g_current`` (time, samples, neurons; of 0 steps where nobody wants
     it) and adds to the gradients of the weights, (sources, neurons) and (from, to), and of the coefficients. The
@@ -277,22 +292,25 @@ def backward(  # type: ignore[no-untyped-def]
     over_b_v = dtype.type(1) / b_v
     live = dtype.type(0 if detached else 1)
     for t in range(time - 1, -1, -1):
-        p = potential[t]
-        _load(g_spikes[t], packed, gs)
+        p, above = potential[t], g_spikes[t if g_spikes.shape[0] > 1 else 0]
+        old = potential[t - 1] if t > 0 else zeros
+        _load(0, samples, above, packed, gs)
         if recurrent.shape[0] > 0 and t < time - 1:
             # g still holds the current's gradient one step later
             _recur(gs, g, recurrent)
-        _surrogate(kind, p, threshold, g)
-        if hard:
-            _hard_spike(gs, gv, g, p, fire_at, v_reset, live)
-        else:
-            _soft_spike(gs, gu, gv, g, r_u, r_v, live)
-        _after_reset(potential[t - 1] if t > 0 else zeros, fire_at, r_v, v_reset, hard, v)
-        _soma_coefficients(gv, v, p, a_v, over_b_v, g_a_v, g_b_v)
-        _dendrite(gu, gv, v, b_v, g, g_b_u, g_bias)
-        _earlier(gu, gv, g, a_u, b_u, a_v)
-        if g_current.shape[0] > 0:
-            _store(g, packed, g_current[t])
+        for lo in range(0, samples, ROWS):
+            hi = min(lo + ROWS, samples)
+            _surrogate(lo, hi, kind, p, threshold, g)
+            if hard:
+                _hard_spike(lo, hi, gs, gv, g, p, fire_at, v_reset, live)
+            else:
+                _soft_spike(lo, hi, gs, gu, gv, g, r_u, r_v, live)
+            _after_reset(lo, hi, old, fire_at, r_v, v_reset, hard, v)
+            _soma_coefficients(lo, hi, gv, v, p, a_v, over_b_v, g_a_v, g_b_v)
+            _dendrite(lo, hi, gu, gv, v, b_v, g, g_b_u, g_bias)
+            _earlier(lo, hi, gu, gv, g, a_u, b_u, a_v)
+            if g_current.shape[0] > 0:
+                _store(lo, hi, g, packed, g_current[t])
         _scatter(g_weight, x[t], binary, g, index)
         if recurrent.shape[0] > 0 and t > 0:
             _scatter(g_recurrent, spikes[t - 1], True, g, index)

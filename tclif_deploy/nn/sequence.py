@@ -7,7 +7,7 @@ from torch import Tensor
 
 from tclif_deploy.errors import TclifError
 from tclif_deploy.nn.canonical import loop
-from tclif_deploy.nn.fused import fused_layer
+from tclif_deploy.nn.fused import fused_layer, spike_counts
 from tclif_deploy.nn.neuron import Recurrent, SpikingNeuron
 
 
@@ -70,7 +70,8 @@ class SequenceNetwork(torch.nn.Module):
         time = len(spikes)
         if lengths is None:
             # the sum of a linear map is the linear map of the counts, its bias counted at every step
-            counts, steps = spikes.sum(0, dtype=last.weight.dtype), torch.full((1,), time, device=spikes.device)
+            dtype, steps = last.weight.dtype, torch.full((1,), time, device=spikes.device)
+            counts = spike_counts(spikes, dtype) if spikes.device.type == "cpu" else spikes.sum(0, dtype=dtype)
         else:
             valid = torch.arange(time, device=spikes.device)[:, None] < lengths
             counts, steps = (

