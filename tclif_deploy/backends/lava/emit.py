@@ -47,7 +47,7 @@ def emit(fixed: FixedNetwork, target: Target, folder: Path | str) -> None:
         bound = layer_bounds(fixed, layer).largest
         if bound > STATE_LIMIT:
             raise TclifError(
-                f"lava: layer {layer.name}: a sum or product can reach {bound}, the process computes up to {STATE_LIMIT}",
+                f"lava: layer {layer.name}: a sum or product can reach {bound}, its process holds up to {STATE_LIMIT}",
                 "use a smaller shift, or fewer weight or input bits",
             )
         connections = []
