@@ -22,7 +22,7 @@ class LayerBounds:
     accumulator: int
     """the sum over connections, and any partial sum of it in any order"""
     current: int
-    """i, and what is shifted to get it"""
+    """i, what is shifted to get it, and the power of two itself"""
     u: int
     """the dendrite between operations"""
     v: int
@@ -86,7 +86,7 @@ def layer_bounds(network: FixedNetwork, layer: FixedLayer) -> LayerBounds:
     constants = (layer.threshold, layer.r_u, layer.r_v, layer.v_reset, layer.bias_u, layer.bias_v, layer.v0)
     return LayerBounds(
         accumulator=max(scaled_peak, *accumulator),
-        current=max(*before, *current),
+        current=max(*before, *current, 2 ** abs(layer.shift)),
         u=u,
         v=v,
         product=max(max(p) for p in products),

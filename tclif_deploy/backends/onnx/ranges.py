@@ -95,7 +95,7 @@ class Integers:
         if self.rounding == "toward_zero":
             a = self.settle(a)
             # ONNX's integer Div truncates, which is this rounding.
-            tensor = self.graph.op("Div", a.tensor, self.graph.constant(1 << k, self.dtype))
+            tensor = self.graph.op("Div", a.tensor, self.constant(1 << k))
             return self.value(tensor, _truncated(a.low, k), _truncated(a.high, k))
         if self.rounding == "nearest":
             a = self.plus(a, 1 << (k - 1))
@@ -103,7 +103,7 @@ class Integers:
         units = max(0, -((a.low + a.offset).min() >> k))
         a = self.settle(self.plus(a, units << k))
         if self.dtype == np.int32:
-            tensor = self.graph.op("Div", a.tensor, self.graph.constant(1 << k, self.dtype))
+            tensor = self.graph.op("Div", a.tensor, self.constant(1 << k))
         else:
             # A division of 64 bits costs four times this; shifts exist for unsigned numbers only.
             shifted = self.graph.op("BitShift", self.graph.cast(a.tensor, np.uint64),

@@ -1,0 +1,145 @@
+"""Which C types a network needs, and how many bytes it takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+from tclif_deploy.backends.bounds import layer_bounds
+from tclif_deploy.errors import TclifError
+from tclif_deploy.fixed import LAYER_ARRAYS, FixedNetwork, Int
+from tclif_deploy.network import INPUT
+
+COEFFICIENTS = ("a_u", "b_u", "a_v", "b_v", "q")
+POINTER = 4
+"""bytes on a 32-bit microcontroller"""
+CONNECTION_RECORD, LAYER_RECORD = POINTER + 8, POINTER + 12 * 2 * POINTER + 20
+"""bytes of network.c's two descriptors there"""
+
+
+@dataclass(frozen=True)
+class Types:
+    """Bits of each integer type of the C code; the narrowest that provably suffice."""
+
+    input: int
+    weight: int
+    coefficient: int
+    level: int
+    """thresholds, resets, biases, v0"""
+    multiplier: int
+    u: int
+    v: int
+    accumulator: int
+    """sums over connections: 32 or 64"""
+    wide: int
+    """everything in between: 32 or 64, at least the accumulator's"""
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Bytes of a network on a 32-bit microcontroller, without the code itself, which is the same for all."""
+
+    ram_bytes: int
+    """``sizeof(tclif_state)``"""
+    weight_bytes: int
+    parameter_bytes: int
+    """coefficients, thresholds, multipliers and the descriptors that point at them"""
+
+    @property
+    def flash_bytes(self) -> int:
+        """All const tables."""
+        return self.weight_bytes + self.parameter_bytes
+
+
+def choose_types(fixed: FixedNetwork, accumulator_bits: int) -> Types:
+    """The narrowest types that hold every value, whatever the input.
+
+    Raises `TclifError` where a sum over connections can exceed ``accumulator_bits``, or any value 64 bits.
+    """
+    if accumulator_bits not in (32, 64):
+        raise TclifError(f"c: accumulator_bits is {accumulator_bits}", "32 or 64")
+    accumulator = wide = 32
+    u = v = 8
+    for layer in fixed.layers:
+        bounds = layer_bounds(fixed, layer)
+        if bounds.accumulator >= 2 ** (accumulator_bits - 1):
+            raise TclifError(
+                f"c: layer {layer.name}: its sum over connections can reach {bounds.accumulator}, "
+                f"an accumulator of {accumulator_bits} bits holds {2 ** (accumulator_bits - 1) - 1}",
+                "use fewer weight bits, fewer input bits or a smaller fan-in"
+                + (", or 64 bits" if accumulator_bits == 32 else ""),
+            )
+        if bounds.largest >= 2**63:
+            raise TclifError(
+                f"c: layer {layer.name}: a value can reach {bounds.largest}, 64 bits hold {2**63 - 1}",
+                "use fewer coefficient, weight or state bits",
+            )
+        accumulator = max(accumulator, _bits(bounds.accumulator))
+        wide = max(wide, _bits(bounds.largest))
+        # The lowest state of a wrapping machine, -2^(bits-1), is one more than the highest.
+        u, v = max(u, _bits(bounds.u - 1)), max(v, _bits(bounds.v - 1))
+    weights = [c.weight for layer in fixed.layers for c in layer.connections]
+    levels = [getattr(la, name) for la in fixed.layers for name in LAYER_ARRAYS if name not in COEFFICIENTS]
+    return Types(
+        input=_bits(fixed.input.limit),
+        weight=max(_bits_of(w) for w in weights),
+        coefficient=max(_bits_of(getattr(la, name)) for la in fixed.layers for name in COEFFICIENTS),
+        level=max(_bits_of(values) for values in levels),
+        multiplier=_bits_of(fixed.output.multiplier),
+        u=u,
+        v=v,
+        accumulator=accumulator,
+        wide=max(wide, accumulator),
+    )
+
+
+def delays(fixed: FixedNetwork) -> dict[str, int]:
+    """Source -> the longest delay at which it is read."""
+    found = dict.fromkeys((INPUT, *(layer.name for layer in fixed.layers)), 0)
+    for layer in fixed.layers:
+        for c in layer.connections:
+            found[c.source] = max(found[c.source], c.delay)
+    return found
+
+
+def sizes(fixed: FixedNetwork, types: Types) -> Sizes:
+    """RAM and flash of ``fixed`` with ``types``."""
+    neurons, longest = sum(layer.size for layer in fixed.layers), delays(fixed)
+    members = [
+        (types.accumulator, max(layer.size for layer in fixed.layers)),
+        (types.u, neurons),
+        (types.v, neurons),
+        (32, fixed.output.size * fixed.output.spiking),
+        (types.input, longest[INPUT] * fixed.input.size),
+        (16, longest[INPUT] > 0),
+        (16, len(fixed.layers)),
+        (8, sum((layer.size + 7) // 8 * (longest[layer.name] + 1) for layer in fixed.layers)),
+    ]
+    ram = 0
+    for bits, count in members:
+        if count:
+            ram = _aligned(ram, bits // 8) + bits // 8 * int(count)
+    ram = _aligned(ram, max(bits // 8 for bits, count in members if count))
+    weights = sum(c.weight.size for layer in fixed.layers for c in layer.connections)
+    parameters = fixed.output.size * types.multiplier // 8
+    for layer in fixed.layers:
+        parameters += LAYER_RECORD + CONNECTION_RECORD * len(layer.connections)
+        for name in LAYER_ARRAYS:
+            values = getattr(layer, name)
+            count = 1 if (values == values[0]).all() else layer.size
+            parameters += count * (types.coefficient if name in COEFFICIENTS else types.level) // 8
+    return Sizes(ram, weights * types.weight // 8, parameters)
+
+
+def _aligned(offset: int, size: int) -> int:
+    return -(-offset // size) * size
+
+
+def _bits(magnitude: int) -> int:
+    """Bits of the narrowest signed type that holds +-magnitude."""
+    return next(bits for bits in (8, 16, 32, 64) if magnitude < 2 ** (bits - 1))
+
+
+def _bits_of(values: Int) -> int:
+    """Bits of the narrowest signed type that holds ``values``."""
+    return max(_bits(max(int(values.max()), -int(values.min()) - 1, 0)), 8)

@@ -1,0 +1,126 @@
+"""Compile the emitted C with the machine's compiler and stream samples through it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tclif_deploy.backends.c.emit import DESCRIPTION
+from tclif_deploy.errors import TclifError
+from tclif_deploy.fixed import InputEncoding, Int
+from tclif_deploy.network import Progress
+from tclif_deploy.simulate.result import Result, check_integers, check_lengths
+
+COMPILERS = ("cc", "gcc", "clang")
+FLAGS = ("-std=c99", "-O3", "-DTCLIF_COUNT_OVERFLOWS=1")
+CHUNK = 32
+"""samples a run of the program: bounds the memory that spikes take"""
+
+
+def find_compiler() -> str | None:
+    """The C compiler: ``$CC``, else the first of cc, gcc and clang that is installed."""
+    return next((name for name in (os.environ.get("CC", ""), *COMPILERS) if name and shutil.which(name)), None)
+
+
+def check_installed() -> None:
+    """Raise `TclifError` where there is no C compiler."""
+    if find_compiler() is None:
+        raise TclifError("no C compiler is installed", "install gcc or clang (Debian: apt install gcc), or set CC")
+
+
+def run(
+    folder: Path,
+    x: Int,
+    *,
+    lengths: Int | None = None,
+    batched: bool = False,
+    progress: Progress | None = None,
+    compiler: Sequence[str] = (),
+    emulator: Sequence[str] = (),
+) -> Result:
+    """Compile what `emit` wrote and run it on input integers ``x`` (samples, time, features).
+
+    ``compiler`` is another compiler and its flags, ``emulator`` the command that runs what it made. Raises
+    `TclifError` where there is no compiler, and where it or the program fails.
+    """
+    if not compiler:
+        check_installed()
+        compiler = (str(find_compiler()),)
+    folder = Path(folder)
+    try:
+        description = json.loads((folder / DESCRIPTION).read_text(encoding="ascii"))
+        encoding, layers = InputEncoding(**description["input"]), description["layers"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise TclifError(f"{folder}: holds no C network ({error})", "compile with --backend c") from error
+    x = check_integers(encoding, x)
+    samples, time, _ = x.shape
+    lengths = check_lengths(lengths, samples, time)
+    parts = []
+    with tempfile.TemporaryDirectory(prefix="tclif-c-") as scratch:
+        program = Path(scratch, "network")
+        sources = [str(folder / name) for name in ("network.c", "main.c")]
+        _call([*compiler, *FLAGS, *sources, "-o", str(program)], b"")
+        for start in range(0, samples, CHUNK):
+            piece = slice(start, start + CHUNK)
+            output = _call([*emulator, str(program)], _stream(x[piece], lengths[piece]))
+            parts.append(np.frombuffer(output, _record(layers, time)))
+            if progress is not None:
+                progress(min(start + CHUNK, samples), samples)
+    return _result(layers, np.concatenate(parts))
+
+
+def _call(command: list[str], data: bytes) -> bytes:
+    """Standard output of a command, or a `TclifError` with the first line that it complains in."""
+    try:
+        done = subprocess.run(command, input=data, capture_output=True, check=False)
+    except OSError as error:
+        raise TclifError(f"{command[0]}: cannot be run ({error.strerror})", "install it, or name another") from error
+    if done.returncode:
+        lines = done.stderr.decode(errors="replace").split("\n")
+        first = next((line for line in lines if "error" in line), lines[0])
+        raise TclifError(f"{Path(command[0]).name} failed ({done.returncode}): {first.strip()}")
+    return done.stdout
+
+
+def _stream(x: Int, lengths: Int) -> bytes:
+    """The input of main.c."""
+    samples, time, features = x.shape
+    rows = np.empty((samples, 1 + time * features), np.int32)
+    rows[:, 0] = lengths
+    rows[:, 1:] = x.reshape(samples, -1)
+    return np.array([samples, time], np.uint32).tobytes() + rows.tobytes()
+
+
+def _record(layers: list[dict[str, Any]], time: int) -> np.dtype[np.void]:
+    """What main.c writes for one sample."""
+    neurons = sum(layer["size"] for layer in layers)
+    firing = sum(layer["size"] for layer in layers if layer["spiking"])
+    return np.dtype([
+        ("spikes", np.uint8, (time, firing)), ("u", np.int64, (neurons,)), ("v", np.int64, (neurons,)),
+        ("readout", np.int64, (layers[-1]["size"],)), ("class", np.int64), ("overflows", np.int64, (len(layers), 4)),
+    ])  # fmt: skip
+
+
+def _result(layers: list[dict[str, Any]], records: NDArray[np.void]) -> Result:
+    """Columns of the records, by layer."""
+    spikes, u, v, overflows = {}, {}, {}, {}
+    first = first_firing = 0
+    for n, layer in enumerate(layers):
+        name, end = layer["name"], first + layer["size"]
+        if layer["spiking"]:
+            fired = records["spikes"][:, :, first_firing : first_firing + layer["size"]]
+            spikes[name] = fired.astype(np.bool_)
+            first_firing += layer["size"]
+        u[name], v[name] = records["u"][:, first:end].copy(), records["v"][:, first:end].copy()
+        overflows[name] = records["overflows"][:, n].sum(axis=0)
+        first = end
+    return Result(spikes, u, v, records["readout"].copy(), records["class"].copy(), overflows)

@@ -1,0 +1,59 @@
+/* A compiled spiking network: integers only, no libc, no heap, no floats; every state is in the caller's struct.
+ *
+ *     static tclif_state state;
+ *     tclif_init(&state);
+ *     for each time step:  tclif_step(&state, x);          x[TCLIF_INPUTS]
+ *     class = tclif_readout(&state);
+ *
+ * config.h and tables.h hold the numbers of one network; this file and network.c are the same for all.
+ * Build:  cc -std=c99 -O2 -c network.c
+ */
+#ifndef TCLIF_NETWORK_H
+#define TCLIF_NETWORK_H
+
+#include <stdint.h>
+
+#include "config.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct {
+    tclif_accumulator_t sum[TCLIF_WIDEST_LAYER]; /* scratch: one layer at a time */
+#if TCLIF_COUNT_OVERFLOWS
+    uint64_t overflows[TCLIF_LAYERS][4]; /* values that did not fit: u, v when charged; u, v when reset */
+#endif
+    tclif_u_t u[TCLIF_NEURONS]; /* dendrites, layer after layer */
+    tclif_v_t v[TCLIF_NEURONS]; /* somas */
+#if TCLIF_OUTPUT_SPIKES
+    uint32_t count[TCLIF_OUTPUTS];
+#endif
+#if TCLIF_INPUT_DELAY > 0
+    tclif_input_t past_input[TCLIF_INPUT_DELAY * TCLIF_INPUTS];
+    uint16_t past_input_frame;
+#endif
+    uint16_t frame[TCLIF_LAYERS]; /* which of a layer's spike frames is the present step's */
+    uint8_t spikes[TCLIF_SPIKE_BYTES]; /* one bit a neuron, as many frames of a layer as delays look back */
+} tclif_state;
+
+/* Before the first step of every sequence. */
+void tclif_init(tclif_state *state);
+
+/* One time step. x: TCLIF_INPUTS integers, each within +-TCLIF_INPUT_LIMIT. */
+void tclif_step(tclif_state *state, const tclif_input_t *x);
+
+/* The class that the network says now: the largest value * multiplier, the lowest index among equals. */
+uint32_t tclif_readout(const tclif_state *state);
+
+/* What the last layer holds for one class: its soma, or its spike count where it fires. */
+int64_t tclif_value(const tclif_state *state, uint32_t output);
+
+/* Whether a neuron fired in the last step; layers count from 0. */
+int tclif_fired(const tclif_state *state, uint32_t layer, uint32_t neuron);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
