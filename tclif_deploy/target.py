@@ -1,117 +1,40 @@
-"""Targets: what a machine can hold, as data. One TOML file each, every number with unit, source and evidence."""
+"""Targets: what a machine can hold, as data. One TOML file each, every number with unit, source and evidence.
+
+A limit is a table with ``value``, ``source`` and ``evidence`` (the unit is the schema's, and may be repeated), or
+a bare value, which then is ``assumed``. ``inherits`` names a shipped target or a file; what the file states itself
+replaces the inherited limit, and ``"unlimited"`` removes it.
+"""
 
 from __future__ import annotations
 
 import difflib
+import re
 import sys
 from pathlib import Path
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
 from tclif_deploy.errors import TclifError
-from tclif_deploy.fixed import Arithmetic, Overflow, Rounding
+from tclif_deploy.target_schema import EVIDENCE, UNITS, Limit, Target
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
 
-T = TypeVar("T")
+__all__ = ["EVIDENCE", "UNITS", "Limit", "Target", "build", "known_targets", "load_target", "targets_folder"]
 
+HINT = "see targets/loihi2.toml for the form"
+MAX_BYTES = 1 << 20
+MAX_PROBLEMS = 5
+"""more than this many are counted, not listed"""
+UNLIMITED = "unlimited"
+PLAIN = ("name", "description", "backend")
+"""keys that are text, not limits"""
 
-class Limit(BaseModel, Generic[T]):
-    """One number of a target, and where it comes from."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    value: T
-    unit: str
-    source: str = Field(min_length=1)
-    evidence: Literal["vendor", "paper", "secondary", "assumed"]
-
-
-class WeightBits(Limit[int]):
-    value: int = Field(ge=2, le=16)
-
-
-class StateBits(Limit[int]):
-    value: int = Field(ge=4, le=32)
-
-
-class CoefficientBits(Limit[int]):
-    value: int = Field(ge=1, le=24)
-
-
-class Steps(Limit[int]):
-    value: int = Field(ge=1)
-
-
-class Target(BaseModel):
-    """A machine's arithmetic and limits.
-
-    Examples
-    --------
-    >>> load_target("loihi2").state_bits.value
-    24
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: str
-    description: str
-    backend: str = "lava"
-    weight_bits: WeightBits
-    """signed weights: +-(2^(bits-1)-1)"""
-    state_bits: StateBits
-    """width of u and of v, sign included"""
-    coefficient_bits: CoefficientBits
-    """fractional bits k of A, B and Q"""
-    rounding: Limit[Rounding]
-    overflow_u: Limit[Overflow]
-    overflow_v: Limit[Overflow]
-    threshold_bits: StateBits
-    """signed width of the threshold"""
-    reset_bits: StateBits
-    """signed width of r_u, r_v, v_reset"""
-    bias_bits: StateBits
-    """signed width of the biases and of v0"""
-    input_bits: StateBits
-    """signed width of a graded input value"""
-    per_neuron_parameters: Limit[bool]
-    """whether threshold, resets and bias may differ between the neurons of a layer"""
-    max_delay: Steps
-    """longest delay of a connection"""
-
-    @property
-    def arithmetic(self) -> Arithmetic:
-        """The machine's arithmetic for a `FixedNetwork`."""
-        return Arithmetic(
-            frac_bits=self.coefficient_bits.value,
-            rounding=self.rounding.value,
-            bits_u=self.state_bits.value,
-            bits_v=self.state_bits.value,
-            overflow_u=self.overflow_u.value,
-            overflow_v=self.overflow_v.value,
-        )
-
-    def limits(self) -> dict[str, Limit[Any]]:
-        """Every limit by name, in file order."""
-        return {name: value for name in type(self).model_fields if isinstance(value := getattr(self, name), Limit)}
-
-    def override(self, **values: Any) -> Target:
-        """This target with some numbers changed by hand (``None`` changes nothing); evidence becomes ``assumed``.
-
-        ``state_bits`` moves threshold, resets and bias with it. Raises `TclifError` for an impossible number.
-        """
-        changed = {key: value for key, value in values.items() if value is not None}
-        if "state_bits" in changed:
-            for name in ("threshold_bits", "reset_bits", "bias_bits"):
-                changed.setdefault(name, changed["state_bits"])
-        data = self.model_dump()
-        for key, value in changed.items():
-            data[key] |= {"value": value, "source": "given on the command line or by the caller", "evidence": "assumed"}
-        return _validate(data, f"target {self.name} with {', '.join(f'{k}={v}' for k, v in changed.items())}")
+Lines = dict[tuple[str, ...], str]
+"""key path -> "file:line" """
 
 
 def targets_folder() -> Path:
@@ -128,38 +51,126 @@ def known_targets() -> tuple[str, ...]:
 def load_target(target: str | Path) -> Target:
     """Read a shipped target by name, or any ``.toml`` by path.
 
-    Raises `TclifError` for an unknown name (with the nearest known one) and for a file that is not a target.
+    Raises `TclifError` for an unknown name (with the nearest known one) and for a file that is not a target: every
+    problem is named with file, line and key.
     """
-    path = Path(target)
-    if path.suffix != ".toml":
-        if str(target) not in known_targets():
-            near = difflib.get_close_matches(str(target).lower(), known_targets(), 1, 0.4)
-            suggestion = f"did you mean {near[0]}? " if near else ""
-            raise TclifError(
-                f"target {str(target)!r} is not known",
-                f"{suggestion}known: {', '.join(known_targets())}, or give a file ending in .toml",
-            )
-        path = targets_folder() / f"{target}.toml"
+    path = _path(target)
+    data, lines = _read(path, (), shipped=Path(target).suffix != ".toml")
+    return build(data, str(path), lines)
+
+
+def build(data: dict[str, Any], where: str, lines: Lines | None = None) -> Target:
+    """A `Target` from plain values (such as a manifest's), or a `TclifError` that lists every problem."""
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        return Target.model_validate(data)
+    except ValidationError as error:
+        problems = [line for item in error.errors() for line in _problems(item, where, lines or {})]
+    # a mistake of form hides no other: all are told at once
+    shown = problems[:MAX_PROBLEMS]
+    if len(problems) > MAX_PROBLEMS:
+        shown.append(f"and {len(problems) - MAX_PROBLEMS} more")
+    raise TclifError("; ".join(shown), HINT)
+
+
+def _path(target: str | Path, folder: Path | None = None) -> Path:
+    """The file of a shipped target's name, or of a path (relative to ``folder``)."""
+    path = Path(target)
+    if path.suffix == ".toml":
+        return path if folder is None else folder / path
+    if str(target) not in known_targets():
+        near = difflib.get_close_matches(str(target).lower(), known_targets(), 1, 0.4)
+        suggestion = f"did you mean {near[0]}? " if near else ""
+        raise TclifError(
+            f"target {str(target)!r} is not known",
+            f"{suggestion}known: {', '.join(known_targets())}, or give a file ending in .toml",
+        )
+    return targets_folder() / f"{target}.toml"
+
+
+def _read(path: Path, above: tuple[Path, ...], shipped: bool) -> tuple[dict[str, Any], Lines]:
+    """A file's values over those that it inherits, and where each stands; ``above`` are the files that led here."""
+    if path.resolve() in above:
+        circle = " inherits ".join(p.name for p in (*above, path.resolve()))
+        raise TclifError(f"{path}: inherits itself ({circle})", "a target can inherit only from one that does not")
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise TclifError(f"{path}: has {path.stat().st_size:,} bytes", "a target file is a few kilobytes of TOML")
+        text = path.read_text(encoding="utf-8")
+        own = tomllib.loads(text)
     except OSError as error:
         hint = f"known targets: {', '.join(known_targets())}"
         raise TclifError(f"{path}: cannot be read ({error.strerror})", hint) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise TclifError(f"{path}: not a TOML file ({error})", "see targets/loihi2.toml for the form") from None
-    return _validate(data, str(path))
-
-
-def _validate(data: dict[str, Any], where: str) -> Target:
+        raise TclifError(f"{path}: not a TOML file ({error})", HINT) from None
+    lines = {keys: f"{path}:{line}" for keys, line in _lines(text).items()}
+    parent = own.pop("inherits", None)
+    if parent is None:
+        return {key: _limit(key, value, path, lines) for key, value in own.items()}, lines
+    where = lines.get(("inherits",), str(path))
+    if not isinstance(parent, str):
+        raise TclifError(f"{where}: inherits is {parent!r:.60}", "expected the name of a target, or a .toml file")
     try:
-        return Target.model_validate(data)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        message = first["msg"]
-        if first["type"] == "extra_forbidden":
-            known = list(Target.model_fields) if len(first["loc"]) == 1 else list(Limit.model_fields)
-            near = difflib.get_close_matches(str(first["loc"][-1]), known, 1, 0.4)
-            message = "unknown key" + (f", did you mean {near[0]}?" if near else f", known: {', '.join(known)}")
-        got = "" if first["type"] in ("missing", "extra_forbidden") else f" (got {first['input']!r})"
-        raise TclifError(f"{where}: {key}: {message}{got}", "see targets/loihi2.toml for the form") from None
+        base = _path(parent, path.parent)
+        data, inherited = _read(base, (*above, path.resolve()), Path(parent).suffix != ".toml")
+    except TclifError as error:
+        raise (
+            error
+            if not error.what.startswith("target ")
+            else TclifError(f"{where}: inherits: {error.what}", error.hint)
+        ) from None
+    for key, value in own.items():
+        if value == UNLIMITED and key not in PLAIN:
+            data.pop(key, None)
+            continue
+        data[key] = _limit(key, value, path, lines)
+    return data, {**inherited, **lines}
+
+
+def _limit(key: str, value: Any, path: Path, lines: Lines) -> Any:
+    """A file's value as the schema wants it: a table, with the unit filled in."""
+    if key in PLAIN or key not in UNITS:
+        return value
+    if not isinstance(value, dict):
+        where = lines.get((key,), str(path))
+        return {"value": value, "unit": UNITS[key], "source": f"stated without a source in {where}",
+                "evidence": "assumed"}  # fmt: skip
+    if value.get("unit", UNITS[key]) != UNITS[key]:
+        where = lines.get((key, "unit"), lines.get((key,), str(path)))
+        raise TclifError(f"{where}: {key}: unit is {value['unit']!r:.40}, expected {UNITS[key]!r}", HINT)
+    return {**value, "unit": UNITS[key]}
+
+
+def _lines(text: str) -> dict[tuple[str, ...], int]:
+    """Line number of every table and key of a target file."""
+    found: dict[tuple[str, ...], int] = {}
+    table: tuple[str, ...] = ()
+    for number, line in enumerate(text.splitlines(), 1):
+        if header := re.match(r"\s*\[\s*([\w-]+)\s*\]", line):
+            table = (header[1],)
+            found.setdefault(table, number)
+        elif key := re.match(r"\s*([\w-]+)(?:\s*\.\s*([\w-]+))?\s*=\s*(\{.*)?", line):
+            keys = (*table, *(part for part in key.groups()[:2] if part))
+            found.setdefault(keys, number)
+            for inner in re.findall(r"[{,]\s*([\w-]+)\s*=", key[3] or ""):
+                found.setdefault((*keys, inner), number)
+    return found
+
+
+def _problems(item: Any, where: str, lines: Lines) -> list[str]:
+    """What pydantic found, in sentences: where, which key, what is wrong, and what stands there."""
+    if item["type"] == "value_error":  # contradictions between numbers, each with the key of one of them
+        found = [line.partition("\0") for line in str(item["ctx"]["error"]).splitlines()]
+        return [f"{lines.get((key,), where)}: {key}: {message}" for key, _, message in found]
+    keys = tuple(str(part) for part in item["loc"])
+    got = f" (got {item['input']!r:.60})"
+    message: str = item["msg"]
+    if item["type"] == "extra_forbidden":
+        known = [*Target.model_fields, "inherits"] if len(keys) == 1 else list(Limit.model_fields)
+        near = difflib.get_close_matches(keys[-1], known, 1, 0.4)
+        got, message = "", "unknown key" + (f", did you mean {near[0]}?" if near else f", known: {', '.join(known)}")
+    elif item["type"] == "missing":
+        got, message = "", "missing" if len(keys) > 1 else "missing: every target states or inherits it"
+    elif item["type"] == "literal_error":
+        message = f"expected {item['ctx']['expected']}"
+    at = next((lines[keys[:n]] for n in range(len(keys), 0, -1) if keys[:n] in lines), where)
+    return [f"{at}: {'.'.join(keys)}: {message}{got}"]

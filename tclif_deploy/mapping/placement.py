@@ -1,0 +1,168 @@
+"""Placement: which core of which chip holds which neurons, and what of its resources they use."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tclif_deploy.errors import TclifError
+from tclif_deploy.fixed import FixedNetwork, Int
+from tclif_deploy.mapping.memory import RESOURCES, UNBOUNDED, limits_of, number
+from tclif_deploy.mapping.mesh import Mesh
+from tclif_deploy.mapping.partition import CannotFit, Cores, Slice, partition
+from tclif_deploy.mapping.traffic import Traffic, arrange, traffic
+from tclif_deploy.mapping.workload import Workload
+from tclif_deploy.target_schema import Target
+
+FORMAT, FORMAT_VERSION = "tclif-mapping", 1
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """How layers are cut, and how the cores are laid out."""
+
+    name: str
+    cut: str
+    """``greedy`` or ``balanced``"""
+    near: bool
+    """bring cores that talk to each other together"""
+    says: str
+
+
+STRATEGIES: dict[str, Strategy] = {
+    s.name: s
+    for s in (
+        Strategy("greedy", "greedy", False, "as few cores as possible, in evaluation order"),
+        Strategy("balanced", "balanced", False, "each layer in equal pieces, so that no core is the slowest by far"),
+        Strategy("traffic", "greedy", True, "greedy, then cores moved towards those that they talk to"),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Core:
+    """One core in use."""
+
+    chip: int
+    number: int
+    """on its chip"""
+    slices: tuple[Slice, ...]
+    used: tuple[int, ...]
+    """in the order of `RESOURCES`"""
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where everything lies.
+
+    Examples
+    --------
+    >>> from tclif_deploy.target import load_target
+    >>> found = place(Workload.synthetic(neurons=4000, fan_in=16, layers=2, seed=0), load_target("loihi1"))
+    >>> len(found.cores), found.chips
+    (4, 1)
+    """
+
+    target: str
+    strategy: str
+    chips: int
+    cores: tuple[Core, ...]
+    available: tuple[int | None, ...]
+    """of each core, in the order of `RESOURCES`; None where the target states no limit"""
+    hops: int
+    """axons between cores times the tiles that they cross"""
+    mesh: Mesh
+
+    @property
+    def slots(self) -> Int:
+        """Each core's place in the mesh, (cores,)."""
+        return np.array([c.chip * self.mesh.cores_per_chip + c.number for c in self.cores], dtype=np.int64)
+
+    @property
+    def partition(self) -> Cores:
+        """The slices of each core."""
+        return [list(core.slices) for core in self.cores]
+
+    def utilization(self) -> dict[str, dict[str, float | int | None]]:
+        """Resource -> available a core, the fullest core's use, its share, and the mean share."""
+        table: dict[str, dict[str, float | int | None]] = {}
+        for n, (name, limit) in enumerate(zip(RESOURCES, self.available, strict=True)):
+            used = [core.used[n] for core in self.cores]
+            table[name] = {
+                "available": limit,
+                "most": max(used),
+                "peak": None if limit is None else max(used) / limit,
+                "mean": None if limit is None else sum(used) / limit / len(used),
+            }
+        return table
+
+    def to_json(self) -> dict[str, Any]:
+        """What ``mapping.json`` holds."""
+        x, y = self.mesh.position(self.slots)
+        return {
+            "format": FORMAT,
+            "version": FORMAT_VERSION,
+            "target": self.target,
+            "strategy": self.strategy,
+            "chips": self.chips,
+            "hops": self.hops,
+            "available": dict(zip(RESOURCES, self.available, strict=True)),
+            "utilization": self.utilization(),
+            "cores": [
+                {
+                    "chip": core.chip,
+                    "core": core.number,
+                    "x": int(cx),
+                    "y": int(cy),
+                    "slices": [{"layer": s.layer, "start": s.start, "stop": s.stop} for s in core.slices],
+                    "used": dict(zip(RESOURCES, core.used, strict=True)),
+                }
+                for core, cx, cy in zip(self.cores, x, y, strict=True)
+            ],
+        }
+
+
+def place(network: FixedNetwork | Workload, target: Target, strategy: str = "greedy") -> Placement:
+    """Place ``network`` on ``target``. Raises `CannotFit` where it does not fit (see `mapping.advice` for what would).
+
+    The same input gives the same placement.
+    """
+    if strategy not in STRATEGIES:
+        raise TclifError(f"placement strategy is {strategy!r}", f"known: {', '.join(STRATEGIES)}")
+    plan = STRATEGIES[strategy]
+    workload = Workload.of(network, target) if isinstance(network, FixedNetwork) else network
+    cores, usage = partition(workload, target, plan.cut)
+    per_chip = number(target.cores_per_chip, len(cores))
+    chips = -(-len(cores) // per_chip)
+    available = number(target.chips, 1 << 60)
+    if chips > available:
+        raise CannotFit(
+            f"{len(cores):,} cores are needed, {target.name} has {available * per_chip:,} "
+            f"({available} chip{'s' if available > 1 else ''} of {per_chip:,}): {len(cores) - available * per_chip:,} "
+            "too many"
+        )
+    mesh = Mesh.of(target, chips, len(cores))
+    found = traffic(workload, cores) if target.mesh_width is not None else None
+    slots = arrange(found, mesh) if plan.near and found is not None else np.arange(len(cores), dtype=np.int64)
+    return _placement(target, plan, cores, usage, mesh, slots, found)
+
+
+def _placement(
+    target: Target, plan: Strategy, cores: Cores, usage: Int, mesh: Mesh, slots: Int, found: Traffic | None
+) -> Placement:
+    order = np.argsort(slots, kind="stable").tolist()
+    chip = mesh.chip(slots)
+    return Placement(
+        target=target.name,
+        strategy=plan.name,
+        chips=int(chip.max()) + 1,
+        cores=tuple(
+            Core(int(chip[n]), int(slots[n] % mesh.cores_per_chip), tuple(cores[n]), tuple(usage[n].tolist()))
+            for n in order
+        ),
+        available=tuple(None if v >= UNBOUNDED else int(v) for v in limits_of(target)),
+        hops=0 if found is None else found.hops(mesh, slots),
+        mesh=mesh,
+    )

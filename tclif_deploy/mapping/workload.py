@@ -1,0 +1,108 @@
+"""What placement must know of a network: sizes, states and synapses, but no weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from tclif_deploy.fixed import FixedNetwork
+from tclif_deploy.mapping.connectivity import Connectivity, Dense, Sparse
+from tclif_deploy.mapping.memory import parameter_bits, states_of
+from tclif_deploy.network import INPUT
+from tclif_deploy.target_schema import Target
+
+
+@dataclass(frozen=True, eq=False)
+class Link:
+    """Synapses into a group from one source."""
+
+    source: str
+    """a group's name, or ``input``"""
+    connectivity: Connectivity
+    delay: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """A population of like neurons, and everything that ends at it."""
+
+    name: str
+    neurons: int
+    links: tuple[Link, ...]
+    states: int = 2
+    """state variables of a neuron"""
+    parameter_bits: int = 0
+    """bits of a neuron's own parameters"""
+
+
+@dataclass(frozen=True, eq=False)
+class Workload:
+    """Groups in evaluation order.
+
+    Examples
+    --------
+    >>> Workload.synthetic(neurons=1000, fan_in=10, layers=4, seed=0).synapses
+    10000
+    """
+
+    inputs: int
+    groups: tuple[Group, ...]
+
+    @property
+    def neurons(self) -> int:
+        """All neurons."""
+        return sum(group.neurons for group in self.groups)
+
+    @property
+    def synapses(self) -> int:
+        """All synapses."""
+        return sum(link.connectivity.synapses for group in self.groups for link in group.links)
+
+    def group(self, name: str) -> Group:
+        """The group of that name."""
+        return next(group for group in self.groups if group.name == name)
+
+    @classmethod
+    def of(cls, fixed: FixedNetwork, target: Target) -> Workload:
+        """What ``fixed`` asks of ``target``; a weight of 0 is no synapse."""
+        groups = []
+        for layer in fixed.layers:
+            links = []
+            for c in layer.connections:
+                mask = c.weight != 0
+                shape: Connectivity = Dense(*mask.shape) if mask.all() else Sparse.of(mask)
+                links.append(Link(c.source, shape, c.delay))
+            groups.append(Group(layer.name, layer.size, tuple(links), states_of(layer), parameter_bits(layer, target)))
+        return cls(fixed.input.size, tuple(groups))
+
+    @classmethod
+    def synthetic(
+        cls, *, neurons: int, fan_in: int, layers: int, seed: int, inputs: int = 1024, reach: int | None = None
+    ) -> Workload:
+        """A chain of equal layers in which every neuron has ``fan_in`` synapses from random sources before it.
+
+        The sources lie among the ``reach`` around the neuron's own place (default: anywhere).
+        """
+        from tclif_deploy.mapping.kernels import random_rows
+
+        sizes = [neurons // layers + (n < neurons % layers) for n in range(layers)]
+        groups: list[Group] = []
+        rng = np.random.default_rng(seed)
+        for n, size in enumerate(sizes):
+            sources = inputs if n == 0 else sizes[n - 1]
+            degree = min(fan_in, sources)
+            indptr = np.arange(size + 1, dtype=np.int64) * degree
+            around = min(max(reach or sources, degree), sources)
+            rows = Sparse(sources, indptr, random_rows(size, sources, degree, around, rng))
+            groups.append(Group(f"layer{n}", size, (Link(INPUT if n == 0 else f"layer{n - 1}", rows),)))
+        return cls(inputs, tuple(groups))
+
+    def thinned(self, density: float, seed: int = 0) -> Workload:
+        """The same with each synapse kept with that probability."""
+        groups = tuple(
+            replace(group, links=tuple(replace(k, connectivity=k.connectivity.thinned(density, seed + n)) for k in
+                                       group.links))
+            for n, group in enumerate(self.groups)
+        )  # fmt: skip
+        return replace(self, groups=groups)

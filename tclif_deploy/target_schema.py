@@ -1,0 +1,253 @@
+"""The schema of a target file: every number a machine has, its unit, its range, and what contradicts what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from tclif_deploy.fixed import Arithmetic, Overflow, Rounding
+
+T = TypeVar("T")
+
+Evidence = Literal["vendor", "paper", "secondary", "assumed"]
+EVIDENCE: tuple[Evidence, ...] = ("vendor", "paper", "secondary", "assumed")
+"""From the strongest to the weakest: the maker's own document or software, a paper, somebody else's account of
+either, our own choice."""
+NeuronKind = Literal["if", "lif", "cuba", "two_compartment"]
+ResetKind = Literal["soft", "hard"]
+
+
+class Limit(BaseModel, Generic[T]):
+    """One number of a target, and where it comes from."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    value: T
+    unit: str
+    source: str = Field(min_length=1)
+    evidence: Evidence
+
+
+@dataclass(frozen=True)
+class Unit:
+    """The unit in which a limit is counted; a file may repeat it but not change it."""
+
+    name: str
+
+
+def _both(value: object) -> object:
+    """One figure is its own lowest and highest."""
+    return (value, value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
+
+
+# strict: "8" and true are mistakes, not numbers
+Width = Limit[Annotated[int, Field(ge=4, le=32, strict=True)]]
+Flag = Limit[Annotated[bool, Field(strict=True)]]
+Count = Limit[Annotated[int, Field(ge=1, le=1_000_000_000, strict=True)]]
+Amount = Limit[Annotated[int, Field(ge=0, le=1_000_000_000, strict=True)]]
+Memory = Limit[Annotated[int, Field(ge=1, le=1 << 43, strict=True)]]
+"""bits, up to a terabyte"""
+Positive = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
+Range = Limit[Annotated[tuple[Positive, Positive], BeforeValidator(_both)]]
+"""the lowest and the highest figure that is published"""
+Rate = Limit[Annotated[float, Field(gt=0, le=1e15, allow_inf_nan=False)]]
+
+
+class Target(BaseModel):
+    """A machine's arithmetic, its memories and its costs. None: no limit, or no public figure.
+
+    Examples
+    --------
+    >>> from tclif_deploy.target import load_target
+    >>> load_target("loihi2").state_bits.value
+    24
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(min_length=1)
+    description: str
+    backend: str = "lava"
+    """the backend that runs what is compiled, or ``none``"""
+
+    # --- arithmetic
+    weight_bits: Annotated[Limit[Annotated[int, Field(ge=2, le=16, strict=True)]], Unit("bit")]
+    """signed weights: +-(2^(bits-1)-1)"""
+    state_bits: Annotated[Width, Unit("bit")]
+    """width of u and of v, sign included"""
+    coefficient_bits: Annotated[Limit[Annotated[int, Field(ge=1, le=24, strict=True)]], Unit("bit")]
+    """fractional bits k of A, B and Q"""
+    rounding: Annotated[Limit[Rounding], Unit("mode")]
+    overflow_u: Annotated[Limit[Overflow], Unit("mode")]
+    overflow_v: Annotated[Limit[Overflow], Unit("mode")]
+    threshold_bits: Annotated[Width, Unit("bit")]
+    """signed width of the threshold"""
+    reset_bits: Annotated[Width, Unit("bit")]
+    """signed width of r_u, r_v, v_reset"""
+    bias_bits: Annotated[Width, Unit("bit")]
+    """signed width of the biases and of v0"""
+    input_bits: Annotated[Limit[Annotated[int, Field(ge=2, le=32, strict=True)]], Unit("bit")]
+    """signed width of a graded input value; 2 is a spike or none"""
+    accumulator_bits: Annotated[Limit[Annotated[int, Field(ge=8, le=64, strict=True)]] | None, Unit("bit")] = None
+    """signed width of the sum of one step's weights"""
+    per_neuron_parameters: Annotated[Flag, Unit("flag")]
+    """whether threshold, resets and bias may differ between the neurons of a layer"""
+    neuron_kinds: Annotated[Limit[tuple[NeuronKind, ...]] | None, Unit("kind")] = None
+    """``if`` no leak, ``lif`` one state, ``cuba`` a current state too, ``two_compartment`` soma feeds dendrite"""
+    reset_kinds: Annotated[Limit[tuple[ResetKind, ...]] | None, Unit("kind")] = None
+    max_delay: Annotated[Count, Unit("step")]
+    """longest delay of a connection"""
+
+    # --- what a neuron and a network may have
+    max_fan_in: Annotated[Count | None, Unit("synapse")] = None
+    max_fan_out: Annotated[Count | None, Unit("synapse")] = None
+    max_inputs: Annotated[Count | None, Unit("channel")] = None
+    max_outputs: Annotated[Count | None, Unit("neuron")] = None
+    max_input_events: Annotated[Count | None, Unit("event")] = None
+    """events that one input channel carries in one step"""
+
+    # --- what a core holds
+    neurons_per_core: Annotated[Count | None, Unit("neuron")] = None
+    synaptic_memory: Annotated[Memory | None, Unit("bit")] = None
+    """weights and their indices, of one core"""
+    state_memory: Annotated[Memory | None, Unit("bit")] = None
+    """states and per-neuron parameters, of one core"""
+    core_memory: Annotated[Memory | None, Unit("bit")] = None
+    """everything of one core where its memories share one pool: synapses, axons, states"""
+    axons_in: Annotated[Count | None, Unit("axon")] = None
+    """sources that can send into one core; a source counts once for each connection"""
+    axons_out: Annotated[Count | None, Unit("axon")] = None
+    """pairs of a neuron and a core that it sends to, of one core; counted for each connection"""
+    axon_in_bits: Annotated[Amount | None, Unit("bit")] = None
+    """of the pool, for each incoming axon"""
+    axon_out_bits: Annotated[Amount | None, Unit("bit")] = None
+    """of the pool, for each outgoing axon"""
+    memory_word: Annotated[Count | None, Unit("bit")] = None
+    """a list of synapses fills whole words"""
+    synapse_block: Annotated[Count | None, Unit("synapse")] = None
+    """longest list of synapses behind one header"""
+    synapse_header: Annotated[Amount | None, Unit("bit")] = None
+    """of each list of synapses"""
+    index_bits: Annotated[Amount | None, Unit("bit")] = None
+    """of each synapse in a sparse list: which neuron of the core it ends at"""
+    delay_bits: Annotated[Amount | None, Unit("bit")] = None
+    """of each synapse in a connection that is later than one step"""
+
+    # --- how cores lie
+    cores_per_chip: Annotated[Count | None, Unit("core")] = None
+    chips: Annotated[Count | None, Unit("chip")] = None
+    """chips of the largest system"""
+    cores_per_tile: Annotated[Count | None, Unit("core")] = None
+    mesh_width: Annotated[Count | None, Unit("tile")] = None
+    mesh_height: Annotated[Count | None, Unit("tile")] = None
+    mesh_bandwidth: Annotated[Rate | None, Unit("message/s")] = None
+    """through the cross-section of one tile"""
+
+    # --- what it costs
+    energy_synapse: Annotated[Range | None, Unit("pJ")] = None
+    """of one synaptic operation"""
+    energy_update_active: Annotated[Range | None, Unit("pJ")] = None
+    """of one step of one state of a neuron that received something"""
+    energy_update_idle: Annotated[Range | None, Unit("pJ")] = None
+    energy_spike: Annotated[Range | None, Unit("pJ")] = None
+    """of one message to one core, before it hops"""
+    energy_hop_horizontal: Annotated[Range | None, Unit("pJ")] = None
+    """of one message from a tile to the next"""
+    energy_hop_vertical: Annotated[Range | None, Unit("pJ")] = None
+    static_power: Annotated[Range | None, Unit("mW")] = None
+    """of one chip with everything powered"""
+    time_synapse: Annotated[Range | None, Unit("ns")] = None
+    time_update_active: Annotated[Range | None, Unit("ns")] = None
+    time_update_idle: Annotated[Range | None, Unit("ns")] = None
+    time_spike: Annotated[Range | None, Unit("ns")] = None
+    """of sending one message"""
+    time_hop: Annotated[Range | None, Unit("ns")] = None
+    time_barrier: Annotated[Range | None, Unit("ns")] = None
+    """of synchronizing all cores of a chip at the end of a step"""
+
+    @model_validator(mode="after")
+    def _no_contradiction(self) -> Target:
+        problems = contradictions(self)
+        if problems:
+            raise ValueError("\n".join(f"{key}\0{message}" for key, message in problems))
+        return self
+
+    @property
+    def arithmetic(self) -> Arithmetic:
+        """The machine's arithmetic for a `FixedNetwork`."""
+        return Arithmetic(
+            frac_bits=self.coefficient_bits.value,
+            rounding=self.rounding.value,
+            bits_u=self.state_bits.value,
+            bits_v=self.state_bits.value,
+            overflow_u=self.overflow_u.value,
+            overflow_v=self.overflow_v.value,
+        )
+
+    def limits(self) -> dict[str, Limit[Any]]:
+        """Every limit that is stated, by name, in file order."""
+        return {name: value for name in type(self).model_fields if isinstance(value := getattr(self, name), Limit)}
+
+    def override(self, **values: Any) -> Target:
+        """This target with some numbers changed by hand (``None`` changes nothing); evidence becomes ``assumed``.
+
+        ``state_bits`` moves threshold, resets and bias with it. Raises `TclifError` for an impossible number.
+        """
+        from tclif_deploy.target import build
+
+        changed = {key: value for key, value in values.items() if value is not None}
+        if "state_bits" in changed:
+            for name in ("threshold_bits", "reset_bits", "bias_bits"):
+                changed.setdefault(name, changed["state_bits"])
+        source = "given on the command line or by the caller"
+        data = self.model_dump(exclude_none=True)
+        for key, value in changed.items():
+            data[key] = {"value": value, "unit": UNITS.get(key, ""), "source": source, "evidence": "assumed"}
+        return build(data, f"target {self.name} with {', '.join(f'{k}={v}' for k, v in changed.items())}")
+
+
+UNITS: dict[str, str] = {
+    name: unit.name for name, field in Target.model_fields.items() for unit in field.metadata if isinstance(unit, Unit)
+}
+"""The unit of every limit, by name."""
+
+
+def contradictions(target: Target) -> list[tuple[str, str]]:
+    """(key, what is wrong) for each number of ``target`` that another of its numbers rules out."""
+    found: list[tuple[str, str]] = []
+
+    def value(name: str) -> Any:
+        limit = getattr(target, name)
+        return None if limit is None else limit.value
+
+    def at_most(name: str, bound: str, why: str) -> None:
+        a, b = value(name), value(bound)
+        if a is not None and b is not None and a > b:
+            found.append((name, f"{a:,} is more than {bound} ({b:,}): {why}"))
+
+    for name in ("threshold_bits", "reset_bits", "bias_bits"):
+        at_most(name, "state_bits", "the state could never reach it")
+    at_most("weight_bits", "synaptic_memory", "a core must hold a weight")
+    at_most("weight_bits", "memory_word", "a word must hold a weight")
+    at_most("memory_word", "synaptic_memory", "a core must hold a word")
+    for name in ("synaptic_memory", "state_memory"):
+        at_most(name, "core_memory", "it is a part of the core's pool")
+    mesh = [value(name) for name in ("mesh_width", "mesh_height", "cores_per_tile")]
+    if any(v is not None for v in mesh):
+        missing = [n for n, v in zip(("mesh_width", "mesh_height", "cores_per_tile"), mesh, strict=True) if v is None]
+        if missing:
+            found.append((missing[0], "missing: a mesh needs mesh_width, mesh_height and cores_per_tile"))
+        elif value("cores_per_chip") is not None and mesh[0] * mesh[1] * mesh[2] < value("cores_per_chip"):
+            text = f"a mesh of {mesh[0]} x {mesh[1]} tiles of {mesh[2]} cores has no room for "
+            found.append(("cores_per_chip", f"{text}{value('cores_per_chip'):,} cores"))
+    if value("chips") is not None and value("cores_per_chip") is None:
+        found.append(("chips", "a number of chips without cores_per_chip says nothing"))
+    for name, limit in target.limits().items():
+        if name.startswith(("energy_", "time_", "static_")) and limit.value[0] > limit.value[1]:
+            found.append((name, f"the low figure {limit.value[0]:g} is above the high one {limit.value[1]:g}"))
+    for name in ("neuron_kinds", "reset_kinds"):
+        if value(name) == ():
+            found.append((name, "an empty list: no network could run"))
+    return found
