@@ -13,6 +13,7 @@ from tclif_deploy.frontends.options import ReadOptions
 from tclif_deploy.frontends.state_dict import network_from_state_dict
 from tclif_deploy.frontends.torch_file import is_torch, read_torch, state_dict_of, to_arrays
 from tclif_deploy.network import Network
+from tclif_deploy.neurons import growth_notice
 
 if TYPE_CHECKING:
     import torch
@@ -55,6 +56,13 @@ def load(
     }  # fmt: skip
     said = {name: value for name, value in by_hand.items() if value is not None}
     given = replace(options or ReadOptions(), **said)  # type: ignore[arg-type]
+    network = _load(model, given)
+    grows = (growth_notice(layer.name, layer.neuron) for layer in network.layers)
+    return replace(network, notices=(*network.notices, *(notice for notice in grows if notice is not None)))
+
+
+def _load(model: Path | str | torch.nn.Module, given: ReadOptions) -> Network:
+    """The network, before anything is said about what its numbers mean."""
     if not isinstance(model, (str, Path)):
         if "torch" in sys.modules and isinstance(model, sys.modules["torch"].nn.Module):
             return from_module(model, given)

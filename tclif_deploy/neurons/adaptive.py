@@ -1,0 +1,136 @@
+"""Neurons with an adaptive threshold or an after-current: the dendrite's state carries it, the input enters the soma.
+
+The soma holds v minus what the threshold has risen by, so that the comparison is with a constant. A type's input
+gain has no coefficient of its own where the input enters the soma: it belongs into the weights.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from tclif_deploy.errors import TclifError
+from tclif_deploy.network import Neuron, Reset
+from tclif_deploy.neurons.base import canonical, factor, positive_threshold
+from tclif_deploy.neurons.standard import lif
+
+REFUSED = {
+    "ALIF": "the TC-LIF authors' ALIF asks again after its reset whether it fires, and adapts only then: two "
+    "comparisons a step, where the neuron of this machine has one",
+    "GLIF": "its learned gates mix a hard and a soft reset and change the input's weight from step to step; with "
+    "gates that are 0 or 1 it is a LIF (tclif_deploy.neurons.glif)",
+    "GatedLIFNode": "its learned gates mix a hard and a soft reset and change the input's weight from step to step; "
+    "with gates that are 0 or 1 it is a LIF (tclif_deploy.neurons.glif)",
+    "KLIFNode": "it rectifies its membrane potential, which no coefficient of this machine's neuron does",
+    "QIFNode": "its membrane potential enters its own update squared",
+    "EIFNode": "its membrane potential enters its own update exponentially",
+    "IzhikevichNode": "its membrane potential enters its own update squared",
+    "Alpha": "it adds an excitatory and an inhibitory current with time constants of their own, a third state",
+    "Lapicque": "its reset and its time step follow other rules from option to option",
+    "PSN": "its membrane potential is a weighted sum over all steps, without a state",
+    "LIFRefracCell": "a refractory period counts steps, which no coefficient of this machine's neuron does",
+}
+"""Neurons by the names of their classes, and why the canonical neuron cannot be them."""
+
+
+def alif_bellec(
+    size: int,
+    *,
+    alpha: ArrayLike,
+    rho: ArrayLike,
+    kappa: ArrayLike,
+    threshold: ArrayLike,
+    strict: bool = False,
+    bias: ArrayLike = 0.0,
+) -> Neuron:
+    """ALIF (Bellec et al., NeurIPS 2018 and Nature Communications 2020)::
+
+    a <- rho*a + s[t-1] ;  v <- alpha*v + i - threshold*s[t-1] ;  s = v >= threshold + kappa*a
+    """
+    theta = positive_threshold("alif_bellec", threshold)
+    al, rh = factor("alif_bellec", "alpha", alpha, positive=True), factor("alif_bellec", "rho", rho, positive=True)
+    ka = np.asarray(kappa, dtype=np.float64)
+    return canonical(
+        size, "alif_bellec", a_u=rh, a_v=al, b_v=ka * (al / rh - 1.0), threshold=theta,
+        r_u=-1.0 / rh, r_v=theta / al + ka / rh, bias_v=bias, input_to="soma", strict=strict,
+    )  # fmt: skip
+
+
+def alif_yin(
+    size: int,
+    *,
+    alpha: ArrayLike,
+    rho: ArrayLike,
+    beta: ArrayLike,
+    threshold: ArrayLike,
+    strict: bool = True,
+    bias: ArrayLike = 0.0,
+) -> Neuron:
+    """ALIF (Yin, Corradi and Bohte, Nature Machine Intelligence 2021), whose reset takes the adapted threshold::
+
+        a <- rho*a + (1 - rho)*s[t-1] ;  B = threshold + beta*a ;  v <- alpha*v + i - B*s[t-1] ;  s = v > B
+
+    i is their (1 - alpha)*R*I: the factor belongs into the weights and the bias.
+    """
+    theta = positive_threshold("alif_yin", threshold)
+    al, rh = factor("alif_yin", "alpha", alpha, positive=True), factor("alif_yin", "rho", rho, positive=True)
+    be = np.asarray(beta, dtype=np.float64)
+    return canonical(
+        size, "alif_yin", a_u=rh, a_v=al, b_v=be * (al / rh - 1.0), threshold=theta, r_u=-(1.0 - rh) / rh,
+        r_v=(theta + be * (1.0 - rh)) / al + be * (1.0 - rh) / rh, q=be * rh / al,
+        bias_v=bias, input_to="soma", strict=strict,
+    )  # fmt: skip
+
+
+def ahp(
+    size: int,
+    *,
+    alpha: ArrayLike,
+    rho: ArrayLike,
+    jump: ArrayLike,
+    threshold: ArrayLike,
+    strict: bool = False,
+    bias: ArrayLike = 0.0,
+) -> Neuron:
+    """LIF with an after-hyperpolarizing current (Rao et al., Nature Machine Intelligence 2022)::
+
+    a <- rho*a + jump*s[t-1] ;  v <- alpha*v + i - a - threshold*s[t-1] ;  s = v >= threshold
+    """
+    theta = positive_threshold("ahp", threshold)
+    al, rh = factor("ahp", "alpha", alpha, positive=True), factor("ahp", "rho", rho, positive=True)
+    return canonical(
+        size, "ahp", a_u=rh, a_v=al, b_v=-1.0, threshold=theta, r_u=-np.asarray(jump, np.float64) / rh, r_v=theta / al,
+        bias_v=bias, input_to="soma", strict=strict,
+    )  # fmt: skip
+
+
+def ltmd(size: int, *, k: ArrayLike, decay: ArrayLike, strict: bool = False, bias: ArrayLike = 0.0) -> Neuron:
+    """LTMD (Wang et al., NeurIPS 2022): a LIF with hard reset whose learned threshold is tanh(k)."""
+    theta = np.tanh(np.asarray(k, dtype=np.float64))
+    return lif(size, decay=decay, threshold=theta, strict=strict, reset="hard", bias=bias)
+
+
+def glif(
+    size: int,
+    *,
+    decay: ArrayLike,
+    leak: ArrayLike = 0.0,
+    threshold: ArrayLike,
+    hard_gate: float = 0.0,
+    gain: ArrayLike = 1.0,
+    strict: bool = False,
+    bias: ArrayLike = 0.0,
+) -> Neuron:
+    """GLIF (Yao et al., NeurIPS 2022) as far as it reduces to a LIF: v <- decay*v - leak + gain*i, then the reset.
+
+    ``hard_gate`` is 1 for its hard reset, 0 for its soft one; anything between
+    would need both at once, and raises `TclifError`.
+    """
+    if hard_gate not in (0.0, 1.0):
+        raise TclifError(f"neuron glif: its reset gate is {hard_gate:g}", "only 0 (soft) and 1 (hard) are carried")
+    reset: Reset = "hard" if hard_gate else "soft"
+    found = lif(size, decay=decay, threshold=threshold, reset=reset, gain=gain, strict=strict, bias=bias)
+    return canonical(
+        size, "glif", a_v=found.a_v, b_v=found.b_v, threshold=found.threshold, r_v=found.r_v, bias_u=bias,
+        bias_v=-np.asarray(leak, np.float64), reset=reset, strict=strict,
+    )  # fmt: skip

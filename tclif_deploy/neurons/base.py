@@ -1,0 +1,90 @@
+"""What the constructors of neuron types share: filling in coefficients, and what the coefficients imply."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from tclif_deploy.errors import TclifError
+from tclif_deploy.network import NEURON_ARRAYS, Float, InputTo, Neuron, Reset
+
+GROWTH_TOLERANCE = 1e-9
+"""a spectral radius of 1 (TC-LIF, IF) comes out of float64 this exactly, or better"""
+
+
+def sigmoid(x: ArrayLike) -> Float:
+    """Logistic function in float64, stable for large |x|."""
+    x = np.asarray(x, dtype=np.float64)
+    e = np.exp(-np.abs(x))
+    return np.asarray(np.where(x >= 0, 1.0, e) / (1.0 + e), dtype=np.float64)
+
+
+def canonical(
+    size: int,
+    type: str,
+    *,
+    strict: bool = False,
+    reset: Reset = "soft",
+    input_to: InputTo = "dendrite",
+    spiking: bool = True,
+    **coefficients: ArrayLike,
+) -> Neuron:
+    """A `Neuron` of ``size`` neurons; a coefficient not named is 0, a scalar serves all neurons."""
+    unknown = set(coefficients) - set(NEURON_ARRAYS)
+    if unknown:
+        raise TypeError(f"no such coefficient: {', '.join(sorted(unknown))}")
+    arrays = {}
+    for name in NEURON_ARRAYS:
+        value = np.asarray(coefficients.get(name, 0.0), dtype=np.float64)
+        if value.ndim == 0 or value.size == 1:
+            value = np.full(size, value.reshape(()))
+        if value.shape != (size,):
+            raise TclifError(f"neuron {type}: {name} has shape {value.shape}, expected ({size},) or a scalar")
+        arrays[name] = np.array(value)
+    return Neuron(**arrays, strict=strict, reset=reset, input_to=input_to, spiking=spiking, type=type)
+
+
+def positive_threshold(type: str, threshold: ArrayLike) -> Float:
+    value = np.asarray(threshold, dtype=np.float64)
+    if not np.isfinite(value).all() or (value <= 0).any():
+        raise TclifError(f"neuron {type}: threshold is {value.min()}", "a threshold must be a positive number")
+    return value
+
+
+def factor(type: str, name: str, value: ArrayLike, *, positive: bool = False) -> Float:
+    """A decay factor as float64: finite, and not 0 where ``positive`` (it is divided by)."""
+    found = np.asarray(value, dtype=np.float64)
+    if not np.isfinite(found).all():
+        raise TclifError(f"neuron {type}: {name} is not finite", "coefficients must be finite")
+    if positive and (found <= 0).any():
+        raise TclifError(f"neuron {type}: {name} is {found.min():g}", f"{name} is divided by: it must be above 0")
+    return found
+
+
+def spectral_radius(neuron: Neuron) -> Float:
+    """Largest |eigenvalue| of each neuron's map without spikes, (neurons,); above 1, its state grows by itself.
+
+    The map is [[a_u, b_u], [b_v*a_u, a_v + b_v*b_u]], as the soma sees the new dendrite. For TC-LIF it is a
+    rotation, of radius 1.
+
+    Examples
+    --------
+    >>> from tclif_deploy import neurons
+    >>> float(spectral_radius(neurons.lif(1, decay=0.5, threshold=1.0))[0])
+    0.5
+    """
+    n = neuron
+    half, det = (n.a_u + n.a_v + n.b_u * n.b_v) / 2, n.a_u * n.a_v
+    root = np.sqrt((half * half - det).astype(np.complex128))
+    return np.asarray(np.maximum(np.abs(half + root), np.abs(half - root)), dtype=np.float64)
+
+
+def growth_notice(layer: str, neuron: Neuron) -> str | None:
+    """What to tell the user where a layer's states grow without input or spikes; None where they do not."""
+    worst = float(spectral_radius(neuron).max())
+    if worst <= 1 + GROWTH_TOLERANCE:
+        return None
+    return (
+        f"layer {layer}: without spikes its states grow by a factor of up to {worst:.4g} a step (spectral radius "
+        f"above 1), so rounding errors grow too: long runs of any two implementations drift apart"
+    )

@@ -1,0 +1,365 @@
+"""Neuron constructors against straight transcriptions of their equations, which share nothing with the package."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from tclif_deploy import TclifError, neurons, quantize, simulate
+from tclif_deploy.data import Dataset
+from tclif_deploy.network import Connection, Layer, Network, Neuron
+from tclif_deploy.simulate.floating import simulate_float
+
+STEPS, SIZE = 784, 40
+RNG = np.random.default_rng(6)
+
+
+def drive(mean=0.12, spread=0.5, steps=STEPS, size=SIZE, seed=1):
+    """Input currents (steps, neurons)."""
+    return np.random.default_rng(seed).normal(mean, spread, (steps, size))
+
+
+def between(low, high, size=SIZE):
+    return RNG.uniform(low, high, size)
+
+
+def fired(neuron: Neuron, current: np.ndarray) -> np.ndarray:
+    """Spikes (steps, neurons) of the float model, its input current set by hand."""
+    layer = Layer("layer", neuron, (Connection("input", np.eye(neuron.size)),))
+    return simulate_float(Network(neuron.size, (layer,)), current[None]).spikes["layer"][0]
+
+
+def check(neuron: Neuron, current: np.ndarray, transcription) -> None:
+    """The float model fires exactly as ``transcription(current, state) -> spikes`` does, and between 1 and 60 %."""
+    state: dict[str, np.ndarray] = {}
+    expected = np.stack([transcription(i, state) for i in current])
+    assert 0.01 <= expected.mean() <= 0.6, f"fires in {expected.mean():.1%} of its steps"
+    np.testing.assert_array_equal(fired(neuron, current), expected.astype(bool))
+
+
+def get(state, *names):
+    return tuple(state.get(name, 0.0) for name in names)
+
+
+def sigma(x):
+    return 1 / (1 + np.exp(-x))
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_tclif_as_the_authors_code_runs_it(strict):
+    c1, c2, gamma, theta = between(-1, 1), between(-1, 1), between(0.2, 0.8), between(0.8, 1.5)
+
+    def step(i, s):
+        u, v = get(s, "u", "v")
+        u = u - sigma(c1) * v + i
+        v = v + sigma(c2) * u
+        z = v > theta if strict else v >= theta
+        s.update(u=u - gamma * z, v=v - theta * z)
+        return z
+
+    check(neurons.tclif(SIZE, c1=c1, c2=c2, gamma=gamma, threshold=theta, strict=strict), drive(), step)
+
+
+def test_tclif_read_literally_from_the_paper():
+    c1, c2, gamma, theta = between(-1, 1), between(-1, 1), between(0.2, 0.8), between(0.8, 1.5)
+
+    def step(i, s):  # Eq. 10-12: the dendrite sees U_S[t-1] as it was before S[t-1] was taken from it
+        u, v, z = get(s, "u", "v", "z")
+        u = u - sigma(c1) * v + i - gamma * z
+        v = v + sigma(c2) * u - theta * z
+        s.update(u=u, v=v, z=v >= theta)
+        return s["z"]
+
+    check(neurons.tclif(SIZE, c1=c1, c2=c2, gamma=gamma, threshold=theta, literal=True), drive(), step)
+
+
+def test_the_single_compartment_form_of_tclif_is_the_same_neuron():
+    """Eq. 16's idea: U_S by itself is a recursion of second order, without U_D."""
+    c1, c2, gamma, theta = (float(x) for x in (0.3, -0.4, 0.5, 1.2))
+    b1, b2, current = -sigma(c1), sigma(c2), drive(size=SIZE)
+    spikes = fired(neurons.tclif(SIZE, c1=c1, c2=c2, gamma=gamma, threshold=theta, literal=True), current)
+    v = np.zeros((STEPS + 2, SIZE))
+    z = np.zeros((STEPS + 2, SIZE))
+    for t in range(STEPS):  # v[t+2] is U_S of step t
+        v[t + 2] = (2 + b1 * b2) * v[t + 1] - v[t] + b2 * (current[t] - gamma * z[t + 1]) - theta * (z[t + 1] - z[t])
+        z[t + 2] = v[t + 2] >= theta
+    assert 0.01 <= spikes.mean() <= 0.6
+    np.testing.assert_array_equal(spikes, z[2:].astype(bool))
+
+
+@pytest.mark.parametrize("sign1", [-1, 1])
+@pytest.mark.parametrize("sign2", [-1, 1])
+def test_two_compartments_in_every_quadrant_of_beta(sign1, sign2):
+    """Where the two couplings have the same sign the states grow: 100 steps there, else 784."""
+    grows = sign1 == sign2
+    a1, a2, theta = between(0.7, 0.95), between(0.7, 0.95), between(0.6, 1.2)
+    b1, b2 = sign1 * between(0.15, 0.6), sign2 * between(0.15, 0.6)
+    if grows:
+        a1, a2 = np.ones(SIZE), np.ones(SIZE)
+    neuron = neurons.two_compartment(SIZE, alpha1=a1, beta1=b1, alpha2=a2, beta2=b2, threshold=theta)
+    assert (neurons.spectral_radius(neuron) > 1 + 1e-6).all() == grows
+
+    def step(i, s):
+        u, v, z = get(s, "u", "v", "z")
+        u = a1 * u + b1 * v + i
+        v = a2 * v + b2 * u - theta * z
+        s.update(u=u, v=v, z=v >= theta)
+        return s["z"]
+
+    check(neuron, drive(0.1 * sign2 if not grows else 0.0, 0.6, steps=100 if grows else STEPS), step)
+
+
+def test_two_compartments_that_grow_equal_the_equations_in_exact_arithmetic():
+    """All numbers are dyadic, so that fractions hold the constructor's own coefficients without rounding."""
+    a1, b1, a2, b2, theta = (Fraction(n, 8) for n in (8, 4, 4, 3, 8))
+    neuron = neurons.two_compartment(
+        1, alpha1=float(a1), beta1=float(b1), alpha2=float(a2), beta2=float(b2), threshold=float(theta)
+    )
+    assert neurons.spectral_radius(neuron)[0] > 1.05
+    n = {k: Fraction(float(getattr(neuron, k)[0])) for k in ("a_u", "b_u", "a_v", "b_v", "r_u", "r_v", "threshold")}
+    u = v = p = q = z = Fraction(0)
+    count = 0
+    for step in range(100):
+        # the input holds the dendrite down, or the states would outgrow the threshold at once
+        i = Fraction(int(RNG.integers(-80, 120)), 64) - Fraction(7, 8) * (a1 * p + b1 * q)
+        u, v = n["a_u"] * u + n["b_u"] * v + i, v
+        v = n["a_v"] * v + n["b_v"] * u
+        s = v >= n["threshold"]
+        u, v = u - n["r_u"] * s, v - n["r_v"] * s
+        p = a1 * p + b1 * q + i
+        q = a2 * q + b2 * p - theta * z
+        z = Fraction(int(q >= theta))
+        assert z == s, step
+        count += s
+    assert 1 <= count <= 60
+
+
+@pytest.mark.parametrize("literal", [False, True])
+def test_lif_by_equation_one_and_with_the_reset_first(literal):
+    beta, theta = between(0.5, 0.95), between(0.6, 1.2)
+
+    def step(i, s):
+        v, z = get(s, "v", "z")
+        v = beta * v - theta * z + i if literal else beta * (v - theta * z) + i
+        s.update(v=v, z=v >= theta)
+        return s["z"]
+
+    check(neurons.lif(SIZE, decay=beta, threshold=theta, literal=literal), drive(), step)
+
+
+@pytest.mark.parametrize("v_reset", [0.0, -0.3, 0.25])
+@pytest.mark.parametrize("strict", [False, True])
+def test_lif_with_a_hard_reset_and_a_rest_of_its_own(v_reset, strict):
+    beta, theta, rest = between(0.5, 0.95), between(0.6, 1.2), between(-0.1, 0.2)
+
+    def step(i, s):
+        v = get(s, "v")[0]
+        v = beta * v + (1 - beta) * rest + 0.5 * i
+        z = v > theta if strict else v >= theta
+        s.update(v=np.where(z, v_reset, v))
+        return z
+
+    neuron = neurons.lif(
+        SIZE, decay=beta, threshold=theta, strict=strict, reset="hard", v_reset=v_reset, rest=rest, gain=0.5
+    )
+    check(neuron, drive(0.2, 1.0), step)
+
+
+@pytest.mark.parametrize("decay_input", [False, True])
+@pytest.mark.parametrize("v_reset", [None, 0.0, -0.2])
+def test_plif(decay_input, v_reset):
+    w, theta = between(-2, 0.5), between(0.4, 0.9)
+    rest = 0.0 if v_reset is None else v_reset
+
+    def step(i, s):
+        v = s.get("v", rest)
+        leak = (v - rest) * sigma(w)
+        v = v - leak + (i * sigma(w) if decay_input else i)
+        z = v >= theta
+        s.update(v=v - theta * z if v_reset is None else np.where(z, v_reset, v))
+        return z
+
+    neuron = neurons.plif(
+        SIZE, w=w, threshold=theta, reset="soft" if v_reset is None else "hard", v_reset=rest, decay_input=decay_input
+    )
+    check(neuron, drive(0.25, 0.9), step)
+
+
+def test_integrate_and_fire():
+    theta = between(0.8, 2.0)
+
+    def step(i, s):
+        v = get(s, "v")[0] + i
+        z = v >= theta
+        s.update(v=v - theta * z)
+        return z
+
+    check(neurons.integrate_and_fire(SIZE, threshold=theta), drive(0.15), step)
+
+
+def test_a_readout_leaks_integrates_and_never_fires():
+    decay, current, bias = between(0.7, 1.0), drive(), between(-0.1, 0.1)
+    hidden = Layer("hidden", neurons.lif(SIZE, decay=0.9, threshold=1.0), (Connection("input", np.eye(SIZE)),))
+    weight = RNG.normal(0, 1, (SIZE, SIZE))
+    out = Layer("out", neurons.readout(SIZE, decay=decay, bias=bias), (Connection("hidden", weight),))
+    result = simulate_float(Network(SIZE, (hidden, out)), current[None])
+    v = np.zeros(SIZE)
+    for z in result.spikes["hidden"][0]:
+        v = decay * v + weight @ z.astype(float) + bias
+    assert "out" not in result.spikes
+    np.testing.assert_allclose(result.readout[0], v, rtol=1e-9)
+
+
+def test_cuba_lif_of_lava():
+    du, dv, theta, bias = between(0.1, 0.8), between(0.05, 0.4), between(1.0, 2.0), between(-0.02, 0.05)
+
+    def step(i, s):
+        u, v = get(s, "u", "v")
+        u = u * (1 - du) + i
+        v = v * (1 - dv) + u + bias
+        z = v > theta
+        s.update(u=u, v=np.where(z, 0.0, v))
+        return z
+
+    neuron = neurons.cuba_lif(SIZE, current_decay=du, voltage_decay=dv, threshold=theta, bias_v=bias)
+    check(neuron, drive(0.1, 0.4), step)
+
+
+def test_cuba_lif_in_the_order_of_snntorch_synaptic():
+    alpha, beta, theta = between(0.3, 0.9), between(0.6, 0.95), between(1.0, 2.0)
+
+    def step(i, s):
+        syn, mem = get(s, "syn", "mem")
+        reset = mem > theta
+        syn = alpha * syn + i
+        mem = beta * mem + syn - reset * theta
+        s.update(syn=syn, mem=mem)
+        return mem > theta
+
+    neuron = neurons.cuba_lif(
+        SIZE, current_decay=1 - alpha, voltage_decay=1 - beta, threshold=theta, reset="soft", literal=True
+    )
+    check(neuron, drive(0.1, 0.4), step)
+
+
+def test_alif_of_bellec():
+    alpha, rho, kappa, theta = between(0.7, 0.95), between(0.9, 0.99), between(0.05, 0.4), between(0.5, 1.0)
+
+    def step(i, s):
+        v, a, z = get(s, "v", "a", "z")
+        a = rho * a + z
+        v = alpha * v + i - theta * z
+        s.update(v=v, a=a, z=(v >= theta + kappa * a).astype(float))
+        return s["z"]
+
+    check(neurons.alif_bellec(SIZE, alpha=alpha, rho=rho, kappa=kappa, threshold=theta), drive(), step)
+
+
+def test_alif_of_yin():
+    alpha, rho, beta, b0 = between(0.7, 0.95), between(0.8, 0.99), between(0.5, 1.8), between(0.3, 0.8)
+
+    def step(i, s):
+        v, a, z = get(s, "v", "a", "z")
+        a = rho * a + (1 - rho) * z
+        threshold = b0 + beta * a
+        v = alpha * v + i - threshold * z
+        s.update(v=v, a=a, z=(v - threshold > 0).astype(float))
+        return s["z"]
+
+    check(neurons.alif_yin(SIZE, alpha=alpha, rho=rho, beta=beta, threshold=b0), drive(), step)
+
+
+def test_after_hyperpolarizing_current_of_rao():
+    alpha, rho, jump, theta = between(0.7, 0.95), between(0.8, 0.98), between(0.02, 0.2), between(0.5, 1.0)
+
+    def step(i, s):
+        v, a, z = get(s, "v", "a", "z")
+        a = rho * a + jump * z
+        v = alpha * v + i - a - theta * z
+        s.update(v=v, a=a, z=(v >= theta).astype(float))
+        return s["z"]
+
+    check(neurons.ahp(SIZE, alpha=alpha, rho=rho, jump=jump, threshold=theta), drive(), step)
+
+
+def test_ltmd_is_a_lif_whose_threshold_is_a_tanh():
+    k, decay = between(0.5, 1.5), 0.7
+
+    def step(i, s):
+        v = decay * get(s, "v")[0] + i
+        z = v >= np.tanh(k)
+        s.update(v=v * (1 - z))
+        return z
+
+    check(neurons.ltmd(SIZE, k=k, decay=decay), drive(), step)
+
+
+@pytest.mark.parametrize("gate", [0.0, 1.0])
+def test_glif_with_a_closed_or_open_reset_gate(gate):
+    decay, leak, theta = between(0.6, 0.95), between(0.0, 0.05), between(0.5, 1.0)
+
+    def step(i, s):
+        v = decay * get(s, "v")[0] - leak + 0.8 * i
+        z = v >= theta
+        s.update(v=v * (1 - z) if gate else v - theta * z)
+        return z
+
+    check(neurons.glif(SIZE, decay=decay, leak=leak, threshold=theta, hard_gate=gate, gain=0.8), drive(), step)
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_a_potential_of_exactly_the_threshold_fires_unless_strict(strict):
+    neuron = neurons.integrate_and_fire(1, threshold=1.0, strict=strict)
+    assert fired(neuron, np.array([[0.5], [0.5], [0.25]]))[:, 0].tolist() == [False, not strict, strict]
+
+
+@pytest.mark.parametrize("make", [
+    lambda: neurons.alif_bellec(12, alpha=0.9, rho=0.95, kappa=0.2, threshold=0.8),
+    lambda: neurons.alif_yin(12, alpha=0.8, rho=0.9, beta=0.9, threshold=0.5),
+    lambda: neurons.ahp(12, alpha=0.9, rho=0.9, jump=0.1, threshold=0.8),
+    lambda: neurons.cuba_lif(12, current_decay=0.4, voltage_decay=0.1, threshold=1.5),
+    lambda: neurons.two_compartment(12, alpha1=0.9, beta1=-0.4, alpha2=0.95, beta2=0.5, threshold=1.0),
+])  # fmt: skip
+def test_every_constructor_survives_quantization_and_the_engine_runs_its_integers(make):
+    neuron = make()
+    rng = np.random.default_rng(3)
+    layer = Layer("layer", neuron, (Connection("input", rng.normal(0.1, 0.5, (12, 6))),))
+    out = Layer("out", neurons.readout(3), (Connection("layer", rng.normal(0, 1, (3, 12))),))
+    data = Dataset(rng.poisson(0.5, (6, 120, 6)).astype(np.int64))
+    fixed = quantize(Network(6, (layer, out)), "ideal", data)
+    x, _ = fixed.input.encode(data.x, data.scale)
+    slow, fast = (simulate(fixed, x, spikes=True, engine=e) for e in ("reference", "engine"))
+    real = simulate_float(Network(6, (layer, out)), data.x).spikes["layer"]
+    assert 0.01 <= real.mean() <= 0.6
+    np.testing.assert_array_equal(slow.spikes["layer"], fast.spikes["layer"])
+    union = (slow.spikes["layer"] | real).sum()
+    assert (slow.spikes["layer"] & real).sum() / union > 0.9
+
+
+def test_states_that_grow_are_told_and_those_of_tclif_do_not():
+    grows = neurons.two_compartment(2, alpha1=1.0, beta1=0.5, alpha2=1.0, beta2=0.5, threshold=1.0)
+    notice = neurons.growth_notice("hidden", grows)
+    assert notice is not None
+    assert "hidden" in notice
+    assert "spectral radius above 1" in notice
+    for c in (-6.0, 0.0, 6.0):
+        assert neurons.growth_notice("hidden", neurons.tclif(2, c1=c, c2=c, gamma=0.5, threshold=1.0)) is None
+
+
+@pytest.mark.parametrize(("make", "said"), [
+    (lambda: neurons.two_compartment(1, alpha1=0.0, beta1=1, alpha2=1, beta2=1, threshold=1), "alpha1 is 0"),
+    (lambda: neurons.lif(1, decay=0.0, threshold=1.0, literal=True), "decay is 0"),
+    (lambda: neurons.lif(1, decay=0.5, threshold=1.0, literal=True, reset="hard"), "not defined"),
+    (lambda: neurons.lif(1, decay=np.nan, threshold=1.0), "not finite"),
+    (lambda: neurons.lif(1, decay=0.5, threshold=-1.0), "threshold is -1"),
+    (lambda: neurons.alif_bellec(1, alpha=0.5, rho=0.0, kappa=1, threshold=1), "rho is 0"),
+    (lambda: neurons.glif(1, decay=0.5, threshold=1.0, hard_gate=0.4), "reset gate is 0.4"),
+    (lambda: neurons.lif(3, decay=np.ones(2), threshold=1.0), "shape (2,)"),
+])  # fmt: skip
+def test_parameters_without_meaning_are_refused(make, said):
+    with pytest.raises(TclifError) as error:
+        make()
+    assert said in str(error.value)
+    assert "\n" not in str(error.value)
