@@ -64,24 +64,29 @@ class _Fused(torch.autograd.Function):
     ) -> Tensor:
         neurons, dtype = weight.shape[0], weight.dtype
 
-        def row(value: Tensor) -> NDArray[Any]:
-            return _array(value.detach().to(dtype).expand(neurons).contiguous())
+        def coefficient(value: Tensor) -> Any:
+            array = _array(value.detach().to(dtype).contiguous())
+            return array.reshape(-1)[0] if array.size == 1 else array
 
         x = x.contiguous()
         spikes = torch.empty(*x.shape[:2], neurons, dtype=spike_dtype)
         potential = torch.empty(*x.shape[:2], neurons, dtype=dtype)
         back = weight.new_empty(0, neurons) if recurrent is None else recurrent.detach().contiguous()
-        threshold = row(fixed.threshold)
-        fire_at = np.nextafter(threshold, np.inf, dtype=threshold.dtype) if fixed.strict else threshold
-        rows = (*map(row, (fixed.a_u, b_u, a_v, b_v)), fire_at, *map(row, (fixed.r_u, fixed.r_v, fixed.v_reset)))
+        threshold = coefficient(fixed.threshold)
+        fire_at = np.nextafter(threshold, threshold.dtype.type(np.inf)) if fixed.strict else threshold
+        states = map(coefficient, (fixed.a_u, b_u, a_v, b_v))
+        resets = map(coefficient, (fixed.r_u, fixed.r_v, fixed.v_reset))
+        coefficients = (*states, fire_at, *resets)
         one = HALF_ONE if spike_dtype == torch.bfloat16 else threshold.dtype.type(1)
         scan.forward(
             _array(x), x.dtype == torch.bfloat16, _array(weight.detach().t().contiguous()),
-            _array(back if recurrent is None else back.t().contiguous()), _array(bias.contiguous()), *rows,
+            _array(back if recurrent is None else back.t().contiguous()), _array(bias.contiguous()), *coefficients,
             fixed.hard, one, _array(potential), _array(spikes),
         )  # fmt: skip
         ctx.save_for_backward(x, weight, back, potential, spikes)
-        ctx.fixed, ctx.rows, ctx.threshold = fixed, rows, threshold
+        ctx.fixed, ctx.coefficients, ctx.threshold = fixed, coefficients, threshold
+        ctx.shapes = b_u.shape, a_v.shape, b_v.shape
+        ctx.b_v = b_v.detach()
         return spikes
 
     @staticmethod
@@ -94,15 +99,19 @@ class _Fused(torch.autograd.Function):
         g_back = torch.zeros_like(back)
         g_bias, g_b_u, g_a_v, g_b_v = (weight.new_zeros(neurons) for _ in range(4))
         scan.backward(
-            _array(x), x.dtype == torch.bfloat16, _array(back), *ctx.rows, ctx.fixed.hard, ctx.threshold,
+            _array(x), x.dtype == torch.bfloat16, _array(back), *ctx.coefficients, ctx.fixed.hard, ctx.threshold,
             ctx.fixed.detached, CODES[ctx.fixed.surrogate], _array(potential), _array(spikes),
-            _array(_one_step_if_all_equal(grads[0])), spikes.dtype == torch.bfloat16,
+            _array(_one_step_if_all_equal(grads[0])),
             *(_array(g) for g in (g_current, g_weight, g_back, g_bias, g_b_u, g_a_v, g_b_v)),
         )  # fmt: skip
         g_x = None
         if wanted:
             g_x = (g_current.view(-1, neurons) @ weight.detach().to(g_current.dtype)).view(x.shape).to(x.dtype)
-        return g_x, g_weight.t(), g_bias, g_back.t() if len(back) else None, g_b_u, g_a_v, g_b_v, None, None
+        shared = (g_b_u, g_a_v, g_b_v / ctx.b_v)  # the loops leave the division by b_v to us
+        learned = (
+            g.sum().expand(shape) if shape.numel() == 1 else g for g, shape in zip(shared, ctx.shapes, strict=True)
+        )
+        return g_x, g_weight.t(), g_bias, g_back.t() if len(back) else None, *learned, None, None
 
 
 def fused_layer(
@@ -131,7 +140,6 @@ def fused_layer(
         x = x.to(weight.dtype)
     if bool((neuron.threshold <= 0).any()) or bool((neuron.b_v == 0).any()):
         raise TclifError("fused layer: a threshold <= 0 or a b_v of 0", "train such a neuron with canonical.loop")
-    neurons = len(weight)
-    learned = (c.expand(neurons) for c in (neuron.b_u, neuron.a_v, neuron.b_v))
+    learned = (neuron.b_u, neuron.a_v, neuron.b_v)
     out: Tensor = _Fused.apply(x, weight, bias, recurrent, *learned, neuron, dtype or weight.dtype)  # type: ignore[no-untyped-call]
     return out

@@ -12,20 +12,87 @@ derivative is a surrogate ``g``. With ``gu``, ``gv`` the gradients of the states
     gu <- gu + b_v*gv                                   (the current's gradient)
     gv <- a_v*gv + b_u*gu ;  gu <- a_u*gu               (one step earlier)
 
-Every inner loop stands in a function of its own with few arrays: LLVM gives up vectorizing where too many pointers
-might overlap. Half-size tensors are bfloat16 seen as uint16 (``packed``); the kernels widen them by a shift.
+Coefficients are scalars where a layer shares them and arrays (neurons,) where it does not: `_at` reads both, and numba
+compiles each case by itself. Half-size tensors are bfloat16 seen as uint16; `_widen` and `_put` convert. Each loop over
+neurons stands in a function of its own without branches, which is what LLVM vectorizes.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
-from numba import njit
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic, overload, register_jitable
 
 TRIANGLE, RECTANGLE, EXPONENTIAL, SIGMOID, ATAN, GAUSSIAN = range(6)
 """Codes of the surrogate derivatives, see `tclif_deploy.nn.surrogate`."""
 
-ROWS = 4
-"""samples that the loops over neurons take at once: their states fit the first cache level"""
+
+def _at(c: Any, n: int) -> Any:
+    """The coefficient of neuron n: ``c`` itself where it is a scalar."""
+
+
+@overload(_at, inline="always")
+def _at_any(c, n):  # type: ignore[no-untyped-def]
+    if isinstance(c, types.Float):
+        return lambda c, n: c
+    return lambda c, n: c[n]
+
+
+@intrinsic
+def _float_of_bits(context, bits):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        return builder.bitcast(args[0], ir.FloatType())
+
+    return types.float32(types.uint32), generate
+
+
+@intrinsic
+def _bits_of_float(context, x):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        return builder.bitcast(args[0], ir.IntType(32))
+
+    return types.uint32(types.float32), generate
+
+
+@register_jitable
+def _widen_half(x):  # type: ignore[no-untyped-def]
+    return _float_of_bits(np.uint32(np.uint32(x) << np.uint32(16)))
+
+
+@register_jitable
+def _put_half(out, b, n, value):  # type: ignore[no-untyped-def]
+    bits = _bits_of_float(value)
+    # round to nearest, ties to even
+    out[b, n] = np.uint32(bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16)
+
+
+def _widen(x: Any) -> Any:
+    """A float, or bfloat16's bits as the float that they mean."""
+
+
+@overload(_widen, inline="always")
+def _widen_any(x):  # type: ignore[no-untyped-def]
+    if isinstance(x, types.Integer):
+        return lambda x: _widen_half(x)
+    return lambda x: x
+
+
+def _put(out: Any, b: int, n: int, value: Any) -> None:
+    """out[b, n] = value, as bfloat16's bits where ``out`` holds those."""
+
+
+@overload(_put, inline="always")
+def _put_any(out, b, n, value):  # type: ignore[no-untyped-def]
+    if isinstance(out.dtype, types.Integer):
+        return lambda out, b, n, value: _put_half(out, b, n, value)
+
+    def put(out, b, n, value):  # type: ignore[no-untyped-def]
+        out[b, n] = value
+
+    return put
 
 
 @njit(cache=True, nogil=True, fastmath={"contract"})
@@ -75,40 +142,29 @@ def _scatter(target, x, binary, g, index):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, fastmath={"contract"})
-def _advance(lo, hi, u, v, i, p, a_u, b_u, a_v, b_v):  # type: ignore[no-untyped-def]
-    for b in range(lo, hi):
+def _soft_step(u, v, i, p, s, a_u, b_u, a_v, b_v, fire_at, r_u, r_v, one):  # type: ignore[no-untyped-def]
+    zero = p.dtype.type(0)
+    for b in range(u.shape[0]):
         for n in range(u.shape[1]):
-            u[b, n] = a_u[n] * u[b, n] + b_u[n] * v[b, n] + i[b, n]
-            v[b, n] = a_v[n] * v[b, n] + b_v[n] * u[b, n]
-            p[b, n] = v[b, n]
+            dendrite = _at(a_u, n) * u[b, n] + _at(b_u, n) * v[b, n] + i[b, n]
+            soma = _at(a_v, n) * v[b, n] + _at(b_v, n) * dendrite
+            fired = soma >= _at(fire_at, n)
+            p[b, n] = soma
+            s[b, n] = one if fired else 0
+            u[b, n] = dendrite - (_at(r_u, n) if fired else zero)
+            v[b, n] = soma - (_at(r_v, n) if fired else zero)
 
 
 @njit(cache=True, nogil=True, fastmath={"contract"})
-def _fire(lo, hi, p, fire_at, s, one):  # type: ignore[no-untyped-def]
-    for b in range(lo, hi):
-        for n in range(p.shape[1]):
-            s[b, n] = one if p[b, n] >= fire_at[n] else 0
-
-
-@njit(cache=True, nogil=True, fastmath={"contract"})
-def _reset_dendrite(lo, hi, p, fire_at, u, r_u):  # type: ignore[no-untyped-def]
-    zero = p.dtype.type(0)
-    for b in range(lo, hi):
-        for n in range(p.shape[1]):
-            u[b, n] -= r_u[n] if p[b, n] >= fire_at[n] else zero
-
-
-@njit(cache=True, nogil=True, fastmath={"contract"})
-def _after_reset(lo, hi, p, fire_at, r_v, v_reset, hard, v):  # type: ignore[no-untyped-def]
-    """The soma ``v`` after the reset out of ``p`` before it."""
-    zero = p.dtype.type(0)
-    for b in range(lo, hi):
-        if hard:
-            for n in range(p.shape[1]):
-                v[b, n] = v_reset[n] if p[b, n] >= fire_at[n] else p[b, n]
-        else:
-            for n in range(p.shape[1]):
-                v[b, n] = p[b, n] - (r_v[n] if p[b, n] >= fire_at[n] else zero)
+def _hard_step(u, v, i, p, s, a_u, b_u, a_v, b_v, fire_at, v_reset, one):  # type: ignore[no-untyped-def]
+    for b in range(u.shape[0]):
+        for n in range(u.shape[1]):
+            u[b, n] = _at(a_u, n) * u[b, n] + _at(b_u, n) * v[b, n] + i[b, n]
+            soma = _at(a_v, n) * v[b, n] + _at(b_v, n) * u[b, n]
+            fired = soma >= _at(fire_at, n)
+            p[b, n] = soma
+            s[b, n] = one if fired else 0
+            v[b, n] = _at(v_reset, n) if fired else soma
 
 
 @njit(cache=True, nogil=True)
@@ -118,9 +174,9 @@ def forward(  # type: ignore[no-untyped-def]
     """Run one layer over whole sequences.
 
     ``x`` (time, samples, sources), its non-zero values being 1 where ``binary``; ``weight`` (sources, neurons);
-    ``recurrent`` (neurons, neurons) as (from, to), or of 0 rows; coefficients (neurons,); ``fire_at`` the least
-    soma that fires. Writes ``potential``, the soma before its reset, and ``spikes`` (``one`` where fired), both
-    (time, samples, neurons).
+    ``recurrent`` (neurons, neurons) as (from, to), or of 0 rows; coefficients scalars or (neurons,); ``fire_at``
+    the least soma that fires. Writes ``potential``, the soma before its reset, and ``spikes`` (``one`` where
+    fired), both (time, samples, neurons).
     """
     time, samples, sources = x.shape
     neurons = weight.shape[1]
@@ -133,71 +189,41 @@ def forward(  # type: ignore[no-untyped-def]
         _gather(i, x[t], binary, weight, index)
         if recurrent.shape[0] > 0 and t > 0:
             _gather(i, spikes[t - 1], True, recurrent, index)
-        p, s = potential[t], spikes[t]
-        for lo in range(0, samples, ROWS):
-            hi = min(lo + ROWS, samples)
-            _advance(lo, hi, u, v, i, p, a_u, b_u, a_v, b_v)
-            _fire(lo, hi, p, fire_at, s, one)
-            if not hard:
-                _reset_dendrite(lo, hi, p, fire_at, u, r_u)
-            _after_reset(lo, hi, p, fire_at, r_v, v_reset, hard, v)
+        if hard:
+            _hard_step(u, v, i, potential[t], spikes[t], a_u, b_u, a_v, b_v, fire_at, v_reset, one)
+        else:
+            _soft_step(u, v, i, potential[t], spikes[t], a_u, b_u, a_v, b_v, fire_at, r_u, r_v, one)
 
 
 @njit(cache=True, nogil=True, fastmath={"contract"})
-def _surrogate(lo, hi, kind, p, threshold, g):  # type: ignore[no-untyped-def]
+def _surrogate(kind, p, threshold, g):  # type: ignore[no-untyped-def]
     """Write the surrogate derivative at ``p - threshold`` to ``g``."""
     one = p.dtype.type(1)
     zero = p.dtype.type(0)
     half = p.dtype.type(0.5)
-    for b in range(lo, hi):
+    for b in range(p.shape[0]):
         if kind == TRIANGLE:
             for n in range(p.shape[1]):
-                g[b, n] = max(one - abs(p[b, n] - threshold[n]), zero)
+                g[b, n] = max(one - abs(p[b, n] - _at(threshold, n)), zero)
         elif kind == RECTANGLE:
             for n in range(p.shape[1]):
-                g[b, n] = one if abs(p[b, n] - threshold[n]) < half else zero
+                g[b, n] = one if abs(p[b, n] - _at(threshold, n)) < half else zero
         elif kind == EXPONENTIAL:
             for n in range(p.shape[1]):
-                g[b, n] = np.exp(-abs(p[b, n] - threshold[n]))
+                g[b, n] = np.exp(-abs(p[b, n] - _at(threshold, n)))
         elif kind == SIGMOID:
             for n in range(p.shape[1]):
-                y = one / (one + np.exp(-4 * (p[b, n] - threshold[n])))
+                y = one / (one + np.exp(-4 * (p[b, n] - _at(threshold, n))))
                 g[b, n] = 4 * y * (one - y)
         elif kind == ATAN:
             for n in range(p.shape[1]):
-                y = np.pi * (p[b, n] - threshold[n])
+                y = np.pi * (p[b, n] - _at(threshold, n))
                 g[b, n] = one / (one + y * y)
         else:
             for n in range(p.shape[1]):
-                y = p[b, n] - threshold[n]
+                y = p[b, n] - _at(threshold, n)
                 far = np.exp(-((y - half) ** 2) / 18) + np.exp(-((y + half) ** 2) / 18)
                 g[b, n] = half * (1.15 * np.exp(-2 * y * y) - 0.025 * far) / np.sqrt(0.5 * np.pi)
-
-
-@njit(cache=True, nogil=True, fastmath={"contract"})
-def _load(lo, hi, above, packed, gs):  # type: ignore[no-untyped-def]
-    bits = gs.view(np.uint32)
-    for b in range(lo, hi):
-        if packed:
-            for n in range(gs.shape[1]):
-                bits[b, n] = np.uint32(above[b, n]) << np.uint32(16)
-        else:
-            for n in range(gs.shape[1]):
-                gs[b, n] = above[b, n]
-
-
-@njit(cache=True, nogil=True, fastmath={"contract"})
-def _store(lo, hi, g, packed, out):  # type: ignore[no-untyped-def]
-    bits = g.view(np.uint32)
-    for b in range(lo, hi):
-        if packed:
-            for n in range(g.shape[1]):
-                # round to nearest, ties to even
-                tie = (bits[b, n] >> np.uint32(16)) & np.uint32(1)
-                out[b, n] = (bits[b, n] + np.uint32(0x7FFF) + tie) >> np.uint32(16)
-        else:
-            for n in range(g.shape[1]):
-                out[b, n] = g[b, n]
 
 
 @njit(cache=True, nogil=True, fastmath={"contract"})
@@ -219,44 +245,76 @@ def _recur(gs, g, recurrent):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, fastmath={"contract"})
-def _soft_spike(lo, hi, gs, gu, gv, g, r_u, r_v, live):  # type: ignore[no-untyped-def]
-    for b in range(lo, hi):
+def _load(above, gs):  # type: ignore[no-untyped-def]
+    for b in range(gs.shape[0]):
         for n in range(gs.shape[1]):
-            gv[b, n] += (gs[b, n] - live * (r_u[n] * gu[b, n] + r_v[n] * gv[b, n])) * g[b, n]
+            gs[b, n] = _widen(above[b, n])
 
 
 @njit(cache=True, nogil=True, fastmath={"contract"})
-def _hard_spike(lo, hi, gs, gv, g, p, fire_at, v_reset, live):  # type: ignore[no-untyped-def]
-    zero = p.dtype.type(0)
-    for b in range(lo, hi):
-        for n in range(gs.shape[1]):
-            spike = gs[b, n] + live * gv[b, n] * (v_reset[n] - p[b, n])
-            gv[b, n] = (zero if p[b, n] >= fire_at[n] else gv[b, n]) + spike * g[b, n]
+def _store(g, out):  # type: ignore[no-untyped-def]
+    for b in range(g.shape[0]):
+        for n in range(g.shape[1]):
+            _put(out, b, n, g[b, n])
 
 
 @njit(cache=True, nogil=True, fastmath={"contract"})
-def _soma_coefficients(lo, hi, gv, v, p, a_v, over_b_v, g_a_v, g_b_v):  # type: ignore[no-untyped-def]
-    for b in range(lo, hi):
+def _soft_spike(gs, gu, gv, g, r_u, r_v, live):  # type: ignore[no-untyped-def]
+    for b in range(gv.shape[0]):
         for n in range(gv.shape[1]):
-            g_a_v[n] += gv[b, n] * v[b, n]
-            g_b_v[n] += gv[b, n] * (p[b, n] - a_v[n] * v[b, n]) * over_b_v[n]
+            reset = live * (_at(r_u, n) * gu[b, n] + _at(r_v, n) * gv[b, n])
+            gv[b, n] += (_widen(gs[b, n]) - reset) * g[b, n]
 
 
 @njit(cache=True, nogil=True, fastmath={"contract"})
-def _dendrite(lo, hi, gu, gv, v, b_v, g, g_b_u, g_bias):  # type: ignore[no-untyped-def]
-    for b in range(lo, hi):
-        for n in range(gu.shape[1]):
-            g[b, n] = gu[b, n] + b_v[n] * gv[b, n]
-            g_b_u[n] += g[b, n] * v[b, n]
-            g_bias[n] += g[b, n]
+def _hard_spike(gs, gv, g, p, fire_at, v_reset, live):  # type: ignore[no-untyped-def]
+    zero = p.dtype.type(0)
+    for b in range(gv.shape[0]):
+        for n in range(gv.shape[1]):
+            spike = _widen(gs[b, n]) + live * gv[b, n] * (_at(v_reset, n) - p[b, n])
+            gv[b, n] = (zero if p[b, n] >= _at(fire_at, n) else gv[b, n]) + spike * g[b, n]
 
 
 @njit(cache=True, nogil=True, fastmath={"contract"})
-def _earlier(lo, hi, gu, gv, g, a_u, b_u, a_v):  # type: ignore[no-untyped-def]
-    for b in range(lo, hi):
-        for n in range(gu.shape[1]):
-            gv[b, n] = a_v[n] * gv[b, n] + b_u[n] * g[b, n]
-            gu[b, n] = a_u[n] * g[b, n]
+def _soft_earlier(  # type: ignore[no-untyped-def]
+    old, p, a_u, b_u, a_v, b_v, fire_at, r_v, gu, gv, g, g_bias, g_b_u, g_a_v, g_b_v,
+):  # fmt: skip
+    """From the soma's gradient ``gv`` to the current's, ``g``, the coefficients', and the states' one step earlier.
+
+    The soma after the last step's reset is recomputed from ``old``, the one before it.
+    """
+    zero = p.dtype.type(0)
+    for b in range(p.shape[0]):
+        for n in range(p.shape[1]):
+            v = old[b, n] - (_at(r_v, n) if old[b, n] >= _at(fire_at, n) else zero)
+            soma = gv[b, n]
+            current = gu[b, n] + _at(b_v, n) * soma
+            g_a_v[n] += soma * v
+            g_b_v[n] += soma * (p[b, n] - _at(a_v, n) * v)
+            g_b_u[n] += current * v
+            g_bias[n] += current
+            g[b, n] = current
+            gv[b, n] = _at(a_v, n) * soma + _at(b_u, n) * current
+            gu[b, n] = _at(a_u, n) * current
+
+
+@njit(cache=True, nogil=True, fastmath={"contract"})
+def _hard_earlier(  # type: ignore[no-untyped-def]
+    old, p, a_u, b_u, a_v, b_v, fire_at, v_reset, gu, gv, g, g_bias, g_b_u, g_a_v, g_b_v,
+):  # fmt: skip
+    """As `_soft_earlier`, after a hard reset."""
+    for b in range(p.shape[0]):
+        for n in range(p.shape[1]):
+            v = _at(v_reset, n) if old[b, n] >= _at(fire_at, n) else old[b, n]
+            soma = gv[b, n]
+            current = gu[b, n] + _at(b_v, n) * soma
+            g_a_v[n] += soma * v
+            g_b_v[n] += soma * (p[b, n] - _at(a_v, n) * v)
+            g_b_u[n] += current * v
+            g_bias[n] += current
+            g[b, n] = current
+            gv[b, n] = _at(a_v, n) * soma + _at(b_u, n) * current
+            gu[b, n] = _at(a_u, n) * current
 
 
 @njit(cache=True, nogil=True)
@@ -271,46 +329,48 @@ def count(spikes, counts):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def backward(  # type: ignore[no-untyped-def]
     x, binary, recurrent, a_u, b_u, a_v, b_v, fire_at, r_u, r_v, v_reset, hard, threshold, detached, kind, potential,
-    spikes, g_spikes, packed, g_current, g_weight, g_recurrent, g_bias, g_b_u, g_a_v, g_b_v,
+    spikes, g_spikes, g_current, g_weight, g_recurrent, g_bias, g_b_u, g_a_v, g_b_v,
 ):  # fmt: skip
     """Gradients of one layer over whole sequences, from ``g_spikes`` (time, samples, neurons), or of 1 step for all.
 
     ``recurrent`` is (to, from) here. Writes ``g_current`` (time, samples, neurons; of 0 steps where nobody wants
-    it) and adds to the gradients of the weights, (sources, neurons) and (from, to), and of the coefficients. The
-    states are recomputed from ``potential``, which needs threshold > 0 and b_v != 0.
+    it) and adds to the gradients of the weights, (sources, neurons) and (from, to), and of the coefficients, each
+    (neurons,); that of b_v comes out multiplied by b_v. The states are recomputed from ``potential``, which needs
+    threshold > 0 and b_v != 0.
     """
     time, samples, sources = x.shape
-    neurons = threshold.shape[0]
+    neurons = g_bias.shape[0]
     dtype = potential.dtype
     index = np.empty(max(sources, neurons) + 1, np.int64)
     gu = np.zeros((samples, neurons), dtype)
     gv = np.zeros((samples, neurons), dtype)
     gs = np.empty((samples, neurons), dtype)
     g = np.empty((samples, neurons), dtype)
-    v = np.empty((samples, neurons), dtype)
     zeros = np.zeros((samples, neurons), dtype)
-    over_b_v = dtype.type(1) / b_v
     live = dtype.type(0 if detached else 1)
     for t in range(time - 1, -1, -1):
         p, above = potential[t], g_spikes[t if g_spikes.shape[0] > 1 else 0]
         old = potential[t - 1] if t > 0 else zeros
-        _load(0, samples, above, packed, gs)
-        if recurrent.shape[0] > 0 and t < time - 1:
+        recurs = recurrent.shape[0] > 0 and t < time - 1
+        if recurs:
+            _load(above, gs)
             # g still holds the current's gradient one step later
             _recur(gs, g, recurrent)
-        for lo in range(0, samples, ROWS):
-            hi = min(lo + ROWS, samples)
-            _surrogate(lo, hi, kind, p, threshold, g)
-            if hard:
-                _hard_spike(lo, hi, gs, gv, g, p, fire_at, v_reset, live)
-            else:
-                _soft_spike(lo, hi, gs, gu, gv, g, r_u, r_v, live)
-            _after_reset(lo, hi, old, fire_at, r_v, v_reset, hard, v)
-            _soma_coefficients(lo, hi, gv, v, p, a_v, over_b_v, g_a_v, g_b_v)
-            _dendrite(lo, hi, gu, gv, v, b_v, g, g_b_u, g_bias)
-            _earlier(lo, hi, gu, gv, g, a_u, b_u, a_v)
-            if g_current.shape[0] > 0:
-                _store(lo, hi, g, packed, g_current[t])
+        _surrogate(kind, p, threshold, g)
+        if hard and recurs:
+            _hard_spike(gs, gv, g, p, fire_at, v_reset, live)
+        elif hard:
+            _hard_spike(above, gv, g, p, fire_at, v_reset, live)
+        elif recurs:
+            _soft_spike(gs, gu, gv, g, r_u, r_v, live)
+        else:
+            _soft_spike(above, gu, gv, g, r_u, r_v, live)
+        if hard:
+            _hard_earlier(old, p, a_u, b_u, a_v, b_v, fire_at, v_reset, gu, gv, g, g_bias, g_b_u, g_a_v, g_b_v)
+        else:
+            _soft_earlier(old, p, a_u, b_u, a_v, b_v, fire_at, r_v, gu, gv, g, g_bias, g_b_u, g_a_v, g_b_v)
+        if g_current.shape[0] > 0:
+            _store(g, g_current[t])
         _scatter(g_weight, x[t], binary, g, index)
         if recurrent.shape[0] > 0 and t > 0:
             _scatter(g_recurrent, spikes[t - 1], True, g, index)
