@@ -1,8 +1,18 @@
-"""Backends: each turns a `FixedNetwork` into something that runs elsewhere."""
+"""Backends: each turns a `FixedNetwork` into something that runs elsewhere.
+
+A backend is a module (or object) with the functions of `Backend`. Another package adds its own by an entry point::
+
+    [project.entry-points."tclif_deploy.backends"]
+    mychip = "my_package.my_module"
+
+``docs/example_backend`` is a complete one.
+"""
 
 from __future__ import annotations
 
-from importlib import import_module
+import re
+from collections.abc import Iterable
+from importlib import import_module, metadata
 from pathlib import Path
 from typing import Protocol, cast
 
@@ -12,8 +22,13 @@ from tclif_deploy.network import Progress
 from tclif_deploy.simulate.result import Result
 from tclif_deploy.target import Target
 
-BACKENDS = {"lava": "tclif_deploy.backends.lava"}
-"""name -> module that has the functions of `Backend`"""
+GROUP = "tclif_deploy.backends"
+"""the entry points' group"""
+BUILTIN = {name: f"tclif_deploy.backends.{name}" for name in ("lava", "onnx", "c", "engine")}
+"""name -> module; known without entry points too, and no plug-in can take their names"""
+FUNCTIONS = ("check_installed", "emit", "run")
+NAME = re.compile(r"[a-z][a-z0-9_]*")
+"""what a backend may be called: its folder in a build is named after it"""
 
 
 class Backend(Protocol):
@@ -23,7 +38,11 @@ class Backend(Protocol):
         """Raise `TclifError`, saying how to install, where what `run` needs is missing."""
 
     def emit(self, fixed: FixedNetwork, target: Target, folder: Path) -> None:
-        """Write everything that runs ``fixed`` into ``folder``."""
+        """Write everything that runs ``fixed`` into ``folder``, which may not exist yet.
+
+        ``target`` is what the network was compiled for. Raises `TclifError` where the backend cannot compute the
+        network exactly.
+        """
 
     def run(
         self,
@@ -34,11 +53,65 @@ class Backend(Protocol):
         batched: bool = False,
         progress: Progress | None = None,
     ) -> Result:
-        """Run what `emit` wrote on input integers ``x`` (samples, time, features)."""
+        """Run what `emit` wrote on input integers ``x`` (samples, time, features): all that the reference says.
+
+        ``lengths`` (samples,) is after how many steps a sample's readout is taken. ``batched`` asks for a faster
+        form, where a backend has one. Raises `TclifError`.
+        """
+
+
+def names() -> tuple[str, ...]:
+    """Every backend that is known, the built-in ones first.
+
+    Examples
+    --------
+    >>> names()[:4]
+    ('lava', 'onnx', 'c', 'engine')
+    """
+    added = {point.name for point in _entry_points() if NAME.fullmatch(point.name)} - set(BUILTIN)
+    return (*BUILTIN, *sorted(added))
 
 
 def get(name: str) -> Backend:
-    """The backend of that name. Raises `TclifError` for an unknown one."""
-    if name not in BACKENDS:
-        raise TclifError(f"backend {name!r} is not known", f"known: {', '.join(sorted(BACKENDS))}, none")
-    return cast(Backend, import_module(BACKENDS[name]))
+    """The backend of that name. Raises `TclifError` for an unknown one, and for a plug-in that is none."""
+    if name in BUILTIN:
+        return cast(Backend, import_module(BUILTIN[name]))
+    for point in _entry_points():
+        if point.name == name and name in names():
+            try:
+                found = point.load()
+            except Exception as error:  # a stranger's code can fail in any way
+                raise TclifError(
+                    f"backend {name}: {point.value} cannot be loaded ({type(error).__name__}: {error})",
+                    "repair or uninstall the package that adds it",
+                ) from error
+            missing = [function for function in FUNCTIONS if not callable(getattr(found, function, None))]
+            if missing:
+                raise TclifError(
+                    f"backend {name}: {point.value} has no {', '.join(missing)}", f"see {__name__}.Backend"
+                )
+            return cast(Backend, found)
+    raise TclifError(f"backend {name!r} is not known", f"known: {', '.join(names())}")
+
+
+def parse(text: str) -> tuple[str, ...]:
+    """Names of a comma-separated list, each once; ``all`` is every known one, ``none`` none.
+
+    Raises `TclifError` for an unknown name.
+
+    Examples
+    --------
+    >>> parse("onnx, c")
+    ('onnx', 'c')
+    """
+    if text in ("", "none"):
+        return ()
+    asked = names() if text == "all" else tuple(dict.fromkeys(part.strip() for part in text.split(",")))
+    for name in asked:
+        if name not in names():
+            raise TclifError(f"backend {name!r} is not known", f"known: {', '.join(names())}, all, none")
+    return asked
+
+
+def _entry_points() -> Iterable[metadata.EntryPoint]:
+    return metadata.entry_points(group=GROUP)

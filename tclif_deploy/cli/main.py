@@ -10,7 +10,7 @@ import typer
 from rich.markup import escape
 
 import tclif_deploy
-from tclif_deploy.cli import compile, doctor, targets  # noqa: F401  (each registers its command)
+from tclif_deploy.cli import check, compile, cost, doctor, targets, verify  # noqa: F401  (each registers its command)
 from tclif_deploy.cli.common import BAD_INPUT, FELL_SHORT, INTERRUPTED, OK, app, err, out
 from tclif_deploy.errors import TclifError
 

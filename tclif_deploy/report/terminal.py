@@ -13,6 +13,7 @@ from tclif_deploy.verify.verdict import Verdict
 
 if TYPE_CHECKING:
     from tclif_deploy.pipeline import Build
+    from tclif_deploy.verify.fuzz import FuzzReport
 
 
 def percent(value: float | None) -> str:
@@ -82,6 +83,22 @@ def verdict_table(verdict: Verdict, title: str) -> Table:
     if verdict.input_clipped:
         table.add_row("input", "", "", "", "clipped", str(verdict.input_clipped))
     return table
+
+
+def print_fuzz(console: Console, report: FuzzReport) -> None:
+    """Each backend's comparison on a line, what was left out and why, and the count."""
+    for name, check in report.backends.items():
+        word = "[green]equal[/]" if check.equal else "[bold red]DIFFERS[/]"
+        console.print(
+            f"{name}: {word}, {check.neuron_steps:,} neuron steps of {check.samples} samples: "
+            f"{check.spike_mismatches} spikes and {check.state_mismatches} states differ",
+            highlight=False, soft_wrap=True,
+        )  # fmt: skip
+    for name, why in report.skipped.items():
+        console.print(f"[yellow]not run:[/] {name}: {escape(why)}", highlight=False, soft_wrap=True)
+    rates = ", ".join(f"{escape(name)} {percent(rate)}" for name, rate in report.rates.items())
+    console.print(f"spike rates: {rates}; {report.saturations:,} states overflowed", highlight=False, soft_wrap=True)
+    console.print(f"[bold]{report.neuron_steps:,} neuron steps compared with the reference[/]", highlight=False)
 
 
 def print_targets(console: Console, targets: list[Target]) -> None:

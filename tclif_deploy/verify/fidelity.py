@@ -87,6 +87,7 @@ def verify(
     clipped = agree = right_float = right_fixed = 0
     signal = noise = 0.0
     lsb = fixed.output.lsb_v if not fixed.output.spiking else np.ones(fixed.output.size)
+    decisions = np.zeros((2, data.samples), np.int64)
     for part in batches(data.samples, BATCH):
         batch = data[part]
         x, outside = fixed.input.encode(batch.x, batch.scale)
@@ -99,6 +100,7 @@ def verify(
             tally.add(a.spikes[tally.name], b.spikes[tally.name], valid, part.start)
         for name, counts in b.overflows.items():
             saturations[name] += int(counts.sum())
+        decisions[:, part] = a.classes, b.classes
         agree += int(np.count_nonzero(a.classes == b.classes))
         signal += float((a.readout**2).sum())
         noise += float(((a.readout - b.readout * lsb) ** 2).sum())
@@ -117,18 +119,38 @@ def verify(
         layers=tuple(tally.fidelity() for tally in tallies),
         saturations=saturations,
         input_clipped=clipped,
+        decisions=decisions,
     )
 
 
 def compare(fixed: FixedNetwork, x: Int, lengths: NDArray[Any] | None, found: Result) -> BackendCheck:
     """A backend's ``found`` on input integers ``x`` against the reference, bit for bit."""
-    law = simulate(fixed, x, lengths=lengths, spikes=True, engine="reference")
-    spikes = states = 0
-    for name, s in law.spikes.items():
-        spikes += int(np.count_nonzero(s != found.spikes[name]))
-    for layer in fixed.layers:
-        states += int(np.count_nonzero(law.u[layer.name] != found.u[layer.name]))
-        states += int(np.count_nonzero(law.v[layer.name] != found.v[layer.name]))
-    states += int(np.count_nonzero(law.readout != found.readout)) + int(np.count_nonzero(law.classes != found.classes))
-    neurons = sum(layer.size for layer in fixed.layers)
-    return BackendCheck(x.shape[0], x.shape[1], x.shape[0] * x.shape[1] * neurons, spikes, states)
+    return difference(simulate(fixed, x, lengths=lengths, spikes=True, engine="reference"), found, x.shape[1])
+
+
+def difference(law: Result, found: Result, steps: int) -> BackendCheck:
+    """Two runs of one network on one input of ``steps`` steps, bit for bit.
+
+    Raises `TclifError` where ``found`` lacks a layer that ``law`` has, or holds another number of values.
+    """
+    spikes, states = (
+        sum(_count(name, getattr(law, name), getattr(found, name)) for name in names)
+        for names in (("spikes",), ("u", "v"))
+    )
+    for name in ("readout", "classes"):
+        states += _count(name, {"": getattr(law, name)}, {"": getattr(found, name)})
+    samples, neurons = law.readout.shape[0], sum(u.shape[1] for u in law.u.values())
+    return BackendCheck(samples, steps, samples * steps * neurons, spikes, states)
+
+
+def _count(what: str, law: dict[str, Any], found: dict[str, Any]) -> int:
+    """How many values of ``found`` differ from ``law``."""
+    differing = 0
+    for layer, values in law.items():
+        if layer not in found or found[layer].shape != values.shape:
+            shape = found[layer].shape if layer in found else "missing"
+            raise TclifError(
+                f"the backend's {what}{f' of layer {layer}' if layer else ''} is {shape}, expected {values.shape}"
+            )
+        differing += int(np.count_nonzero(values != found[layer]))
+    return differing

@@ -1,0 +1,42 @@
+"""The fast engine as a backend: what every other one is compared with can itself be compared."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tclif_deploy.errors import TclifError
+from tclif_deploy.fixed import FixedNetwork, Int
+from tclif_deploy.network import Progress
+from tclif_deploy.simulate import simulate
+from tclif_deploy.simulate.result import Result
+from tclif_deploy.target import Target
+
+FILE = "fixed.npz"
+
+
+def check_installed() -> None:
+    """The engine is always there."""
+
+
+def emit(fixed: FixedNetwork, target: Target | None, folder: Path) -> None:
+    """Write ``fixed.npz`` into ``folder`` (made where missing)."""
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        fixed.save(Path(folder) / FILE)
+    except OSError as error:
+        raise TclifError(f"{folder}: cannot be written ({error.strerror})", "choose another folder") from error
+
+
+def run(
+    folder: Path,
+    x: Int,
+    *,
+    lengths: Int | None = None,
+    batched: bool = False,
+    progress: Progress | None = None,
+) -> Result:
+    """Run the engine on input integers ``x`` (samples, time, features). Raises `TclifError`."""
+    found = simulate(FixedNetwork.load(Path(folder) / FILE), x, lengths=lengths, spikes=True, engine="engine")
+    if progress is not None:
+        progress(x.shape[0], x.shape[0])
+    return found
