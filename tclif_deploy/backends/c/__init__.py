@@ -1,6 +1,6 @@
 """C: a network as freestanding C99, for whatever has a compiler."""
 
-from tclif_deploy.backends.c.emit import emit
-from tclif_deploy.backends.c.run import check_installed, find_compiler, run
+from tclif_deploy.backends.c.program import check_installed, find_compiler, run
+from tclif_deploy.backends.c.source import emit
 
 __all__ = ["check_installed", "emit", "find_compiler", "run"]

@@ -15,6 +15,11 @@
 
 #include "config.h"
 
+/* Define as 1 for both files to count overflows: 32 bytes of RAM a layer. */
+#ifndef TCLIF_COUNT_OVERFLOWS
+#define TCLIF_COUNT_OVERFLOWS 0
+#endif
+
 #ifdef __cplusplus
 extern "C" {
 #endif

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tclif_deploy.backends.c.emit import DESCRIPTION
+from tclif_deploy.backends.c.source import DESCRIPTION
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import InputEncoding, Int
 from tclif_deploy.network import Progress
