@@ -35,10 +35,9 @@ def verify_command(
     from tclif_deploy.verify.fuzz import fuzz as run
 
     with Reporter(quiet or as_json).running() as reporter:
-        reporter.say(f"running {fuzz} random samples of {steps} steps")
         report = run(
             build, backends.parse(backend), fuzz, steps=steps, seed=seed, skip_missing=backend == "all",
-            progress=reporter.progress,
+            say=reporter.say, progress=reporter.progress,
         )  # fmt: skip
     if as_json:
         sys.stdout.write(json.dumps(report.to_json(), indent=2, sort_keys=True) + "\n")

@@ -71,12 +71,14 @@ def fuzz(
     steps: int = STEPS,
     seed: int = 0,
     skip_missing: bool = False,
+    say: Callable[[str], None] = lambda line: None,
     progress: Callable[[str], Progress] = lambda title: lambda done, total: None,
 ) -> FuzzReport:
     """Run ``samples`` random inputs of ``steps`` steps through backends of the build in ``folder``.
 
     A backend that the build lacks is emitted into a temporary folder first. ``skip_missing`` leaves out what is not
-    installed or cannot compute the network, instead of raising `TclifError`.
+    installed or cannot compute the network, instead of raising `TclifError`. ``say`` gets a line a step, and
+    ``progress(title)`` gives the callback of a long one.
     """
     folder = Path(folder)
     manifest = read_manifest(folder)
@@ -98,6 +100,7 @@ def fuzz(
             for name, s in law.spikes.items():
                 rates[name] += float(s.mean()) * x.shape[0] / samples
             for name, place in ready.items():
+                say(f"running {name} on {x.shape[0]} random samples of {steps} steps")
                 found = backends.get(name).run(place, x, lengths=lengths, batched=True, progress=progress(name))
                 checks[name] = _sum(checks.get(name), difference(law, found, steps))
     return FuzzReport(seed, samples, steps, checks, skipped, rates, saturations)
@@ -111,7 +114,7 @@ def random_input(rng: np.random.Generator, encoding: InputEncoding, part: slice,
     """
     samples = part.stop - part.start
     shape = (samples, steps, encoding.size)
-    top = np.exp2(rng.uniform(0, encoding.bits - 1, (samples, 1, 1))).astype(np.int64).clip(1, encoding.limit)
+    top = np.exp2(rng.uniform(0, encoding.bits, (samples, 1, 1))).astype(np.int64).clip(1, encoding.limit)
     values = rng.integers(1, top + 1, shape) * np.where(rng.random((samples, 1, 1)) < 0.3, -1, 1)
     mixed = rng.random((samples, 1, 1)) < 0.3
     values = np.where(mixed, values * rng.choice([-1, 1], shape), values)
