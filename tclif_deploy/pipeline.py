@@ -21,6 +21,8 @@ from tclif_deploy.interchange import NotInNir, write_nir
 from tclif_deploy.network import Network, Progress
 from tclif_deploy.quantize import QuantizeSettings, quantize
 from tclif_deploy.quantize.frequency import rotation_frequency
+from tclif_deploy.report import page
+from tclif_deploy.report.record import make_record
 from tclif_deploy.simulate import Engine
 from tclif_deploy.target import Target, load_target
 from tclif_deploy.verify import Requirements, Verdict, compare, verify
@@ -44,6 +46,8 @@ class CompileOptions:
     samples: int | None = None
     """use only the first samples of the data"""
     engine: Engine = "auto"
+    command: str = ""
+    """the command line that asked for this, for the record"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,6 +116,9 @@ def compile(
         say("writing network.nir and fixed.npz")
         fixed.save(temporary / "fixed.npz")
         notices = network.notices + fixed.notices
+        no_page = page.missing()
+        if no_page is not None:
+            notices += (no_page,)
         try:
             write_nir(network, temporary / "network.nir")
         except NotInNir as error:
@@ -138,9 +145,13 @@ def compile(
             "model": str(path), "target": target.name, "verified": verdict is not None,
             "notices": list(notices), "shortfalls": list(shortfalls),
         }  # fmt: skip
+        make_record(network, fixed, target.weight_bits.value, test, verdict).save(temporary / "record.npz")
         manifest = _manifest(path, target, network, fixed, source, options, notices)
         buildfolder.write_json(temporary / "report.json", report)
         buildfolder.write_json(temporary / buildfolder.MANIFEST, manifest)
+        if no_page is None:
+            say(f"writing {page.PAGE}")
+            page.write_page(temporary)
     return Build(folder, network, fixed, target, verdict, options.requirements, shortfalls, notices, report)
 
 
@@ -200,6 +211,8 @@ def _manifest(
         "model": {"path": str(model), "sha256": buildfolder.sha256(model)},
         "target": target.model_dump(mode="json"),
         "settings": asdict(options.quantize),
+        "requirements": asdict(options.requirements),
+        "command": options.command,
         "calibration": calibration,
         "input": asdict(fixed.input),
         "arithmetic": asdict(fixed.arithmetic),

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 
 @dataclass(frozen=True)
 class Divergence:
@@ -64,6 +67,8 @@ class Verdict:
     input_clipped: int
     """input values outside the payload"""
     backends: dict[str, BackendCheck] = field(default_factory=dict)
+    decisions: NDArray[np.int64] | None = field(default=None, repr=False, compare=False)
+    """(2, samples): the class that float, and that fixed, names for each sample; not in the JSON form"""
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values under the keys of ``report.json``."""

@@ -1,0 +1,152 @@
+"""The report as one HTML file that needs nothing else: no network, no other file."""
+
+from __future__ import annotations
+
+import base64
+import json
+import pkgutil
+from dataclasses import dataclass
+from importlib import util
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tclif_deploy import __version__
+from tclif_deploy.errors import TclifError
+from tclif_deploy.report.compare import differences
+from tclif_deploy.report.figure import Figure, Panel, Series
+from tclif_deploy.report.record import Record
+from tclif_deploy.report.sections import story
+from tclif_deploy.report.stored import StoredBuild, load_build
+from tclif_deploy.report.story import Headline, Plots, Raster, Section, headline
+
+PAGE = "report.html"
+NEEDS = ("jinja2", "plotly")
+INSTALL = "pip install 'tclif-deploy[report]'"
+
+
+@dataclass(frozen=True, eq=False)
+class Column:
+    """One build on the page."""
+
+    prefix: str
+    """of every element's id, so that two builds can stand on one page"""
+    title: str
+    headline: Headline
+    sections: tuple[Section, ...]
+
+
+def missing() -> str | None:
+    """Why no page can be written here, or None."""
+    lacking = [name for name in NEEDS if util.find_spec(name) is None]
+    return f"no {PAGE}: {' and '.join(lacking)} not installed; get it with: {INSTALL}" if lacking else None
+
+
+def write_page(folder: Path | str) -> Path:
+    """Write ``report.html`` into a build folder, from what it stores. Raises `TclifError`."""
+    path = Path(folder) / PAGE
+    path.write_text(render(load_build(folder)), encoding="utf-8")
+    return path
+
+
+def render(*builds: StoredBuild) -> str:
+    """The page of one build, or of two side by side. Raises `TclifError` where what it needs is not installed."""
+    lacking = missing()
+    if lacking is not None:
+        raise TclifError(lacking)
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("tclif_deploy.report", "template"),
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined,
+    )  # fmt: skip
+    columns = tuple(
+        Column(
+            prefix="" if len(builds) == 1 else f"{'ab'[n]}-",
+            title=f"{build.model} on {build.target}",
+            headline=headline(build),
+            sections=story(build),
+        )
+        for n, build in enumerate(builds)
+    )
+    plots: dict[str, Any] = {}
+    rasters: dict[str, Any] = {}
+    for column, build in zip(columns, builds, strict=True):
+        for section in column.sections:
+            for block in section.blocks:
+                if isinstance(block, Plots):
+                    plots |= _plots(column.prefix, block.figure)
+                elif isinstance(block, Raster):
+                    assert build.record is not None
+                    rasters[f"{column.prefix}raster"] = _raster(build.record, block.neurons)
+    library = pkgutil.get_data("plotly", "package_data/plotly.min.js")
+    assert library is not None
+    return environment.get_template("page.html.j2").render(
+        columns=columns, differences=differences(*builds) if len(builds) == 2 else None, version=__version__,
+        plots=_json(plots), rasters=_json(rasters), plotly=library.decode("utf-8"),
+    )  # fmt: skip
+
+
+def _json(value: Any) -> str:
+    """JSON that can stand inside a script element."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def _plots(prefix: str, figure: Figure) -> dict[str, Any]:
+    return {f"{prefix}{figure.name}-{n}": _panel(panel, figure) for n, panel in enumerate(figure.panels)}
+
+
+def literal(text: str) -> str:
+    """``text`` as plotly shows it as it is: plotly reads a few HTML tags in labels.
+
+    Examples
+    --------
+    >>> literal("<b>")
+    '&lt;b&gt;'
+    """
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _panel(panel: Panel, figure: Figure) -> dict[str, Any]:
+    """A plot in the terms of page.js: roles instead of colours, plain numbers."""
+    found: dict[str, Any] = {
+        "x": panel.x, "y": panel.y, "log": panel.log, "shade": panel.shade, "level": panel.level, "mark": panel.mark,
+        "series": [_series(s) for s in panel.series], "square": "square" in figure.tags,
+    }  # fmt: skip
+    if panel.cells is not None:
+        cells = panel.cells
+        text = None if cells.text is None else [[literal(v) for v in row] for row in cells.text]
+        found["cells"] = {
+            "z": [[None if np.isnan(v) else _short(v) for v in row] for row in cells.values],
+            "rows": cells.rows, "columns": cells.columns, "text": text, "maximum": cells.maximum,
+        }  # fmt: skip
+    return found
+
+
+def _series(s: Series) -> dict[str, Any]:
+    x = [literal(v) for v in s.x] if isinstance(s.x, list) else [_short(v) for v in s.x]
+    low = None if s.low is None else [_short(v) for v in s.low]
+    return {"label": s.label, "x": x, "y": [_short(v) for v in s.y], "kind": s.kind, "role": s.role, "low": low}
+
+
+def _short(value: Any) -> float | int:
+    """Seven digits: more than a screen can show."""
+    number = float(f"{float(value):.7g}")
+    return int(number) if number.is_integer() else number
+
+
+def _raster(record: Record, neurons: int) -> dict[str, Any]:
+    """Bits in base64: float then fixed, samples, neurons, steps."""
+    samples = []
+    for n, sample in enumerate(record.samples):
+        label = f"label {record.labels[n]}, " if record.labels[n] >= 0 else ""
+        said = f"float says {record.classes[0, n]}, fixed says {record.classes[1, n]}"
+        samples.append({"name": f"sample {sample}: {label}{said}", "steps": int(record.lengths[n])})
+    layers = []
+    for layer in record.layers:
+        if layer.spikes.shape[1]:
+            bits = np.packbits(layer.spikes[..., :neurons].transpose(0, 1, 3, 2))
+            shape = [*layer.spikes.shape[1:3], min(neurons, layer.spikes.shape[3])]
+            layers.append({"name": layer.name, "shape": shape, "bits": base64.b64encode(bits.tobytes()).decode()})
+    return {"samples": samples, "layers": layers}

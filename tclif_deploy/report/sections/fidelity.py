@@ -1,0 +1,125 @@
+"""Whether the spikes still say the same: layer by layer, at the first divergence, and in the decisions."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tclif_deploy.report.figure import Cells, Figure, Panel, Series, number, percent
+from tclif_deploy.report.record import LayerRecord, Record, Window
+from tclif_deploy.report.stored import StoredBuild
+from tclif_deploy.report.story import Block, Note, Plots, Section, Table
+
+SAYS = (
+    "Whether float and fixed still spike and decide alike. Jaccard is spikes in both over spikes in either; deep "
+    "layers lose it first, because one shifted spike shifts those after it: judge by agreement and accuracy."
+)
+MAX_CLASSES = 40
+"""a larger confusion matrix is not drawn"""
+
+
+def fidelity(build: StoredBuild) -> Section:
+    """The layers' table and bars, the divergences' traces, the confusion of decisions."""
+    if not build.verified:
+        return Section("fidelity", "Fidelity", SAYS, (Note("Not measured: no data were given (--data FILE)."),))
+    blocks: list[Block] = [_decisions(build), _layers(build), Plots(_bars(build))]
+    record = build.record
+    if record is None:
+        blocks.append(Note("Traces and decisions are not stored in this build."))
+        return Section("fidelity", "Fidelity", SAYS, tuple(blocks))
+    diverging = {layer["name"] for layer in build.report["layers"] if layer["first_divergence"]}
+    for n, layer in enumerate(record.layers):
+        if layer.window is not None:
+            blocks.append(Plots(_window(n, layer, layer.window)))
+        elif layer.name in diverging:
+            blocks.append(Note(f"Layer {layer.name}: its first divergence lies beyond the steps that are stored."))
+        elif layer.spikes.shape[1]:
+            blocks.append(Note(f"Layer {layer.name}: no spike differs."))
+    blocks += [Plots(_confusion(record))] if 0 < len(record.confusion) <= MAX_CLASSES else []
+    return Section("fidelity", "Fidelity", SAYS, tuple(blocks))
+
+
+def _decisions(build: StoredBuild) -> Table:
+    report = build.report
+    snr = report["agreement"]["logit_snr_db"]
+    rows = (
+        ("samples compared", f"{report['samples']:,}"),
+        ("accuracy, float", percent(report["accuracy"]["float"])),
+        ("accuracy, fixed", percent(report["accuracy"]["fixed"])),
+        ("float and fixed name the same class", percent(report["agreement"]["argmax"])),
+        ("readout, signal over error", "no error" if snr is None else f"{snr:.1f} dB"),
+        ("state values that saturated", number(report["saturations"])),
+        ("input values that were clipped", number(report["input_clipped"])),
+    )
+    return Table("Decisions", ("what", "value"), rows, left=("what",))
+
+
+def _layers(build: StoredBuild) -> Table:
+    rows = []
+    for layer in build.report["layers"]:
+        at = layer["first_divergence"]
+        rows.append(
+            (
+                layer["name"], "–" if layer["jaccard"] is None else f"{layer['jaccard']:.4f}",
+                percent(layer["spike_rate_float"]), percent(layer["spike_rate_fixed"]),
+                "never" if at is None else f"sample {at['sample']}, step {at['step']}, neuron {at['neuron']}",
+            )
+        )  # fmt: skip
+    columns = ("layer", "Jaccard", "rate float", "rate fixed", "first divergence")
+    return Table("Spiking layers", columns, tuple(rows), left=("layer", "first divergence"))
+
+
+def _bars(build: StoredBuild) -> Figure:
+    layers = build.report["layers"]
+    names = [layer["name"] for layer in layers]
+    rates = tuple(
+        Series(kind, names, np.array([100 * layer[f"spike_rate_{kind}"] for layer in layers]), "bars", kind)
+        for kind in ("float", "fixed")
+    )  # fmt: skip
+    jaccard = Series("Jaccard", names, np.array([layer["jaccard"] or 0.0 for layer in layers]), "bars", "plain")
+    said = "; ".join(f"{n}: {x['jaccard'] or 0:.3f}" for n, x in zip(names, layers, strict=True))
+    return Figure(
+        "fidelity-layers", "Firing rate and Jaccard by layer", f"Jaccard by layer: {said}.",
+        (
+            Panel("Firing rate", "", "spikes a neuron a step, %", rates),
+            Panel("Jaccard", "", "spikes in both / in either", (jaccard,)),
+        ),
+        columns=2,
+    )  # fmt: skip
+
+
+def _window(index: int, layer: LayerRecord, w: Window) -> Figure:
+    steps = np.arange(w.start, w.start + w.u.shape[1])
+    here = w.at.step - w.start
+    first = "float" if w.spikes[0, here] else "fixed"
+    margins = (w.v[:, here] - w.threshold) / w.lsb
+    panels = []
+    for title, rows, level in (("Soma v, before a reset", w.v, w.threshold), ("Dendrite u", w.u, None)):
+        series = [Series(kind, steps, rows[n], "line", kind) for n, kind in ((0, "float"), (1, "fixed"))]  # type: ignore[arg-type]
+        if level is not None:
+            series += [
+                Series(f"{kind} spike", steps[w.spikes[n]], rows[n][w.spikes[n]], "points", kind)  # type: ignore[arg-type]
+                for n, kind in ((0, "float"), (1, "fixed"))
+            ]
+        panels.append(Panel(title, "step", "float units", tuple(series), level=level, mark=float(w.at.step)))
+    says = (
+        f"Layer {layer.name}, sample {w.at.sample}, neuron {w.at.neuron}: at step {w.at.step} only {first} fires. "
+        f"Before the reset float's soma is {margins[0]:+,.1f} LSB from the threshold, fixed's {margins[1]:+,.1f} LSB "
+        f"(one LSB is {w.lsb:.3g})."
+    )
+    return Figure(
+        f"divergence-{index}", f"First divergence in layer {layer.name}", says, tuple(panels), columns=2, height=260
+    )
+
+
+def _confusion(record: Record) -> Figure:
+    names = [str(n) for n in range(len(record.confusion))]
+    counts = record.confusion
+    text = [[str(v) if v else "" for v in row] for row in counts.tolist()]
+    same, total = int(np.trace(counts)), int(counts.sum())
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    says = (
+        f"On {same:,} of {total:,} samples both name the same class (the diagonal). Rows: what float decides; columns: "
+        "what fixed decides; the colour is the share of a row."
+    )
+    panel = Panel("", "class that fixed names", "class that float names", cells=Cells(shares, names, names, text, 1.0))
+    return Figure("confusion", "Decisions, float against fixed", says, (panel,), height=420, tags={"square": "yes"})

@@ -1,0 +1,125 @@
+"""What was done to it: distributions against the representable range, scales, couplings, saturations."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tclif_deploy.fixed import FixedLayer
+from tclif_deploy.quantize.frequency import rotation_frequency
+from tclif_deploy.report.figure import Figure, Panel, Role, Series, number
+from tclif_deploy.report.record import BINS, REACH, LayerRecord, weight_edges, weight_histogram
+from tclif_deploy.report.stored import StoredBuild
+from tclif_deploy.report.story import Block, Note, Plots, Section, Table
+
+COUPLINGS_SHOWN = 6
+"""of a layer whose neurons have couplings of their own, the worst ones"""
+
+
+def quantization(build: StoredBuild) -> Section:
+    """Tables of scales and couplings, then each layer's distributions."""
+    m = build.fixed.arithmetic
+    blocks: list[Block] = [_scales(build)]
+    if build.record is None:
+        blocks.append(Note("Distributions and the float couplings are not stored in this build."))
+    else:
+        blocks.append(_couplings(build))
+        if not build.verified:
+            blocks.append(Note("No data were given, so no states were seen: only weights are drawn."))
+        blocks += [Plots(_distributions(build, layer)) for layer in build.fixed.layers]
+    says = (
+        f"What was done to it: {build.limit('weight_bits')}-bit weights, {m.frac_bits}-bit couplings, "
+        f"{m.bits_u}-bit dendrites, {m.bits_v}-bit somas, products rounded {m.rounding.replace('_', ' ')}. "
+        "Values must lie in the shaded range; they should also use it."
+    )
+    return Section("quantization", "Quantization", says, tuple(blocks))
+
+
+def _scales(build: StoredBuild) -> Table:
+    saturated = build.report["saturations_by_layer"]
+    rows = tuple(
+        (
+            layer.name, _range(layer.lsb_u), _range(layer.lsb_v), f"{layer.shift:+d}",
+            _range(layer.threshold) if layer.spiking else "–",
+            number(saturated[layer.name]) if layer.name in saturated else "–",
+        )
+        for layer in build.fixed.layers
+    )  # fmt: skip
+    return Table(
+        "Scales: what one unit of a state means to the float network, over a layer's neurons",
+        ("layer", "LSB of u", "LSB of v", "shift f", "threshold in LSB", "saturations"), rows, left=("layer",),
+    )  # fmt: skip
+
+
+def _range(values: NDArray[Any]) -> str:
+    low, high = values.min(), values.max()
+    return number(float(low)) if low == high else f"{number(float(low))} … {number(float(high))}"
+
+
+def _couplings(build: StoredBuild) -> Table:
+    """β before and after: the rotation's frequency is what must be kept."""
+    assert build.record is not None
+    one = float(2**build.fixed.arithmetic.frac_bits)
+    rows: list[tuple[str, ...]] = []
+    for layer in build.fixed.layers:
+        real = build.record.layer(layer.name).couplings
+        pairs = np.unique(np.stack([real[0], real[1], layer.b_u / one, layer.b_v / one]), axis=1).T
+        found = []
+        for b1, b2, fixed1, fixed2 in pairs.tolist():
+            before, after = rotation_frequency(b1, b2), rotation_frequency(fixed1, fixed2)
+            error = abs(after / before - 1) if before > 0 and math.isfinite(after) else math.nan
+            texts = (f"{b1:+.6f}", f"{b2:+.6f}", f"{round(fixed1 * one):+d}", f"{round(fixed2 * one):+d}")
+            turns = (f"{before:.6f}", f"{after:.6f}") if b1 * b2 != 0 else ("–", "–")
+            found.append((error if math.isfinite(error) else -1.0, (*texts, *turns, _error(error))))
+        found.sort(key=lambda item: -item[0])
+        for n, (_, cells) in enumerate(found[:COUPLINGS_SHOWN]):
+            more = f" (worst {COUPLINGS_SHOWN} of {len(found)})" if len(found) > COUPLINGS_SHOWN and n == 0 else ""
+            rows.append((layer.name + more, *cells))
+    return Table(
+        "Couplings β before and after: only their product must be kept, because it sets the rotation's frequency ω",
+        ("layer", "β1", "β2", f"B_u / {one:.0f}", f"B_v / {one:.0f}", "ω before", "ω after", "error"),
+        tuple(rows), left=("layer",),
+    )  # fmt: skip
+
+
+def _error(value: float) -> str:
+    return "no rotation" if not math.isfinite(value) else "exact" if value == 0 else f"{value:.1e}"
+
+
+def _distributions(build: StoredBuild, layer: FixedLayer) -> Figure:
+    assert build.record is not None
+    kept = build.record.layer(layer.name)
+    bits = int(build.limit("weight_bits"))
+    panels = [_weights(layer, kept, bits)]
+    if kept.states.any():
+        centres = (np.arange(BINS) + 0.5) * (2 * REACH / BINS) - REACH
+        m = build.fixed.arithmetic
+        for n, (state, width) in enumerate((("Dendrite u", m.bits_u), ("Soma v", m.bits_v))):
+            roles: tuple[tuple[int, Role], ...] = ((1, "fixed"), (0, "float"))
+            series = tuple(
+                Series(role, centres, kept.states[kind, n].astype(float), "steps", role) for kind, role in roles
+            )
+            panels.append(
+                Panel(state, f"share of the {width}-bit range", "values", series, shade=(-1.0, 1.0), log=True)
+            )
+    used = max(int(np.abs(c.weight).max()) for c in layer.connections)
+    says = (
+        f"Distributions of layer {layer.name}, float and fixed drawn together over the representable range: weights "
+        f"reach {used} of {2 ** (bits - 1) - 1}."
+    )
+    index = build.fixed.layers.index(layer)
+    return Figure(f"distributions-{index}", f"Layer {layer.name}", says, tuple(panels), columns=3, height=220)
+
+
+def _weights(layer: FixedLayer, kept: LayerRecord, bits: int) -> Panel:
+    edges, limit = weight_edges(bits), 2 ** (bits - 1) - 1
+    whole = sum((weight_histogram(c.weight, bits) for c in layer.connections), np.zeros(len(edges) - 1, np.int64))
+    centres = (edges[1:] + edges[:-1]) / 2
+    series = (
+        Series("fixed", centres, whole.astype(float), "steps", "fixed"),
+        Series("float", centres, kept.weights.astype(float), "steps", "float"),
+    )
+    return Panel("Weights", "integer", "weights", series, shade=(-limit - 0.5, limit + 0.5))
