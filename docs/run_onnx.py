@@ -2,7 +2,8 @@
 
     python run_onnx.py build/my-network/onnx data.npz        data: x (samples, time, features), and scale, y, lengths
 
-The sequence model takes whole samples; the step model is for streams: what it gives, it takes back.
+sequence.onnx takes whole samples; trace.onnx does too, and gives every spike; step.onnx is for streams: what it gives,
+it takes back.
 """
 
 import json
@@ -23,11 +24,12 @@ def encode(model, x, scale):
 
 
 def whole(folder, x, lengths):
-    """Classes by the sequence model, and every layer's spikes, uint8 (samples, time, neurons)."""
-    model = ort.InferenceSession(str(folder / "sequence.onnx"))
-    names = [output.name for output in model.get_outputs()]
-    found = dict(zip(names, model.run(names, {"x": x, "lengths": lengths}), strict=True))
-    return found["classes"], {name: spikes for name, spikes in found.items() if name.startswith("spikes_")}
+    """Classes by the sequence model, and by the trace model every layer's spikes, uint8 (samples, time, neurons)."""
+    feeds = {"x": x, "lengths": lengths}
+    classes = ort.InferenceSession(str(folder / "sequence.onnx")).run(["classes"], feeds)[0]
+    trace = ort.InferenceSession(str(folder / "trace.onnx"))
+    names = [output.name for output in trace.get_outputs() if output.name.startswith("spikes_")]
+    return classes, dict(zip(names, trace.run(names, feeds), strict=True))
 
 
 def streamed(folder, x, lengths):

@@ -50,7 +50,10 @@ def assert_models_equal(network: FixedNetwork, x: Int, folder: Path) -> None:
     want = reference.simulate(network, x, lengths=lengths, traces=[la.name for la in network.layers])
     assert_alive(want)
     assert_same(backend.run(folder, x, lengths=lengths), replace(want, traces={}))
-    by_evaluator = evaluated(folder / backend.SEQUENCE, {"x": x.astype(np.int32), "lengths": lengths})
+    feeds = {"x": x.astype(np.int32), "lengths": lengths}
+    by_evaluator = evaluated(folder / backend.TRACE, feeds)
+    for name, value in evaluated(folder / backend.SEQUENCE, feeds).items():
+        np.testing.assert_array_equal(value, by_evaluator[name])
     names = {la["name"]: la["tensor"] for la in layers_of(folder)}
     for name, tensor in names.items():
         np.testing.assert_array_equal(by_evaluator[f"u_{tensor}"], want.u[name])
@@ -148,7 +151,7 @@ def test_opset_18_and_no_tensor_that_is_not_an_integer(tmp_path):
     folder = emitted(network, tmp_path)
     whole = onnx.TensorProto
     integers = {whole.UINT8, whole.INT8, whole.INT32, whole.INT64, whole.UINT64, whole.BOOL}
-    for name in (backend.STEP, backend.SEQUENCE):
+    for name in (backend.STEP, backend.SEQUENCE, backend.TRACE):
         model = onnx.shape_inference.infer_shapes(onnx.load(folder / name), strict_mode=True)
         onnx.checker.check_model(model, full_check=True)
         assert [(item.domain, item.version) for item in model.opset_import] == [("", 18)]
@@ -197,13 +200,13 @@ def test_one_changed_weight_in_the_file_changes_spikes(tmp_path):
     network, x = random_network(14, **SMALL)
     folder = emitted(network, tmp_path)
     before = backend.run(folder, x)
-    model = onnx.load(folder / backend.SEQUENCE)
+    model = onnx.load(folder / backend.TRACE)
     body = next(a.g for node in model.graph.node for a in node.attribute if a.name == "body")
     tensor = next(t for t in body.initializer if t.data_type == onnx.TensorProto.INT8)
     weight = numpy_helper.to_array(tensor).copy()
     weight.flat[np.abs(weight).argmax()] *= -1
     tensor.CopyFrom(numpy_helper.from_array(weight, tensor.name))
-    onnx.save(model, folder / backend.SEQUENCE)
+    onnx.save(model, folder / backend.TRACE)
     after = backend.run(folder, x)
     assert any((before.spikes[name] != after.spikes[name]).any() for name in before.spikes)
 
@@ -211,7 +214,7 @@ def test_one_changed_weight_in_the_file_changes_spikes(tmp_path):
 def test_same_network_same_bytes(tmp_path):
     network, _ = random_network(15, **SMALL)
     a, b = emitted(network, tmp_path / "a"), emitted(network, tmp_path / "b")
-    for name in (backend.STEP, backend.SEQUENCE):
+    for name in (backend.STEP, backend.SEQUENCE, backend.TRACE):
         assert (a / name).read_bytes() == (b / name).read_bytes()
 
 

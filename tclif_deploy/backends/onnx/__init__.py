@@ -1,5 +1,5 @@
-"""ONNX: a network as two integer graphs, one step and a whole sequence, for any onnxruntime."""
+"""ONNX: a network as integer graphs, of one step and of a whole sequence, for any onnxruntime."""
 
-from tclif_deploy.backends.onnx.files import SEQUENCE, STEP, check_installed, emit, run
+from tclif_deploy.backends.onnx.files import SEQUENCE, STEP, TRACE, check_installed, emit, run
 
-__all__ = ["SEQUENCE", "STEP", "check_installed", "emit", "run"]
+__all__ = ["SEQUENCE", "STEP", "TRACE", "check_installed", "emit", "run"]

@@ -1,4 +1,4 @@
-"""``step.onnx`` and ``sequence.onnx`` on disk, and their run in onnxruntime."""
+"""``step.onnx``, ``sequence.onnx`` and ``trace.onnx`` on disk, and their run in onnxruntime."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tclif_deploy.network import Progress
 from tclif_deploy.simulate.result import Result, check_integers, check_lengths
 from tclif_deploy.target import Target
 
-STEP, SEQUENCE = "step.onnx", "sequence.onnx"
+STEP, SEQUENCE, TRACE = "step.onnx", "sequence.onnx", "trace.onnx"
 BATCH = 256
 """samples a call: bounds the memory that spikes take"""
 
@@ -29,7 +29,7 @@ def check_installed() -> None:
 
 
 def emit(fixed: FixedNetwork, target: Target | None, folder: Path) -> None:
-    """Write both models into ``folder`` (made where missing).
+    """Write the three models into ``folder`` (made where missing).
 
     Raises `TclifError` where onnx is missing, and where a value would need more than 64 bits.
     """
@@ -38,7 +38,11 @@ def emit(fixed: FixedNetwork, target: Target | None, folder: Path) -> None:
     from tclif_deploy.backends.onnx.model import Plan, sequence_model, step_model
 
     plan = Plan(fixed)
-    models = {STEP: step_model(plan), SEQUENCE: sequence_model(plan)}
+    models = {
+        STEP: step_model(plan),
+        SEQUENCE: sequence_model(plan, trace=False),
+        TRACE: sequence_model(plan, trace=True),
+    }
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
         for name, model in models.items():
@@ -76,25 +80,31 @@ def run(
     progress: Progress | None = None,
     threads: int | None = None,
 ) -> Result:
-    """Run ``sequence.onnx`` on input integers ``x`` (samples, time, features). Raises `TclifError`."""
-    model = session(Path(folder) / SEQUENCE, threads)
-    x = _check_input(model, np.asarray(x))
+    """Run input integers ``x`` (samples, time, features) on ``threads`` (default: one a core).
+
+    Spikes and overflow counts are what ``trace.onnx`` says, all else what ``sequence.onnx`` says. Raises `TclifError`.
+    """
+    models = [session(Path(folder) / name, threads) for name in (TRACE, SEQUENCE)]
+    x = _check_input(models[0], np.asarray(x))
     samples, time, _ = x.shape
     lengths = check_lengths(lengths, samples, time)
-    names = [output.name for output in model.get_outputs()]
     parts = []
     for start in range(0, samples, BATCH):
         piece = slice(start, start + BATCH)
-        values = model.run(None, {"x": x[piece].astype(np.int32), "lengths": lengths[piece]})
-        parts.append(dict(zip(names, values, strict=True)))
+        feeds = {"x": x[piece].astype(np.int32), "lengths": lengths[piece]}
+        part: dict[str, NDArray[Any]] = {}
+        for model in models:
+            names = [output.name for output in model.get_outputs()]
+            part |= dict(zip(names, model.run(names, feeds), strict=True))
+        parts.append(part)
         if progress is not None:
             progress(min(start + BATCH, samples), samples)
     joined = {
         name: np.sum([part[name] for part in parts], axis=0) if name.startswith("overflows_")
         else np.concatenate([part[name] for part in parts])
-        for name in names
+        for name in parts[0]
     }  # fmt: skip
-    return _result(model, joined)
+    return _result(models[0], joined)
 
 
 def _check_input(model: Any, x: NDArray[Any]) -> Int:

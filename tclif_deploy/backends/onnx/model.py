@@ -1,4 +1,4 @@
-"""Two models of one network: a step (states in, states out) and a whole sequence (Scan over that step)."""
+"""Models of one network: a step (states in, states out), a whole sequence (Scan over that step), and its trace."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def tensor_names(network: FixedNetwork) -> dict[str, str]:
 
 
 class Plan:
-    """What both models of a network share: names, types and states."""
+    """What all models of a network share: names, types and states."""
 
     def __init__(self, network: FixedNetwork) -> None:
         self.network = network
@@ -90,12 +90,15 @@ class Plan:
                 yield source, State(f"past_{name}", dtype, shape, np.zeros(shape, dtype))
 
 
-def _network_step(graph: Graph, plan: Plan, x: str) -> _Step:
-    """Append one step of all layers; ``x`` is int32 (batch, features); states enter under their own names."""
+def _network_step(graph: Graph, plan: Plan, x: str, *, counting: bool) -> _Step:
+    """Append one step of all layers; ``x`` is int32 (batch, features); states enter under their own names.
+
+    ``counting`` overflows costs a sixth of the time, so a model that does not report them leaves it out.
+    """
     network, names = plan.network, plan.names
     now = {INPUT: x}
     result = _Step({}, {}, {})
-    one_a_sample = _ones(graph, x)
+    one_a_sample = _ones(graph, x) if counting else ""
 
     def delayed(source: str, delay: int) -> str:
         if delay == 0:
@@ -109,7 +112,8 @@ def _network_step(graph: Graph, plan: Plan, x: str) -> _Step:
         result.states[f"u_{name}"], result.states[f"v_{name}"] = found.u, found.v
         if found.spikes is not None:
             now[layer.name] = result.spikes[layer.name] = found.spikes
-        result.overflows[f"overflows_{name}"] = _counts(graph, found.unchanged, one_a_sample, layer.size)
+        if counting:
+            result.overflows[f"overflows_{name}"] = _counts(graph, found.unchanged, one_a_sample, layer.size)
     first = graph.constant([1], np.int64)
     for source, state in plan.past.items():
         newest = graph.op("Unsqueeze", now[source], first)
@@ -147,7 +151,7 @@ def step_model(plan: Plan) -> ModelProto:
     """
     network, out = plan.network, plan.network.output
     graph = Graph()
-    found = _network_step(graph, plan, "x")
+    found = _network_step(graph, plan, "x", counting=True)
     held = list(plan.states)
     if out.spiking:
         held.append(State("count", np.dtype(np.int64), (out.size,), np.zeros(out.size, np.int64)))
@@ -167,13 +171,16 @@ def step_model(plan: Plan) -> ModelProto:
     return _model(plan, graph.finish("tclif_step", inputs, outputs), "step", held)
 
 
-def sequence_model(plan: Plan) -> ModelProto:
-    """A whole run: ``x`` (batch, time, features) and ``lengths`` (batch,) in; everything that a `Result` holds out."""
+def sequence_model(plan: Plan, *, trace: bool) -> ModelProto:
+    """A whole run: ``x`` (batch, time, features) and ``lengths`` (batch,) in, readout, classes and last states out.
+
+    ``trace`` adds every spike and the counts of overflows.
+    """
     network, names, out = plan.network, plan.names, plan.network.output
-    counters = [f"overflows_{name}" for source, name in names.items() if source != INPUT]
-    spiking = {f"spikes_{names[layer.name]}": layer for layer in network.layers if layer.spiking}
+    counters = [f"overflows_{names[layer.name]}" for layer in network.layers] if trace else []
+    spiking = {f"spikes_{names[layer.name]}": layer for layer in network.layers if layer.spiking and trace}
     held = [*plan.states, State("readout", np.dtype(np.int64), (out.size,), np.zeros(out.size, np.int64))]
-    body = _scan_body(plan, held)
+    body = _scan_body(plan, held, trace)
 
     graph = Graph()
     zero, one, first = (graph.constant(value, np.int64) for value in (0, 1, [1]))
@@ -204,13 +211,14 @@ def sequence_model(plan: Plan) -> ModelProto:
     for name in counters:
         outputs[name] = finals[name], info(name, np.int64, (4,))
     inputs = [info("x", np.int32, ("batch", "time", network.input.size)), info("lengths", np.int64, ("batch",))]
-    return _model(plan, graph.finish("tclif_sequence", inputs, outputs), "sequence", list(plan.states))
+    kind = "trace" if trace else "sequence"
+    return _model(plan, graph.finish(f"tclif_{kind}", inputs, outputs), kind, list(plan.states))
 
 
-def _scan_body(plan: Plan, held: list[State]) -> GraphProto:
-    """A step inside Scan: ``held`` and the counters are carried, spikes are stacked."""
+def _scan_body(plan: Plan, held: list[State], trace: bool) -> GraphProto:
+    """A step inside Scan: ``held`` and a trace's counters are carried, its spikes are stacked."""
     body, out = Graph("step_"), plan.network.output
-    found = _network_step(body, plan, "x_t")
+    found = _network_step(body, plan, "x_t", counting=trace)
     if out.spiking:
         fresh = body.op("Add", "readout", body.cast(found.spikes[out.name], np.int64))
     else:
@@ -223,7 +231,7 @@ def _scan_body(plan: Plan, held: list[State]) -> GraphProto:
         inputs.append(info(name, np.int64, (4,)))
         outputs[f"{name}_next"] = body.op("Add", name, counts), info(f"{name}_next", np.int64, (4,))
     for layer in plan.network.layers:
-        if layer.spiking:
+        if layer.spiking and trace:
             name = f"spikes_{plan.names[layer.name]}"
             outputs[name] = found.spikes[layer.name], info(name, np.uint8, ("batch", layer.size))
     inputs += [info("x_t", np.int32, ("batch", plan.network.input.size)), info("reads", np.bool_, ("batch",))]
