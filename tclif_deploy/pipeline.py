@@ -23,9 +23,9 @@ from tclif_deploy.quantize import QuantizeSettings, quantize
 from tclif_deploy.quantize.frequency import rotation_frequency
 from tclif_deploy.report import page
 from tclif_deploy.report.record import make_record
-from tclif_deploy.simulate import Engine
+from tclif_deploy.simulate import Engine, simulate
 from tclif_deploy.target import Target, load_target
-from tclif_deploy.verify import Requirements, Verdict, compare, verify
+from tclif_deploy.verify import BackendCheck, Requirements, Verdict, difference, verify
 
 Say = Callable[[str], None]
 
@@ -38,11 +38,11 @@ class CompileOptions:
     quantize: QuantizeSettings = QuantizeSettings()
     requirements: Requirements = Requirements()
     backend: str = "default"
-    """a backend's name, ``none``, or ``default`` for the target's own"""
+    """backends' names, separated by commas; ``none``, ``all``, or ``default`` for the target's own"""
     backend_samples: int = 4
-    """samples that the backend runs, compared with the reference bit for bit"""
+    """samples that every backend runs, compared with the reference bit for bit"""
     backend_batched: bool = False
-    """run the backend's fast, simulation-only form on all samples"""
+    """run a backend's fast, simulation-only form, where it has one, on all samples"""
     samples: int | None = None
     """use only the first samples of the data"""
     engine: Engine = "auto"
@@ -98,10 +98,10 @@ def compile(
     path = Path(model)
     target = target if isinstance(target, Target) else load_target(target)
     folder = Path(output) if output is not None else buildfolder.default_folder(path, target.name)
-    backend_name = target.backend if options.backend == "default" else options.backend
-    backend = None if backend_name == "none" else backends.get(backend_name)
-    if backend is not None and data is not None:
-        backend.check_installed()
+    chosen = {name: backends.get(name) for name in backends.parse(_backend_names(target, options))}
+    if data is not None:
+        for backend in chosen.values():
+            backend.check_installed()
     test = as_dataset(data)
     if test is not None and options.samples is not None:
         test = test[: options.samples]
@@ -123,22 +123,15 @@ def compile(
             write_nir(network, temporary / "network.nir")
         except NotInNir as error:
             notices += (f"no network.nir: {error}",)
-        if backend is not None:
-            say(f"emitting {backend_name}")
-            backend.emit(fixed, target, temporary / backend_name)
+        for name, backend in chosen.items():
+            say(f"emitting {name}")
+            backend.emit(fixed, target, temporary / name)
         verdict = None
         if test is not None:
             say(f"verifying float against fixed on {test.samples} samples")
             verdict = verify(network, fixed, test, engine=options.engine, progress=progress("samples"))
-            if backend is not None:
-                part = test if options.backend_batched else test[: options.backend_samples]
-                say(f"running {backend_name} on {part.samples} samples against the reference")
-                x, _ = fixed.input.encode(part.x, part.scale)
-                found = backend.run(
-                    temporary / backend_name, x, lengths=part.lengths,
-                    batched=options.backend_batched, progress=progress("steps"),
-                )  # fmt: skip
-                verdict.backends[backend_name] = compare(fixed, x, part.lengths, found)
+            part = test if options.backend_batched else test[: options.backend_samples]
+            verdict.backends.update(_run_backends(chosen, fixed, part, temporary, options, say, progress))
         shortfalls = tuple(options.requirements.shortfalls(verdict)) if verdict else ()
         report = {
             **(verdict.to_json() if verdict else empty_report()),
@@ -153,6 +146,34 @@ def compile(
             say(f"writing {page.PAGE}")
             page.write_page(temporary)
     return Build(folder, network, fixed, target, verdict, options.requirements, shortfalls, notices, report)
+
+
+def _backend_names(target: Target, options: CompileOptions) -> str:
+    return target.backend if options.backend == "default" else options.backend
+
+
+def _run_backends(
+    chosen: dict[str, backends.Backend],
+    fixed: FixedNetwork,
+    data: Dataset,
+    folder: Path,
+    options: CompileOptions,
+    say: Say,
+    progress: Callable[[str], Progress],
+) -> dict[str, BackendCheck]:
+    """Every emitted backend on ``data`` against the reference, which runs once."""
+    if not chosen:
+        return {}
+    x, _ = fixed.input.encode(data.x, data.scale)
+    law = simulate(fixed, x, lengths=data.lengths, spikes=True, engine="reference")
+    found = {}
+    for name, backend in chosen.items():
+        say(f"running {name} on {data.samples} samples against the reference")
+        result = backend.run(
+            folder / name, x, lengths=data.lengths, batched=options.backend_batched, progress=progress(name)
+        )
+        found[name] = difference(law, result, data.time)
+    return found
 
 
 def empty_report() -> dict[str, Any]:

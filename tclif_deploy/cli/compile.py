@@ -39,8 +39,10 @@ def compile_command(
     neuron: Annotated[str | None, typer.Option(help="'tclif', 'lif' or 'plif', where no file says it.")] = None,
     decay: Annotated[float | None, typer.Option(help="Decay of LIF neurons, where no file says it.")] = None,
     samples: Annotated[int | None, typer.Option(min=1, help="Use only the first samples of --data.")] = None,
-    backend: Annotated[str, typer.Option(help="'lava', or 'none' to skip it. [default: the target's]")] = "default",
-    backend_samples: Annotated[int, typer.Option(min=1, help="Samples the backend runs, bit for bit.")] = 4,
+    backend: Annotated[
+        str, typer.Option(help="lava, onnx, c, engine, several by commas, all, or none. [default: the target's]")
+    ] = "default",
+    backend_samples: Annotated[int, typer.Option(min=1, help="Samples that every backend runs, bit for bit.")] = 4,
     backend_batched: Annotated[
         bool, typer.Option("--backend-batched", help="Run the backend's fast simulation-only form on all samples.")
     ] = False,

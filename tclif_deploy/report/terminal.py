@@ -52,9 +52,13 @@ def verdict_line(build: Build) -> str:
     parts = [f"agreement {percent(verdict.agreement_argmax)} on {verdict.samples} samples"]
     if verdict.accuracy_float is not None:
         parts.append(f"accuracy {percent(verdict.accuracy_float)} -> {percent(verdict.accuracy_fixed)}")
-    for name, check in verdict.backends.items():
-        equality = "equals the reference in every bit of" if check.equal else "DIFFERS from the reference in"
-        parts.append(f"{name} {equality} {check.neuron_steps:,} neuron steps")
+    agree = [name for name, check in verdict.backends.items() if check.equal]
+    differ = [name for name, check in verdict.backends.items() if not check.equal]
+    if agree:
+        steps = sum(verdict.backends[name].neuron_steps for name in agree)
+        verb = "equals" if len(agree) == 1 else "equal"
+        parts.append(f"{', '.join(agree)} {verb} the reference in every bit of {steps:,} neuron steps")
+    parts += [f"{name} DIFFERS from the reference" for name in differ]
     return f"[bold]verdict:[/] {word}: {', '.join(parts)}"
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tclif_deploy.data import Dataset, load_data
 from tclif_deploy.errors import TclifError
-from tclif_deploy.fixed import FixedNetwork, Int
+from tclif_deploy.fixed import FixedNetwork
 from tclif_deploy.network import Network, Progress
 from tclif_deploy.simulate import Engine, simulate
 from tclif_deploy.simulate.floating import batches, simulate_float
@@ -121,11 +121,6 @@ def verify(
         input_clipped=clipped,
         decisions=decisions,
     )
-
-
-def compare(fixed: FixedNetwork, x: Int, lengths: NDArray[Any] | None, found: Result) -> BackendCheck:
-    """A backend's ``found`` on input integers ``x`` against the reference, bit for bit."""
-    return difference(simulate(fixed, x, lengths=lengths, spikes=True, engine="reference"), found, x.shape[1])
 
 
 def difference(law: Result, found: Result, steps: int) -> BackendCheck:
