@@ -211,7 +211,7 @@ class Trainer:
 
 
 @contextlib.contextmanager
-def _one_thread_each() -> Iterator[None]:
+def one_thread_each() -> Iterator[None]:
     """Torch's own threads off (ours work on groups), freed memory kept for the next group."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -276,7 +276,7 @@ def train(
     network = build(config.model, config.neuron, seed=config.seed, surrogate=config.surrogate)
     if config.start is not None:
         load_weights(config.start, network)
-    with _one_thread_each():
+    with one_thread_each():
         trainer = Trainer(network, config)
         losses = torch.full((data.samples,), math.inf)  # each sample's, when it was shown last
         history = _resume(config, trainer, losses)
