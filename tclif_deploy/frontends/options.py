@@ -53,6 +53,10 @@ class ReadOptions:
     """``tclif``, ``lif`` or ``plif``"""
     decay: float | None = None
     """of LIF: v <- decay*v + i"""
+    dt: float | None = None
+    """the time step of a .nir file that another tool wrote, in the unit of its time constants"""
+    convention: str | None = None
+    """whose conventions such a file is read by (see `tclif_deploy.interchange.nir.discretise`)"""
 
     def __post_init__(self) -> None:
         for name, allowed in (("comparator", (">=", ">")), ("reset", ("soft", "hard")), ("neuron", NEURONS)):
@@ -61,7 +65,7 @@ class ReadOptions:
                 raise TclifError(f"{name} is {value!r:.60}", f"expected one of {', '.join(allowed)}")
         if self.threshold is not None:
             check_threshold(self.threshold, "threshold given by hand")
-        for name in ("gamma", "decay"):
+        for name in ("gamma", "decay", "dt"):
             if getattr(self, name) is not None:
                 check_finite(getattr(self, name), f"{name} given by hand")
 

@@ -125,7 +125,7 @@ def assemble(parts: tuple[Part, ...], settings: NeuronSettings | None, notices: 
                 raise TclifError(f"{where}: the neuron {part.path} has no Linear before it", "each needs one")
             own = part.settings or settings
             assert own is not None
-            name = _unique(part.path, names)
+            name = unique_name(part.path, names)
             connections = [Connection(source, current.weight)]
             bias = np.zeros(current.size) if current.bias is None else current.bias
             if part.recurrent is not None:
@@ -142,7 +142,7 @@ def assemble(parts: tuple[Part, ...], settings: NeuronSettings | None, notices: 
         raise TclifError(f"{where}: no spiking layer in it", "is this a spiking network?")
     if current is not None:
         readout = neurons.readout(current.size, bias=0.0 if current.bias is None else current.bias)
-        layers.append(Layer(_unique(current.path, names), readout, (Connection(source, current.weight),)))
+        layers.append(Layer(unique_name(current.path, names), readout, (Connection(source, current.weight),)))
     return Network(input_size, tuple(layers), notices)
 
 
@@ -187,7 +187,7 @@ def _neuron(part: Spiking, own: NeuronSettings, size: int, bias: Float, where: s
     )  # fmt: skip
 
 
-def _unique(path: str, names: set[str]) -> str:
+def unique_name(path: str, names: set[str]) -> str:
     """A readable layer name from a module's path, safe as a file name, not yet in ``names`` (which it joins).
 
     ``features.1`` stays; ``1`` (a bare Sequential) becomes ``layer1``; odd characters become ``_``.

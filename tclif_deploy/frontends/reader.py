@@ -22,6 +22,8 @@ EXPECTED = "expected a checkpoint (.pt, .pth.tar) that torch.save or tclif_deplo
 MAX_BYTES = 1 << 31
 """Far above any network of this kind: larger files are something else."""
 HDF5 = b"\x89HDF\r\n\x1a\n"
+OF_NIR = ("dt", "convention")
+"""What can be said by hand about a .nir file of another tool alone."""
 LFS_POINTER = b"version https://git-lfs"
 
 
@@ -36,6 +38,8 @@ def load(
     reset: str | None = None,
     neuron: str | None = None,
     decay: float | None = None,
+    dt: float | None = None,
+    convention: str | None = None,
 ) -> Network:
     """Read a trained network: a checkpoint, a bare state_dict, a file of `save`, a ``.nir`` file, or a live module.
 
@@ -52,7 +56,7 @@ def load(
     """
     by_hand = {
         "args": args, "threshold": threshold, "gamma": gamma, "comparator": comparator, "reset": reset,
-        "neuron": neuron, "decay": decay,
+        "neuron": neuron, "decay": decay, "dt": dt, "convention": convention,
     }  # fmt: skip
     said = {name: value for name, value in by_hand.items() if value is not None}
     given = replace(options or ReadOptions(), **said)  # type: ignore[arg-type]
@@ -73,6 +77,9 @@ def _load(model: Path | str | torch.nn.Module, given: ReadOptions) -> Network:
         return _read_hdf5(path, given)
     if not is_torch(data):
         raise TclifError(*_not_torch(path, data))
+    for name in OF_NIR:
+        if getattr(given, name) is not None:
+            raise TclifError(f"{path}: --{name} is for .nir files, this is one of torch", f"leave --{name} out")
     content = read_torch(data, str(path))
     if is_ours(content):
         return network_from_file(content, len(data), given, path)
@@ -103,11 +110,11 @@ def _read_hdf5(path: Path, given: ReadOptions) -> Network:
     if path.suffix == ".net":
         raise TclifError(f"{path}: lava-dl's netx files are not read", EXPECTED)
     for name, value in asdict(given).items():
-        if value is not None:
+        if value is not None and name not in (*OF_NIR, "comparator", "reset"):
             raise TclifError(f"{path}: a .nir file says everything itself, {name} included", f"leave --{name} out")
     from tclif_deploy.interchange import read_nir
 
-    return read_nir(path)
+    return read_nir(path, dt=given.dt, convention=given.convention, comparator=given.comparator, reset=given.reset)
 
 
 def _not_torch(path: Path, data: bytes) -> tuple[str, str]:

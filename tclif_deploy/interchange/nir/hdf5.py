@@ -13,7 +13,7 @@ import numpy as np
 
 from tclif_deploy.errors import TclifError
 from tclif_deploy.interchange.nir.form import Edges, Graph, Primitive
-from tclif_deploy.interchange.nir.metadata import KEY
+from tclif_deploy.interchange.nir.metadata import EXPORT, KEY
 from tclif_deploy.network import NEURON_ARRAYS, Float
 
 FIELDS: dict[str, frozenset[str]] = {
@@ -26,8 +26,22 @@ FIELDS: dict[str, frozenset[str]] = {
     "I": frozenset({"r"}),
     "IF": frozenset({"r", "v_reset", "v_threshold"}),
     "LIF": frozenset({"r", "tau", "v_leak", "v_reset", "v_threshold"}),
+    "LI": frozenset({"r", "tau", "v_leak"}),
+    "CubaLIF": frozenset({"r", "tau_mem", "tau_syn", "v_leak", "v_reset", "v_threshold", "w_in"}),
+    "CubaLI": frozenset({"r", "tau_mem", "tau_syn", "v_leak", "w_in"}),
+    "Delay": frozenset({"delay"}),
+    "Flatten": frozenset({"end_dim", "input_type", "start_dim"}),
 }
 """NIR's node types that are read, and their parameters."""
+
+OPTIONAL = frozenset({"v_reset", "w_in", "end_dim", "input_type", "start_dim"})
+"""Parameters that files of older versions leave out; NIR's defaults serve."""
+
+DEEPEST = 16
+"""Graphs within graphs; a layer's graph is one deep."""
+
+MOST_NODES = 50_000
+"""In all graphs together: a graph may contain itself, and itself again."""
 
 UNPACKING = 1032
 """No more bytes can deflate make of one (zlib's technical note)."""
@@ -47,7 +61,7 @@ _EXPECTED = "expected a NIR file (HDF5)"
 
 
 def read_graph(path: Path | str) -> Graph:
-    """The graph of a NIR file, at most one graph deep in another; raises `TclifError` with the path in the graph."""
+    """The graph of a NIR file; raises `TclifError` with the path in the graph."""
     path = Path(path)
     try:
         if path.is_dir():
@@ -71,6 +85,7 @@ class _Reader:
         self.path = path
         self.size = size
         self.left = UNPACKING * size
+        self.nodes = 0
 
     @staticmethod
     def child(group: Any, name: str, kind: type, where: str) -> Any:
@@ -103,6 +118,8 @@ class _Reader:
         metadata: dict[str, Float | str] = {}
         if "metadata" in group:
             held = self.child(group, "metadata", h5py.Group, where)
+            if EXPORT in held:
+                metadata[EXPORT] = self.text(held, EXPORT, where)
             if KEY in held:
                 metadata[KEY] = self.text(held, KEY, where)
                 metadata |= {key: self.array(held, key, f"{where}: metadata") for key in NEURON_ARRAYS if key in held}
@@ -112,20 +129,27 @@ class _Reader:
         """The node in the member ``key`` of a graph's ``nodes``; ``name`` is its path in the graph."""
         if not key.isprintable():
             raise TclifError(f"{self.path}: node name {name[:40]!r} has unprintable characters", "rename the node")
+        self.nodes += 1
+        if self.nodes > MOST_NODES:
+            raise TclifError(f"{self.path}: more than {MOST_NODES} nodes", f"at most {MOST_NODES} nodes are read")
         where = self.where(name)
         group = self.child(parent, key, h5py.Group, where)
         kind = self.text(group, "type", where)
-        if kind == "NIRGraph" and depth == 0:
+        if kind == "NIRGraph":
+            if depth >= DEEPEST:
+                raise TclifError(f"{where}: graphs within graphs, more than {DEEPEST} deep", "flatten the graph")
             return self.graph(group, name, depth + 1)
         if kind not in FIELDS:
-            known = "a graph in a layer's graph" if kind == "NIRGraph" else f"of type {kind[:40]!r}"
-            raise TclifError(f"{where}: is {known}, which is not read", f"read are {', '.join(FIELDS)}")
+            raise TclifError(
+                f"{where}: is of type {kind[:40]!r}, which is not read", f"read are {', '.join(FIELDS)}, NIRGraph"
+            )
         unknown = set(group) - FIELDS[kind] - {"type", "metadata"}
         if unknown:
             raise TclifError(
                 f"{where}: a {kind} has no parameter {min(unknown)[:40]!r}", f"known: {', '.join(sorted(FIELDS[kind]))}"
             )
-        return Primitive(kind, {field: self.array(group, field, where) for field in sorted(FIELDS[kind])})
+        fields = sorted(field for field in FIELDS[kind] if field in group or field not in OPTIONAL)
+        return Primitive(kind, {field: self.array(group, field, where) for field in fields})
 
     def where(self, name: str) -> str:
         return f"{self.path}: node {name}" if name else self.path
@@ -135,6 +159,8 @@ class _Reader:
         data = self.child(group, name, h5py.Dataset, where)
         if data.dtype.kind not in "fiu" or data.dtype.itemsize > 8:
             raise TclifError(f"{where}: {name} has type {data.dtype}, expected numbers of at most 64 bits")
+        if data.shape is not None and 0 in data.shape:
+            raise TclifError(f"{where}: {name} has shape {data.shape}", "no parameter is without a number")
         self.account(data, name, where)
         value = np.asarray(data[()], dtype=np.float64)
         if not np.isfinite(value).all():

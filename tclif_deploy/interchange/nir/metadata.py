@@ -14,6 +14,9 @@ from tclif_deploy.network import NEURON_ARRAYS, Float, Layer, Neuron
 KEY = "tclif_deploy"
 """Under this name the JSON string stands in a node's metadata."""
 
+EXPORT = "tclif_deploy_export"
+"""Under this name stands what a graph of standard nodes was written with: JSON with dt."""
+
 VERSION = 1
 
 DT = 1.0

@@ -12,6 +12,7 @@ import numpy as np
 
 from tclif_deploy.errors import TclifError
 from tclif_deploy.interchange.nir import form, metadata
+from tclif_deploy.interchange.nir.foreign import is_ours, read_foreign
 from tclif_deploy.interchange.nir.form import Graph, Primitive
 from tclif_deploy.interchange.nir.hdf5 import read_graph
 from tclif_deploy.network import INPUT, Connection, Float, Layer, Network, Neuron
@@ -22,14 +23,30 @@ _SAID = 3
 """So many disagreements are spelled out; of the rest only the number."""
 
 
-def read_nir(path: Path | str) -> Network:
-    """Read a NIR file in the form that `write_nir` gives it.
+def read_nir(
+    path: Path | str,
+    *,
+    dt: float | None = None,
+    convention: str | None = None,
+    comparator: str | None = None,
+    reset: str | None = None,
+) -> Network:
+    """Read a NIR file: one of `write_nir`, or one of any other tool.
 
-    With its metadata the network comes back bit for bit, after a check that the nodes say the same. Without, the
-    coefficients come from the primitives, to 1e-12 (see `tclif_deploy.interchange.nir.form.read_layer`). Raises
-    `TclifError` where the file is missing, damaged, or holds other nodes or edges; it names the node.
+    With its metadata our own form comes back bit for bit, after a check that the nodes say the same. Without, the
+    coefficients come from the primitives, to 1e-12 (see `tclif_deploy.interchange.nir.form.read_layer`).
+
+    Other graphs are discretised with ``dt``, by a ``convention`` of `tclif_deploy.interchange.nir.discretise`, which
+    ``comparator`` (``>=`` or ``>``) and ``reset`` (``soft`` or ``hard``) can change; the notices say how. Raises
+    `TclifError` where the file is missing, damaged, or holds nodes or edges that cannot be read; it names the node.
     """
     graph = read_graph(path)
+    if not is_ours(graph):
+        return read_foreign(graph, str(path), dt=dt, convention=convention, comparator=comparator, reset=reset)
+    said = {"dt": dt, "convention": convention, "comparator": comparator, "reset": reset}
+    for name, value in said.items():
+        if value is not None:
+            raise TclifError(f"{path}: a .nir file of ours says everything itself, {name} included", "leave it out")
     metadata.check_network(graph.metadata, str(path))
     return _Outline.of(graph, str(path)).network()
 

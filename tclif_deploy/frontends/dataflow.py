@@ -1,0 +1,324 @@
+"""A graph of weights, delays and populations, as files and recordings show it, lowered to a `Network`.
+
+Nodes do what NIR's do: a node takes the sum of all its incoming edges. Everything between two populations is linear,
+so it becomes one weight matrix for each pair of populations and each delay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tclif_deploy import neurons
+from tclif_deploy.errors import TclifError
+from tclif_deploy.frontends.parts import unique_name
+from tclif_deploy.network import INPUT, Connection, Float, Layer, Network, Neuron
+
+MOST_WEIGHTS = 1 << 28
+"""Elements of one matrix (2 GiB); larger networks of this kind are mistakes."""
+LONGEST_CHAIN = 400
+"""Linear nodes behind one another."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """The network's input."""
+
+    size: int
+
+
+@dataclass(frozen=True)
+class Sink:
+    """What the network says."""
+
+
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """``y = weight @ x + bias``; a ``weight`` of one dimension multiplies element by element."""
+
+    weight: Float
+    """(neurons, sources), or (neurons,)"""
+    bias: Float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Delay:
+    """Each element comes so many steps later."""
+
+    steps: NDArray[np.int64]
+    """(neurons,)"""
+
+
+@dataclass(frozen=True, eq=False)
+class Population:
+    """Neurons; ``gain`` multiplies whatever comes in, where the neuron itself has no coefficient for that."""
+
+    neuron: Neuron
+    gain: Float | None = None
+    late: int = 0
+    """steps that the neurons wait before they see their input"""
+
+
+Node = Source | Sink | Weights | Delay | Population
+
+
+@dataclass(frozen=True, eq=False)
+class Flow:
+    """The graph; an edge is (source, target, delay in steps)."""
+
+    where: str
+    """the file or the model, for messages"""
+    nodes: Mapping[str, Node]
+    edges: tuple[tuple[str, str, int], ...]
+    notices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class _Term:
+    """What comes from one population: ``matrix`` None is the identity, one dimension a diagonal."""
+
+    source: str
+    delay: int
+    matrix: Float | None
+
+
+def lower(flow: Flow) -> Network:
+    """The network that ``flow`` describes.
+
+    A loop without any delay gets one step where it closes, as all NIR tools do, with a notice. Where the output is not
+    a population's by itself, a readout that sums it over time is put there. Raises `TclifError`, which names the node.
+    """
+    return _Lowering(flow).network()
+
+
+class _Lowering:
+    def __init__(self, flow: Flow) -> None:
+        self.flow = flow
+        self.into: dict[str, list[tuple[str, int]]] = {name: [] for name in flow.nodes}
+        for source, target, delay in flow.edges:
+            self.into[target].append((source, delay))
+        self.sizes: dict[str, int] = {}
+        self.done: dict[str, tuple[list[_Term], Float]] = {}
+        self.notices = list(flow.notices)
+
+    def network(self) -> Network:
+        flow = self.flow
+        (source,) = [name for name, node in flow.nodes.items() if isinstance(node, Source)]
+        (sink,) = [name for name, node in flow.nodes.items() if isinstance(node, Sink)]
+        terms, bias = self.incoming(sink, ())
+        if not terms:
+            raise TclifError(f"{flow.where}: nothing leads to the output {sink}", "is an edge missing?")
+        feeds = {name: self.incoming(name, ()) for name in self.reached(sink)}
+        output = self.plain_output(terms, bias)
+        if not feeds:
+            raise TclifError(f"{flow.where}: no neurons between its input and its output", "is this a spiking network?")
+        order, late = self.evaluation_order(feeds, source)
+        if output is not None and order[-1] != output:
+            order.remove(output)
+            order.append(output)
+        width = flow.nodes[source]
+        assert isinstance(width, Source)
+        names, taken = {source: INPUT}, {INPUT}
+        for name in order:
+            names[name] = unique_name(name, taken)
+        layers = []
+        for name in order:
+            node = flow.nodes[name]
+            assert isinstance(node, Population)
+            incoming, own = feeds[name]
+            links = [replace(t, delay=t.delay + node.late + ((name, t.source) in late)) for t in incoming]
+            if not links:
+                raise TclifError(f"{flow.where}: node {name}: nothing leads into it", "is an edge missing?")
+            neuron = node.neuron
+            if node.gain is not None:
+                links = [replace(t, matrix=self.times(node.gain, t.matrix, name)) for t in links]
+                own = own * node.gain
+            which = "bias_u" if neuron.input_to == "dendrite" else "bias_v"
+            neuron = replace(neuron, **{which: getattr(neuron, which) + own})
+            layers.append(Layer(names[name], neuron, self.connections(links, names, neuron.size)))
+        if output is None:
+            silent = [t.source for t in terms if t.source != source and not self.population(t.source).neuron.spiking]
+            if silent:
+                raise TclifError(
+                    f"{flow.where}: node {silent[0]} does not spike, but weights follow it", "only an output may not"
+                )
+            self.notices.append(
+                f"the output is a current: a readout that sums it over time was added ({len(bias)} classes)"
+            )
+            readout = neurons.readout(len(bias), bias=bias)
+            layers.append(Layer(unique_name("readout", taken), readout, self.connections(terms, names, len(bias))))
+        return Network(width.size, tuple(layers), tuple(self.notices))
+
+    def population(self, name: str) -> Population:
+        node = self.flow.nodes[name]
+        assert isinstance(node, Population)
+        return node
+
+    def plain_output(self, terms: list[_Term], bias: Float) -> str | None:
+        """The population that is the output by itself."""
+        if len(terms) == 1 and terms[0].matrix is None and terms[0].delay == 0 and not bias.any():
+            name = terms[0].source
+            return name if isinstance(self.flow.nodes[name], Population) else None
+        return None
+
+    def reached(self, sink: str) -> list[str]:
+        """Populations from which something reaches the output; the others are left out, with a notice."""
+        found, waiting = [], [sink]
+        seen = set(waiting)
+        while waiting:
+            for source, _ in self.into[waiting.pop()]:
+                if source not in seen:
+                    seen.add(source)
+                    waiting.append(source)
+        found = [name for name, node in self.flow.nodes.items() if isinstance(node, Population) and name in seen]
+        lost = [name for name, node in self.flow.nodes.items() if isinstance(node, Population) and name not in seen]
+        if lost:
+            self.notices.append(f"left out, as nothing of it reaches the output: {', '.join(lost):.200}")
+        return found
+
+    def evaluation_order(
+        self, feeds: Mapping[str, tuple[list[_Term], Float]], source: str
+    ) -> tuple[list[str], set[tuple[str, str]]]:
+        """(populations in order, (target, source) pairs that get a step of delay because they close a loop)."""
+        ahead: dict[str, list[str]] = {name: [] for name in (source, *feeds)}
+        for target, (terms, _) in feeds.items():
+            for term in terms:
+                if term.delay + self.population(target).late == 0 and term.source in ahead:
+                    ahead[term.source].append(target)
+        late: set[tuple[str, str]] = set()
+        order = self.depth_first(ahead, source, late)
+        for target, origin in sorted(late):
+            self.notices.append(f"the loop from {origin} back to {target} takes one step")
+        return order, late
+
+    def depth_first(self, ahead: Mapping[str, list[str]], source: str, late: set[tuple[str, str]]) -> list[str]:
+        """Reverse postorder from the input; edges back into the path that is being walked go to ``late``."""
+        state: dict[str, int] = {}
+        post: list[str] = []
+        for root in (source, *ahead):
+            if root in state:
+                continue
+            state[root] = 1
+            stack = [(root, iter(ahead[root]))]
+            while stack:
+                name, rest = stack[-1]
+                following = next(rest, None)
+                if following is None:
+                    state[name] = 2
+                    post.append(name)
+                    stack.pop()
+                elif state.get(following) == 1:
+                    late.add((following, name))
+                elif following not in state:
+                    state[following] = 1
+                    stack.append((following, iter(ahead[following])))
+        return [name for name in reversed(post) if name != source]
+
+    def incoming(self, name: str, path: tuple[str, ...]) -> tuple[list[_Term], Float]:
+        """(what the populations and the input bring to node ``name``, the constant current there)."""
+        size = self.size_in(name)
+        merged: dict[tuple[str, int], Float | None] = {}
+        total = np.zeros(size)
+        for source, delay in self.into[name]:
+            terms, bias = self.outgoing(source, (*path, name))
+            if len(bias) != size:
+                raise TclifError(
+                    f"{self.flow.where}: edge {source} -> {name}: {len(bias)} values meet a node of {size}",
+                    "shapes must fit",
+                )
+            total = total + bias
+            for term in terms:
+                key = (term.source, term.delay + delay)
+                merged[key] = self.plus(merged[key], term.matrix, size) if key in merged else term.matrix
+        return [_Term(source, delay, matrix) for (source, delay), matrix in merged.items()], total
+
+    def outgoing(self, name: str, path: tuple[str, ...]) -> tuple[list[_Term], Float]:
+        """The same for what leaves the node."""
+        node = self.flow.nodes[name]
+        if isinstance(node, Source | Population):
+            return [_Term(name, 0, None)], np.zeros(self.size(name))
+        if name in self.done:
+            return self.done[name]
+        if name in path:
+            loop = " -> ".join((*path[path.index(name) :], name))
+            raise TclifError(
+                f"{self.flow.where}: a loop without a neuron in it: {loop:.200}", "no such loop can be run"
+            )
+        if len(path) > LONGEST_CHAIN:
+            raise TclifError(f"{self.flow.where}: more than {LONGEST_CHAIN} weights in a row before {path[0]}")
+        terms, bias = self.incoming(name, path)
+        if isinstance(node, Weights):
+            bias = node.weight @ bias if node.weight.ndim == 2 else node.weight * bias
+            bias = bias if node.bias is None else bias + node.bias
+            terms = [replace(t, matrix=self.times(node.weight, t.matrix, name)) for t in terms]
+        elif isinstance(node, Delay):
+            steps = np.unique(node.steps).tolist()
+            if len(steps) == 1:
+                terms = [replace(t, delay=t.delay + steps[0]) for t in terms]
+            else:
+                terms = [
+                    _Term(t.source, t.delay + d, self.times((node.steps == d).astype(np.float64), t.matrix, name))
+                    for t in terms
+                    for d in steps
+                ]
+        self.done[name] = (terms, bias)
+        return terms, bias
+
+    def size(self, name: str) -> int:
+        """Elements that leave a node."""
+        node = self.flow.nodes[name]
+        if isinstance(node, Source):
+            return node.size
+        if isinstance(node, Population):
+            return node.neuron.size
+        if isinstance(node, Weights):
+            return len(node.weight)
+        return self.size_in(name)
+
+    def size_in(self, name: str) -> int:
+        """Elements that enter a node."""
+        node = self.flow.nodes[name]
+        if isinstance(node, Weights):
+            return int(node.weight.shape[-1])
+        if isinstance(node, Delay):
+            return int(node.steps.size)
+        if isinstance(node, Sink):
+            return self.size(self.into[name][0][0]) if self.into[name] else 0
+        return self.size(name)
+
+    def times(self, left: Float, right: Float | None, name: str) -> Float:
+        """The product of two matrices, each dense, diagonal or (None) the identity."""
+        if right is None:
+            return left
+        if left.ndim == 1:
+            return left * right if right.ndim == 1 else left[:, None] * right
+        if right.ndim == 1:
+            return left * right
+        self.check_size(len(left), right.shape[1], name)
+        return np.asarray(left @ right)
+
+    def plus(self, a: Float | None, b: Float | None, size: int) -> Float:
+        """The sum of two matrices with ``size`` rows."""
+        a, b = (np.ones(size) if m is None else m for m in (a, b))
+        if a.ndim == b.ndim:
+            return a + b
+        return self.dense(a, size) + self.dense(b, size)
+
+    def dense(self, matrix: Float | None, size: int) -> Float:
+        if matrix is not None and matrix.ndim == 2:
+            return matrix
+        self.check_size(size, size, "")
+        return np.eye(size) if matrix is None else np.diag(matrix)
+
+    def connections(self, terms: list[_Term], names: Mapping[str, str], size: int) -> tuple[Connection, ...]:
+        return tuple(Connection(names[t.source], self.dense(t.matrix, size), t.delay) for t in terms)
+
+    def check_size(self, rows: int, columns: int, name: str) -> None:
+        if rows * columns > MOST_WEIGHTS:
+            raise TclifError(
+                f"{self.flow.where}: {name or 'a connection'} needs a matrix of {rows} x {columns}",
+                f"at most {MOST_WEIGHTS} weights are read",
+            )
