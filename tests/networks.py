@@ -302,4 +302,4 @@ def _first_shift(network: FixedNetwork, layer: FixedLayer, x: Int, top: float) -
         weight = c.weight.astype(np.float64) * 2.0**c.exponent
         source = np.mean(x.astype(np.float64) ** 2) if c.source == INPUT else 0.2
         power += float((weight**2).sum(axis=1).mean()) * source
-    return int(np.floor(np.log2(top / 8 / max(np.sqrt(power), 1e-9))))
+    return int(np.floor(np.log2(top / 8 / max(np.sqrt(power), 1.0))))

@@ -132,6 +132,7 @@ def run_general(
         v[:] = neurons[V0]
         readout[sample] = 0
         overflows[sample] = 0
+        spikes[sample] = 0
         for t in range(x.shape[1]):
             now = t % fired.shape[0]
             for layer in range(count):

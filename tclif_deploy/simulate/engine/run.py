@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -12,10 +13,12 @@ from numpy.typing import NDArray
 
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedNetwork, Int
-from tclif_deploy.simulate.engine.general import GeneralPlan, plan_general, run_general
+from tclif_deploy.simulate.engine.block import Outcome, Worker, unpack
+from tclif_deploy.simulate.engine.general import plan_general, run_general
+from tclif_deploy.simulate.engine.plan import plan_fast
 from tclif_deploy.simulate.result import Result, check_input, check_lengths
 
-BLOCK = 64
+BLOCK = 32
 """Samples that one thread takes at a time."""
 
 
@@ -49,16 +52,16 @@ def simulate(
     last = check_lengths(lengths, samples, time) - 1
     if jobs is not None and jobs < 1:
         raise TclifError(f"jobs is {jobs}", "at least one thread is needed")
-    plan = plan_general(network)
     out = _Outputs(network, samples, time, spikes, traces)
-    blocks = [slice(start, min(start + BLOCK, samples)) for start in range(0, samples, BLOCK)]
-    workers = min(jobs or cores(), len(blocks))
+    workers = min(jobs or cores(), samples)
+    runner = _Runner(network, out, min(BLOCK, -(-samples // workers)), last)
+    blocks = [slice(start, min(start + runner.block, samples)) for start in range(0, samples, runner.block)]
     if workers == 1:
         for block in blocks:
-            _run_block(network, plan, x, last, out, block)
+            runner.run(x, block)
     else:
         with ThreadPoolExecutor(workers) as pool:
-            list(pool.map(lambda block: _run_block(network, plan, x, last, out, block), blocks))
+            list(pool.map(lambda block: runner.run(x, block), blocks))
     return out.result()
 
 
@@ -72,9 +75,10 @@ class _Outputs:
         self.u = np.empty((samples, neurons), np.int64)
         self.v = np.empty((samples, neurons), np.int64)
         self.readout = np.empty((samples, network.output.size), np.int64)
-        self.overflows = np.empty((samples, len(layers), 4), np.int64)
+        self.overflows = np.zeros((samples, len(layers), 4), np.int64)
         self.keep_spikes = spikes
         self.spikes = np.zeros((samples, time, neurons) if spikes else (samples, 0, 0), np.uint8)
+        self.ends = np.cumsum([layer.size for layer in layers])
         self.trace_at = np.full(len(layers), -1, np.int64)
         width = 0
         for name in traces:
@@ -82,6 +86,18 @@ class _Outputs:
             self.trace_at[layers.index(layer)] = width
             width += layer.size
         self.trace = np.empty((2, samples, time if width else 0, width), np.int64)
+
+    def keep(self, block: slice, found: Outcome) -> None:
+        """Write what a block's samples came to."""
+        count = block.stop - block.start
+        self.readout[block] = found.read[:count]
+        for n, (end, layer) in enumerate(zip(self.ends, self.network.layers, strict=True)):
+            columns = slice(end - layer.size, end)
+            self.u[block, columns] = found.u[n][:count]
+            self.v[block, columns] = found.v[n][:count]
+            masks = found.masks[n]
+            if self.keep_spikes and masks is not None:
+                self.spikes[block, :, columns] = unpack(masks[:count], layer.size)
 
     def result(self) -> Result:
         """The outputs, cut into layers."""
@@ -105,13 +121,56 @@ class _Outputs:
         return Result(spikes, u, v, self.readout, classes, overflows, traces)
 
 
-def _run_block(
-    network: FixedNetwork, plan: GeneralPlan, x: NDArray[Any], last: Int, out: _Outputs, block: slice
-) -> None:
-    """Run the samples of ``block``, and write their rows."""
-    integers = check_input(network, x[block])
-    run_general(
-        plan.machine, plan.neurons, plan.layers, plan.connections, plan.weights, plan.ring, integers, last[block],
-        out.u[block], out.v[block], out.readout[block], out.overflows[block], out.spikes[block],
-        out.trace_at, out.trace[:, block],
-    )  # fmt: skip
+class _Runner:
+    """Runs blocks of samples in any thread, and writes their rows."""
+
+    def __init__(self, network: FixedNetwork, out: _Outputs, block: int, last: Int) -> None:
+        self.network = network
+        self.out = out
+        self.block = block + block % 2
+        self.last = last
+        self.general = plan_general(network)
+        self.fast = None if out.trace.size else plan_fast(network)
+        self.local = threading.local()
+
+    def run(self, x: NDArray[Any], block: slice) -> None:
+        """Run the samples of ``block``."""
+        if self.fast is None:
+            self._run_general(x, np.arange(block.start, block.stop))
+            return
+        worker = getattr(self.local, "worker", None)
+        if worker is None:
+            worker = self.local.worker = Worker(self.fast, x.shape[2], self.block, x.shape[1])
+        count = block.stop - block.start
+        padded = np.zeros((self.block, *x.shape[1:]), input_dtype(x.dtype))
+        check_range(self.network, x[block])
+        padded[:count] = x[block]
+        last = np.zeros(self.block, np.int64)
+        last[:count] = self.last[block]
+        found = worker.run(padded, last)
+        self.out.keep(block, found)
+        again = np.flatnonzero(~found.exact[:count])
+        if again.size:
+            self._run_general(x, block.start + again)
+
+    def _run_general(self, x: NDArray[Any], index: Int) -> None:
+        """Run single samples in the general kernel."""
+        plan, out = self.general, self.out
+        for sample in index:
+            at = slice(sample, sample + 1)
+            run_general(
+                plan.machine, plan.neurons, plan.layers, plan.connections, plan.weights, plan.ring,
+                check_input(self.network, x[at]), self.last[at], out.u[at], out.v[at], out.readout[at],
+                out.overflows[at], out.spikes[at], out.trace_at, out.trace[:, at],
+            )  # fmt: skip
+
+
+def input_dtype(dtype: np.dtype[Any]) -> type[np.integer[Any]]:
+    """What the fast kernels read an input of ``dtype`` as."""
+    return np.uint8 if dtype in (np.uint8, np.bool_) else np.int16
+
+
+def check_range(network: FixedNetwork, x: NDArray[Any]) -> None:
+    """Refuse integers beyond the payload."""
+    if np.iinfo(input_dtype(x.dtype)).max > network.input.limit or x.dtype not in (np.uint8, np.bool_):
+        check_input(network, x)

@@ -1,0 +1,173 @@
+"""Kernels that run one layer for a block of samples, from lists of events to bits of spikes.
+
+Each is made for the flags of a layer (`neuron`), and networks of one kind share its machine code. Samples are taken in
+pairs, so their number is even; arrays are aligned to 64 bytes.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tclif_deploy.fixed import Int
+from tclif_deploy.simulate.engine import neuron
+from tclif_deploy.simulate.engine.compile import kernel
+from tclif_deploy.simulate.engine.events import expand_step, padded, sort_steps
+from tclif_deploy.simulate.engine.neuron import charge_pair, charge_recurrent, integrate
+from tclif_deploy.simulate.engine.simd import ROUND_DOWN, ROUND_TO_ZERO, restore_rounding, set_rounding
+from tclif_deploy.simulate.engine.sums import gather
+
+Masks = NDArray[np.uint64]
+Float32 = NDArray[np.float32]
+
+
+def _rounding(flags: int) -> int:
+    return ROUND_TO_ZERO if flags & neuron.TO_ZERO else ROUND_DOWN
+
+
+@cache
+def feedforward(flags: int, width: int) -> Any:
+    """The kernel of spiking layers without recurrence."""
+    rounding = _rounding(flags)
+
+    @kernel
+    def run(
+        links: Int, constants: Float32, scalars: Float32, sums: NDArray[Any], states: Float32, masks: Masks,
+        seen: NDArray[np.int32],
+    ) -> None:  # fmt: skip
+        """``links`` (links, 13); ``constants`` (tiles, rows, width); ``sums`` (2, time, width) is scratch; ``states``
+        (samples, tiles, 2, width) become the last; ``masks`` (samples, time, tiles); ``seen`` (samples, 16)."""
+        time, tiles = masks.shape[1], masks.shape[2]
+        before = set_rounding(rounding)
+        for sample in range(0, masks.shape[0], 2):
+            for tile in range(tiles):
+                for n in range(2):
+                    to = sums[n].ctypes.data
+                    gather(flags, width, links.ctypes.data, links.shape[0], sample + n, tile, time, to)
+                charge_pair(
+                    flags, width, 0, time, sums.ctypes.data, sums.strides[0], states[sample, tile].ctypes.data,
+                    states.strides[0], constants[tile].ctypes.data, scalars.ctypes.data,
+                    masks[sample].ctypes.data + 8 * tile, masks.strides[1], masks.strides[0], seen[sample].ctypes.data,
+                )  # fmt: skip
+        restore_rounding(before)
+
+    return run
+
+
+@cache
+def recurrent(flags: int, width: int) -> Any:
+    """The kernel of layers that also feed themselves; it lists their spikes as it goes."""
+    rounding = _rounding(flags)
+
+    @kernel
+    def run(
+        links: Int, constants: Float32, scalars: Float32, sums: NDArray[Any], states: Float32, masks: Masks,
+        seen: NDArray[np.int32], rows: NDArray[Any], delay: int, neurons: int, table: NDArray[np.uint8],
+        events: NDArray[np.uint16], starts: NDArray[np.int32], order: NDArray[np.int32], bins: NDArray[np.int32],
+        fired: NDArray[np.int64], most: NDArray[np.int64],
+    ) -> None:  # fmt: skip
+        """As `feedforward`, but ``sums`` is (2, tiles, time, width). ``rows`` (tiles, sources + 1, bytes) are the
+        weights of the layer's own spikes, ``delay`` steps late; all from ``events`` on as in `events.list_spikes`."""
+        time, tiles = masks.shape[1], masks.shape[2]
+        at = np.zeros(2, np.int64)
+        before = set_rounding(rounding)
+        for sample in range(0, masks.shape[0], 2):
+            for tile in range(tiles):
+                for n in range(2):
+                    to = sums[n, tile].ctypes.data
+                    gather(flags, width, links.ctypes.data, links.shape[0], sample + n, tile, time, to)
+            at[:] = 0
+            starts[sample : sample + 2, 0] = 0
+            fired[sample : sample + 2] = 0
+            most[sample : sample + 2] = 0
+            for t in range(time):
+                for n in range(2):
+                    begin, count = 0, 0
+                    if t >= delay:
+                        begin = starts[sample + n, t - delay]
+                        count = starts[sample + n, t - delay + 1] - begin
+                    heard = events[sample + n].ctypes.data + 2 * begin
+                    for tile in range(tiles):
+                        charge_recurrent(
+                            flags, width, sums[n, tile, t].ctypes.data, heard, count, rows[tile].ctypes.data,
+                            states[sample + n, tile].ctypes.data, constants[tile].ctypes.data, scalars.ctypes.data,
+                            masks[sample + n, t].ctypes.data + 8 * tile, seen[sample + n].ctypes.data,
+                        )  # fmt: skip
+                    count = expand_step(
+                        masks[sample + n, t], tiles, table.ctypes.data, events[sample + n], at[n], neurons
+                    )
+                    fired[sample + n] += count
+                    most[sample + n] = max(most[sample + n], count)
+                    at[n] += padded(count)
+                    starts[sample + n, t + 1] = at[n]
+            for n in range(2):
+                sort_steps(starts[sample + n], order[sample + n], bins)
+        restore_rounding(before)
+
+    return run
+
+
+@cache
+def readout(flags: int, width: int) -> Any:
+    """The kernel of a layer that doesn't spike; it also notes the soma at each sample's last valid step."""
+    rounding = _rounding(flags)
+
+    @kernel
+    def run(
+        links: Int, constants: Float32, scalars: Float32, sums: NDArray[Any], states: Float32, last: Int,
+        read: Float32, seen: NDArray[np.int32],
+    ) -> None:  # fmt: skip
+        """As `feedforward`; ``last`` (samples,) steps, ``read`` (samples, tiles, width) the soma after these."""
+        time, tiles = sums.shape[1], states.shape[1]
+        before = set_rounding(rounding)
+        for sample in range(0, states.shape[0], 2):
+            for tile in range(tiles):
+                for n in range(2):
+                    to = sums[n].ctypes.data
+                    gather(flags, width, links.ctypes.data, links.shape[0], sample + n, tile, time, to)
+                begin = 0
+                for end in (
+                    min(last[sample], last[sample + 1]) + 1, max(last[sample], last[sample + 1]) + 1, time
+                ):  # fmt: skip
+                    charge_pair(
+                        flags, width, begin, end, sums.ctypes.data, sums.strides[0], states[sample, tile].ctypes.data,
+                        states.strides[0], constants[tile].ctypes.data, scalars.ctypes.data, 0, 0, 0,
+                        seen[sample].ctypes.data,
+                    )  # fmt: skip
+                    for n in range(2):
+                        if end == last[sample + n] + 1:
+                            read[sample + n, tile] = states[sample + n, tile, 1]
+                    begin = end
+        restore_rounding(before)
+
+    return run
+
+
+@cache
+def integrator(flags: int, width: int) -> Any:
+    """The kernel of a readout that only adds up: A_u = B_u = 0, A_v = B_v = 2^k."""
+
+    @kernel
+    def run(
+        links: Int, biases: NDArray[np.int32], shift: int, sums: NDArray[Any], states: NDArray[np.int32], last: Int,
+        read: NDArray[np.int32], peaks: NDArray[np.int32],
+    ) -> None:  # fmt: skip
+        """As `readout`, in int32; ``sums`` (time, width); ``biases`` (tiles, 2, width); ``peaks`` (samples, tiles, 4,
+        width): the largest and smallest u, then v."""
+        time, tiles = sums.shape[0], states.shape[1]
+        for sample in range(states.shape[0]):
+            for tile in range(tiles):
+                to = sums.ctypes.data
+                gather(flags, width, links.ctypes.data, links.shape[0], sample, tile, time, to)
+                for begin, end in ((0, last[sample] + 1), (last[sample] + 1, time)):
+                    integrate(
+                        flags, width, begin, end, to, states[sample, tile].ctypes.data, biases[tile].ctypes.data,
+                        shift, peaks[sample, tile].ctypes.data,
+                    )  # fmt: skip
+                    if begin == 0:
+                        read[sample, tile] = states[sample, tile, 1]
+
+    return run

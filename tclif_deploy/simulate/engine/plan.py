@@ -1,0 +1,284 @@
+"""Which kernels run a network, and its numbers in the shape that they read.
+
+A layer is fast where the float32 arithmetic of `neuron` is exact for it; the conditions are checked here once, neuron
+by neuron. A network is fast where all its layers are and none feeds an earlier one. All others, and samples that turn
+out to overflow, run in `general`.
+"""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tclif_deploy.fixed import Arithmetic, FixedConnection, FixedLayer, FixedNetwork, Int
+from tclif_deploy.network import INPUT
+from tclif_deploy.simulate.engine import neuron
+from tclif_deploy.simulate.engine.sums import WIDE
+
+EXACT = 1 << 24
+"""float32 holds every integer up to here."""
+
+NARROW_LIMIT = (1 << 15) - 1
+"""Row sums of 16 bits."""
+
+MAX_BITS = 24
+"""Widest state: its sum with a product stays within `EXACT`."""
+
+MAX_SOURCES = (1 << 16) - 1
+"""Events are indices of 16 bits, one of which is the row of zeros."""
+
+MAX_SHIFT = 62
+WIDTHS = (16, 32, 64)
+"""Neurons of a tile."""
+
+
+def aligned(shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
+    """Zeros that start on a cache line: vectors that straddle two lines take twice as long to load."""
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    raw = np.zeros(size + 64, np.uint8)
+    start = -raw.ctypes.data % 64
+    found: NDArray[Any] = raw[start : start + size].view(dtype).reshape(shape)
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class FastLink:
+    """One connection."""
+
+    source: str
+    delay: int
+    rows: NDArray[Any]
+    """packed weights, (tiles, sources + 1, bytes): the last row is of zeros"""
+    heaviest: int
+    """largest magnitude of a weight"""
+
+
+@dataclass(frozen=True, eq=False)
+class FastLayer:
+    """One layer, as its kernel reads it."""
+
+    name: str
+    size: int
+    flags: int
+    width: int
+    """neurons of a tile"""
+    links: tuple[FastLink, ...]
+    own: FastLink | None
+    """the connection from the layer to itself"""
+    constants: NDArray[np.float32]
+    """(tiles, `neuron.CONSTANTS`, width)"""
+    scalars: NDArray[np.float32]
+    biases: NDArray[np.int32] | None
+    """(tiles, 2, width) of an integrator, None for all others"""
+    shift: int
+    proven: bool
+    """whether row sums fit their bits for any input; else it depends on the number of events"""
+    limit: int
+    """what row sums must not pass"""
+    start: Int
+    """v0, (size,)"""
+
+    @property
+    def tiles(self) -> int:
+        """Tiles of the layer."""
+        return int(self.constants.shape[0])
+
+
+@dataclass(frozen=True, eq=False)
+class FastPlan:
+    """A network that the fast kernels can run."""
+
+    layers: tuple[FastLayer, ...]
+    unit_u: float
+    """an LSB of u, in the float32 states"""
+    unit_v: float
+
+
+def plan_fast(network: FixedNetwork) -> FastPlan | None:
+    """The plan of ``network``, or None where it must run in `general`."""
+    if platform.machine().lower() not in ("x86_64", "amd64"):
+        return None  # The rounding mode is set in a register of x86.
+    m = network.arithmetic
+    if max(m.bits_u, m.bits_v) > MAX_BITS or network.input.limit > NARROW_LIMIT:
+        return None
+    known = {INPUT}
+    layers = []
+    for layer in network.layers:
+        found = _plan_layer(network, layer, known)
+        if found is None:
+            return None
+        layers.append(found)
+        known.add(layer.name)
+    return FastPlan(tuple(layers), 2.0 ** (2 - m.bits_u), 2.0 ** (2 - m.bits_v))
+
+
+def _plan_layer(network: FixedNetwork, layer: FixedLayer, known: set[str]) -> FastLayer | None:
+    m = network.arithmetic
+    own = [c for c in layer.connections if c.source == layer.name]
+    others = [c for c in layer.connections if c.source != layer.name]
+    if len(own) > 1 or not others or any(c.source not in known for c in others) or abs(layer.shift) > MAX_SHIFT:
+        return None
+    if any(c.weight.shape[1] >= MAX_SOURCES or c.exponent > MAX_SHIFT for c in layer.connections):
+        return None
+    weights = [(c, _shifted(c)) for c in layer.connections]
+    if any(w is None for _, w in weights) or not _exact(layer, m):
+        return None
+    width = 64 if layer.spiking else next((w for w in WIDTHS if layer.size <= w), 64)
+    tiles = -(-layer.size // width)
+    peak = {c.source: network.input.limit if c.source == INPUT else 1 for c in layer.connections}
+    low = sum(_bound(c, w, peak[c.source], network, -1) for c, w in weights if w is not None)
+    high = sum(_bound(c, w, peak[c.source], network, 1) for c, w in weights if w is not None)
+    reach = int(max(np.max(high), np.max(low)))
+    bytes_enough = all(w is not None and np.abs(w).max(initial=0) <= 127 for _, w in weights)
+    wide = not bytes_enough
+    limit = EXACT if wide else NARROW_LIMIT
+    flags = _flags(layer, m) | (WIDE if wide else 0)
+    links = [
+        FastLink(c.source, c.delay, _pack(w, tiles, width, wide), int(np.abs(w).max(initial=0)))
+        for c, w in weights
+        if w is not None
+    ]
+    mine = next((link for link in links if link.source == layer.name), None)
+    adds_up = not layer.spiking and _adds_up(layer, m, min(reach, limit))
+    return FastLayer(
+        layer.name, layer.size, flags & WIDE if adds_up else flags, width,
+        tuple(link for link in links if link is not mine), mine,
+        _constants(layer, m, tiles, width), _scalars(layer, m), _biases(layer, tiles, width) if adds_up else None,
+        layer.shift, reach <= limit, limit, layer.v0,
+    )  # fmt: skip
+
+
+def _shifted(c: FixedConnection) -> Int | None:
+    """The weights with the connection's exponent in them, or None where they need more than 16 bits."""
+    heaviest = int(np.abs(c.weight).max(initial=0))
+    return c.weight << c.exponent if heaviest << c.exponent <= NARROW_LIMIT else None
+
+
+def _bound(c: FixedConnection, weight: Int, peak: int, network: FixedNetwork, sign: int) -> Int:
+    """How far a neuron's row sum can get in one direction, (neurons,)."""
+    either = np.abs(weight) if c.source == INPUT else np.maximum(sign * weight, 0)
+    return np.asarray(either.sum(axis=1) * peak, dtype=np.int64)
+
+
+def _exact(layer: FixedLayer, m: Arithmetic) -> bool:
+    """Whether the float32 arithmetic of `neuron` is exact for every state in range."""
+    one = 1 << m.frac_bits
+    top_u, top_v = 1 << (m.bits_u - 1), 1 << (m.bits_v - 1)
+
+    def product(coefficient: Int, top: int) -> Int:
+        return np.abs(coefficient) * top // one + 1
+
+    # What is added to the sum last may be rounded: the sum is then out of range anyway.
+    held_u = np.abs(layer.bias_u) + product(layer.b_u, top_v) + np.maximum(product(layer.a_u, top_u), top_u)
+    held_v = np.abs(layer.bias_v) + np.maximum(product(layer.a_v, top_v), top_v)
+    last_v = product(layer.b_v, top_u)
+    if layer.input_to == "soma":
+        held_v, last_v = held_v + last_v, np.zeros_like(last_v)
+    terms = [held_u, held_v, last_v]
+    if _direct(layer):
+        terms[0] = np.abs(layer.bias_u)
+    if layer.spiking and layer.reset == "soft":
+        terms += [np.abs(layer.r_u), np.abs(layer.r_v) + product(layer.q, top_u)]
+    if layer.spiking and layer.reset == "hard" and np.abs(layer.v_reset).max() >= top_v:
+        return False
+    coefficients = max(int(np.abs(getattr(layer, name)).max()) for name in ("a_u", "b_u", "a_v", "b_v", "q"))
+    fits = all(int(term.max()) <= EXACT for term in terms) and coefficients <= EXACT
+    return fits and int(np.abs(layer.v0).max()) < top_v
+
+
+def _direct(layer: FixedLayer) -> bool:
+    return not layer.a_u.any() and not layer.b_u.any()
+
+
+def _flags(layer: FixedLayer, m: Arithmetic) -> int:
+    one = 1 << m.frac_bits
+    found = {
+        neuron.TO_ZERO: m.rounding == "toward_zero",
+        neuron.DIRECT: _direct(layer),
+        neuron.MULTIPLY_U: not _direct(layer) and bool((layer.a_u != one).any()),
+        neuron.MULTIPLY_V: bool((layer.a_v != one).any()),
+        neuron.SHARE: layer.spiking and layer.reset == "soft" and bool(layer.q.any()),
+        neuron.HARD: layer.spiking and layer.reset == "hard",
+        neuron.SOMA: layer.input_to == "soma",
+        neuron.RIGHT: layer.shift < 0,
+        neuron.SILENT: not layer.spiking,
+        neuron.BIAS_V: bool(layer.bias_v.any()),
+    }
+    return sum(flag for flag, is_set in found.items() if is_set)
+
+
+def _adds_up(layer: FixedLayer, m: Arithmetic, reach: int) -> bool:
+    """Whether a readout is u = i + bias_u, v = v + u + bias_v, and int32 holds it until an overflow is seen."""
+    one = 1 << m.frac_bits
+    plain = _direct(layer) and bool((layer.a_v == one).all() and (layer.b_v == one).all())
+    if not plain or layer.input_to == "soma" or not 0 <= layer.shift <= 30:
+        return False
+    most = (reach << layer.shift) + int(np.abs(layer.bias_u).max()) + int(np.abs(layer.bias_v).max())
+    return most + (1 << (m.bits_v - 1)) < 1 << 31
+
+
+def _constants(layer: FixedLayer, m: Arithmetic, tiles: int, width: int) -> NDArray[np.float32]:
+    one = 2.0**m.frac_bits
+    unit_u, unit_v = 2.0 ** (2 - m.bits_u), 2.0 ** (2 - m.bits_v)
+    rows = {
+        neuron.B_U: layer.b_u / one / unit_v,
+        neuron.A_U: layer.a_u / one / unit_u,
+        neuron.B_V: layer.b_v / one / unit_u,
+        neuron.A_V: layer.a_v / one / unit_v,
+        neuron.THRESHOLD: np.clip(layer.threshold, -EXACT, EXACT) * unit_v,
+        neuron.R_U: layer.r_u * unit_u,
+        neuron.R_V: layer.r_v * unit_v,
+        neuron.Q: layer.q / one / unit_u,
+        neuron.V_RESET: layer.v_reset * unit_v,
+        neuron.BIAS_U: layer.bias_u * unit_u,
+        neuron.ROW_BIAS_V: layer.bias_v * unit_v,
+    }
+    flat = np.zeros((neuron.CONSTANTS, tiles * width), np.float32)
+    flat[neuron.THRESHOLD] = np.inf
+    for row, values in rows.items():
+        flat[row, : layer.size] = values
+    out = aligned((tiles, neuron.CONSTANTS, width), np.float32)
+    out[:] = flat.reshape(neuron.CONSTANTS, tiles, width).transpose(1, 0, 2)
+    return out
+
+
+def _scalars(layer: FixedLayer, m: Arithmetic) -> NDArray[np.float32]:
+    unit_u, unit_v = 2.0 ** (2 - m.bits_u), 2.0 ** (2 - m.bits_v)
+    unit_i = unit_v if layer.input_to == "soma" else unit_u
+    out = aligned((neuron.SCALARS,), np.float32)
+    out[neuron.LSB_U], out[neuron.LSB_V] = unit_u, unit_v
+    out[neuron.SCALE_I] = 2.0**layer.shift * (1.0 if layer.shift < 0 else unit_i)
+    out[neuron.LSB_I] = unit_i
+    out[neuron.HALF_K] = 0.5 if m.rounding == "nearest" and m.frac_bits > 0 else 0.0
+    out[neuron.HALF_F] = 0.5 if m.rounding == "nearest" else 0.0
+    return out
+
+
+def _biases(layer: FixedLayer, tiles: int, width: int) -> NDArray[np.int32]:
+    out = aligned((tiles, 2, width), np.int32)
+    for row, values in enumerate((layer.bias_u, layer.bias_v)):
+        flat = np.zeros(tiles * width, np.int32)
+        flat[: layer.size] = values
+        out[:, row] = flat.reshape(tiles, width)
+    return out
+
+
+def _pack(weight: Int, tiles: int, width: int, wide: bool) -> NDArray[Any]:
+    """Rows of sources, tile by tile, in the order that `sums` states; the last row is of zeros."""
+    neurons, sources = weight.shape
+    flat = np.zeros((tiles * width, sources + 1), np.int64)
+    flat[:neurons, :sources] = weight
+    rows = flat.reshape(tiles, width, sources + 1).transpose(0, 2, 1)
+    if wide:
+        out = aligned(rows.shape, np.int16)
+        out[:] = rows
+        return out
+    half = width // 2
+    packed = aligned(rows.shape, np.uint8)
+    packed[..., 0::2] = rows[..., :half] + 128
+    packed[..., 1::2] = rows[..., half:] & 255
+    return packed
