@@ -10,7 +10,16 @@ import typer
 from rich.markup import escape
 
 import tclif_deploy
-from tclif_deploy.cli import check, compile, cost, doctor, targets, verify  # noqa: F401  (each registers its command)
+from tclif_deploy.cli import (  # noqa: F401  (each registers its command)
+    check,
+    compile,
+    cost,
+    doctor,
+    report,
+    show,
+    targets,
+    verify,
+)
 from tclif_deploy.cli.common import BAD_INPUT, FELL_SHORT, INTERRUPTED, OK, app, err, out
 from tclif_deploy.errors import TclifError
 
@@ -40,6 +49,8 @@ def run(argv: list[str]) -> int:
     previous = signal.signal(signal.SIGTERM, stop)
     try:
         code = app(argv, standalone_mode=False, prog_name="tclif")
+        if code == INTERRUPTED:  # newer typer's way to say Abort
+            raise KeyboardInterrupt
         return code if isinstance(code, int) else OK
     except (KeyboardInterrupt, typer.Abort):
         err.print("interrupted: nothing was written", highlight=False)
