@@ -117,7 +117,7 @@ def headline(build: StoredBuild) -> Headline:
     if not build.verified:
         return Headline("COMPILED, NOT VERIFIED", "open", "No data were given, so nothing was compared.")
     asked = [name for name, value in build.manifest.get("requirements", {}).items() if value is not None]
-    parts = [f"agreement {percent(report['agreement']['argmax'])} on {report['samples']:,} samples"]
+    parts = [f"Agreement {percent(report['agreement']['argmax'])} on {report['samples']:,} samples"]
     accuracy = report["accuracy"]
     if accuracy["float"] is not None:
         parts.append(f"accuracy {percent(accuracy['float'])} → {percent(accuracy['fixed'])}")

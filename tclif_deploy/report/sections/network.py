@@ -14,7 +14,16 @@ def network(build: StoredBuild) -> Section:
     fixed = build.fixed
     rates = {layer["name"]: layer["spike_rate_fixed"] for layer in build.report["layers"]}
     order = {INPUT: 0} | {layer.name: n + 1 for n, layer in enumerate(fixed.layers)}
-    boxes = [Box(INPUT, (f"{fixed.input.size} features a step", f"{fixed.input.bits}-bit integers"), ())]
+    boxes = [
+        Box(
+            INPUT,
+            (
+                f"{fixed.input.size:,} feature{'' if fixed.input.size == 1 else 's'} a step",
+                f"{fixed.input.bits}-bit integers",
+            ),
+            (),
+        )
+    ]
     rows = []
     weights = 0
     for layer in fixed.layers:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tclif_deploy.fixed import FixedLayer
 from tclif_deploy.quantize.frequency import rotation_frequency
-from tclif_deploy.report.figure import Figure, Panel, Role, Series, number
+from tclif_deploy.report.figure import Figure, Panel, Role, Series, number, percent
 from tclif_deploy.report.record import BINS, REACH, LayerRecord, weight_edges, weight_histogram
 from tclif_deploy.report.stored import StoredBuild
 from tclif_deploy.report.story import Block, Note, Plots, Section, Table
@@ -71,16 +71,16 @@ def _couplings(build: StoredBuild) -> Table:
         for b1, b2, fixed1, fixed2 in pairs.tolist():
             before, after = rotation_frequency(b1, b2), rotation_frequency(fixed1, fixed2)
             error = abs(after / before - 1) if before > 0 and math.isfinite(after) else math.nan
-            texts = (f"{b1:+.6f}", f"{b2:+.6f}", f"{round(fixed1 * one):+d}", f"{round(fixed2 * one):+d}")
-            turns = (f"{before:.6f}", f"{after:.6f}") if b1 * b2 != 0 else ("–", "–")
+            texts = (f"{b1:+.5f}", f"{b2:+.5f}", f"{round(fixed1 * one):+d}", f"{round(fixed2 * one):+d}")
+            turns = (f"{before:.5f}", f"{after:.5f}") if b1 * b2 != 0 else ("–", "–")
             found.append((error if math.isfinite(error) else -1.0, (*texts, *turns, _error(error))))
         found.sort(key=lambda item: -item[0])
         for n, (_, cells) in enumerate(found[:COUPLINGS_SHOWN]):
             more = f" (worst {COUPLINGS_SHOWN} of {len(found)})" if len(found) > COUPLINGS_SHOWN and n == 0 else ""
             rows.append((layer.name + more, *cells))
     return Table(
-        "Couplings β before and after: only their product must be kept, because it sets the rotation's frequency ω",
-        ("layer", "β1", "β2", f"B_u / {one:.0f}", f"B_v / {one:.0f}", "ω before", "ω after", "error"),
+        f"Couplings β before, B (in units of 1/{one:.0f}) after: their product sets the frequency ω and must be kept",
+        ("layer", "β1", "β2", "B_u", "B_v", "ω before", "ω after", "error"),
         tuple(rows), left=("layer",),
     )  # fmt: skip
 
@@ -107,11 +107,21 @@ def _distributions(build: StoredBuild, layer: FixedLayer) -> Figure:
             )
     used = max(int(np.abs(c.weight).max()) for c in layer.connections)
     says = (
-        f"Distributions of layer {layer.name}, float and fixed drawn together over the representable range: weights "
-        f"reach {used} of {2 ** (bits - 1) - 1}."
+        f"Float and fixed drawn together, the representable range shaded. Weights reach {used} of {2 ** (bits - 1) - 1}"
+        + (
+            f"; the states use {percent(_used(kept), 0)} of their range on the stored samples."
+            if len(panels) > 1
+            else "."
+        )
     )
     index = build.fixed.layers.index(layer)
     return Figure(f"distributions-{index}", f"Layer {layer.name}", says, tuple(panels), columns=3, height=220)
+
+
+def _used(kept: LayerRecord) -> float:
+    """Share of the range that the fixed states reach, to a bin's width."""
+    bins = np.flatnonzero(kept.states[1].any(axis=0))
+    return float(np.abs(np.array([bins.min(), bins.max() + 1]) * (2 * REACH / BINS) - REACH).max())
 
 
 def _weights(layer: FixedLayer, kept: LayerRecord, bits: int) -> Panel:

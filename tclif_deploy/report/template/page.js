@@ -4,7 +4,7 @@
   const plots = read("plots"), rasters = read("rasters");
   const color = (name) => getComputedStyle(document.documentElement).getPropertyValue("--" + name).trim();
   const config = { displayModeBar: false, responsive: true, doubleClick: "reset" };
-  const drawn = new Map(); // element -> function that draws it again
+  const drawn = new Map(); // element -> how to draw it again, in other colours
 
   const axis = (title, more) => ({
     title: { text: title, standoff: 6, font: { size: 12 } }, color: color("muted"), gridcolor: color("line"),
@@ -22,7 +22,7 @@
     const ink = color(s.role), base = { x: s.x, y: s.y, name: s.label };
     if (s.kind === "bars") {
       const span = s.low && { base: s.low, y: s.y.map((v, n) => v - s.low[n]) };
-      return { ...base, type: "bar", ...span, marker: { color: ink, pattern: { shape: s.role === "float" ? "/" : "", fgcolor: color("paper") } } };
+      return { ...base, type: "bar", ...span, marker: { color: ink, pattern: { shape: s.role === "float" ? "/" : "", fillmode: "overlay", fgcolor: color("paper"), solidity: 0.25, size: 6 } } };
     }
     if (s.kind === "points") return { ...base, mode: "markers", showlegend: false, marker: { color: ink, size: 8, symbol: s.role === "float" ? "circle-open" : "x" } };
     const steps = s.kind === "steps";
@@ -38,9 +38,12 @@
     const several = new Set(p.series.map((s) => s.role)).size > 1;
     const shapes = [];
     if (p.shade) shapes.push({ type: "rect", x0: p.shade[0], x1: p.shade[1], y0: 0, y1: 1, yref: "paper", layer: "below", line: { width: 0 }, fillcolor: color("shade") });
-    if (p.level !== null) shapes.push(line(0, 1, p.level, p.level, "paper", "y"));
+    if (p.level !== null) shapes.push({ ...line(0, 1, p.level, p.level, "paper", "y"), label: { text: "threshold", textposition: "end", yanchor: "bottom", font: { size: 11, color: color("level") } } });
     if (p.mark !== null) shapes.push(line(p.mark, p.mark, 0, 1, "x", "paper"));
-    let data = p.series.map(trace), x = {}, y = p.log ? { type: "log", dtick: 2, exponentformat: "power" } : {};
+    let data = p.series.map(trace), x = {}, y = {};
+    if (p.log) y = { type: "log", dtick: 2, exponentformat: "power", range: [-0.2, 0.3 + Math.log10(Math.max(1, ...p.series.flatMap((s) => s.y)))] };
+    if (p.shade) x = { range: p.shade.map((v) => 1.18 * v) };
+    if (p.mark !== null) x = { range: [p.series[0].x[0], p.series[0].x.at(-1)] };
     if (p.series.some((s) => s.kind === "bars")) x = { type: "category" };
     if (p.cells) {
       const c = p.cells;
@@ -56,7 +59,7 @@
     Plotly.react(element, data, layout({ barmode: "group", shapes, xaxis: axis(p.x, x), yaxis: axis(p.y, y), ...legend }), config);
   };
 
-  const setUpRaster = (figure) => {
+  const drawRaster = (figure) => {
     const { samples, layers } = rasters[figure.dataset.raster];
     const part = (name) => figure.querySelector(`[data-do="${name}"]`);
     const element = figure.querySelector(".plot");
@@ -97,13 +100,18 @@
     part("out").onclick = () => move(0, 2);
     part("earlier").onclick = () => move(-0.5, 1);
     part("later").onclick = () => move(0.5, 1);
-    return () => draw(Boolean(element.layout));
+    draw(false);
+    drawn.set(figure, () => draw(true));
   };
 
   const jobs = new Map(); // element -> how to draw it, drawn when it comes near the window
-  document.querySelectorAll("[data-plot]").forEach((e) => jobs.set(e, () => drawPlot(e)));
-  document.querySelectorAll("[data-raster]").forEach((e) => jobs.set(e, setUpRaster(e)));
-  const start = (element) => { if (!drawn.has(element)) { drawn.set(element, jobs.get(element)); jobs.get(element)(); } };
+  document.querySelectorAll("[data-plot]").forEach((e) => jobs.set(e, drawPlot));
+  document.querySelectorAll("[data-raster]").forEach((e) => jobs.set(e, drawRaster));
+  const start = (element) => {
+    if (drawn.has(element)) return;
+    drawn.set(element, () => jobs.get(element)(element));
+    jobs.get(element)(element);
+  };
   const watcher = new IntersectionObserver((found) => found.forEach((f) => { if (f.isIntersecting) { watcher.unobserve(f.target); start(f.target); } }), { rootMargin: "600px" });
   jobs.forEach((_, element) => watcher.observe(element));
 

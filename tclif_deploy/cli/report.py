@@ -1,0 +1,50 @@
+"""``tclif report``: the page again, two builds side by side, figures for papers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tclif_deploy.cli.common import Debug, app, out
+from tclif_deploy.errors import TclifError
+
+
+@app.command("report")
+def report_command(
+    build: Annotated[Path | None, typer.Argument(help="Build folder.", show_default=False)] = None,
+    compare: Annotated[
+        tuple[Path, Path] | None, typer.Option("--compare", metavar="A B", help="Two builds on one page, side by side.")
+    ] = None,
+    figures: Annotated[
+        Path | None, typer.Option("--figures", help="Also write every figure as PNG and SVG into this folder.")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Page to write. [default: BUILD/report.html, or comparison.html]"),
+    ] = None,
+    debug: Debug = False,
+) -> None:
+    """Write report.html again from what a build stores; or compare two builds; or draw figures for a paper."""
+    from tclif_deploy.report import page
+    from tclif_deploy.report.static import write_figures
+    from tclif_deploy.report.stored import load_build
+
+    if (build is None) == (compare is None):
+        raise TclifError("tclif report needs one build folder, or --compare with two", "see tclif report --help")
+    if compare is not None:
+        builds, path = tuple(load_build(folder) for folder in compare), output or Path("comparison.html")
+    else:
+        assert build is not None
+        builds, path = (load_build(build),), output or build / page.PAGE
+    text = page.render(*builds)
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise TclifError(f"{path}: cannot be written ({error.strerror})", "choose another place with -o") from None
+    out.print(str(path), highlight=False, markup=False, soft_wrap=True)
+    if figures is not None:
+        names = ("",) if len(builds) == 1 else ("a", "b")
+        count = sum(len(write_figures(b, figures / name)) for b, name in zip(builds, names, strict=True))
+        out.print(f"{figures}: {count} files", highlight=False, markup=False, soft_wrap=True)

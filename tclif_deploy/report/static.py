@@ -1,0 +1,165 @@
+"""The report's figures as PNG and SVG files, for papers."""
+
+from __future__ import annotations
+
+import math
+from importlib import util
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tclif_deploy.errors import TclifError
+from tclif_deploy.report.figure import Figure, Panel, Series
+from tclif_deploy.report.record import LayerRecord, Record
+from tclif_deploy.report.sections import story
+from tclif_deploy.report.stored import StoredBuild
+
+COLORS = {"float": "#b85400", "fixed": "#0065a3", "both": "#3d4145", "plain": "#54707f", "limit": "#1a1c1e"}
+"""by `Role`; distinguishable without colour vision, and by lightness in print"""
+WIDTH = 7.0
+"""inches: a text column's two"""
+DPI = 200
+LEAST = 0.7
+"""where logarithmic counts start: below one"""
+STYLE: Any = {
+    "font.size": 8, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.3,
+    "svg.hashsalt": "tclif", "svg.fonttype": "none", "figure.constrained_layout.use": True, "text.parse_math": False,
+}  # fmt: skip
+METADATA: dict[str, dict[str, Any]] = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
+"""nothing that changes from run to run"""
+
+
+def write_figures(build: StoredBuild, folder: Path | str) -> tuple[Path, ...]:
+    """Every figure of a build as ``NAME.png`` and ``NAME.svg`` in ``folder``.
+
+    Raises `TclifError` where matplotlib is missing, or ``folder`` cannot be written.
+    """
+    if util.find_spec("matplotlib") is None:
+        raise TclifError("figures need matplotlib", "pip install 'tclif-deploy[figures]'")
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure as Canvas
+
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TclifError(f"{folder}: cannot be written ({error.strerror})", "choose another folder") from None
+    written: list[Path] = []
+
+    def save(canvas: Any, name: str) -> None:
+        for kind in ("png", "svg"):
+            path = folder / f"{name}.{kind}"
+            try:
+                canvas.savefig(path, dpi=DPI, metadata=METADATA[kind])
+            except OSError as error:
+                raise TclifError(f"{path}: cannot be written ({error.strerror})", "choose another folder") from None
+            written.append(path)
+
+    with rc_context(STYLE):
+        for section in story(build):
+            for figure in section.figures:
+                canvas = Canvas()
+                _draw(canvas, figure)
+                save(canvas, figure.name)
+        if build.record is not None:
+            for index, layer in enumerate(build.record.layers):
+                for n, sample in enumerate(build.record.samples[: layer.spikes.shape[1]]):
+                    canvas = Canvas(figsize=(WIDTH, 2.6))
+                    _raster(canvas.subplots(), build.record, layer, n)
+                    save(canvas, f"raster-{index}-sample-{sample}")
+    return tuple(written)
+
+
+def _draw(canvas: Any, figure: Figure) -> None:
+    rows = math.ceil(len(figure.panels) / figure.columns)
+    canvas.set_size_inches(WIDTH if "square" not in figure.tags else 4.5, rows * figure.height / 100)
+    canvas.suptitle(figure.title, x=0.01, ha="left", fontweight="bold")
+    grid = canvas.subplots(rows, figure.columns, squeeze=False).ravel()
+    for axes in grid[len(figure.panels) :]:
+        axes.set_visible(False)
+    for axes, panel in zip(grid, figure.panels, strict=False):
+        _panel(axes, panel)
+
+
+def _panel(axes: Any, panel: Panel) -> None:
+    axes.set_title(panel.title, loc="left")
+    axes.set_xlabel(panel.x)
+    axes.set_ylabel(panel.y)
+    if panel.cells is not None:
+        _cells(axes, panel)
+        return
+    if panel.log:
+        axes.set_yscale("log", nonpositive="mask")
+        axes.set_ylim(bottom=LEAST)
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    if panel.shade is not None:
+        axes.axvspan(*panel.shade, color=COLORS["fixed"], alpha=0.09, lw=0)
+    bars = [s for s in panel.series if s.kind == "bars"]
+    for n, series in enumerate(bars):
+        _bars(axes, series, n, len(bars))
+    for series in panel.series:
+        ink = COLORS[series.role]
+        if series.kind == "line":
+            axes.plot(
+                series.x, series.y, color=ink, ls="--" if series.role == "float" else "-", lw=1, label=series.label
+            )
+        elif series.kind == "steps":
+            axes.step(
+                series.x,
+                np.maximum(series.y, LEAST) if panel.log else series.y,
+                where="mid",
+                color=ink,
+                lw=0.8,
+                label=series.label,
+            )
+            if series.role == "fixed":
+                axes.fill_between(series.x, series.y, LEAST if panel.log else 0, step="mid", color=ink, alpha=0.4, lw=0)
+        elif series.kind == "points":
+            axes.plot(series.x, series.y, "o" if series.role == "float" else "x", color=ink, mfc="none", ms=5)
+    if panel.level is not None:
+        axes.axhline(panel.level, color=COLORS["limit"], lw=0.8, ls=":")
+        axes.annotate("threshold", (1, panel.level), xycoords=("axes fraction", "data"), ha="right", va="bottom")
+    if panel.mark is not None:
+        axes.axvline(panel.mark, color=COLORS["limit"], lw=0.8, ls=":")
+    if len({s.role for s in panel.series}) > 1:
+        axes.legend(frameon=False, fontsize=7, ncols=2, loc="lower right", bbox_to_anchor=(1.02, 0.97))
+
+
+def _bars(axes: Any, series: Series, index: int, count: int) -> None:
+    width = 0.8 / count
+    at = np.arange(len(series.y)) + (index - (count - 1) / 2) * width
+    low = np.zeros(len(series.y)) if series.low is None else series.low
+    hatch = "///" if series.role == "float" else None
+    axes.bar(
+        at, series.y - low, width, low, color=COLORS[series.role], hatch=hatch, edgecolor="white", label=series.label
+    )
+    axes.set_xticks(np.arange(len(series.y)), series.x)
+
+
+def _cells(axes: Any, panel: Panel) -> None:
+    cells = panel.cells
+    assert cells is not None
+    axes.grid(False)
+    image = axes.imshow(cells.values, cmap="Blues", vmin=0, vmax=cells.maximum, aspect="equal")
+    axes.set_xticks(range(len(cells.columns)), cells.columns)
+    axes.set_yticks(range(len(cells.rows)), cells.rows)
+    for y, row in enumerate(cells.text or []):
+        for x, text in enumerate(row):
+            dark = image.norm(cells.values[y, x]) > 0.6
+            axes.text(x, y, text, ha="center", va="center", fontsize=7, color="white" if dark else "black")
+
+
+def _raster(axes: Any, record: Record, layer: LayerRecord, sample: int) -> None:
+    """Both in grey, float only and fixed only in their colours."""
+    a, b = layer.spikes[:, sample, : record.lengths[sample]]
+    for who, where, role in (("both", a & b, "both"), ("only float", a & ~b, "float"), ("only fixed", b & ~a, "fixed")):
+        steps, neurons = np.nonzero(where)
+        axes.plot(
+            steps, neurons, "|" if role == "both" else ".", color=COLORS[role], ms=1.5, label=who, rasterized=True
+        )
+    axes.set_title(f"Layer {layer.name}, sample {record.samples[sample]}", loc="left", fontweight="bold")
+    axes.set_xlabel("step")
+    axes.set_ylabel("neuron")
+    axes.grid(False)
+    axes.legend(frameon=False, fontsize=7, loc="upper right", bbox_to_anchor=(1, 1.15), ncols=3, markerscale=4)
