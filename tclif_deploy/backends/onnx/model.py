@@ -190,7 +190,7 @@ def sequence_model(plan: Plan, *, trace: bool) -> ModelProto:
     for state in held:
         full = graph.op("Concat", batch, graph.constant(state.shape, np.int64), axis=0)
         start.append(graph.op("Expand", graph.constant(column(state.start), state.dtype), full))
-    start += [graph.constant(np.zeros(4), np.int64)] * len(counters)
+    start += [graph.constant(np.zeros(4), np.int64) for _ in counters]
     # Whether the readout is taken at a step of a sample: (time, batch).
     steps = graph.op("Unsqueeze", graph.op("Range", zero, graph.op("Gather", shape, one), one), first)
     reads = graph.op("LessOrEqual" if out.spiking else "Equal", steps, graph.op("Sub", "lengths", one))
