@@ -18,6 +18,7 @@ from tclif_deploy.cli import (  # noqa: F401  (each registers its command)
     report,
     show,
     targets,
+    train,
     verify,
 )
 from tclif_deploy.cli.common import BAD_INPUT, FELL_SHORT, INTERRUPTED, OK, app, err, out
