@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
@@ -63,6 +64,26 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No steps, no progress bars.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
 """options of the same name mean the same in every command"""
+
+
+UNRECORDED = ("output", "as_json", "quiet", "debug")
+"""parameters that change nothing in what is built"""
+
+
+def command_line(context: typer.Context) -> str:
+    """The command as it could be typed again: what the user gave, in the order of ``--help``."""
+    words = ["tclif", str(context.info_name)]
+    for parameter in context.command.params:
+        name = str(parameter.name)
+        source = context.get_parameter_source(name)
+        if source is None or source.name != "COMMANDLINE" or name in UNRECORDED:
+            continue
+        value = context.params[name]
+        if parameter.param_type_name == "argument":
+            words.append(str(value))
+        else:
+            words += [max(parameter.opts, key=len), *([] if value is True else [str(value)])]
+    return shlex.join(words)
 
 
 def choice(option: str, value: str, known: tuple[str, ...]) -> Any:

@@ -9,12 +9,13 @@ from typing import Annotated
 
 import typer
 
-from tclif_deploy.cli.common import FELL_SHORT, Debug, Json, Quiet, Reporter, app, choice, out
+from tclif_deploy.cli.common import FELL_SHORT, Debug, Json, Quiet, Reporter, app, choice, command_line, out
 from tclif_deploy.errors import TclifError
 
 
 @app.command("compile")
 def compile_command(
+    context: typer.Context,
     model: Annotated[Path, typer.Argument(help="Checkpoint (.pt, .pth.tar) or .nir file.", show_default=False)],
     target: Annotated[str, typer.Option("--target", "-t", help="Target by name, or a .toml file.")] = "loihi2",
     data: Annotated[
@@ -83,6 +84,7 @@ def compile_command(
         requirements=Requirements(min_agreement, min_accuracy, max_accuracy_drop, min_jaccard),
         backend=backend, backend_samples=backend_samples, backend_batched=backend_batched,
         samples=samples, engine=choice("--engine", engine, ("auto", "engine", "reference")),
+        command=command_line(context),
     )  # fmt: skip
     with Reporter(quiet or as_json).running() as reporter:
         build = compile(

@@ -91,7 +91,6 @@ def _panel(axes: Any, panel: Panel) -> None:
         return
     if panel.log:
         axes.set_yscale("log", nonpositive="mask")
-        axes.set_ylim(bottom=LEAST)
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     if panel.shade is not None:
         axes.axvspan(*panel.shade, color=COLORS["fixed"], alpha=0.09, lw=0)
@@ -99,31 +98,32 @@ def _panel(axes: Any, panel: Panel) -> None:
     for n, series in enumerate(bars):
         _bars(axes, series, n, len(bars))
     for series in panel.series:
-        ink = COLORS[series.role]
+        ink, y = COLORS[series.role], np.maximum(series.y, LEAST) if panel.log else series.y
         if series.kind == "line":
-            axes.plot(
-                series.x, series.y, color=ink, ls="--" if series.role == "float" else "-", lw=1, label=series.label
-            )
+            axes.plot(series.x, y, color=ink, ls="--" if series.role == "float" else "-", lw=1, label=series.label)
         elif series.kind == "steps":
-            axes.step(
-                series.x,
-                np.maximum(series.y, LEAST) if panel.log else series.y,
-                where="mid",
-                color=ink,
-                lw=0.8,
-                label=series.label,
-            )
+            axes.step(series.x, y, where="mid", color=ink, lw=0.8, label=series.label)
             if series.role == "fixed":
-                axes.fill_between(series.x, series.y, LEAST if panel.log else 0, step="mid", color=ink, alpha=0.4, lw=0)
+                axes.fill_between(series.x, y, LEAST if panel.log else 0, step="mid", color=ink, alpha=0.4, lw=0)
         elif series.kind == "points":
-            axes.plot(series.x, series.y, "o" if series.role == "float" else "x", color=ink, mfc="none", ms=5)
+            axes.plot(series.x, y, "o" if series.role == "float" else "x", color=ink, mfc="none", ms=5)
+    if panel.log:
+        axes.set_ylim(bottom=LEAST)
     if panel.level is not None:
         axes.axhline(panel.level, color=COLORS["limit"], lw=0.8, ls=":")
         axes.annotate("threshold", (1, panel.level), xycoords=("axes fraction", "data"), ha="right", va="bottom")
     if panel.mark is not None:
         axes.axvline(panel.mark, color=COLORS["limit"], lw=0.8, ls=":")
     if len({s.role for s in panel.series}) > 1:
-        axes.legend(frameon=False, fontsize=7, ncols=2, loc="lower right", bbox_to_anchor=(1.02, 0.97))
+        axes.legend(
+            frameon=False,
+            fontsize=6,
+            handlelength=1.2,
+            columnspacing=1,
+            ncols=2,
+            loc="lower right",
+            bbox_to_anchor=(1.02, 0.97),
+        )
 
 
 def _bars(axes: Any, series: Series, index: int, count: int) -> None:
