@@ -42,7 +42,7 @@ def assert_equals_reference(network: FixedNetwork, x: Int, folder: Path, *compil
 
 
 @pytest.mark.slow
-@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=14, deadline=None, suppress_health_check=list(HealthCheck))
 @given(options())
 def test_every_option_equals_the_reference_under_sanitizers(tmp_path_factory, chosen):
     needs("gcc")

@@ -97,7 +97,7 @@ def first_states(network: FixedNetwork, runtime, samples: int) -> dict:
 
 
 @pytest.mark.slow
-@settings(max_examples=30, **FUZZ)
+@settings(max_examples=20, **FUZZ)
 @given(options())
 def test_every_option_equals_the_reference_in_onnxruntime(tmp_path_factory, chosen):
     network, x = drawn_network(**chosen)
@@ -107,7 +107,7 @@ def test_every_option_equals_the_reference_in_onnxruntime(tmp_path_factory, chos
 
 
 @pytest.mark.slow
-@settings(max_examples=10, **FUZZ)
+@settings(max_examples=8, **FUZZ)
 @given(options(**SMALL))
 def test_both_models_equal_the_reference_in_both_runtimes(tmp_path_factory, chosen):
     network, x = drawn_network(**chosen)
