@@ -123,7 +123,9 @@ def _read(path: Path, above: tuple[Path, ...], shipped: bool) -> tuple[dict[str,
             data.pop(key, None)
             continue
         data[key] = _limit(key, value, path, lines)
-    return data, {**inherited, **lines}
+    data["name"] = own.get("name", path.stem)
+    kept = {keys: line for keys, line in inherited.items() if keys[0] not in own}
+    return data, {**kept, **lines}
 
 
 def _limit(key: str, value: Any, path: Path, lines: Lines) -> Any:

@@ -93,7 +93,7 @@ class Target(BaseModel):
     accumulator_bits: Annotated[Limit[Annotated[int, Field(ge=8, le=64, strict=True)]] | None, Unit("bit")] = None
     """signed width of the sum of one step's weights"""
     per_neuron_parameters: Annotated[Flag, Unit("flag")]
-    """whether threshold, resets and bias may differ between the neurons of a layer"""
+    """whether thresholds and resets may differ between the neurons of a layer (biases always may)"""
     neuron_kinds: Annotated[Limit[tuple[NeuronKind, ...]] | None, Unit("kind")] = None
     """``if`` no leak, ``lif`` one state, ``cuba`` a current state too, ``two_compartment`` soma feeds dendrite"""
     reset_kinds: Annotated[Limit[tuple[ResetKind, ...]] | None, Unit("kind")] = None

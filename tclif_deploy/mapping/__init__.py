@@ -1,7 +1,15 @@
 """Will it fit, what will it cost: placement on cores, design rules, energy and latency."""
 
+from tclif_deploy.mapping.activity import Activity, measure
+from tclif_deploy.mapping.cost import Cost, cost
+from tclif_deploy.mapping.findings import Finding
 from tclif_deploy.mapping.partition import CannotFit, Slice
 from tclif_deploy.mapping.placement import STRATEGIES, Core, Placement, place
+from tclif_deploy.mapping.report import report
+from tclif_deploy.mapping.rules import RULES, check
 from tclif_deploy.mapping.workload import Group, Link, Workload
 
-__all__ = ["STRATEGIES", "CannotFit", "Core", "Group", "Link", "Placement", "Slice", "Workload", "place"]
+__all__ = [
+    "RULES", "STRATEGIES", "Activity", "CannotFit", "Core", "Cost", "Finding", "Group", "Link", "Placement", "Slice",
+    "Workload", "check", "cost", "measure", "place", "report",
+]  # fmt: skip

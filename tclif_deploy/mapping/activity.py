@@ -1,0 +1,94 @@
+"""What really happens on data: which inputs and neurons are active at which step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tclif_deploy.data.dataset import Dataset
+from tclif_deploy.errors import TclifError
+from tclif_deploy.fixed import FixedNetwork, Int
+from tclif_deploy.network import INPUT, Progress
+from tclif_deploy.simulate import Engine, simulate
+
+BATCH_VALUES = 1 << 26
+"""spikes held at once while they are counted: the batches' size follows from it"""
+Bool = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Some samples' events; steps after a sample's end hold none."""
+
+    active: dict[str, Bool]
+    """source (``input`` or a spiking layer) -> (samples, time, width): fired, or a value other than 0"""
+    valid: Bool
+    """(samples, time): the step belongs to the sample"""
+
+
+@dataclass(frozen=True, eq=False)
+class Activity:
+    """A fixed-point network's behaviour on data, sample batch by sample batch."""
+
+    batches: tuple[Batch, ...]
+    overflows: dict[str, int]
+    """layer -> state values that overflowed"""
+    input_clipped: int
+    """input values outside the payload"""
+    largest_input: int
+    """magnitude, in input integers"""
+
+    @property
+    def samples(self) -> int:
+        """Number of samples."""
+        return sum(int(batch.valid.shape[0]) for batch in self.batches)
+
+    @property
+    def steps(self) -> int:
+        """Steps of all samples."""
+        return sum(int(batch.valid.sum()) for batch in self.batches)
+
+    def events(self, source: str) -> Int:
+        """Events of each input channel or neuron, (width,)."""
+        return np.asarray(sum(batch.active[source].sum(axis=(0, 1), dtype=np.int64) for batch in self.batches))
+
+    def rate(self, source: str) -> float:
+        """Events a channel or neuron a step."""
+        events = self.events(source)
+        return float(events.sum() / (self.steps * events.size))
+
+
+def measure(
+    fixed: FixedNetwork,
+    data: Dataset,
+    *,
+    engine: Engine = "auto",
+    progress: Progress = lambda done, total: None,
+) -> Activity:
+    """Run ``data`` and keep what fired when. Raises `TclifError` where its width is not the network's."""
+    if data.features != fixed.input.size:
+        raise TclifError(f"{data.name}: {data.features} features a step, the network takes {fixed.input.size}")
+    x, clipped = fixed.input.encode(data.x, data.scale)
+    batches = []
+    overflows = {layer.name: 0 for layer in fixed.layers}
+    for part in _parts(fixed, data):
+        lengths = None if data.lengths is None else data.lengths[part]
+        found = simulate(fixed, x[part], lengths=lengths, spikes=True, engine=engine)
+        for name, counts in found.overflows.items():
+            overflows[name] += int(counts.sum())
+        last = np.full(x[part].shape[0], data.time) if lengths is None else lengths
+        valid = np.arange(data.time)[None, :] < last[:, None]
+        active = {INPUT: x[part] != 0, **found.spikes}
+        batches.append(Batch({name: a & valid[:, :, None] for name, a in active.items()}, valid))
+        progress(part.stop, data.samples)
+    return Activity(tuple(batches), overflows, clipped, int(np.abs(x).max()))
+
+
+def _parts(fixed: FixedNetwork, data: Dataset) -> Iterator[slice]:
+    width = data.features + sum(layer.size for layer in fixed.layers)
+    size = max(1, BATCH_VALUES // (width * data.time))
+    for start in range(0, data.samples, size):
+        yield slice(start, min(start + size, data.samples))

@@ -1,0 +1,55 @@
+"""Design rules: each one a function over (network, target, placement, activity) that returns findings.
+
+All are run and all findings are told, worst first; none stops the others.
+"""
+
+from __future__ import annotations
+
+from tclif_deploy.fixed import FixedNetwork
+from tclif_deploy.mapping import rules_network, rules_numbers
+from tclif_deploy.mapping.activity import Activity
+from tclif_deploy.mapping.advice import advise
+from tclif_deploy.mapping.findings import Context, Finding, Rule, worst_first
+from tclif_deploy.mapping.partition import CannotFit
+from tclif_deploy.mapping.placement import Placement, place
+from tclif_deploy.target_schema import Target
+
+RULES: tuple[Rule, ...] = (
+    rules_numbers.arithmetic,
+    rules_numbers.weight_width,
+    rules_numbers.parameter_width,
+    rules_numbers.shared_parameters,
+    rules_numbers.input_payload,
+    rules_numbers.accumulator,
+    rules_numbers.state_range,
+    rules_numbers.dead_weights,
+    rules_network.neuron_kind,
+    rules_network.delays,
+    rules_network.fan,
+    rules_network.terminals,
+    rules_network.silent_layer,
+    rules_network.mesh_rate,
+    rules_network.fullness,
+)
+"""Every rule; placement itself is the first thing that `check` tries."""
+
+
+def check(
+    fixed: FixedNetwork,
+    target: Target,
+    placement: Placement | None = None,
+    activity: Activity | None = None,
+    strategy: str = "greedy",
+) -> tuple[Finding, ...]:
+    """Every finding of every rule, worst first. Without ``placement`` the network is placed by ``strategy``."""
+    findings: list[Finding] = []
+    if placement is None:
+        try:
+            placement = place(fixed, target, strategy)
+        except CannotFit as error:
+            remedy = "; ".join([*([error.hint] if error.hint else []), *advise(fixed, target, strategy)])
+            findings.append(Finding("placement", "error", target.name, error.what, "", remedy, excess=1e9))
+    context = Context(fixed, target, placement, activity)
+    for rule in RULES:
+        findings += rule(context)
+    return worst_first(findings)

@@ -1,0 +1,131 @@
+"""Design rules about the network on the machine: neurons, connections, activity and room."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from tclif_deploy.fixed import FixedLayer, Int
+from tclif_deploy.mapping.findings import Context, Finding, over
+from tclif_deploy.mapping.operations import Counter
+from tclif_deploy.network import INPUT
+from tclif_deploy.target_schema import Target
+
+KINDS = ("if", "lif", "cuba", "two_compartment")
+"""each can do what those before it do"""
+NEARLY_FULL = 0.9
+"""a resource above this share of its limit is worth a note"""
+SATURATED = 0.6
+"""a layer that fires in more of its neuron steps than this says little by each spike"""
+
+
+def neuron_kind(c: Context) -> Iterator[Finding]:
+    """The target's neuron can do what the layer's neuron does."""
+    kinds, resets = c.target.neuron_kinds, c.target.reset_kinds
+    for layer in c.fixed.layers:
+        kind = kind_of(layer, 1 << c.fixed.arithmetic.frac_bits)
+        if not offers(c.target, kind):
+            remedy = "train another neuron, or choose a target with programmable neurons (loihi2, spinnaker2)"
+            limit = ", ".join(kinds.value) if kinds else ""
+            yield Finding("neuron_kind", "error", layer.name, f"a {kind} neuron", limit, remedy, excess=1e6)
+        if resets is not None and layer.spiking and layer.reset not in resets.value:
+            remedy = f"train with a {resets.value[0]} reset, or choose a target that offers both"
+            yield Finding("neuron_kind", "error", layer.name, f"{layer.reset} reset", ", ".join(resets.value), remedy)
+
+
+def delays(c: Context) -> Iterator[Finding]:
+    """No connection is later than the target allows."""
+    for layer in c.fixed.layers:
+        for link in layer.connections:
+            if link.delay > c.target.max_delay.value:
+                subject, remedy = f"{layer.name} from {link.source}", "train with a shorter delay"
+                yield over("delays", subject, link.delay, c.target.max_delay.value, "step", remedy)
+
+
+def fan(c: Context) -> Iterator[Finding]:
+    """No neuron has more synapses, in or out, than the target allows."""
+    into = {la.name: np.sum([np.count_nonzero(k.weight, axis=1) for k in la.connections], axis=0) for la in
+            c.fixed.layers}  # fmt: skip
+    out: dict[str, Int] = {la.name: np.zeros(la.size, np.int64) for la in c.fixed.layers}
+    for layer in c.fixed.layers:
+        for link in layer.connections:
+            if link.source != INPUT:
+                out[link.source] += np.count_nonzero(link.weight, axis=0)
+    for name, limit, counts in (("fan_in", c.target.max_fan_in, into), ("fan_out", c.target.max_fan_out, out)):
+        for layer_name, count in counts.items():
+            if limit is not None and int(count.max()) > limit.value:
+                worst = int(count.argmax())
+                yield over(name, f"{layer_name}: neuron {worst}", int(count[worst]), limit.value, "synapses",
+                            "prune, or train a sparser connection")  # fmt: skip
+
+
+def terminals(c: Context) -> Iterator[Finding]:
+    """Inputs and outputs fit the target's channels."""
+    for rule, limit, count in (
+        ("inputs", c.target.max_inputs, c.fixed.input.size),
+        ("outputs", c.target.max_outputs, c.fixed.output.size),
+    ):
+        if limit is not None and count > limit.value:
+            yield over(rule, rule, count, limit.value, f"{limit.unit}s", f"reduce the network's {rule}")
+
+
+def silent_layer(c: Context) -> Iterator[Finding]:
+    """Each spiking layer fires on the data, and not all the time."""
+    if c.activity is None:
+        return
+    for layer in c.fixed.layers:
+        if not layer.spiking:
+            continue
+        rate = c.activity.rate(layer.name)
+        if rate == 0:
+            yield Finding("silent_layer", "error", layer.name, f"no spike in {c.activity.steps:,} steps", "",
+                          "compare with the float network: was it silent too? then train; else more state bits",
+                          excess=1e3)  # fmt: skip
+        elif rate > SATURATED:
+            yield Finding("silent_layer", "warning", layer.name, f"fires in {rate:.1%} of its neuron steps",
+                          f"{SATURATED:.0%}", "look at thresholds and resets", rate / SATURATED)  # fmt: skip
+
+
+def mesh_rate(c: Context) -> Iterator[Finding]:
+    """The busiest step's input enters the mesh within the step's own time."""
+    bandwidth, barrier = c.target.mesh_bandwidth, c.target.time_barrier
+    if c.activity is None or c.placement is None or bandwidth is None or barrier is None:
+        return
+    peak = Counter(c.fixed, c.target, c.placement).peak_input(c.activity)
+    needed, step = peak / bandwidth.value * 1e9, barrier.value[0]
+    if needed > step:
+        yield Finding("mesh_rate", "warning", "input", f"{peak:,} messages take {needed:,.0f} ns to enter",
+                      f"a step lasts {step:,.0f} ns at least",
+                      "the step waits for its input: fewer input events, or fewer cores behind the input",
+                      needed / step)  # fmt: skip
+
+
+def fullness(c: Context) -> Iterator[Finding]:
+    """Resources that are nearly used up are named: the next change may not fit."""
+    if c.placement is None:
+        return
+    for name, row in c.placement.utilization().items():
+        peak = row["peak"]
+        if peak is not None and len(c.placement.cores) == 1 and peak > NEARLY_FULL:
+            yield Finding("fullness", "note", name, f"{row['most']:,} ({peak:.0%})", f"{row['available']:,}",
+                          "a larger network takes another core", float(peak))  # fmt: skip
+
+
+def offers(target: Target, kind: str) -> bool:
+    """Whether the target has neurons of that kind, or of a more general one."""
+    if target.neuron_kinds is None:
+        return True
+    return any(KINDS.index(has) >= KINDS.index(kind) for has in target.neuron_kinds.value)
+
+
+def kind_of(layer: FixedLayer, one: int) -> str:
+    """``if``, ``lif``, ``cuba`` or ``two_compartment``: the simplest neuron that does what the layer's does.
+
+    ``one`` is the integer that means a factor of 1.
+    """
+    if layer.b_u.any() or layer.q.any():
+        return "two_compartment"
+    if layer.a_u.any():
+        return "cuba"
+    return "if" if (layer.a_v == one).all() else "lif"

@@ -1,0 +1,136 @@
+"""Design rules about numbers: widths, ranges, sums and states."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from tclif_deploy.fixed import FixedLayer, FixedNetwork
+from tclif_deploy.mapping.findings import Context, Finding, again, over
+from tclif_deploy.network import INPUT
+
+WIDEST = 62
+"""bits in which every backend sums exactly (int64, with room for a shift's rounding)"""
+
+
+def arithmetic(c: Context) -> Iterator[Finding]:
+    """The network was quantized for a machine that computes like this one."""
+    have, want = c.fixed.arithmetic, c.target.arithmetic
+    for name in ("rounding", "overflow_u", "overflow_v"):
+        if getattr(have, name) != getattr(want, name):
+            yield Finding("arithmetic", "error", name, getattr(have, name), getattr(want, name), again(c))
+    for name, limit in (("frac_bits", want.frac_bits), ("bits_u", want.bits_u), ("bits_v", want.bits_v)):
+        if getattr(have, name) > limit:
+            yield over("arithmetic", name, getattr(have, name), limit, "bit", again(c))
+
+
+def weight_width(c: Context) -> Iterator[Finding]:
+    """Every weight fits the target's signed width."""
+    top = (1 << (c.target.weight_bits.value - 1)) - 1
+    for layer in c.fixed.layers:
+        for link in layer.connections:
+            largest = int(np.abs(link.weight).max())
+            if largest > top:
+                yield over("weight_width", f"{layer.name} from {link.source}", largest, top, "", again(c))
+
+
+def parameter_width(c: Context) -> Iterator[Finding]:
+    """Thresholds, resets, biases and coefficients fit their widths; a threshold is at least 1."""
+    widths = {
+        "threshold": c.target.threshold_bits, "r_u": c.target.reset_bits, "r_v": c.target.reset_bits,
+        "v_reset": c.target.reset_bits, "bias_u": c.target.bias_bits, "bias_v": c.target.bias_bits,
+        "v0": c.target.bias_bits,
+    }  # fmt: skip
+    one = 1 << c.target.coefficient_bits.value
+    for layer in c.fixed.layers:
+        for name, width in widths.items():
+            largest, top = int(np.abs(getattr(layer, name)).max()), (1 << (width.value - 1)) - 1
+            if largest > top:
+                remedy = f"quantize for {c.target.name}: the state shift follows from this width"
+                yield over("parameter_width", f"{layer.name}: {name}", largest, top, "", remedy)
+        for name in ("a_u", "b_u", "a_v", "b_v", "q"):
+            largest = int(np.abs(getattr(layer, name)).max())
+            if largest > one:
+                yield over("parameter_width", f"{layer.name}: {name}", largest, one, "", again(c))
+        if layer.spiking and int(layer.threshold.min()) < 1:
+            worst = int(layer.threshold.argmin())
+            remedy = "more state bits, or calibration data, give the threshold more than one step"
+            yield Finding("parameter_width", "error", f"{layer.name}: threshold of neuron {worst}",
+                          str(int(layer.threshold[worst])), "at least 1", remedy)  # fmt: skip
+
+
+def shared_parameters(c: Context) -> Iterator[Finding]:
+    """Where the target keeps one set of parameters a layer, a layer has one."""
+    if c.target.per_neuron_parameters.value:
+        return
+    for layer in c.fixed.layers:
+        differ = [n for n in ("threshold", "r_u", "r_v", "v_reset") if np.ptp(getattr(layer, n))]
+        if differ:
+            yield Finding("shared_parameters", "error", layer.name, f"{', '.join(differ)} differ between neurons",
+                          "one value a layer", again(c))  # fmt: skip
+
+
+def input_payload(c: Context) -> Iterator[Finding]:
+    """Input integers fit what an input event, or a step's events, can carry; what was clipped is told."""
+    if c.fixed.input.bits > c.target.input_bits.value:
+        yield over("input_payload", "input", c.fixed.input.bits, c.target.input_bits.value, "bit", again(c))
+    if c.activity is None:
+        return
+    limit = c.target.max_input_events
+    if limit is not None and c.activity.largest_input > limit.value:
+        yield over("input_payload", "input", c.activity.largest_input, limit.value, "events",
+                    "scale the input down, or spread its events over steps")  # fmt: skip
+    if c.activity.input_clipped:
+        yield Finding("input_payload", "warning", "input", f"{c.activity.input_clipped:,} values clipped",
+                      f"+-{c.fixed.input.limit:,}", "calibrate on data that reach as far as these")  # fmt: skip
+
+
+def accumulator(c: Context) -> Iterator[Finding]:
+    """The sum of one step's weights fits its register, whatever arrives, and so does the current after its shift."""
+    for layer in c.fixed.layers:
+        bits = worst_sum(c.fixed, layer).bit_length() + 1
+        limit = c.target.accumulator_bits
+        if limit is not None and bits > limit.value:
+            remedy = "fewer weight or input bits, or a smaller fan-in; the bound assumes that everything fires at once"
+            yield Finding("accumulator", "warning", layer.name, f"{bits} bit at worst", f"{limit.value} bit", remedy,
+                          bits / limit.value)  # fmt: skip
+        if bits + max(layer.shift, 0) > WIDEST:
+            yield over("accumulator", layer.name, bits + layer.shift, WIDEST, "bit", "fewer weight or input bits")
+
+
+def state_range(c: Context) -> Iterator[Finding]:
+    """States do not overflow: on the data they did not, and one step's worst input cannot cross the whole range."""
+    for layer in c.fixed.layers:
+        count = 0 if c.activity is None else c.activity.overflows[layer.name]
+        if count:
+            yield Finding("state_range", "warning", layer.name, f"{count:,} values overflowed on the data", "none",
+                          "calibrate on more data, or raise the headroom")  # fmt: skip
+        total = worst_sum(c.fixed, layer)
+        worst = total << layer.shift if layer.shift >= 0 else total >> -layer.shift
+        top = (1 << (c.fixed.arithmetic.bits_u - 1)) - 1
+        if worst > top:
+            yield Finding("state_range", "note", layer.name, f"one step can bring {worst:,} at worst", f"{top:,}",
+                          "none needed unless everything can be active at once", worst / top)  # fmt: skip
+
+
+def dead_weights(c: Context) -> Iterator[Finding]:
+    """No connection, and no neuron's input, was rounded to nothing."""
+    for layer in c.fixed.layers:
+        for link in layer.connections:
+            if not link.weight.any():
+                yield Finding("dead_weights", "error", f"{layer.name} from {link.source}", "all weights are 0", "",
+                              "more weight bits, or quantize this connection with its own exponent")  # fmt: skip
+        rows = np.sum([np.abs(link.weight).sum(axis=1) for link in layer.connections], axis=0)
+        if (rows == 0).any() and rows.any():
+            yield Finding("dead_weights", "note", layer.name, f"neurons without input: {int((rows == 0).sum())}", "",
+                          "prune them, or lower the scale floor")  # fmt: skip
+
+
+def worst_sum(fixed: FixedNetwork, layer: FixedLayer) -> int:
+    """Largest magnitude of the accumulator of any neuron, were everything active at once."""
+    worst = np.zeros(layer.size, dtype=object)  # Python integers: nothing overflows
+    for link in layer.connections:
+        reach = fixed.input.limit if link.source == INPUT else 1
+        worst = worst + np.abs(link.weight).sum(axis=1).astype(object) * (reach << link.exponent)
+    return int(max(worst))
