@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
@@ -31,10 +32,11 @@ err = Console(stderr=True)
 
 
 class Reporter:
-    """Numbered steps and progress bars on stderr: steps unless quiet, bars only on a terminal."""
+    """Steps and progress bars on stderr: steps unless quiet, each with the time so far if verbose; bars on a terminal."""
 
-    def __init__(self, quiet: bool) -> None:
-        self.quiet = quiet
+    def __init__(self, quiet: bool, verbose: bool = False) -> None:
+        self.quiet, self.verbose = quiet, verbose
+        self.started = time.monotonic()
         self.bars: Bars | None = None
 
     @contextmanager
@@ -50,7 +52,8 @@ class Reporter:
     def say(self, line: str) -> None:
         """One step."""
         if not self.quiet:
-            err.print(escape(line), highlight=False, soft_wrap=True)
+            when = f"[{time.monotonic() - self.started:6.1f} s] " if self.verbose else ""
+            err.print(escape(when + line), highlight=False, soft_wrap=True)
 
     def progress(self, title: str) -> Progress:
         """The callback that moves a bar of that title."""
@@ -62,11 +65,12 @@ class Reporter:
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No steps, no progress bars.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say with each step how long it took so far.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
 """options of the same name mean the same in every command"""
 
 
-UNRECORDED = ("output", "as_json", "quiet", "debug")
+UNRECORDED = ("output", "as_json", "quiet", "verbose", "debug")
 """parameters that change nothing in what is built"""
 
 
