@@ -9,7 +9,7 @@ __version__ = "0.1.0"
 
 from tclif_deploy.data import Dataset, load_data
 from tclif_deploy.errors import TclifError
-from tclif_deploy.frontends import ReadOptions, load, save
+from tclif_deploy.frontends import ReadOptions, load, register_neuron, save, sliding_windows
 from tclif_deploy.pipeline import Build, CompileOptions, compile
 from tclif_deploy.quantize import QuantizeSettings, quantize
 from tclif_deploy.simulate import simulate
@@ -32,7 +32,9 @@ __all__ = [
     "load_data",
     "load_target",
     "quantize",
+    "register_neuron",
     "save",
     "simulate",
+    "sliding_windows",
     "verify",
 ]

@@ -34,6 +34,9 @@ class Source:
 class Sink:
     """What the network says."""
 
+    name: str = "readout"
+    """of the layer that sums the output over time, where one must be added"""
+
 
 @dataclass(frozen=True, eq=False)
 class Weights:
@@ -149,7 +152,9 @@ class _Lowering:
                 f"the output is a current: a readout that sums it over time was added ({len(bias)} classes)"
             )
             readout = neurons.readout(len(bias), bias=bias)
-            layers.append(Layer(unique_name("readout", taken), readout, self.connections(terms, names, len(bias))))
+            end = flow.nodes[sink]
+            assert isinstance(end, Sink)
+            layers.append(Layer(unique_name(end.name, taken), readout, self.connections(terms, names, len(bias))))
         return Network(width.size, tuple(layers), tuple(self.notices))
 
     def population(self, name: str) -> Population:

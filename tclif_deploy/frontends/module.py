@@ -65,14 +65,14 @@ def _entry(path: str, module: torch.nn.Module, here: str) -> Entry | None:
     inner = getattr(module, INNER, None)
     for name in RECURRENT:
         if isinstance(inner, torch.nn.Module) and isinstance(getattr(module, name, None), torch.nn.Linear):
-            neuron = _neuron(join(path, INNER), inner, here)
+            neuron = neuron_entry(join(path, INNER), inner, here)
             if neuron is None:
                 raise TclifError(f"{here} holds a {type(inner).__name__}", "a recurrent container holds a neuron")
             return neuron.model_copy(update={"path": path, "recurrent": join(path, name)})
-    return _neuron(path, module, here)
+    return neuron_entry(path, module, here)
 
 
-def _neuron(path: str, module: Any, here: str) -> NeuronEntry | None:
+def neuron_entry(path: str, module: Any, here: str) -> NeuronEntry | None:
     """The entry of a spiking neuron; None for any other module."""
     kind = type(module).__name__
     if isinstance(module, SpikingNeuron):

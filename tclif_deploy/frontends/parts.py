@@ -132,7 +132,7 @@ def assemble(parts: tuple[Part, ...], settings: NeuronSettings | None, notices: 
                 _check_size(where, part.recurrent.path, part.recurrent.weight.shape, current)
                 connections.append(Connection(name, part.recurrent.weight, delay=1))
                 bias = bias if part.recurrent.bias is None else bias + part.recurrent.bias
-            layers.append(Layer(name, _neuron(part, own, current.size, bias, where), tuple(connections)))
+            layers.append(Layer(name, neuron_of(part, own, current.size, bias, where), tuple(connections)))
             source, width, current = name, current.size, None
     if before is not None:
         raise TclifError(
@@ -164,7 +164,8 @@ def _check_size(where: str, path: str, size: int | tuple[int, ...], linear: Line
         )
 
 
-def _neuron(part: Spiking, own: NeuronSettings, size: int, bias: Float, where: str) -> Neuron:
+def neuron_of(part: Spiking, own: NeuronSettings, size: int, bias: Float, where: str) -> Neuron:
+    """The canonical neurons of a spiking part of ``size`` neurons."""
     if own.neuron == "lif":
         return neurons.lif(
             size, decay=own.decay, threshold=own.threshold, strict=own.strict, reset=own.reset,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tclif_deploy.errors import TclifError
 from tclif_deploy.frontends.model_file import from_module, is_ours, network_from_file
@@ -31,6 +31,7 @@ def load(
     model: Path | str | torch.nn.Module,
     options: ReadOptions | None = None,
     *,
+    example_input: Any = None,
     args: Path | str | None = None,
     threshold: float | None = None,
     gamma: float | None = None,
@@ -42,6 +43,10 @@ def load(
     convention: str | None = None,
 ) -> Network:
     """Read a trained network: a checkpoint, a bare state_dict, a file of `save`, a ``.nir`` file, or a live module.
+
+    A live module is read by what its classes say or, with an ``example_input`` (samples, time, features), by running
+    it, whatever its classes: SpikingJelly's, snnTorch's and Norse's neurons are known too, and the network is then
+    checked against the module spike by spike (see `tclif_deploy.frontends.recorded`).
 
     What a checkpoint does not hold comes from the training script's ``args.json`` (``args``, else the file of
     that name beside the model) or by hand, which wins: see `ReadOptions` for each. What was decided on the way
@@ -60,18 +65,27 @@ def load(
     }  # fmt: skip
     said = {name: value for name, value in by_hand.items() if value is not None}
     given = replace(options or ReadOptions(), **said)  # type: ignore[arg-type]
-    network = _load(model, given)
+    network = _load(model, given, example_input)
     grows = (growth_notice(layer.name, layer.neuron) for layer in network.layers)
     return replace(network, notices=(*network.notices, *(notice for notice in grows if notice is not None)))
 
 
-def _load(model: Path | str | torch.nn.Module, given: ReadOptions) -> Network:
+def _load(model: Path | str | torch.nn.Module, given: ReadOptions, example: Any) -> Network:
     """The network, before anything is said about what its numbers mean."""
     if not isinstance(model, (str, Path)):
         if "torch" in sys.modules and isinstance(model, sys.modules["torch"].nn.Module):
-            return from_module(model, given)
+            if example is None:
+                return from_module(model, given)
+            said = [name for name, value in asdict(given).items() if value is not None]
+            if said:
+                raise TclifError(f"{said[0]} is given for a live module, which says it itself", f"leave {said[0]} out")
+            from tclif_deploy.frontends.recorded import record
+
+            return record(model, example)
         raise TclifError(f"cannot read a model from a {type(model).__name__}", EXPECTED)
     path = Path(model)
+    if example is not None:
+        raise TclifError(f"{path}: an example input is for live modules, not for files", "leave example_input out")
     data = _read(path)
     if data.startswith(HDF5):
         return _read_hdf5(path, given)

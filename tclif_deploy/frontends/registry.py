@@ -1,0 +1,29 @@
+"""Neurons of users' own classes: what they are is said by a function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from tclif_deploy.network import Neuron
+
+NeuronReader = Callable[[Any, int], Neuron]
+"""(module, number of neurons) -> the canonical neurons that it is."""
+
+REGISTERED: dict[type, NeuronReader] = {}
+
+
+def register_neuron(kind: type, reader: NeuronReader) -> None:
+    """Let live models with neurons of your own class be read: ``reader(module, neurons)`` says what they are.
+
+    Reading such a model needs an example input, on which what was said is checked.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from tclif_deploy import neurons
+    >>> class Threshold(torch.nn.Module):
+    ...     def forward(self, x): return (x >= 1).to(x)
+    >>> register_neuron(Threshold, lambda module, size: neurons.lif(size, decay=0.0, threshold=1.0))
+    """
+    REGISTERED[kind] = reader
