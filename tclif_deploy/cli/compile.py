@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from tclif_deploy.cli.common import FELL_SHORT, Debug, Json, Quiet, Reporter, app, choice, command_line, out
+from tclif_deploy.cli.common import FELL_SHORT, Debug, Json, Quiet, Reporter, Verbose, app, choice, command_line, out
 from tclif_deploy.errors import TclifError
 
 
@@ -53,6 +53,9 @@ def compile_command(
     state_bits: Annotated[int | None, typer.Option(help="Override the target's state width.")] = None,
     rounding: Annotated[str | None, typer.Option(help="'toward_zero', 'floor' or 'nearest'.")] = None,
     headroom: Annotated[float, typer.Option(help="States may grow to this multiple of what calibration saw.")] = 1.5,
+    passes: Annotated[
+        str, typer.Option(help="What betters the integers: compensate, bias, by commas, or none.")
+    ] = "compensate",
     min_agreement: Annotated[float | None, typer.Option(help="Exit 1 below this argmax agreement (0 to 1).")] = None,
     min_accuracy: Annotated[float | None, typer.Option(help="Exit 1 below this fixed-point accuracy (0 to 1).")] = None,
     max_accuracy_drop: Annotated[
@@ -61,6 +64,7 @@ def compile_command(
     min_jaccard: Annotated[float | None, typer.Option(help="Exit 1 if any layer's spike Jaccard is below.")] = None,
     as_json: Json = False,
     quiet: Quiet = False,
+    verbose: Verbose = False,
     debug: Debug = False,
 ) -> None:
     """Compile a trained network: read, quantize, emit, and verify float against fixed against the backend.
@@ -80,13 +84,13 @@ def compile_command(
     )
     options = CompileOptions(
         read=ReadOptions(args, threshold, gamma, comparator, reset, neuron, decay),
-        quantize=QuantizeSettings(headroom=headroom),
+        quantize=QuantizeSettings(headroom=headroom, passes=() if passes == "none" else tuple(passes.split(","))),
         requirements=Requirements(min_agreement, min_accuracy, max_accuracy_drop, min_jaccard),
         backend=backend, backend_samples=backend_samples, backend_batched=backend_batched,
         samples=samples, engine=choice("--engine", engine, ("auto", "engine", "reference")),
         command=command_line(context),
     )  # fmt: skip
-    with Reporter(quiet or as_json).running() as reporter:
+    with Reporter(quiet or as_json, verbose).running() as reporter:
         build = compile(
             model, machine, data=data, calibration=calibration, output=output, options=options,
             say=reporter.say, progress=reporter.progress,

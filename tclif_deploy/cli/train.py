@@ -46,7 +46,8 @@ def train_command(
 
     A checkpoint in the authors' layout is written after every epoch, so that at most one epoch is ever lost.
     """
-    from tclif_deploy.nn.train import TrainConfig, train
+    from tclif_deploy.nn.config import TrainConfig
+    from tclif_deploy.nn.train import train
 
     config = TrainConfig(
         model, data, output, neuron=choice("--neuron", neuron, ("tclif", "lif", "plif")), epochs=epochs,

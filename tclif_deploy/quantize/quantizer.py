@@ -17,6 +17,7 @@ from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedConnection, FixedLayer, FixedNetwork, InputEncoding, Int
 from tclif_deploy.network import INPUT, Float, Layer, Network
 from tclif_deploy.quantize.frequency import coupling_pair
+from tclif_deploy.quantize.passes import chosen_passes
 from tclif_deploy.quantize.ranges import Ranges, bounded_ranges, seen_ranges
 from tclif_deploy.target import Target, load_target
 
@@ -38,6 +39,8 @@ class QuantizeSettings:
     """signed width of the integers that carry real-valued input (integer data enter unchanged)"""
     bound_steps: int = 1000
     """without calibration data, states are bounded for this many steps"""
+    passes: tuple[str, ...] = ("compensate",)
+    """what betters the integers on calibration data, by name: see `tclif_deploy.quantize.passes`"""
 
     def __post_init__(self) -> None:
         for name, value, low, high in (
@@ -48,6 +51,7 @@ class QuantizeSettings:
         ):
             if not low <= value <= high:
                 raise TclifError(f"{name} is {value}", f"expected {low:g} to {high:g}")
+        chosen_passes(self.passes)
 
 
 def quantize(
@@ -89,7 +93,11 @@ def quantize(
         encoding = choose_encoding(calibration, target, settings)
         ranges = seen_ranges(network, calibration)
     layers = tuple(quantize_layer(layer, encoding, target, ranges, settings) for layer in network.layers)
-    return FixedNetwork(encoding, target.arithmetic, layers, tuple(notices))
+    fixed = FixedNetwork(encoding, target.arithmetic, layers, tuple(notices))
+    if calibration is not None:
+        for item in chosen_passes(settings.passes):
+            fixed = item.apply(fixed, network, calibration, 2 ** (target.weight_bits.value - 1) - 1)
+    return fixed
 
 
 def choose_encoding(data: Dataset, target: Target, settings: QuantizeSettings) -> InputEncoding:
