@@ -32,7 +32,7 @@ err = Console(stderr=True)
 
 
 class Reporter:
-    """Steps and progress bars on stderr: steps unless quiet, each with the time so far if verbose; bars on a terminal."""
+    """Steps and progress bars on stderr: steps unless quiet (with the time if verbose), bars only on a terminal."""
 
     def __init__(self, quiet: bool, verbose: bool = False) -> None:
         self.quiet, self.verbose = quiet, verbose
