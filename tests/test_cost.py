@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,9 +13,9 @@ from tclif_deploy import TclifError
 from tclif_deploy.analysis.energy import LayerActivity, lif_energy, lstm_energy, tclif_energy
 from tclif_deploy.cli.main import run
 from tclif_deploy.data import Dataset, load_data
-from tclif_deploy.frontends import ReadOptions, load
+from tclif_deploy.frontends import load
 from tclif_deploy.mapping import STRATEGIES, check, cost, measure, place, report
-from tclif_deploy.mapping.subject import compare, subject
+from tclif_deploy.mapping.subject import Subject, compare
 from tclif_deploy.quantize import quantize
 from tclif_deploy.simulate import simulate
 from tclif_deploy.target import load_target
@@ -27,6 +28,15 @@ TINY = LOIHI2.override(
     neurons_per_core=7, cores_per_chip=12, mesh_width=3, mesh_height=2, cores_per_tile=2, chips=1000
 )  # fmt: skip
 """so little room that every layer is cut and several chips are needed"""
+
+
+@pytest.fixture
+def scales(tmp_path):
+    """A small calibration file: the fixture's own takes seconds for each target."""
+    path = tmp_path / "calibration.npz"
+    data = load_data(DATA)
+    np.savez(path, x=data.x[:2], scale=data.scale)
+    return ["--calibration", str(path)]
 
 
 def measured(fixed, x, lengths=None):
@@ -266,7 +276,7 @@ def test_the_papers_ratios_hold_for_our_own_activity():
 
 def test_what_if_shows_bits_against_cores_and_energy():
     data = load_data(DATA)[:2]
-    found = subject(MODEL, ReadOptions(), None, data)
+    found = Subject(Path(MODEL), calibration=data)
     machine = LOIHI2.override(synaptic_memory=300_000)
     wide, narrow, none = compare(
         found, (machine, machine.override(weight_bits=4), machine.override(cores_per_chip=1, chips=1)), data
@@ -308,32 +318,34 @@ def test_data_of_another_width_are_refused():
         measure(fixed, Dataset(np.zeros((1, 4, 3), np.uint8)))
 
 
-def test_the_cost_command_prints_ranges_evidence_and_assumptions(capsys, tmp_path):
-    assert run(["cost", MODEL, "--data", DATA, "--samples", "2", "--quiet"]) == 0
+def test_the_cost_command_prints_ranges_evidence_and_assumptions(capsys, tmp_path, scales):
+    assert run(["cost", MODEL, "--data", DATA, *scales, "--samples", "2", "--quiet"]) == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert "(evidence: assumed)" in shown
     assert "pre-silicon simulation" in shown
     assert "assumed: every neuron is updated every step" in shown
-    assert run(["cost", MODEL, "--data", DATA, "--samples", "2", "--json"]) == 0
+    assert run(["cost", MODEL, "--data", DATA, *scales, "--samples", "2", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["mapping"]["cores"] == 1
     assert 0 < told["energy"]["nj_per_inference_low"] < told["energy"]["nj_per_inference_high"]
     assert told["latency"]["us_per_step"] > 0
     chip = tmp_path / "chip.toml"
     chip.write_text('name = "chip"\ninherits = "loihi2"\nweight_bits = 4\n', encoding="utf-8")
-    assert run(["cost", MODEL, "--data", DATA, "--samples", "2", "--compare", "loihi2", str(chip), "--json"]) == 0
+    assert (
+        run(["cost", MODEL, "--data", DATA, *scales, "--samples", "2", "--compare", "loihi2", str(chip), "--json"]) == 0
+    )
     rows = json.loads(capsys.readouterr().out)
     assert [row["target"] for row in rows] == ["loihi2", "chip"]
     assert rows[1]["mapping"]["utilization"]["synaptic_memory"] < rows[0]["mapping"]["utilization"]["synaptic_memory"]
 
 
-def test_the_cost_command_says_what_would_fit(capsys, tmp_path):
+def test_the_cost_command_says_what_would_fit(capsys, tmp_path, scales):
     chip = tmp_path / "chip.toml"
     chip.write_text(
         'name = "chip"\ninherits = "loihi2"\ncores_per_chip = 1\nchips = 1\nsynaptic_memory = 500_000\n',
         encoding="utf-8",
     )
-    assert run(["cost", MODEL, "--data", DATA, "--samples", "2", "--target", str(chip)]) == 2
+    assert run(["cost", MODEL, "--data", DATA, *scales, "--samples", "2", "--target", str(chip)]) == 2
     said = capsys.readouterr().err
     assert "2 cores are needed, chip has 1" in " ".join(said.split())
     assert "2 chips hold it (1 exist)" in " ".join(said.split())

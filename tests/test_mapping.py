@@ -378,11 +378,14 @@ def test_any_network_can_be_checked_against_any_target(chosen):
             assert finding.remedy
 
 
-def test_the_check_command_exits_1_on_errors_and_prints_json(capsys):
+def test_the_check_command_exits_1_on_errors_and_prints_json(capsys, tmp_path):
     model = "fixtures/smnist_ff/checkpoint.pth.tar"
-    assert run(["check", model, "--target", "loihi2"]) == 0
+    with np.load("fixtures/smnist_test.npz") as data:  # the model's own calibration takes seconds
+        np.savez(tmp_path / "few.npz", x=data["x"][:2], scale=data["scale"])
+    scales = ["--calibration", str(tmp_path / "few.npz")]
+    assert run(["check", model, "--target", "loihi2", *scales]) == 0
     assert "loihi2: fits: 0 errors" in capsys.readouterr().out
-    assert run(["check", model, "--target", "xylo2", "--json"]) == 1
+    assert run(["check", model, "--target", "xylo2", "--json", *scales]) == 1
     found = json.loads(capsys.readouterr().out)
     assert found["target"] == "xylo2"
     assert found["findings"][0]["rule"] == "neuron_kind"

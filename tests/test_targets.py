@@ -1,6 +1,8 @@
 """Target files: every number checked, every mistake named with file, line and key, and inheritance."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -80,6 +82,13 @@ mesh_bandwidth = "unlimited"
     assert chip.energy_synapse.value == (3.5, 3.5)
     assert chip.mesh_bandwidth is None
     assert chip.state_bits == parent.state_bits
+
+
+def test_the_example_in_the_docs_is_a_target(tmp_path):
+    text = (Path(__file__).parent.parent / "docs" / "targets.md").read_text(encoding="utf-8")
+    chip = load_target(write(tmp_path, re.search(r"```toml\n(.*?)```", text, re.S)[1]))
+    assert (chip.weight_bits.evidence, chip.chips.evidence) == ("vendor", "assumed")
+    assert chip.energy_synapse.value == (2.0, 3.5)
 
 
 def test_inherits_goes_through_files_beside_each_other(tmp_path):

@@ -24,12 +24,14 @@ def targets_command(
     if name is None:
         targets = [load_target(known) for known in known_targets()]
         if as_json:
-            sys.stdout.write(json.dumps({t.name: t.model_dump(mode="json") for t in targets}, indent=2) + "\n")
+            sys.stdout.write(
+                json.dumps({t.name: t.model_dump(mode="json", exclude_none=True) for t in targets}, indent=2) + "\n"
+            )
         else:
             print_targets(out, targets)
         return
     target = load_target(name)
     if as_json:
-        sys.stdout.write(json.dumps(target.model_dump(mode="json"), indent=2) + "\n")
+        sys.stdout.write(json.dumps(target.model_dump(mode="json", exclude_none=True), indent=2) + "\n")
     else:
         print_target(out, target)

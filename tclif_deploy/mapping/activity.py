@@ -14,7 +14,7 @@ from tclif_deploy.fixed import FixedNetwork, Int
 from tclif_deploy.network import INPUT, Progress
 from tclif_deploy.simulate import Engine, simulate
 
-BATCH_VALUES = 1 << 26
+BATCH_VALUES = 1 << 24
 """spikes held at once while they are counted: the batches' size follows from it"""
 Bool = NDArray[np.bool_]
 
@@ -68,7 +68,10 @@ def measure(
     engine: Engine = "auto",
     progress: Progress = lambda done, total: None,
 ) -> Activity:
-    """Run ``data`` and keep what fired when. Raises `TclifError` where its width is not the network's."""
+    """Run ``data`` and keep what fired when, a byte for each input and neuron and step: some dozen samples do.
+
+    Raises `TclifError` where the width of ``data`` is not the network's.
+    """
     if data.features != fixed.input.size:
         raise TclifError(f"{data.name}: {data.features} features a step, the network takes {fixed.input.size}")
     x, clipped = fixed.input.encode(data.x, data.scale)

@@ -103,15 +103,15 @@ def greedy(needs: dict[str, Needs]) -> tuple[Cores, list[Int]]:
         start = 0
         while start < need.group.neurons:
             stop, taken = need.longest(start, used)
-            if stop == start:
-                if not here:
-                    raise need.refuse(start)
+            if stop > start:
+                here.append(Slice(name, start, stop))
+                used = used + taken
+            elif not here:
+                raise need.refuse(start)
+            if stop < need.group.neurons:  # the core is full
                 cores.append(here)
                 usage.append(used)
                 here, used = [], np.zeros(len(RESOURCES), np.int64)
-                continue
-            here.append(Slice(name, start, stop))
-            used = used + taken
             start = stop
     cores.append(here)
     usage.append(used)

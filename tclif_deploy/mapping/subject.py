@@ -89,8 +89,8 @@ def compare(
     Examples
     --------
     >>> loihi2 = load_target("loihi2")
-    >>> model = subject("fixtures/smnist_ff/checkpoint.pth.tar", ReadOptions(), None, None)
     >>> data = load_data("fixtures/smnist_test.npz")[:2]
+    >>> model = Subject(Path("fixtures/smnist_ff/checkpoint.pth.tar"), calibration=data)
     >>> wide, narrow = compare(model, (loihi2, loihi2.override(weight_bits=4)), data)
     >>> narrow[1].utilization()["synaptic_memory"]["peak"] < wide[1].utilization()["synaptic_memory"]["peak"]
     True
