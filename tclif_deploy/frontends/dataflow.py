@@ -194,15 +194,15 @@ class _Lowering:
                 if term.delay + self.population(target).late == 0 and term.source in ahead:
                     ahead[term.source].append(target)
         late: set[tuple[str, str]] = set()
-        order = self.depth_first(ahead, source, late)
+        self.cut_loops(ahead, source, late)
+        order = self.sorted_by_need(feeds, ahead, source, late)
         for target, origin in sorted(late):
             self.notices.append(f"the loop from {origin} back to {target} takes one step")
         return order, late
 
-    def depth_first(self, ahead: Mapping[str, list[str]], source: str, late: set[tuple[str, str]]) -> list[str]:
-        """Reverse postorder from the input; edges back into the path that is being walked go to ``late``."""
+    def cut_loops(self, ahead: Mapping[str, list[str]], source: str, late: set[tuple[str, str]]) -> None:
+        """Walk depth first from the input; edges back into the path that is being walked go to ``late``."""
         state: dict[str, int] = {}
-        post: list[str] = []
         for root in (source, *ahead):
             if root in state:
                 continue
@@ -213,14 +213,39 @@ class _Lowering:
                 following = next(rest, None)
                 if following is None:
                     state[name] = 2
-                    post.append(name)
                     stack.pop()
                 elif state.get(following) == 1:
                     late.add((following, name))
                 elif following not in state:
                     state[following] = 1
                     stack.append((following, iter(ahead[following])))
-        return [name for name in reversed(post) if name != source]
+
+    def sorted_by_need(
+        self,
+        feeds: Mapping[str, tuple[list[_Term], Float]],
+        ahead: Mapping[str, list[str]],
+        source: str,
+        late: set[tuple[str, str]],
+    ) -> list[str]:
+        """Each population after those that it needs in the same step; else the nearer to the input the earlier."""
+        readers: dict[str, list[str]] = {name: [] for name in (source, *feeds)}
+        for target, (terms, _) in feeds.items():
+            for term in terms:
+                readers[term.source].append(target)
+        near, waiting = {source: 0}, [source]
+        for name in waiting:
+            for target in readers[name]:
+                if target not in near:
+                    near[target] = len(near)
+                    waiting.append(target)
+        needs = {name: {a for a in feeds if name in ahead[a] and (name, a) not in late} for name in feeds}
+        order: list[str] = []
+        left = sorted(feeds, key=lambda name: near.get(name, len(near)))
+        while left:
+            following = next(name for name in left if needs[name] <= set(order))
+            left.remove(following)
+            order.append(following)
+        return order
 
     def incoming(self, name: str, path: tuple[str, ...]) -> tuple[list[_Term], Float]:
         """(what the populations and the input bring to node ``name``, the constant current there)."""

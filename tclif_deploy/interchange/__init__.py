@@ -1,5 +1,5 @@
 """Networks as files that other tools read."""
 
-from tclif_deploy.interchange.nir import NotInNir, read_nir, write_nir
+from tclif_deploy.interchange.nir import NotInNir, export_nir, read_nir, write_nir
 
-__all__ = ["NotInNir", "read_nir", "write_nir"]
+__all__ = ["NotInNir", "export_nir", "read_nir", "write_nir"]

@@ -2,6 +2,7 @@
 
 from tclif_deploy.interchange.nir.form import NotInNir
 from tclif_deploy.interchange.nir.read import read_nir
+from tclif_deploy.interchange.nir.standard import export_nir
 from tclif_deploy.interchange.nir.write import write_nir
 
-__all__ = ["NotInNir", "read_nir", "write_nir"]
+__all__ = ["NotInNir", "export_nir", "read_nir", "write_nir"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from tclif_deploy.frontends.dataflow import Delay, Flow, Node, Population, Sink,
 from tclif_deploy.interchange.nir import form, metadata
 from tclif_deploy.interchange.nir.discretise import Reading, population, reading
 from tclif_deploy.interchange.nir.form import Graph, Primitive
-from tclif_deploy.network import Float, Network
+from tclif_deploy.network import Float, Network, Neuron
 
 NEURONS = ("I", "IF", "LI", "LIF", "CubaLI", "CubaLIF")
 TIMED = ("LI", "LIF", "CubaLI", "CubaLIF", "Delay")
@@ -49,8 +50,11 @@ def read_foreign(
 
 def is_ours(graph: Graph) -> bool:
     """Whether every layer is spelled as `write_nir` spells it (with or without metadata)."""
+    if metadata.KEY in graph.metadata or metadata.EXPORT in graph.metadata:
+        return metadata.KEY in graph.metadata
     inner = [node for node in graph.nodes.values() if isinstance(node, Graph)]
-    return metadata.KEY in graph.metadata or (bool(inner) and all(_is_layer(node) for node in inner))
+    standard = any(isinstance(node, Primitive) and node.kind in NEURONS for node in graph.nodes.values())
+    return bool(inner) and not standard and all(_is_layer(node) for node in inner)
 
 
 def _is_layer(graph: Graph) -> bool:
@@ -126,10 +130,22 @@ class _Nodes:
         nodes: dict[str, Node] = {name: self.node(name, node) for name, node in self.flat.items()}
         for name, graph in self.layers.items():
             here = f"{self.where}: node {name}"
-            form.layer_size(graph, here)
-            said = metadata.read_layer(graph.metadata, here)
-            nodes[name] = Population(form.read_layer(graph, here) if said is None else said[1])
+            nodes[name] = Population(self.layer(graph, here))
         return nodes
+
+    def layer(self, graph: Graph, where: str) -> Neuron:
+        """A layer in this program's own form; the bias that enters with its current is the weights' before it."""
+        form.layer_size(graph, where)
+        said = metadata.read_layer(graph.metadata, where)
+        if said is None:
+            return form.read_layer(graph, where)
+        neuron = said[1]
+        wrong = form.differences(graph, form.layer_graph(neuron), exact=True)
+        if wrong:
+            raise TclifError(f"{where}: its metadata and its nodes disagree: {wrong[0]}", "export the network again")
+        if neuron.input_to == "dendrite":
+            return replace(neuron, bias_u=np.zeros(neuron.size))
+        return replace(neuron, bias_v=np.zeros(neuron.size))
 
     def node(self, name: str, node: Primitive) -> Node:
         where, a = f"{self.where}: node {name}", node.arrays

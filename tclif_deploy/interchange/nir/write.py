@@ -46,9 +46,14 @@ def write_nir(network: Network, path: Path | str) -> None:
     >>> equal(same, Network(3, (hidden,)))
     True
     """
+    save_graph(network_graph(network), path)
+
+
+def save_graph(graph: Graph, path: Path | str) -> None:
+    """Write ``graph`` into a file that appears whole or not at all; raises `TclifError` where it cannot be written."""
     path = Path(path)
     buffer = io.BytesIO()
-    nir.write(buffer, _to_nir(network_graph(network)))
+    nir.write(buffer, _to_nir(graph))
     hint = "choose another place"
     try:
         handle, temporary = tempfile.mkstemp(prefix=f".{path.name[:100]}-", dir=path.parent)
@@ -83,7 +88,7 @@ def network_graph(network: Network) -> Graph:
     names = {INPUT: f"{0:0{width}}_input"}
     for index, layer in enumerate(network.layers, 1):
         prefix = f"{index:0{width}}_{len(layer.connections):0{digits}}"
-        names[layer.name] = f"{prefix}_{quote(layer.name, safe=_READABLE, errors='surrogatepass')}"
+        names[layer.name] = f"{prefix}_{node_name(layer.name)}"
         if len(names[layer.name]) > LONGEST_NAME:
             raise NotInNir(
                 f"layer {layer.name[:40]}...: a name of {len(layer.name)} characters", "choose a shorter name"
@@ -105,6 +110,11 @@ def network_graph(network: Network) -> Graph:
     nodes[end] = Primitive("Output", {"shape": np.array([network.layers[-1].size])})
     edges.append((names[network.layers[-1].name], end))
     return Graph(nodes, tuple(edges), metadata.of_network())
+
+
+def node_name(name: str) -> str:
+    """A layer's name as HDF5 and NIR can hold it."""
+    return quote(name, safe=_READABLE, errors="surrogatepass")
 
 
 def _check(layer: Layer, order: dict[str, int]) -> None:
