@@ -1,4 +1,4 @@
-"""A compiled network in plain onnxruntime: nothing but numpy and onnxruntime is needed.
+"""A compiled network in plain onnxruntime: nothing but numpy and onnxruntime >= 1.19 is needed.
 
     python run_onnx.py build/my-network/onnx data.npz        data: x (samples, time, features), and scale, y, lengths
 

@@ -17,7 +17,7 @@ from tclif_deploy import TclifError, load
 from tclif_deploy.backends import onnx as backend
 from tclif_deploy.backends.onnx.files import session
 from tclif_deploy.data.dataset import load_data
-from tclif_deploy.fixed import FixedConnection, FixedNetwork, Int
+from tclif_deploy.fixed import LAYER_ARRAYS, FixedConnection, FixedNetwork, Int
 from tclif_deploy.quantize import quantize
 from tclif_deploy.simulate import reference
 
@@ -174,6 +174,19 @@ def test_batch_and_time_are_dynamic_and_metadata_says_the_scales(tmp_path):
     assert layers_of(folder)[0]["lsb_u"] == network.layers[0].lsb_u.tolist()
 
 
+def test_equal_scores_go_to_the_lowest_class(tmp_path):
+    network, x = random_network(20, sizes=(4, 9, 5), samples=2, time=30)
+    last = network.layers[-1]
+    same = FixedConnection("layer0", np.repeat(last.connections[0].weight[:1], 5, axis=0))
+    tied = replace(last, connections=(same,), **{
+        name: np.repeat(getattr(last, name)[:1], 5) for name in (*LAYER_ARRAYS, "multiplier")
+    })  # fmt: skip
+    network = replace(network, layers=(network.layers[0], tied))
+    want = reference.simulate(network, x)
+    assert (want.readout == want.readout[:, :1]).all()
+    assert backend.run(emitted(network, tmp_path), x).classes.tolist() == [0, 0]
+
+
 def test_more_samples_than_a_batch_are_joined(tmp_path, monkeypatch):
     network, x = random_network(12, sizes=(4, 9, 3), samples=5, time=20)
     monkeypatch.setattr("tclif_deploy.backends.onnx.files.BATCH", 2)
@@ -288,5 +301,11 @@ def test_a_file_that_onnxruntime_refuses_is_one_line(tmp_path):
 def test_without_the_library_the_message_says_how_to_get_it(module, monkeypatch):
     find = backend.files.util.find_spec
     monkeypatch.setattr(backend.files.util, "find_spec", lambda name: None if name == module else find(name))
-    with pytest.raises(TclifError, match=rf"{module} is not installed; pip install 'tclif-deploy\[onnx\]'"):
+    with pytest.raises(TclifError, match=rf"{module} is not installed; pip install --upgrade 'tclif-deploy\[onnx\]'"):
+        backend.check_installed()
+
+
+def test_a_runtime_known_to_be_wrong_is_refused(monkeypatch):
+    monkeypatch.setattr("onnxruntime.__version__", "1.18.1")
+    with pytest.raises(TclifError, match=r"onnxruntime 1\.18\.1 reuses memory too early"):
         backend.check_installed()

@@ -17,15 +17,23 @@ from tclif_deploy.simulate.result import Result, check_integers, check_lengths
 from tclif_deploy.target import Target
 
 STEP, SEQUENCE, TRACE = "step.onnx", "sequence.onnx", "trace.onnx"
+INSTALL = "pip install --upgrade 'tclif-deploy[onnx]'"
+OLDEST_RUNTIME = (1, 19)
+"""1.18.1 gives wrong states in Scan, unless its reuse of memory is switched off; 1.19.2 to 1.31.1 were right"""
 BATCH = 256
 """samples a call: bounds the memory that spikes take"""
 
 
 def check_installed() -> None:
-    """Raise `TclifError` where onnx or onnxruntime is missing."""
+    """Raise `TclifError` where onnx or onnxruntime is missing, or too old."""
     for module in ("onnx", "onnxruntime"):
         if util.find_spec(module) is None:
-            raise TclifError(f"{module} is not installed", "pip install 'tclif-deploy[onnx]'")
+            raise TclifError(f"{module} is not installed", INSTALL)
+    import onnxruntime
+
+    version = onnxruntime.__version__
+    if tuple(int(part) for part in version.split(".")[:2]) < OLDEST_RUNTIME:
+        raise TclifError(f"onnxruntime {version} reuses memory too early and gives wrong states", INSTALL)
 
 
 def emit(fixed: FixedNetwork, target: Target | None, folder: Path) -> None:
@@ -34,7 +42,7 @@ def emit(fixed: FixedNetwork, target: Target | None, folder: Path) -> None:
     Raises `TclifError` where onnx is missing, and where a value would need more than 64 bits.
     """
     if util.find_spec("onnx") is None:
-        raise TclifError("onnx is not installed", "pip install 'tclif-deploy[onnx]'")
+        raise TclifError("onnx is not installed", INSTALL)
     from tclif_deploy.backends.onnx.model import Plan, sequence_model, step_model
 
     plan = Plan(fixed)
@@ -67,7 +75,7 @@ def session(path: Path, threads: int | None = None) -> Any:
     except Exception as error:  # onnxruntime has a dozen exception types and no common base of its own
         raise TclifError(
             f"{path}: onnxruntime {onnxruntime.__version__} refuses it ({' '.join(str(error).split())})",
-            "opset 18 needs onnxruntime 1.14 or newer; compile again if the file is damaged",
+            "the file is damaged or not ours: compile again",
         ) from error
 
 

@@ -23,7 +23,8 @@ class Graph:
     def op(self, kind: str, *inputs: str, name: str | None = None, **attributes: Any) -> str:
         """Append a node and return its output's name: ``name``, or one made of kind and number."""
         output = name or f"{self.prefix}{kind}_{len(self.nodes)}"
-        self.nodes.append(helper.make_node(kind, list(inputs), [output], **attributes))
+        # onnxruntime 1.18 makes names of its own from nodes' names, and fails where these are empty.
+        self.nodes.append(helper.make_node(kind, list(inputs), [output], name=output, **attributes))
         return output
 
     def constant(self, values: Any, dtype: Any) -> str:
@@ -59,7 +60,9 @@ class Graph:
             for place in (node.input, node.output):
                 place[:] = [renamed.get(tensor, tensor) for tensor in place]
         infos = [value for _, value in outputs.values()]
-        return helper.make_graph(self.nodes, name, inputs, infos, list(self.constants.values()))
+        read = {tensor for node in self.nodes for tensor in node.input}
+        constants = [tensor for tensor in self.constants.values() if tensor.name in read]
+        return helper.make_graph(self.nodes, name, inputs, infos, constants)
 
 
 def info(name: str, dtype: Any, shape: tuple[int | str, ...]) -> ValueInfoProto:

@@ -198,7 +198,8 @@ def sequence_model(plan: Plan, *, trace: bool) -> ModelProto:
     finals = {state.name: f"final_{state.name}" for state in held} | {name: f"final_{name}" for name in counters}
     stacked = {name: f"by_time_{name}" for name in spiking}
     graph.nodes.append(helper.make_node(
-        "Scan", [*start, by_time, reads], [*finals.values(), *stacked.values()], num_scan_inputs=2, body=body,
+        "Scan", [*start, by_time, reads], [*finals.values(), *stacked.values()], num_scan_inputs=2,
+        body=body, name="Scan",
     ))  # fmt: skip
 
     outputs = _verdict(graph, plan, finals["readout"])
@@ -242,9 +243,13 @@ def _verdict(graph: Graph, plan: Plan, readout: str) -> dict[str, tuple[str, Val
     """Outputs ``readout`` and ``classes``: argmax of readout * multiplier in 64 bits, ties to the lowest index."""
     out = plan.network.output
     scaled = graph.op("Mul", readout, graph.constant(column(out.multiplier), np.int64))
+    # By how many others each is beaten, since onnxruntime has no ArgMax of 64 bits before 1.20.
+    rivals, own = (graph.op("Unsqueeze", scaled, graph.constant([axis], np.int64)) for axis in (1, 2))
+    beaten = graph.cast(graph.op("Greater", rivals, own), np.int32)
+    rank = graph.op("ReduceSum", beaten, graph.constant([2], np.int64), keepdims=0)
     return {
         "readout": (readout, info("readout", np.int64, ("batch", out.size))),
-        "classes": (graph.op("ArgMax", scaled, axis=1, keepdims=0), info("classes", np.int64, ("batch",))),
+        "classes": (graph.op("ArgMin", rank, axis=1, keepdims=0), info("classes", np.int64, ("batch",))),
     }
 
 
