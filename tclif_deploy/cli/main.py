@@ -17,6 +17,7 @@ from tclif_deploy.cli import (  # noqa: F401  (each registers its command)
     doctor,
     report,
     show,
+    simulate,
     targets,
     train,
     verify,

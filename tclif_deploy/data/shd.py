@@ -19,6 +19,15 @@ UNITS = 700
 EXPECTED = "expected SHD's or SSC's HDF5 layout: spikes/times in seconds, spikes/units, labels"
 
 
+def recordings(path: Path | str) -> int:
+    """How many recordings a file of SHD or SSC holds. Raises `TclifError` where it is none."""
+    try:
+        with h5py.File(path, "r") as file:
+            return len(file["labels"])
+    except (OSError, KeyError, TypeError) as error:
+        raise TclifError(f"{path}: cannot be read ({error})", EXPECTED) from error
+
+
 def bin_spikes(
     times: NDArray[np.floating], units: NDArray[np.integer], steps: int = STEPS, seconds: float = SECONDS
 ) -> NDArray[np.uint8]:
@@ -40,11 +49,13 @@ def bin_spikes(
     return np.minimum(counts, 255).astype(np.uint8)
 
 
-def load_shd(path: Path | str, *, steps: int = STEPS, seconds: float = SECONDS, samples: int | None = None) -> Dataset:
+def load_shd(
+    path: Path | str, *, steps: int = STEPS, seconds: float = SECONDS, samples: int | None = None, start: int = 0
+) -> Dataset:
     """Read a file of SHD or SSC: x uint8 (samples, ``steps``, 700) of spike counts, and labels.
 
-    ``samples`` reads only the first so many. Raises `TclifError` where the file is missing, not of that layout,
-    or has units outside 0..699.
+    ``samples`` reads only so many, from recording ``start`` on. Raises `TclifError` where the file is missing, not
+    of that layout, or has units outside 0..699.
     """
     path = Path(path)
     if not path.is_file():
@@ -52,16 +63,18 @@ def load_shd(path: Path | str, *, steps: int = STEPS, seconds: float = SECONDS, 
     try:
         with h5py.File(path, "r") as file:
             times, units, labels = file["spikes/times"], file["spikes/units"], file["labels"]
-            count = len(labels) if samples is None else min(samples, len(labels))
-            if len(times) != len(labels) or len(units) != len(labels) or count == 0:
+            count = len(labels) - start if samples is None else min(samples, len(labels) - start)
+            if len(times) != len(labels) or len(units) != len(labels) or count <= 0:
                 raise TclifError(f"{path}: {len(times)} recordings, {len(labels)} labels", EXPECTED)
             x = np.zeros((count, steps, UNITS), np.uint8)
             for n in range(count):
-                channel = np.asarray(units[n])
-                if channel.shape != np.shape(times[n]) or (channel.size and channel.max() >= UNITS):
-                    raise TclifError(f"{path}: recording {n} has units that do not fit", f"expected 0..{UNITS - 1}")
-                x[n] = bin_spikes(np.asarray(times[n], np.float64), channel, steps, seconds)
-            y = np.asarray(labels[:count], np.int64)
+                time, channel = np.asarray(times[start + n], np.float64), np.asarray(units[start + n])
+                if channel.shape != time.shape or (channel.size and channel.max() >= UNITS):
+                    raise TclifError(
+                        f"{path}: recording {start + n} has units that do not fit", f"expected 0..{UNITS - 1}"
+                    )
+                x[n] = bin_spikes(time, channel, steps, seconds)
+            y = np.asarray(labels[start : start + count], np.int64)
     except (OSError, KeyError, ValueError, TypeError) as error:
         raise TclifError(f"{path}: cannot be read ({error})", EXPECTED) from error
     return Dataset(x, y, 1.0, name=str(path))

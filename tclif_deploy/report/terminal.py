@@ -13,6 +13,7 @@ from tclif_deploy.verify.verdict import Verdict
 
 if TYPE_CHECKING:
     from tclif_deploy.pipeline import Build
+    from tclif_deploy.simulate.stream import RunSummary
     from tclif_deploy.verify.fuzz import FuzzReport
 
 
@@ -126,3 +127,22 @@ def print_target(console: Console, target: Target) -> None:
     for name, limit in target.limits().items():
         table.add_row(name, str(limit.value), limit.unit, limit.evidence, escape(limit.source))
     console.print(table)
+
+
+def print_run(console: Console, run: RunSummary) -> None:
+    """What `tclif simulate` found."""
+    table = Table(title=f"{run.samples:,} samples, {run.steps:,} steps", title_justify="left")
+    for column in ("layer", "neurons", "spikes", "rate", "synaptic operations", "overflows"):
+        table.add_column(column, justify="left" if column == "layer" else "right")
+    for layer in run.layers:
+        table.add_row(
+            escape(layer.name), str(layer.neurons), f"{layer.spikes:,}" if layer.rate is not None else "-",
+            percent(layer.rate), f"{layer.synaptic_operations:,}", f"{layer.saturations:,}",
+        )  # fmt: skip
+    console.print(table)
+    if run.input_clipped:
+        console.print(
+            f"[yellow]note:[/] {run.input_clipped:,} input values were clipped to the payload", highlight=False
+        )
+    accuracy = "" if run.accuracy is None else f"accuracy {percent(run.accuracy)}, "
+    console.print(f"{accuracy}{run.samples / run.seconds:,.0f} samples/s", highlight=False)

@@ -1,0 +1,76 @@
+"""``tclif simulate``: a build on a whole data set."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tclif_deploy.cli.common import Debug, Json, Quiet, Reporter, app, choice, out
+
+
+@app.command("simulate")
+def simulate_command(
+    build: Annotated[Path, typer.Argument(help="Build folder, or a fixed.npz.", show_default=False)],
+    data: Annotated[
+        Path, typer.Option(help=".npz (x, y), .npy, MNIST IDX (.gz too) or SHD/SSC HDF5.", show_default=False)
+    ],
+    samples: Annotated[int | None, typer.Option(min=1, help="Only the first samples.")] = None,
+    steps: Annotated[int, typer.Option(min=1, help="Steps into which SHD and SSC are binned.")] = 250,
+    seconds: Annotated[float, typer.Option(min=1e-6, help="Seconds of SHD and SSC that are binned.")] = 1.4,
+    trace: Annotated[Path | None, typer.Option(help="Write spikes, readouts and classes to this HDF5 file.")] = None,
+    states: Annotated[str, typer.Option(help="Layers whose u and v go to the trace too, by commas.")] = "",
+    engine: Annotated[str, typer.Option(help="'engine' (fast) or 'reference' (the specification).")] = "auto",
+    jobs: Annotated[int | None, typer.Option(min=1, help="Threads, or workers with --parallel.")] = None,
+    parallel: Annotated[str | None, typer.Option(help="Hand batches to joblib: loky, threading, dask or ray.")] = None,
+    batch: Annotated[int, typer.Option(min=1, help="Samples in memory at a time.")] = 256,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Run a compiled network's integers on data: accuracy, rate, spikes and synaptic operations by layer."""
+    from tclif_deploy.data.stream import open_stream
+    from tclif_deploy.errors import TclifError
+    from tclif_deploy.fixed import FixedNetwork
+    from tclif_deploy.report.terminal import print_run
+    from tclif_deploy.simulate.stream import run_all
+    from tclif_deploy.simulate.tracing import TraceFile
+
+    network = FixedNetwork.load(build / "fixed.npz" if build.is_dir() else build)
+    stream = open_stream(data, samples=samples, steps=steps, seconds=seconds)
+    if stream.features != network.input.size:
+        raise TclifError(f"{data}: {stream.features} features a step, the network takes {network.input.size}")
+    traced = tuple(name.strip() for name in states.split(",") if name.strip())
+    if traced and trace is None:
+        raise TclifError("--states without --trace", "name the file with --trace FILE")
+    if trace is not None and parallel is not None:
+        raise TclifError("--trace with --parallel", "a trace is written by one process: leave --parallel out")
+    with Reporter(quiet or as_json).running() as reporter, contextlib.ExitStack() as stack:
+        if engine != "reference":
+            from tclif_deploy.simulate.engine import on_compile
+
+            on_compile(reporter.say)
+        file = None if trace is None else stack.enter_context(TraceFile(trace, network, states=traced))
+        bar, done = reporter.progress("samples"), 0
+
+        def each(part, result):  # type: ignore[no-untyped-def]
+            nonlocal done
+            if file is not None:
+                file.add(part, result)
+            done += part.samples
+            bar(done, stream.samples)
+
+        summary = run_all(
+            network, stream.batches(batch), engine=choice("--engine", engine, ("auto", "engine", "reference")),
+            jobs=jobs, parallel=parallel, traces=traced, each=each,
+        )  # fmt: skip
+    if as_json:
+        sys.stdout.write(json.dumps(summary.to_json(), indent=2, sort_keys=True) + "\n")
+    else:
+        print_run(out, summary)
+        if trace is not None:
+            out.print(f"trace: {trace}", highlight=False)
