@@ -22,8 +22,9 @@ import torch
 from tclif_deploy.data import load_data
 from tclif_deploy.nn import build, reset_states
 from tclif_deploy.nn.checkpoint import load_weights
+from tclif_deploy.nn.config import TrainConfig
 from tclif_deploy.nn.sequence import SequenceNetwork
-from tclif_deploy.nn.train import TrainConfig, Trainer, one_thread_each
+from tclif_deploy.nn.trainer import Trainer, one_thread_each
 
 ROOT = Path(__file__).parents[1]
 WAYS = ("plain", "whole")
@@ -50,10 +51,10 @@ def measure(way: str, batch: int, repeats: int, data_file: Path) -> dict[str, fl
     if way == "whole":
         trainer = Trainer(network, config)
         with one_thread_each():
-            trainer.step(data, index[:16])  # compiles
+            trainer.step(data, index[:16], config.lr)  # compiles
             for _ in range(repeats):
                 start = time.perf_counter()
-                trainer.step(data, index)
+                trainer.step(data, index, config.lr)
                 seconds.append(time.perf_counter() - start)
     else:
         optimizer = torch.optim.AdamW(network.parameters(), lr=config.lr)
@@ -86,9 +87,7 @@ def main() -> None:
         print(f"{way:5s}  {found[way]['seconds']:7.3f} s a step  {found[way]['peak_mib']:6.0f} MiB", flush=True)
     ratio = found["plain"]["seconds"] / found["whole"]["seconds"]
     memory = found["plain"]["peak_mib"] / found["whole"]["peak_mib"]
-    print(
-        f"ratio {ratio:.1f}, memory {memory:.1f} times less; batch {args.batch}, {torch.get_num_threads()} torch threads"
-    )
+    print(f"ratio {ratio:.1f}, memory {memory:.1f} times less; batch {args.batch}, {torch.get_num_threads()} threads")
     raise SystemExit(0 if ratio >= args.at_least else 1)
 
 

@@ -19,8 +19,10 @@ from tclif_deploy.data import Dataset
 from tclif_deploy.errors import TclifError
 from tclif_deploy.nn import build
 from tclif_deploy.nn.checkpoint import load_torch, load_weights, save_torch
+from tclif_deploy.nn.config import TrainConfig, rate_at
 from tclif_deploy.nn.tasks import windows
-from tclif_deploy.nn.train import TrainConfig, Trainer, rate_at, resume_path, train
+from tclif_deploy.nn.train import resume_path, train
+from tclif_deploy.nn.trainer import Trainer
 from tclif_deploy.simulate.floating import simulate_float
 
 from .test_data_readers import write_mnist
@@ -161,7 +163,7 @@ def test_groups_of_samples_sum_to_the_whole_batchs_gradient(config):
     trainer = Trainer(network, replace(config, clip=1e9))
     trainer.dtype = None
     before = [p.detach().clone() for p in network.parameters()]
-    trainer.step(data, np.arange(40))
+    trainer.step(data, np.arange(40), 1e-3)
     found = [p.grad.clone() for p in network.parameters()]
     for parameter, value in zip(network.parameters(), before, strict=True):
         parameter.data.copy_(value)

@@ -1,4 +1,4 @@
-"""Torch modules: neurons and networks that users train, and the trainer."""
+"""Torch modules: neurons and networks that users train (`tclif_deploy.nn.train` is the trainer)."""
 
 from tclif_deploy.nn.models import MODELS, build, parameter_count
 from tclif_deploy.nn.neuron import LIF, PLIF, TCLIF, Recurrent, SpikingNeuron, reset_states

@@ -26,8 +26,7 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic, overload, register_jitable
 
-TRIANGLE, RECTANGLE, EXPONENTIAL, SIGMOID, ATAN, GAUSSIAN = range(6)
-"""Codes of the surrogate derivatives, see `tclif_deploy.nn.surrogate`."""
+from tclif_deploy.nn.surrogate import ATAN, EXPONENTIAL, RECTANGLE, SIGMOID, TRIANGLE
 
 
 def _at(c: Any, n: int) -> Any:

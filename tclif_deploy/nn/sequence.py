@@ -7,7 +7,6 @@ from torch import Tensor
 
 from tclif_deploy.errors import TclifError
 from tclif_deploy.nn.canonical import loop
-from tclif_deploy.nn.fused import fused_layer, spike_counts
 from tclif_deploy.nn.neuron import Recurrent, SpikingNeuron
 
 
@@ -28,8 +27,19 @@ def layer(
         recurrent = spiking.hid_weight.weight
         if spiking.hid_weight.bias is not None:
             bias = bias + spiking.hid_weight.bias
-    run = loop if plain or weight.device.type != "cpu" else fused_layer
-    return run(x, weight, bias, recurrent, neuron.coefficients(weight), dtype=dtype)
+    if plain or weight.device.type != "cpu":
+        return loop(x, weight, bias, recurrent, neuron.coefficients(weight), dtype)
+    from tclif_deploy.nn.fused import fused_layer  # here, so that reading a checkpoint does not load numba
+
+    return fused_layer(x, weight, bias, recurrent, neuron.coefficients(weight), dtype=dtype)
+
+
+def _counts(spikes: Tensor, dtype: torch.dtype) -> Tensor:
+    if spikes.device.type != "cpu":
+        return spikes.sum(0, dtype=dtype)
+    from tclif_deploy.nn.fused import spike_counts
+
+    return spike_counts(spikes, dtype)
 
 
 class SequenceNetwork(torch.nn.Module):
@@ -71,7 +81,7 @@ class SequenceNetwork(torch.nn.Module):
         if lengths is None:
             # the sum of a linear map is the linear map of the counts, its bias counted at every step
             dtype, steps = last.weight.dtype, torch.full((1,), time, device=spikes.device)
-            counts = spike_counts(spikes, dtype) if spikes.device.type == "cpu" else spikes.sum(0, dtype=dtype)
+            counts = _counts(spikes, dtype)
         else:
             valid = torch.arange(time, device=spikes.device)[:, None] < lengths
             counts, steps = (

@@ -23,15 +23,15 @@ import torch
 from torch import Tensor
 
 from tclif_deploy.errors import TclifError
-from tclif_deploy.nn import scan
 
+TRIANGLE, RECTANGLE, EXPONENTIAL, SIGMOID, ATAN, GAUSSIAN = range(6)
 CODES = {
-    "triangle": scan.TRIANGLE,
-    "rectangle": scan.RECTANGLE,
-    "exp": scan.EXPONENTIAL,
-    "sigmoid": scan.SIGMOID,
-    "atan": scan.ATAN,
-    "gau": scan.GAUSSIAN,
+    "triangle": TRIANGLE,
+    "rectangle": RECTANGLE,
+    "exp": EXPONENTIAL,
+    "sigmoid": SIGMOID,
+    "atan": ATAN,
+    "gau": GAUSSIAN,
 }
 """surrogate name -> code in the compiled loops"""
 
