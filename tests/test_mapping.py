@@ -17,7 +17,9 @@ from tclif_deploy.mapping import STRATEGIES, CannotFit, Group, Link, Workload, c
 from tclif_deploy.mapping.advice import advise
 from tclif_deploy.mapping.connectivity import Dense, Sparse
 from tclif_deploy.mapping.memory import RESOURCES, SynapseFormat
+from tclif_deploy.mapping.mesh import Mesh
 from tclif_deploy.mapping.rules_network import kind_of
+from tclif_deploy.mapping.traffic import Traffic, arrange
 from tclif_deploy.simulate import simulate
 from tclif_deploy.target import load_target
 
@@ -146,6 +148,24 @@ def test_moving_cores_never_lengthens_the_way_and_hops_are_what_they_say(workloa
                         home = where[link.source, i]
                         hops += abs(int(x[c] - x[home])) + abs(int(y[c] - y[home]))
         assert hops == found.hops
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(2, 16), st.integers(0, 2**20), st.sampled_from([(4, 1, 4), (2, 2, 2), (3, 2, 3)]))
+def test_every_exchange_of_places_shortens_the_way(cores, seed, shape):
+    rng = np.random.default_rng(seed)
+    talk = rng.integers(1, 1000, (cores, cores)) ** 3 * (rng.random((cores, cores)) < 0.5)  # some pairs talk a lot
+    talk = np.triu(talk, 1) + np.triu(talk, 1).T
+    indptr = np.concatenate([[0], np.cumsum((talk > 0).sum(axis=1))]).astype(np.int64)
+    found = Traffic(indptr, np.nonzero(talk)[1].astype(np.int64), talk[talk > 0])
+    mesh = Mesh(shape[0], shape[1], 1, shape[0] * shape[1], -(-cores // (shape[0] * shape[1])))
+    before = found.hops(mesh, np.arange(cores))
+    slots = arrange(found, mesh)
+    assert len(set(slots.tolist())) == cores
+    assert found.hops(mesh, slots) <= before
+    x, y = mesh.position(slots)
+    way = sum(int(talk[a, b]) * (abs(int(x[a] - x[b])) + abs(int(y[a] - y[b]))) for a in range(cores) for b in range(a))
+    assert found.hops(mesh, slots) == way
 
 
 def test_moving_cores_shortens_the_way_of_a_network_with_neighbourhoods():
