@@ -168,11 +168,6 @@ def test_every_exchange_of_places_shortens_the_way(cores, seed, shape):
     assert found.hops(mesh, slots) == way
 
 
-def test_two_cores_that_talk_only_to_each_other_do_not_change_places():
-    pair = Traffic(np.array([0, 1, 2]), np.array([1, 0]), np.array([5, 5]))
-    assert arrange(pair, Mesh(2, 1, 1, 2, 1)).tolist() == [0, 1]
-
-
 def test_moving_cores_shortens_the_way_of_a_network_with_neighbourhoods():
     workload = Workload.synthetic(neurons=20_000, fan_in=32, layers=5, seed=1, reach=400)
     target = LOIHI1.override(neurons_per_core=64)
