@@ -7,15 +7,30 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from tclif_deploy.simulate.engine.compile import helper, kernel
-from tclif_deploy.simulate.engine.simd import I8, I16, I64, Kernel, Vec, subroutine, vector
+from tclif_deploy.simulate.engine.simd import (
+    I1,
+    I8,
+    I16,
+    I64,
+    Kernel,
+    Vec,
+    address,
+    cpu_has,
+    subroutine,
+    vector,
+)
 from tclif_deploy.simulate.engine.sums import PADDING
 
 WORD = 64
 """Sources of one word of bits."""
+
+DENSE = PADDING
+"""An input of up to so many features is not searched: all its values are events."""
 
 SLACK = 2 * WORD
 """Entries that a list of events must have to spare, because bits are expanded eight at a time."""
@@ -30,26 +45,58 @@ def byte_table() -> NDArray[np.uint8]:
     return table
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def expand_word(typing_context: Any, word: Any, first: Any, table: Any, events: Any) -> Any:
-    """Write ``first`` + the positions of ``word``'s bits at address ``events``; return the address after them.
+def _expand_by_bytes(k: Kernel, word: ir.Value, base: ir.Value, table: ir.Value, to: ir.Value) -> None:
+    """Write ``base`` + the positions of ``word``'s bits; a byte writes eight entries, the next one over the excess."""
+    b = k.b
+    for n in range(8):
+        byte = b.and_(b.lshr(word, I64(8 * n)), I64(255))
+        positions = k.load(k.at(table, byte, 8), vector(I8, 8), 8)
+        wide = Vec(b, b.zext(positions.value, vector(I16, 8)))
+        # Counted from the word, and not from the byte before, so that no byte waits for another.
+        before = b.ctpop(b.shl(word, I64(64 - 8 * n))) if n else I64(0)
+        k.store(wide + k.splat(base, 8) + 8 * n, k.at(to, before, 2), 2)
 
-    Without a branch: every byte writes eight entries, and the next one goes on where its last true one was.
+
+def _expand_by_compress(k: Kernel, word: ir.Value, base: ir.Value, to: ir.Value) -> None:
+    """The same with AVX-512 VBMI2, which moves the bytes of set bits together in one instruction."""
+    b = k.b
+    kind = vector(I8, WORD)
+    function = ir.FunctionType(kind, [kind, kind, vector(I1, WORD)])
+    compress = cgutils.get_or_insert_function(b.module, function, "llvm.x86.avx512.mask.compress.v64i8")
+    positions = ir.Constant(kind, list(range(WORD)))
+    found = Vec(b, b.call(compress, [positions, ir.Constant(kind, None), b.bitcast(word, vector(I1, WORD))]))
+    few = Vec(b, b.zext(found.part(0, 16).value, vector(I16, 16)))
+    k.store(few + k.splat(base, 16), to, 2)
+    with b.if_then(b.icmp_unsigned(">", b.ctpop(word), I64(16)), likely=False):
+        rest = Vec(b, b.zext(found.part(16, 48).value, vector(I16, 48)))
+        k.store(rest + k.splat(base, 48), k.at(to, 16, 2), 2)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def expand_step(typing_context: Any, masks: Any, words: Any, table: Any, events: Any, zero_row: Any) -> Any:
+    """Write one step's events (uint16) at address ``events``, filled up with ``zero_row``; returns their number.
+
+    ``masks`` is the address of ``words`` words of bits, ``table`` that of `byte_table`. Nothing branches on the bits.
     """
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
         k = Kernel(builder)
-        word, first, table, address = arguments
-        base = k.splat(builder.trunc(first, I16), 8)
-        for n in range(8):
-            byte = builder.and_(builder.lshr(word, I64(8 * n)), I64(255))
-            positions = k.load(k.at(table, byte, 8), vector(I8, 8), 8)
-            wide = Vec(builder, builder.zext(positions.value, vector(I16, 8)))
-            k.store(wide + base + 8 * n, address, 2)
-            address = k.at(address, builder.ctpop(byte), 2)
-        return address
+        masks, words, table, start, zero_row = arguments
+        compress = cpu_has(context, "avx512vbmi2")
+        end = k.variable(Vec(builder, start))
+        with k.loop(words) as n:
+            word = k.load(k.at(masks, n, 8), I64, 8).value
+            base = builder.trunc(builder.mul(n, I64(WORD)), I16)
+            if compress:
+                _expand_by_compress(k, word, base, end.get().value)
+            else:
+                _expand_by_bytes(k, word, base, table, end.get().value)
+            end.set(Vec(builder, k.at(end.get().value, builder.ctpop(word), 2)))
+        last = end.get().value
+        k.store(k.splat(builder.trunc(zero_row, I16), PADDING), last, 2)
+        return builder.lshr(builder.sub(last, start), I64(1))
 
-    return types.int64(types.uint64, types.int64, types.int64, types.int64), generate
+    return types.int64(*[types.int64] * 5), generate
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -77,21 +124,6 @@ def nonzero_words(typing_context: Any, like: Any, row: Any, features: Any, masks
 
     signature = types.void(like, types.int64, types.int64, types.int64)
     return signature, lambda c, b, s, a: subroutine(c, b, s, a, body)
-
-
-@helper
-def expand_step(
-    masks: NDArray[np.uint64], words: int, table: int, events: NDArray[np.uint16], start: int, zero_row: int
-) -> int:
-    """Append one step's events from index ``start`` on, filled up to a multiple of `PADDING`; returns their number."""
-    base = events.ctypes.data
-    address = base + 2 * start
-    for word in range(words):
-        address = expand_word(masks[word], word * WORD, table, address)
-    end = (address - base) // 2
-    for n in range(PADDING):
-        events[end + n] = zero_row
-    return end - start
 
 
 def padded_count(count: int) -> int:
@@ -138,9 +170,11 @@ def list_spikes(
     """
     for sample in range(masks.shape[0]):
         at, total, peak = 0, 0, 0
+        bits = address(masks) + sample * masks.strides[0]
+        lists = address(events) + sample * events.strides[0]
         starts[sample, 0] = 0
         for t in range(masks.shape[1]):
-            count = expand_step(masks[sample, t], masks.shape[2], table.ctypes.data, events[sample], at, neurons)
+            count = expand_step(bits + t * masks.strides[1], masks.shape[2], address(table), lists + 2 * at, neurons)
             total += count
             peak = max(peak, count)
             at += padded(count)
@@ -173,19 +207,31 @@ def list_input(
         low, high = flat[0], flat[0]
         for value in flat:
             low, high = min(low, value), max(high, value)
+        if features <= DENSE:
+            graded[sample], most[sample] = 1, features * max(abs(np.int64(low)), np.int64(high))
+            starts[sample, 0] = 0
+            for t in range(x.shape[1]):
+                starts[sample, t + 1] = (t + 1) * PADDING
+                order[sample, t] = t
+                for j in range(PADDING):
+                    events[sample, t * PADDING + j] = min(j, features)
+                    values[sample, t * PADDING + j] = x[sample, t, j] if j < features else 0
+            continue
         has_values = low < 0 or high > 1
         graded[sample] = has_values
         at, peak = 0, 0
+        lists = address(events) + sample * events.strides[0]
         starts[sample, 0] = 0
         for t in range(x.shape[1]):
             if features >= WORD:
-                nonzero_words(x, x[sample, t].ctypes.data, features, masks.ctypes.data)
+                row = address(x) + sample * x.strides[0] + t * x.strides[1]
+                nonzero_words(x, row, features, address(masks))
             else:
                 bits = np.uint64(0)
                 for j in range(features):
                     bits |= np.uint64(x[sample, t, j] != 0) << np.uint64(j)
                 masks[0] = bits
-            count = expand_step(masks, masks.size, table.ctypes.data, events[sample], at, features)
+            count = expand_step(address(masks), masks.size, address(table), lists + 2 * at, features)
             weight = count
             if has_values:
                 weight = 0

@@ -17,7 +17,7 @@ from tclif_deploy.simulate.engine import neuron
 from tclif_deploy.simulate.engine.compile import kernel
 from tclif_deploy.simulate.engine.events import expand_step, padded, sort_steps
 from tclif_deploy.simulate.engine.neuron import charge_pair, charge_recurrent, integrate
-from tclif_deploy.simulate.engine.simd import ROUND_DOWN, ROUND_TO_ZERO, restore_rounding, set_rounding
+from tclif_deploy.simulate.engine.simd import ROUND_DOWN, ROUND_TO_ZERO, address, restore_rounding, set_rounding
 from tclif_deploy.simulate.engine.sums import gather
 
 Masks = NDArray[np.uint64]
@@ -45,12 +45,14 @@ def feedforward(flags: int, width: int) -> Any:
         for sample in range(0, masks.shape[0], 2):
             for tile in range(tiles):
                 for n in range(2):
-                    to = sums[n].ctypes.data
-                    gather(flags, width, links.ctypes.data, links.shape[0], sample + n, tile, time, to)
+                    to = address(sums) + n * sums.strides[0]
+                    gather(flags, width, address(links), links.shape[0], sample + n, tile, time, to)
+                state = address(states) + sample * states.strides[0] + tile * states.strides[1]
+                constant = address(constants) + tile * constants.strides[0]
                 charge_pair(
-                    flags, width, 0, time, sums.ctypes.data, sums.strides[0], states[sample, tile].ctypes.data,
-                    states.strides[0], constants[tile].ctypes.data, scalars.ctypes.data,
-                    masks[sample].ctypes.data + 8 * tile, masks.strides[1], masks.strides[0], seen[sample].ctypes.data,
+                    flags, width, 0, time, address(sums), sums.strides[0], state, states.strides[0], constant,
+                    address(scalars), address(masks) + sample * masks.strides[0] + tile * masks.strides[2],
+                    masks.strides[1], masks.strides[0], address(seen) + sample * seen.strides[0],
                 )  # fmt: skip
         restore_rounding(before)
 
@@ -77,8 +79,8 @@ def recurrent(flags: int, width: int) -> Any:
         for sample in range(0, masks.shape[0], 2):
             for tile in range(tiles):
                 for n in range(2):
-                    to = sums[n, tile].ctypes.data
-                    gather(flags, width, links.ctypes.data, links.shape[0], sample + n, tile, time, to)
+                    to = address(sums) + n * sums.strides[0] + tile * sums.strides[1]
+                    gather(flags, width, address(links), links.shape[0], sample + n, tile, time, to)
             at[:] = 0
             starts[sample : sample + 2, 0] = 0
             fired[sample : sample + 2] = 0
@@ -89,16 +91,19 @@ def recurrent(flags: int, width: int) -> Any:
                     if t >= delay:
                         begin = starts[sample + n, t - delay]
                         count = starts[sample + n, t - delay + 1] - begin
-                    heard = events[sample + n].ctypes.data + 2 * begin
+                    lists = address(events) + (sample + n) * events.strides[0]
+                    bits = address(masks) + (sample + n) * masks.strides[0] + t * masks.strides[1]
+                    state = address(states) + (sample + n) * states.strides[0]
+                    row = address(sums) + n * sums.strides[0] + t * sums.strides[2]
+                    met = address(seen) + (sample + n) * seen.strides[0]
                     for tile in range(tiles):
                         charge_recurrent(
-                            flags, width, sums[n, tile, t].ctypes.data, heard, count, rows[tile].ctypes.data,
-                            states[sample + n, tile].ctypes.data, constants[tile].ctypes.data, scalars.ctypes.data,
-                            masks[sample + n, t].ctypes.data + 8 * tile, seen[sample + n].ctypes.data,
+                            flags, width, row + tile * sums.strides[1], lists + 2 * begin, count,
+                            address(rows) + tile * rows.strides[0], state + tile * states.strides[1],
+                            address(constants) + tile * constants.strides[0], address(scalars),
+                            bits + tile * masks.strides[2], met,
                         )  # fmt: skip
-                    count = expand_step(
-                        masks[sample + n, t], tiles, table.ctypes.data, events[sample + n], at[n], neurons
-                    )
+                    count = expand_step(bits, tiles, address(table), lists + 2 * at[n], neurons)
                     fired[sample + n] += count
                     most[sample + n] = max(most[sample + n], count)
                     at[n] += padded(count)
@@ -126,16 +131,17 @@ def readout(flags: int, width: int) -> Any:
         for sample in range(0, states.shape[0], 2):
             for tile in range(tiles):
                 for n in range(2):
-                    to = sums[n].ctypes.data
-                    gather(flags, width, links.ctypes.data, links.shape[0], sample + n, tile, time, to)
+                    to = address(sums) + n * sums.strides[0]
+                    gather(flags, width, address(links), links.shape[0], sample + n, tile, time, to)
+                state = address(states) + sample * states.strides[0] + tile * states.strides[1]
+                constant = address(constants) + tile * constants.strides[0]
                 begin = 0
                 for end in (
                     min(last[sample], last[sample + 1]) + 1, max(last[sample], last[sample + 1]) + 1, time
                 ):  # fmt: skip
                     charge_pair(
-                        flags, width, begin, end, sums.ctypes.data, sums.strides[0], states[sample, tile].ctypes.data,
-                        states.strides[0], constants[tile].ctypes.data, scalars.ctypes.data, 0, 0, 0,
-                        seen[sample].ctypes.data,
+                        flags, width, begin, end, address(sums), sums.strides[0], state, states.strides[0], constant,
+                        address(scalars), 0, 0, 0, address(seen) + sample * seen.strides[0],
                     )  # fmt: skip
                     for n in range(2):
                         if end == last[sample + n] + 1:
@@ -160,12 +166,14 @@ def integrator(flags: int, width: int) -> Any:
         time, tiles = sums.shape[0], states.shape[1]
         for sample in range(states.shape[0]):
             for tile in range(tiles):
-                to = sums.ctypes.data
-                gather(flags, width, links.ctypes.data, links.shape[0], sample, tile, time, to)
+                to = address(sums)
+                gather(flags, width, address(links), links.shape[0], sample, tile, time, to)
                 for begin, end in ((0, last[sample] + 1), (last[sample] + 1, time)):
                     integrate(
-                        flags, width, begin, end, to, states[sample, tile].ctypes.data, biases[tile].ctypes.data,
-                        shift, peaks[sample, tile].ctypes.data,
+                        flags, width, begin, end, to,
+                        address(states) + sample * states.strides[0] + tile * states.strides[1],
+                        address(biases) + tile * biases.strides[0], shift,
+                        address(peaks) + sample * peaks.strides[0] + tile * peaks.strides[1],
                     )  # fmt: skip
                     if begin == 0:
                         read[sample, tile] = states[sample, tile, 1]

@@ -101,7 +101,9 @@ class Tile:
             taken = self.rounded(new_u * self.row(Q, group), HALF_K) * unit_v + taken
         after_u = spikes.where(new_u - self.row(R_U, group), new_u)
         after_v = spikes.where(new_v - taken, new_v)
-        return after_u, after_v, spikes, seen | (after_u.cast(bits) | after_v.cast(bits))
+        seen = seen | after_u.cast(bits)
+        # Without a share of u, the plan has made sure that v stays in range when it is reset.
+        return after_u, after_v, spikes, seen | after_v.cast(bits) if self.has(SHARE) else seen
 
     def sums(self, address: ir.Value, group: int) -> Vec:
         """Row sums of a group as float32, from memory."""
@@ -109,14 +111,11 @@ class Tile:
         found = self.k.load(self.k.at(address, group * LANES, size), vector(element, LANES), LANES * size)
         return found.to_float() if self.has(WIDE) else found.widen(I32).to_float()
 
-    def word(self, spikes: list[Vec]) -> Vec:
-        """Spikes of all groups as the bits of one integer, neuron 0 the lowest."""
+    def joined(self, word: Vec | None, group: int, spikes: Vec) -> Vec:
+        """``word`` with the spikes of ``group`` among its bits, neuron 0 the lowest."""
         b = self.k.b
-        total: ir.Value = I64(0)
-        for group, mask in enumerate(spikes):
-            bits = b.zext(b.bitcast(mask.value, I16), I64)
-            total = b.or_(total, b.shl(bits, I64(group * LANES)))
-        return Vec(b, total)
+        bits = Vec(b, b.shl(b.zext(b.bitcast(spikes.value, I16), I64), I64(group * LANES)))
+        return bits if word is None else word | bits
 
 
 class States:
@@ -167,20 +166,20 @@ def charge_pair(
         size = 4 if tile.has(WIDE) else 2
         with k.loop(last, first) as t:
             row = k.at(sums, k.b.mul(t, I64(wide)), size)
-            fired: list[list[Vec]] = [[], []]
-            for group in range(wide // LANES):
-                for n, state in enumerate(pair):
+            words: list[Vec | None] = [None, None]
+            for n, state in enumerate(pair):
+                for group in range(wide // LANES):
                     acc = tile.sums(k.b.add(row, k.b.mul(sums_far, I64(n))), group)
                     u, v, spikes, both = tile.step(group, state.u[group].get(), state.v[group].get(), acc)
                     state.u[group].set(u)
                     state.v[group].set(v)
                     met[n].set(met[n].get() | both)
                     if spikes is not None:
-                        fired[n].append(spikes)
-            if not tile.has(SILENT):
-                place = k.b.add(masks, k.b.mul(t, step))
-                for n, spikes_of in enumerate(fired):
-                    k.store(tile.word(spikes_of), k.b.add(place, k.b.mul(masks_far, I64(n))), 8)
+                        words[n] = tile.joined(words[n], group, spikes)
+            place = k.b.add(masks, k.b.mul(t, step))
+            for n, word in enumerate(words):
+                if word is not None:
+                    k.store(word, k.b.add(place, k.b.mul(masks_far, I64(n))), 8)
         for n, state in enumerate(pair):
             state.save()
             _note(k, k.at(seen, n, 64), met[n])
@@ -204,8 +203,8 @@ def charge_recurrent(
         total = Sums(k, wide, tile.has(WIDE))
         total.add_events(events, count, rows, None)
         met = k.zero(vector(I32, LANES))
-        fired = []
-        for group, recurrent in enumerate(total.result()):
+        word: Vec | None = None
+        for group, recurrent in enumerate(total.groups()):
             acc = recurrent + k.load(*total.place(sums, group))
             acc = acc if tile.has(WIDE) else acc.widen(I32)
             u, v, spikes, both = tile.step(group, state.u[group].get(), state.v[group].get(), acc.to_float())
@@ -213,9 +212,10 @@ def charge_recurrent(
             state.v[group].set(v)
             met = met | both
             if spikes is not None:
-                fired.append(spikes)
+                word = tile.joined(word, group, spikes)
         state.save()
-        k.store(tile.word(fired), mask, 8)
+        if word is not None:
+            k.store(word, mask, 8)
         k.store(k.load(seen, vector(I32, LANES), 64) | met, seen, 64)
 
     signature = types.void(flags, width, *[types.int64] * 9)

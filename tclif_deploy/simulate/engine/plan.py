@@ -183,6 +183,10 @@ def _exact(layer: FixedLayer, m: Arithmetic) -> bool:
         terms[0] = np.abs(layer.bias_u)
     if layer.spiking and layer.reset == "soft":
         terms += [np.abs(layer.r_u), np.abs(layer.r_v) + product(layer.q, top_u)]
+    if layer.spiking and layer.reset == "soft" and not layer.q.any():
+        lowest = np.maximum(layer.threshold, 1 - top_v) - layer.r_v
+        if layer.r_v.min() < 0 or lowest.min() <= -top_v:
+            return False
     if layer.spiking and layer.reset == "hard" and np.abs(layer.v_reset).max() >= top_v:
         return False
     coefficients = max(int(np.abs(getattr(layer, name)).max()) for name in ("a_u", "b_u", "a_v", "b_v", "q"))

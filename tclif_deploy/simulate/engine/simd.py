@@ -198,6 +198,23 @@ def whole(literal: Any) -> int:
     return int(literal.literal_value)
 
 
+def cpu_has(context: Any, feature: str) -> bool:
+    """Whether numba compiles for a CPU with this LLVM feature (its own variables can say so, or forbid it)."""
+    _, _, features = context.codegen().magic_tuple()
+    return f"+{feature}" in str(features).split(",")
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def address(typing_context: Any, array: Any) -> Any:
+    """Where an array's first element lies, as int64 (``array.ctypes.data`` is unsigned; adding to that gives floats)."""
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+        view = context.make_array(signature.args[0])(context, builder, arguments[0])
+        return builder.ptrtoint(view.data, I64)
+
+    return types.int64(array), generate
+
+
 Body = Callable[..., None]
 
 

@@ -78,18 +78,23 @@ class Sums:
             self.weight.set(Vec(b, b.trunc(count, I16)))
 
     def result(self) -> list[Vec]:
-        """The sums, as vectors of 16 neurons."""
+        """The sums, in vectors that follow each other in memory."""
         if self.broad:
             return [part.get() for part in self.parts]
         correction = self.k.splat((self.weight.get() * 128).value, self.width // 2)
         second = self.parts[1].get()
         first = self.parts[0].get() - (second << 8) - correction
-        if self.width == GROUP:
-            return [first.join(second)]
-        return [half.part(at, GROUP) for half in (first, second) for at in range(0, self.width // 2, GROUP)]
+        return [first, second]
+
+    def groups(self) -> list[Vec]:
+        """The sums, in vectors of 16 neurons."""
+        found = self.result()
+        if found[0].lanes < GROUP:
+            return [found[0].join(found[1])]
+        return [part.part(at, GROUP) for part in found for at in range(0, part.lanes, GROUP)]
 
     def place(self, address: ir.Value, group: int) -> tuple[ir.Value, ir.VectorType, int]:
-        """Where the result of ``group`` lies, its type and alignment."""
+        """Where the sums of ``group`` lie, their type and alignment."""
         size = 4 if self.broad else 2
         return self.k.at(address, group * GROUP, size), vector(I32 if self.broad else I16, GROUP), GROUP * size
 
@@ -140,11 +145,11 @@ def gather(
                         with plain:
                             sums.add_events(*here, None)
                     row = k.at(to, b.mul(then, I64(wide)), size)
-                    for group, part in enumerate(sums.result()):
-                        address, kind, align = sums.place(row, group)
+                    for n, part in enumerate(sums.result()):
+                        address, align = k.at(row, n * part.lanes, size), min(part.lanes * size, 64)
                         total = k.variable(part)
                         with b.if_then(joins):
-                            total.set(part + k.load(address, kind, align))
+                            total.set(part + k.load(address, part.value.type, align))
                         k.store(total.get(), address, align)
 
     signature = types.void(flags, width, *[types.int64] * 6)
