@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import platform
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 
 import tclif_deploy
-from tclif_deploy import backends, buildfolder
+from tclif_deploy import backends, buildfolder, mapping
 from tclif_deploy.data import Dataset, as_dataset, load_data
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedNetwork
@@ -28,6 +29,9 @@ from tclif_deploy.target import Target, load_target
 from tclif_deploy.verify import BackendCheck, Requirements, Verdict, difference, verify
 
 Say = Callable[[str], None]
+
+ACTIVITY_SAMPLES = 32
+"""samples whose spikes are counted for the cost model"""
 
 
 @dataclass(frozen=True)
@@ -136,10 +140,10 @@ def compile(
         report = {
             **(verdict.to_json() if verdict else empty_report()),
             "model": str(path), "target": target.name, "verified": verdict is not None,
-            "notices": list(notices), "shortfalls": list(shortfalls),
+            "notices": list(notices), "shortfalls": list(shortfalls), **_hardware(fixed, target, test, temporary),
         }  # fmt: skip
         make_record(network, fixed, target.weight_bits.value, test, verdict).save(temporary / "record.npz")
-        manifest = _manifest(path, target, network, fixed, source, options, notices)
+        manifest = _manifest(temporary, path, target, network, fixed, source, options, notices)
         buildfolder.write_json(temporary / "report.json", report)
         buildfolder.write_json(temporary / buildfolder.MANIFEST, manifest)
         if no_page is None:
@@ -174,6 +178,23 @@ def _run_backends(
         )
         found[name] = difference(law, result, data.time)
     return found
+
+
+def _hardware(fixed: FixedNetwork, target: Target, data: Dataset | None, folder: Path) -> dict[str, Any]:
+    """Placement, findings of the design rules and, with data, cost; ``mapping.json`` is written where it fits."""
+    activity = None if data is None else mapping.measure(fixed, data[:ACTIVITY_SAMPLES])
+    found: dict[str, Any] = {"mapping": None, "energy": None, "latency": None}
+    placement = None
+    try:
+        placement = mapping.place(fixed, target)
+    except mapping.CannotFit:
+        pass  # the design rules say by how much, and what would help
+    else:
+        buildfolder.write_json(folder / "mapping.json", placement.to_json())
+        cost = None if activity is None else mapping.cost(fixed, target, placement, activity)
+        found |= mapping.report(placement, cost)
+    findings = mapping.check(fixed, target, placement, activity)
+    return {**found, "findings": [finding.to_json() for finding in findings]}
 
 
 def empty_report() -> dict[str, Any]:
@@ -212,6 +233,7 @@ def _calibration(
 
 
 def _manifest(
+    folder: Path,
     model: Path,
     target: Target,
     network: Network,
@@ -239,6 +261,7 @@ def _manifest(
         "arithmetic": asdict(fixed.arithmetic),
         "layers": [_layer_summary(a, b, fixed) for a, b in zip(network.layers, fixed.layers, strict=True)],
         "notices": list(notices),
+        "sizes": {p.parent.name: json.loads(p.read_text(encoding="utf-8")) for p in sorted(folder.glob("*/size.json"))},
     }
 
 

@@ -36,10 +36,38 @@ def print_build(console: Console, build: Build) -> None:
                 f"{check.spike_mismatches} spikes and {check.state_mismatches} states differ",
                 highlight=False, soft_wrap=True,
             )  # fmt: skip
+    console.print(hardware_line(build), highlight=False, soft_wrap=True)
+    for finding in build.report["findings"]:
+        if finding["severity"] != "note":
+            said = f"{finding['subject']}: {finding['rule']}: {finding['value']} (limit {finding['limit'] or 'none'})"
+            colour = "red" if finding["severity"] == "error" else "yellow"
+            line = f"[{colour}]{finding['severity']}:[/] {escape(said)}; {escape(finding['remedy'])}"
+            console.print(line, highlight=False, soft_wrap=True)
     for line in build.shortfalls:
         console.print(f"[bold red]falls short:[/] {escape(line)}", highlight=False, soft_wrap=True)
     console.print(verdict_line(build), highlight=False, soft_wrap=True)
     console.print(f"build: {escape(str(build.folder))}", highlight=False, soft_wrap=True)
+
+
+def hardware_line(build: Build) -> str:
+    """Cores, energy and latency in one line, with the weakest evidence."""
+    found, energy, latency = (build.report[key] for key in ("mapping", "energy", "latency"))
+    if found is None:
+        return f"[bold]hardware:[/] does not fit {escape(build.target.name)}"
+    count = f"{found['cores']:,} core{'s' if found['cores'] != 1 else ''}"
+    parts = [f"{count} on {found['chips']:,} chip{'s' if found['chips'] != 1 else ''}"]
+    if energy and energy["nj_per_inference_low"] is not None:
+        low, high = (energy[f"nj_per_inference_{end}"] / 1000 for end in ("low", "high"))
+        parts.append(f"{_figure(low)} to {_figure(high)} uJ an inference ({energy['evidence']})")
+    if latency and latency["us_per_step"] is not None:
+        low, high = latency["us_per_step_low"], latency["us_per_step_high"]
+        parts.append(f"{_figure(low)} to {_figure(high)} us a step (a model)")
+    return f"[bold]hardware:[/] {', '.join(parts)}"
+
+
+def _figure(value: float) -> str:
+    """Three digits, without an exponent where it is large."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def verdict_line(build: Build) -> str:
@@ -50,6 +78,8 @@ def verdict_line(build: Build) -> str:
     asked = any(value is not None for value in vars(build.requirements).values())
     passed = "[bold green]PASS[/]" if asked else "[bold green]VERIFIED[/] (nothing was required)"
     word = "[bold red]FALLS SHORT[/]" if build.shortfalls else passed
+    if any(finding["severity"] == "error" for finding in build.report["findings"]):
+        word += f", but [bold red]DOES NOT FIT[/] {escape(build.target.name)}"
     parts = [f"agreement {percent(verdict.agreement_argmax)} on {verdict.samples} samples"]
     if verdict.accuracy_float is not None:
         parts.append(f"accuracy {percent(verdict.accuracy_float)} -> {percent(verdict.accuracy_fixed)}")
