@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from tclif_deploy.cli import reading
 from tclif_deploy.cli.common import FELL_SHORT, Debug, Json, Quiet, Reporter, Verbose, app, choice, command_line, out
 from tclif_deploy.errors import TclifError
 
@@ -39,6 +40,8 @@ def compile_command(
     reset: Annotated[str | None, typer.Option(help="'soft' or 'hard'.")] = None,
     neuron: Annotated[str | None, typer.Option(help="'tclif', 'lif' or 'plif', where no file says it.")] = None,
     decay: Annotated[float | None, typer.Option(help="Decay of LIF neurons, where no file says it.")] = None,
+    dt: reading.Dt = None,
+    convention: reading.Convention = None,
     samples: Annotated[int | None, typer.Option(min=1, help="Use only the first samples of --data.")] = None,
     backend: Annotated[
         str, typer.Option(help="lava, onnx, c, engine, several by commas, all, or none. [default: the target's]")
@@ -83,7 +86,7 @@ def compile_command(
         weight_bits=weight_bits, coefficient_bits=coefficient_bits, state_bits=state_bits, rounding=rounding
     )
     options = CompileOptions(
-        read=ReadOptions(args, threshold, gamma, comparator, reset, neuron, decay),
+        read=ReadOptions(args, threshold, gamma, comparator, reset, neuron, decay, dt, convention),
         quantize=QuantizeSettings(headroom=headroom, passes=() if passes == "none" else tuple(passes.split(","))),
         requirements=Requirements(min_agreement, min_accuracy, max_accuracy_drop, min_jaccard),
         backend=backend, backend_samples=backend_samples, backend_batched=backend_batched,

@@ -15,6 +15,8 @@ from tclif_deploy.cli import (  # noqa: F401  (each registers its command)
     compile,
     cost,
     doctor,
+    export,
+    inspect,
     report,
     show,
     simulate,

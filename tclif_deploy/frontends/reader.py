@@ -18,7 +18,9 @@ from tclif_deploy.neurons import growth_notice
 if TYPE_CHECKING:
     import torch
 
-EXPECTED = "expected a checkpoint (.pt, .pth.tar) that torch.save or tclif_deploy.save wrote, or a .nir file"
+EXPECTED = (
+    "expected a checkpoint (.pt, .pth.tar) that torch.save or tclif_deploy.save wrote, a .nir file, or a netx .net file"
+)
 MAX_BYTES = 1 << 31
 """Far above any network of this kind: larger files are something else."""
 HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -42,7 +44,8 @@ def load(
     dt: float | None = None,
     convention: str | None = None,
 ) -> Network:
-    """Read a trained network: a checkpoint, a bare state_dict, a file of `save`, a ``.nir`` file, or a live module.
+    """Read a trained network: a checkpoint, a bare state_dict, a file of `save`, a ``.nir`` or netx file, or a live
+    module.
 
     A live module is read by what its classes say or, with an ``example_input`` (samples, time, features), by running
     it, whatever its classes: SpikingJelly's, snnTorch's and Norse's neurons are known too, and the network is then
@@ -121,13 +124,16 @@ def _read(path: Path) -> bytes:
 
 
 def _read_hdf5(path: Path, given: ReadOptions) -> Network:
-    if path.suffix == ".net":
-        raise TclifError(f"{path}: lava-dl's netx files are not read", EXPECTED)
-    for name, value in asdict(given).items():
-        if value is not None and name not in (*OF_NIR, "comparator", "reset"):
-            raise TclifError(f"{path}: a .nir file says everything itself, {name} included", f"leave --{name} out")
-    from tclif_deploy.interchange import read_nir
+    from tclif_deploy.interchange import is_netx, read_netx, read_nir
 
+    said = [name for name, value in asdict(given).items() if value is not None]
+    if is_netx(path):
+        if said:
+            raise TclifError(f"{path}: a netx file says everything itself, {said[0]} included", f"leave {said[0]} out")
+        return read_netx(path)
+    for name in said:
+        if name not in (*OF_NIR, "comparator", "reset"):
+            raise TclifError(f"{path}: a .nir file says everything itself, {name} included", f"leave --{name} out")
     return read_nir(path, dt=given.dt, convention=given.convention, comparator=given.comparator, reset=given.reset)
 
 

@@ -72,13 +72,13 @@ def read_graph(path: Path | str) -> Graph:
         if size == 0:
             raise TclifError(f"{path}: is empty", _EXPECTED)
         with h5py.File(path, "r") as file:
-            return _Reader(str(path), size).graph(_Reader.child(file, "node", h5py.Group, str(path)), "", 0)
+            return FileReader(str(path), size).graph(FileReader.child(file, "node", h5py.Group, str(path)), "", 0)
     except _DAMAGE as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise TclifError(f"{path}: damaged or not HDF5 ({reason})", _EXPECTED) from error
 
 
-class _Reader:
+class FileReader:
     """Reads one file, and keeps account of the memory that its arrays take."""
 
     def __init__(self, path: str, size: int) -> None:

@@ -1,0 +1,78 @@
+"""What is in a model file, as plain data: for ``tclif inspect``, and for programs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tclif_deploy.errors import TclifError
+from tclif_deploy.frontends.model_file import is_ours
+from tclif_deploy.frontends.reader import HDF5
+from tclif_deploy.frontends.torch_file import read_torch
+from tclif_deploy.network import Float, Layer, Network
+from tclif_deploy.neurons import spectral_radius
+
+COEFFICIENTS = ("a_u", "b_u", "a_v", "b_v", "threshold", "r_u", "r_v", "v_reset", "q", "v0")
+"""of `Neuron`, but for the biases, which count as parameters"""
+
+
+def file_kind(path: Path | str) -> str:
+    """What sort of file it is, in words. Raises `TclifError` where it is none that can be read."""
+    path = Path(path)
+    try:
+        head = path.open("rb").read(8)
+    except OSError as error:
+        raise TclifError(f"{path}: cannot be read ({error.strerror})", "check the path") from error
+    if head == HDF5:
+        from tclif_deploy.interchange import is_netx
+        from tclif_deploy.interchange.nir.foreign import is_ours as is_our_nir
+        from tclif_deploy.interchange.nir.hdf5 import read_graph
+
+        if is_netx(path):
+            return "netx file of lava-dl"
+        return "NIR file of tclif" if is_our_nir(read_graph(path)) else "NIR file"
+    return (
+        "model file of tclif_deploy.save" if is_ours(read_torch(path.read_bytes(), str(path))) else "torch checkpoint"
+    )
+
+
+def summary(network: Network) -> dict[str, Any]:
+    """``network`` as what ``tclif inspect --json`` prints."""
+    layers = [_layer(layer) for layer in network.layers]
+    return {
+        "input": {"features": network.input_size, "encoding": "one vector of real or integer values a step"},
+        "layers": layers,
+        "parameters": sum(layer["parameters"] for layer in layers),
+        "notices": list(network.notices),
+    }
+
+
+def _layer(layer: Layer) -> dict[str, Any]:
+    n = layer.neuron
+    biases = sum(size for value in (n.bias_u, n.bias_v) if (size := value.size if value.any() else 0))
+    unread = {"v_reset"} if n.reset == "soft" else {"r_u", "r_v", "q"}
+    if not n.spiking:
+        unread = {"threshold", "r_u", "r_v", "v_reset", "q"}
+    return {
+        "name": layer.name,
+        "neurons": layer.size,
+        "neuron": n.type,
+        "connections": [
+            {"source": c.source, "kind": c.kind, "shape": list(c.weight.shape), "delay": c.delay}
+            for c in layer.connections
+        ],
+        "coefficients": {name: _range(getattr(n, name)) for name in COEFFICIENTS if name not in unread},
+        "fires_at": (">" if n.strict else ">=") if n.spiking else None,
+        "reset": n.reset if n.spiking else None,
+        "input_to": n.input_to,
+        "bias": bool(biases),
+        "parameters": sum(c.weight.size for c in layer.connections) + biases,
+        "spectral_radius": float(spectral_radius(n).max()),
+    }
+
+
+def _range(values: Float) -> list[float]:
+    """[least, greatest]."""
+    return [float(np.min(values)), float(np.max(values))]

@@ -1,0 +1,90 @@
+"""A `Network` as torch modules of this package, to train further or to save as a model file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tclif_deploy.errors import TclifError
+from tclif_deploy.network import INPUT, Float, Layer, Network
+
+if TYPE_CHECKING:
+    import torch
+
+HINT = "use --to nir, which can say more"
+
+
+def to_module(network: Network) -> torch.nn.Sequential:
+    """``network`` as a Sequential of Linear, TCLIF, LIF, PLIF and Recurrent, in double precision.
+
+    Raises `TclifError` for what those cannot be: connections other than a chain with recurrence of one step, thresholds
+    or resets that differ within a layer, other neurons.
+
+    Examples
+    --------
+    >>> from tclif_deploy.frontends import load
+    >>> len(to_module(load("fixtures/smnist_ff/checkpoint.pth.tar")))
+    7
+    """
+    import torch
+
+    from tclif_deploy.nn import Recurrent
+
+    modules: list[torch.nn.Module] = []
+    source = INPUT
+    for index, layer in enumerate(network.layers):
+        links = sorted(layer.connections, key=lambda c: c.source == layer.name)
+        if [(c.source, c.delay) for c in links] not in ([(source, 0)], [(source, 0), (layer.name, 1)]):
+            raise TclifError(f"layer {layer.name}: not a chain with recurrence of one step within a layer", HINT)
+        n = layer.neuron
+        if n.bias_v.any() or n.v0.any() or n.q.any() or n.input_to != "dendrite":
+            raise TclifError(f"layer {layer.name}: its {n.type} neurons are not among the torch modules", HINT)
+        modules.append(_linear(links[0].weight, n.bias_u))
+        if not n.spiking:
+            if index + 1 < len(network.layers) or (n.a_v != 1).any() or (n.b_v != 1).any() or n.a_u.any():
+                raise TclifError(f"layer {layer.name}: a readout that leaks is not among the torch modules", HINT)
+            break
+        neuron = _neuron(layer)
+        if len(links) == 2:
+            recurrent = Recurrent(neuron, layer.size, bias=False)
+            recurrent.hid_weight = _linear(links[1].weight, None)
+            neuron = recurrent
+        modules.append(neuron)
+        source = layer.name
+    return torch.nn.Sequential(*modules).double()
+
+
+def _linear(weight: Float, bias: Float | None) -> torch.nn.Linear:
+    import torch
+
+    layer = torch.nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None and bool(bias.any())).double()
+    with torch.no_grad():
+        layer.weight.copy_(torch.from_numpy(weight.copy()))
+        if layer.bias is not None and bias is not None:
+            layer.bias.copy_(torch.from_numpy(bias.copy()))
+    return layer
+
+
+def _neuron(layer: Layer) -> torch.nn.Module:
+    import torch
+
+    from tclif_deploy.nn import LIF, TCLIF
+
+    n = layer.neuron
+    for name in ("threshold", "r_u", "r_v", "v_reset"):
+        if np.ptp(getattr(n, name)) > 0:
+            raise TclifError(f"layer {layer.name}: {name} differs from neuron to neuron", HINT)
+    threshold, r_u, v_reset = float(n.threshold[0]), float(n.r_u[0]), float(n.v_reset[0])
+    if n.reset == "soft" and (n.r_v != n.threshold).any():
+        raise TclifError(f"layer {layer.name}: its soft reset takes {n.r_v[0]:g}, not the threshold", HINT)
+    common = {"strict": n.strict, "reset": n.reset, "v_reset": v_reset}
+    if (n.a_u == 1).all() and (n.a_v == 1).all() and (n.b_u < 0).all() and (n.b_v > 0).all():
+        if (n.b_u <= -1).any() or (n.b_v >= 1).any():
+            raise TclifError(f"layer {layer.name}: couplings beyond 1 are no sigmoid", HINT)
+        pairs = np.stack([np.log(-n.b_u / (1 + n.b_u)), np.log(n.b_v / (1 - n.b_v))], axis=1)
+        pairs = pairs[:1] if np.ptp(pairs, axis=0).max() == 0 else pairs
+        return TCLIF(threshold, r_u, decay_factor=torch.from_numpy(pairs), **common)  # type: ignore[arg-type]
+    if not n.a_u.any() and not n.b_u.any() and (n.b_v == 1).all() and np.ptp(n.a_v) == 0 and r_u == 0:
+        return LIF(threshold, float(n.a_v[0]), **common)  # type: ignore[arg-type]
+    raise TclifError(f"layer {layer.name}: its {n.type} neurons are not among the torch modules", HINT)

@@ -1,0 +1,41 @@
+"""Run a netx file with lava-dl's own netx: ``python run_netx.py FILE SPIKES.npy OUT.npy``, spikes (time, features).
+
+lava-dl's package imports its object detection, which wants OpenCV and a torchvision build: nothing of it is needed
+here, so an empty module stands for it.
+"""
+
+import sys
+import types
+
+import numpy as np
+
+sys.path.insert(0, sys.argv[4])
+from tclif_lava import compat
+
+compat.prepare()
+for name in ("lava.lib.dl.slayer.object_detection",):
+    sys.modules[name] = types.ModuleType(name)
+
+from lava.lib.dl.netx import hdf5  # noqa: E402
+from lava.magma.core.run_conditions import RunSteps  # noqa: E402
+from lava.magma.core.run_configs import Loihi2SimCfg  # noqa: E402
+from lava.proc import io  # noqa: E402
+
+
+def main() -> None:
+    spikes = np.load(sys.argv[2])
+    network = hdf5.Network(net_config=sys.argv[1])
+    steps = len(spikes) + len(network.layers)
+    # each layer's output comes a step late, the source's too
+    padded = np.concatenate([spikes, np.zeros((len(network.layers), spikes.shape[1]), spikes.dtype)])
+    source, sink = io.source.RingBuffer(data=padded.T), io.sink.RingBuffer(shape=network.out.shape, buffer=steps)
+    source.s_out.connect(network.inp)
+    network.out.connect(sink.a_in)
+    network.run(condition=RunSteps(num_steps=steps), run_cfg=Loihi2SimCfg(select_tag="fixed_pt"))
+    out = sink.data.get().T
+    network.stop()
+    np.save(sys.argv[3], out)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,172 @@
+"""lava-dl's netx files: real ones, ours run by lava-dl's own netx, and what is no netx."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from importlib import util
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from tclif_deploy import TclifError, load, neurons
+from tclif_deploy.interchange import read_netx, write_netx
+from tclif_deploy.interchange.netx import effective_weights
+from tclif_deploy.network import Connection, Layer, Network
+from tclif_deploy.simulate.floating import simulate_float
+
+REAL = Path(__file__).parents[1] / "fixtures" / "nir_paper" / "lava_network.net"
+TEMPLATE = Path(__file__).parents[1] / "tclif_deploy" / "backends" / "lava" / "template"
+
+
+def cuba(size, **changes):
+    values = {"current_decay": 0.5, "voltage_decay": 0.125, "threshold": 1.7}
+    return neurons.cuba_lif(size, **{**values, **changes})
+
+
+def network(first=None, second=None, recurrent=True):
+    rng = np.random.default_rng(0)
+    first, second = first or cuba(10, bias_v=0.02), second or cuba(5)
+    links = [Connection("input", rng.normal(0.15, 0.5, (10, 6)))]
+    if recurrent:
+        links.append(Connection("a", rng.normal(0, 0.2, (10, 10)), 1))
+    last = Layer("b", second, (Connection("a", rng.normal(0.2, 0.5, (5, 10))),))
+    return Network(6, (Layer("a", first, tuple(links)), last))
+
+
+def trains(features=6, steps=80):
+    return (np.random.default_rng(1).random((steps, features)) < 0.3).astype(int)
+
+
+def refused(path: Path) -> str:
+    with pytest.raises(TclifError) as error:
+        load(path)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def test_a_real_file_of_lava_dl_is_read():
+    found = load(REAL)
+    assert found.input_size == 200
+    assert [layer.size for layer in found.layers] == [256, 200]
+    first = found.layers[0].neuron
+    assert (first.a_u[0], first.a_v[0], first.threshold[0]) == (0.0, 1 - 414 / 4096, 6.0)
+    assert first.strict
+    assert first.reset == "hard"
+    with h5py.File(REAL) as file:
+        np.testing.assert_array_equal(found.layers[1].connections[0].weight, file["layer/1/weight"][()])
+
+
+def test_what_is_written_comes_back_as_it_was_rounded(tmp_path):
+    told = write_netx(network(), tmp_path / "out.net")
+    assert told[0].startswith("a: CUBA, weights rounded by at most 0.00")
+    back = read_netx(tmp_path / "out.net")
+    a, b = network().layers[0], back.layers[0]
+    scale = max(np.abs(c.weight).max() for c in a.connections) / 127
+    for mine, theirs in zip(a.connections, b.connections, strict=True):
+        np.testing.assert_allclose(theirs.weight * scale, mine.weight, atol=scale / 2 * 1.001)
+        assert theirs.delay == mine.delay
+    assert abs(b.neuron.threshold[0] * scale - 1.7) <= scale
+    x = trains()[None]
+    before, after = (simulate_float(n, x).spikes for n in (network(), back))
+    assert 0.01 <= before["a"].mean() <= 0.6
+    assert 0.01 <= before["b"].mean() <= 0.6
+    same = (before["a"] & after["layer0"]).sum() / (before["a"] | after["layer0"]).sum()
+    assert same > 0.6  # 8-bit weights in a loop: alike, no more
+
+
+@pytest.mark.skipif(util.find_spec("lava") is None, reason="lava-nc is not installed")
+@pytest.mark.parametrize("recurrent", [False, True])
+def test_lava_dls_own_netx_runs_our_file_spike_for_spike(tmp_path, recurrent):
+    if not list(Path(next(iter(util.find_spec("lava").submodule_search_locations))).glob("lib/dl/netx")):  # type: ignore
+        pytest.skip("lava-dl is not installed")
+    write_netx(network(recurrent=recurrent), tmp_path / "out.net")
+    np.save(tmp_path / "x.npy", trains())
+    files = [str(tmp_path / name) for name in ("out.net", "x.npy", "out.npy")]
+    script = Path(__file__).parent / "run_netx.py"
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", str(script), *files, str(TEMPLATE)], timeout=200, capture_output=True,
+        text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, start_new_session=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    theirs = np.load(tmp_path / "out.npy")
+    mine = simulate_float(read_netx(tmp_path / "out.net"), trains()[None]).spikes["layer1"][0]
+    assert 0.01 <= mine.mean() <= 0.6
+    np.testing.assert_array_equal(theirs[2:82].astype(bool), mine)
+
+
+def test_synapses_of_both_signs_lose_their_lowest_bit_beyond_eight():
+    np.testing.assert_array_equal(effective_weights(np.array([[255.0, 3.0]])), [[255, 3]])
+    np.testing.assert_array_equal(effective_weights(np.array([[-255.0, 3.0]])), [[-256, 2]])
+    np.testing.assert_array_equal(effective_weights(np.array([[-128.0, 127.0]])), [[-128, 127]])
+
+
+@pytest.mark.parametrize(("made", "said"), [
+    (lambda: network(first=cuba(10, v_reset=0.2)), "layer a: netx's CUBA neurons reset to 0"),
+    (lambda: network(first=neurons.lif(10, decay=0.5, threshold=1.0)), "layer a: netx's CUBA neurons reset to 0"),
+    (lambda: network(first=neurons.tclif(10, c1=0, c2=0, gamma=0.5, threshold=1)), "layer a: a tclif is not one of"),
+    (lambda: network(second=neurons.readout(5)), "layer b: netx has no readout"),
+    (lambda: network(first=cuba(10, threshold=np.linspace(1, 2, 10))), "threshold differs from neuron to neuron"),
+    (lambda: network(first=cuba(10, threshold=1e6)), "Loihi holds 131071"),
+    (lambda: network(first=cuba(10, voltage_decay=1e-5, current_decay=1e-5)), "its decays are 0 and 0 of 4096"),
+])  # fmt: skip
+def test_what_netx_cannot_say_is_refused_and_leaves_no_file(tmp_path, made, said):
+    with pytest.raises(TclifError) as error:
+        write_netx(made(), tmp_path / "out.net")
+    assert said in str(error.value)
+    assert not list(tmp_path.iterdir())
+
+
+def put(name, value):
+    def edit(file):
+        if name in file:
+            del file[name]
+        file[name] = value
+
+    return edit
+
+
+DAMAGE = {
+    "convolution": (put("layer/1/type", "conv"), "layer 1: is of type 'conv', which is not read"),
+    "pooling": (put("layer/1/type", "pool"), "layer 1: is of type 'pool', which is not read"),
+    "resonate and fire": (put("layer/0/neuron/type", "RF_PHASE"), "layer 0: 'RF_PHASE' neurons are not read"),
+    "refractory": (put("layer/0/neuron/refDelay", 3), "layer 0: refDelay is 3, which is not read: a refractory period"),
+    "graded": (put("layer/0/neuron/gradedSpike", True), "layer 0: gradedSpike is 1, which is not read"),
+    "fractions": (put("layer/0/weight", np.full((10, 6), 0.5)), "layer 0: weight reaches 0.5, which"),
+    "too large": (
+        put("layer/0/weight", np.full((10, 6), 1000)),
+        "layer 0: weight reaches 1000; expected whole numbers",
+    ),
+    "flat weight": (put("layer/0/weight", np.ones(60)), "layer 0: weight has shape (60,)"),
+    "not meeting": (put("layer/1/weight", np.ones((5, 9))), "weight has shape (5, 9), expected (5, 10)"),
+    "decay": (put("layer/0/neuron/iDecay", 5000), "layer 0: iDecay is 5000"),
+    "no decay": (lambda f: f.__delitem__("layer/0/neuron/vDecay"), "no vDecay"),
+    "threshold": (put("layer/0/neuron/vThMant", 0), "threshold is 0"),
+    "bias": (put("layer/0/bias", np.ones(3)), "layer 0: bias has 3 values, the layer 10 neurons"),
+    "numbers": (lambda f: f.move("layer/1", "layer/7"), "its layers are not numbered from 0"),
+    "delays": (put("layer/0/delay", np.ones(6)), "layer 0: synaptic or axonal delays are not read"),
+    "nan": (put("layer/0/weight", np.full((10, 6), np.nan)), "weight[0, 0] is nan"),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_a_netx_file_that_cannot_be_read_is_one_line_that_names_the_layer(tmp_path, name):
+    path = tmp_path / "bad.net"
+    write_netx(network(), path)
+    edit, said = DAMAGE[name]
+    with h5py.File(path, "r+") as file:
+        edit(file)
+    assert said.removesuffix(", which") in refused(path)
+
+
+def test_a_netx_file_by_content_not_by_name_and_options_that_it_does_not_take(tmp_path):
+    path = tmp_path / "network.hdf5"
+    write_netx(network(), path)
+    assert load(path).input_size == 6
+    with pytest.raises(TclifError, match="netx file says everything itself, threshold included"):
+        load(path, threshold=1.0)
+    (tmp_path / "text.net").write_bytes(b"\x89HDF\r\n\x1a\n" + b"x" * 100)
+    assert "damaged or not HDF5" in refused(tmp_path / "text.net")
