@@ -139,10 +139,10 @@ DAMAGE: dict[str, tuple[Callable[[h5py.File], None], str]] = {
     "type is a number": (replaced(f"{HIDDEN}/type", 3), "node 1_2_hidden: type is not a string"),
     "no type": (remove(f"{INNER}/15_soma/type"), "node 1_2_hidden/15_soma: no type"),
     "unknown node": (
-        with_node("node/nodes", type="Conv2d", weight=np.ones(3)), "node extra: is of type 'Conv2d', which is not read",
+        with_node("node/nodes", type="Conv3d", weight=np.ones(3)), "node extra: is of type 'Conv3d', which is not read",
     ),
     "unknown node in a layer": (
-        with_node(INNER, type="Conv2d"), "node 1_2_hidden/extra: is of type 'Conv2d', which is not read",
+        with_node(INNER, type="Conv3d"), "node 1_2_hidden/extra: is of type 'Conv3d', which is not read",
     ),
     "neuron outside a layer": (with_node("node/nodes", type="I", r=np.ones(4)), "node extra: is a I outside a layer"),
     "graph in a layer": (with_node(INNER, type="NIRGraph"), "node 1_2_hidden/extra: no nodes"),

@@ -326,10 +326,6 @@ BAD = {
         (simple(li=nir.LI(tau=np.ones(5), r=np.ones(5), v_leak=np.zeros(5)))[0],
          [("in", "fc"), ("fc", "li"), ("li", "lif"), ("lif", "out")]), {}, "li: that layer does not spike",
     ),
-    "convolution": (
-        simple(c=nir.Conv1d(4, np.ones((2, 1, 3)), 1, 0, 1, 1, np.zeros(2))), {},
-        "node c: is of type 'Conv1d', which is not read",
-    ),
 }  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from tclif_deploy.frontends.dataflow import Delay, Flow, Node, Population, Sink,
 from tclif_deploy.interchange.nir import form, metadata
 from tclif_deploy.interchange.nir.discretise import Reading, population, reading
 from tclif_deploy.interchange.nir.form import Graph, Primitive
+from tclif_deploy.interchange.nir.spatial import SPATIAL, Shapes
 from tclif_deploy.network import Float, Network, Neuron
 
 NEURONS = ("I", "IF", "LI", "LIF", "CubaLI", "CubaLIF")
@@ -41,8 +42,9 @@ def read_foreign(
     how = reading(dt, convention, comparator, reset, not any(node.kind in TIMED for node in flat.values()), where)
     doubled = len(edges) - len(set(edges))
     edges = list(dict.fromkeys(edges))
-    nodes = _Nodes(where, flat, layers, edges, how).all()
-    notices = [how.told()]
+    reader = _Nodes(where, flat, layers, edges, how)
+    nodes = reader.all()
+    notices = [how.told(), *reader.notices]
     if doubled:
         notices.append(f"{doubled} edges occur twice: each counts once")
     return lower(Flow(where, nodes, tuple((a, b, 0) for a, b in edges), tuple(notices)))
@@ -123,6 +125,8 @@ class _Nodes:
     ) -> None:
         self.where, self.flat, self.layers, self.how = where, flat, layers, how
         self.before: dict[str, list[str]] = {}
+        self.notices: list[str] = []
+        self.shapes = Shapes(flat, layers, self.before)
         for source, target in edges:
             self.before.setdefault(target, []).append(source)
 
@@ -155,6 +159,10 @@ class _Nodes:
             return Sink() if "/" not in name else Weights(np.ones(self.size(name)))
         if node.kind in ("Linear", "Affine"):
             return self.weights(a, where)
+        if node.kind in SPATIAL:
+            weights, told = self.shapes.weights(name, node, where)
+            self.notices.append(told)
+            return weights
         if node.kind == "Scale":
             return Weights(self.spread(a["scale"], name))
         if node.kind == "Flatten":
@@ -207,6 +215,8 @@ class _Nodes:
             if here in self.layers:
                 return form.layer_size(self.layers[here], f"{self.where}: node {here}")
             node = self.flat[here]
+            if node.kind in SPATIAL:
+                return int(np.prod(self.shapes.after(here, f"{self.where}: node {here}")))
             if node.kind in ("Linear", "Affine"):
                 return len(node.arrays["weight"]) if node.arrays["weight"].ndim else 0
             own = [v.size for k, v in node.arrays.items() if k not in ("shape", "start_dim", "end_dim", "input_type")]

@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 
 from tclif_deploy.errors import TclifError
+from tclif_deploy.interchange.nir.convolution import SAME
 from tclif_deploy.interchange.nir.form import Edges, Graph, Primitive
 from tclif_deploy.interchange.nir.metadata import EXPORT, KEY
 from tclif_deploy.network import NEURON_ARRAYS, Float
@@ -30,11 +31,15 @@ FIELDS: dict[str, frozenset[str]] = {
     "CubaLIF": frozenset({"r", "tau_mem", "tau_syn", "v_leak", "v_reset", "v_threshold", "w_in"}),
     "CubaLI": frozenset({"r", "tau_mem", "tau_syn", "v_leak", "w_in"}),
     "Delay": frozenset({"delay"}),
+    "Conv1d": frozenset({"bias", "dilation", "groups", "input_shape", "padding", "stride", "weight"}),
+    "Conv2d": frozenset({"bias", "dilation", "groups", "input_shape", "padding", "stride", "weight"}),
+    "SumPool2d": frozenset({"kernel_size", "padding", "stride"}),
+    "AvgPool2d": frozenset({"kernel_size", "padding", "stride"}),
     "Flatten": frozenset({"end_dim", "input_type", "start_dim"}),
 }
 """NIR's node types that are read, and their parameters."""
 
-OPTIONAL = frozenset({"v_reset", "w_in", "end_dim", "input_type", "start_dim"})
+OPTIONAL = frozenset({"v_reset", "w_in", "end_dim", "input_type", "start_dim", "input_shape"})
 """Parameters that files of older versions leave out; NIR's defaults serve."""
 
 DEEPEST = 16
@@ -157,6 +162,8 @@ class FileReader:
     def array(self, group: Any, name: str, where: str) -> Float:
         """A finite numeric dataset as float64."""
         data = self.child(group, name, h5py.Dataset, where)
+        if name == "padding" and h5py.check_string_dtype(data.dtype) is not None:
+            return self.padding(group, where)
         if data.dtype.kind not in "fiu" or data.dtype.itemsize > 8:
             raise TclifError(f"{where}: {name} has type {data.dtype}, expected numbers of at most 64 bits")
         if data.shape is not None and 0 in data.shape:
@@ -167,6 +174,13 @@ class FileReader:
             index = [int(v) for v in np.argwhere(~np.isfinite(value))[0]]
             raise TclifError(f"{where}: {name}{index} is {value[tuple(index)]}", "parameters must be finite")
         return value
+
+    def padding(self, group: Any, where: str) -> Float:
+        """A convolution's padding given in words."""
+        said = self.text(group, "padding", where)
+        if said not in ("same", "valid"):
+            raise TclifError(f"{where}: padding is {said[:40]!r}", "expected numbers, same or valid")
+        return np.array([SAME if said == "same" else 0.0])
 
     def account(self, data: Any, name: str, where: str) -> None:
         """Refuse a dataset whose values are not all in this file, or that declares more than the file can hold."""
