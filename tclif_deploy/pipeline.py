@@ -114,7 +114,7 @@ def compile(
     with buildfolder.new_build(folder) as temporary:
         say(f"reading {path}")
         network = load(path, options.read)
-        source, calibration_data, test = _calibration(path, calibration, test)
+        source, calibration_data, test = choose_calibration(path, calibration, test)
         say(f"quantizing for {target.name}, calibrated on {source}")
         fixed = quantize(network, target, calibration_data, options.quantize)
         say("writing network.nir and fixed.npz")
@@ -215,7 +215,7 @@ def _check_requirements(requirements: Requirements, data: Dataset | None) -> Non
             raise TclifError(f"{data.name}: no labels, but --{name} asks for accuracy", "add y (samples,) to the file")
 
 
-def _calibration(
+def choose_calibration(
     model: Path, given: Dataset | Path | str | None, test: Dataset | None
 ) -> tuple[str, Dataset | None, Dataset | None]:
     """(what was used, in words; calibration data; what remains to verify on)."""

@@ -20,6 +20,7 @@ from tclif_deploy.cli import (  # noqa: F401  (each registers its command)
     report,
     show,
     simulate,
+    sweep,
     targets,
     train,
     verify,

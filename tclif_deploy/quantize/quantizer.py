@@ -59,11 +59,13 @@ def quantize(
     target: Target | Path | str,
     calibration: Dataset | Path | str | None = None,
     settings: QuantizeSettings = QuantizeSettings(),
+    ranges: Ranges | None = None,
 ) -> FixedNetwork:
     """Integers of ``network`` for ``target``.
 
     With ``calibration`` the state scale comes from the ranges its samples reach (times ``headroom``); without, from
-    a worst-case bound that wastes bits, with a notice. Raises `TclifError` where the target cannot hold the network,
+    a worst-case bound that wastes bits, with a notice. ``ranges`` spares the run that finds them, where they are known
+    (`seen_ranges` of the same calibration data). Raises `TclifError` where the target cannot hold the network,
     naming the number and the limit.
 
     Examples
@@ -91,7 +93,7 @@ def quantize(
                 "calibration data must have the network's input width",
             )
         encoding = choose_encoding(calibration, target, settings)
-        ranges = seen_ranges(network, calibration)
+        ranges = ranges or seen_ranges(network, calibration)
     layers = tuple(quantize_layer(layer, encoding, target, ranges, settings) for layer in network.layers)
     fixed = FixedNetwork(encoding, target.arithmetic, layers, tuple(notices))
     if calibration is not None:
@@ -158,8 +160,9 @@ def quantize_layer(
     if n.spiking:
         exact = n.threshold / lsb_v
         theta = (np.floor(exact) + 1 if n.strict else np.ceil(exact)).astype(np.int64)
-        if theta.min() < 1:
-            worst = int(theta.argmin())
+        lost = (n.threshold != 0) & (np.abs(exact) < 1)
+        if lost.any():
+            worst = int(np.flatnonzero(lost)[0])
             raise TclifError(
                 f"layer {layer.name}: threshold of neuron {worst} is {n.threshold[worst]:.3g}, less than one LSB "
                 f"({lsb_v[worst]:.3g})",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -14,6 +15,7 @@ from tclif_deploy.verify.verdict import Verdict
 if TYPE_CHECKING:
     from tclif_deploy.pipeline import Build
     from tclif_deploy.simulate.stream import RunSummary
+    from tclif_deploy.sweep import Row
     from tclif_deploy.verify.fuzz import FuzzReport
 
 
@@ -157,6 +159,27 @@ def print_target(console: Console, target: Target) -> None:
     for name, limit in target.limits().items():
         table.add_row(name, str(limit.value), limit.unit, limit.evidence, escape(limit.source))
     console.print(table)
+
+
+def print_sweep(console: Console, rows: Sequence[Row], front: Sequence[Row]) -> None:
+    """Every point of a sweep; ``best`` marks those that no other beats in both agreement and memory."""
+    table = Table(title=f"{len(rows)} points", title_justify="left", caption="bits: weights/coefficients/states")
+    for column in ("bits", "rounding", "agreement", "accuracy", "KiB", "cores", "uJ", "best"):
+        table.add_column(column, justify="left" if column in ("bits", "rounding", "best") else "right", no_wrap=True)
+    for row in rows:
+        energy = "-"
+        if row.energy_nj_low is not None and row.energy_nj_high is not None:
+            energy = f"{_figure(row.energy_nj_low / 1000)}-{_figure(row.energy_nj_high / 1000)}"
+        table.add_row(
+            f"{row.weight_bits}/{row.coefficient_bits}/{row.state_bits}", row.rounding, percent(row.agreement),
+            percent(row.accuracy), "-" if row.memory_bytes is None else f"{row.memory_bytes / 1024:,.1f}",
+            "-" if row.cores is None else str(row.cores), energy, "*" if row in front else "",
+        )  # fmt: skip
+    console.print(table)
+    for row in rows:
+        if row.problem:
+            where = f"weights {row.weight_bits}, coefficients {row.coefficient_bits}, states {row.state_bits}"
+            console.print(f"[yellow]{where}:[/] {escape(row.problem)}", highlight=False, soft_wrap=True)
 
 
 def print_run(console: Console, run: RunSummary) -> None:

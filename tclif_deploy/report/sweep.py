@@ -1,0 +1,40 @@
+"""A sweep as a picture: agreement against memory and energy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tclif_deploy.errors import TclifError
+from tclif_deploy.sweep import Row, pareto
+
+
+def draw(rows: Sequence[Row], path: Path) -> None:
+    """Two panels with every point and the Pareto front; needs matplotlib. Raises `TclifError`."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise TclifError("matplotlib is not installed, which --plot needs", "pip install matplotlib") from None
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    for axis, cost, label in zip(
+        figure.subplots(1, 2, sharey=True), ("memory_bytes", "energy_nj_high"),
+        ("memory, bytes", "energy an inference, high estimate, nJ"), strict=True,
+    ):  # fmt: skip
+        usable = [row for row in rows if row.agreement is not None and getattr(row, cost) is not None]
+        axis.scatter([getattr(row, cost) for row in usable], [row.agreement for row in usable], s=18, color="#999999")
+        front = pareto(rows, cost)
+        axis.plot([getattr(row, cost) for row in front], [row.agreement for row in front], "o-", color="#0072B2")
+        for row in front:
+            text = f"w{row.weight_bits} c{row.coefficient_bits} s{row.state_bits}"
+            axis.annotate(
+                text, (getattr(row, cost), row.agreement), textcoords="offset points", xytext=(4, -10), fontsize=7
+            )
+        axis.set_xlabel(label)
+        axis.grid(alpha=0.3)
+    figure.axes[0].set_ylabel("argmax agreement with the float network")
+    try:
+        figure.savefig(path, dpi=150)
+    except (OSError, ValueError) as error:
+        raise TclifError(
+            f"{path}: cannot be written ({error})", "choose a .png or .svg in a folder that exists"
+        ) from error
