@@ -258,10 +258,21 @@ def test_without_data_every_gap_is_said_in_words(made, tmp_path):
     text = Elements((tmp_path / "b" / "report.html").read_text()).text
     for words in (
         "COMPILED, NOT VERIFIED", "only weights are drawn", "Not measured: no data were given",
-        "Nothing to show: no data were given", "No backend ran", "No placement", "Energy and latency were not computed",
+        "Nothing to show: no data were given", "No backend ran", "Energy and latency were not computed",
     ):  # fmt: skip
         assert words in text, words
     assert "data-raster=" not in text
+
+
+def test_a_build_without_placement_says_why(made):
+    build = replace(load_build(made[2]), mapping=None)
+    bare = {key: value for key, value in build.report.items() if key not in ("findings", "energy", "latency")}
+    text = Elements(page.render(replace(build, report=bare))).text
+    assert "No placement on cores: this build stores none" in text
+    assert "The design rules did not run" in text
+    error = mapping.Finding("cores", "error", "loihi2", "200", "128", "prune").to_json()
+    text = Elements(page.render(replace(build, report=build.report | {"findings": [error], "energy": None}))).text
+    assert "No placement on cores: the network does not fit" in text
 
 
 def test_backends_stand_on_the_page_with_what_they_compared(made):

@@ -87,9 +87,9 @@ def percent(value: float | None, digits: int = 2) -> str:
 
 
 def number(value: float | None) -> str:
-    """Four significant digits, thousands separated; a dash where undefined."""
+    """Four significant digits, or all before the point, thousands separated; a dash where undefined."""
     if value is None or not np.isfinite(value):
         return "–"
     if float(value).is_integer() and abs(value) < 1e15:
         return f"{int(value):,}"
-    return f"{value:.4g}"
+    return f"{value:,.0f}" if 1000 <= abs(value) < 1e15 else f"{value:.4g}"

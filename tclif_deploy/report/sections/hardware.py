@@ -28,7 +28,9 @@ def _words(name: str) -> str:
 def _cores(build: StoredBuild) -> list[Block]:
     m = build.mapping
     if m is None:
-        return [Note("No placement on cores is stored in this build.")]
+        errors = any(f["severity"] == "error" for f in build.report.get("findings", []))
+        why = "the network does not fit, see the findings" if errors else "this build stores none"
+        return [Note(f"No placement on cores: {why}.")]
     bars = []
     for name, row in m["utilization"].items():
         if row["available"] is not None:
@@ -57,8 +59,8 @@ def _cores(build: StoredBuild) -> list[Block]:
     ]  # fmt: skip
     if len(cores) > CORES_LISTED:
         rows.append(("", "", f"and {len(cores) - CORES_LISTED:,} more in mapping.json", *("" for _ in shown)))
-    columns = ("chip", "core", "neurons", *map(_words, shown))
-    blocks.append(Table("Cores", columns, tuple(rows), left=("neurons",)))
+    columns = ("chip", "core", "layers", *map(_words, shown))
+    blocks.append(Table("Cores", columns, tuple(rows), left=("layers",)))
     return blocks
 
 
@@ -76,9 +78,10 @@ def _map(m: dict[str, Any]) -> Figure:
         text[y][x] = ", ".join(dict.fromkeys([*filter(None, [text[y][x]]), *(s["layer"] for s in core["slices"])]))
     names = [str(x0 + n) for n in range(width)], [str(y0 + n) for n in range(height)]
     cells = Cells(full, names[1], names[0], text if width * height <= 40 else None, 1.0)
+    count = len(m["cores"])
     says = (
-        f"{len(m['cores']):,} cores, each with its layers; the colour says how full the fullest resource is "
-        f"(at most {percent(float(np.nanmax(full)), 1)})."
+        f"{count:,} core{'' if count == 1 else 's'} with the layers that lie there; the colour says how full the "
+        f"fullest resource is (at most {percent(float(np.nanmax(full)), 1)})."
     )
     panel = Panel("", "mesh, across", "mesh, down", cells=cells)
     return Figure("core-map", "Core map", says, (panel,), height=max(160, min(520, 60 + 70 * height)))
@@ -91,7 +94,7 @@ def _findings(build: StoredBuild) -> list[Block]:
     if not found:
         return [Note("The design rules found nothing.")]
     columns = ("severity", "rule", "subject", "value", "limit", "remedy")
-    rows = tuple(tuple(str(f[c]) for c in columns) for f in found)
+    rows = tuple(tuple(_words(str(f[c])) if c == "rule" else str(f[c]) for c in columns) for f in found)
     return [Table("Findings of the design rules, worst first", columns, rows, left=columns)]
 
 
@@ -137,6 +140,8 @@ def _cost(build: StoredBuild) -> list[Block]:
             f"rates {formula['lif']:.1f}, an LSTM of that size {formula['lstm']:,.1f}."
         )
     )
-    blocks += [Note(f"{_words(name)}: {source}") for name, source in energy["sources"].items()]
-    blocks += [Note(f"Assumed: {text}.") for text in build.report.get("assumptions", [])]
+    rests = [(_words(name), source) for name, source in energy["sources"].items()]
+    rests += [("assumed", text) for text in build.report.get("assumptions", [])]
+    if rests:
+        blocks.append(Table("What these figures rest on", ("what", "source"), tuple(rests), left=("what", "source")))
     return blocks

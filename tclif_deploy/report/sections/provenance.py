@@ -32,4 +32,6 @@ def provenance(build: StoredBuild) -> Section:
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
     return f"{value:g}" if isinstance(value, float) else str(value)
