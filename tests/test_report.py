@@ -215,6 +215,11 @@ def test_the_verdict_comes_first_with_its_word_and_numbers(made):
     [
         ({}, "VERIFIED", "good"),
         ({"shortfalls": ["argmax agreement is 0.5, required at least 0.9"]}, "FALLS SHORT", "bad"),
+        (
+            {"findings": [{"severity": "error", "rule": "cores"}]},
+            "VERIFIED, BUT DOES NOT FIT loihi2",
+            "bad",
+        ),
         ({"verified": False}, "COMPILED, NOT VERIFIED", "open"),
     ],
 )
@@ -282,6 +287,8 @@ def test_backends_stand_on_the_page_with_what_they_compared(made):
     text = Elements(page.render(replace(build, report=build.report | {"backends": {"lava": check, "c": broken}}))).text
     assert "lava equals the reference in every bit of 3,120 neuron steps" in text
     assert "c DIFFERS from the reference" in text
+    both = replace(build, report=build.report | {"backends": {"c": check, "lava": check}})
+    assert "c, lava equal the reference in every bit of 6,240 neuron steps" in headline(both).sentence
     assert "not silicon" in text
 
 

@@ -121,13 +121,21 @@ def headline(build: StoredBuild) -> Headline:
     accuracy = report["accuracy"]
     if accuracy["float"] is not None:
         parts.append(f"accuracy {percent(accuracy['float'])} → {percent(accuracy['fixed'])}")
-    for name, check in report["backends"].items():
-        equal = not check["spike_mismatches"] and not check["state_mismatches"]
-        says = "equals the reference in every bit of" if equal else "DIFFERS from the reference in"
-        parts.append(f"{name} {says} {check['neuron_steps']:,} neuron steps")
+    checks = report["backends"]
+    agree = [n for n, c in checks.items() if not c["spike_mismatches"] and not c["state_mismatches"]]
+    if agree:
+        steps = sum(checks[name]["neuron_steps"] for name in agree)
+        verb = "equals" if len(agree) == 1 else "equal"
+        parts.append(f"{', '.join(agree)} {verb} the reference in every bit of {steps:,} neuron steps")
+    parts += [f"{name} DIFFERS from the reference" for name in checks if name not in agree]
     sentence = ", ".join(parts) + "."
+    level: Level = "good"
     if report["shortfalls"]:
-        return Headline("FALLS SHORT", "bad", f"{sentence} {'; '.join(report['shortfalls'])}.")
-    if asked:
-        return Headline("PASS", "good", sentence)
-    return Headline("VERIFIED", "good", f"{sentence} Nothing was required.")
+        word, level, sentence = "FALLS SHORT", "bad", f"{sentence} {'; '.join(report['shortfalls'])}."
+    elif asked:
+        word = "PASS"
+    else:
+        word, sentence = "VERIFIED", f"{sentence} Nothing was required."
+    if any(finding["severity"] == "error" for finding in report.get("findings", [])):
+        word, level = f"{word}, BUT DOES NOT FIT {build.target}", "bad"
+    return Headline(word, level, sentence)
