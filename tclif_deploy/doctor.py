@@ -86,7 +86,7 @@ def parts() -> tuple[Part, ...]:
 def small_network() -> tuple[Network, Dataset]:
     """A seeded TC-LIF network that fires, and its input."""
     rng = np.random.default_rng(SEED)
-    layers = []
+    layers: list[Layer] = []
     for n, (m, k) in enumerate(itertools.pairwise(SIZES)):
         last = n == len(SIZES) - 2
         neuron = neurons.readout(k) if last else neurons.tclif(k, c1=0.2, c2=-0.3, gamma=0.5, threshold=1.0)

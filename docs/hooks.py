@@ -1,0 +1,50 @@
+"""Pages that mkdocs makes from the code: the command reference."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+
+from tclif_deploy.cli.main import app
+
+MARK = "<!-- commands -->"
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Put the commands where a page asks for them."""
+    return markdown.replace(MARK, commands()) if MARK in markdown else markdown
+
+
+def commands() -> str:
+    """Every command: what it does, its arguments and options."""
+    group: Any = typer.main.get_command(app)
+    return "\n".join(_command(name, group.commands[name]) for name in sorted(group.commands))
+
+
+def _command(name: str, command: Any) -> str:
+    parameters = [p for p in command.params if not getattr(p, "hidden", False)]
+    arguments = [p for p in parameters if p.param_type_name == "argument"]
+    usage = " ".join([f"tclif {name}", "[OPTIONS]", *(_placeholder(p) for p in arguments)])
+    rows = [f"| {_title(p)} | {_cell(p)} |" for p in parameters if p.name != "help"]
+    table = "\n".join(["| argument or option | what it is |", "|---|---|", *rows])
+    return f"## tclif {name}\n\n```text\n{usage}\n```\n\n{command.help}\n\n{table}\n"
+
+
+def _placeholder(parameter: Any) -> str:
+    word = str(parameter.name).upper()
+    return word if parameter.required else f"[{word}]"
+
+
+def _title(parameter: Any) -> str:
+    if parameter.param_type_name == "argument":
+        return f"`{str(parameter.name).upper()}`"
+    return "<br>".join(f"`{option}`" for option in (*parameter.opts, *parameter.secondary_opts))
+
+
+def _cell(parameter: Any) -> str:
+    text = (getattr(parameter, "help", None) or "").replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
+    default = parameter.default
+    plain = isinstance(default, (int, float, str)) and not isinstance(default, bool)
+    shown = f" Default: `{default}`." if plain and default != "" and "[default" not in text else ""
+    return text + shown
