@@ -12,8 +12,8 @@ import h5py
 import numpy as np
 import pytest
 
-from tclif_deploy import TclifError, load, neurons
-from tclif_deploy.interchange import read_netx, write_netx
+from tclif_deploy import Dataset, TclifError, load, load_target, neurons, quantize, simulate
+from tclif_deploy.interchange import read_netx, write_netx, write_netx_fixed
 from tclif_deploy.interchange.netx import effective_weights
 from tclif_deploy.network import Connection, Layer, Network
 from tclif_deploy.simulate.floating import simulate_float
@@ -78,24 +78,72 @@ def test_what_is_written_comes_back_as_it_was_rounded(tmp_path):
     assert same > 0.6  # 8-bit weights in a loop: alike, no more
 
 
-@pytest.mark.skipif(util.find_spec("lava") is None, reason="lava-nc is not installed")
-@pytest.mark.parametrize("recurrent", [False, True])
-def test_lava_dls_own_netx_runs_our_file_spike_for_spike(tmp_path, recurrent):
-    if not list(Path(next(iter(util.find_spec("lava").submodule_search_locations))).glob("lib/dl/netx")):  # type: ignore
-        pytest.skip("lava-dl is not installed")
-    write_netx(network(recurrent=recurrent), tmp_path / "out.net")
-    np.save(tmp_path / "x.npy", trains())
-    files = [str(tmp_path / name) for name in ("out.net", "x.npy", "out.npy")]
-    script = Path(__file__).parent / "run_netx.py"
+def lava_dl() -> bool:
+    """Whether lava-nc and lava-dl are both there."""
+    found = util.find_spec("lava")
+    places = found.submodule_search_locations if found else None
+    return any((Path(place) / "lib" / "dl" / "netx").is_dir() for place in places or ())
+
+
+def run_script(name: str, *arguments: object) -> None:
+    """A script beside this file, in a process of its own."""
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", str(script), *files, str(TEMPLATE)], timeout=200, capture_output=True,
-        text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, start_new_session=True,
+        [sys.executable, "-W", "ignore", str(Path(__file__).parent / name), *map(str, arguments)], timeout=200,
+        capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, start_new_session=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not lava_dl(), reason="lava-nc and lava-dl are not installed")
+@pytest.mark.parametrize("recurrent", [False, True])
+def test_lava_dls_own_netx_runs_our_file_spike_for_spike(tmp_path, recurrent):
+    write_netx(network(recurrent=recurrent), tmp_path / "out.net")
+    np.save(tmp_path / "x.npy", trains())
+    run_script("run_netx.py", tmp_path / "out.net", tmp_path / "x.npy", tmp_path / "out.npy", TEMPLATE)
     theirs = np.load(tmp_path / "out.npy")
     mine = simulate_float(read_netx(tmp_path / "out.net"), trains()[None]).spikes["layer1"][0]
     assert 0.01 <= mine.mean() <= 0.6
     np.testing.assert_array_equal(theirs[2:82].astype(bool), mine)
+
+
+def compiled(weight_bits=7):
+    """A recurrent TC-LIF network in integers, and graded input for it."""
+    rng = np.random.default_rng(0)
+    cell = {"c1": 0.2, "c2": -0.3, "gamma": 0.4, "threshold": 1.0, "bias": 0.03}
+    found = Network(6, (
+        Layer("a", neurons.tclif(10, **cell), (Connection("input", rng.normal(0.1, 0.5, (10, 6))),)),
+        Layer("b", neurons.tclif(7, **cell), (
+            Connection("a", rng.normal(0.1, 0.5, (7, 10))), Connection("b", rng.normal(0, 0.2, (7, 7)), 1),
+        )),
+        Layer("out", neurons.readout(3), (Connection("b", rng.normal(0.2, 0.5, (3, 7))),)),
+    ))  # fmt: skip
+    x = rng.poisson(0.5, (1, 60, 6)).astype(np.int64)
+    return quantize(found, load_target("loihi2").override(weight_bits=weight_bits), Dataset(x)), x
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not lava_dl(), reason="lava-nc and lava-dl are not installed")
+def test_our_loader_runs_tclif_in_netx_bit_for_bit(tmp_path):
+    fixed, x = compiled()
+    write_netx_fixed(fixed, tmp_path / "out.net")
+    np.save(tmp_path / "x.npy", x[0])
+    run_script("run_netx_tclif.py", tmp_path / "out.net", tmp_path / "x.npy", tmp_path / "out.npz")
+    result = simulate(fixed, x, spikes=True, engine="reference")
+    with np.load(tmp_path / "out.npz") as theirs:
+        for n, name in enumerate(("a", "b")):
+            mine = result.spikes[name][0]
+            assert 0.01 <= mine.mean() <= 0.6
+            np.testing.assert_array_equal(theirs[f"spikes{n}"][1 + n : 61 + n].astype(bool), mine)
+        np.testing.assert_array_equal(theirs["readout"], result.v["out"][0])
+
+
+def test_compiled_integers_that_netx_does_not_hold_are_refused_and_are_not_read_as_a_model(tmp_path):
+    fixed, _ = compiled(weight_bits=8)
+    with pytest.raises(TclifError, match="layer b: its weights reach 254, exponents included"):
+        write_netx_fixed(fixed, tmp_path / "out.net")
+    write_netx_fixed(compiled()[0], tmp_path / "out.net")
+    assert "layer 0: holds a compiled network's integers" in refused(tmp_path / "out.net")
 
 
 def test_synapses_of_both_signs_lose_their_lowest_bit_beyond_eight():

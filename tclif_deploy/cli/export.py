@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tclif_deploy.cli import reading
 from tclif_deploy.cli.common import Debug, Quiet, Reporter, app, choice
 from tclif_deploy.errors import TclifError
+from tclif_deploy.network import Network
+
+if TYPE_CHECKING:
+    from tclif_deploy.target import Target
 
 FORMATS = {"nir": ".nir", "onnx": "-onnx", "netx": ".net", "torch": ".pt"}
 """format -> how what is written is called after the model's name; ``onnx`` is a folder"""
@@ -22,8 +26,11 @@ def export_command(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="File (a folder for onnx). [default: the model's name]")
     ] = None,
-    target: Annotated[str, typer.Option("--target", "-t", help="For onnx: whose integers.")] = "loihi2",
-    calibration: Annotated[Path | None, typer.Option(help="For onnx: data that set the state scales.")] = None,
+    target: Annotated[
+        str, typer.Option("--target", "-t", help="Whose integers: for onnx, and for neurons netx lacks.")
+    ] = "loihi2",
+    weight_bits: Annotated[int | None, typer.Option(help="Override the target's weight width.")] = None,
+    calibration: Annotated[Path | None, typer.Option(help="Data that set the integers' state scales.")] = None,
     step: Annotated[float, typer.Option("--export-dt", help="For nir: the time step that time constants mean.")] = 1e-4,
     args: reading.Args = None,
     threshold: reading.Threshold = None,
@@ -39,11 +46,13 @@ def export_command(
 ) -> None:
     """Write a model as NIR (standard neurons as NIR's own nodes), netx of lava-dl, integer ONNX, or our torch file."""
     from tclif_deploy.frontends import ReadOptions, load
+    from tclif_deploy.interchange.netx import fits_netx
+    from tclif_deploy.target import load_target
 
     choice("--to", to, tuple(FORMATS))
-    for name, value in (("--calibration", calibration),):
-        if value is not None and to != "onnx":
-            raise TclifError(f"{name} is for --to onnx, which writes integers", f"leave {name} out")
+    for name, value in (("--calibration", calibration), ("--weight-bits", weight_bits)):
+        if value is not None and to not in ("onnx", "netx"):
+            raise TclifError(f"{name} is for --to onnx or netx, which write integers", f"leave {name} out")
     network = load(model, ReadOptions(args, threshold, gamma, comparator, reset, neuron, decay, dt, convention))
     path = output or Path(model.name.split(".")[0] + FORMATS[to])
     if path.exists() and path.resolve() == model.resolve():
@@ -53,25 +62,34 @@ def export_command(
         from tclif_deploy.interchange import export_nir
 
         told = export_nir(network, path, step)
-    elif to == "netx":
-        from tclif_deploy.interchange import write_netx
-
-        told = write_netx(network, path)
     elif to == "torch":
         from tclif_deploy.frontends import save
         from tclif_deploy.frontends.to_torch import to_module
 
         save(to_module(network), path)
         told = ()
-    else:
-        from tclif_deploy import backends, load_target, quantize
+    elif to == "netx" and fits_netx(network):
+        from tclif_deploy.interchange import write_netx
 
-        machine = load_target(target)
-        fixed = quantize(network, machine, calibration)
-        if path.exists():
-            raise TclifError(f"{path}: is there already", "name another folder: --output FOLDER")
-        backends.get("onnx").emit(fixed, machine, path)
-        told = fixed.notices
+        told = write_netx(network, path)
+    else:
+        told = _integers(network, to, path, load_target(target).override(weight_bits=weight_bits), calibration)
     for line in (*network.notices, *told):
         reporter.say(f"note: {line}")
     reporter.say(f"written: {path}")
+
+
+def _integers(network: Network, to: str, path: Path, target: Target, calibration: Path | None) -> tuple[str, ...]:
+    """Write the compiled network; what there is to say about it."""
+    from tclif_deploy import backends, quantize
+    from tclif_deploy.interchange import write_netx_fixed
+
+    fixed = quantize(network, target, calibration)
+    if to == "netx":
+        write_netx_fixed(fixed, path)
+        own = "its neurons are not netx's own: run it with tclif_deploy.interchange.netx_loader.network.Network"
+        return (*fixed.notices, own)
+    if path.exists():
+        raise TclifError(f"{path}: is there already", "name another folder: --output FOLDER")
+    backends.get("onnx").emit(fixed, target, path)
+    return fixed.notices

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -123,6 +124,8 @@ def _neuron(reader: FileReader, layer: Any, size: int, where: str) -> Any:
         raise TclifError(f"{where}: has no neurons", EXPECTED)
     group = reader.child(layer, "neuron", h5py.Group, where)
     kind = _text(reader, group, "type", where)
+    if kind == "TCLIF":
+        raise TclifError(f"{where}: holds a compiled network's integers", "read the model that it was compiled from")
     if kind not in ("CUBA", "LOIHI"):
         raise TclifError(f"{where}: {kind[:40]!r} neurons are not read", "read are CUBA")
 
@@ -177,6 +180,11 @@ class _Integers:
     bias: Float
 
 
+def fits_netx(network: Network) -> bool:
+    """Whether every neuron is of netx's own kind, so that `write_netx` is what writes it."""
+    return all(la.neuron.spiking and la.neuron.reset == "hard" and not la.neuron.b_u.any() for la in network.layers)
+
+
 def write_netx(network: Network, path: Path | str) -> tuple[str, ...]:
     """Write a chain of CUBA-LIF or LIF layers as lava-dl's netx reads it; returns what rounding changed, in words.
 
@@ -184,7 +192,6 @@ def write_netx(network: Network, path: Path | str) -> tuple[str, ...]:
     units. Raises `TclifError` for layers that netx's neurons cannot be: it has hard resets to 0, > and one threshold
     and one pair of decays a layer.
     """
-    path = Path(path)
     layers, told = [], []
     source = INPUT
     for n, layer in enumerate(network.layers):
@@ -194,10 +201,20 @@ def write_netx(network: Network, path: Path | str) -> tuple[str, ...]:
         layers.append(found)
         told.append(f"{layer.name}: CUBA, weights rounded by at most {error:.2g} of the largest")
         source = layer.name
-    buffer = io.BytesIO()
-    with h5py.File(buffer, "w") as file:
+
+    def fill(file: Any) -> None:
         for n, found in enumerate(layers):
             _write_layer(file.create_group(f"layer/{n}"), found)
+
+    save_hdf5(path, fill)
+    return tuple(told)
+
+
+def save_hdf5(path: Path | str, fill: Callable[[Any], None]) -> None:
+    """An HDF5 file with what ``fill`` puts into it, there whole or not at all; `TclifError` where it cannot be."""
+    path, buffer = Path(path), io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        fill(file)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         temporary.write_bytes(buffer.getbuffer())
@@ -206,7 +223,6 @@ def write_netx(network: Network, path: Path | str) -> tuple[str, ...]:
         raise TclifError(f"{path}: cannot be written ({error.strerror})", "choose another path") from error
     finally:
         temporary.unlink(missing_ok=True)
-    return tuple(told)
 
 
 def _write_layer(group: Any, found: _Integers) -> None:
