@@ -1,7 +1,8 @@
-"""Run a netx file with lava-dl's own netx: ``python run_netx.py FILE SPIKES.npy OUT.npy``, spikes (time, features).
+"""Run a netx file with lava-dl's own netx: ``python run_netx.py FILE SPIKES.npy OUT.npy TEMPLATE``, spikes (time, n).
 
 lava-dl's package imports its object detection, which wants OpenCV and a torchvision build: nothing of it is needed
-here, so an empty module stands for it.
+here, so an empty module stands for it. TEMPLATE is the folder of this package's Lava processes, which mend Lava's
+import on new Pythons.
 """
 
 import sys
@@ -9,20 +10,18 @@ import types
 
 import numpy as np
 
-sys.path.insert(0, sys.argv[4])
-from tclif_lava import compat
-
-compat.prepare()
-for name in ("lava.lib.dl.slayer.object_detection",):
-    sys.modules[name] = types.ModuleType(name)
-
-from lava.lib.dl.netx import hdf5  # noqa: E402
-from lava.magma.core.run_conditions import RunSteps  # noqa: E402
-from lava.magma.core.run_configs import Loihi2SimCfg  # noqa: E402
-from lava.proc import io  # noqa: E402
-
 
 def main() -> None:
+    sys.path.insert(0, sys.argv[4])
+    from tclif_lava import compat
+
+    compat.prepare()
+    sys.modules["lava.lib.dl.slayer.object_detection"] = types.ModuleType("object_detection")
+    from lava.lib.dl.netx import hdf5
+    from lava.magma.core.run_conditions import RunSteps
+    from lava.magma.core.run_configs import Loihi2SimCfg
+    from lava.proc import io
+
     spikes = np.load(sys.argv[2])
     network = hdf5.Network(net_config=sys.argv[1])
     steps = len(spikes) + len(network.layers)

@@ -4,15 +4,15 @@ import sys
 
 import numpy as np
 
-from tclif_deploy.interchange.netx_loader.network import Network  # first: it makes Lava importable
-
-# isort: split
-from lava.magma.core.run_conditions import RunSteps
-from lava.magma.core.run_configs import Loihi2SimCfg
-from lava.proc import io
-
 
 def main() -> None:
+    from tclif_deploy.interchange.netx_loader.network import Network  # first: it makes Lava importable
+
+    # isort: split
+    from lava.magma.core.run_conditions import RunSteps
+    from lava.magma.core.run_configs import Loihi2SimCfg
+    from lava.proc import io
+
     x = np.load(sys.argv[2])
     network = Network(sys.argv[1], len(x), input_message_bits=16)
     depth = len(network.layers)
