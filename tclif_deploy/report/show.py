@@ -33,16 +33,16 @@ def show(console: Console, build: StoredBuild) -> None:
         console.print(Text(section.says, style="dim"))
         for block in section.blocks:
             if isinstance(block, Note):
-                console.print(Text(block.text))
+                console.print(Text(printable(block.text)))
             elif isinstance(block, Table):
                 console.print(_table(block))
             elif isinstance(block, Bars):
                 console.print(_bars(block))
             elif isinstance(block, Drawing):
-                console.print(Text(" → ".join(box.name for box in block.boxes)))
+                console.print(Text(printable(" → ".join(box.name for box in block.boxes))))
             elif isinstance(block, Plots):
                 figure = block.figure
-                console.print(Text.assemble((f"{figure.title}. ", "bold"), figure.says))
+                console.print(Text.assemble((printable(f"{figure.title}. "), "bold"), printable(figure.says)))
                 for panel in figure.panels:
                     for line in _spark_lines(panel):
                         console.print(line)
@@ -75,9 +75,20 @@ def spark(values: NDArray[Any], width: int = SPARK_WIDTH) -> str:
     return "".join(TICKS[int((v - low) / (high - low) * (len(TICKS) - 1))] for v in values)
 
 
+def printable(text: str) -> str:
+    """``text`` with terminal codes escaped: names come out of files from anywhere.
+
+    Examples
+    --------
+    >>> printable("a\\x1b[31mb")
+    'a\\\\x1b[31mb'
+    """
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
 def _verdict(title: str, found: Headline) -> RenderableType:
     word = (f" {found.word} ", f"bold reverse {COLORS[found.level]}")
-    return Text.assemble((title, "bold"), "\n", word, f" {found.sentence}")
+    return Text.assemble((printable(title), "bold"), "\n", word, f" {printable(found.sentence)}")
 
 
 def _table(table: Table) -> RichTable:
@@ -92,7 +103,7 @@ def _table(table: Table) -> RichTable:
             no_wrap=column == "layer",
         )
     for row in table.rows:
-        found.add_row(*(escape(cell) for cell in row))
+        found.add_row(*(escape(printable(cell)) for cell in row))
     return found
 
 
@@ -124,5 +135,5 @@ def _rates(build: StoredBuild) -> list[Text]:
         if layer.spikes.shape[1]:
             for n, kind in enumerate(("float", "fixed")):
                 counts = layer.spikes[n, 0, : record.lengths[0]].sum(axis=1)
-                lines.append(Text.assemble(f"  {layer.name + ', ' + kind:<32} ", (spark(counts), "cyan")))
+                lines.append(Text.assemble(f"  {printable(layer.name) + ', ' + kind:<32} ", (spark(counts), "cyan")))
     return lines
