@@ -12,8 +12,8 @@ from tclif_deploy.fixed import Int
 from tclif_deploy.network import INPUT
 from tclif_deploy.simulate.engine import layers, neuron
 from tclif_deploy.simulate.engine.events import SLACK, byte_table, list_input, list_spikes, padded_count
-from tclif_deploy.simulate.engine.plan import FastLayer, FastLink, FastPlan, aligned
-from tclif_deploy.simulate.engine.sums import LINK, PADDING, WIDE
+from tclif_deploy.simulate.engine.plan import EXACT, NARROW_LIMIT, FastLayer, FastLink, FastPlan, aligned
+from tclif_deploy.simulate.engine.sums import CHUNK, LINK, LONG, PADDING, WIDE
 
 BYTE_TABLE = byte_table()
 
@@ -31,13 +31,28 @@ class Lists:
         self.graded = aligned((samples,), np.int64)
         self.fired = aligned((samples,), np.int64)
         self.most = aligned((samples,), np.int64)
+        self.peak = aligned((samples,), np.int64)
+        self.time = time
+        self.peak[:] = 1
+
+    def bound(self, link: FastLink) -> Int:
+        """How far a sum over these events can get, by the weights or by the number of events, (samples,)."""
+        return np.asarray(np.minimum(link.reach * self.peak, link.heaviest * self.most))
 
     def link(self, link: FastLink) -> list[int]:
         """This source's row in the table of links of a layer that it feeds."""
         row: list[int] = []
         for array in (self.events, self.values, self.starts, self.order):
             row += [array.ctypes.data, array.strides[0]]
-        return [*row, self.graded.ctypes.data, link.rows.ctypes.data, link.rows.strides[0], link.delay]
+        return [
+            *row,
+            self.graded.ctypes.data,
+            link.rows.ctypes.data,
+            link.rows.strides[0],
+            link.delay,
+            link.exponent,
+            self.time,
+        ]
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +90,7 @@ class Worker:
         source = self.lists[INPUT]
         list_input(
             x, BYTE_TABLE, self.words, source.events, source.values, source.starts, source.order, source.bins,
-            source.most, source.graded,
+            source.most, source.peak, source.graded,
         )  # fmt: skip
         exact = np.ones(self.samples, np.bool_)
         for stage in self.stages:
@@ -95,8 +110,8 @@ class _Stage:
         rows = [lists[link.source].link(link) for link in layer.links]
         self.links = aligned((len(rows), LINK), np.int64)
         self.links[:] = rows
-        number = np.int32 if layer.flags & WIDE else np.int16
-        self.sums = aligned((2, tiles, time, width) if layer.own else (2, time, width), number)
+        self.shape = (CHUNK, tiles, samples, width) if layer.own else (2, time, width)
+        self.room = aligned(self.shape, np.int32)
         self.states = aligned((samples, tiles, 2, width), np.float32 if layer.biases is None else np.int32)
         self.seen = aligned((samples, neuron.LANES), np.int32)
         self.silent = layer.biases is not None or bool(layer.flags & neuron.SILENT)
@@ -107,27 +122,31 @@ class _Stage:
     def run(self, lists: dict[str, Lists], plan: FastPlan, last: Int) -> NDArray[np.bool_]:
         """Run the layer; where it was exact, (samples,)."""
         layer = self.layer
+        flags = layer.flags | self._length(lists)
+        count = int(np.prod(self.shape))
+        long = bool(flags & (LONG | WIDE))
+        sums = self.room if long else self.room.reshape(-1).view(np.int16)[:count].reshape(self.shape)
         self.seen[:] = 0
         self._reset(plan)
         if layer.biases is not None:
             self.peaks[:] = 0
-            layers.integrator(layer.flags, layer.width)(
-                self.links, layer.biases, layer.shift, self.sums[0], self.states, last, self.read, self.peaks
+            layers.integrator(flags, layer.width)(
+                self.links, layer.biases, layer.shift, sums[0], self.states, last, self.read, self.peaks
             )
         elif self.masks is None:
-            layers.readout(layer.flags, layer.width)(
-                self.links, layer.constants, layer.scalars, self.sums, self.states, last, self.read, self.seen
+            layers.readout(flags, layer.width)(
+                self.links, layer.constants, layer.scalars, sums, self.states, last, self.read, self.seen
             )
         elif layer.own is None:
-            layers.feedforward(layer.flags, layer.width)(
-                self.links, layer.constants, layer.scalars, self.sums, self.states, self.masks, self.seen
+            layers.feedforward(flags, layer.width)(
+                self.links, layer.constants, layer.scalars, sums, self.states, self.masks, self.seen
             )
         else:
             mine = lists[layer.name]
-            layers.recurrent(layer.flags, layer.width)(
-                self.links, layer.constants, layer.scalars, self.sums, self.states, self.masks, self.seen,
-                layer.own.rows, layer.own.delay, layer.size, BYTE_TABLE, mine.events, mine.starts, mine.order,
-                mine.bins, mine.fired, mine.most,
+            layers.recurrent(flags, layer.width)(
+                self.links, layer.constants, layer.scalars, sums, self.states, self.masks, self.seen,
+                layer.own.rows, layer.own.delay, layer.own.exponent, layer.size, BYTE_TABLE, mine.events, mine.starts,
+                mine.order, mine.bins, mine.fired, mine.most,
             )  # fmt: skip
         if self.masks is not None and layer.own is None and layer.name in lists:
             mine = lists[layer.name]
@@ -135,7 +154,24 @@ class _Stage:
                 self.masks, BYTE_TABLE, layer.size, mine.events, mine.starts, mine.order, mine.bins, mine.fired,
                 mine.most,
             )  # fmt: skip
-        return self._exact(lists, plan)
+        return self._in_range(plan) & self._sums_fit(lists)
+
+    def _length(self, lists: dict[str, Lists]) -> int:
+        """The flag of joining connections' sums in 32 bits, where 16 may not hold them."""
+        own = self.layer.own
+        total = sum(lists[link.source].bound(link) << link.exponent for link in self.layer.links)
+        reach = int(np.max(total)) + (own.reach << own.exponent if own else 0)
+        return LONG if reach > NARROW_LIMIT and not self.layer.flags & WIDE else 0
+
+    def _sums_fit(self, lists: dict[str, Lists]) -> NDArray[np.bool_]:
+        """Where each connection's sums fit their bits, and all together float32."""
+        total, fits = np.zeros(self.seen.shape[0], np.int64), np.ones(self.seen.shape[0], np.bool_)
+        for link in (*self.layer.links, self.layer.own):
+            if link is not None:
+                bound = lists[link.source].bound(link)
+                total += bound << link.exponent
+                fits &= bool(self.layer.flags & WIDE) | (bound <= NARROW_LIMIT)
+        return np.asarray(fits & (total <= EXACT))
 
     def _reset(self, plan: FastPlan) -> None:
         layer = self.layer
@@ -145,21 +181,13 @@ class _Stage:
             flat[: layer.size] = layer.start * (plan.unit_v if layer.biases is None else 1)
             self.states[:, :, 1] = flat.reshape(layer.tiles, layer.width)
 
-    def _exact(self, lists: dict[str, Lists], plan: FastPlan) -> NDArray[np.bool_]:
-        layer = self.layer
-        if layer.biases is None:
-            exact = ~((self.seen & neuron.OVERFLOWED) != 0).any(axis=1)
-        else:
-            limits = np.array([2 / plan.unit_u, -2 / plan.unit_u, 2 / plan.unit_v, -2 / plan.unit_v])
-            inside = (self.peaks[:, :, 0::2] < limits[0::2, None]) & (self.peaks[:, :, 1::2] > limits[1::2, None])
-            exact = inside.all(axis=(1, 2, 3))
-        if not layer.proven:
-            reach = np.zeros(exact.shape, np.int64)
-            for link in (*layer.links, layer.own):
-                if link is not None:
-                    reach += link.heaviest * lists[link.source].most
-            exact &= reach <= layer.limit
-        return np.asarray(exact)
+    def _in_range(self, plan: FastPlan) -> NDArray[np.bool_]:
+        """Where no state overflowed."""
+        if self.layer.biases is None:
+            return ~((self.seen & neuron.OVERFLOWED) != 0).any(axis=1)
+        limits = np.array([2 / plan.unit_u, -2 / plan.unit_u, 2 / plan.unit_v, -2 / plan.unit_v])
+        inside = (self.peaks[:, :, 0::2] < limits[0::2, None]) & (self.peaks[:, :, 1::2] > limits[1::2, None])
+        return np.asarray(inside.all(axis=(1, 2, 3)))
 
     def states_out(self, plan: FastPlan) -> tuple[Int, Int]:
         """u and v after the last step."""

@@ -24,7 +24,7 @@ from tclif_deploy.simulate.engine.simd import (
     subroutine,
     vector,
 )
-from tclif_deploy.simulate.engine.sums import PADDING
+from tclif_deploy.simulate.engine.sums import CHUNK, PADDING
 
 WORD = 64
 """Sources of one word of bits."""
@@ -136,20 +136,26 @@ padded = helper(padded_count)
 
 @helper
 def sort_steps(starts: NDArray[np.int32], order: NDArray[np.int32], bins: NDArray[np.int32]) -> None:
-    """``order``: the steps, those with fewest events first, so that loops over events end when the last one did."""
-    bins[:] = 0
+    """``order``: the steps of each chunk, those with fewest events first: so a loop ends where the last one did."""
     time = order.size
-    for t in range(time):
-        bins[(starts[t + 1] - starts[t]) // PADDING] += 1
-    at = 0
-    for n in range(bins.size):
-        count = bins[n]
-        bins[n] = at
-        at += count
-    for t in range(time):
-        n = (starts[t + 1] - starts[t]) // PADDING
-        order[bins[n]] = t
-        bins[n] += 1
+    for begin in range(0, time, CHUNK):
+        end = min(begin + CHUNK, time)
+        low, high = bins.size, 0
+        for t in range(begin, end):
+            count = (starts[t + 1] - starts[t]) // PADDING
+            low, high = min(low, count), max(high, count)
+        bins[low : high + 1] = 0
+        for t in range(begin, end):
+            bins[(starts[t + 1] - starts[t]) // PADDING] += 1
+        at = begin
+        for n in range(low, high + 1):
+            count = bins[n]
+            bins[n] = at
+            at += count
+        for t in range(begin, end):
+            n = (starts[t + 1] - starts[t]) // PADDING
+            order[bins[n]] = t
+            bins[n] += 1
 
 
 @kernel
@@ -194,12 +200,13 @@ def list_input(
     order: NDArray[np.int32],
     bins: NDArray[np.int32],
     most: NDArray[np.int64],
+    peak: NDArray[np.int64],
     graded: NDArray[np.int64],
 ) -> None:
     """Lists of events of the input ``x`` (samples, time, features), contiguous uint8 or int16.
 
-    ``values`` are its integers where ``graded`` (samples,) says that some are neither 0 nor 1; ``most`` (samples,)
-    is the largest sum of magnitudes in one step; ``masks`` (words,) is scratch.
+    ``values`` are its integers where ``graded`` (samples,) says that some are neither 0 nor 1; ``peak`` (samples,) is
+    the largest magnitude, ``most`` (samples,) the largest sum of magnitudes in one step; ``masks`` (words,) is scratch.
     """
     features = x.shape[2]
     for sample in range(x.shape[0]):
@@ -207,8 +214,9 @@ def list_input(
         low, high = flat[0], flat[0]
         for value in flat:
             low, high = min(low, value), max(high, value)
+        peak[sample] = max(-np.int64(low), np.int64(high))
         if features <= DENSE:
-            graded[sample], most[sample] = 1, features * max(abs(np.int64(low)), np.int64(high))
+            graded[sample], most[sample] = 1, features * peak[sample]
             starts[sample, 0] = 0
             for t in range(x.shape[1]):
                 starts[sample, t + 1] = (t + 1) * PADDING
@@ -219,7 +227,7 @@ def list_input(
             continue
         has_values = low < 0 or high > 1
         graded[sample] = has_values
-        at, peak = 0, 0
+        at, heaviest = 0, 0
         lists = address(events) + sample * events.strides[0]
         starts[sample, 0] = 0
         for t in range(x.shape[1]):
@@ -240,8 +248,8 @@ def list_input(
                     weight += abs(np.int64(values[sample, n]))
                 for n in range(at + count, at + padded(count)):
                     values[sample, n] = 0
-            peak = max(peak, weight)
+            heaviest = max(heaviest, weight)
             at += padded(count)
             starts[sample, t + 1] = at
-        most[sample] = peak
+        most[sample] = heaviest
         sort_steps(starts[sample], order[sample], bins)

@@ -18,7 +18,7 @@ from tclif_deploy.simulate.engine.compile import kernel
 from tclif_deploy.simulate.engine.events import expand_step, padded, sort_steps
 from tclif_deploy.simulate.engine.neuron import charge_pair, charge_recurrent, integrate
 from tclif_deploy.simulate.engine.simd import ROUND_DOWN, ROUND_TO_ZERO, address, restore_rounding, set_rounding
-from tclif_deploy.simulate.engine.sums import gather
+from tclif_deploy.simulate.engine.sums import CHUNK, gather
 
 Masks = NDArray[np.uint64]
 Float32 = NDArray[np.float32]
@@ -38,7 +38,7 @@ def feedforward(flags: int, width: int) -> Any:
         links: Int, constants: Float32, scalars: Float32, sums: NDArray[Any], states: Float32, masks: Masks,
         seen: NDArray[np.int32],
     ) -> None:  # fmt: skip
-        """``links`` (links, 13); ``constants`` (tiles, rows, width); ``sums`` (2, time, width) is scratch; ``states``
+        """``links`` (links, 15); ``constants`` (tiles, rows, width); ``sums`` (2, time, width) is scratch; ``states``
         (samples, tiles, 2, width) become the last; ``masks`` (samples, time, tiles); ``seen`` (samples, 16)."""
         time, tiles = masks.shape[1], masks.shape[2]
         before = set_rounding(rounding)
@@ -46,7 +46,9 @@ def feedforward(flags: int, width: int) -> Any:
             for tile in range(tiles):
                 for n in range(2):
                     to = address(sums) + n * sums.strides[0]
-                    gather(flags, width, address(links), links.shape[0], sample + n, tile, time, to)
+                    gather(
+                        flags, width, address(links), links.shape[0], sample + n, tile, 0, time, to, sums.strides[1]
+                    )  # fmt: skip
                 state = address(states) + sample * states.strides[0] + tile * states.strides[1]
                 constant = address(constants) + tile * constants.strides[0]
                 charge_pair(
@@ -67,50 +69,56 @@ def recurrent(flags: int, width: int) -> Any:
     @kernel
     def run(
         links: Int, constants: Float32, scalars: Float32, sums: NDArray[Any], states: Float32, masks: Masks,
-        seen: NDArray[np.int32], rows: NDArray[Any], delay: int, neurons: int, table: NDArray[np.uint8],
+        seen: NDArray[np.int32], rows: NDArray[Any], delay: int, exponent: int, neurons: int, table: NDArray[np.uint8],
         events: NDArray[np.uint16], starts: NDArray[np.int32], order: NDArray[np.int32], bins: NDArray[np.int32],
         fired: NDArray[np.int64], most: NDArray[np.int64],
     ) -> None:  # fmt: skip
-        """As `feedforward`, but ``sums`` is (2, tiles, time, width). ``rows`` (tiles, sources + 1, bytes) are the
-        weights of the layer's own spikes, ``delay`` steps late; all from ``events`` on as in `events.list_spikes`."""
-        time, tiles = masks.shape[1], masks.shape[2]
-        at = np.zeros(2, np.int64)
+        """As `feedforward`, but ``sums`` is (`CHUNK`, tiles, samples, width), and all samples take each step together:
+        so a tile's weights serve them all while they are in the cache. ``rows`` (tiles, sources + 1, bytes) are the
+        weights of the layer's own spikes, which come ``delay`` steps late, and whose sum is shifted left by
+        ``exponent``; all from ``events`` on as in `events.list_spikes`."""
+        samples, time, tiles = masks.shape
+        step = sums.strides[0]
+        at = np.zeros(samples, np.int64)
+        fired[:], most[:], starts[:, 0] = 0, 0, 0
         before = set_rounding(rounding)
-        for sample in range(0, masks.shape[0], 2):
+        for begin in range(0, time, CHUNK):
+            end = min(begin + CHUNK, time)
             for tile in range(tiles):
-                for n in range(2):
-                    to = address(sums) + n * sums.strides[0] + tile * sums.strides[1]
-                    gather(flags, width, address(links), links.shape[0], sample + n, tile, time, to)
-            at[:] = 0
-            starts[sample : sample + 2, 0] = 0
-            fired[sample : sample + 2] = 0
-            most[sample : sample + 2] = 0
-            for t in range(time):
-                for n in range(2):
-                    begin, count = 0, 0
-                    if t >= delay:
-                        begin = starts[sample + n, t - delay]
-                        count = starts[sample + n, t - delay + 1] - begin
-                    lists = address(events) + (sample + n) * events.strides[0]
-                    bits = address(masks) + (sample + n) * masks.strides[0] + t * masks.strides[1]
-                    state = address(states) + (sample + n) * states.strides[0]
-                    row = address(sums) + n * sums.strides[0] + t * sums.strides[2]
-                    met = address(seen) + (sample + n) * seen.strides[0]
-                    for tile in range(tiles):
+                for n in range(samples):
+                    to = address(sums) + tile * sums.strides[1] + n * sums.strides[2]
+                    gather(flags, width, address(links), links.shape[0], n, tile, begin, end, to, step)
+            for t in range(begin, end):
+                for tile in range(tiles):
+                    row = address(sums) + (t - begin) * step + tile * sums.strides[1]
+                    state = address(states) + tile * states.strides[1]
+                    bits = address(masks) + t * masks.strides[1] + tile * masks.strides[2]
+                    constant = address(constants) + tile * constants.strides[0]
+                    weights = address(rows) + tile * rows.strides[0]
+                    for n in range(0, samples, 2):
+                        first = second = first_count = second_count = 0
+                        if t >= delay:
+                            first, second = starts[n, t - delay], starts[n + 1, t - delay]
+                            first_count = starts[n, t - delay + 1] - first
+                            second_count = starts[n + 1, t - delay + 1] - second
+                        lists = address(events) + n * events.strides[0]
                         charge_recurrent(
-                            flags, width, row + tile * sums.strides[1], lists + 2 * begin, count,
-                            address(rows) + tile * rows.strides[0], state + tile * states.strides[1],
-                            address(constants) + tile * constants.strides[0], address(scalars),
-                            bits + tile * masks.strides[2], met,
+                            flags, width, row + n * sums.strides[2], sums.strides[2], lists + 2 * first, first_count,
+                            lists + events.strides[0] + 2 * second, second_count, weights, exponent,
+                            state + n * states.strides[0], states.strides[0], constant, address(scalars),
+                            bits + n * masks.strides[0], masks.strides[0], address(seen) + n * seen.strides[0],
                         )  # fmt: skip
+                for n in range(samples):
+                    bits = address(masks) + n * masks.strides[0] + t * masks.strides[1]
+                    lists = address(events) + n * events.strides[0]
                     count = expand_step(bits, tiles, address(table), lists + 2 * at[n], neurons)
-                    fired[sample + n] += count
-                    most[sample + n] = max(most[sample + n], count)
+                    fired[n] += count
+                    most[n] = max(most[n], count)
                     at[n] += padded(count)
-                    starts[sample + n, t + 1] = at[n]
-            for n in range(2):
-                sort_steps(starts[sample + n], order[sample + n], bins)
+                    starts[n, t + 1] = at[n]
         restore_rounding(before)
+        for n in range(samples):
+            sort_steps(starts[n], order[n], bins)
 
     return run
 
@@ -132,7 +140,9 @@ def readout(flags: int, width: int) -> Any:
             for tile in range(tiles):
                 for n in range(2):
                     to = address(sums) + n * sums.strides[0]
-                    gather(flags, width, address(links), links.shape[0], sample + n, tile, time, to)
+                    gather(
+                        flags, width, address(links), links.shape[0], sample + n, tile, 0, time, to, sums.strides[1]
+                    )  # fmt: skip
                 state = address(states) + sample * states.strides[0] + tile * states.strides[1]
                 constant = address(constants) + tile * constants.strides[0]
                 begin = 0
@@ -167,7 +177,7 @@ def integrator(flags: int, width: int) -> Any:
         for sample in range(states.shape[0]):
             for tile in range(tiles):
                 to = address(sums)
-                gather(flags, width, address(links), links.shape[0], sample, tile, time, to)
+                gather(flags, width, address(links), links.shape[0], sample, tile, 0, time, to, sums.strides[0])
                 for begin, end in ((0, last[sample] + 1), (last[sample] + 1, time)):
                     integrate(
                         flags, width, begin, end, to,

@@ -20,7 +20,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from tclif_deploy.simulate.engine.simd import F32, I16, I32, I64, Kernel, Variable, Vec, subroutine, vector, whole
-from tclif_deploy.simulate.engine.sums import WIDE, Sums
+from tclif_deploy.simulate.engine.sums import Sums
 
 LANES = 16
 """Neurons of one vector."""
@@ -31,7 +31,7 @@ OVERFLOWED = 0x40000000
 TO_ZERO, MULTIPLY_U, MULTIPLY_V, DIRECT, SHARE, HARD, SOMA, RIGHT, SILENT, BIAS_V = (1 << n for n in range(10))
 """What a layer's kernel does: it rounds to zero (else down, after adding a half where it rounds to nearest); A_u, A_v
 need a product; u is only its input (A_u = B_u = 0); q is not 0; hard reset; input enters the soma; the accumulator is
-shifted right; no spikes; bias_v is not 0. `WIDE` (row sums of 32 bits) is the bit after these."""
+shifted right; no spikes; bias_v is not 0. The bits after these are those of `sums`."""
 
 B_U, A_U, B_V, A_V, THRESHOLD, R_U, R_V, Q, V_RESET, BIAS_U, ROW_BIAS_V, CONSTANTS = range(12)
 """Rows of a tile's constants, each of one float32 a neuron."""
@@ -107,15 +107,18 @@ class Tile:
 
     def sums(self, address: ir.Value, group: int) -> Vec:
         """Row sums of a group as float32, from memory."""
-        element, size = (I32, 4) if self.has(WIDE) else (I16, 2)
-        found = self.k.load(self.k.at(address, group * LANES, size), vector(element, LANES), LANES * size)
-        return found.to_float() if self.has(WIDE) else found.widen(I32).to_float()
+        return as_float(Sums(self.k, self.flags, self.width).stored(address, group))
 
     def joined(self, word: Vec | None, group: int, spikes: Vec) -> Vec:
         """``word`` with the spikes of ``group`` among its bits, neuron 0 the lowest."""
         b = self.k.b
         bits = Vec(b, b.shl(b.zext(b.bitcast(spikes.value, I16), I64), I64(group * LANES)))
         return bits if word is None else word | bits
+
+
+def as_float(sums: Vec) -> Vec:
+    """Row sums of 16 or 32 bits as float32."""
+    return (sums if sums.value.type.element == I32 else sums.widen(I32)).to_float()
 
 
 class States:
@@ -163,9 +166,8 @@ def charge_pair(
         tile = Tile(k, does, wide, constants, scalars)
         pair = [States(k, wide, states), States(k, wide, k.b.add(states, states_far))]
         met = [k.variable(k.zero(vector(I32, LANES))) for _ in pair]
-        size = 4 if tile.has(WIDE) else 2
         with k.loop(last, first) as t:
-            row = k.at(sums, k.b.mul(t, I64(wide)), size)
+            row = k.at(sums, k.b.mul(t, I64(wide)), Sums(k, does, wide).size)
             words: list[Vec | None] = [None, None]
             for n, state in enumerate(pair):
                 for group in range(wide // LANES):
@@ -190,35 +192,45 @@ def charge_pair(
 
 @intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
 def charge_recurrent(
-    typing_context: Any, flags: Any, width: Any, sums: Any, events: Any, count: Any, rows: Any, states: Any,
-    constants: Any, scalars: Any, mask: Any, seen: Any,
+    typing_context: Any, flags: Any, width: Any, sums: Any, sums_far: Any, events: Any, count: Any, more_events: Any,
+    more_count: Any, rows: Any, exponent: Any, states: Any, states_far: Any, constants: Any, scalars: Any, masks: Any,
+    masks_far: Any, seen: Any,
 ) -> Any:  # fmt: skip
-    """One step of one tile of one sample: the ``count`` recurrent ``events``' rows join the ``sums``."""
+    """One step of one tile of two samples: the rows of their recurrent events join the ``sums``.
+
+    ``events, count`` are the first sample's, ``more_...`` the second's; for the rest see `charge_pair`.
+    """
     does, wide = whole(flags), whole(width)
 
     def body(k: Kernel, _f: Any, _w: Any, *rest: ir.Value) -> None:
-        sums, events, count, rows, states, constants, scalars, mask, seen = rest
+        sums, sums_far, events, count, more_events, more_count, rows, exponent = rest[:8]
+        states, states_far, constants, scalars, masks, masks_far, seen = rest[8:]
         tile = Tile(k, does, wide, constants, scalars)
-        state = States(k, wide, states)
-        total = Sums(k, wide, tile.has(WIDE))
-        total.add_events(events, count, rows, None)
-        met = k.zero(vector(I32, LANES))
-        word: Vec | None = None
-        for group, recurrent in enumerate(total.groups()):
-            acc = recurrent + k.load(*total.place(sums, group))
-            acc = acc if tile.has(WIDE) else acc.widen(I32)
-            u, v, spikes, both = tile.step(group, state.u[group].get(), state.v[group].get(), acc.to_float())
-            state.u[group].set(u)
-            state.v[group].set(v)
-            met = met | both
-            if spikes is not None:
-                word = tile.joined(word, group, spikes)
-        state.save()
-        if word is not None:
-            k.store(word, mask, 8)
-        k.store(k.load(seen, vector(I32, LANES), 64) | met, seen, 64)
+        heard = []
+        for n, (list_of, length) in enumerate(((events, count), (more_events, more_count))):
+            own = Sums(k, does, wide)
+            own.add_events(list_of, length, rows, None)
+            place = k.b.add(sums, k.b.mul(sums_far, I64(n)))
+            heard.append([part + own.stored(place, g) for g, part in enumerate(own.groups(exponent))])
+        pair = [States(k, wide, states), States(k, wide, k.b.add(states, states_far))]
+        met = [k.load(k.at(seen, n, 64), vector(I32, LANES), 64) for n in range(2)]
+        words: list[Vec | None] = [None, None]
+        for group in range(wide // LANES):
+            for n, state in enumerate(pair):
+                acc = as_float(heard[n][group])
+                u, v, spikes, both = tile.step(group, state.u[group].get(), state.v[group].get(), acc)
+                state.u[group].set(u)
+                state.v[group].set(v)
+                met[n] = met[n] | both
+                if spikes is not None:
+                    words[n] = tile.joined(words[n], group, spikes)
+        for n, (state, word) in enumerate(zip(pair, words, strict=True)):
+            state.save()
+            k.store(met[n], k.at(seen, n, 64), 64)
+            if word is not None:
+                k.store(word, k.b.add(masks, k.b.mul(masks_far, I64(n))), 8)
 
-    signature = types.void(flags, width, *[types.int64] * 9)
+    signature = types.void(flags, width, *[types.int64] * 15)
     return signature, lambda c, b, s, a: subroutine(c, b, s, a, body)
 
 
@@ -238,7 +250,7 @@ def integrate(
         first, last, sums, states, constants, shift, peaks = rest
         kind = vector(I32, LANES)
         left = k.splat(k.b.trunc(shift, I32), LANES)
-        size = 4 if does & WIDE else 2
+        size = Sums(k, does, wide).size
         for group in range(wide // LANES):
             place = [k.at(states, row * wide + group * LANES, 4) for row in range(2)]
             bias_u, bias_v = (k.load(k.at(constants, row * wide + group * LANES, 4), kind, 64) for row in range(2))
@@ -248,9 +260,8 @@ def integrate(
                 k.variable(k.load(address, kind, 64)) for address in held
             ]
             with k.loop(last, first) as t:
-                row = k.at(k.at(sums, k.b.mul(t, I64(wide)), size), group * LANES, size)
-                acc = k.load(row, vector(I32 if does & WIDE else I16, LANES), LANES * size)
-                u.set(((acc if does & WIDE else acc.widen(I32)) << left) + bias_u)
+                acc = Sums(k, does, wide).stored(k.at(sums, k.b.mul(t, I64(wide)), size), group)
+                u.set(((acc if size == 4 else acc.widen(I32)) << left) + bias_u)
                 v.set(v.get() + (u.get() + bias_v))
                 highest_u.set(highest_u.get().max(u.get()))
                 lowest_u.set(lowest_u.get().min(u.get()))

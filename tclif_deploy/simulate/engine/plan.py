@@ -31,7 +31,9 @@ MAX_BITS = 24
 MAX_SOURCES = (1 << 16) - 1
 """Events are indices of 16 bits, one of which is the row of zeros."""
 
-MAX_SHIFT = 62
+MAX_SHIFT, MAX_EXPONENT = 62, 14
+"""Of a layer's accumulator, and of one connection's 16-bit sum."""
+
 WIDTHS = (16, 32, 64)
 """Neurons of a tile."""
 
@@ -51,10 +53,13 @@ class FastLink:
 
     source: str
     delay: int
+    exponent: int
     rows: NDArray[Any]
     """packed weights, (tiles, sources + 1, bytes): the last row is of zeros"""
     heaviest: int
     """largest magnitude of a weight"""
+    reach: int
+    """largest magnitude of a row sum over inputs of magnitude 1, or over spikes"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,10 +80,6 @@ class FastLayer:
     biases: NDArray[np.int32] | None
     """(tiles, 2, width) of an integrator, None for all others"""
     shift: int
-    proven: bool
-    """whether row sums fit their bits for any input; else it depends on the number of events"""
-    limit: int
-    """what row sums must not pass"""
     start: Int
     """v0, (size,)"""
 
@@ -122,46 +123,30 @@ def _plan_layer(network: FixedNetwork, layer: FixedLayer, known: set[str]) -> Fa
     others = [c for c in layer.connections if c.source != layer.name]
     if len(own) > 1 or not others or any(c.source not in known for c in others) or abs(layer.shift) > MAX_SHIFT:
         return None
-    if any(c.weight.shape[1] >= MAX_SOURCES or c.exponent > MAX_SHIFT for c in layer.connections):
+    if any(c.weight.shape[1] >= MAX_SOURCES or c.exponent > MAX_EXPONENT for c in layer.connections):
         return None
-    weights = [(c, _shifted(c)) for c in layer.connections]
-    if any(w is None for _, w in weights) or not _exact(layer, m):
+    heaviest = max(int(np.abs(c.weight).max()) for c in layer.connections)
+    if heaviest > NARROW_LIMIT or not _exact(layer, m):
         return None
     width = 64 if layer.spiking else next((w for w in WIDTHS if layer.size <= w), 64)
     tiles = -(-layer.size // width)
-    peak = {c.source: network.input.limit if c.source == INPUT else 1 for c in layer.connections}
-    low = sum(_bound(c, w, peak[c.source], network, -1) for c, w in weights if w is not None)
-    high = sum(_bound(c, w, peak[c.source], network, 1) for c, w in weights if w is not None)
-    reach = int(max(np.max(high), np.max(low)))
-    bytes_enough = all(w is not None and np.abs(w).max(initial=0) <= 127 for _, w in weights)
-    wide = not bytes_enough
-    limit = EXACT if wide else NARROW_LIMIT
+    wide = heaviest > 127
     flags = _flags(layer, m) | (WIDE if wide else 0)
-    links = [
-        FastLink(c.source, c.delay, _pack(w, tiles, width, wide), int(np.abs(w).max(initial=0)))
-        for c, w in weights
-        if w is not None
-    ]
+    links = [_link(c, _pack(c.weight, tiles, width, wide)) for c in layer.connections]
     mine = next((link for link in links if link.source == layer.name), None)
-    adds_up = not layer.spiking and _adds_up(layer, m, min(reach, limit))
+    adds_up = not layer.spiking and _adds_up(layer, m)
     return FastLayer(
         layer.name, layer.size, flags & WIDE if adds_up else flags, width,
         tuple(link for link in links if link is not mine), mine,
         _constants(layer, m, tiles, width), _scalars(layer, m), _biases(layer, tiles, width) if adds_up else None,
-        layer.shift, reach <= limit, limit, layer.v0,
+        layer.shift, layer.v0,
     )  # fmt: skip
 
 
-def _shifted(c: FixedConnection) -> Int | None:
-    """The weights with the connection's exponent in them, or None where they need more than 16 bits."""
-    heaviest = int(np.abs(c.weight).max(initial=0))
-    return c.weight << c.exponent if heaviest << c.exponent <= NARROW_LIMIT else None
-
-
-def _bound(c: FixedConnection, weight: Int, peak: int, network: FixedNetwork, sign: int) -> Int:
-    """How far a neuron's row sum can get in one direction, (neurons,)."""
-    either = np.abs(weight) if c.source == INPUT else np.maximum(sign * weight, 0)
-    return np.asarray(either.sum(axis=1) * peak, dtype=np.int64)
+def _link(c: FixedConnection, rows: NDArray[Any]) -> FastLink:
+    signs = [np.abs(c.weight)] if c.source == INPUT else [np.maximum(c.weight, 0), np.maximum(-c.weight, 0)]
+    reach = max(int(weights.sum(axis=1).max()) for weights in signs)
+    return FastLink(c.source, c.delay, c.exponent, rows, int(np.abs(c.weight).max()), reach)
 
 
 def _exact(layer: FixedLayer, m: Arithmetic) -> bool:
@@ -215,13 +200,16 @@ def _flags(layer: FixedLayer, m: Arithmetic) -> int:
     return sum(flag for flag, is_set in found.items() if is_set)
 
 
-def _adds_up(layer: FixedLayer, m: Arithmetic, reach: int) -> bool:
+def _adds_up(layer: FixedLayer, m: Arithmetic) -> bool:
     """Whether a readout is u = i + bias_u, v = v + u + bias_v, and int32 holds it until an overflow is seen."""
     one = 1 << m.frac_bits
     plain = _direct(layer) and bool((layer.a_v == one).all() and (layer.b_v == one).all())
     if not plain or layer.input_to == "soma" or not 0 <= layer.shift <= 30:
         return False
-    most = (reach << layer.shift) + int(np.abs(layer.bias_u).max()) + int(np.abs(layer.bias_v).max())
+    reach = sum(_link(c, np.zeros(0)).reach << c.exponent for c in layer.connections if c.source != INPUT)
+    if any(c.source == INPUT for c in layer.connections):
+        reach = EXACT
+    most = (min(reach, EXACT) << layer.shift) + int(np.abs(layer.bias_u).max()) + int(np.abs(layer.bias_v).max())
     return most + (1 << (m.bits_v - 1)) < 1 << 31
 
 

@@ -206,7 +206,7 @@ def cpu_has(context: Any, feature: str) -> bool:
 
 @intrinsic  # type: ignore[untyped-decorator]
 def address(typing_context: Any, array: Any) -> Any:
-    """Where an array's first element lies, as int64 (``array.ctypes.data`` is unsigned; adding to that gives floats)."""
+    """Where an array's first element lies, as int64 (``array.ctypes.data`` is unsigned, and turns sums into floats)."""
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
         view = context.make_array(signature.args[0])(context, builder, arguments[0])
