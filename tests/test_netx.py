@@ -218,3 +218,26 @@ def test_a_netx_file_by_content_not_by_name_and_options_that_it_does_not_take(tm
         load(path, threshold=1.0)
     (tmp_path / "text.net").write_bytes(b"\x89HDF\r\n\x1a\n" + b"x" * 100)
     assert "damaged or not HDF5" in refused(tmp_path / "text.net")
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_wrong_bytes_anywhere_give_one_line_or_a_network(tmp_path, seed):
+    """Of netx files, and of NIR files of other tools."""
+    rng = np.random.default_rng(seed)
+    write_netx(network(), tmp_path / "good.net")
+    nir_file = REAL.parent / "two_lif_neurons.nir"
+    outcomes = set()
+    for n in range(60):
+        source = nir_file if n % 2 else tmp_path / "good.net"
+        damaged = bytearray(source.read_bytes())
+        for _ in range(rng.integers(1, 6)):
+            place = rng.integers(len(damaged))
+            damaged[place : place + 4] = rng.integers(0, 256, 4).astype(np.uint8).tobytes()
+        bad = tmp_path / f"bad{'.nir' if n % 2 else '.hdf5'}"
+        bad.write_bytes(damaged)
+        try:
+            load(bad, **({"dt": 1e-4} if n % 2 else {}))
+            outcomes.add("read")
+        except TclifError as error:
+            outcomes.add("refused" if "\n" not in str(error) else "more than a line")
+    assert outcomes == {"read", "refused"}

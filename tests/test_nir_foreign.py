@@ -375,3 +375,32 @@ def test_options_of_nir_files_are_refused_elsewhere(tmp_path):
 
     assert "--dt is for .nir files" in refused(models.checkpoint(tmp_path / "net"), dt=DT)
     assert "says everything itself" in refused(PAPER / "lif_norse.nir", dt=DT, gamma=0.5)
+
+
+def test_states_that_grow_are_told_where_a_network_is_read(tmp_path):
+    from tclif_deploy import neurons
+    from tclif_deploy.interchange import write_nir
+    from tclif_deploy.network import Connection, Layer, Network
+
+    grows = neurons.two_compartment(2, alpha1=1.0, beta1=0.5, alpha2=1.0, beta2=0.5, threshold=1.0)
+    write_nir(Network(2, (Layer("wild", grows, (Connection("input", np.eye(2)),)),)), tmp_path / "out.nir")
+    assert [n for n in load(tmp_path / "out.nir").notices if "layer wild: without spikes its states grow" in n]
+
+
+def test_weights_in_half_precision_are_read_exactly(tmp_path):
+    nodes, edges = simple()
+    nir.write(tmp_path / "half.nir", nir.NIRGraph(nodes, edges, metadata={}, type_check=False))
+    weight = np.random.default_rng(0).normal(size=(5, 4)).astype(np.float16)
+    with h5py.File(tmp_path / "half.nir", "r+") as file:
+        del file["node/nodes/fc/weight"]
+        file["node/nodes/fc/weight"] = weight
+    np.testing.assert_array_equal(load(tmp_path / "half.nir", dt=DT).layers[0].connections[0].weight, weight)
+
+
+@pytest.mark.parametrize("at", [0, 8, 24])
+def test_a_damaged_heap_of_strings_is_refused_where_hdf5_itself_might_hang(tmp_path, at):
+    data = bytearray((PAPER / "two_lif_neurons.nir").read_bytes())
+    for place in [found.start() for found in re.finditer(b"GCOL", data)]:
+        data[place + at : place + at + 8] = b"\xff\xff\x03\0\0\0\0\0"
+    (tmp_path / "bad.nir").write_bytes(data)
+    assert "damaged" in refused(tmp_path / "bad.nir", dt=DT)

@@ -20,7 +20,7 @@ import numpy as np
 from tclif_deploy import neurons
 from tclif_deploy.errors import TclifError
 from tclif_deploy.frontends.parts import unique_name
-from tclif_deploy.interchange.nir.hdf5 import FileReader
+from tclif_deploy.interchange.nir.hdf5 import DAMAGE, FileReader
 from tclif_deploy.network import INPUT, Connection, Float, Layer, Network
 
 UNITY = 4096
@@ -41,7 +41,7 @@ def is_netx(path: Path) -> bool:
     try:
         with h5py.File(path, "r") as file:
             return "layer" in file and "node" not in file
-    except OSError:
+    except DAMAGE:
         return False
 
 
@@ -55,7 +55,7 @@ def read_netx(path: Path | str) -> Network:
         with h5py.File(path, "r") as file:
             reader = FileReader(str(path), path.stat().st_size)
             return _read(reader, reader.child(file, "layer", h5py.Group, str(path)), str(path))
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError, MemoryError) as error:
+    except DAMAGE as error:
         raise TclifError(f"{path}: damaged or not HDF5 ({' '.join(str(error).split())[:150]})", EXPECTED) from error
 
 

@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 
 from tclif_deploy.errors import TclifError
+from tclif_deploy.interchange.nir import heap
 from tclif_deploy.interchange.nir.convolution import SAME
 from tclif_deploy.interchange.nir.form import Edges, Graph, Primitive
 from tclif_deploy.interchange.nir.metadata import EXPORT, KEY
@@ -56,7 +57,7 @@ LONGEST_TEXT = 100_000
 
 _FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32, h5py.h5z.FILTER_LZF}
 
-_DAMAGE = (
+DAMAGE = (
     OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, IndexError, OverflowError, MemoryError,
     NotImplementedError, SystemError,
 )  # fmt: skip
@@ -78,7 +79,7 @@ def read_graph(path: Path | str) -> Graph:
             raise TclifError(f"{path}: is empty", _EXPECTED)
         with h5py.File(path, "r") as file:
             return FileReader(str(path), size).graph(FileReader.child(file, "node", h5py.Group, str(path)), "", 0)
-    except _DAMAGE as error:
+    except DAMAGE as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise TclifError(f"{path}: damaged or not HDF5 ({reason})", _EXPECTED) from error
 
@@ -206,8 +207,7 @@ class FileReader:
         data = self.child(group, name, h5py.Dataset, where)
         if data.shape != () or h5py.check_string_dtype(data.dtype) is None:
             raise TclifError(f"{where}: {name} is not a string")
-        self.account_strings(data, name, where)
-        return _decoded(data[()])
+        return self.strings(data, name, where)[0]
 
     def edges(self, group: Any, nodes: int, where: str) -> Edges:
         """Pairs of names."""
@@ -216,17 +216,17 @@ class FileReader:
             raise TclifError(f"{where}: edges have shape {data.shape}, expected (edges, 2) strings")
         if data.shape[0] > nodes**2:
             raise TclifError(f"{where}: {data.shape[0]} edges between {nodes} nodes")
-        self.account_strings(data, "edges", where)
-        return tuple((_decoded(source), _decoded(target)) for source, target in data[()])
+        found = self.strings(data, "edges", where)
+        return tuple(zip(found[::2], found[1::2], strict=True))
 
-    def account_strings(self, data: Any, name: str, where: str) -> None:
-        """`account` for strings: HDF5 would take memory for any length that a damaged file names."""
+    def strings(self, data: Any, name: str, where: str) -> list[str]:
+        """All strings of a dataset: HDF5 would take memory for any length that a damaged file names, or hang."""
         self.account(data, name, where)
         if h5py.check_string_dtype(data.dtype).length is not None or not data.size:
-            return
+            return [_decoded(value) for value in np.asarray(data[()]).reshape(-1)]
         # A string of variable length is stored as its length in 4 bytes, and the address of its characters.
         offset, stored = data.id.get_offset(), data.id.get_storage_size()
-        if offset is None or stored % data.size or stored // data.size <= 4:
+        if offset is None or stored != data.size * heap.REFERENCE:
             raise TclifError(f"{where}: {name} is stored in a way that is not read", "save it as nir.write does")
         with open(self.path, "rb") as file:
             file.seek(offset)
@@ -239,6 +239,8 @@ class FileReader:
         if lengths.sum() > self.left:
             raise TclifError(f"{where}: {name} has {lengths.sum()} characters, the file {self.size} bytes")
         self.left -= int(lengths.sum())
+        with open(self.path, "rb") as file:
+            return [_decoded(value) for value in heap.strings(file, raw)]
 
 
 def _decoded(value: Any) -> str:
