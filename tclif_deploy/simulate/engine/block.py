@@ -184,7 +184,7 @@ class _Stage:
     def _in_range(self, plan: FastPlan) -> NDArray[np.bool_]:
         """Where no state overflowed."""
         if self.layer.biases is None:
-            return ~((self.seen & neuron.OVERFLOWED) != 0).any(axis=1)
+            return np.asarray(~((self.seen & neuron.OVERFLOWED) != 0).any(axis=1))
         limits = np.array([2 / plan.unit_u, -2 / plan.unit_u, 2 / plan.unit_v, -2 / plan.unit_v])
         inside = (self.peaks[:, :, 0::2] < limits[0::2, None]) & (self.peaks[:, :, 1::2] > limits[1::2, None])
         return np.asarray(inside.all(axis=(1, 2, 3)))
