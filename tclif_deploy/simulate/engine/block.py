@@ -13,7 +13,7 @@ from tclif_deploy.network import INPUT
 from tclif_deploy.simulate.engine import layers, neuron
 from tclif_deploy.simulate.engine.events import SLACK, byte_table, list_input, list_spikes, padded_count
 from tclif_deploy.simulate.engine.plan import EXACT, NARROW_LIMIT, FastLayer, FastLink, FastPlan, aligned
-from tclif_deploy.simulate.engine.sums import CHUNK, LINK, LONG, PADDING, WIDE
+from tclif_deploy.simulate.engine.sums import LINK, LONG, WIDE
 
 BYTE_TABLE = byte_table()
 
@@ -26,13 +26,10 @@ class Lists:
         self.events = aligned((samples, room), np.uint16)
         self.values = aligned((samples, room if values else 0), np.int16)
         self.starts = aligned((samples, time + 1), np.int32)
-        self.order = aligned((samples, time), np.int32)
-        self.bins = aligned((padded_count(sources) // PADDING + 1,), np.int32)
         self.graded = aligned((samples,), np.int64)
         self.fired = aligned((samples,), np.int64)
         self.most = aligned((samples,), np.int64)
         self.peak = aligned((samples,), np.int64)
-        self.time = time
         self.peak[:] = 1
 
     def bound(self, link: FastLink) -> Int:
@@ -42,7 +39,7 @@ class Lists:
     def link(self, link: FastLink) -> list[int]:
         """This source's row in the table of links of a layer that it feeds."""
         row: list[int] = []
-        for array in (self.events, self.values, self.starts, self.order):
+        for array in (self.events, self.values, self.starts):
             row += [array.ctypes.data, array.strides[0]]
         return [
             *row,
@@ -51,7 +48,6 @@ class Lists:
             link.rows.strides[0],
             link.delay,
             link.exponent,
-            self.time,
         ]
 
 
@@ -76,8 +72,7 @@ class Worker:
     def __init__(self, plan: FastPlan, features: int, samples: int, time: int) -> None:
         self.plan = plan
         self.samples = samples
-        self.time = time
-        heard = {link.source for layer in plan.layers for link in (*layer.links, layer.own) if link is not None}
+        heard = {link.source for layer in plan.layers for link in layer.links}
         self.lists = {
             layer.name: Lists(samples, time, layer.size, False) for layer in plan.layers if layer.name in heard
         }
@@ -89,8 +84,8 @@ class Worker:
         """Run ``x`` (samples, time, features), contiguous uint8 or int16, as many samples as there is memory for."""
         source = self.lists[INPUT]
         list_input(
-            x, BYTE_TABLE, self.words, source.events, source.values, source.starts, source.order, source.bins,
-            source.most, source.peak, source.graded,
+            x, BYTE_TABLE, self.words, source.events, source.values, source.starts, source.most, source.peak,
+            source.graded,
         )  # fmt: skip
         exact = np.ones(self.samples, np.bool_)
         for stage in self.stages:
@@ -107,11 +102,9 @@ class _Stage:
     def __init__(self, layer: FastLayer, lists: dict[str, Lists], samples: int, time: int) -> None:
         self.layer = layer
         tiles, width = layer.tiles, layer.width
-        rows = [lists[link.source].link(link) for link in layer.links]
-        self.links = aligned((len(rows), LINK), np.int64)
-        self.links[:] = rows
-        self.shape = (CHUNK, tiles, samples, width) if layer.own else (2, time, width)
-        self.room = aligned(self.shape, np.int32)
+        self.links = aligned((len(layer.links), LINK), np.int64)
+        self.links[:] = [lists[link.source].link(link) for link in layer.links]
+        self.time = time
         self.states = aligned((samples, tiles, 2, width), np.float32 if layer.biases is None else np.int32)
         self.seen = aligned((samples, neuron.LANES), np.int32)
         self.silent = layer.biases is not None or bool(layer.flags & neuron.SILENT)
@@ -123,54 +116,46 @@ class _Stage:
         """Run the layer; where it was exact, (samples,)."""
         layer = self.layer
         flags = layer.flags | self._length(lists)
-        count = int(np.prod(self.shape))
-        long = bool(flags & (LONG | WIDE))
-        sums = self.room if long else self.room.reshape(-1).view(np.int16)[:count].reshape(self.shape)
+        chosen = (flags, layer.width, layer.kinds)
         self.seen[:] = 0
         self._reset(plan)
         if layer.biases is not None:
             self.peaks[:] = 0
-            layers.integrator(flags, layer.width)(
-                self.links, layer.biases, layer.shift, sums[0], self.states, last, self.read, self.peaks
+            layers.integrator(*chosen)(
+                self.links, layer.biases, layer.shift, self.states, self.time, last, self.read, self.peaks
             )
         elif self.masks is None:
-            layers.readout(flags, layer.width)(
-                self.links, layer.constants, layer.scalars, sums, self.states, last, self.read, self.seen
+            layers.readout(*chosen)(
+                self.links, layer.constants, layer.scalars, self.states, self.time, last, self.read, self.seen
             )
-        elif layer.own is None:
-            layers.feedforward(flags, layer.width)(
-                self.links, layer.constants, layer.scalars, sums, self.states, self.masks, self.seen
-            )
+        elif layer.recurrent:
+            mine = lists[layer.name]
+            layers.recurrent(*chosen)(
+                self.links, layer.constants, layer.scalars, self.states, self.masks, self.seen, layer.size,
+                BYTE_TABLE, mine.events, mine.starts, mine.fired, mine.most,
+            )  # fmt: skip
         else:
-            mine = lists[layer.name]
-            layers.recurrent(flags, layer.width)(
-                self.links, layer.constants, layer.scalars, sums, self.states, self.masks, self.seen,
-                layer.own.rows, layer.own.delay, layer.own.exponent, layer.size, BYTE_TABLE, mine.events, mine.starts,
-                mine.order, mine.bins, mine.fired, mine.most,
-            )  # fmt: skip
-        if self.masks is not None and layer.own is None and layer.name in lists:
-            mine = lists[layer.name]
-            list_spikes(
-                self.masks, BYTE_TABLE, layer.size, mine.events, mine.starts, mine.order, mine.bins, mine.fired,
-                mine.most,
-            )  # fmt: skip
+            layers.feedforward(*chosen)(self.links, layer.constants, layer.scalars, self.states, self.masks, self.seen)
+            if layer.name in lists:
+                mine = lists[layer.name]
+                list_spikes(self.masks, BYTE_TABLE, layer.size, mine.events, mine.starts, mine.fired, mine.most)
         return self._in_range(plan) & self._sums_fit(lists)
 
     def _length(self, lists: dict[str, Lists]) -> int:
         """The flag of joining connections' sums in 32 bits, where 16 may not hold them."""
-        own = self.layer.own
-        total = sum(lists[link.source].bound(link) << link.exponent for link in self.layer.links)
-        reach = int(np.max(total)) + (own.reach << own.exponent if own else 0)
-        return LONG if reach > NARROW_LIMIT and not self.layer.flags & WIDE else 0
+        total = np.zeros(self.seen.shape[0], np.int64)
+        for link in self.layer.links:
+            known = link.source != self.layer.name
+            total += (lists[link.source].bound(link) if known else link.reach) << link.exponent
+        return LONG if total.max() > NARROW_LIMIT and not self.layer.flags & WIDE else 0
 
     def _sums_fit(self, lists: dict[str, Lists]) -> NDArray[np.bool_]:
         """Where each connection's sums fit their bits, and all together float32."""
         total, fits = np.zeros(self.seen.shape[0], np.int64), np.ones(self.seen.shape[0], np.bool_)
-        for link in (*self.layer.links, self.layer.own):
-            if link is not None:
-                bound = lists[link.source].bound(link)
-                total += bound << link.exponent
-                fits &= bool(self.layer.flags & WIDE) | (bound <= NARROW_LIMIT)
+        for link in self.layer.links:
+            bound = lists[link.source].bound(link)
+            total += bound << link.exponent
+            fits &= bool(self.layer.flags & WIDE) | (bound <= NARROW_LIMIT)
         return np.asarray(fits & (total <= EXACT))
 
     def _reset(self, plan: FastPlan) -> None:

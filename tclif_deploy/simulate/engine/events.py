@@ -24,12 +24,12 @@ from tclif_deploy.simulate.engine.simd import (
     subroutine,
     vector,
 )
-from tclif_deploy.simulate.engine.sums import CHUNK, PADDING
+from tclif_deploy.simulate.engine.sums import PADDING
 
 WORD = 64
 """Sources of one word of bits."""
 
-DENSE = PADDING
+FEW = PADDING
 """An input of up to so many features is not searched: all its values are events."""
 
 SLACK = 2 * WORD
@@ -134,30 +134,6 @@ def padded_count(count: int) -> int:
 padded = helper(padded_count)
 
 
-@helper
-def sort_steps(starts: NDArray[np.int32], order: NDArray[np.int32], bins: NDArray[np.int32]) -> None:
-    """``order``: the steps of each chunk, those with fewest events first: so a loop ends where the last one did."""
-    time = order.size
-    for begin in range(0, time, CHUNK):
-        end = min(begin + CHUNK, time)
-        low, high = bins.size, 0
-        for t in range(begin, end):
-            count = (starts[t + 1] - starts[t]) // PADDING
-            low, high = min(low, count), max(high, count)
-        bins[low : high + 1] = 0
-        for t in range(begin, end):
-            bins[(starts[t + 1] - starts[t]) // PADDING] += 1
-        at = begin
-        for n in range(low, high + 1):
-            count = bins[n]
-            bins[n] = at
-            at += count
-        for t in range(begin, end):
-            n = (starts[t + 1] - starts[t]) // PADDING
-            order[bins[n]] = t
-            bins[n] += 1
-
-
 @kernel
 def list_spikes(
     masks: NDArray[np.uint64],
@@ -165,12 +141,10 @@ def list_spikes(
     neurons: int,
     events: NDArray[np.uint16],
     starts: NDArray[np.int32],
-    order: NDArray[np.int32],
-    bins: NDArray[np.int32],
     fired: NDArray[np.int64],
     most: NDArray[np.int64],
 ) -> None:
-    """Lists of events of a layer: ``masks`` (samples, time, words) -> ``events, starts, order``, one row a sample.
+    """Lists of events of a layer: ``masks`` (samples, time, words) -> ``events, starts``, one row a sample.
 
     ``fired`` (samples,) counts the spikes, ``most`` (samples,) is the largest number in one step.
     """
@@ -186,7 +160,6 @@ def list_spikes(
             at += padded(count)
             starts[sample, t + 1] = at
         fired[sample], most[sample] = total, peak
-        sort_steps(starts[sample], order[sample], bins)
 
 
 @kernel
@@ -197,8 +170,6 @@ def list_input(
     events: NDArray[np.uint16],
     values: NDArray[np.int16],
     starts: NDArray[np.int32],
-    order: NDArray[np.int32],
-    bins: NDArray[np.int32],
     most: NDArray[np.int64],
     peak: NDArray[np.int64],
     graded: NDArray[np.int64],
@@ -215,12 +186,11 @@ def list_input(
         for value in flat:
             low, high = min(low, value), max(high, value)
         peak[sample] = max(-np.int64(low), np.int64(high))
-        if features <= DENSE:
+        if features <= FEW:
             graded[sample], most[sample] = 1, features * peak[sample]
             starts[sample, 0] = 0
             for t in range(x.shape[1]):
                 starts[sample, t + 1] = (t + 1) * PADDING
-                order[sample, t] = t
                 for j in range(PADDING):
                     events[sample, t * PADDING + j] = min(j, features)
                     values[sample, t * PADDING + j] = x[sample, t, j] if j < features else 0
@@ -252,4 +222,3 @@ def list_input(
             at += padded(count)
             starts[sample, t + 1] = at
         most[sample] = heaviest
-        sort_steps(starts[sample], order[sample], bins)

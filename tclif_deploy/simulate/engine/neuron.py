@@ -13,14 +13,9 @@ the bit: such a sample merely runs twice.)
 
 from __future__ import annotations
 
-from typing import Any
-
 from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
 
-from tclif_deploy.simulate.engine.simd import F32, I16, I32, I64, Kernel, Variable, Vec, subroutine, vector, whole
-from tclif_deploy.simulate.engine.sums import Sums
+from tclif_deploy.simulate.engine.simd import F32, I16, I32, I64, Kernel, Vec, vector
 
 LANES = 16
 """Neurons of one vector."""
@@ -66,8 +61,9 @@ class Tile:
             return product.rounded("trunc")
         return (product + self.scalars[half]).rounded("floor")
 
-    def step(self, group: int, u: Vec, v: Vec, acc: Vec) -> tuple[Vec, Vec, Vec | None, Vec]:
-        """(u, v, spikes, all states met) after one step with row sums ``acc``, float32."""
+    def step(self, group: int, u: Vec, v: Vec, sums: Vec) -> tuple[Vec, Vec, Vec | None, Vec]:
+        """(u, v, spikes, all states met) after one step with row sums of 16 or 32 bits."""
+        acc = (sums if sums.value.type.element == I32 else sums.widen(I32)).to_float()
         unit_u, unit_v = self.scalars[LSB_U], self.scalars[LSB_V]
         if self.has(RIGHT):
             current = self.rounded(acc * self.scalars[SCALE_I], HALF_F) * self.scalars[LSB_I]
@@ -105,20 +101,11 @@ class Tile:
         # Without a share of u, the plan has made sure that v stays in range when it is reset.
         return after_u, after_v, spikes, seen | after_v.cast(bits) if self.has(SHARE) else seen
 
-    def sums(self, address: ir.Value, group: int) -> Vec:
-        """Row sums of a group as float32, from memory."""
-        return as_float(Sums(self.k, self.flags, self.width).stored(address, group))
-
     def joined(self, word: Vec | None, group: int, spikes: Vec) -> Vec:
         """``word`` with the spikes of ``group`` among its bits, neuron 0 the lowest."""
         b = self.k.b
         bits = Vec(b, b.shl(b.zext(b.bitcast(spikes.value, I16), I64), I64(group * LANES)))
         return bits if word is None else word | bits
-
-
-def as_float(sums: Vec) -> Vec:
-    """Row sums of 16 or 32 bits as float32."""
-    return (sums if sums.value.type.element == I32 else sums.widen(I32)).to_float()
 
 
 class States:
@@ -140,135 +127,3 @@ class States:
         for row, values in enumerate((self.u, self.v)):
             for group, value in enumerate(values):
                 self.k.store(value.get(), self._place(row, group), 64)
-
-
-def _note(kernel: Kernel, address: ir.Value, seen: Variable) -> None:
-    """OR the states that were met into memory."""
-    before = kernel.load(address, vector(I32, LANES), 64)
-    kernel.store(before | seen.get(), address, 64)
-
-
-@intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
-def charge_pair(
-    typing_context: Any, flags: Any, width: Any, begin: Any, end: Any, sums: Any, sums_stride: Any, states: Any,
-    states_stride: Any, constants: Any, scalars: Any, masks: Any, masks_step: Any, masks_stride: Any, seen: Any,
-) -> Any:  # fmt: skip
-    """Steps ``begin`` to ``end`` of one tile of two samples, whose row sums are known.
-
-    Two, because the second's instructions fill the time in which the first waits for its own results. Addresses:
-    ``sums`` (time, width), ``states`` (2, width), ``masks`` (a word every ``masks_step`` bytes), ``seen``; the
-    second sample's lie ``..._stride`` bytes after the first's (64 for ``seen``).
-    """
-    does, wide = whole(flags), whole(width)
-
-    def body(k: Kernel, _f: Any, _w: Any, *rest: ir.Value) -> None:
-        first, last, sums, sums_far, states, states_far, constants, scalars, masks, step, masks_far, seen = rest
-        tile = Tile(k, does, wide, constants, scalars)
-        pair = [States(k, wide, states), States(k, wide, k.b.add(states, states_far))]
-        met = [k.variable(k.zero(vector(I32, LANES))) for _ in pair]
-        with k.loop(last, first) as t:
-            row = k.at(sums, k.b.mul(t, I64(wide)), Sums(k, does, wide).size)
-            words: list[Vec | None] = [None, None]
-            for n, state in enumerate(pair):
-                for group in range(wide // LANES):
-                    acc = tile.sums(k.b.add(row, k.b.mul(sums_far, I64(n))), group)
-                    u, v, spikes, both = tile.step(group, state.u[group].get(), state.v[group].get(), acc)
-                    state.u[group].set(u)
-                    state.v[group].set(v)
-                    met[n].set(met[n].get() | both)
-                    if spikes is not None:
-                        words[n] = tile.joined(words[n], group, spikes)
-            place = k.b.add(masks, k.b.mul(t, step))
-            for n, word in enumerate(words):
-                if word is not None:
-                    k.store(word, k.b.add(place, k.b.mul(masks_far, I64(n))), 8)
-        for n, state in enumerate(pair):
-            state.save()
-            _note(k, k.at(seen, n, 64), met[n])
-
-    signature = types.void(flags, width, *[types.int64] * 12)
-    return signature, lambda c, b, s, a: subroutine(c, b, s, a, body)
-
-
-@intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
-def charge_recurrent(
-    typing_context: Any, flags: Any, width: Any, sums: Any, sums_far: Any, events: Any, count: Any, more_events: Any,
-    more_count: Any, rows: Any, exponent: Any, states: Any, states_far: Any, constants: Any, scalars: Any, masks: Any,
-    masks_far: Any, seen: Any,
-) -> Any:  # fmt: skip
-    """One step of one tile of two samples: the rows of their recurrent events join the ``sums``.
-
-    ``events, count`` are the first sample's, ``more_...`` the second's; for the rest see `charge_pair`.
-    """
-    does, wide = whole(flags), whole(width)
-
-    def body(k: Kernel, _f: Any, _w: Any, *rest: ir.Value) -> None:
-        sums, sums_far, events, count, more_events, more_count, rows, exponent = rest[:8]
-        states, states_far, constants, scalars, masks, masks_far, seen = rest[8:]
-        tile = Tile(k, does, wide, constants, scalars)
-        heard = []
-        for n, (list_of, length) in enumerate(((events, count), (more_events, more_count))):
-            own = Sums(k, does, wide)
-            own.add_events(list_of, length, rows, None)
-            place = k.b.add(sums, k.b.mul(sums_far, I64(n)))
-            heard.append([part + own.stored(place, g) for g, part in enumerate(own.groups(exponent))])
-        pair = [States(k, wide, states), States(k, wide, k.b.add(states, states_far))]
-        met = [k.load(k.at(seen, n, 64), vector(I32, LANES), 64) for n in range(2)]
-        words: list[Vec | None] = [None, None]
-        for group in range(wide // LANES):
-            for n, state in enumerate(pair):
-                acc = as_float(heard[n][group])
-                u, v, spikes, both = tile.step(group, state.u[group].get(), state.v[group].get(), acc)
-                state.u[group].set(u)
-                state.v[group].set(v)
-                met[n] = met[n] | both
-                if spikes is not None:
-                    words[n] = tile.joined(words[n], group, spikes)
-        for n, (state, word) in enumerate(zip(pair, words, strict=True)):
-            state.save()
-            k.store(met[n], k.at(seen, n, 64), 64)
-            if word is not None:
-                k.store(word, k.b.add(masks, k.b.mul(masks_far, I64(n))), 8)
-
-    signature = types.void(flags, width, *[types.int64] * 15)
-    return signature, lambda c, b, s, a: subroutine(c, b, s, a, body)
-
-
-@intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
-def integrate(
-    typing_context: Any, flags: Any, width: Any, begin: Any, end: Any, sums: Any, states: Any, constants: Any,
-    shift: Any, peaks: Any,
-) -> Any:  # fmt: skip
-    """Steps ``begin`` to ``end`` of readout neurons that only add up: u = (acc << shift) + bias_u, v = v + u + bias_v.
-
-    In int32. Addresses: ``states`` (2, width), ``constants`` (2, width: the biases), ``peaks`` (4, width: the
-    largest and smallest u, then v).
-    """
-    does, wide = whole(flags), whole(width)
-
-    def body(k: Kernel, _f: Any, _w: Any, *rest: ir.Value) -> None:
-        first, last, sums, states, constants, shift, peaks = rest
-        kind = vector(I32, LANES)
-        left = k.splat(k.b.trunc(shift, I32), LANES)
-        size = Sums(k, does, wide).size
-        for group in range(wide // LANES):
-            place = [k.at(states, row * wide + group * LANES, 4) for row in range(2)]
-            bias_u, bias_v = (k.load(k.at(constants, row * wide + group * LANES, 4), kind, 64) for row in range(2))
-            held = [k.at(peaks, row * wide + group * LANES, 4) for row in range(4)]
-            u, v = (k.variable(k.load(address, kind, 64)) for address in place)
-            highest_u, lowest_u, highest_v, lowest_v = extremes = [
-                k.variable(k.load(address, kind, 64)) for address in held
-            ]
-            with k.loop(last, first) as t:
-                acc = Sums(k, does, wide).stored(k.at(sums, k.b.mul(t, I64(wide)), size), group)
-                u.set(((acc if size == 4 else acc.widen(I32)) << left) + bias_u)
-                v.set(v.get() + (u.get() + bias_v))
-                highest_u.set(highest_u.get().max(u.get()))
-                lowest_u.set(lowest_u.get().min(u.get()))
-                highest_v.set(highest_v.get().max(v.get()))
-                lowest_v.set(lowest_v.get().min(v.get()))
-            for variable, address in zip((u, v, *extremes), (*place, *held), strict=True):
-                k.store(variable.get(), address, 64)
-
-    signature = types.void(flags, width, *[types.int64] * 7)
-    return signature, lambda c, b, s, a: subroutine(c, b, s, a, body)

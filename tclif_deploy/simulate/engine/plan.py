@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from tclif_deploy.fixed import Arithmetic, FixedConnection, FixedLayer, FixedNetwork, Int
 from tclif_deploy.network import INPUT
 from tclif_deploy.simulate.engine import neuron
-from tclif_deploy.simulate.engine.sums import WIDE
+from tclif_deploy.simulate.engine.events import FEW
+from tclif_deploy.simulate.engine.sums import DENSE, KINDS, MIXED, SHIFTED, SPIKES, WIDE
 
 EXACT = 1 << 24
 """float32 holds every integer up to here."""
@@ -72,8 +73,8 @@ class FastLayer:
     width: int
     """neurons of a tile"""
     links: tuple[FastLink, ...]
-    own: FastLink | None
-    """the connection from the layer to itself"""
+    kinds: int
+    """of the links, as `sums.links_of` reads them"""
     constants: NDArray[np.float32]
     """(tiles, `neuron.CONSTANTS`, width)"""
     scalars: NDArray[np.float32]
@@ -82,6 +83,11 @@ class FastLayer:
     shift: int
     start: Int
     """v0, (size,)"""
+
+    @property
+    def recurrent(self) -> bool:
+        """Whether it feeds itself."""
+        return any(link.source == self.name for link in self.links)
 
     @property
     def tiles(self) -> int:
@@ -119,9 +125,7 @@ def plan_fast(network: FixedNetwork) -> FastPlan | None:
 
 def _plan_layer(network: FixedNetwork, layer: FixedLayer, known: set[str]) -> FastLayer | None:
     m = network.arithmetic
-    own = [c for c in layer.connections if c.source == layer.name]
-    others = [c for c in layer.connections if c.source != layer.name]
-    if len(own) > 1 or not others or any(c.source not in known for c in others) or abs(layer.shift) > MAX_SHIFT:
+    if any(c.source not in (*known, layer.name) for c in layer.connections) or abs(layer.shift) > MAX_SHIFT:
         return None
     if any(c.weight.shape[1] >= MAX_SOURCES or c.exponent > MAX_EXPONENT for c in layer.connections):
         return None
@@ -131,16 +135,25 @@ def _plan_layer(network: FixedNetwork, layer: FixedLayer, known: set[str]) -> Fa
     width = 64 if layer.spiking else next((w for w in WIDTHS if layer.size <= w), 64)
     tiles = -(-layer.size // width)
     wide = heaviest > 127
-    flags = _flags(layer, m) | (WIDE if wide else 0)
-    links = [_link(c, _pack(c.weight, tiles, width, wide)) for c in layer.connections]
-    mine = next((link for link in links if link.source == layer.name), None)
+    shifted = any(c.exponent for c in layer.connections)
+    sums = (WIDE if wide else 0) | (SHIFTED if shifted else 0)
+    links = tuple(_link(c, _pack(c.weight, tiles, width, wide)) for c in layer.connections)
     adds_up = not layer.spiking and _adds_up(layer, m)
     return FastLayer(
-        layer.name, layer.size, flags & WIDE if adds_up else flags, width,
-        tuple(link for link in links if link is not mine), mine,
+        layer.name, layer.size, sums if adds_up else sums | _flags(layer, m), width, links,
+        _kinds(network.input.size, links),
         _constants(layer, m, tiles, width), _scalars(layer, m), _biases(layer, tiles, width) if adds_up else None,
         layer.shift, layer.v0,
     )  # fmt: skip
+
+
+def _kinds(features: int, links: tuple[FastLink, ...]) -> int:
+    """What each link brings, as digits after a leading 1, the first link's the lowest."""
+    number = 1
+    for link in reversed(links):
+        kind = SPIKES if link.source != INPUT else MIXED if features > FEW else DENSE + features
+        number = number * KINDS + kind
+    return number
 
 
 def _link(c: FixedConnection, rows: NDArray[Any]) -> FastLink:

@@ -1,4 +1,4 @@
-"""Row sums: for each step, the weights of all sources that fired, added up for a tile of neurons.
+"""Row sums: the weights of all sources that fired, added up for a tile of neurons.
 
 Weights of 8 bits are added two at a time. A row holds, for each pair of neurons (n, n + half the tile), one 16-bit
 word: the second's weight in the high byte, and the first's plus 128 in the low one. Sum A adds the words, sum B the
@@ -14,13 +14,9 @@ Events are indices of rows; their number is a multiple of `PADDING`, filled up w
 
 from __future__ import annotations
 
-from typing import Any
-
 from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
 
-from tclif_deploy.simulate.engine.simd import I16, I32, I64, Kernel, Variable, Vec, subroutine, vector, whole
+from tclif_deploy.simulate.engine.simd import I16, I32, I64, Kernel, Variable, Vec, vector
 
 PADDING = 4
 """Events are handled so many at a time."""
@@ -28,31 +24,39 @@ PADDING = 4
 GROUP = 16
 """Neurons of one vector of the result."""
 
-WIDE, LONG = 1 << 10, 1 << 11
-"""Flags of a layer: weights of 16 bits, added in 32; or weights of 8 bits, added in 16 bits for each connection, whose
-sums are joined in 32."""
-
-CHUNK = 32
-"""Steps whose events are put in order together, and which recurrent layers take at a time."""
+WIDE, LONG, SHIFTED = 1 << 10, 1 << 11, 1 << 12
+"""Flags of a layer: weights of 16 bits, added in 32; weights of 8 bits, added in 16 bits for each connection, and those
+sums joined in 32; some connection's exponent is not 0."""
 
 (
-    EVENTS, EVENTS_FAR, VALUES, VALUES_FAR, STARTS, STARTS_FAR, ORDER, ORDER_FAR, GRADED, ROWS, ROWS_FAR, DELAY,
-    EXPONENT, TIME, LINK,
-) = range(15)  # fmt: skip
+    EVENTS, EVENTS_FAR, VALUES, VALUES_FAR, STARTS, STARTS_FAR, GRADED, ROWS, ROWS_FAR, DELAY, EXPONENT, LINK,
+) = range(12)  # fmt: skip
 """Columns of a table of links, all int64: a source's lists of events (addresses, and bytes from one sample to the
 next), the address of its ``graded``, the weights (and bytes from one tile to the next), the delay, the left shift of
-the sum, the number of steps, and the table's width."""
+the sum, and the table's width."""
+
+SPIKES, MIXED, DENSE = 0, 1, 2
+"""Kinds of links: all events are 1; some samples' events have values; n features (kind ``DENSE + n``) that are all
+events, in each step."""
+
+KINDS = 8
+"""Kinds are below this: those of all of a layer's links are the digits of one number."""
 
 
 class Sums:
-    """Running sums of one tile."""
+    """Running sums of one tile over the events of one link."""
 
     def __init__(self, kernel: Kernel, flags: int, width: int) -> None:
         self.k, self.width, self.broad = kernel, width, bool(flags & WIDE)
-        self.element, self.size = (I32, 4) if flags & (WIDE | LONG) else (I16, 2)
+        self.element = I32 if flags & (WIDE | LONG) else I16
+        self.shifted = bool(flags & SHIFTED)
         zero = kernel.zero(vector(I32, GROUP) if self.broad else vector(I16, width // 2))
         self.parts: list[Variable] = [kernel.variable(zero) for _ in range(width // GROUP if self.broad else 2)]
         self.weight = kernel.variable(Vec(kernel.b, I16(0)))
+
+    def row(self, rows: ir.Value, source: ir.Value) -> ir.Value:
+        """Address of a source's weights."""
+        return self.k.at(rows, source, self.width * (2 if self.broad else 1))
 
     def add(self, row: ir.Value, value: ir.Value | None) -> None:
         """Add the row at this address, times ``value`` (i16) where there is one."""
@@ -76,104 +80,101 @@ class Sums:
     def add_events(self, events: ir.Value, count: ir.Value, rows: ir.Value, values: ir.Value | None) -> None:
         """Add the rows of ``count`` events (uint16), times their values (int16) where there are any."""
         k, b = self.k, self.k.b
-        with k.loop(b.sdiv(count, I64(PADDING))) as quad:
+        with k.loop(b.lshr(count, I64(PADDING.bit_length() - 1))) as quad:
             for n in range(PADDING):
                 index = b.add(b.mul(quad, I64(PADDING)), I64(n))
                 source = b.zext(k.load(k.at(events, index, 2), I16, 2).value, I64)
                 value = None if values is None else k.load(k.at(values, index, 2), I16, 2).value
-                self.add(k.at(rows, source, self.width * (2 if self.broad else 1)), value)
+                self.add(self.row(rows, source), value)
         if values is None:
             self.weight.set(Vec(b, b.trunc(count, I16)))
 
     def result(self, exponent: ir.Value) -> list[Vec]:
-        """The sums shifted left by ``exponent``, in vectors that follow each other in memory."""
+        """The sums shifted left by ``exponent``, in vectors of 16 neurons or more."""
         if self.broad:
             found = [part.get() for part in self.parts]
         else:
             correction = self.k.splat((self.weight.get() * 128).value, self.width // 2)
             second = self.parts[1].get()
-            found = [self.parts[0].get() - (second << 8) - correction, second]
+            first = self.parts[0].get() - (second << 8) - correction
+            found = [first, second] if first.lanes >= GROUP else [first.join(second)]
             if self.element == I32:
                 found = [part.widen(I32) for part in found]
+        if not self.shifted:
+            return found
         left = self.k.splat(self.k.b.trunc(exponent, self.element), found[0].lanes)
         return [part << left for part in found]
 
-    def groups(self, exponent: ir.Value) -> list[Vec]:
-        """The sums shifted left by ``exponent``, in vectors of 16 neurons."""
-        found = self.result(exponent)
-        if found[0].lanes < GROUP:
-            return [found[0].join(found[1])]
-        return [part.part(at, GROUP) for part in found for at in range(0, part.lanes, GROUP)]
 
-    def stored(self, address: ir.Value, group: int) -> Vec:
-        """The sums of ``group`` that lie in memory."""
-        place = self.k.at(address, group * GROUP, self.size)
-        return self.k.load(place, vector(self.element, GROUP), GROUP * self.size)
+class Link:
+    """One connection into one tile of a layer, as a kernel sees it: row ``index`` of the table at ``table``."""
+
+    def __init__(self, kernel: Kernel, kind: int, table: ir.Value, index: int, tile: ir.Value) -> None:
+        self.k, self.kind = kernel, kind
+        place = kernel.at(table, index, 8 * LINK)
+        self.column = [kernel.load(kernel.at(place, n, 8), I64, 8).value for n in range(LINK)]
+        self.rows = kernel.b.add(self.column[ROWS], kernel.b.mul(tile, self.column[ROWS_FAR]))
+
+    def of(self, sample: ir.Value) -> Heard:
+        """What it brings to one sample."""
+        return Heard(self, sample)
 
 
-@intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
-def gather(
-    typing_context: Any, flags: Any, width: Any, links: Any, count: Any, sample: Any, tile: Any, begin: Any, end: Any,
-    to: Any, stride: Any,
-) -> Any:  # fmt: skip
-    """Row sums of one tile of one sample, for steps ``begin`` (a multiple of `CHUNK`) to ``end``, over ``count`` links.
+class Heard:
+    """The events of one link for one sample."""
 
-    Those of step ``begin + n`` are written to address ``to + n*stride``. Steps are taken in the links' ``ORDER``, those
-    with as many events one after the other, so that the CPU foresees where their loops end.
-    """
-    does, wide = whole(flags), whole(width)
+    def __init__(self, link: Link, sample: ir.Value) -> None:
+        k, b = link.k, link.k.b
+        self.link = link
+        self.events, self.values, self.starts = (
+            b.add(link.column[n], b.mul(sample, link.column[n + 1])) for n in (EVENTS, VALUES, STARTS)
+        )
+        self.graded = None
+        if link.kind == MIXED:
+            flag = k.load(k.at(link.column[GRADED], sample, 8), I64, 8).value
+            self.graded = b.icmp_signed("!=", flag, I64(0))
 
-    def body(k: Kernel, _f: Any, _w: Any, *rest: ir.Value) -> None:
-        links, count, sample, tile, begin, end, to, stride = rest
-        b = k.b
+    def sums(self, flags: int, width: int, t: ir.Value) -> list[Vec]:
+        """Row sums of the events that arrive in step ``t``."""
+        k, b, link = self.link.k, self.link.k.b, self.link
+        delay, rows = link.column[DELAY], link.rows
+        sums = Sums(k, flags, width)
+        then = b.sub(t, delay)
+        there = b.icmp_signed(">=", then, I64(0))
+        then = b.select(there, then, I64(0))
+        if link.kind >= DENSE:
+            for n in range(link.kind - DENSE):
+                place = k.at(self.values, b.add(b.mul(then, I64(PADDING)), I64(n)), 2)
+                value = b.select(there, k.load(place, I16, 2).value, I16(0))
+                sums.add(sums.row(rows, I64(n)), value)
+            return sums.result(link.column[EXPONENT])
+        start, stop = (b.sext(k.load(k.at(k.at(self.starts, then, 4), n, 4), I32, 4).value, I64) for n in range(2))
+        count = b.select(there, b.sub(stop, start), I64(0))
+        events = k.at(self.events, start, 2)
+        if self.graded is None:
+            sums.add_events(events, count, rows, None)
+        else:
+            with b.if_else(self.graded) as (graded, plain):
+                with graded:
+                    sums.add_events(events, count, rows, k.at(self.values, start, 2))
+                with plain:
+                    sums.add_events(events, count, rows, None)
+        return sums.result(link.column[EXPONENT])
 
-        def number(address: ir.Value, kind: ir.Type, bytes_each: int) -> ir.Value:
-            return b.sext(k.load(address, kind, bytes_each).value, I64)
 
-        def least(x: ir.Value, y: ir.Value) -> ir.Value:
-            return b.select(b.icmp_signed("<", x, y), x, y)
+def links_of(kernel: Kernel, kinds: int, table: ir.Value, tile: ir.Value) -> list[Link]:
+    """The links of a layer, whose kinds are the digits of ``kinds`` after a leading 1, into one tile."""
+    found: list[Link] = []
+    while kinds > 1:
+        found.append(Link(kernel, kinds % KINDS, table, len(found), tile))
+        kinds //= KINDS
+    return found
 
-        def most(x: ir.Value, y: ir.Value) -> ir.Value:
-            return b.select(b.icmp_signed("<", x, y), y, x)
 
-        def row(then: ir.Value) -> ir.Value:
-            return b.add(to, b.mul(b.sub(then, begin), stride))
-
-        with k.loop(count) as link:
-            column = [k.load(k.at(k.at(links, link, 8 * LINK), n, 8), I64, 8).value for n in range(LINK)]
-            events, values, starts, order = (
-                b.add(column[n], b.mul(sample, column[n + 1])) for n in (EVENTS, VALUES, STARTS, ORDER)
-            )
-            rows = b.add(column[ROWS], b.mul(tile, column[ROWS_FAR]))
-            is_graded = b.icmp_signed("!=", k.load(k.at(column[GRADED], sample, 8), I64, 8).value, I64(0))
-            joins = b.icmp_signed("!=", link, I64(0))
-            delay = column[DELAY]
-            with b.if_then(b.not_(joins)), k.loop(most(least(delay, end), begin), begin) as then:
-                sums = Sums(k, does, wide)
-                for n in range(wide // GROUP):
-                    k.store(k.zero(vector(sums.element, GROUP)), k.at(row(then), n * GROUP, sums.size), 32)
-            # The chunks of the order in which the steps lie that arrive in time.
-            first = b.and_(most(b.sub(begin, delay), I64(0)), I64(-CHUNK))
-            past = least(b.and_(b.add(most(b.sub(end, delay), I64(0)), I64(CHUNK - 1)), I64(-CHUNK)), column[TIME])
-            with k.loop(past, first) as n:
-                t = number(k.at(order, n, 4), I32, 4)
-                then = b.add(t, delay)
-                in_time = b.and_(b.icmp_signed(">=", then, begin), b.icmp_signed("<", then, end))
-                with b.if_then(in_time, likely=True):
-                    start, stop = (number(k.at(k.at(starts, t, 4), n, 4), I32, 4) for n in range(2))
-                    sums = Sums(k, does, wide)
-                    here = (k.at(events, start, 2), b.sub(stop, start), rows)
-                    with b.if_else(is_graded) as (graded, plain):
-                        with graded:
-                            sums.add_events(*here, k.at(values, start, 2))
-                        with plain:
-                            sums.add_events(*here, None)
-                    for n, part in enumerate(sums.result(column[EXPONENT])):
-                        place, align = k.at(row(then), n * part.lanes, sums.size), min(part.lanes * sums.size, 64)
-                        total = k.variable(part)
-                        with b.if_then(joins):
-                            total.set(part + k.load(place, part.value.type, align))
-                        k.store(total.get(), place, align)
-
-    signature = types.void(flags, width, *[types.int64] * 8)
-    return signature, lambda c, b, s, a: subroutine(c, b, s, a, body)
+def row_sums(flags: int, width: int, heard: list[Heard], t: ir.Value) -> list[Vec]:
+    """Row sums over all links, in vectors of 16 neurons."""
+    total: list[Vec] = []
+    for one in heard:
+        found = one.sums(flags, width, t)
+        total = [a + b for a, b in zip(total, found, strict=True)] if total else found
+    return [part.part(at, GROUP) for part in total for at in range(0, part.lanes, GROUP)]
