@@ -239,7 +239,11 @@ def test_interrupted_halfway_nothing_is_left(tmp_path, number):
     data = models.data(tmp_path / "data.npz", samples=64, time=3000)
     out = tmp_path / "out" / "build"
     argv = [sys.executable, "-m", "tclif_deploy.cli.main", "compile", str(model), "--data", str(data), "-o", str(out)]
-    child = subprocess.Popen(argv, stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONUNBUFFERED": "1"})
+    child = subprocess.Popen(
+        argv, stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONUNBUFFERED": "1"},
+        # a shell's background job ignores SIGINT, and its children inherit that
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
     assert child.stderr is not None
     for line in child.stderr:
         if "verifying" in line or "running lava" in line:
