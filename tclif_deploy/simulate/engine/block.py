@@ -11,11 +11,15 @@ from numpy.typing import NDArray
 from tclif_deploy.fixed import Int
 from tclif_deploy.network import INPUT
 from tclif_deploy.simulate.engine import layers, neuron
-from tclif_deploy.simulate.engine.events import SLACK, byte_table, list_input, list_spikes, padded_count
-from tclif_deploy.simulate.engine.plan import EXACT, NARROW_LIMIT, FastLayer, FastLink, FastPlan, aligned
-from tclif_deploy.simulate.engine.sums import LINK, LONG, WIDE
+from tclif_deploy.simulate.engine.events import SLACK, WORD, byte_table, list_input, list_spikes, padded_count
+from tclif_deploy.simulate.engine.plan import EXACT, NARROW_LIMIT, FastLayer, FastLink, FastPlan, Units, aligned
+from tclif_deploy.simulate.engine.sums import LINK, LONG, PADDING, WIDE
 
 BYTE_TABLE = byte_table()
+
+CACHE = 256 * 1024
+"""Bytes of weights up to which a recurrent layer takes one sample after the other through all tiles: its weights then
+stay in a core's own cache."""
 
 
 class Lists:
@@ -27,28 +31,28 @@ class Lists:
         self.values = aligned((samples, room if values else 0), np.int16)
         self.starts = aligned((samples, time + 1), np.int32)
         self.graded = aligned((samples,), np.int64)
-        self.fired = aligned((samples,), np.int64)
-        self.most = aligned((samples,), np.int64)
         self.peak = aligned((samples,), np.int64)
         self.peak[:] = 1
+        self.heaviest = aligned((samples,), np.int64)
+        self.spikes = not values
+
+    def most(self) -> Int:
+        """Largest sum of magnitudes in one step, padding included, (samples,)."""
+        return np.diff(self.starts, axis=1).max(axis=1).astype(np.int64) if self.spikes else self.heaviest
 
     def bound(self, link: FastLink) -> Int:
         """How far a sum over these events can get, by the weights or by the number of events, (samples,)."""
-        return np.asarray(np.minimum(link.reach * self.peak, link.heaviest * self.most))
+        found = link.reach * self.peak
+        fits = (found << link.exponent).max() <= NARROW_LIMIT
+        return found if fits else np.asarray(np.minimum(found, link.heaviest * self.most()))
 
     def link(self, link: FastLink) -> list[int]:
         """This source's row in the table of links of a layer that it feeds."""
         row: list[int] = []
         for array in (self.events, self.values, self.starts):
             row += [array.ctypes.data, array.strides[0]]
-        return [
-            *row,
-            self.graded.ctypes.data,
-            link.rows.ctypes.data,
-            link.rows.strides[0],
-            link.delay,
-            link.exponent,
-        ]
+        row += [self.graded.ctypes.data, link.rows.ctypes.data, link.rows.strides[0], link.delay, link.exponent]
+        return [*row, PADDING * self.events.itemsize]
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,79 +71,102 @@ class Outcome:
 
 
 class Worker:
-    """One thread's memory for blocks of up to ``samples`` (even) samples of ``time`` steps."""
+    """One thread's memory for blocks of ``samples`` (even) samples of ``time`` steps."""
 
     def __init__(self, plan: FastPlan, features: int, samples: int, time: int) -> None:
-        self.plan = plan
-        self.samples = samples
+        self.shape = (samples, time, features)
         heard = {link.source for layer in plan.layers for link in layer.links}
         self.lists = {
             layer.name: Lists(samples, time, layer.size, False) for layer in plan.layers if layer.name in heard
         }
         self.lists[INPUT] = Lists(samples, time, features, True)
-        self.words = aligned((-(-features // 64),), np.uint64)
-        self.stages = [_Stage(layer, self.lists, samples, time) for layer in plan.layers]
+        self.extremes = {size: aligned((2, WORD), dtype) for size, dtype in ((1, np.uint8), (2, np.int16))}
+        self.stages = [_Stage(layer, plan, self.lists, samples, time) for layer in plan.layers]
 
     def run(self, x: NDArray[Any], last: Int) -> Outcome:
-        """Run ``x`` (samples, time, features), contiguous uint8 or int16, as many samples as there is memory for."""
+        """Run ``x``, contiguous uint8 or int16 of the shape that there is memory for; ``last`` are the steps read."""
         source = self.lists[INPUT]
-        list_input(
-            x, BYTE_TABLE, self.words, source.events, source.values, source.starts, source.most, source.peak,
-            source.graded,
+        list_input(x.itemsize)(
+            x.ctypes.data, *self.shape, BYTE_TABLE, self.extremes[x.itemsize], source.events, source.values,
+            source.starts, source.heaviest, source.peak, source.graded,
         )  # fmt: skip
-        exact = np.ones(self.samples, np.bool_)
+        exact = np.ones(self.shape[0], np.bool_)
         for stage in self.stages:
-            exact &= stage.run(self.lists, self.plan, last)
-        u, v = zip(*(stage.states_out(self.plan) for stage in self.stages), strict=True)
-        return Outcome(
-            exact, list(u), list(v), self.stages[-1].readout(self.plan, last), [stage.masks for stage in self.stages]
-        )
+            exact &= stage.run(self.lists, last)
+        u, v = zip(*(stage.states_out() for stage in self.stages), strict=True)
+        masks = [stage.masks for stage in self.stages]
+        return Outcome(exact, list(u), list(v), self.stages[-1].readout(last), masks)
 
 
 class _Stage:
     """One layer's memory, and its run."""
 
-    def __init__(self, layer: FastLayer, lists: dict[str, Lists], samples: int, time: int) -> None:
-        self.layer = layer
+    def __init__(self, layer: FastLayer, plan: FastPlan, lists: dict[str, Lists], samples: int, time: int) -> None:
+        self.layer, self.time = layer, time
+        self.bits = (plan.arithmetic.bits_u, plan.arithmetic.bits_v)
         tiles, width = layer.tiles, layer.width
         self.links = aligned((len(layer.links), LINK), np.int64)
         self.links[:] = [lists[link.source].link(link) for link in layer.links]
-        self.time = time
+        self.by_tile = sum(link.rows.nbytes for link in layer.links) > CACHE
         self.states = aligned((samples, tiles, 2, width), np.float32 if layer.biases is None else np.int32)
         self.seen = aligned((samples, neuron.LANES), np.int32)
-        self.silent = layer.biases is not None or bool(layer.flags & neuron.SILENT)
-        self.masks = None if self.silent else aligned((samples, time, tiles), np.uint64)
+        silent = layer.biases is not None or bool(layer.flags & neuron.SILENT)
+        self.masks = None if silent else aligned((samples, time, tiles), np.uint64)
         self.read = aligned((samples, tiles, width), self.states.dtype)
         self.peaks = aligned((samples, tiles, 4, width), np.int32)
+        self.careful = not layer.trusting
+        self.units = Units(1.0, 1.0)
 
-    def run(self, lists: dict[str, Lists], plan: FastPlan, last: Int) -> NDArray[np.bool_]:
+    def run(self, lists: dict[str, Lists], last: Int) -> NDArray[np.bool_]:
         """Run the layer; where it was exact, (samples,)."""
         layer = self.layer
         flags = layer.flags | self._length(lists)
-        chosen = (flags, layer.width, layer.kinds)
-        self.seen[:] = 0
-        self._reset(plan)
         if layer.biases is not None:
-            self.peaks[:] = 0
-            layers.integrator(*chosen)(
-                self.links, layer.biases, layer.shift, self.states, self.time, last, self.read, self.peaks
-            )
-        elif self.masks is None:
-            layers.readout(*chosen)(
-                self.links, layer.constants, layer.scalars, self.states, self.time, last, self.read, self.seen
-            )
-        elif layer.recurrent:
-            mine = lists[layer.name]
-            layers.recurrent(*chosen)(
-                self.links, layer.constants, layer.scalars, self.states, self.masks, self.seen, layer.size,
-                BYTE_TABLE, mine.events, mine.starts, mine.fired, mine.most,
-            )  # fmt: skip
+            in_range = self._integrate(flags, last)
+        elif not self.careful and not self._charge(flags, lists, last):
+            in_range = np.ones(self.seen.shape[0], np.bool_)
         else:
-            layers.feedforward(*chosen)(self.links, layer.constants, layer.scalars, self.states, self.masks, self.seen)
-            if layer.name in lists:
-                mine = lists[layer.name]
-                list_spikes(self.masks, BYTE_TABLE, layer.size, mine.events, mine.starts, mine.fired, mine.most)
-        return self._in_range(plan) & self._sums_fit(lists)
+            self.careful = True
+            self._charge(flags | neuron.CAREFUL, lists, last)
+            in_range = ~((self.seen & neuron.OVERFLOWED) != 0).any(axis=1)
+            # Where one overflowed, the next is likely to: the trusting kernel is tried again after a clean run.
+            self.careful = not layer.trusting or not in_range.all()
+        if self.masks is not None and not layer.recurrent and layer.name in lists:
+            mine = lists[layer.name]
+            list_spikes(self.masks, BYTE_TABLE, layer.size, mine.events, mine.starts)
+        return np.asarray(in_range & self._sums_fit(lists))
+
+    def _charge(self, flags: int, lists: dict[str, Lists], last: Int) -> bool:
+        """Run the layer's kernel; whether the CPU noted an overflow."""
+        layer = self.layer
+        numbers = layer.numbers[1 if flags & neuron.CAREFUL else 0]
+        self.units = numbers.units
+        self._reset()
+        self.seen[:] = 0
+        chosen = (flags, layer.width, layer.kinds)
+        common = (self.links, numbers.constants, numbers.scalars, self.states)
+        if self.masks is None:
+            return bool(layers.readout(*chosen)(*common, self.time, last, self.read, self.seen))
+        if not layer.recurrent:
+            return bool(layers.feedforward(*chosen)(*common, self.masks, self.seen))
+        mine = lists[layer.name]
+        return bool(
+            layers.recurrent(*chosen)(
+                *common, self.masks, self.seen, layer.size, BYTE_TABLE, mine.events, mine.starts, self.by_tile
+            )
+        )
+
+    def _integrate(self, flags: int, last: Int) -> NDArray[np.bool_]:
+        """Run a readout that only adds up; where nothing overflowed."""
+        layer = self.layer
+        self._reset()
+        self.peaks[:] = 0
+        layers.integrator(flags, layer.width, layer.kinds)(
+            self.links, layer.biases, layer.shift, self.states, self.time, last, self.read, self.peaks
+        )
+        limits = np.array([2 ** (bits - 1) for bits in self.bits])[:, None]
+        inside = (self.peaks[:, :, 0::2] < limits) & (self.peaks[:, :, 1::2] > -limits)
+        return np.asarray(inside.all(axis=(1, 2, 3)))
 
     def _length(self, lists: dict[str, Lists]) -> int:
         """The flag of joining connections' sums in 32 bits, where 16 may not hold them."""
@@ -158,35 +185,32 @@ class _Stage:
             fits &= bool(self.layer.flags & WIDE) | (bound <= NARROW_LIMIT)
         return np.asarray(fits & (total <= EXACT))
 
-    def _reset(self, plan: FastPlan) -> None:
+    def _reset(self) -> None:
         layer = self.layer
         self.states[:] = 0
         if layer.start.any():
             flat = np.zeros(layer.tiles * layer.width, self.states.dtype)
-            flat[: layer.size] = layer.start * (plan.unit_v if layer.biases is None else 1)
+            flat[: layer.size] = layer.start * self.units.v
             self.states[:, :, 1] = flat.reshape(layer.tiles, layer.width)
 
-    def _in_range(self, plan: FastPlan) -> NDArray[np.bool_]:
-        """Where no state overflowed."""
-        if self.layer.biases is None:
-            return np.asarray(~((self.seen & neuron.OVERFLOWED) != 0).any(axis=1))
-        limits = np.array([2 / plan.unit_u, -2 / plan.unit_u, 2 / plan.unit_v, -2 / plan.unit_v])
-        inside = (self.peaks[:, :, 0::2] < limits[0::2, None]) & (self.peaks[:, :, 1::2] > limits[1::2, None])
-        return np.asarray(inside.all(axis=(1, 2, 3)))
-
-    def states_out(self, plan: FastPlan) -> tuple[Int, Int]:
+    def states_out(self) -> tuple[Int, Int]:
         """u and v after the last step."""
-        return self._whole(self.states[:, :, 0], plan.unit_u), self._whole(self.states[:, :, 1], plan.unit_v)
+        return self._whole(self.states[:, :, 0], self.units.u), self._whole(self.states[:, :, 1], self.units.v)
 
     def _whole(self, states: NDArray[Any], unit: float) -> Int:
         """Tiles of states (samples, tiles, width) as integers (samples, neurons)."""
         flat = states.reshape(states.shape[0], -1)[:, : self.layer.size]
-        return flat.astype(np.int64) if self.layer.biases is not None else (flat * (1 / unit)).astype(np.int64)
+        if self.layer.biases is not None:
+            return flat.astype(np.int64)
+        with np.errstate(invalid="ignore"):
+            # Samples that overflowed hold infinities; they run again, and these are not looked at.
+            whole: Int = (flat * np.float32(1 / unit)).astype(np.int64)
+        return whole
 
-    def readout(self, plan: FastPlan, last: Int) -> Int:
+    def readout(self, last: Int) -> Int:
         """The soma at each sample's last valid step, or spikes up to there."""
         if self.masks is None:
-            return self._whole(self.read, plan.unit_v)
+            return self._whole(self.read, self.units.v)
         spikes = unpack(self.masks, self.layer.size)
         valid = np.arange(self.masks.shape[1]) <= last[:, None]
         return np.asarray((spikes & valid[:, :, None]).sum(axis=1, dtype=np.int64))

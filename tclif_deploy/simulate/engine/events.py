@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -11,18 +12,19 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from tclif_deploy.simulate.engine.compile import helper, kernel
+from tclif_deploy.simulate.engine.compile import kernel
 from tclif_deploy.simulate.engine.simd import (
     I1,
     I8,
     I16,
+    I32,
     I64,
     Kernel,
     Vec,
     address,
     cpu_has,
-    subroutine,
     vector,
+    whole,
 )
 from tclif_deploy.simulate.engine.sums import PADDING
 
@@ -45,85 +47,140 @@ def byte_table() -> NDArray[np.uint8]:
     return table
 
 
-def _expand_by_bytes(k: Kernel, word: ir.Value, base: ir.Value, table: ir.Value, to: ir.Value) -> None:
-    """Write ``base`` + the positions of ``word``'s bits; a byte writes eight entries, the next one over the excess."""
-    b = k.b
-    for n in range(8):
-        byte = b.and_(b.lshr(word, I64(8 * n)), I64(255))
-        positions = k.load(k.at(table, byte, 8), vector(I8, 8), 8)
-        wide = Vec(b, b.zext(positions.value, vector(I16, 8)))
-        # Counted from the word, and not from the byte before, so that no byte waits for another.
-        before = b.ctpop(b.shl(word, I64(64 - 8 * n))) if n else I64(0)
-        k.store(wide + k.splat(base, 8) + 8 * n, k.at(to, before, 2), 2)
+class Expansion:
+    """One step's events, as they are written one word of bits after the other.
 
+    Nothing branches on the bits, but for words in which more than 16 are set.
+    """
 
-def _expand_by_compress(k: Kernel, word: ir.Value, base: ir.Value, to: ir.Value) -> None:
-    """The same with AVX-512 VBMI2, which moves the bytes of set bits together in one instruction."""
-    b = k.b
-    kind = vector(I8, WORD)
-    function = ir.FunctionType(kind, [kind, kind, vector(I1, WORD)])
-    compress = cgutils.get_or_insert_function(b.module, function, "llvm.x86.avx512.mask.compress.v64i8")
-    positions = ir.Constant(kind, list(range(WORD)))
-    found = Vec(b, b.call(compress, [positions, ir.Constant(kind, None), b.bitcast(word, vector(I1, WORD))]))
-    few = Vec(b, b.zext(found.part(0, 16).value, vector(I16, 16)))
-    k.store(few + k.splat(base, 16), to, 2)
-    with b.if_then(b.icmp_unsigned(">", b.ctpop(word), I64(16)), likely=False):
-        rest = Vec(b, b.zext(found.part(16, 48).value, vector(I16, 48)))
-        k.store(rest + k.splat(base, 48), k.at(to, 16, 2), 2)
+    def __init__(self, kernel: Kernel, context: Any, table: ir.Value, events: ir.Value, starts: ir.Value) -> None:
+        self.k, self.b, self.table, self.starts = kernel, kernel.b, table, starts
+        self.compress = cpu_has(context, "avx512vbmi2")
+        self.events = events
+        start = self.b.sext(kernel.load(starts, I32, 4).value, I64)
+        self.end = kernel.variable(Vec(self.b, kernel.at(events, start, 2)))
+
+    def add(self, bits: Vec, first: ir.Value) -> None:
+        """Write ``first`` + the positions of ``bits``, a vector of 64."""
+        b = self.b
+        word = b.bitcast(bits.value, I64)
+        base, to = b.trunc(first, I16), self.end.get().value
+        if self.compress:
+            self._by_compress(bits, word, base, to)
+        else:
+            self._by_bytes(word, base, to)
+        self.end.set(Vec(b, self.k.at(to, b.ctpop(word), 2)))
+
+    def _by_bytes(self, word: ir.Value, base: ir.Value, to: ir.Value) -> None:
+        """Each byte writes eight entries, the next byte over those in excess."""
+        k, b = self.k, self.b
+        for n in range(8):
+            byte = b.and_(b.lshr(word, I64(8 * n)), I64(255))
+            positions = k.load(k.at(self.table, byte, 8), vector(I8, 8), 8)
+            wide = Vec(b, b.zext(positions.value, vector(I16, 8)))
+            # Counted from the word, and not from the byte before, so that no byte waits for another.
+            before = b.ctpop(b.shl(word, I64(64 - 8 * n))) if n else I64(0)
+            k.store(wide + k.splat(base, 8) + 8 * n, k.at(to, before, 2), 2)
+
+    def _by_compress(self, bits: Vec, word: ir.Value, base: ir.Value, to: ir.Value) -> None:
+        """AVX-512 VBMI2 moves the bytes of set bits together in one instruction."""
+        k, b = self.k, self.b
+        kind = vector(I8, WORD)
+        function = ir.FunctionType(kind, [kind, kind, vector(I1, WORD)])
+        compress = cgutils.get_or_insert_function(b.module, function, "llvm.x86.avx512.mask.compress.v64i8")
+        positions = ir.Constant(kind, list(range(WORD)))
+        found = Vec(b, b.call(compress, [positions, ir.Constant(kind, None), bits.value]))
+        few = Vec(b, b.zext(found.part(0, 16).value, vector(I16, 16)))
+        k.store(few + k.splat(base, 16), to, 2)
+        with b.if_then(b.icmp_unsigned(">", b.ctpop(word), I64(16)), likely=False):
+            rest = Vec(b, b.zext(found.part(16, 48).value, vector(I16, 48)))
+            k.store(rest + k.splat(base, 48), k.at(to, 16, 2), 2)
+
+    def finish(self, zero_row: ir.Value) -> None:
+        """Fill up with ``zero_row``, and write where the next step's events start."""
+        k, b = self.k, self.b
+        last = self.end.get().value
+        k.store(k.splat(b.trunc(zero_row, I16), PADDING), last, 2)
+        count = b.lshr(b.sub(last, self.events), I64(1))
+        padded = b.and_(b.add(count, I64(PADDING - 1)), I64(-PADDING))
+        k.store(Vec(b, b.trunc(padded, I32)), k.at(self.starts, 1, 4), 4)
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def expand_step(typing_context: Any, masks: Any, words: Any, table: Any, events: Any, zero_row: Any) -> Any:
-    """Write one step's events (uint16) at address ``events``, filled up with ``zero_row``; returns their number.
+def expand_step(
+    typing_context: Any, masks: Any, words: Any, table: Any, events: Any, starts: Any, zero_row: Any
+) -> Any:
+    """Append one step's events (uint16), filled up with ``zero_row``, to a sample's list at address ``events``.
 
-    ``masks`` is the address of ``words`` words of bits, ``table`` that of `byte_table`. Nothing branches on the bits.
+    ``masks`` is the address of ``words`` words of bits, ``table`` that of `byte_table`, ``starts`` that of the step's
+    start (int32), which the next step's follows.
     """
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
         k = Kernel(builder)
-        masks, words, table, start, zero_row = arguments
-        compress = cpu_has(context, "avx512vbmi2")
-        end = k.variable(Vec(builder, start))
+        masks, words, table, events, starts, zero_row = arguments
+        expansion = Expansion(k, context, table, events, starts)
         with k.loop(words) as n:
-            word = k.load(k.at(masks, n, 8), I64, 8).value
-            base = builder.trunc(builder.mul(n, I64(WORD)), I16)
-            if compress:
-                _expand_by_compress(k, word, base, end.get().value)
-            else:
-                _expand_by_bytes(k, word, base, table, end.get().value)
-            end.set(Vec(builder, k.at(end.get().value, builder.ctpop(word), 2)))
-        last = end.get().value
-        k.store(k.splat(builder.trunc(zero_row, I16), PADDING), last, 2)
-        return builder.lshr(builder.sub(last, start), I64(1))
+            expansion.add(k.load(k.at(masks, n, 8), I64, 8).cast(vector(I1, WORD)), builder.mul(n, I64(WORD)))
+        expansion.finish(zero_row)
+        return context.get_dummy_value()
 
-    return types.int64(*[types.int64] * 5), generate
+    return types.void(*[types.int64] * 6), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def nonzero_words(typing_context: Any, like: Any, row: Any, features: Any, masks: Any) -> Any:
-    """Bits of a row's elements that are not 0; there are at least 64 ``features``, of the dtype of the array ``like``.
+@intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
+def scan_step(
+    typing_context: Any, size: Any, row: Any, features: Any, table: Any, events: Any, starts: Any, extremes: Any
+) -> Any:
+    """`expand_step` of the input: the elements of the row at address ``row`` that are not 0.
 
-    The last word is read so that it ends with the row, and then shifted.
+    Elements are of ``size`` bytes: uint8 or int16. ``extremes`` is the address of 64 largest and 64 smallest elements.
+    There are at least 64 ``features``: the last 64 are read again to end with the row.
     """
-    bytes_each = like.dtype.bitwidth // 8
+    bytes_each = whole(size)
 
-    def body(k: Kernel, _like: Any, row: ir.Value, features: ir.Value, masks: ir.Value) -> None:
-        b = k.b
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+        b, k = builder, Kernel(builder)
+        _, row, features, table, events, starts, extremes = arguments
+        kind = vector(ir.IntType(8 * bytes_each), WORD)
+        expansion = Expansion(k, context, table, events, starts)
+        places = [k.at(extremes, n * WORD, bytes_each) for n in range(2)]
+        high, low = (k.variable(k.load(place, kind, 64)) for place in places)
 
-        def bits(start: ir.Value) -> ir.Value:
-            found = k.load(k.at(row, start, bytes_each), vector(ir.IntType(8 * bytes_each), WORD), bytes_each)
-            return b.bitcast(found.nonzero().value, I64)
+        def look(start: ir.Value) -> Vec:
+            found = k.load(k.at(row, start, bytes_each), kind, bytes_each)
+            high.set(found.max(high.get(), unsigned=bytes_each == 1))
+            if bytes_each > 1:
+                low.set(found.min(low.get()))
+            return found.nonzero()
 
         full = b.sdiv(features, I64(WORD))
-        with k.loop(full) as word:
-            k.store(Vec(b, bits(b.mul(word, I64(WORD)))), k.at(masks, word, 8), 8)
+        with k.loop(full) as n:
+            start = b.mul(n, I64(WORD))
+            expansion.add(look(start), start)
         left = b.srem(features, I64(WORD))
         with b.if_then(b.icmp_signed("!=", left, I64(0))):
-            shifted = b.lshr(bits(b.sub(features, I64(WORD))), b.sub(I64(WORD), left))
-            k.store(Vec(b, shifted), k.at(masks, full, 8), 8)
+            word = b.bitcast(look(b.sub(features, I64(WORD))).value, I64)
+            rest = Vec(b, b.lshr(word, b.sub(I64(WORD), left)))
+            expansion.add(rest.cast(vector(I1, WORD)), b.mul(full, I64(WORD)))
+        expansion.finish(features)
+        for place, value in zip(places, (high, low), strict=True):
+            k.store(value.get(), place, 64)
+        return context.get_dummy_value()
 
-    signature = types.void(like, types.int64, types.int64, types.int64)
-    return signature, lambda c, b, s, a: subroutine(c, b, s, a, body)
+    return types.void(size, *[types.int64] * 6), generate
+
+
+@intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
+def element(typing_context: Any, size: Any, place: Any) -> Any:
+    """The integer at an address: uint8 or int16."""
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+        if whole(size) == 1:
+            return builder.zext(Kernel(builder).load(arguments[1], I8, 1).value, I64)
+        return builder.sext(Kernel(builder).load(arguments[1], I16, 2).value, I64)
+
+    return types.int64(size, types.int64), generate
 
 
 def padded_count(count: int) -> int:
@@ -131,94 +188,76 @@ def padded_count(count: int) -> int:
     return (count + PADDING - 1) // PADDING * PADDING
 
 
-padded = helper(padded_count)
-
-
 @kernel
 def list_spikes(
-    masks: NDArray[np.uint64],
-    table: NDArray[np.uint8],
-    neurons: int,
-    events: NDArray[np.uint16],
+    masks: NDArray[np.uint64], table: NDArray[np.uint8], neurons: int, events: NDArray[np.uint16],
     starts: NDArray[np.int32],
-    fired: NDArray[np.int64],
-    most: NDArray[np.int64],
-) -> None:
-    """Lists of events of a layer: ``masks`` (samples, time, words) -> ``events, starts``, one row a sample.
-
-    ``fired`` (samples,) counts the spikes, ``most`` (samples,) is the largest number in one step.
-    """
+) -> None:  # fmt: skip
+    """Lists of events of a layer: ``masks`` (samples, time, words) -> ``events, starts``, one row a sample."""
     for sample in range(masks.shape[0]):
-        at, total, peak = 0, 0, 0
-        bits = address(masks) + sample * masks.strides[0]
-        lists = address(events) + sample * events.strides[0]
         starts[sample, 0] = 0
         for t in range(masks.shape[1]):
-            count = expand_step(bits + t * masks.strides[1], masks.shape[2], address(table), lists + 2 * at, neurons)
-            total += count
-            peak = max(peak, count)
-            at += padded(count)
-            starts[sample, t + 1] = at
-        fired[sample], most[sample] = total, peak
+            expand_step(
+                address(masks) + sample * masks.strides[0] + t * masks.strides[1], masks.shape[2], address(table),
+                address(events) + sample * events.strides[0],
+                address(starts) + sample * starts.strides[0] + t * starts.strides[1], neurons,
+            )  # fmt: skip
 
 
-@kernel
-def list_input(
-    x: NDArray[Any],
-    table: NDArray[np.uint8],
-    masks: NDArray[np.uint64],
-    events: NDArray[np.uint16],
-    values: NDArray[np.int16],
-    starts: NDArray[np.int32],
-    most: NDArray[np.int64],
-    peak: NDArray[np.int64],
-    graded: NDArray[np.int64],
-) -> None:
-    """Lists of events of the input ``x`` (samples, time, features), contiguous uint8 or int16.
+@cache
+def list_input(size: int) -> Any:
+    """The kernel that lists the events of an input of uint8 (``size`` 1) or int16 (2)."""
 
-    ``values`` are its integers where ``graded`` (samples,) says that some are neither 0 nor 1; ``peak`` (samples,) is
-    the largest magnitude, ``most`` (samples,) the largest sum of magnitudes in one step; ``masks`` (words,) is scratch.
-    """
-    features = x.shape[2]
-    for sample in range(x.shape[0]):
-        flat = x[sample].reshape(-1)
-        low, high = flat[0], flat[0]
-        for value in flat:
-            low, high = min(low, value), max(high, value)
-        peak[sample] = max(-np.int64(low), np.int64(high))
-        if features <= FEW:
-            graded[sample], most[sample] = 1, features * peak[sample]
+    @kernel
+    def run(
+        x: int, samples: int, time: int, features: int, table: NDArray[np.uint8], extremes: NDArray[Any],
+        events: NDArray[np.uint16], values: NDArray[np.int16], starts: NDArray[np.int32], most: NDArray[np.int64],
+        peak: NDArray[np.int64], graded: NDArray[np.int64],
+    ) -> None:  # fmt: skip
+        """``x`` is the address of (samples, time, features), without gaps.
+
+        ``values`` are its integers where ``graded`` (samples,) says that some are neither 0 nor 1; ``peak`` (samples,)
+        is the largest magnitude, ``most`` (samples,) the largest sum of magnitudes in one step, padding included;
+        ``extremes`` (2, 64) is scratch.
+        """
+        for sample in range(samples):
+            low, high = 0, 0
             starts[sample, 0] = 0
-            for t in range(x.shape[1]):
-                starts[sample, t + 1] = (t + 1) * PADDING
-                for j in range(PADDING):
-                    events[sample, t * PADDING + j] = min(j, features)
-                    values[sample, t * PADDING + j] = x[sample, t, j] if j < features else 0
-            continue
-        has_values = low < 0 or high > 1
-        graded[sample] = has_values
-        at, heaviest = 0, 0
-        lists = address(events) + sample * events.strides[0]
-        starts[sample, 0] = 0
-        for t in range(x.shape[1]):
             if features >= WORD:
-                row = address(x) + sample * x.strides[0] + t * x.strides[1]
-                nonzero_words(x, row, features, address(masks))
+                extremes[:] = 0
+                for t in range(time):
+                    scan_step(
+                        size, x + (sample * time + t) * features * size, features, address(table),
+                        address(events) + sample * events.strides[0],
+                        address(starts) + sample * starts.strides[0] + t * starts.strides[1], address(extremes),
+                    )  # fmt: skip
+                for n in range(WORD):
+                    low, high = min(low, np.int64(extremes[1, n])), max(high, np.int64(extremes[0, n]))
             else:
-                bits = np.uint64(0)
-                for j in range(features):
-                    bits |= np.uint64(x[sample, t, j] != 0) << np.uint64(j)
-                masks[0] = bits
-            count = expand_step(address(masks), masks.size, address(table), lists + 2 * at, features)
-            weight = count
-            if has_values:
-                weight = 0
-                for n in range(at, at + count):
-                    values[sample, n] = x[sample, t, events[sample, n]]
-                    weight += abs(np.int64(values[sample, n]))
-                for n in range(at + count, at + padded(count)):
-                    values[sample, n] = 0
-            heaviest = max(heaviest, weight)
-            at += padded(count)
-            starts[sample, t + 1] = at
-        most[sample] = heaviest
+                at = 0
+                for t in range(time):
+                    for j in range(features):
+                        value = element(size, x + ((sample * time + t) * features + j) * size)
+                        if value != 0 or features <= FEW:
+                            events[sample, at] = j
+                            at += 1
+                        low, high = min(low, value), max(high, value)
+                    while at % PADDING:
+                        events[sample, at] = features
+                        at += 1
+                    starts[sample, t + 1] = at
+            graded[sample] = low < 0 or high > 1 or features <= FEW
+            peak[sample] = max(-low, high)
+            most[sample] = 0
+            for t in range(time):
+                weight = np.int64(starts[sample, t + 1] - starts[sample, t])
+                if graded[sample]:
+                    weight = 0
+                    for n in range(starts[sample, t], starts[sample, t + 1]):
+                        j = np.int64(events[sample, n])
+                        value = element(size, x + ((sample * time + t) * features + j) * size) if j < features else 0
+                        values[sample, n] = value
+                        weight += abs(value)
+                most[sample] = max(most[sample], weight)
+
+    return run

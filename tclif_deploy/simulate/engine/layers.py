@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from tclif_deploy.fixed import Int
 from tclif_deploy.simulate.engine import neuron
 from tclif_deploy.simulate.engine.compile import kernel
-from tclif_deploy.simulate.engine.events import expand_step, padded
-from tclif_deploy.simulate.engine.simd import ROUND_DOWN, ROUND_TO_ZERO, address, restore_rounding, set_rounding
+from tclif_deploy.simulate.engine.events import expand_step
+from tclif_deploy.simulate.engine.simd import ROUND_DOWN, ROUND_TO_ZERO, address, begin_rounding, end_rounding
 from tclif_deploy.simulate.engine.steps import integrate, run_pair
 
 Masks = NDArray[np.uint64]
@@ -35,10 +35,13 @@ def feedforward(flags: int, width: int, kinds: int) -> Any:
     @kernel
     def run(
         links: Int, constants: Float32, scalars: Float32, states: Float32, masks: Masks, seen: NDArray[np.int32]
-    ) -> None:
+    ) -> bool:
         """``links`` (links, `sums.LINK`); ``constants`` (tiles, rows, width); ``states`` (samples, tiles, 2, width)
-        become the last; ``masks`` (samples, time, tiles); ``seen`` (samples, 16) all states, OR-ed."""
-        before = set_rounding(rounding)
+        become the last; ``masks`` (samples, time, tiles); ``seen`` (samples, 16) all states, OR-ed (if `CAREFUL`).
+
+        Returns whether the CPU noted an overflow.
+        """
+        before = begin_rounding(rounding)
         for sample in range(0, masks.shape[0], 2):
             for tile in range(masks.shape[2]):
                 run_pair(
@@ -48,7 +51,8 @@ def feedforward(flags: int, width: int, kinds: int) -> Any:
                     address(masks) + sample * masks.strides[0] + tile * masks.strides[2], masks.strides[1],
                     masks.strides[0], address(seen) + sample * seen.strides[0],
                 )  # fmt: skip
-        restore_rounding(before)
+        overflowed: bool = end_rounding(before)
+        return overflowed
 
     return run
 
@@ -64,35 +68,33 @@ def recurrent(flags: int, width: int, kinds: int) -> Any:
     @kernel
     def run(
         links: Int, constants: Float32, scalars: Float32, states: Float32, masks: Masks, seen: NDArray[np.int32],
-        neurons: int, table: NDArray[np.uint8], events: NDArray[np.uint16], starts: NDArray[np.int32],
-        fired: NDArray[np.int64], most: NDArray[np.int64],
-    ) -> None:  # fmt: skip
-        """As `feedforward`, and from ``neurons`` on as `events.list_spikes`."""
+        neurons: int, table: NDArray[np.uint8], events: NDArray[np.uint16], starts: NDArray[np.int32], by_tile: int,
+    ) -> bool:  # fmt: skip
+        """As `feedforward`; from ``neurons`` to ``starts`` as `events.list_spikes`; ``by_tile`` takes all samples
+        through one tile, and then the next (for weights that don't fit the cache), else the other way round."""
         samples, time, tiles = masks.shape
-        at = np.zeros(samples, np.int64)
-        fired[:], most[:], starts[:, 0] = 0, 0, 0
-        before = set_rounding(rounding)
+        starts[:, 0] = 0
+        outer, inner = (tiles, samples // 2) if by_tile else (samples // 2, tiles)
+        before = begin_rounding(rounding)
         for t in range(time):
-            for tile in range(tiles):
-                state = address(states) + tile * states.strides[1]
-                word = address(masks) + tile * masks.strides[2]
-                constant = address(constants) + tile * constants.strides[0]
-                for sample in range(0, samples, 2):
+            for a in range(outer):
+                for b in range(inner):
+                    tile, sample = (a, 2 * b) if by_tile else (b, 2 * a)
                     run_pair(
                         flags, width, kinds, address(links), sample, tile, t, t + 1,
-                        state + sample * states.strides[0], states.strides[0], constant, address(scalars),
-                        word + sample * masks.strides[0], masks.strides[1], masks.strides[0],
-                        address(seen) + sample * seen.strides[0],
+                        address(states) + sample * states.strides[0] + tile * states.strides[1], states.strides[0],
+                        address(constants) + tile * constants.strides[0], address(scalars),
+                        address(masks) + sample * masks.strides[0] + tile * masks.strides[2], masks.strides[1],
+                        masks.strides[0], address(seen) + sample * seen.strides[0],
                     )  # fmt: skip
-            for sample in range(samples):
-                bits = address(masks) + sample * masks.strides[0] + t * masks.strides[1]
-                lists = address(events) + sample * events.strides[0]
-                count = expand_step(bits, tiles, address(table), lists + 2 * at[sample], neurons)
-                fired[sample] += count
-                most[sample] = max(most[sample], count)
-                at[sample] += padded(count)
-                starts[sample, t + 1] = at[sample]
-        restore_rounding(before)
+            for n in range(samples):
+                expand_step(
+                    address(masks) + n * masks.strides[0] + t * masks.strides[1], tiles, address(table),
+                    address(events) + n * events.strides[0],
+                    address(starts) + n * starts.strides[0] + t * starts.strides[1], neurons,
+                )  # fmt: skip
+        overflowed: bool = end_rounding(before)
+        return overflowed
 
     return run
 
@@ -106,9 +108,9 @@ def readout(flags: int, width: int, kinds: int) -> Any:
     def run(
         links: Int, constants: Float32, scalars: Float32, states: Float32, time: int, last: Int, read: Float32,
         seen: NDArray[np.int32],
-    ) -> None:  # fmt: skip
+    ) -> bool:  # fmt: skip
         """As `feedforward`; ``last`` (samples,) steps, ``read`` (samples, tiles, width) the soma after these."""
-        before = set_rounding(rounding)
+        before = begin_rounding(rounding)
         for sample in range(0, states.shape[0], 2):
             for tile in range(states.shape[1]):
                 ends = (last[sample] + 1, last[sample + 1] + 1)
@@ -124,7 +126,8 @@ def readout(flags: int, width: int, kinds: int) -> Any:
                         if end == ends[n]:
                             read[sample + n, tile] = states[sample + n, tile, 1]
                     begin = end
-        restore_rounding(before)
+        overflowed: bool = end_rounding(before)
+        return overflowed
 
     return run
 

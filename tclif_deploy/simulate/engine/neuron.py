@@ -5,10 +5,12 @@ with the CPU told to round down, ``floor(b*v)`` is exact although ``b*v`` has mo
 because rounding down never passes the integer below; likewise ``trunc`` when it rounds to zero. So a product
 costs two instructions, where 16-bit multipliers need six and 32-bit ones five.
 
-A state is kept as a multiple of its LSB 2^-(bits-2): then it has left its range exactly when |state| >= 2, which
-is bit 30 of a float32. All states are OR-ed together, and a sample in which the bit was ever set runs again in
-the general kernel, which saturates, wraps and counts. (Two's complement's lowest value -2^(bits-1) also sets
-the bit: such a sample merely runs twice.)
+Nothing in the loop looks whether a state left its range. A state is kept as a multiple of an LSB so large that the
+first number out of range is 2^128, float32's first infinity: the CPU itself then notes an overflow, in a flag that
+stays set (`simd.end_rounding`). A layer in which that happened runs once more, with an LSB for which the first number
+out of range is 2.0: then bit 30 says so, the states of a sample are OR-ed together (`CAREFUL`), and samples in which
+the bit was ever set run again in the general kernel, which saturates, wraps and counts. (Sums on the way, and two's
+complement's lowest value, may set the flag or the bit too: such samples merely run twice.)
 """
 
 from __future__ import annotations
@@ -22,6 +24,9 @@ LANES = 16
 
 OVERFLOWED = 0x40000000
 """Bit of a float32 that is set from 2.0 on."""
+
+CAREFUL = 1 << 13
+"""Flag: the states that were met are OR-ed together."""
 
 TO_ZERO, MULTIPLY_U, MULTIPLY_V, DIRECT, SHARE, HARD, SOMA, RIGHT, SILENT, BIAS_V = (1 << n for n in range(10))
 """What a layer's kernel does: it rounds to zero (else down, after adding a half where it rounds to nearest); A_u, A_v
@@ -61,8 +66,8 @@ class Tile:
             return product.rounded("trunc")
         return (product + self.scalars[half]).rounded("floor")
 
-    def step(self, group: int, u: Vec, v: Vec, sums: Vec) -> tuple[Vec, Vec, Vec | None, Vec]:
-        """(u, v, spikes, all states met) after one step with row sums of 16 or 32 bits."""
+    def step(self, group: int, u: Vec, v: Vec, sums: Vec) -> tuple[Vec, Vec, Vec | None, list[Vec]]:
+        """(u, v, spikes, states met that may be out of range) after one step with row sums of 16 or 32 bits."""
         acc = (sums if sums.value.type.element == I32 else sums.widen(I32)).to_float()
         unit_u, unit_v = self.scalars[LSB_U], self.scalars[LSB_V]
         if self.has(RIGHT):
@@ -85,21 +90,17 @@ class Tile:
         new_v = self.rounded(new_u * self.row(B_V, group), HALF_K) * unit_v + v
         if self.has(SOMA):
             new_v = current + new_v
-        bits = vector(I32, LANES)
-        seen = new_u.cast(bits) | new_v.cast(bits)
         if self.has(SILENT):
-            return new_u, new_v, None, seen
+            return new_u, new_v, None, [new_u, new_v]
         spikes = new_v >= self.row(THRESHOLD, group)
         if self.has(HARD):
-            return new_u, spikes.where(self.row(V_RESET, group), new_v), spikes, seen
+            return new_u, spikes.where(self.row(V_RESET, group), new_v), spikes, [new_u, new_v]
         taken = self.row(R_V, group)
         if self.has(SHARE):
             taken = self.rounded(new_u * self.row(Q, group), HALF_K) * unit_v + taken
         after_u = spikes.where(new_u - self.row(R_U, group), new_u)
         after_v = spikes.where(new_v - taken, new_v)
-        seen = seen | after_u.cast(bits)
-        # Without a share of u, the plan has made sure that v stays in range when it is reset.
-        return after_u, after_v, spikes, seen | after_v.cast(bits) if self.has(SHARE) else seen
+        return after_u, after_v, spikes, [new_u, new_v, after_u, after_v]
 
     def joined(self, word: Vec | None, group: int, spikes: Vec) -> Vec:
         """``word`` with the spikes of ``group`` among its bits, neuron 0 the lowest."""

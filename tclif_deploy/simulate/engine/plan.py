@@ -32,6 +32,9 @@ MAX_BITS = 24
 MAX_SOURCES = (1 << 16) - 1
 """Events are indices of 16 bits, one of which is the row of zeros."""
 
+FIRST_INFINITY = 128
+"""2 to this power is the first number beyond float32."""
+
 MAX_SHIFT, MAX_EXPONENT = 62, 14
 """Of a layer's accumulator, and of one connection's 16-bit sum."""
 
@@ -63,6 +66,24 @@ class FastLink:
     """largest magnitude of a row sum over inputs of magnitude 1, or over spikes"""
 
 
+@dataclass(frozen=True)
+class Units:
+    """What an LSB is in the float32 states."""
+
+    u: float
+    v: float
+
+
+@dataclass(frozen=True, eq=False)
+class Numbers:
+    """A layer's numbers for one choice of units."""
+
+    units: Units
+    constants: NDArray[np.float32]
+    """(tiles, `neuron.CONSTANTS`, width)"""
+    scalars: NDArray[np.float32]
+
+
 @dataclass(frozen=True, eq=False)
 class FastLayer:
     """One layer, as its kernel reads it."""
@@ -75,9 +96,10 @@ class FastLayer:
     links: tuple[FastLink, ...]
     kinds: int
     """of the links, as `sums.links_of` reads them"""
-    constants: NDArray[np.float32]
-    """(tiles, `neuron.CONSTANTS`, width)"""
-    scalars: NDArray[np.float32]
+    numbers: tuple[Numbers, Numbers]
+    """for the kernel that leaves overflow to the CPU, and for the careful one"""
+    trusting: bool
+    """whether float32 holds the first of these"""
     biases: NDArray[np.int32] | None
     """(tiles, 2, width) of an integrator, None for all others"""
     shift: int
@@ -92,7 +114,7 @@ class FastLayer:
     @property
     def tiles(self) -> int:
         """Tiles of the layer."""
-        return int(self.constants.shape[0])
+        return int(self.numbers[0].constants.shape[0])
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,9 +122,7 @@ class FastPlan:
     """A network that the fast kernels can run."""
 
     layers: tuple[FastLayer, ...]
-    unit_u: float
-    """an LSB of u, in the float32 states"""
-    unit_v: float
+    arithmetic: Arithmetic
 
 
 def plan_fast(network: FixedNetwork) -> FastPlan | None:
@@ -120,7 +140,7 @@ def plan_fast(network: FixedNetwork) -> FastPlan | None:
             return None
         layers.append(found)
         known.add(layer.name)
-    return FastPlan(tuple(layers), 2.0 ** (2 - m.bits_u), 2.0 ** (2 - m.bits_v))
+    return FastPlan(tuple(layers), m)
 
 
 def _plan_layer(network: FixedNetwork, layer: FixedLayer, known: set[str]) -> FastLayer | None:
@@ -139,11 +159,11 @@ def _plan_layer(network: FixedNetwork, layer: FixedLayer, known: set[str]) -> Fa
     sums = (WIDE if wide else 0) | (SHIFTED if shifted else 0)
     links = tuple(_link(c, _pack(c.weight, tiles, width, wide)) for c in layer.connections)
     adds_up = not layer.spiking and _adds_up(layer, m)
+    numbers = (_numbers(layer, m, tiles, width, FIRST_INFINITY), _numbers(layer, m, tiles, width, 1))
     return FastLayer(
         layer.name, layer.size, sums if adds_up else sums | _flags(layer, m), width, links,
         _kinds(network.input.size, links),
-        _constants(layer, m, tiles, width), _scalars(layer, m), _biases(layer, tiles, width) if adds_up else None,
-        layer.shift, layer.v0,
+        numbers, _holds(numbers[0]), _biases(layer, tiles, width) if adds_up else None, layer.shift, layer.v0,
     )  # fmt: skip
 
 
@@ -181,10 +201,6 @@ def _exact(layer: FixedLayer, m: Arithmetic) -> bool:
         terms[0] = np.abs(layer.bias_u)
     if layer.spiking and layer.reset == "soft":
         terms += [np.abs(layer.r_u), np.abs(layer.r_v) + product(layer.q, top_u)]
-    if layer.spiking and layer.reset == "soft" and not layer.q.any():
-        lowest = np.maximum(layer.threshold, 1 - top_v) - layer.r_v
-        if layer.r_v.min() < 0 or lowest.min() <= -top_v:
-            return False
     if layer.spiking and layer.reset == "hard" and np.abs(layer.v_reset).max() >= top_v:
         return False
     coefficients = max(int(np.abs(getattr(layer, name)).max()) for name in ("a_u", "b_u", "a_v", "b_v", "q"))
@@ -226,36 +242,51 @@ def _adds_up(layer: FixedLayer, m: Arithmetic) -> bool:
     return most + (1 << (m.bits_v - 1)) < 1 << 31
 
 
-def _constants(layer: FixedLayer, m: Arithmetic, tiles: int, width: int) -> NDArray[np.float32]:
+def _numbers(layer: FixedLayer, m: Arithmetic, tiles: int, width: int, top: int) -> Numbers:
+    """The numbers with units for which the first state out of range is 2^top."""
+    units = Units(2.0 ** (top + 1 - m.bits_u), 2.0 ** (top + 1 - m.bits_v))
+    with np.errstate(over="ignore"):
+        return Numbers(units, _constants(layer, m, units, tiles, width), _scalars(layer, m, units))
+
+
+def _holds(numbers: Numbers) -> bool:
+    """Whether none of the numbers is too large for float32, or so small that it loses bits."""
+    used = np.delete(numbers.constants, neuron.THRESHOLD, axis=1)
+    parts = [np.abs(part[part != 0]) for part in (used, numbers.scalars)]
+    return all(bool((part >= np.finfo(np.float32).tiny).all() and np.isfinite(part).all()) for part in parts)
+
+
+def _constants(layer: FixedLayer, m: Arithmetic, units: Units, tiles: int, width: int) -> NDArray[np.float32]:
     one = 2.0**m.frac_bits
-    unit_u, unit_v = 2.0 ** (2 - m.bits_u), 2.0 ** (2 - m.bits_v)
     rows = {
-        neuron.B_U: layer.b_u / one / unit_v,
-        neuron.A_U: layer.a_u / one / unit_u,
-        neuron.B_V: layer.b_v / one / unit_u,
-        neuron.A_V: layer.a_v / one / unit_v,
-        neuron.THRESHOLD: np.clip(layer.threshold, -EXACT, EXACT) * unit_v,
-        neuron.R_U: layer.r_u * unit_u,
-        neuron.R_V: layer.r_v * unit_v,
-        neuron.Q: layer.q / one / unit_u,
-        neuron.V_RESET: layer.v_reset * unit_v,
-        neuron.BIAS_U: layer.bias_u * unit_u,
-        neuron.ROW_BIAS_V: layer.bias_v * unit_v,
+        neuron.B_U: layer.b_u / one / units.v,
+        neuron.A_U: layer.a_u / one / units.u,
+        neuron.B_V: layer.b_v / one / units.u,
+        neuron.A_V: layer.a_v / one / units.v,
+        neuron.THRESHOLD: layer.threshold * units.v,
+        neuron.R_U: layer.r_u * units.u,
+        neuron.R_V: layer.r_v * units.v,
+        neuron.Q: layer.q / one / units.u,
+        neuron.V_RESET: layer.v_reset * units.v,
+        neuron.BIAS_U: layer.bias_u * units.u,
+        neuron.ROW_BIAS_V: layer.bias_v * units.v,
     }
     flat = np.zeros((neuron.CONSTANTS, tiles * width), np.float32)
     flat[neuron.THRESHOLD] = np.inf
     for row, values in rows.items():
         flat[row, : layer.size] = values
+    # Rounding a threshold that float32 can't hold could move it; all states are on one side of it.
+    flat[neuron.THRESHOLD, : layer.size][layer.threshold > EXACT] = np.inf
+    flat[neuron.THRESHOLD, : layer.size][layer.threshold < -EXACT] = -np.inf
     out = aligned((tiles, neuron.CONSTANTS, width), np.float32)
     out[:] = flat.reshape(neuron.CONSTANTS, tiles, width).transpose(1, 0, 2)
     return out
 
 
-def _scalars(layer: FixedLayer, m: Arithmetic) -> NDArray[np.float32]:
-    unit_u, unit_v = 2.0 ** (2 - m.bits_u), 2.0 ** (2 - m.bits_v)
-    unit_i = unit_v if layer.input_to == "soma" else unit_u
+def _scalars(layer: FixedLayer, m: Arithmetic, units: Units) -> NDArray[np.float32]:
+    unit_i = units.v if layer.input_to == "soma" else units.u
     out = aligned((neuron.SCALARS,), np.float32)
-    out[neuron.LSB_U], out[neuron.LSB_V] = unit_u, unit_v
+    out[neuron.LSB_U], out[neuron.LSB_V] = units.u, units.v
     out[neuron.SCALE_I] = 2.0**layer.shift * (1.0 if layer.shift < 0 else unit_i)
     out[neuron.LSB_I] = unit_i
     out[neuron.HALF_K] = 0.5 if m.rounding == "nearest" and m.frac_bits > 0 else 0.0

@@ -91,9 +91,10 @@ class Vec:
         """``true`` where this vector of bits is set, else ``false``."""
         return self._with(self.b.select(self.value, true.value, false.value))
 
-    def max(self, other: Vec) -> Vec:
+    def max(self, other: Vec, unsigned: bool = False) -> Vec:
         """The larger of two integers."""
-        return (self >= other).where(self, other)
+        compare = self.b.icmp_unsigned if unsigned else self.b.icmp_signed
+        return self._with(compare(">=", self.value, other.value)).where(self, other)
 
     def min(self, other: Vec) -> Vec:
         """The smaller of two integers."""
@@ -170,6 +171,25 @@ class Kernel:
         return Variable(self.b, start)
 
     @contextmanager
+    def march(self, start: ir.Value, end: ir.Value, stride: ir.Value) -> Iterator[ir.Value]:
+        """Run the body for addresses from ``start``, ``stride`` bytes apart, up to ``end``.
+
+        LLVM unrolls a loop whose passes it can count in advance. Loops over events mostly have few passes, and each
+        piece of an unrolled one is another branch that goes wrong: so ``stride`` comes from memory, and can't be known.
+        """
+        here = self.variable(Vec(self.b, start))
+        head, body, done = (self.b.append_basic_block(name) for name in ("march", "march.body", "march.end"))
+        self.b.branch(head)
+        self.b.position_at_end(head)
+        now = here.get().value
+        self.b.cbranch(self.b.icmp_unsigned("<", now, end), body, done)
+        self.b.position_at_end(body)
+        yield now
+        here.set(Vec(self.b, self.b.add(now, stride)))
+        self.b.branch(head)
+        self.b.position_at_end(done)
+
+    @contextmanager
     def loop(self, count: ir.Value, start: ir.Value | None = None) -> Iterator[ir.Value]:
         """Run the body for an index from ``start`` (0) up to ``count``."""
         with cgutils.for_range(self.b, count, start=start or I64(0), intp=I64) as found:
@@ -224,8 +244,9 @@ def subroutine(context: Any, builder: ir.IRBuilder, signature: Any, arguments: A
     return context.get_dummy_value()
 
 
-ROUND_DOWN, ROUND_TO_ZERO, ROUND_MASK = 0x2000, 0x6000, 0x6000
-"""MXCSR's field of the rounding mode (Intel SDM vol. 1, 10.2.3)."""
+ROUND_DOWN, ROUND_TO_ZERO = 0x2000, 0x6000
+ROUND_MASK, FLAGS_MASK, OVERFLOW_FLAG = 0x6000, 0x3F, 0x8
+"""Fields of MXCSR (Intel SDM vol. 1, 10.2.3): the rounding mode, what has happened, and that a result was too large."""
 
 
 def _control_slot(builder: ir.IRBuilder) -> tuple[ir.Value, ir.Value]:
@@ -235,33 +256,35 @@ def _control_slot(builder: ir.IRBuilder) -> tuple[ir.Value, ir.Value]:
 
 def _call_control(builder: ir.IRBuilder, name: str, pointer: ir.Value) -> None:
     kind = ir.FunctionType(ir.VoidType(), [I8.as_pointer()])
-    builder.call(cgutils.get_or_insert_function(builder.module, kind, name), [pointer])
+    builder.call(cgutils.get_or_insert_function(builder.module, kind, f"llvm.x86.sse.{name}mxcsr"), [pointer])
 
 
 @intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
-def set_rounding(typing_context: Any, mode: Any) -> Any:
-    """Set this thread's rounding of float sums and products (x86 only); returns what `restore_rounding` takes."""
+def begin_rounding(typing_context: Any, mode: Any) -> Any:
+    """Set this thread's rounding of float sums and products (x86 only); returns what `end_rounding` takes."""
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
         slot, pointer = _control_slot(builder)
-        _call_control(builder, "llvm.x86.sse.stmxcsr", pointer)
+        _call_control(builder, "st", pointer)
         before = builder.load(slot)
-        cleared = builder.and_(before, I32(0xFFFFFFFF ^ ROUND_MASK))
-        builder.store(builder.or_(cleared, I32(whole(mode))), slot)
-        _call_control(builder, "llvm.x86.sse.ldmxcsr", pointer)
+        kept = builder.and_(before, I32(0xFFFFFFFF ^ ROUND_MASK ^ FLAGS_MASK))
+        builder.store(builder.or_(kept, I32(whole(mode))), slot)
+        _call_control(builder, "ld", pointer)
         return before
 
     return types.uint32(mode), generate
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def restore_rounding(typing_context: Any, before: Any) -> Any:
-    """Undo `set_rounding`."""
+def end_rounding(typing_context: Any, before: Any) -> Any:
+    """Undo `begin_rounding`; whether any result since then was too large for float32."""
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
         slot, pointer = _control_slot(builder)
+        _call_control(builder, "st", pointer)
+        flags = builder.load(slot)
         builder.store(arguments[0], slot)
-        _call_control(builder, "llvm.x86.sse.ldmxcsr", pointer)
-        return context.get_dummy_value()
+        _call_control(builder, "ld", pointer)
+        return builder.icmp_signed("!=", builder.and_(flags, I32(OVERFLOW_FLAG)), I32(0))
 
-    return types.void(types.uint32), generate
+    return types.boolean(types.uint32), generate

@@ -14,8 +14,8 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from tclif_deploy.simulate.engine.neuron import LANES, States, Tile
-from tclif_deploy.simulate.engine.simd import I32, I64, Kernel, Variable, Vec, subroutine, vector, whole
+from tclif_deploy.simulate.engine.neuron import CAREFUL, LANES, States, Tile
+from tclif_deploy.simulate.engine.simd import I32, I64, Kernel, Vec, subroutine, vector, whole
 from tclif_deploy.simulate.engine.sums import Heard, links_of, row_sums
 
 
@@ -25,11 +25,10 @@ class Pair:
     def __init__(
         self, kernel: Kernel, tile: Tile, heard: list[list[Heard]], states: ir.Value, far: ir.Value, seen: ir.Value
     ) -> None:
-        self.k, self.tile, self.heard, self.seen = kernel, tile, heard, seen
+        self.k, self.tile, self.heard = kernel, tile, heard
         self.states = [States(kernel, tile.width, kernel.b.add(states, kernel.b.mul(far, I64(n)))) for n in range(2)]
-        self.met: list[Variable] = [
-            kernel.variable(kernel.load(kernel.at(seen, n, 64), vector(I32, LANES), 64)) for n in range(2)
-        ]
+        self.places = [kernel.at(seen, n, 64) for n in range(2)] if tile.has(CAREFUL) else []
+        self.seen = [kernel.variable(kernel.load(place, vector(I32, LANES), 64)) for place in self.places]
 
     def step(self, t: ir.Value) -> list[Vec | None]:
         """One step; each sample's word of spikes, where the layer spikes."""
@@ -40,16 +39,19 @@ class Pair:
                 u, v, spikes, met = self.tile.step(group, state.u[group].get(), state.v[group].get(), sums[n][group])
                 state.u[group].set(u)
                 state.v[group].set(v)
-                self.met[n].set(self.met[n].get() | met)
+                if self.seen:
+                    for value in met:
+                        self.seen[n].set(self.seen[n].get() | value.cast(vector(I32, LANES)))
                 if spikes is not None:
                     words[n] = self.tile.joined(words[n], group, spikes)
         return words
 
     def save(self) -> None:
         """Write states and what was seen back to memory."""
-        for n, state in enumerate(self.states):
+        for state in self.states:
             state.save()
-            self.k.store(self.met[n].get(), self.k.at(self.seen, n, 64), 64)
+        for place, seen in zip(self.places, self.seen, strict=True):
+            self.k.store(seen.get(), place, 64)
 
 
 @intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]

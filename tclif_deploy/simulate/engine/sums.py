@@ -29,11 +29,11 @@ WIDE, LONG, SHIFTED = 1 << 10, 1 << 11, 1 << 12
 sums joined in 32; some connection's exponent is not 0."""
 
 (
-    EVENTS, EVENTS_FAR, VALUES, VALUES_FAR, STARTS, STARTS_FAR, GRADED, ROWS, ROWS_FAR, DELAY, EXPONENT, LINK,
-) = range(12)  # fmt: skip
+    EVENTS, EVENTS_FAR, VALUES, VALUES_FAR, STARTS, STARTS_FAR, GRADED, ROWS, ROWS_FAR, DELAY, EXPONENT, STRIDE, LINK,
+) = range(13)  # fmt: skip
 """Columns of a table of links, all int64: a source's lists of events (addresses, and bytes from one sample to the
 next), the address of its ``graded``, the weights (and bytes from one tile to the next), the delay, the left shift of
-the sum, and the table's width."""
+the sum, the bytes of `PADDING` events, and the table's width."""
 
 SPIKES, MIXED, DENSE = 0, 1, 2
 """Kinds of links: all events are 1; some samples' events have values; n features (kind ``DENSE + n``) that are all
@@ -77,15 +77,16 @@ class Sums:
         self.parts[0].set(self.parts[0].get() + words)
         self.parts[1].set(self.parts[1].get() + high)
 
-    def add_events(self, events: ir.Value, count: ir.Value, rows: ir.Value, values: ir.Value | None) -> None:
-        """Add the rows of ``count`` events (uint16), times their values (int16) where there are any."""
+    def add_events(self, link: Link, events: ir.Value, count: ir.Value, values: ir.Value | None) -> None:
+        """Add the rows of ``count`` events (uint16) of ``link``, times their values (int16) where there are any."""
         k, b = self.k, self.k.b
-        with k.loop(b.lshr(count, I64(PADDING.bit_length() - 1))) as quad:
+        with k.march(events, k.at(events, count, 2), link.column[STRIDE]) as quad:
             for n in range(PADDING):
-                index = b.add(b.mul(quad, I64(PADDING)), I64(n))
-                source = b.zext(k.load(k.at(events, index, 2), I16, 2).value, I64)
-                value = None if values is None else k.load(k.at(values, index, 2), I16, 2).value
-                self.add(self.row(rows, source), value)
+                source = b.zext(k.load(k.at(quad, n, 2), I16, 2).value, I64)
+                value = None
+                if values is not None:
+                    value = k.load(b.add(values, b.sub(k.at(quad, n, 2), events)), I16, 2).value
+                self.add(self.row(link.rows, source), value)
         if values is None:
             self.weight.set(Vec(b, b.trunc(count, I16)))
 
@@ -152,13 +153,13 @@ class Heard:
         count = b.select(there, b.sub(stop, start), I64(0))
         events = k.at(self.events, start, 2)
         if self.graded is None:
-            sums.add_events(events, count, rows, None)
+            sums.add_events(link, events, count, None)
         else:
             with b.if_else(self.graded) as (graded, plain):
                 with graded:
-                    sums.add_events(events, count, rows, k.at(self.values, start, 2))
+                    sums.add_events(link, events, count, k.at(self.values, start, 2))
                 with plain:
-                    sums.add_events(events, count, rows, None)
+                    sums.add_events(link, events, count, None)
         return sums.result(link.column[EXPONENT])
 
 
