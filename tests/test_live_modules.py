@@ -14,6 +14,7 @@ from tclif_deploy.nn import LIF, PLIF, TCLIF, Recurrent, SequenceNetwork
 from tclif_deploy.simulate.floating import simulate_float
 
 from . import authors
+from .requirements import needs_module
 
 STEPS = 60
 
@@ -152,7 +153,7 @@ def test_skips_and_recurrence_written_by_hand_are_followed():
 @pytest.mark.parametrize("mode", ["s", "m"])
 @pytest.mark.parametrize("v_reset", [None, 0.0, -0.2])
 def test_spikingjelly_networks_in_both_step_modes(mode, v_reset):
-    sj = pytest.importorskip("spikingjelly.activation_based.neuron")
+    sj = needs_module("spikingjelly.activation_based.neuron")
     model = nn.Sequential(
         linear(6, 16, 1, 2.5), sj.LIFNode(tau=2.5, v_reset=v_reset, step_mode=mode),
         linear(16, 12, 2, 1.4), sj.ParametricLIFNode(init_tau=3.0, decay_input=False, v_reset=v_reset, step_mode=mode),
@@ -164,7 +165,7 @@ def test_spikingjelly_networks_in_both_step_modes(mode, v_reset):
 
 @pytest.mark.parametrize("reset", ["subtract", "zero"])
 def test_snntorch_networks_with_hidden_states(reset):
-    snn = pytest.importorskip("snntorch")
+    snn = needs_module("snntorch")
     late = reset == "subtract"
     model = nn.Sequential(
         linear(6, 16, 1, 1.5), snn.Leaky(beta=0.85, init_hidden=True, reset_mechanism=reset),
@@ -183,7 +184,7 @@ def test_snntorch_networks_with_hidden_states(reset):
 
 
 def test_an_snntorch_model_that_hands_its_states_around_itself():
-    snn = pytest.importorskip("snntorch")
+    snn = needs_module("snntorch")
 
     class Tutorial(nn.Module):
         def __init__(self):
@@ -208,7 +209,7 @@ def test_an_snntorch_model_that_hands_its_states_around_itself():
 
 
 def test_norse_networks_with_a_leaky_readout():
-    norse = pytest.importorskip("norse.torch")
+    norse = needs_module("norse.torch")
     model = norse.SequentialState(
         linear(6, 16, 1, 8.0), norse.LIFBoxCell(p=norse.LIFBoxParameters(tau_mem_inv=torch.tensor(200.0))),
         linear(16, 12, 2, 3.0), norse.LIFCell(), linear(12, 4, 3), norse.LICell(),
@@ -324,7 +325,7 @@ def test_examples_and_options_that_make_no_sense_are_one_line(tmp_path):
     (lambda snn: snn.Alpha(alpha=0.9, beta=0.5, init_hidden=True), "no neurons that are known"),
 ])  # fmt: skip
 def test_snntorch_neurons_that_this_machine_cannot_be_are_refused_with_the_reason(make, said):
-    snn = pytest.importorskip("snntorch")
+    snn = needs_module("snntorch")
     found = refused(nn.Sequential(linear(6, 12, 1), make(snn), linear(12, 3, 2)))
     assert said in found or "third state" in found
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from importlib import util
 from pathlib import Path
 
 import h5py
@@ -17,6 +16,8 @@ from tclif_deploy.interchange import read_netx, write_netx, write_netx_fixed
 from tclif_deploy.interchange.netx import effective_weights
 from tclif_deploy.network import Connection, Layer, Network
 from tclif_deploy.simulate.floating import simulate_float
+
+from .requirements import needs_package
 
 REAL = Path(__file__).parents[1] / "fixtures" / "nir_paper" / "lava_network.net"
 TEMPLATE = Path(__file__).parents[1] / "tclif_deploy" / "backends" / "lava" / "template"
@@ -78,15 +79,9 @@ def test_what_is_written_comes_back_as_it_was_rounded(tmp_path):
     assert same > 0.6  # 8-bit weights in a loop: alike, no more
 
 
-def lava_dl() -> bool:
-    """Whether lava-nc and lava-dl are both there."""
-    found = util.find_spec("lava")
-    places = found.submodule_search_locations if found else None
-    return any((Path(place) / "lib" / "dl" / "netx").is_dir() for place in places or ())
-
-
 def run_script(name: str, *arguments: object) -> None:
-    """A script beside this file, in a process of its own."""
+    """A script beside this file, which needs lava-dl's netx, in a process of its own."""
+    needs_package("lava.lib.dl.netx")
     done = subprocess.run(
         [sys.executable, "-W", "ignore", str(Path(__file__).parent / name), *map(str, arguments)], timeout=200,
         capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, start_new_session=True,
@@ -95,7 +90,6 @@ def run_script(name: str, *arguments: object) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not lava_dl(), reason="lava-nc and lava-dl are not installed")
 @pytest.mark.parametrize("recurrent", [False, True])
 def test_lava_dls_own_netx_runs_our_file_spike_for_spike(tmp_path, recurrent):
     write_netx(network(recurrent=recurrent), tmp_path / "out.net")
@@ -123,7 +117,6 @@ def compiled(weight_bits=7):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not lava_dl(), reason="lava-nc and lava-dl are not installed")
 def test_our_loader_runs_tclif_in_netx_bit_for_bit(tmp_path):
     fixed, x = compiled()
     write_netx_fixed(fixed, tmp_path / "out.net")

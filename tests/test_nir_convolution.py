@@ -14,6 +14,8 @@ import torch
 from tclif_deploy import TclifError, load
 from tclif_deploy.simulate.floating import simulate_float
 
+from .requirements import needs_module
+
 PAPER = Path(__file__).parents[1] / "fixtures" / "nir_paper"
 
 
@@ -68,7 +70,7 @@ def test_poolings_are_torchs(tmp_path, average):
 
 @pytest.mark.slow
 def test_the_papers_convolutional_network_spikes_as_norse_runs_it():
-    import_nir = pytest.importorskip("norse.torch.utils.import_nir")
+    import_nir = needs_module("norse.torch.utils.import_nir")
     path = PAPER / "cnn_sinabs.nir"
     x = (np.random.default_rng(3).random((12, 2, 34, 34)) < 0.15).astype(float)
     network = load(path, convention="norse")

@@ -14,6 +14,8 @@ from tclif_deploy.interchange import NotInNir, export_nir
 from tclif_deploy.network import Connection, Layer, Network
 from tclif_deploy.simulate.floating import simulate_float
 
+from .requirements import needs_module
+
 RNG = np.random.default_rng(8)
 DT = 1e-4
 
@@ -106,7 +108,7 @@ def uniform(kind, size):
 
 @pytest.mark.parametrize("kind", ["LIF", "CubaLIF"])
 def test_snntorch_runs_the_exported_nodes_spike_for_spike(tmp_path, kind):
-    import_nir = pytest.importorskip("snntorch.import_nir")
+    import_nir = needs_module("snntorch.import_nir")
     network = chain(uniform(kind, 9), uniform(kind, 6))
     export_nir(network, tmp_path / "out.nir")
     mine = simulate_float(network, trains()).spikes["layer1"]
@@ -116,7 +118,7 @@ def test_snntorch_runs_the_exported_nodes_spike_for_spike(tmp_path, kind):
 
 
 def test_norse_runs_the_exported_nodes_spike_for_spike(tmp_path):
-    import_nir = pytest.importorskip("norse.torch.utils.import_nir")
+    import_nir = needs_module("norse.torch.utils.import_nir")
     network = chain(uniform("CubaLIF", 9), uniform("CubaLIF", 6), recurrent=(0,))
     export_nir(network, tmp_path / "out.nir")
     mine = simulate_float(network, trains()).spikes["layer1"]
@@ -144,7 +146,7 @@ class Cell(torch.nn.Module):
 
 
 def test_nirtorch_runs_the_exported_nodes_with_a_map_of_our_own(tmp_path):
-    nirtorch = pytest.importorskip("nirtorch")
+    nirtorch = needs_module("nirtorch")
     network = MIXED["LIF"]()
     export_nir(network, tmp_path / "out.nir")
 

@@ -15,6 +15,8 @@ import torch
 from tclif_deploy import TclifError, load
 from tclif_deploy.simulate.floating import simulate_float
 
+from .requirements import needs_module
+
 PAPER = Path(__file__).parents[1] / "fixtures" / "nir_paper"
 DT = 1e-4
 
@@ -60,7 +62,7 @@ def test_the_papers_lif_fires_at_the_steps_that_the_tools_recorded(tool):
 
 
 def test_the_papers_braille_network_spikes_as_snntorch_runs_it():
-    snn = pytest.importorskip("snntorch")
+    snn = needs_module("snntorch")
     path = PAPER / "braille_noDelay_bias_zero.nir"
     nodes = nir.read(path).nodes
     x = spike_trains(0.15, 12)
@@ -95,7 +97,7 @@ def test_the_papers_braille_network_spikes_as_snntorch_runs_it():
 
 def norse_run(graph, x):
     """Spikes (samples, time, neurons) of Norse's own import of a graph."""
-    import_nir = pytest.importorskip("norse.torch.utils.import_nir")
+    import_nir = needs_module("norse.torch.utils.import_nir")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         module = import_nir.from_nir(graph, ignore_warnings=True, dt=DT)
@@ -245,7 +247,7 @@ def test_cubalif_takes_the_new_current_or_that_of_the_step_before(tmp_path, late
 
 
 def test_a_feedforward_graph_spikes_as_snntorchs_own_import_runs_it(tmp_path):
-    import_nir = pytest.importorskip("snntorch.import_nir")
+    import_nir = needs_module("snntorch.import_nir")
     rng = np.random.default_rng(5)
     tau = 8e-4
     node = nir.LIF(tau=np.full(6, tau), r=np.full(6, tau / DT), v_leak=np.zeros(6), v_threshold=np.full(6, 1.1),

@@ -15,6 +15,7 @@ from tclif_deploy.simulate.stream import count_events, run_all
 from tclif_deploy.simulate.tracing import TraceFile
 
 from . import models
+from .requirements import needs_module
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +147,7 @@ def test_joblibs_processes_find_the_same(build):
 
 @pytest.mark.slow
 def test_a_local_dask_cluster_finds_the_same(build):
-    distributed = pytest.importorskip("distributed", reason="dask.distributed is not installed")
+    distributed = needs_module("distributed")
     _, path, fixed = build
     one = run_all(fixed, open_stream(path).batches(5)).to_json()
     with (
