@@ -3,7 +3,8 @@
 Arithmetic of one layer (k = ``frac_bits``, f = ``shift``; everything is computed wide enough never to
 overflow before the stated operation)::
 
-    acc = sum over connections of (W.x << exponent)          x: input integers, or spikes delayed by `delay`
+    acc = sum over connections of (W.x << exponent)          x: input integers, or spikes delayed by `delay`;
+                                                             W a matrix, or a kernel (`tclif_deploy.convolution`)
     i   = shift(acc, f)                                      acc*2^f, or rnd(acc, -f) for f < 0
     u   = ovf_u( rnd(A_u*u, k) + rnd(B_u*v, k) + i + bias_u )
     v   = ovf_v( rnd(A_v*v, k) + rnd(B_v*u, k) + bias_v )    i enters here instead where input_to is "soma"
@@ -23,8 +24,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from tclif_deploy.convolution import Conv, Weighted
 from tclif_deploy.errors import TclifError
-from tclif_deploy.network import INPUT, Float, InputTo, Reset, check_topology
+from tclif_deploy.network import INPUT, Float, InputTo, Reset, check_kernel, check_topology
 
 Int = NDArray[np.int64]
 Rounding = Literal["toward_zero", "floor", "nearest"]
@@ -97,15 +99,19 @@ class InputEncoding:
 
 
 @dataclass(frozen=True, eq=False)
-class FixedConnection:
-    """Integer weights from one source into one layer; int64 of shape ``(neurons, sources)``."""
+class FixedConnection(Weighted):
+    """Integer weights from one source into one layer."""
 
     source: str
     weight: Int
+    """int64 (neurons, sources); where ``conv`` moves it, (channels out, channels in / groups, height, width)"""
     delay: int = 0
     exponent: int = 0
     """the connection's sum is shifted left by this much before it joins the others (exact)"""
-    kind: Literal["dense"] = "dense"
+    conv: Conv | None = None
+
+    def __post_init__(self) -> None:
+        check_kernel(self, f"connection from {self.source}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,7 +198,11 @@ class FixedNetwork:
         }  # fmt: skip
         arrays: dict[str, NDArray[Any]] = {}
         for n, layer in enumerate(self.layers):
-            links = [{f: getattr(c, f) for f in ("source", "delay", "exponent", "kind")} for c in layer.connections]
+            links = [
+                {f: getattr(c, f) for f in ("source", "delay", "exponent", "kind")}
+                | ({} if c.conv is None else {"conv": asdict(c.conv)})
+                for c in layer.connections
+            ]
             plain = {f: getattr(layer, f) for f in ("name", "shift", "reset", "input_to", "spiking")}
             header["layers"].append({**plain, "connections": links})
             for name in (*LAYER_ARRAYS, "multiplier", "lsb_u", "lsb_v"):
@@ -218,7 +228,7 @@ class FixedNetwork:
                 layers = []
                 for n, item in enumerate(header["layers"]):
                     connections = tuple(
-                        FixedConnection(weight=file[f"{n}.weight.{m}"].astype(np.int64), **c)
+                        _connection(file[f"{n}.weight.{m}"].astype(np.int64), **c)
                         for m, c in enumerate(item.pop("connections"))
                     )
                     arrays = {name: file[f"{n}.{name}"] for name in (*LAYER_ARRAYS, "multiplier", "lsb_u", "lsb_v")}
@@ -229,6 +239,18 @@ class FixedNetwork:
             raise TclifError(f"{path}: file not found", "compile first, or name the build folder") from None
         except (KeyError, ValueError, TypeError, OSError, EOFError, zipfile.BadZipFile) as error:
             raise TclifError(f"{path}: not a compiled network ({error})", "compile the model again") from error
+
+
+def _connection(
+    weight: Int, source: str, delay: int, exponent: int, kind: str, conv: dict[str, Any] | None = None
+) -> FixedConnection:
+    """A connection as `FixedNetwork.save` described it."""
+    if kind != ("dense" if conv is None else "conv"):
+        raise ValueError(f"a connection of kind {kind!r}")
+    if conv is None:
+        return FixedConnection(source, weight, delay, exponent)
+    fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in conv.items()}
+    return FixedConnection(source, weight, delay, exponent, Conv(**fields))
 
 
 def smallest_int(values: Int) -> type[np.signedinteger[Any]]:

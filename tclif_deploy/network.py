@@ -21,6 +21,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from tclif_deploy.convolution import Conv, Weighted
 from tclif_deploy.errors import TclifError
 
 Float = NDArray[np.float64]
@@ -94,33 +95,31 @@ class Neuron:
 
 
 @dataclass(frozen=True, eq=False)
-class Connection:
-    """Weights from one source into one layer.
-
-    ``kind`` is ``"dense"`` with ``weight`` float64 of shape ``(neurons, sources)``.
-    """
+class Connection(Weighted):
+    """Weights from one source into one layer."""
 
     source: str
     """name of a layer, or `INPUT`"""
     weight: Float
+    """float64 (neurons, sources); where ``conv`` moves it, (channels out, channels in / groups, height, width)"""
     delay: int = 0
     """steps; 0 only from the input or an earlier layer, 1 or more for recurrence"""
-    kind: Literal["dense"] = "dense"
+    conv: Conv | None = None
 
     def __post_init__(self) -> None:
         weight = np.asarray(self.weight, dtype=np.float64)
-        if weight.ndim != 2 or 0 in weight.shape:
-            raise TclifError(
-                f"connection from {self.source}: weight has shape {weight.shape}, expected (neurons, sources)"
-            )
+        where = f"connection from {self.source}"
+        if self.conv is None and (weight.ndim != 2 or 0 in weight.shape):
+            raise TclifError(f"{where}: weight has shape {weight.shape}, expected (neurons, sources)")
         if not np.isfinite(weight).all():
-            row, column = (int(v) for v in np.argwhere(~np.isfinite(weight))[0])
+            place = [int(v) for v in np.argwhere(~np.isfinite(weight))[0]]
             raise TclifError(
-                f"connection from {self.source}: weight[{row}, {column}] is {weight[row, column]}",
+                f"{where}: weight{place} is {weight[tuple(place)]}",
                 "weights must be finite: was the training interrupted by a NaN loss?",
             )
         weight.setflags(write=False)
         object.__setattr__(self, "weight", weight)
+        check_kernel(self, where)
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,12 +194,23 @@ def check_topology(input_size: int, layers: tuple[Any, ...]) -> None:
             if connection.source in silent:
                 raise TclifError(f"{where}: that layer does not spike", "only the last layer may be a readout")
             expected = (layer.size, sizes[connection.source])
-            if connection.weight.shape != expected:
-                raise TclifError(f"{where}: weight has shape {connection.weight.shape}, expected {expected}")
+            if (connection.neurons, connection.sources) != expected:
+                given = connection.weight.shape if connection.conv is None else connection.conv.input_shape
+                what = "weight has shape" if connection.conv is None else f"it gives {connection.output_shape} of"
+                raise TclifError(f"{where}: {what} {given}, expected {expected}")
             if connection.delay < 0:
                 raise TclifError(f"{where}: delay is {connection.delay}", "delays are 0 or more steps")
             if connection.delay == 0 and order[connection.source] >= index:
                 raise TclifError(f"{where}: a loop without delay", "recurrence needs a delay of 1 step or more")
+
+
+def check_kernel(connection: Weighted, where: str) -> None:
+    """Raise `TclifError` unless the weights of a convolution are a kernel that its ``conv`` can move."""
+    if connection.conv is not None:
+        try:
+            connection.conv.output_shape(connection.weight.shape)
+        except TclifError as error:
+            raise TclifError(f"{where}: {error.what}", error.hint) from error
 
 
 def equal(a: object, b: object) -> bool:

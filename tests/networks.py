@@ -14,6 +14,8 @@ from hypothesis import reject
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from tclif_deploy.convolution import Conv, Kernel
+from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import Arithmetic, FixedConnection, FixedLayer, FixedNetwork, InputEncoding, Int
 from tclif_deploy.network import INPUT
 from tclif_deploy.simulate.reference import simulate
@@ -55,6 +57,7 @@ def random_network(
     per_neuron: bool = True,
     spiking_output: bool = False,
     saturating: bool = False,
+    conv: bool = False,
     samples: int = 3,
     time: int = 40,
 ) -> tuple[FixedNetwork, Int]:
@@ -71,11 +74,17 @@ def random_network(
     exponent : left shift of the first hidden layer's recurrent sum, or else of its input's
     leaky : A below 2^k, where it is the "no multiplication" flag otherwise
     per_neuron : every neuron has its own coefficients, or the layer's neurons share them
+    conv : the hidden layers are maps of convolutions, random in all they can be, instead of ``sizes``; the network's
+        input is a map too, and recurrence is a convolution that keeps the map's size
     saturating : the state range is too small, so that u or v overflow when charged and (soft reset) when reset
     """
     rng = np.random.default_rng([seed, len(sizes), time])
     arithmetic = Arithmetic(frac_bits, rounding, bits_u, bits_v, overflow_u, overflow_v)  # type: ignore[arg-type]
     bits = input_bits if graded else 2
+    kernels: list[Kernel] = []
+    if conv:
+        kernels = _kernels(rng, len(sizes) - 2)
+        sizes = (kernels[0].sources, *(kernel.neurons for kernel in kernels), sizes[-1])
     encoding = InputEncoding(sizes[0], 1.0, bits)
     for _ in range(ATTEMPTS):
         x = _input(rng, (samples, time, sizes[0]), encoding.limit, signed, density)
@@ -94,7 +103,7 @@ def random_network(
                     links.append((names[0], 0, 0))
             widths = {INPUT: sizes[0], **dict(zip(names, sizes[1:], strict=True))}
             connections = tuple(
-                FixedConnection(source, _weight(rng, sizes[n + 1], widths[source], weight_bits, e), d, e)
+                _connection(rng, source, d, e, weight_bits, widths[source], sizes[n + 1], name, kernels[n : n + 1])
                 for source, d, e in links
             )
             spiking = not last or spiking_output
@@ -178,10 +187,46 @@ def _input(
     return x
 
 
-def _weight(rng: np.random.Generator, neurons: int, sources: int, bits: int, exponent: int) -> Int:
+def _kernels(rng: np.random.Generator, count: int) -> list[Kernel]:
+    """Convolutions one after another on small maps, random in stride, padding, dilation and groups; weights all 0."""
+    shape = (int(rng.integers(1, 4)), int(rng.integers(4, 9)), int(rng.integers(4, 9)))
+    found: list[Kernel] = []
+    while len(found) < count:
+        groups = int(rng.choice([g for g in (1, 2, 3) if shape[0] % g == 0]))
+        size = tuple(int(v) for v in rng.integers(1, 4, 2))
+        conv = Conv(
+            shape, stride=tuple(int(v) for v in rng.integers(1, 3, 2)),  # type: ignore[arg-type]
+            padding=tuple(int(v) for v in rng.integers(0, 3, 4)),  # type: ignore[arg-type]
+            dilation=tuple(int(v) for v in rng.integers(1, 3, 2)), groups=groups,  # type: ignore[arg-type]
+        )  # fmt: skip
+        try:
+            kernel = Kernel(np.zeros((groups * int(rng.integers(1, 4)), shape[0] // groups, *size), np.int64), conv)
+        except TclifError:
+            continue  # larger than the map
+        found.append(kernel)
+        shape = kernel.output_shape  # type: ignore[assignment]
+    return found
+
+
+def _connection(
+    rng: np.random.Generator, source: str, delay: int, exponent: int, bits: int, sources: int, neurons: int, name: str,
+    kernels: list[Kernel],
+) -> FixedConnection:  # fmt: skip
+    """A connection with random weights: dense, but into a map from the layer before and from itself."""
+    shape: tuple[int, ...] = (neurons, sources)
+    moves = None
+    if kernels and source == name:
+        size, height, width = kernels[0].output_shape
+        shape, moves = (size, 1, 3, 3), Conv((size, height, width), padding=(1, 1, 1, 1), groups=size)
+    elif kernels and kernels[0].sources == sources:
+        shape, moves = kernels[0].weight.shape, kernels[0].conv
+    return FixedConnection(source, _weight(rng, shape, bits, exponent), delay, exponent, moves)
+
+
+def _weight(rng: np.random.Generator, shape: tuple[int, ...], bits: int, exponent: int) -> Int:
     """Signed weights, a little more positive than negative; smaller where the sum is shifted left afterwards."""
     limit = max(2 ** (bits - 1) - 1 >> exponent, 1)
-    weight = rng.normal(0.15, 0.4, (neurons, sources)) * limit
+    weight = rng.normal(0.15, 0.4, shape) * limit
     return np.clip(np.rint(weight), -limit, limit).astype(np.int64)
 
 
@@ -200,7 +245,7 @@ def _layer(
     v0: bool,
 ) -> FixedLayer:
     """A layer at drive 1: thresholds, resets, biases and shift are set by `_scaled`."""
-    size = connections[0].weight.shape[0]
+    size = connections[0].neurons
     one = 1 << m.frac_bits
 
     def spread(low: float, high: float) -> NDArray[np.float64]:
@@ -299,7 +344,7 @@ def _first_shift(network: FixedNetwork, layer: FixedLayer, x: Int, top: float) -
     """Shift at which the current's usual size is an eighth of the threshold, were sources to fire at 20 %."""
     power = 0.0
     for c in layer.connections:
-        weight = c.weight.astype(np.float64) * 2.0**c.exponent
+        weight = c.rows.astype(np.float64) * 2.0**c.exponent
         source = np.mean(x.astype(np.float64) ** 2) if c.source == INPUT else 0.2
         power += float((weight**2).sum(axis=1).mean()) * source
     return int(np.floor(np.log2(top / 8 / max(np.sqrt(power), 1.0))))

@@ -22,6 +22,30 @@ def ovf(x: int, bits: int, mode: str) -> int:
     return (x + top) % (2 * top) - top
 
 
+def matrix(c) -> list[list[int]]:
+    """A connection's weights for every pair of neuron and source; where nothing joins them, 0."""
+    if c.conv is None:
+        return [[int(w) for w in row] for row in c.weight]
+    channels, height, width = c.conv.input_shape
+    top, left, bottom, right = c.conv.padding
+    (sy, sx), (dy, dx) = c.conv.stride, c.conv.dilation
+    out, within, ky, kx = c.weight.shape
+    rows = []
+    for o in range(out):
+        first = o // (out // c.conv.groups) * within
+        for y in range(-top, height + bottom - dy * (ky - 1), sy):
+            for x in range(-left, width + right - dx * (kx - 1), sx):
+                row = [0] * (channels * height * width)
+                for n in range(within):
+                    for a in range(ky):
+                        for b in range(kx):
+                            if 0 <= y + a * dy < height and 0 <= x + b * dx < width:
+                                at = ((first + n) * height + y + a * dy) * width + x + b * dx
+                                row[at] += int(c.weight[o][n][a][b])
+                rows.append(row)
+    return rows
+
+
 def run(network, x) -> dict:
     """``x`` nested lists [sample][step][feature]; returns spikes[layer][sample][step][neuron] and final states."""
     m = network.arithmetic
@@ -29,6 +53,7 @@ def run(network, x) -> dict:
     spikes = {la.name: [] for la in network.layers}
     states = {la.name: [] for la in network.layers}
     overflows = dict.fromkeys((la.name for la in network.layers), 0)
+    weights = {la.name: [matrix(c) for c in la.connections] for la in network.layers}
     for sample in x:
         past = {la.name: [] for la in network.layers}
         past["input"] = sample
@@ -39,10 +64,10 @@ def run(network, x) -> dict:
                 fired = []
                 for n in range(la.size):
                     acc = 0
-                    for c in la.connections:
+                    for c, weight in zip(la.connections, weights[la.name], strict=True):
                         if t - c.delay >= 0:
                             row = past[c.source][t - c.delay]
-                            acc += sum(int(w) * int(z) for w, z in zip(c.weight[n], row, strict=True)) * 2**c.exponent
+                            acc += sum(int(w) * int(z) for w, z in zip(weight[n], row, strict=True)) * 2**c.exponent
                     i = acc * 2**la.shift if la.shift >= 0 else rnd(acc, -la.shift, mode)
                     to_u, to_v = (i, 0) if la.input_to == "dendrite" else (0, i)
                     un, vn = u[la.name][n], v[la.name][n]

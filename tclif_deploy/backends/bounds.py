@@ -68,7 +68,7 @@ def layer_bounds(network: FixedNetwork, layer: FixedLayer) -> LayerBounds:
     scaled_peak = 0
     for c in layer.connections:
         most = peak(network, c.source) << c.exponent
-        accumulator = accumulator + _exact(c.weight).sum(axis=1) * most
+        accumulator = accumulator + c.spread(_exact(c.rows).sum(axis=1)) * most
         scaled_peak = max(scaled_peak, most)
     before, current = _shifted(accumulator, layer.shift, m)
     i_u, i_v = (current, 0 * current) if layer.input_to == "dendrite" else (0 * current, current)

@@ -52,6 +52,8 @@ class CompensateWeights:
     def apply(self, fixed: FixedNetwork, network: Network, data: Dataset, limit: int) -> FixedNetwork:
         """See `Pass`."""
         for n, layer in enumerate(network.layers):
+            if any(c.conv is not None for c in layer.connections):
+                continue
             old = fixed.layers[n]
             width = sum(c.weight.shape[1] for c in layer.connections)
             covariance = np.zeros((width, width))
@@ -91,6 +93,8 @@ class CorrectBias:
     def apply(self, fixed: FixedNetwork, network: Network, data: Dataset, limit: int) -> FixedNetwork:
         """See `Pass`."""
         for n, layer in enumerate(network.layers):
+            if any(c.conv is not None for c in layer.connections):
+                continue
             old = fixed.layers[n]
             sums = [
                 np.concatenate([source.sum(axis=(0, 1)) for source in part]) for part in _activity(fixed, old, data)

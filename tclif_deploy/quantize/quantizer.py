@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tclif_deploy.convolution import Weighted
 from tclif_deploy.data import Dataset, as_dataset
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedConnection, FixedLayer, FixedNetwork, InputEncoding, Int
@@ -132,7 +133,9 @@ def quantize_layer(
             )
     scale, exponents = weight_scales(layer, encoding, target, settings)
     connections = tuple(
-        FixedConnection(c.source, rint(c.weight * unit(c.source, encoding) / (scale[:, None] * 2.0**e)), c.delay, e)
+        FixedConnection(
+            c.source, rint(c.weight * unit(c.source, encoding) / row_steps(c, scale, e)), c.delay, e, c.conv
+        )
         for c, e in zip(layer.connections, exponents, strict=True)
     )
 
@@ -200,18 +203,26 @@ def weight_scales(
     """What one accumulator unit means for each neuron (neurons,), and each connection's left shift.
 
     A graded input's weights, counted for one input unit, are often far smaller than recurrent ones; the coarser
-    connection's exponent spares the finer one its bits.
+    connection's exponent spares the finer one its bits. Neurons that share a convolution's weights share their scale.
     """
     top = 2 ** (target.weight_bits.value - 1) - 1
-    rows = [np.abs(c.weight).max(axis=1) * unit(c.source, encoding) / top for c in layer.connections]
+    rows = [c.spread(np.abs(c.rows).max(axis=1)) * unit(c.source, encoding) / top for c in layer.connections]
     coarsest = [float(row.max()) for row in rows]
     finest = min((value for value in coarsest if value > 0), default=0.0)
     if finest == 0.0:
         return np.ones(layer.size), [0] * len(rows)
     exponents = [max(0, math.floor(math.log2(value / finest))) if value > 0 else 0 for value in coarsest]
     scale = np.max([row / 2.0**e for row, e in zip(rows, exponents, strict=True)], axis=0)
+    block = math.lcm(*(c.sharing for c in layer.connections))
+    scale = np.repeat(scale.reshape(-1, block).max(axis=1), block)
     floor = settings.scale_floor if target.per_neuron_parameters.value else 1.0
     return np.maximum(scale, floor * scale.max()), exponents
+
+
+def row_steps(connection: Weighted, scale: Float, exponent: int) -> Float:
+    """What one integer of each weight means, of a shape that broadcasts with them; ``scale`` (neurons,)."""
+    steps = scale[:: connection.sharing] * 2.0**exponent
+    return steps.reshape(-1, *[1] * (connection.weight.ndim - 1))
 
 
 def state_shift(

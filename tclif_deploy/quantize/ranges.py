@@ -49,7 +49,7 @@ def _bound(layer: Layer, input_peak: float, steps: int) -> Float:
         )
     current = np.zeros(layer.size)
     for c in layer.connections:
-        current += np.abs(c.weight).sum(axis=1) * (input_peak if c.source == INPUT else 1.0)
+        current += c.spread(np.abs(c.rows).sum(axis=1)) * (input_peak if c.source == INPUT else 1.0)
     push_u = np.abs(n.bias_u) + np.abs(n.r_u) + (current if n.input_to == "dendrite" else 0.0)
     push_v = np.abs(n.bias_v) + np.abs(n.r_v) + np.abs(n.v_reset) + (current if n.input_to == "soma" else 0.0)
     one_step = np.array([[n.a_u, n.b_u], [n.b_v * n.a_u, n.a_v + n.b_v * n.b_u]]).transpose(2, 0, 1)

@@ -79,7 +79,7 @@ def simulate_float(
             i: Any = 0.0
             for c in layer.connections:
                 if t >= c.delay:
-                    i = i + past[c.source][t - c.delay].astype(np.float64) @ c.weight.T
+                    i = i + c.apply(past[c.source][t - c.delay].astype(np.float64))
             if isinstance(i, float):
                 i = np.zeros((samples, layer.size))
             u[n], v[n], s, u_peak, v_peak = step(layer, u[n], v[n], i)

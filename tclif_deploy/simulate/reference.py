@@ -40,7 +40,7 @@ def accumulate(layer: FixedLayer, history: dict[str, Int], t: int) -> Int:
     acc = np.zeros((history[INPUT].shape[1], layer.size), dtype=np.int64)
     for c in layer.connections:
         if t - c.delay >= 0:
-            acc += (history[c.source][t - c.delay] @ c.weight.T) << c.exponent
+            acc += c.apply(history[c.source][t - c.delay]) << c.exponent
     return acc
 
 

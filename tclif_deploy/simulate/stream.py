@@ -84,9 +84,7 @@ class Tally:
         self.saturations = dict.fromkeys((layer.name for layer in network.layers), 0)
         self.samples = self.steps = self.right = self.labelled = self.clipped = 0
         # synapses that an event of each source reaches
-        self.reach = [
-            (la.name, c.source, np.count_nonzero(c.weight, axis=0)) for la in network.layers for c in la.connections
-        ]
+        self.reach = [(la.name, c.source, c.fan_out()) for la in network.layers for c in la.connections]
 
     def add(self, data: Dataset, result: Result) -> None:
         """One batch, run with ``spikes=True``."""

@@ -16,6 +16,7 @@ from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import LAYER_ARRAYS, FixedNetwork, Int
 from tclif_deploy.network import INPUT
 from tclif_deploy.simulate.engine.compile import helper, kernel
+from tclif_deploy.simulate.engine.scatter import OUTPUTS, POSITIONS, scatter, shape_of, weights_of
 
 ROUNDINGS = ("floor", "nearest", "toward_zero")
 FLOOR, NEAREST, TOWARD_ZERO = range(3)
@@ -37,9 +38,9 @@ class GeneralPlan:
     layers: Int
     """(layers, 8): first neuron, end, shift, hard reset, input to soma, spiking, first connection, end"""
     connections: Int
-    """(connections, 5): source layer (-1: input), delay, exponent, where its weights start, sources"""
+    """(connections, 4): source layer (-1: input), delay, exponent, where its weights start; then `shape_of`"""
     weights: Int
-    """all weights, one source's row after the other"""
+    """all connections' `weights_of`"""
     ring: int
     """steps of spikes that must be remembered"""
 
@@ -65,8 +66,8 @@ def plan_general(network: FixedNetwork) -> GeneralPlan:
                     f"layer {layer.name}: shift {layer.shift} and exponent {c.exponent} are out of range",
                     f"shifts of up to {MAX_SHIFT} bits are supported",
                 )
-            connections.append((order[c.source], c.delay, c.exponent, placed, c.weight.shape[1]))
-            weights.append(np.ascontiguousarray(c.weight.T).reshape(-1))
+            connections.append((order[c.source], c.delay, c.exponent, placed, *shape_of(c)))
+            weights.append(weights_of(c))
             placed += c.weight.size
         flags = (layer.shift, layer.reset == "hard", layer.input_to == "soma", layer.spiking)
         layers.append((first, first + layer.size, *flags, begin, len(connections)))
@@ -150,10 +151,14 @@ def run_general(
                     if delay > t:
                         continue
                     part[:size] = 0
+                    shape = connections[c, 4:]
+                    moves = shape[OUTPUTS] > 0
                     if source < 0:
                         for j in range(x.shape[2]):
                             value = np.int64(x[sample, t - delay, j])
-                            if value != 0:
+                            if value != 0 and moves:
+                                scatter(part, value, j, shape, weights[where:])
+                            elif value != 0:
                                 row = weights[where + j * size : where + (j + 1) * size]
                                 for n in range(size):
                                     part[n] += value * row[n]
@@ -162,11 +167,19 @@ def run_general(
                         offset = layers[source, 0]
                         for e in range(fires[then, source]):
                             j = fired[then, offset + e]
-                            row = weights[where + j * size : where + (j + 1) * size]
-                            for n in range(size):
-                                part[n] += row[n]
-                    for n in range(size):
-                        acc[n] += part[n] << exponent
+                            if moves:
+                                scatter(part, 1, j, shape, weights[where:])
+                            else:
+                                row = weights[where + j * size : where + (j + 1) * size]
+                                for n in range(size):
+                                    part[n] += row[n]
+                    if moves:
+                        outputs, positions = shape[OUTPUTS], shape[POSITIONS]
+                        for n in range(size):
+                            acc[n] += part[n % positions * outputs + n // positions] << exponent
+                    else:
+                        for n in range(size):
+                            acc[n] += part[n] << exponent
                 events = 0
                 for n in range(begin, end):
                     i = acc[n - begin] << shift if shift >= 0 else _round(acc[n - begin], -shift, rounding)

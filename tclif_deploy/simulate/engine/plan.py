@@ -147,7 +147,9 @@ def _plan_layer(network: FixedNetwork, layer: FixedLayer, known: set[str]) -> Fa
     m = network.arithmetic
     if any(c.source not in (*known, layer.name) for c in layer.connections) or abs(layer.shift) > MAX_SHIFT:
         return None
-    if any(c.weight.shape[1] >= MAX_SOURCES or c.exponent > MAX_EXPONENT for c in layer.connections):
+    if any(
+        c.conv is not None or c.weight.shape[1] >= MAX_SOURCES or c.exponent > MAX_EXPONENT for c in layer.connections
+    ):
         return None
     heaviest = max(int(np.abs(c.weight).max()) for c in layer.connections)
     if heaviest > NARROW_LIMIT or not _exact(layer, m):

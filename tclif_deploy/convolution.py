@@ -1,0 +1,286 @@
+"""Convolutions: a small kernel that moves over a map, in the place of a matrix.
+
+Sources and neurons stand in C order (channel, y, x); one dimension is a height of 1. As torch's and NIR's, it is a
+cross-correlation, over an input that is 0 outside its map::
+
+    out[o, y, x] = sum over c, ky, kx of weight[o, c, ky, kx] * in[g + c, y*sy + ky*dy - top, x*sx + kx*dx - left]
+
+where ``g`` is the first channel of o's group. A pooling is the convolution of each channel by itself with equal
+weights, so it needs no kind of its own.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tclif_deploy.errors import TclifError
+
+Pair = tuple[int, int]
+Shape = tuple[int, int, int]
+
+MOST_UNITS = 1 << 26
+"""Elements of one map; larger ones are mistakes, refused before memory is taken for them."""
+MOST_WEIGHTS = 1 << 28
+"""Elements of one matrix (2 GiB as float64)."""
+
+
+@dataclass(frozen=True)
+class Conv:
+    """How a kernel (channels out, channels in / groups, height, width) moves over its input.
+
+    Examples
+    --------
+    >>> Conv((2, 5, 5), padding=(1, 1, 1, 1), stride=(2, 2)).output_shape((4, 2, 3, 3))
+    (4, 3, 3)
+    """
+
+    input_shape: Shape
+    """(channels, height, width)"""
+    stride: Pair = (1, 1)
+    """along height and width, as all pairs here"""
+    padding: tuple[int, int, int, int] = (0, 0, 0, 0)
+    """zeros at the top, left, bottom and right"""
+    dilation: Pair = (1, 1)
+    groups: int = 1
+
+    def __post_init__(self) -> None:
+        for name, length, least in (("input_shape", 3, 1), ("stride", 2, 1), ("padding", 4, 0), ("dilation", 2, 1)):
+            values = getattr(self, name)
+            if len(values) != length or any(type(v) is not int or v < least for v in values):
+                raise TclifError(f"{name} is {values}", f"expected {length} whole numbers of at least {least}")
+        channels, height, width = self.input_shape
+        top, left, bottom, right = self.padding
+        if type(self.groups) is not int or self.groups < 1 or channels % self.groups:
+            raise TclifError(f"{self.groups} groups of {channels} channels", "the groups must divide the channels")
+        _check_map((channels, height + top + bottom, width + left + right), "its padded input")
+
+    def output_shape(self, kernel: tuple[int, ...]) -> Shape:
+        """(channels, height, width) of what a kernel of this shape gives; raises `TclifError` where it does not fit."""
+        channels, height, width = self.input_shape
+        expected = f"expected (channels out, {channels // self.groups}, height, width)"
+        if len(kernel) != 4 or min(kernel) < 1 or kernel[1] * self.groups != channels:
+            raise TclifError(f"a kernel of shape {kernel} meets {channels} channels in {self.groups} groups", expected)
+        if kernel[0] % self.groups:
+            raise TclifError(f"{kernel[0]} channels out of {self.groups} groups", "the groups must divide the channels")
+        top, left, bottom, right = self.padding
+        reach_y, reach_x = self.reach(kernel)
+        rows = (height + top + bottom - reach_y) // self.stride[0] + 1
+        columns = (width + left + right - reach_x) // self.stride[1] + 1
+        if min(rows, columns) < 1:
+            raise TclifError(
+                f"a kernel of shape {kernel}, dilation {self.dilation}, on a map of {height} x {width}, padding "
+                f"{self.padding}: nothing is left",
+                "the kernel is larger than the map",
+            )
+        _check_map((kernel[0], rows, columns), "its output")
+        return kernel[0], rows, columns
+
+    def reach(self, kernel: tuple[int, ...]) -> Pair:
+        """Height and width of the field that one neuron sees."""
+        return self.dilation[0] * (kernel[2] - 1) + 1, self.dilation[1] * (kernel[3] - 1) + 1
+
+    def patches(self, x: NDArray[Any], kernel: tuple[int, ...]) -> NDArray[Any]:
+        """What each position sees of ``x`` (samples, sources): (samples, groups, sources of a position, positions)."""
+        channels, height, width = self.input_shape
+        top, left, bottom, right = self.padding
+        maps = np.pad(x.reshape(-1, channels, height, width), ((0, 0), (0, 0), (top, bottom), (left, right)))
+        windows = np.lib.stride_tricks.sliding_window_view(maps, self.reach(kernel), axis=(2, 3))
+        seen = windows[:, :, :: self.stride[0], :: self.stride[1], :: self.dilation[0], :: self.dilation[1]]
+        seen = seen.transpose(0, 1, 4, 5, 2, 3)
+        return np.asarray(seen.reshape(len(maps), self.groups, math.prod(kernel[1:]), -1))
+
+
+def _check_map(shape: Shape, what: str) -> None:
+    if math.prod(shape) > MOST_UNITS:
+        raise TclifError(f"{what} has shape {shape}", f"maps of up to {MOST_UNITS} elements are read")
+
+
+class Weighted:
+    """What connections have in common: ``weight`` is (neurons, sources), or a kernel that ``conv`` moves."""
+
+    weight: NDArray[Any]
+    conv: Conv | None
+
+    @property
+    def kind(self) -> Literal["dense", "conv"]:
+        """``conv`` where a kernel moves, else ``dense``."""
+        return "dense" if self.conv is None else "conv"
+
+    @property
+    def neurons(self) -> int:
+        """Neurons that it leads to."""
+        return len(self.weight) if self.conv is None else math.prod(self.output_shape)
+
+    @property
+    def sources(self) -> int:
+        """Neurons, or features, that it comes from."""
+        return int(self.weight.shape[1]) if self.conv is None else math.prod(self.conv.input_shape)
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """(neurons,), or (channels, height, width)."""
+        return (len(self.weight),) if self.conv is None else self.conv.output_shape(self.weight.shape)
+
+    @property
+    def rows(self) -> NDArray[Any]:
+        """The weights with one row for all neurons that share them: (neurons or channels, weights)."""
+        return self.weight.reshape(len(self.weight), -1)
+
+    @property
+    def sharing(self) -> int:
+        """Consecutive neurons that share a row of weights; 1 where it is dense."""
+        return self.neurons // len(self.weight)
+
+    def spread(self, rows: NDArray[Any]) -> NDArray[Any]:
+        """One value of each row of `rows`, for each neuron: (neurons,)."""
+        return np.repeat(rows, self.sharing)
+
+    def apply(self, x: NDArray[Any]) -> NDArray[Any]:
+        """The current of each neuron for ``x`` (samples, sources): (samples, neurons)."""
+        if self.conv is None:
+            return np.asarray(x @ self.weight.T)
+        kernel = self.weight.reshape(self.conv.groups, -1, math.prod(self.weight.shape[1:]))
+        return np.asarray(kernel @ self.conv.patches(x, self.weight.shape)).reshape(len(x), -1)
+
+    def fan_in(self) -> NDArray[np.int64]:
+        """Synapses of each neuron, weights of 0 left out, (neurons,)."""
+        if self.conv is None:
+            return np.asarray(np.count_nonzero(self.weight, axis=1), np.int64)
+        mask = Kernel((self.weight != 0).astype(np.int64), self.conv)
+        return np.asarray(mask.apply(np.ones((1, self.sources), np.int64))[0])
+
+    def fan_out(self) -> NDArray[np.int64]:
+        """Synapses of each source, weights of 0 left out, (sources,)."""
+        if self.conv is None:
+            return np.asarray(np.count_nonzero(self.weight, axis=0), np.int64)
+        seen = self.conv.patches(np.arange(1, self.sources + 1)[None], self.weight.shape)[0]
+        groups, weights, positions = seen.shape
+        counts = np.count_nonzero(self.weight.reshape(groups, -1, weights), axis=1)
+        reached = np.bincount(seen.reshape(-1), np.repeat(counts.reshape(-1), positions), self.sources + 1)
+        return np.rint(reached[1:]).astype(np.int64)  # 0 is outside of the map
+
+    def synapses(self) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[Any]]:
+        """Every weight but 0 as compressed rows: neuron n's are ``indptr[n]`` to ``indptr[n + 1]``.
+
+        Returns (indptr (neurons + 1,), the sources of the synapses, ascending in each row, and their weights).
+        """
+        if self.conv is None:
+            found = self.weight != 0
+            counts, sources, values = np.count_nonzero(found, axis=1), np.nonzero(found)[1], self.weight[found]
+        else:
+            index = np.arange(1, self.sources + 1, dtype=np.int32)[None]
+            seen = self.conv.patches(index, self.weight.shape)[0].swapaxes(1, 2)  # 0 is outside of the map
+            per_group = len(self.weight) // self.conv.groups
+            every: list[tuple[NDArray[Any], ...]] = []
+            for channel, row in enumerate(self.rows):
+                field = seen[channel // per_group]
+                found = (field > 0) & (row != 0)
+                values = np.broadcast_to(row, field.shape)[found]
+                every.append((np.count_nonzero(found, axis=1), field[found] - 1, values))
+            counts, sources, values = (np.concatenate(part) for part in zip(*every, strict=True))
+        return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64), sources.astype(np.int32), values
+
+    def matrix(self) -> NDArray[Any]:
+        """The weights as (neurons, sources), for small uses. Raises `TclifError` where that is too large.
+
+        Examples
+        --------
+        >>> Kernel(np.array([[[[1.0, 2.0]]]]), Conv((1, 1, 3))).matrix().tolist()
+        [[1.0, 2.0, 0.0], [0.0, 1.0, 2.0]]
+        """
+        if self.conv is None:
+            return self.weight
+        neurons, sources = self.neurons, self.sources
+        if neurons * sources > MOST_WEIGHTS:
+            raise TclifError(
+                f"as a matrix this convolution has {neurons} x {sources} weights", f"{MOST_WEIGHTS} are at most held"
+            )
+        found = np.zeros((neurons, sources), self.weight.dtype)
+        indptr, indices, values = self.synapses()
+        found[np.repeat(np.arange(neurons), np.diff(indptr)), indices] = values
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class Kernel(Weighted):
+    """A convolution by itself, its shapes checked; raises `TclifError` where they do not fit."""
+
+    weight: NDArray[Any]
+    conv: Conv
+
+    def __post_init__(self) -> None:
+        self.conv.output_shape(self.weight.shape)
+
+
+def pooling(shape: Shape, size: Pair, stride: Pair, padding: Pair, *, average: bool) -> Kernel:
+    """Sums, or averages that count the padding's zeros, of a map of ``shape``."""
+    share = 1.0 / (size[0] * size[1]) if average else 1.0
+    return Kernel(np.full((shape[0], 1, *size), share), Conv(shape, stride, (*padding, *padding), groups=shape[0]))
+
+
+def scaling(shape: Shape, factors: NDArray[Any]) -> Kernel:
+    """Each channel of a map of ``shape`` times its factor (channels,)."""
+    return Kernel(factors.reshape(-1, 1, 1, 1), Conv(shape, groups=shape[0]))
+
+
+def compose(after: Kernel, before: Kernel) -> Kernel | None:
+    """One convolution that does what ``before`` and then ``after`` do, exactly; None where there is none.
+
+    There is none where ``after`` pads what ``before`` would not give as zeros, and where their shapes do not meet.
+
+    Examples
+    --------
+    >>> pool = pooling((1, 1, 4), (1, 2), (1, 2), (0, 0), average=False)
+    >>> found = compose(Kernel(np.array([[[[1.0, 2.0]]]]), Conv((1, 1, 2))), pool)
+    >>> found.weight.tolist(), found.conv.stride
+    ([[[[1.0, 1.0, 2.0, 2.0]]]], (1, 2))
+    """
+    a, b = before.conv, after.conv
+    if before.output_shape != b.input_shape or not all(_meets(after, before, axis) for axis in (0, 1)):
+        return None
+    groups = math.gcd(a.groups, b.groups)
+    first = _regrouped(before, groups)
+    spread = np.zeros((*first.shape[:3], *a.reach(before.weight.shape)), first.dtype)
+    spread[..., :: a.dilation[0], :: a.dilation[1]] = first
+    second = _regrouped(after, groups)
+    steps = tuple(d * s for d, s in zip(b.dilation, a.stride, strict=True))
+    size = [spread.shape[3 + n] + steps[n] * (second.shape[3 + n] - 1) for n in (0, 1)]
+    found = np.zeros((groups, second.shape[1], spread.shape[2], *size), np.result_type(first, second))
+    for y in range(second.shape[3]):
+        for x in range(second.shape[4]):
+            rows = slice(steps[0] * y, steps[0] * y + spread.shape[3])
+            columns = slice(steps[1] * x, steps[1] * x + spread.shape[4])
+            found[..., rows, columns] += np.einsum("gom,gmcyx->gocyx", second[..., y, x], spread)
+    padding = tuple(a.padding[n] + b.padding[n] * a.stride[n % 2] for n in range(4))
+    stride = (a.stride[0] * b.stride[0], a.stride[1] * b.stride[1])
+    conv = Conv(a.input_shape, stride, padding, groups=groups)  # type: ignore[arg-type]
+    return Kernel(found.reshape(-1, *found.shape[2:]), conv)
+
+
+def _meets(after: Kernel, before: Kernel, axis: int) -> bool:
+    """Whether ``before``, moved on past its map, sees nothing wherever ``after`` reads its own padding's zeros."""
+    a, b = before.conv, after.conv
+    size, middle = a.input_shape[1 + axis], b.input_shape[1 + axis]
+    outputs, taps = np.arange(after.output_shape[1 + axis]), np.arange(after.weight.shape[2 + axis])
+    read = (outputs[:, None] * b.stride[axis] + taps * b.dilation[axis] - b.padding[axis]).reshape(-1)
+    outside = np.unique(read[(read < 0) | (read >= middle)])
+    seen = outside[:, None] * a.stride[axis] + np.arange(before.weight.shape[2 + axis]) * a.dilation[axis]
+    seen = seen - a.padding[axis]
+    return not bool(((seen >= 0) & (seen < size)).any())
+
+
+def _regrouped(kernel: Kernel, groups: int) -> NDArray[Any]:
+    """The weights in fewer groups, with zeros: (groups, channels out, channels in, height, width)."""
+    weight, old = kernel.weight, kernel.conv.groups
+    out, within, height, width = weight.shape
+    merged = old // groups
+    found = np.zeros((groups, merged, out // old, merged, within, height, width), weight.dtype)
+    parts = weight.reshape(groups, merged, out // old, within, height, width)
+    for n in range(merged):
+        found[:, n, :, n] = parts[:, n]
+    return found.reshape(groups, out // groups, merged * within, height, width)
