@@ -71,26 +71,32 @@ class Outcome:
 
 
 class Worker:
-    """One thread's memory for blocks of ``samples`` (even) samples of ``time`` steps."""
+    """One thread's memory for blocks of ``samples`` (even) samples of ``time`` steps, whose integers are within
+    ``limit``."""
 
-    def __init__(self, plan: FastPlan, features: int, samples: int, time: int) -> None:
-        self.shape = (samples, time, features)
+    def __init__(self, plan: FastPlan, limit: int, samples: int, time: int, features: int) -> None:
+        self.samples, self.limit = samples, limit
         heard = {link.source for layer in plan.layers for link in layer.links}
         self.lists = {
             layer.name: Lists(samples, time, layer.size, False) for layer in plan.layers if layer.name in heard
         }
         self.lists[INPUT] = Lists(samples, time, features, True)
-        self.extremes = {size: aligned((2, WORD), dtype) for size, dtype in ((1, np.uint8), (2, np.int16))}
+        self.limit = limit
+        self.extremes = aligned((2 * WORD,), np.int64)
         self.stages = [_Stage(layer, plan, self.lists, samples, time) for layer in plan.layers]
 
-    def run(self, x: NDArray[Any], last: Int) -> Outcome:
-        """Run ``x``, contiguous uint8 or int16 of the shape that there is memory for; ``last`` are the steps read."""
+    def run(self, x: NDArray[Any], last: Int) -> Outcome | None:
+        """Run ``x``, contiguous integers, of no more samples than there is memory for; ``last`` (samples,) are the
+        steps read. None where ``x`` has an integer beyond the payload."""
         source = self.lists[INPUT]
-        list_input(x.itemsize)(
-            x.ctypes.data, *self.shape, BYTE_TABLE, self.extremes[x.itemsize], source.events, source.values,
+        scratch = self.extremes.view(x.dtype)[: 2 * WORD].reshape(2, WORD)
+        list_input(x.itemsize, x.dtype.kind == "i")(
+            x.ctypes.data, *x.shape, BYTE_TABLE, scratch, source.events, source.values,
             source.starts, source.heaviest, source.peak, source.graded,
         )  # fmt: skip
-        exact = np.ones(self.shape[0], np.bool_)
+        if source.peak.max() > self.limit:
+            return None
+        exact = np.ones(self.samples, np.bool_)
         for stage in self.stages:
             exact &= stage.run(self.lists, last)
         u, v = zip(*(stage.states_out() for stage in self.stages), strict=True)

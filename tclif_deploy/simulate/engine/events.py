@@ -34,6 +34,9 @@ WORD = 64
 FEW = PADDING
 """An input of up to so many features is not searched: all its values are events."""
 
+LOWEST = -(1 << 62)
+"""Stands for any integer below, whose magnitude int64 may not hold."""
+
 SLACK = 2 * WORD
 """Entries that a list of events must have to spare, because bits are expanded eight at a time."""
 
@@ -130,18 +133,19 @@ def expand_step(
 
 @intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
 def scan_step(
-    typing_context: Any, size: Any, row: Any, features: Any, table: Any, events: Any, starts: Any, extremes: Any
-) -> Any:
+    typing_context: Any, size: Any, signed: Any, row: Any, features: Any, table: Any, events: Any, starts: Any,
+    extremes: Any,
+) -> Any:  # fmt: skip
     """`expand_step` of the input: the elements of the row at address ``row`` that are not 0.
 
-    Elements are of ``size`` bytes: uint8 or int16. ``extremes`` is the address of 64 largest and 64 smallest elements.
+    Elements are integers of ``size`` bytes. ``extremes`` is the address of 64 largest and 64 smallest elements.
     There are at least 64 ``features``: the last 64 are read again to end with the row.
     """
-    bytes_each = whole(size)
+    bytes_each, has_sign = whole(size), bool(whole(signed))
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
         b, k = builder, Kernel(builder)
-        _, row, features, table, events, starts, extremes = arguments
+        _, _, row, features, table, events, starts, extremes = arguments
         kind = vector(ir.IntType(8 * bytes_each), WORD)
         expansion = Expansion(k, context, table, events, starts)
         places = [k.at(extremes, n * WORD, bytes_each) for n in range(2)]
@@ -149,8 +153,8 @@ def scan_step(
 
         def look(start: ir.Value) -> Vec:
             found = k.load(k.at(row, start, bytes_each), kind, bytes_each)
-            high.set(found.max(high.get(), unsigned=bytes_each == 1))
-            if bytes_each > 1:
+            high.set(found.max(high.get(), unsigned=not has_sign))
+            if has_sign:
                 low.set(found.min(low.get()))
             return found.nonzero()
 
@@ -168,19 +172,21 @@ def scan_step(
             k.store(value.get(), place, 64)
         return context.get_dummy_value()
 
-    return types.void(size, *[types.int64] * 6), generate
+    return types.void(size, signed, *[types.int64] * 6), generate
 
 
 @intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
-def element(typing_context: Any, size: Any, place: Any) -> Any:
-    """The integer at an address: uint8 or int16."""
+def element(typing_context: Any, size: Any, signed: Any, place: Any) -> Any:
+    """The integer of ``size`` bytes at an address."""
+    bytes_each, has_sign = whole(size), bool(whole(signed))
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
-        if whole(size) == 1:
-            return builder.zext(Kernel(builder).load(arguments[1], I8, 1).value, I64)
-        return builder.sext(Kernel(builder).load(arguments[1], I16, 2).value, I64)
+        found = Kernel(builder).load(arguments[2], ir.IntType(8 * bytes_each), bytes_each).value
+        if bytes_each == 8:
+            return found
+        return builder.sext(found, I64) if has_sign else builder.zext(found, I64)
 
-    return types.int64(size, types.int64), generate
+    return types.int64(size, signed, types.int64), generate
 
 
 def padded_count(count: int) -> int:
@@ -205,8 +211,8 @@ def list_spikes(
 
 
 @cache
-def list_input(size: int) -> Any:
-    """The kernel that lists the events of an input of uint8 (``size`` 1) or int16 (2)."""
+def list_input(size: int, signed: bool) -> Any:
+    """The kernel that lists the events of an input of integers of ``size`` bytes, in the dtype that it comes in."""
 
     @kernel
     def run(
@@ -216,10 +222,15 @@ def list_input(size: int) -> Any:
     ) -> None:  # fmt: skip
         """``x`` is the address of (samples, time, features), without gaps.
 
-        ``values`` are its integers where ``graded`` (samples,) says that some are neither 0 nor 1; ``peak`` (samples,)
-        is the largest magnitude, ``most`` (samples,) the largest sum of magnitudes in one step, padding included;
-        ``extremes`` (2, 64) is scratch.
+        The lists may have room for more samples, which are left without events. ``values`` are a sample's integers
+        where ``graded`` says that some are neither 0 nor 1; ``peak`` is the largest magnitude, ``most`` the largest
+        sum of magnitudes in one step, padding included; ``extremes`` (2, 64) is scratch.
         """
+        starts[samples:] = 0
+        values[samples:] = 0
+        peak[samples:] = 0
+        most[samples:] = 0
+        graded[samples:] = 0
         for sample in range(samples):
             low, high = 0, 0
             starts[sample, 0] = 0
@@ -227,7 +238,7 @@ def list_input(size: int) -> Any:
                 extremes[:] = 0
                 for t in range(time):
                     scan_step(
-                        size, x + (sample * time + t) * features * size, features, address(table),
+                        size, signed, x + (sample * time + t) * features * size, features, address(table),
                         address(events) + sample * events.strides[0],
                         address(starts) + sample * starts.strides[0] + t * starts.strides[1], address(extremes),
                     )  # fmt: skip
@@ -237,7 +248,7 @@ def list_input(size: int) -> Any:
                 at = 0
                 for t in range(time):
                     for j in range(features):
-                        value = element(size, x + ((sample * time + t) * features + j) * size)
+                        value = element(size, signed, x + ((sample * time + t) * features + j) * size)
                         if value != 0 or features <= FEW:
                             events[sample, at] = j
                             at += 1
@@ -247,7 +258,7 @@ def list_input(size: int) -> Any:
                         at += 1
                     starts[sample, t + 1] = at
             graded[sample] = low < 0 or high > 1 or features <= FEW
-            peak[sample] = max(-low, high)
+            peak[sample] = max(-max(low, LOWEST), high)
             most[sample] = 0
             for t in range(time):
                 weight = np.int64(starts[sample, t + 1] - starts[sample, t])
@@ -255,7 +266,9 @@ def list_input(size: int) -> Any:
                     weight = 0
                     for n in range(starts[sample, t], starts[sample, t + 1]):
                         j = np.int64(events[sample, n])
-                        value = element(size, x + ((sample * time + t) * features + j) * size) if j < features else 0
+                        value = 0
+                        if j < features:
+                            value = element(size, signed, x + ((sample * time + t) * features + j) * size)
                         values[sample, n] = value
                         weight += abs(value)
                 most[sample] = max(most[sample], weight)

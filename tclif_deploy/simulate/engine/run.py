@@ -140,14 +140,14 @@ class _Runner:
             return
         worker = getattr(self.local, "worker", None)
         if worker is None:
-            worker = self.local.worker = Worker(self.fast, x.shape[2], self.block, x.shape[1])
+            worker = self.local.worker = Worker(self.fast, self.network.input.limit, self.block, *x.shape[1:])
         count = block.stop - block.start
-        padded = np.zeros((self.block, *x.shape[1:]), input_dtype(x.dtype))
-        check_range(self.network, x[block])
-        padded[:count] = x[block]
         last = np.zeros(self.block, np.int64)
         last[:count] = self.last[block]
-        found = worker.run(padded, last)
+        found = worker.run(readable(x[block]), last)
+        if found is None:
+            check_input(self.network, x[block])
+            raise AssertionError("the input's range was misread")
         self.out.keep(block, found)
         again = np.flatnonzero(~found.exact[:count])
         if again.size:
@@ -165,12 +165,10 @@ class _Runner:
             )  # fmt: skip
 
 
-def input_dtype(dtype: np.dtype[Any]) -> type[np.integer[Any]]:
-    """What the fast kernels read an input of ``dtype`` as."""
-    return np.uint8 if dtype in (np.uint8, np.bool_) else np.int16
-
-
-def check_range(network: FixedNetwork, x: NDArray[Any]) -> None:
-    """Refuse integers beyond the payload."""
-    if np.iinfo(input_dtype(x.dtype)).max > network.input.limit or x.dtype not in (np.uint8, np.bool_):
-        check_input(network, x)
+def readable(x: NDArray[Any]) -> NDArray[Any]:
+    """``x`` as the fast kernels read it: without gaps, in the machine's byte order; a copy only where it must be."""
+    if x.dtype == np.uint64:
+        return x.astype(np.int64)
+    dtype = np.uint8 if x.dtype == np.bool_ else x.dtype.newbyteorder("=")
+    found = np.ascontiguousarray(x)
+    return found.view(dtype) if found.dtype.itemsize == 1 else found.astype(dtype, copy=False)
