@@ -144,3 +144,15 @@ def test_a_foreign_nir_file_compiles(tmp_path):
     report = json.loads((tmp_path / "build" / "report.json").read_text())
     assert report["layers"][1]["jaccard"] > 0.99  # with 8 bits its weights alone leave 0.65
     assert any("discretised with dt = 0.0001" in notice for notice in report["notices"])
+
+
+@pytest.mark.parametrize("command", ["check", "cost", "sweep"])
+def test_a_foreign_nir_file_is_checked_costed_and_swept_with_its_time_step(tmp_path, command, capsys):
+    x = (np.random.default_rng(0).random((4, 40, 12)) < 0.15).astype(np.int64)
+    np.savez(tmp_path / "data.npz", x=x)
+    words = [command, str(BRAILLE), "--data", str(tmp_path / "data.npz"), "-q"]
+    out = ["--out", str(tmp_path / "sweep.csv"), "--jobs", "1"] if command == "sweep" else []
+    assert run([*words, *out, "--dt", "1e-4"]) in (0, 1)  # 1: it does not fit
+    capsys.readouterr()
+    assert run([*words, *out]) == 2
+    assert "--dt" in capsys.readouterr().err

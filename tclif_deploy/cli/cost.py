@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from tclif_deploy.cli.common import FELL_SHORT, Debug, Json, Quiet, Reporter, app, choice, out
+from tclif_deploy.cli.reading import Args, Comparator, Convention, Decay, Dt, Gamma, Neuron, Reset, Threshold
 from tclif_deploy.errors import TclifError
 
 
@@ -29,7 +30,15 @@ def cost_command(
     ] = None,
     samples: Annotated[int, typer.Option(min=1, help="Use only the first samples of --data.")] = 32,
     strategy: Annotated[str, typer.Option(help="Placement: 'greedy', 'balanced' or 'traffic'.")] = "greedy",
-    args: Annotated[Path | None, typer.Option(help="The training script's args.json.")] = None,
+    args: Args = None,
+    threshold: Threshold = None,
+    gamma: Gamma = None,
+    comparator: Comparator = None,
+    reset: Reset = None,
+    neuron: Neuron = None,
+    decay: Decay = None,
+    dt: Dt = None,
+    convention: Convention = None,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -49,7 +58,9 @@ def cost_command(
 
     choice("--strategy", strategy, tuple(STRATEGIES))
     test = load_data(data)[:samples]
-    found = subject(build, ReadOptions(args=args), calibration, test)
+    found = subject(
+        build, ReadOptions(args, threshold, gamma, comparator, reset, neuron, decay, dt, convention), calibration, test
+    )
     with Reporter(quiet or as_json).running() as reporter:
         if compare is not None:
             if target is not None:

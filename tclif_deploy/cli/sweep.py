@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from tclif_deploy.cli.common import Debug, Json, Quiet, Reporter, app, out
+from tclif_deploy.cli.reading import Args, Comparator, Convention, Decay, Dt, Gamma, Neuron, Reset, Threshold
 
 
 @app.command("sweep")
@@ -30,7 +31,15 @@ def sweep_command(
         Path, typer.Option("--out", "-o", help="CSV table; what it holds already is not run again.")
     ] = Path("build/sweep.csv"),
     plot: Annotated[Path | None, typer.Option(help="Draw agreement against memory and energy (.png, .svg).")] = None,
-    args: Annotated[Path | None, typer.Option(help="The training script's args.json.")] = None,
+    args: Args = None,
+    threshold: Threshold = None,
+    gamma: Gamma = None,
+    comparator: Comparator = None,
+    reset: Reset = None,
+    neuron: Neuron = None,
+    decay: Decay = None,
+    dt: Dt = None,
+    convention: Convention = None,
     jobs: Annotated[int, typer.Option(help="Processes; -1 takes every core.")] = -1,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -49,7 +58,7 @@ def sweep_command(
     points = grid(machine, weight_bits, coef_bits, state_bits, rounding)
     test = load_data(data)
     test = test if samples is None else test[:samples]
-    network = load(model, ReadOptions(args=args))
+    network = load(model, ReadOptions(args, threshold, gamma, comparator, reset, neuron, decay, dt, convention))
     _, calibrated, test_left = choose_calibration(model, calibration, test)
     if calibrated is None or test_left is None:
         raise TclifError(f"{data}: one sample is too few", "give --calibration FILE, or more samples")
