@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ HALF_ONE = np.uint16(0x3F80)
 """1 as bfloat16's bits"""
 
 
-def _array(x: Tensor) -> NDArray[Any]:
+def array_of(x: Tensor) -> NDArray[Any]:
     """The tensor's memory as numpy sees it, bfloat16 as its uint16 bits."""
     x = x.detach()
     return x.view(torch.int16).numpy().view(np.uint16) if x.dtype == torch.bfloat16 else x.numpy()
@@ -34,7 +35,7 @@ class _Count(torch.autograd.Function):
     def forward(ctx: Any, spikes: Tensor, dtype: torch.dtype) -> Tensor:
         ctx.shape, ctx.dtype = spikes.shape, spikes.dtype
         counts = torch.zeros(spikes.shape[1:], dtype=dtype)
-        scan.count(_array(spikes.contiguous()), _array(counts))
+        scan.count(array_of(spikes.contiguous()), array_of(counts))
         return counts
 
     @staticmethod
@@ -46,6 +47,61 @@ def spike_counts(spikes: Tensor, dtype: torch.dtype) -> Tensor:
     """Sum over time of ``spikes`` (time, samples, neurons), each 0 or 1, on the CPU; its gradient takes no memory."""
     out: Tensor = _Count.apply(spikes, dtype)  # type: ignore[no-untyped-call]
     return out
+
+
+@dataclass(frozen=True)
+class Gradients:
+    """What one layer's parameters and its input are to be moved by."""
+
+    x: Tensor | None
+    weight: Tensor
+    recurrent: Tensor
+    bias: Tensor
+    b_u: Tensor
+    """coefficients' gradients are (neurons,)"""
+    a_v: Tensor
+    b_v: Tensor
+    """multiplied by b_v"""
+    gain: Tensor
+    """of a factor of a neuron's threshold and resets together; empty where not wanted"""
+
+
+def layer_gradients(
+    x: Tensor,
+    weight: Tensor,
+    back: Tensor,
+    coefficients: tuple[Any, ...],
+    hard: bool,
+    threshold: Any,
+    detached: bool,
+    surrogate: str,
+    potential: Tensor,
+    spikes: Tensor,
+    grad: Tensor,
+    *,
+    want_input: bool,
+    want_gain: bool = False,
+) -> Gradients:
+    """The way back through a layer, from the gradient ``grad`` of its spikes.
+
+    ``coefficients`` are a_u, b_u, a_v, b_v, fire_at, r_u, r_v and v_reset as `scan.forward` takes them; ``back``
+    (neurons, neurons) as in `torch.nn.Linear`, or of 0 rows.
+    """
+    neurons, sources = weight.shape
+    g_current = spikes.new_empty(len(spikes) if want_input else 0, *spikes.shape[1:])
+    g_weight = weight.new_zeros(sources, neurons)
+    g_back = torch.zeros_like(back)
+    g_bias, g_b_u, g_a_v, g_b_v = (weight.new_zeros(neurons) for _ in range(4))
+    g_gain = weight.new_zeros(neurons if want_gain else 0)
+    scan.backward(
+        array_of(x), x.dtype == torch.bfloat16, array_of(back), *coefficients, hard, threshold, detached,
+        CODES[surrogate], array_of(potential), array_of(spikes), array_of(_one_step_if_all_equal(grad)),
+        *(array_of(g) for g in (g_current, g_weight, g_back, g_bias, g_b_u, g_a_v, g_b_v, g_gain)),
+    )  # fmt: skip
+    g_x = None
+    if want_input:
+        g_x = (g_current.view(-1, neurons) @ weight.detach().to(g_current.dtype)).view(x.shape).to(x.dtype)
+    return Gradients(g_x, g_weight.t(), g_back.t(), g_bias, g_b_u, g_a_v, g_b_v, g_gain)
 
 
 class _Fused(torch.autograd.Function):
@@ -65,7 +121,7 @@ class _Fused(torch.autograd.Function):
         neurons, dtype = weight.shape[0], weight.dtype
 
         def coefficient(value: Tensor) -> Any:
-            array = _array(value.detach().to(dtype).contiguous())
+            array = array_of(value.detach().to(dtype).contiguous())
             return array.reshape(-1)[0] if array.size == 1 else array
 
         x = x.contiguous()
@@ -79,9 +135,9 @@ class _Fused(torch.autograd.Function):
         coefficients = (*states, fire_at, *resets)
         one = HALF_ONE if spike_dtype == torch.bfloat16 else threshold.dtype.type(1)
         scan.forward(
-            _array(x), x.dtype == torch.bfloat16, _array(weight.detach().t().contiguous()),
-            _array(back if recurrent is None else back.t().contiguous()), _array(bias.contiguous()), *coefficients,
-            fixed.hard, one, _array(potential), _array(spikes),
+            array_of(x), x.dtype == torch.bfloat16, array_of(weight.detach().t().contiguous()),
+            array_of(back if recurrent is None else back.t().contiguous()), array_of(bias.contiguous()), *coefficients,
+            fixed.hard, one, array_of(potential), array_of(spikes),
         )  # fmt: skip
         ctx.save_for_backward(x, weight, back, potential, spikes)
         ctx.fixed, ctx.coefficients, ctx.threshold = fixed, coefficients, threshold
@@ -92,26 +148,16 @@ class _Fused(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, back, potential, spikes = ctx.saved_tensors
-        neurons, sources = weight.shape
-        wanted = ctx.needs_input_grad[0]
-        g_current = spikes.new_empty(len(spikes) if wanted else 0, *spikes.shape[1:])
-        g_weight = weight.new_zeros(sources, neurons)
-        g_back = torch.zeros_like(back)
-        g_bias, g_b_u, g_a_v, g_b_v = (weight.new_zeros(neurons) for _ in range(4))
-        scan.backward(
-            _array(x), x.dtype == torch.bfloat16, _array(back), *ctx.coefficients, ctx.fixed.hard, ctx.threshold,
-            ctx.fixed.detached, CODES[ctx.fixed.surrogate], _array(potential), _array(spikes),
-            _array(_one_step_if_all_equal(grads[0])),
-            *(_array(g) for g in (g_current, g_weight, g_back, g_bias, g_b_u, g_a_v, g_b_v)),
+        g = layer_gradients(
+            x, weight, back, ctx.coefficients, ctx.fixed.hard, ctx.threshold, ctx.fixed.detached, ctx.fixed.surrogate,
+            potential, spikes, grads[0], want_input=ctx.needs_input_grad[0],
         )  # fmt: skip
-        g_x = None
-        if wanted:
-            g_x = (g_current.view(-1, neurons) @ weight.detach().to(g_current.dtype)).view(x.shape).to(x.dtype)
-        shared = (g_b_u, g_a_v, g_b_v / ctx.b_v)  # the loops leave the division by b_v to us
+        shared = (g.b_u, g.a_v, g.b_v / ctx.b_v)  # the loops leave the division by b_v to us
         learned = (
-            g.sum().expand(shape) if shape.numel() == 1 else g for g, shape in zip(shared, ctx.shapes, strict=True)
+            one.sum().expand(shape) if shape.numel() == 1 else one
+            for one, shape in zip(shared, ctx.shapes, strict=True)
         )
-        return g_x, g_weight.t(), g_bias, g_back.t() if len(back) else None, *learned, None, None
+        return g.x, g.weight, g.bias, g.recurrent if len(back) else None, *learned, None, None
 
 
 def fused_layer(

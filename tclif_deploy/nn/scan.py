@@ -275,6 +275,26 @@ def _hard_spike(gs, gv, g, p, fire_at, v_reset, live):  # type: ignore[no-untype
 
 
 @njit(cache=True, nogil=True, fastmath={"contract"})
+def _soft_gain(gs, gu, gv, g, p, fire_at, threshold, r_u, r_v, live, g_gain):  # type: ignore[no-untyped-def]
+    zero = p.dtype.type(0)
+    for b in range(gv.shape[0]):
+        for n in range(gv.shape[1]):
+            reset = _at(r_u, n) * gu[b, n] + _at(r_v, n) * gv[b, n]
+            g_gain[n] -= (_widen(gs[b, n]) - live * reset) * g[b, n] * _at(threshold, n)
+            g_gain[n] -= reset if p[b, n] >= _at(fire_at, n) else zero
+
+
+@njit(cache=True, nogil=True, fastmath={"contract"})
+def _hard_gain(gs, gv, g, p, fire_at, threshold, v_reset, live, g_gain):  # type: ignore[no-untyped-def]
+    zero = p.dtype.type(0)
+    for b in range(gv.shape[0]):
+        for n in range(gv.shape[1]):
+            spike = _widen(gs[b, n]) + live * gv[b, n] * (_at(v_reset, n) - p[b, n])
+            g_gain[n] -= spike * g[b, n] * _at(threshold, n)
+            g_gain[n] += _at(v_reset, n) * gv[b, n] if p[b, n] >= _at(fire_at, n) else zero
+
+
+@njit(cache=True, nogil=True, fastmath={"contract"})
 def _soft_earlier(  # type: ignore[no-untyped-def]
     old, p, a_u, b_u, a_v, b_v, fire_at, r_v, gu, gv, g, g_bias, g_b_u, g_a_v, g_b_v,
 ):  # fmt: skip
@@ -328,13 +348,14 @@ def count(spikes, counts):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def backward(  # type: ignore[no-untyped-def]
     x, binary, recurrent, a_u, b_u, a_v, b_v, fire_at, r_u, r_v, v_reset, hard, threshold, detached, kind, potential,
-    spikes, g_spikes, g_current, g_weight, g_recurrent, g_bias, g_b_u, g_a_v, g_b_v,
+    spikes, g_spikes, g_current, g_weight, g_recurrent, g_bias, g_b_u, g_a_v, g_b_v, g_gain,
 ):  # fmt: skip
     """Gradients of one layer over whole sequences, from ``g_spikes`` (time, samples, neurons), or of 1 step for all.
 
     ``recurrent`` is (to, from) here. Writes ``g_current`` (time, samples, neurons; of 0 steps where nobody wants
     it) and adds to the gradients of the weights, (sources, neurons) and (from, to), and of the coefficients, each
-    (neurons,); that of b_v comes out multiplied by b_v. The states are recomputed from ``potential``, which needs
+    (neurons,); that of b_v comes out multiplied by b_v. ``g_gain`` is that of a factor of a neuron's threshold and
+    resets together (of 0 neurons where nobody wants it). The states are recomputed from ``potential``, which needs
     threshold > 0 and b_v != 0.
     """
     time, samples, sources = x.shape
@@ -356,6 +377,13 @@ def backward(  # type: ignore[no-untyped-def]
             # g still holds the current's gradient one step later
             _recur(gs, g, recurrent)
         _surrogate(kind, p, threshold, g)
+        if g_gain.shape[0] > 0:
+            if not recurs:
+                _load(above, gs)
+            if hard:
+                _hard_gain(gs, gv, g, p, fire_at, threshold, v_reset, live, g_gain)
+            else:
+                _soft_gain(gs, gu, gv, g, p, fire_at, threshold, r_u, r_v, live, g_gain)
         if hard and recurs:
             _hard_spike(gs, gv, g, p, fire_at, v_reset, live)
         elif hard:

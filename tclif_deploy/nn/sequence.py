@@ -42,6 +42,19 @@ def _counts(spikes: Tensor, dtype: torch.dtype) -> Tensor:
     return spike_counts(spikes, dtype)
 
 
+def summed(spikes: Tensor, weight: Tensor, bias: Tensor | None, lengths: Tensor | None) -> Tensor:
+    """Sum over each sample's valid steps of a linear map of ``spikes`` (time, samples, neurons)."""
+    time = len(spikes)
+    if lengths is None:
+        # the sum of a linear map is the linear map of the counts, its bias counted at every step
+        counts, steps = _counts(spikes, weight.dtype), torch.full((1,), time, device=spikes.device)
+    else:
+        valid = torch.arange(time, device=spikes.device)[:, None] < lengths
+        counts, steps = torch.einsum("tbn,tb->bn", spikes.to(weight.dtype), valid.to(weight.dtype)), lengths
+    logits = counts @ weight.t()
+    return logits if bias is None else logits + steps[:, None] * bias
+
+
 class SequenceNetwork(torch.nn.Module):
     """Linear, spiking, Linear, spiking, ..., Linear, read out as the sum over time: the authors' networks.
 
@@ -77,19 +90,11 @@ class SequenceNetwork(torch.nn.Module):
         """Sum over each sample's valid steps of the last Linear of ``spikes`` (time, samples, neurons)."""
         last = self.features[-1]
         assert isinstance(last, torch.nn.Linear)
-        time = len(spikes)
-        if lengths is None:
-            # the sum of a linear map is the linear map of the counts, its bias counted at every step
-            dtype, steps = last.weight.dtype, torch.full((1,), time, device=spikes.device)
-            counts = _counts(spikes, dtype)
-        else:
-            valid = torch.arange(time, device=spikes.device)[:, None] < lengths
-            counts, steps = (
-                torch.einsum("tbn,tb->bn", spikes.to(last.weight.dtype), valid.to(last.weight.dtype)),
-                lengths,
-            )
-        logits = counts @ last.weight.t()
-        return logits if last.bias is None else logits + steps[:, None] * last.bias
+        return summed(spikes, last.weight, last.bias, lengths)
+
+    def float_state(self) -> dict[str, Tensor]:
+        """What a checkpoint holds: float32, by the authors' names."""
+        return {key: value.detach().cpu().float().clone() for key, value in self.state_dict().items()}
 
     def forward(
         self, x: Tensor, lengths: Tensor | None = None, dtype: torch.dtype | None = None, plain: bool = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from tclif_deploy.nn.trainer import Trainer, one_thread_each
 
 RATE_SAMPLES = 64
 """test samples that the firing rates are taken from"""
+SMALLER = "try a smaller --lr or --clip, or a longer --warmup"
 
 
 def resume_path(out: Path) -> Path:
@@ -54,19 +55,41 @@ def train(
     )  # fmt: skip
     if config.start is not None:
         load_weights(config.start, network)
+    save_json(config.out.parent / "args.json", args_of(config, arch))
+    if (permutation := task.permutation) is not None:
+        write_atomic(config.out.parent / "permutation.npy", lambda file: np.save(file, permutation))
     with one_thread_each(), Trainer(network, config) as trainer:
-        run = _Run(config, trainer, task, data, held, torch.full((data.samples,), math.inf), [])
-        run.resume()
-        save_json(config.out.parent / "args.json", args_of(config, arch))
-        if (permutation := task.permutation) is not None:
-            write_atomic(config.out.parent / "permutation.npy", lambda file: np.save(file, permutation))
-        stopped = False
-        while len(run.history) < config.epochs and not stopped:
-            run.history.append(run.epoch(progress))
-            run.save()
-            if say is not None:
-                say(run.history[-1].line())
-            stopped = bool(config.patience) and len(run.history) - run.best >= config.patience
+        return fit(config, trainer, replace(task, train=data), held, progress, say)
+
+
+def fit(
+    config: TrainConfig,
+    trainer: Trainer,
+    task: Task,
+    held: Dataset | None = None,
+    progress: Progress | None = None,
+    say: Callable[[str], None] | None = None,
+    worst: float = math.inf,
+) -> TrainResult:
+    """The epochs of `train` on a network that ``trainer`` holds; ``held`` chooses the best one.
+
+    Raises `TclifError` also where an epoch's mean loss is above ``worst``.
+    """
+    data = task.train
+    run = _Run(config, trainer, task, data, held, torch.full((data.samples,), math.inf), [])
+    run.resume()
+    stopped = False
+    while len(run.history) < config.epochs and not stopped:
+        epoch = run.epoch(progress)
+        if epoch.loss > worst:
+            raise TclifError(
+                f"epoch {epoch.epoch}: the loss is {epoch.loss:.3g}, more than {worst:.3g}; {run.kept()}", SMALLER
+            )
+        run.history.append(epoch)
+        run.save()
+        if say is not None:
+            say(run.history[-1].line())
+        stopped = bool(config.patience) and len(run.history) - run.best >= config.patience
     resume_path(config.out).unlink(missing_ok=True)
     return TrainResult(config.out, tuple(run.history), run.best, stopped)
 
@@ -91,6 +114,10 @@ class _Run:
             return len(self.history)
         return max((e.epoch for e in self.history), key=lambda n: self.history[n - 1].validation or 0.0, default=0)
 
+    def kept(self) -> str:
+        """What a training that goes wrong leaves."""
+        return f"{self.config.out} holds epoch {self.best}" if self.history else "nothing was written"
+
     def epoch(self, progress: Progress | None) -> Epoch:
         """Show the training samples once, learned ones less often, then measure."""
         config, data, done = self.config, self.data, len(self.history)
@@ -110,11 +137,7 @@ class _Run:
             weight = 1 / chance[index]
             losses, hits = self.trainer.step(data, index.numpy(), rate, weight / weight.sum(), noise)
             if bool(losses.isnan().any()):
-                kept = f"{config.out} holds epoch {self.best}" if self.history else "nothing was written"
-                raise TclifError(
-                    f"epoch {done + 1}, step {n + 1}: the loss is not a number; {kept}",
-                    "try a smaller --lr or --clip, or a longer --warmup",
-                )
+                raise TclifError(f"epoch {done + 1}, step {n + 1}: the loss is not a number; {self.kept()}", SMALLER)
             self.losses[index] = losses
             loss, total = loss + float((losses * weight).sum()), total + float(weight.sum())
             correct += hits
@@ -182,5 +205,4 @@ def _take(data: Dataset, index: Any) -> Dataset:
 
 
 def _checkpoint(network: SequenceNetwork, last: Epoch) -> dict[str, Any]:
-    state = {key: value.detach().cpu().float().clone() for key, value in network.state_dict().items()}
-    return {"epoch": last.epoch, "best_acc": 100 * last.test, "state_dict": state}
+    return {"epoch": last.epoch, "best_acc": 100 * last.test, "state_dict": network.float_state()}

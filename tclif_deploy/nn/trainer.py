@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from tclif_deploy.data.dataset import Dataset
@@ -91,16 +92,20 @@ class Trainer:
 
     def accuracy(self, data: Dataset) -> float:
         """Share of ``data`` whose class the network finds."""
+        assert data.y is not None
+        return float(np.mean(self.classes(data) == data.y))
+
+    def classes(self, data: Dataset) -> NDArray[np.int64]:
+        """The class that the network finds for each sample."""
 
         @torch.no_grad()
-        def correct(piece: slice) -> int:
-            assert data.y is not None
+        def found(piece: slice) -> NDArray[np.int64]:
             x, lengths = self.inputs(data, piece)
-            found = self.network(x, lengths, dtype=self.dtype).argmax(1).cpu().numpy()
-            return int((found == data.y[piece]).sum())
+            classes: NDArray[np.int64] = self.network(x, lengths, dtype=self.dtype).argmax(1).cpu().numpy()
+            return classes
 
         pieces = [slice(i, i + self.group) for i in range(0, data.samples, self.group)]
-        return sum(self.pool.map(correct, pieces)) / data.samples
+        return np.concatenate(list(self.pool.map(found, pieces)))
 
 
 @contextlib.contextmanager

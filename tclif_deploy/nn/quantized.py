@@ -1,0 +1,397 @@
+"""A network that computes with a target's integers on the way forward, and learns floats on the way back.
+
+Every learned number has a float *master*; the integer that runs is the master on the integer's grid. Forward is the
+fixed-point network's own arithmetic (`tclif_deploy.nn.fixed_scan`), bit for bit; backward is the float network's, at
+what the integers mean, and its gradients go to the masters as if rounding were not there (straight through).
+
+What is learned: weights, on the grid of each neuron's scale; biases; TC-LIF's couplings, on the coefficients' grid, the
+gauge between the compartments kept; and for each neuron one *gain* that its threshold and resets share. (Scaling those
+is scaling the neuron's weights and bias the other way, so a gain is a finer weight scale, and a float checkpoint can
+hold it.) The states' scales and shifts stay as the quantizer chose them.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tclif_deploy.backends.bounds import layer_bounds
+from tclif_deploy.errors import TclifError
+from tclif_deploy.fixed import FixedConnection, FixedLayer, FixedNetwork, Int
+from tclif_deploy.network import INPUT, Float
+from tclif_deploy.nn import fixed_scan
+from tclif_deploy.nn.fused import HALF_ONE, array_of, layer_gradients
+from tclif_deploy.nn.neuron import TCLIF, Recurrent, SpikingNeuron
+from tclif_deploy.nn.sequence import SequenceNetwork, summed
+from tclif_deploy.target import Target
+
+RESIDUAL = 0.5
+"""share of a weight's rounding error that its master keeps at the start: 0 puts it on the integer, 1 on the float"""
+EXACT = 2**53
+"""float64 holds every integer up to here"""
+ALIKE = 1e-6
+"""coefficients that differ by less (they do by float64's rounding) are one, on the way back"""
+
+
+@dataclass(frozen=True, eq=False)
+class LayerScan:
+    """One layer's integers as its scan takes them, and what they mean to the float network on the way back."""
+
+    weight: NDArray[Any]
+    """integers (sources, neurons)"""
+    recurrent: NDArray[Any]
+    """integers (neurons, neurons) as (from, to), or of 0 rows"""
+    numbers: tuple[Any, ...]
+    """the scan's arguments from ``i_unit`` to ``v_reset``"""
+    hard: bool
+    lsb_v: Float
+    input_unit: float
+    """what one integer of the source means"""
+    real_weight: Tensor
+    real_recurrent: Tensor
+    real_coefficients: tuple[Any, ...]
+    """a_u, b_u, a_v, b_v, fire_at, r_u, r_v, v_reset of the float network, float32 scalars or (neurons,)"""
+    real_threshold: Any
+    surrogate: str = "triangle"
+    detached: bool = False
+
+    def run(self, x: Tensor, potential: NDArray[Any], lsb: Float, spikes: Tensor) -> int:
+        """Fill ``potential`` (times ``lsb``) and ``spikes`` for ``x``; returns how many values left their range."""
+        binary = x.dtype == torch.bfloat16
+        given = array_of(x) if binary else array_of(x).astype(np.int32)
+        one = HALF_ONE if spikes.dtype == torch.bfloat16 else array_of(spikes).dtype.type(1)
+        return int(
+            fixed_scan.forward(
+                given, binary, self.weight, self.recurrent, *self.numbers, self.hard, lsb, one, potential,
+                array_of(spikes),
+            )
+        )  # fmt: skip
+
+
+class _Layer(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        recurrent: Tensor | None,
+        b_u: Tensor | None,
+        b_v: Tensor | None,
+        gain: Tensor,
+        scan: LayerScan,
+        network: QuantizedNetwork,
+        dtype: torch.dtype,
+    ) -> Tensor:
+        x = x.contiguous()
+        spikes = torch.empty(*x.shape[:2], len(weight), dtype=dtype)
+        potential = torch.empty(spikes.shape, dtype=torch.float32)
+        network.note(scan.run(x, potential.numpy(), scan.lsb_v, spikes))
+        ctx.save_for_backward(x, potential, spikes)
+        ctx.scan = scan
+        ctx.shapes = [None if b is None else b.shape for b in (b_u, b_v)]
+        return spikes
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        x, potential, spikes = ctx.saved_tensors
+        scan: LayerScan = ctx.scan
+        _, bias, recurrent = ctx.needs_input_grad[1:4]
+        g = layer_gradients(
+            x, scan.real_weight, scan.real_recurrent, scan.real_coefficients, scan.hard, scan.real_threshold,
+            scan.detached, scan.surrogate, potential, spikes, grads[0], want_input=ctx.needs_input_grad[0],
+            want_gain=True,
+        )  # fmt: skip
+        couplings = (g.b_u, g.b_v / torch.as_tensor(scan.real_coefficients[3]))
+        learned = (
+            None if shape is None else one.sum().expand(shape) if shape.numel() == 1 else one
+            for one, shape in zip(couplings, ctx.shapes, strict=True)
+        )  # fmt: skip
+        return (
+            g.x, g.weight * scan.input_unit, g.bias if bias else None, g.recurrent if recurrent else None, *learned,
+            g.gain, None, None, None,
+        )  # fmt: skip
+
+
+class _Instead(torch.autograd.Function):
+    """The value of ``exact`` with the gradient of ``smooth``."""
+
+    @staticmethod
+    def forward(ctx: Any, smooth: Tensor, exact: Tensor) -> Tensor:
+        return exact
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        return grads[0], None
+
+
+def instead(smooth: Tensor, exact: Tensor) -> Tensor:
+    """``exact``, differentiated as if it were ``smooth``."""
+    out: Tensor = _Instead.apply(smooth, exact.to(smooth.dtype))  # type: ignore[no-untyped-call]
+    return out
+
+
+class QuantizedNetwork(SequenceNetwork):
+    """``start``'s integers over the masters of a float network of the same layers; input is integers as float32.
+
+    At the start the integers are ``start``'s. Raises `TclifError` for networks that cannot be learned so.
+
+    Examples
+    --------
+    >>> from tclif_deploy import load, load_data, load_target, quantize
+    >>> from tclif_deploy.frontends.to_torch import to_module
+    >>> network, target = load("fixtures/spoken_digits/checkpoint.pth.tar"), load_target("loihi2")
+    >>> fixed = quantize(network, target, "fixtures/spoken_digits/calibration.npz")
+    >>> tuned = QuantizedNetwork(list(to_module(network).float()), fixed, target)
+    >>> bool((tuned.fixed().layers[0].connections[0].weight == fixed.layers[0].connections[0].weight).all())
+    True
+    """
+
+    def __init__(
+        self, modules: list[torch.nn.Module], start: FixedNetwork, target: Target, residual: float = RESIDUAL
+    ) -> None:
+        super().__init__(modules)
+        _check(modules, start)
+        self.start = start
+        self.limits = {
+            name: 2 ** (getattr(target, name).value - 1) - 1
+            for name in ("weight_bits", "threshold_bits", "reset_bits", "bias_bits")
+        }
+        self.gains = torch.nn.ParameterList(
+            torch.nn.Parameter(torch.ones(layer.size)) for layer in start.layers if layer.spiking
+        )
+        self.first: list[dict[str, Float]] = []
+        with torch.no_grad():
+            for n, layer in enumerate(start.layers):
+                for weight, c in zip(self._weights(n), layer.connections, strict=True):
+                    step = step_of(layer, c, start)
+                    left = np.clip(array_of(weight) / step - c.weight, -0.5, 0.5)
+                    weight.copy_(torch.from_numpy((c.weight + residual * left) * step))
+                self.first.append(self._smooth(n))
+        self.wide = [self._accumulator(layer) for layer in start.layers]
+        self._lock = threading.Lock()
+        self._overflows = 0
+        self._found: tuple[tuple[int, ...], FixedNetwork, list[LayerScan]] | None = None
+
+    def _linear(self, n: int) -> torch.nn.Linear:
+        linear = self.features[2 * n]
+        assert isinstance(linear, torch.nn.Linear)
+        return linear
+
+    def _neuron(self, n: int) -> SpikingNeuron | None:
+        if 2 * n + 1 >= len(self.features):
+            return None
+        module = self.features[2 * n + 1]
+        neuron = module.sub_module if isinstance(module, Recurrent) else module
+        assert isinstance(neuron, SpikingNeuron)
+        return neuron
+
+    def _weights(self, n: int) -> list[Tensor]:
+        """The layer's weights, in the order of its connections."""
+        weights: list[Tensor] = [self._linear(n).weight]
+        if 2 * n + 1 < len(self.features) and isinstance(recurrent := self.features[2 * n + 1], Recurrent):
+            weights.append(recurrent.hid_weight.weight)
+        layer = self.start.layers[n]
+        return weights[::-1] if layer.connections[0].source == layer.name else weights
+
+    def _smooth(self, n: int) -> dict[str, Float]:
+        """Float values of what is learned on a grid so fine that its start is remembered instead of rounded."""
+        found: dict[str, Float] = {}
+        with torch.no_grad():
+            if self._linear(n).bias is not None:
+                found["bias_u"] = array_of(self._linear(n).bias).astype(np.float64)
+            neuron = self._neuron(n)
+            if isinstance(neuron, TCLIF):
+                beta = torch.sigmoid(neuron.decay_factor.double()).numpy()
+                found["b_u"], found["b_v"] = -beta[:, 0], beta[:, 1]
+        return found
+
+    def _accumulator(self, layer: FixedLayer) -> type[np.signedinteger[Any]]:
+        """int32 where every sum fits, whatever the weights become."""
+        top = self.limits["weight_bits"]
+        full = replace(
+            layer, connections=tuple(replace(c, weight=np.full_like(c.weight, top)) for c in layer.connections)
+        )
+        bounds = layer_bounds(self.start, full)
+        if bounds.largest >= EXACT:
+            raise TclifError(
+                f"layer {layer.name}: numbers up to {bounds.largest:.2g} cannot be trained exactly",
+                "fewer state or coefficient bits are needed: numbers must stay below 2^53",
+            )
+        return np.int32 if bounds.accumulator < 2**31 else np.int64
+
+    def note(self, overflows: int) -> None:
+        """Count values that left their state's range; threads may call it."""
+        if overflows:
+            with self._lock:
+                self._overflows += overflows
+
+    def take_overflows(self) -> int:
+        """Values that left their range since the last call."""
+        with self._lock:
+            found, self._overflows = self._overflows, 0
+        return found
+
+    def fixed(self) -> FixedNetwork:
+        """The integers that run."""
+        return self._integers()[0]
+
+    def _integers(self) -> tuple[FixedNetwork, list[LayerScan]]:
+        # in-place changes of a parameter raise its version; threads that meet a new one at once all do this work
+        versions = tuple(parameter._version for parameter in self.parameters())
+        found = self._found
+        if found is None or found[0] != versions:
+            layers = tuple(self._fixed_layer(n) for n in range(len(self.start.layers)))
+            network = replace(self.start, layers=layers)
+            scans = [self._scan(network, n) for n in range(len(layers))]
+            found = self._found = versions, network, scans
+        return found[1], found[2]
+
+    def _fixed_layer(self, n: int) -> FixedLayer:
+        start, first, now = self.start.layers[n], self.first[n], self._smooth(n)
+        top = self.limits["weight_bits"]
+        connections = tuple(
+            replace(c, weight=_rounded(array_of(w) / step_of(start, c, self.start), top))
+            for w, c in zip(self._weights(n), start.connections, strict=True)
+        )
+        one, rho = float(2**self.start.arithmetic.frac_bits), start.lsb_v / start.lsb_u
+        units = {"bias_u": start.lsb_u, "b_u": 1 / (rho * one), "b_v": rho / one}
+        bounds = {"bias_u": self.limits["bias_bits"], "b_u": int(one), "b_v": int(one)}
+        moved: dict[str, Any] = {
+            name: _rounded(getattr(start, name) + (now[name] - first[name]) / units[name], bounds[name]) for name in now
+        }
+        if start.spiking:
+            gain = array_of(self.gains[n]).astype(np.float64)
+            for name, bits in (("threshold", "threshold_bits"), ("r_u", "reset_bits"), ("r_v", "reset_bits"),
+                               ("v_reset", "reset_bits")):  # fmt: skip
+                moved[name] = _rounded(getattr(start, name) * gain, self.limits[bits])
+        return replace(start, connections=connections, **moved)
+
+    def _scan(self, network: FixedNetwork, n: int) -> LayerScan:
+        layer, m, wide = network.layers[n], network.arithmetic, self.wide[n]
+        one = float(2**m.frac_bits)
+        half = {"toward_zero": None, "floor": 0.0, "nearest": 0.5}[m.rounding]
+        rooms = [
+            float(2 ** (bits - 1) - 1) if overflow == "saturate" else (float(2 ** (bits - 1)), float(2**bits))
+            for bits, overflow in ((m.bits_u, m.overflow_u), (m.bits_v, m.overflow_v))
+        ]
+        steps = [step_of(layer, c, network) for c in layer.connections]
+        weights = [
+            (np.ascontiguousarray((c.weight << c.exponent).T, dtype=wide), torch.from_numpy(c.weight * step).float())
+            for c, step in zip(layer.connections, steps, strict=True)
+        ]
+        if layer.connections[0].source == layer.name:
+            weights.reverse()
+        none = np.zeros((0, layer.size), wide), torch.zeros(0, layer.size)
+        (weight, real), (recurrent, real_recurrent) = weights[0], weights[1] if len(weights) > 1 else none
+
+        def real64(values: Int) -> Float:
+            return values.astype(np.float64)
+
+        fire_at = real64(layer.threshold) if layer.spiking else np.full(layer.size, np.inf)
+        couplings = tuple(_shared(getattr(layer, name) / one) for name in ("a_u", "b_u", "a_v", "b_v"))
+        numbers = (
+            float(2.0**layer.shift), real64(layer.bias_u), *couplings, half, *rooms, fire_at, real64(layer.r_u),
+            real64(layer.r_v), real64(layer.v_reset),
+        )  # fmt: skip
+        rho = layer.lsb_v / layer.lsb_u
+        meant = (
+            layer.a_u / one, layer.b_u / one / rho, layer.a_v / one, layer.b_v / one * rho,
+            (layer.threshold - 0.5) * layer.lsb_v, layer.r_u * layer.lsb_u, layer.r_v * layer.lsb_v,
+            layer.v_reset * layer.lsb_v,
+        )  # fmt: skip
+        neuron = self._neuron(n)
+        return LayerScan(
+            weight, recurrent, numbers, layer.reset == "hard" and layer.spiking, layer.lsb_v,
+            self.start.input.lsb if n == 0 else 1.0, real, real_recurrent,
+            tuple(_shared(value, np.float32) for value in meant), _shared(layer.threshold * layer.lsb_v, np.float32),
+            neuron.surrogate if neuron else "triangle", neuron.detach_reset if neuron else False,
+        )  # fmt: skip
+
+    def spikes(self, x: Tensor, dtype: torch.dtype | None = None, plain: bool = False) -> list[Tensor]:
+        """Each spiking layer's spikes (time, samples, neurons) for integers ``x`` (samples, time, features)."""
+        scans = self._integers()[1]
+        signal, out = x.transpose(0, 1), []
+        for n, gain in enumerate(self.gains):
+            linear, neuron, module = self._linear(n), self._neuron(n), self.features[2 * n + 1]
+            recurrent = module.hid_weight.weight if isinstance(module, Recurrent) else None
+            b_u = b_v = None
+            if isinstance(neuron, TCLIF):
+                beta = torch.sigmoid(neuron.decay_factor)
+                b_u, b_v = -beta[:, 0], beta[:, 1]
+            signal = _Layer.apply(  # type: ignore[no-untyped-call]
+                signal, linear.weight, linear.bias, recurrent, b_u, b_v, gain, scans[n], self, dtype or torch.float32
+            )
+            out.append(signal)
+        return out
+
+    def readout(self, spikes: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """The readout's soma at each sample's last step, in the float network's units."""
+        network, scans = self._integers()
+        exact = self.readout_integers(spikes, lengths)
+        # decisions compare soma times multiplier, so scores are exactly that times one number
+        unit = float((network.output.lsb_v / network.output.multiplier).mean())
+        scores = torch.from_numpy(exact * network.output.multiplier * unit)
+        last = self._linear(len(network.layers) - 1)
+        weight = instead(last.weight, scans[-1].real_weight)
+        return instead(summed(spikes, weight, last.bias, lengths), scores)
+
+    def readout_integers(self, spikes: Tensor, lengths: Tensor | None = None) -> Int:
+        """The readout's soma at each sample's last step, int64 (samples, classes)."""
+        network, scans = self._integers()
+        time, samples = spikes.shape[:2]
+        soma = np.empty((time, samples, network.output.size))
+        unused = torch.empty(soma.shape, dtype=spikes.dtype)
+        self.note(scans[-1].run(spikes.detach().contiguous(), soma, np.ones(network.output.size), unused))
+        last = np.full(samples, time) if lengths is None else lengths.numpy()
+        found: Int = soma[last - 1, np.arange(samples)].astype(np.int64)
+        return found
+
+    def float_state(self) -> dict[str, Tensor]:
+        """The masters as a float network's checkpoint: gains go into the weights that they scale."""
+        state = {key: value for key, value in super().float_state().items() if not key.startswith("gains.")}
+        for n, gain in enumerate(self.gains):
+            scale = gain.detach().float()
+            names = (f"{2 * n}.weight", f"{2 * n}.bias", f"{2 * n + 1}.hid_weight.weight")
+            for key in (f"features.{name}" for name in names):
+                if key in state:
+                    state[key] /= scale[:, None] if state[key].ndim == 2 else scale
+        return state
+
+
+def step_of(layer: FixedLayer, connection: FixedConnection, network: FixedNetwork) -> Float:
+    """What one integer of each neuron's weights means to the float network, (neurons, 1)."""
+    source = network.input.lsb if connection.source == INPUT else 1.0
+    step: Float = layer.lsb_u * 2.0 ** (layer.shift + connection.exponent) / source
+    return step[:, None]
+
+
+def _rounded(values: Float, limit: int) -> Int:
+    return np.clip(np.rint(values), -limit, limit).astype(np.int64)
+
+
+def _shared(values: Float, dtype: Any = np.float64) -> Any:
+    """One number where all neurons have it, else ``values``."""
+    if np.ptp(values) <= ALIKE * np.abs(values[0]) if dtype is np.float32 else (values == values[0]).all():
+        return dtype(values[0])
+    return values.astype(dtype)
+
+
+def _check(modules: list[torch.nn.Module], start: FixedNetwork) -> None:
+    """Raise `TclifError` for what cannot be learned through its integers."""
+    for n, layer in enumerate(start.layers):
+        for name in ("q", "bias_v", "v0"):
+            if getattr(layer, name).any():
+                raise TclifError(f"layer {layer.name}: has {name}", "neurons with it cannot be fine-tuned")
+        if layer.input_to != "dendrite":
+            raise TclifError(f"layer {layer.name}: input enters the soma", "such neurons cannot be fine-tuned")
+        if layer.spiking and ((layer.threshold <= 0).any() or (layer.b_v == 0).any()):
+            raise TclifError(f"layer {layer.name}: a threshold <= 0 or a b_v of 0", "they cannot be fine-tuned")
+        if layer.spiking == (2 * n + 1 >= len(modules)):
+            raise TclifError(f"layer {layer.name}: is the last one and spikes", "a readout must not spike")
