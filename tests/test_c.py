@@ -74,6 +74,23 @@ def test_delays_skips_feedback_and_a_spiking_output_equal_the_reference(tmp_path
     assert_equals_reference(network, x, tmp_path, "gcc", *SANITIZED)
 
 
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+@pytest.mark.parametrize("seed", range(6))
+def test_convolutions_equal_the_reference_under_sanitizers(tmp_path, compiler, seed):
+    needs(compiler)
+    network, x = random_network(seed, conv=True, recurrent=seed % 2 == 1, skip=seed % 3 == 0, signed=True, **SMALL)
+    assert {c.kind for layer in network.layers for c in layer.connections} == {"dense", "conv"}
+    assert_equals_reference(network, x, tmp_path, compiler, *SANITIZED)
+
+
+def test_a_convolutions_table_is_as_large_as_its_kernel(tmp_path):
+    network, _ = random_network(2, conv=True, **SMALL)
+    backend.emit(network, None, tmp_path)
+    weights = sum(c.weight.size for layer in network.layers for c in layer.connections)
+    assert json.loads((tmp_path / "size.json").read_text())["weight_bytes"] == weights
+    assert weights < sum(c.neurons * c.sources for layer in network.layers for c in layer.connections) / 2
+
+
 @pytest.mark.parametrize("rounding", ["toward_zero", "floor", "nearest"])
 def test_a_risc_v_build_equals_the_reference_in_its_emulator(tmp_path, rounding):
     needs("riscv64-linux-gnu-gcc", "qemu-riscv64")
@@ -98,7 +115,11 @@ def test_the_network_needs_no_library(tmp_path, compiler, level):
 
 def test_said_sizes_are_the_compilers_on_a_32_bit_microcontroller(tmp_path):
     needs("riscv64-linux-gnu-gcc", "riscv64-linux-gnu-nm", "riscv64-linux-gnu-size")
-    for name, chosen in {"plain": {}, "rich": {"delay": 3, "skip": True, "spiking_output": True}}.items():
+    for name, chosen in {
+        "plain": {},
+        "conv": {"conv": True},
+        "rich": {"delay": 3, "skip": True, "spiking_output": True},
+    }.items():
         network, _ = random_network(8, recurrent=True, sizes=(5, 33, 17, 3), samples=2, time=30, **chosen)
         folder = tmp_path / name
         backend.emit(network, None, folder)

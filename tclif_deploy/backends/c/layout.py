@@ -14,6 +14,8 @@ POINTER = 4
 """bytes on a 32-bit microcontroller"""
 CONNECTION_RECORD, LAYER_RECORD = POINTER + 8, POINTER + 12 * 2 * POINTER + 20
 """bytes of network.c's two descriptors there"""
+CONVOLUTION_RECORD = 14 * 4
+"""bytes of a convolution's own; where there is one, every connection has a pointer more"""
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,11 @@ def choose_types(fixed: FixedNetwork, accumulator_bits: int) -> Types:
     )
 
 
+def convolves(fixed: FixedNetwork) -> bool:
+    """Whether any connection is a convolution."""
+    return any(c.conv is not None for layer in fixed.layers for c in layer.connections)
+
+
 def delays(fixed: FixedNetwork) -> dict[str, int]:
     """Source -> the longest delay at which it is read."""
     found = dict.fromkeys((INPUT, *(layer.name for layer in fixed.layers)), 0)
@@ -122,7 +129,9 @@ def sizes(fixed: FixedNetwork, types: Types) -> Sizes:
     weights = sum(c.weight.size for layer in fixed.layers for c in layer.connections)
     parameters = fixed.output.size * types.multiplier // 8
     for layer in fixed.layers:
-        parameters += LAYER_RECORD + CONNECTION_RECORD * len(layer.connections)
+        record = CONNECTION_RECORD + (POINTER if convolves(fixed) else 0)
+        parameters += LAYER_RECORD + record * len(layer.connections)
+        parameters += CONVOLUTION_RECORD * sum(c.conv is not None for c in layer.connections)
         for name in LAYER_ARRAYS:
             values = getattr(layer, name)
             count = 1 if (values == values[0]).all() else layer.size

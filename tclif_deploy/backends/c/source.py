@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tclif_deploy.backends.c.layout import Types, choose_types, delays, sizes
+from tclif_deploy.backends.c.layout import Types, choose_types, convolves, delays, sizes
+from tclif_deploy.convolution import Conv
 from tclif_deploy.errors import TclifError
-from tclif_deploy.fixed import FixedLayer, FixedNetwork, Int
+from tclif_deploy.fixed import FixedConnection, FixedLayer, FixedNetwork, Int
 from tclif_deploy.network import INPUT
 from tclif_deploy.target import Target
 
@@ -85,6 +86,7 @@ def _config(fixed: FixedNetwork, types: Types) -> Iterator[str]:
         "FLOOR": 1,
         "NEAREST": 2,
         "ROUNDING": ROUNDINGS[m.rounding],
+        "CONVOLUTIONS": int(convolves(fixed)),
         "BITS_U": m.bits_u,
         "BITS_V": m.bits_v,
         "WRAP_U": int(m.overflow_u == "wrap"),
@@ -108,9 +110,15 @@ def _tables(fixed: FixedNetwork, types: Types) -> Iterator[str]:
         yield f"/* layer {n}: {_comment(layer.name)} */"
         links = []
         for m, c in enumerate(layer.connections):
-            yield from _array("weight", f"w{n}_{m}", c.weight.T)
+            yield from _array("weight", f"w{n}_{m}", _weights(c))
+            moves = ""
+            if c.conv is not None:
+                yield f"static const tclif_convolution m{n}_{m} = {{{', '.join(map(str, _geometry(c, c.conv)))}}};"
+                moves = f"&m{n}_{m}, "
+            elif convolves(fixed):
+                moves = "0, "
             source = "TCLIF_FROM_INPUT" if c.source == INPUT else str(order[c.source])
-            links.append(f"{{w{n}_{m}, {source}, {c.delay}, {c.exponent}}}")
+            links.append(f"{{w{n}_{m}, {moves}{source}, {c.delay}, {c.exponent}}}")
         yield f"static const tclif_connection c{n}[] = {{{', '.join(links)}}};"
         fields = []
         for names, kind in ((COEFFICIENTS, "coefficient"), (LEVELS, "level")):
@@ -130,6 +138,23 @@ def _tables(fixed: FixedNetwork, types: Types) -> Iterator[str]:
     yield "};"
     yield ""
     yield from _array("multiplier", "tclif_multiplier", fixed.output.multiplier)
+
+
+def _weights(c: FixedConnection) -> Int:
+    """The weights in the order in which ``network.c`` reads them."""
+    if c.conv is None:
+        return np.asarray(c.weight.T)
+    grouped = c.weight.reshape(c.conv.groups, len(c.weight) // c.conv.groups, *c.weight.shape[1:])
+    return np.asarray(grouped.transpose(0, 2, 3, 4, 1))
+
+
+def _geometry(c: FixedConnection, conv: Conv) -> tuple[int, ...]:
+    """The numbers of a ``tclif_convolution``."""
+    outputs, within, *kernel = c.weight.shape
+    return (
+        within, outputs // conv.groups, *conv.input_shape[1:], *c.output_shape[1:], *kernel, *conv.stride,
+        *conv.dilation, *conv.padding[:2],
+    )  # fmt: skip
 
 
 def shared(values: Int) -> Int:

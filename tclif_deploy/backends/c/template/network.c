@@ -17,8 +17,22 @@
 #define TCLIF_TO_SOMA 4U
 #define TCLIF_FROM_INPUT 0xFFFFU
 
+#if TCLIF_CONVOLUTIONS
+/* A kernel that moves over a map; neurons and sources stand in the order (channel, y, x). */
 typedef struct {
-    const tclif_weight_t *weight; /* [source][neuron] */
+    uint32_t group_in, group_out; /* channels of a group */
+    uint32_t height, width;       /* of an input map */
+    uint32_t rows, columns;       /* of an output map */
+    uint32_t kernel_y, kernel_x, stride_y, stride_x, dilation_y, dilation_x;
+    uint32_t top, left;           /* padding */
+} tclif_convolution;
+#endif
+
+typedef struct {
+    const tclif_weight_t *weight; /* [source][neuron], or [channel in][y][x][channel out of its group] */
+#if TCLIF_CONVOLUTIONS
+    const tclif_convolution *moves; /* 0 where there is one weight for each pair of source and neuron */
+#endif
     uint16_t source;              /* layer, or TCLIF_FROM_INPUT */
     uint16_t delay;
     uint8_t exponent;
@@ -125,13 +139,54 @@ static void add_row(tclif_accumulator_t *sum, const tclif_weight_t *row, uint32_
     }
 }
 
+#if TCLIF_CONVOLUTIONS
+static void add_kernel(tclif_accumulator_t *sum, const tclif_convolution *m, const tclif_weight_t *weight,
+                       uint32_t source, tclif_accumulator_t factor)
+{
+    const uint32_t channel = source / (m->height * m->width);
+    const uint32_t y = source / m->width % m->height + m->top;
+    const uint32_t x = source % m->width + m->left;
+    const uint32_t positions = m->rows * m->columns;
+    tclif_accumulator_t *group = sum + channel / m->group_in * m->group_out * positions;
+    weight += channel * m->kernel_y * m->kernel_x * m->group_out;
+    for (uint32_t a = 0; a < m->kernel_y && a * m->dilation_y <= y; a++) {
+        const uint32_t down = y - a * m->dilation_y;
+        if (down % m->stride_y != 0 || down / m->stride_y >= m->rows) {
+            continue;
+        }
+        for (uint32_t b = 0; b < m->kernel_x && b * m->dilation_x <= x; b++) {
+            const uint32_t right = x - b * m->dilation_x;
+            if (right % m->stride_x != 0 || right / m->stride_x >= m->columns) {
+                continue;
+            }
+            const tclif_weight_t *row = weight + (a * m->kernel_x + b) * m->group_out;
+            tclif_accumulator_t *place = group + down / m->stride_y * m->columns + right / m->stride_x;
+            for (uint32_t n = 0; n < m->group_out; n++) {
+                place[n * positions] += factor * row[n];
+            }
+        }
+    }
+}
+#endif
+
+static void add_source(tclif_accumulator_t *sum, const tclif_layer *layer, const tclif_connection *c, uint32_t source,
+                       tclif_accumulator_t factor)
+{
+#if TCLIF_CONVOLUTIONS
+    if (c->moves != 0) {
+        add_kernel(sum, c->moves, c->weight, source, factor);
+        return;
+    }
+#endif
+    add_row(sum, c->weight + source * layer->size, layer->size, factor);
+}
+
 static void add_input(tclif_accumulator_t *sum, const tclif_layer *layer, const tclif_connection *c,
                       const tclif_input_t *x)
 {
     for (uint32_t j = 0; j < TCLIF_INPUTS; j++) {
         if (x[j] != 0) {
-            add_row(sum, c->weight + j * layer->size, layer->size,
-                    (tclif_accumulator_t)x[j] * ((tclif_accumulator_t)1 << c->exponent));
+            add_source(sum, layer, c, j, (tclif_accumulator_t)x[j] * ((tclif_accumulator_t)1 << c->exponent));
         }
     }
 }
@@ -144,7 +199,7 @@ static void add_spikes(tclif_accumulator_t *sum, const tclif_layer *layer, const
         unsigned byte = bits[first / 8U];
         for (uint32_t j = first; byte != 0; j++, byte >>= 1) {
             if (byte & 1U) {
-                add_row(sum, c->weight + j * layer->size, layer->size, (tclif_accumulator_t)1 << c->exponent);
+                add_source(sum, layer, c, j, (tclif_accumulator_t)1 << c->exponent);
             }
         }
     }
