@@ -170,7 +170,7 @@ def options(draw: st.DrawFn, **fixed: Any) -> dict[str, Any]:
         "weight_bits": draw(st.sampled_from([2, 8, 12])), "exponent": draw(st.sampled_from([0, 3])),
         "input_to": draw(st.sampled_from(["dendrite", "soma"])),
         "q": draw(flag), "bias": draw(flag), "v0": draw(flag), "leaky": draw(flag), "per_neuron": draw(flag),
-        "spiking_output": draw(flag),
+        "spiking_output": draw(flag), "conv": draw(st.sampled_from([False, False, True])),
         "samples": draw(st.integers(1, 5)), "time": draw(st.integers(20, 60)),
     }  # fmt: skip
     return {**drawn, **fixed}

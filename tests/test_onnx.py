@@ -132,6 +132,15 @@ def test_delays_skips_and_feedback_carry_their_history(tmp_path, delay):
     assert_models_equal(network, x, tmp_path)
 
 
+@pytest.mark.parametrize(("seed", "bits"), [(0, 8), (1, 12), (3, 8), (6, 8)])
+def test_convolutions_equal_the_reference_in_both_runtimes(tmp_path, seed, bits):
+    network, x = random_network(seed, conv=True, recurrent=seed == 1, signed=True, weight_bits=bits, **SMALL)
+    assert {c.kind for layer in network.layers for c in layer.connections} == {"dense", "conv"}
+    assert_models_equal(network, x, tmp_path)
+    kinds = [node.op_type for node in onnx.load(tmp_path / backend.STEP).graph.node]
+    assert "ConvInteger" in kinds
+
+
 def test_a_spiking_output_is_read_by_its_count(tmp_path):
     network, x = random_network(6, spiking_output=True, **SMALL)
     assert reference.simulate(network, x).readout.any()

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tclif_deploy.backends.bounds import state_limit
 from tclif_deploy.backends.onnx.graph import Graph
@@ -155,21 +154,23 @@ def _spike_sum(ints: Integers, network: FixedNetwork, connection: FixedConnectio
     """W.s for spikes, uint8 (batch, sources)."""
     return ints.add([
         ints.times(_multiply(ints, tensor, digit, 1), 1 << (WEIGHT_DIGIT_BITS * n))
-        for n, digit in enumerate(_weight_digits(connection.weight))
+        for n, digit in enumerate(_weight_digits(connection))
     ])  # fmt: skip
 
 
 def _input_sum(ints: Integers, network: FixedNetwork, connection: FixedConnection, tensor: str) -> Value:
     """W.x for integers, int32 (batch, sources), as uint8 digits of what lies above the lowest input."""
-    graph, weight, limit = ints.graph, connection.weight, network.input.limit
-    if weight.shape[1] < FEW_SOURCES:
-        reach = _row_sums(weight) * limit
+    graph, limit = ints.graph, network.input.limit
+    if connection.conv is None and connection.sources < FEW_SOURCES:
+        weight = connection.weight
+        reach = np.abs(weight.astype(object)).sum(axis=1) * limit
         x = tensor if ints.dtype == np.int32 else graph.cast(tensor, ints.dtype)
         return ints.value(graph.op("MatMul", x, graph.constant(weight.T, ints.dtype)), -reach, reach)
     # 2*limit always fits: bits <= 31 here, and 32 bits are moved in int64.
     wide = np.int32 if network.input.bits < 32 else np.int64
     rest = graph.op("Add", tensor if wide == np.int32 else graph.cast(tensor, wide), graph.constant(limit, wide))
     base = graph.constant(1 << INPUT_DIGIT_BITS, wide)
+    parts = _weight_digits(connection)
     terms, left, place = [], 2 * limit, 0
     while left:
         digit, left = rest, left >> INPUT_DIGIT_BITS
@@ -177,34 +178,42 @@ def _input_sum(ints: Integers, network: FixedNetwork, connection: FixedConnectio
             rest = graph.op("Div", digit, base)
             digit = graph.op("Sub", digit, graph.op("Mul", rest, base))
         small = graph.cast(digit, np.uint8)
-        for n, part in enumerate(_weight_digits(weight)):
+        for n, part in enumerate(parts):
             scale = 1 << (WEIGHT_DIGIT_BITS * n + INPUT_DIGIT_BITS * place)
             terms.append(ints.times(_multiply(ints, small, part, (1 << INPUT_DIGIT_BITS) - 1), scale))
         place += 1
-    return ints.settle(ints.plus(ints.add(terms), -limit * weight.astype(object).sum(axis=1)))
+    # A convolution's padding is 0, not the lowest input: what was moved is what its kernel sees of the map.
+    ones = np.ones((1, connection.sources), np.int64)
+    moved = sum(part.apply(ones)[0].astype(object) << (WEIGHT_DIGIT_BITS * n) for n, part in enumerate(parts))
+    return ints.settle(ints.plus(ints.add(terms), -limit * moved))
 
 
-def _multiply(ints: Integers, tensor: str, weight: Int, largest: int) -> Value:
+def _multiply(ints: Integers, tensor: str, part: FixedConnection, largest: int) -> Value:
     """uint8 (batch, sources) of at most ``largest`` times int8 weights, in the layer's type."""
-    graph = ints.graph
-    low, high = (np.where(side, weight, 0).sum(axis=1) * largest for side in (weight < 0, weight > 0))
+    graph, conv, rows = ints.graph, part.conv, part.rows
+    low, high = (part.spread(np.where(side, rows, 0).sum(axis=1)) * largest for side in (rows < 0, rows > 0))
     if max(-int(low.min()), int(high.max())) > np.iinfo(np.int32).max:
         raise DoesNotFit(max(-int(low.min()), int(high.max())))
-    product = graph.op("MatMulInteger", tensor, graph.constant(weight.T, np.int8))
+    if conv is None:
+        product = graph.op("MatMulInteger", tensor, graph.constant(part.weight.T, np.int8))
+    else:
+        # In a shape, 0 keeps the batch axis.
+        maps = graph.op("Reshape", tensor, graph.constant([0, *conv.input_shape], np.int64))
+        product = graph.op(
+            "ConvInteger", maps, graph.constant(part.weight, np.int8), strides=conv.stride, pads=conv.padding,
+            dilations=conv.dilation, group=conv.groups,
+        )  # fmt: skip
+        product = graph.op("Reshape", product, graph.constant([0, part.neurons], np.int64))
     return ints.value(product if ints.dtype == np.int32 else graph.cast(product, ints.dtype), low, high)
 
 
-def _weight_digits(weight: Int) -> list[Int]:
-    """int8 matrices d with weight = sum of d[n] * 256^n; at least one."""
-    digits: list[Int] = []
-    rest = weight
+def _weight_digits(connection: FixedConnection) -> list[FixedConnection]:
+    """int8 weights d with weight = sum of d[n] * 256^n; at least one."""
+    digits: list[FixedConnection] = []
+    rest = connection.weight
     half = 1 << (WEIGHT_DIGIT_BITS - 1)
     while not digits or rest.any():
         digit = ((rest + half) & (2 * half - 1)) - half
-        digits.append(digit)
+        digits.append(replace(connection, weight=digit))
         rest = (rest - digit) >> WEIGHT_DIGIT_BITS
     return digits
-
-
-def _row_sums(weight: Int) -> NDArray[Any]:
-    return np.asarray(np.abs(weight.astype(object)).sum(axis=1))
