@@ -17,7 +17,7 @@ import numpy as np
 from numba import njit, types
 from numba.extending import overload
 
-from tclif_deploy.nn.scan import _at, _gather
+from tclif_deploy.nn.scan import _gather
 
 
 def _rounded(x: Any, half: Any) -> Any:
@@ -49,10 +49,10 @@ def _charge(u, v, acc, i_unit, bias, a_u, b_u, a_v, b_v, half, room_u, room_v): 
     for b in range(u.shape[0]):
         for n in range(u.shape[1]):
             current = _rounded(acc[b, n] * i_unit, half) + bias[n]
-            wide = _rounded(_at(a_u, n) * u[b, n], half) + _rounded(_at(b_u, n) * v[b, n], half) + current
+            wide = _rounded(a_u[n] * u[b, n], half) + _rounded(b_u[n] * v[b, n], half) + current
             dendrite = _kept(wide, room_u)
             changed += 1 if dendrite != wide else 0
-            wide = _rounded(_at(a_v, n) * v[b, n], half) + _rounded(_at(b_v, n) * dendrite, half)
+            wide = _rounded(a_v[n] * v[b, n], half) + _rounded(b_v[n] * dendrite, half)
             soma = _kept(wide, room_v)
             changed += 1 if soma != wide else 0
             u[b, n] = dendrite
@@ -101,9 +101,9 @@ def forward(  # type: ignore[no-untyped-def]
 
     ``x`` (time, samples, sources) holds integers, its non-zero values being 1 where ``binary``; ``weight`` (sources,
     neurons) and ``recurrent`` (neurons, neurons) as (from, to), or of 0 rows, are integers wide enough for their sums;
-    ``i_unit`` is 2^f; couplings, as multiples of 2^-k, are float64 scalars or (neurons,), everything else is float64
-    (neurons,). Writes ``potential``, the soma before its reset times ``lsb``, and ``spikes`` (``one`` where fired),
-    both (time, samples, neurons). The states start at 0.
+    ``i_unit`` is 2^f; everything else of a neuron is float64 (neurons,), couplings as multiples of 2^-k. Writes
+    ``potential``, the soma before its reset times ``lsb``, and ``spikes`` (``one`` where fired), both (time, samples,
+    neurons). The states start at 0.
     """
     time, samples, sources = x.shape
     neurons = weight.shape[1]

@@ -35,8 +35,6 @@ RESIDUAL = 0.5
 """share of a weight's rounding error that its master keeps at the start: 0 puts it on the integer, 1 on the float"""
 EXACT = 2**53
 """float64 holds every integer up to here"""
-ALIKE = 1e-6
-"""coefficients that differ by less (they do by float64's rounding) are one, on the way back"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,19 +54,18 @@ class LayerScan:
     real_weight: Tensor
     real_recurrent: Tensor
     real_coefficients: tuple[Any, ...]
-    """a_u, b_u, a_v, b_v, fire_at, r_u, r_v, v_reset of the float network, float32 scalars or (neurons,)"""
+    """a_u, b_u, a_v, b_v, fire_at, r_u, r_v, v_reset of the float network, float32"""
     real_threshold: Any
     surrogate: str = "triangle"
     detached: bool = False
 
     def run(self, x: Tensor, potential: NDArray[Any], lsb: Float, spikes: Tensor) -> int:
-        """Fill ``potential`` (times ``lsb``) and ``spikes`` for ``x``; returns how many values left their range."""
+        """Fill ``potential`` (the soma times ``lsb``) and ``spikes`` (bfloat16) for ``x``; how many values left their range."""
         binary = x.dtype == torch.bfloat16
         given = array_of(x) if binary else array_of(x).astype(np.int32)
-        one = HALF_ONE if spikes.dtype == torch.bfloat16 else array_of(spikes).dtype.type(1)
         return int(
             fixed_scan.forward(
-                given, binary, self.weight, self.recurrent, *self.numbers, self.hard, lsb, one, potential,
+                given, binary, self.weight, self.recurrent, *self.numbers, self.hard, lsb, HALF_ONE, potential,
                 array_of(spikes),
             )
         )  # fmt: skip
@@ -87,10 +84,9 @@ class _Layer(torch.autograd.Function):
         gain: Tensor,
         scan: LayerScan,
         network: QuantizedNetwork,
-        dtype: torch.dtype,
     ) -> Tensor:
         x = x.contiguous()
-        spikes = torch.empty(*x.shape[:2], len(weight), dtype=dtype)
+        spikes = torch.empty(*x.shape[:2], len(weight), dtype=torch.bfloat16)
         potential = torch.empty(spikes.shape, dtype=torch.float32)
         network.note(scan.run(x, potential.numpy(), scan.lsb_v, spikes))
         ctx.save_for_backward(x, potential, spikes)
@@ -115,7 +111,7 @@ class _Layer(torch.autograd.Function):
         )  # fmt: skip
         return (
             g.x, g.weight * scan.input_unit, g.bias if bias else None, g.recurrent if recurrent else None, *learned,
-            g.gain, None, None, None,
+            g.gain, None, None,
         )  # fmt: skip
 
 
@@ -295,7 +291,7 @@ class QuantizedNetwork(SequenceNetwork):
             return values.astype(np.float64)
 
         fire_at = real64(layer.threshold) if layer.spiking else np.full(layer.size, np.inf)
-        couplings = tuple(_shared(getattr(layer, name) / one) for name in ("a_u", "b_u", "a_v", "b_v"))
+        couplings = tuple(getattr(layer, name) / one for name in ("a_u", "b_u", "a_v", "b_v"))
         numbers = (
             float(2.0**layer.shift), real64(layer.bias_u), *couplings, half, *rooms, fire_at, real64(layer.r_u),
             real64(layer.r_v), real64(layer.v_reset),
@@ -310,12 +306,12 @@ class QuantizedNetwork(SequenceNetwork):
         return LayerScan(
             weight, recurrent, numbers, layer.reset == "hard" and layer.spiking, layer.lsb_v,
             self.start.input.lsb if n == 0 else 1.0, real, real_recurrent,
-            tuple(_shared(value, np.float32) for value in meant), _shared(layer.threshold * layer.lsb_v, np.float32),
+            tuple(value.astype(np.float32) for value in meant), (layer.threshold * layer.lsb_v).astype(np.float32),
             neuron.surrogate if neuron else "triangle", neuron.detach_reset if neuron else False,
         )  # fmt: skip
 
     def spikes(self, x: Tensor, dtype: torch.dtype | None = None, plain: bool = False) -> list[Tensor]:
-        """Each spiking layer's spikes (time, samples, neurons) for integers ``x`` (samples, time, features)."""
+        """Each spiking layer's spikes (time, samples, neurons), always bfloat16, for integers ``x`` (as in `forward`)."""
         scans = self._integers()[1]
         signal, out = x.transpose(0, 1), []
         for n, gain in enumerate(self.gains):
@@ -326,7 +322,7 @@ class QuantizedNetwork(SequenceNetwork):
                 beta = torch.sigmoid(neuron.decay_factor)
                 b_u, b_v = -beta[:, 0], beta[:, 1]
             signal = _Layer.apply(  # type: ignore[no-untyped-call]
-                signal, linear.weight, linear.bias, recurrent, b_u, b_v, gain, scans[n], self, dtype or torch.float32
+                signal, linear.weight, linear.bias, recurrent, b_u, b_v, gain, scans[n], self
             )
             out.append(signal)
         return out
@@ -374,13 +370,6 @@ def step_of(layer: FixedLayer, connection: FixedConnection, network: FixedNetwor
 
 def _rounded(values: Float, limit: int) -> Int:
     return np.clip(np.rint(values), -limit, limit).astype(np.int64)
-
-
-def _shared(values: Float, dtype: Any = np.float64) -> Any:
-    """One number where all neurons have it, else ``values``."""
-    if np.ptp(values) <= ALIKE * np.abs(values[0]) if dtype is np.float32 else (values == values[0]).all():
-        return dtype(values[0])
-    return values.astype(dtype)
 
 
 def _check(modules: list[torch.nn.Module], start: FixedNetwork) -> None:
