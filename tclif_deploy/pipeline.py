@@ -102,9 +102,8 @@ def compile(
     path = Path(model)
     target = target if isinstance(target, Target) else load_target(target)
     folder = Path(output) if output is not None else buildfolder.default_folder(path, target.name)
-    chosen = {name: backends.get(name) for name in backends.parse(_backend_names(target, options))}
-    if data is not None:
-        for backend in chosen.values():
+    for backend in chosen_backends(target, options).values():
+        if data is not None:
             backend.check_installed()
     test = as_dataset(data)
     if test is not None and options.samples is not None:
@@ -117,43 +116,72 @@ def compile(
         source, calibration_data, test = choose_calibration(path, calibration, test)
         say(f"quantizing for {target.name}, calibrated on {source}")
         fixed = quantize(network, target, calibration_data, options.quantize)
-        say("writing network.nir and fixed.npz")
-        fixed.save(temporary / "fixed.npz")
-        notices = network.notices + fixed.notices
-        no_page = page.missing()
-        if no_page is not None:
-            notices += (no_page,)
-        try:
-            write_nir(network, temporary / "network.nir")
-        except NotInNir as error:
-            notices += (f"no network.nir: {error}",)
-        for name, backend in chosen.items():
-            say(f"emitting {name}")
-            backend.emit(fixed, target, temporary / name)
-        verdict = None
-        if test is not None:
-            say(f"verifying float against fixed on {test.samples} samples")
-            verdict = verify(network, fixed, test, engine=options.engine, progress=progress("samples"))
-            part = test if options.backend_batched else test[: options.backend_samples]
-            verdict.backends.update(_run_backends(chosen, fixed, part, temporary, options, say, progress))
-        shortfalls = tuple(options.requirements.shortfalls(verdict)) if verdict else ()
-        report = {
-            **(verdict.to_json() if verdict else empty_report()),
-            "model": str(path), "target": target.name, "verified": verdict is not None,
-            "notices": list(notices), "shortfalls": list(shortfalls), **_hardware(fixed, target, test, temporary),
-        }  # fmt: skip
-        make_record(network, fixed, target.weight_bits.value, test, verdict).save(temporary / "record.npz")
-        manifest = _manifest(temporary, path, target, network, fixed, source, options, notices)
-        buildfolder.write_json(temporary / "report.json", report)
-        buildfolder.write_json(temporary / buildfolder.MANIFEST, manifest)
-        if no_page is None:
-            say(f"writing {page.PAGE}")
-            page.write_page(temporary)
+        return write_build(
+            temporary, folder, path, network, fixed, target, source, test, options=options, say=say, progress=progress
+        )
+
+
+def chosen_backends(target: Target, options: CompileOptions) -> dict[str, backends.Backend]:
+    """The backends that ``options`` name, by name."""
+    names = target.backend if options.backend == "default" else options.backend
+    return {name: backends.get(name) for name in backends.parse(names)}
+
+
+def write_build(
+    temporary: Path,
+    folder: Path,
+    path: Path,
+    network: Network,
+    fixed: FixedNetwork,
+    target: Target,
+    source: str,
+    test: Dataset | None,
+    *,
+    options: CompileOptions,
+    say: Say,
+    progress: Callable[[str], Progress],
+    extra: Callable[[Verdict | None], dict[str, Any]] = lambda verdict: {},
+) -> Build:
+    """Fill the empty folder ``temporary``, which will be ``folder``: files, backends, verdict on ``test``, report.
+
+    ``fixed`` are integers of ``network`` (of the file ``path``), calibrated on ``source``, in words; what ``extra`` makes
+    of the verdict stands in the report and the manifest too.
+    """
+    say("writing network.nir and fixed.npz")
+    fixed.save(temporary / "fixed.npz")
+    notices = network.notices + fixed.notices
+    no_page = page.missing()
+    if no_page is not None:
+        notices += (no_page,)
+    try:
+        write_nir(network, temporary / "network.nir")
+    except NotInNir as error:
+        notices += (f"no network.nir: {error}",)
+    chosen = chosen_backends(target, options)
+    for name, backend in chosen.items():
+        say(f"emitting {name}")
+        backend.emit(fixed, target, temporary / name)
+    verdict = None
+    if test is not None:
+        say(f"verifying float against fixed on {test.samples} samples")
+        verdict = verify(network, fixed, test, engine=options.engine, progress=progress("samples"))
+        part = test if options.backend_batched else test[: options.backend_samples]
+        verdict.backends.update(_run_backends(chosen, fixed, part, temporary, options, say, progress))
+    shortfalls = tuple(options.requirements.shortfalls(verdict)) if verdict else ()
+    report = {
+        **(verdict.to_json() if verdict else empty_report()),
+        "model": str(path), "target": target.name, "verified": verdict is not None,
+        "notices": list(notices), "shortfalls": list(shortfalls), **_hardware(fixed, target, test, temporary),
+        **(more := extra(verdict)),
+    }  # fmt: skip
+    make_record(network, fixed, target.weight_bits.value, test, verdict).save(temporary / "record.npz")
+    manifest = {**_manifest(temporary, path, target, network, fixed, source, options, notices), **more}
+    buildfolder.write_json(temporary / "report.json", report)
+    buildfolder.write_json(temporary / buildfolder.MANIFEST, manifest)
+    if no_page is None:
+        say(f"writing {page.PAGE}")
+        page.write_page(temporary)
     return Build(folder, network, fixed, target, verdict, options.requirements, shortfalls, notices, report)
-
-
-def _backend_names(target: Target, options: CompileOptions) -> str:
-    return target.backend if options.backend == "default" else options.backend
 
 
 def _run_backends(
