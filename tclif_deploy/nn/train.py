@@ -59,7 +59,9 @@ def train(
     if (permutation := task.permutation) is not None:
         write_atomic(config.out.parent / "permutation.npy", lambda file: np.save(file, permutation))
     with one_thread_each(), Trainer(network, config) as trainer:
-        return fit(config, trainer, replace(task, train=data), held, progress, say)
+        result = fit(config, trainer, replace(task, train=data), held, progress, say)
+    resume_path(config.out).unlink(missing_ok=True)
+    return result
 
 
 def fit(
@@ -71,12 +73,12 @@ def fit(
     say: Callable[[str], None] | None = None,
     worst: float = math.inf,
 ) -> TrainResult:
-    """The epochs of `train` on a network that ``trainer`` holds; ``held`` chooses the best one.
+    """The epochs of `train` on a network that ``trainer`` holds; ``held`` chooses the best one. The state stays.
 
     Raises `TclifError` also where an epoch's mean loss is above ``worst``.
     """
     data = task.train
-    run = _Run(config, trainer, task, data, held, torch.full((data.samples,), math.inf), [])
+    run = _Run(config, trainer, task, data, held, torch.full((data.samples,), 255, dtype=torch.uint8), [])
     run.resume()
     stopped = False
     while len(run.history) < config.epochs and not stopped:
@@ -90,7 +92,6 @@ def fit(
         if say is not None:
             say(run.history[-1].line())
         stopped = bool(config.patience) and len(run.history) - run.best >= config.patience
-    resume_path(config.out).unlink(missing_ok=True)
     return TrainResult(config.out, tuple(run.history), run.best, stopped)
 
 
@@ -103,8 +104,8 @@ class _Run:
     task: Task
     data: Dataset
     held: Dataset | None
-    losses: Tensor
-    """each training sample's loss when it was shown last, infinite before"""
+    chances: Tensor
+    """each training sample's chance to be shown in an epoch, in 1/255 (a byte, so that a state to resume is small)"""
     history: list[Epoch]
 
     @property
@@ -123,7 +124,7 @@ class _Run:
         config, data, done = self.config, self.data, len(self.history)
         began = time.monotonic()
         generator = torch.Generator().manual_seed(config.seed * 1_000_003 + done)
-        chance = (self.losses / LEARNED).clamp(config.easy, 1.0)
+        chance = self.chances / 255
         order = torch.randperm(data.samples, generator=generator)
         order = order[torch.rand(data.samples, generator=generator)[order] < chance[order]]
         steps = math.ceil(len(order) / config.batch_size)
@@ -138,7 +139,7 @@ class _Run:
             losses, hits = self.trainer.step(data, index.numpy(), rate, weight / weight.sum(), noise)
             if bool(losses.isnan().any()):
                 raise TclifError(f"epoch {done + 1}, step {n + 1}: the loss is not a number; {self.kept()}", SMALLER)
-            self.losses[index] = losses
+            self.chances[index] = (losses / LEARNED).clamp(config.easy, 1.0).mul(255).ceil().to(torch.uint8)
             loss, total = loss + float((losses * weight).sum()), total + float(weight.sum())
             correct += hits
             if progress is not None:
@@ -160,7 +161,7 @@ class _Run:
         state = {
             "settings": _settings(self.config), "history": [asdict(epoch) for epoch in self.history],
             "state_dict": network.state_dict(), "optimizer": self.trainer.optimizer.state_dict(),
-            "losses": self.losses,
+            "chances": self.chances,
         }  # fmt: skip
         save_torch(resume_path(out), state)
 
@@ -179,7 +180,7 @@ class _Run:
                 )
         self.trainer.network.load_state_dict(state["state_dict"])
         self.trainer.optimizer.load_state_dict(state["optimizer"])
-        self.losses.copy_(state["losses"])
+        self.chances.copy_(state["chances"])
         self.history[:] = [Epoch(**{**entry, "rates": tuple(entry["rates"])}) for entry in state["history"]]
 
 
