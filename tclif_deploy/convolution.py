@@ -244,10 +244,10 @@ def compose(after: Kernel, before: Kernel) -> Kernel | None:
     if before.output_shape != b.input_shape or not all(_meets(after, before, axis) for axis in (0, 1)):
         return None
     groups = math.gcd(a.groups, b.groups)
-    first = _regrouped(before, groups)
+    first = regrouped(before, groups)
     spread = np.zeros((*first.shape[:3], *a.reach(before.weight.shape)), first.dtype)
     spread[..., :: a.dilation[0], :: a.dilation[1]] = first
-    second = _regrouped(after, groups)
+    second = regrouped(after, groups)
     steps = tuple(d * s for d, s in zip(b.dilation, a.stride, strict=True))
     size = [spread.shape[3 + n] + steps[n] * (second.shape[3 + n] - 1) for n in (0, 1)]
     found = np.zeros((groups, second.shape[1], spread.shape[2], *size), np.result_type(first, second))
@@ -274,8 +274,11 @@ def _meets(after: Kernel, before: Kernel, axis: int) -> bool:
     return not bool(((seen >= 0) & (seen < size)).any())
 
 
-def _regrouped(kernel: Kernel, groups: int) -> NDArray[Any]:
-    """The weights in fewer groups, with zeros: (groups, channels out, channels in, height, width)."""
+def regrouped(kernel: Kernel, groups: int) -> NDArray[Any]:
+    """The weights in fewer groups, with zeros: (groups, channels out, channels in, height, width).
+
+    ``groups`` must divide the kernel's own.
+    """
     weight, old = kernel.weight, kernel.conv.groups
     out, within, height, width = weight.shape
     merged = old // groups

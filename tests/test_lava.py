@@ -77,6 +77,8 @@ ARITHMETIC = {
         "frac_bits": 0, "per_neuron": False, "graded": False, "signed": True, "input_to": "soma",
     },
     "sums beyond one Dense": {"sizes": (700, 12, 3), "input_bits": 16, "weight_bits": 12},
+    "convolutions": {"conv": True, "recurrent": True, "signed": True},
+    "wide convolutions": {"conv": True, "weight_bits": 9, "input_bits": 16, "delay": 2, "recurrent": True},
 }  # fmt: skip
 
 
@@ -85,6 +87,8 @@ NEEDS = {
     "feedback faster than Dense": "phases=2",
     "wide weights, exponents": 'weight="layer0.weight.0.1", exponent=8',
     "sums beyond one Dense": 'weight="layer0.weight.0.3"',
+    "convolutions": "moves=Convolution(",
+    "wide convolutions": 'weight="layer0.weight.0.1", exponent=8',
 }
 """what ``network.py`` must contain, or the case is not what it says"""
 

@@ -9,6 +9,7 @@ import pytest
 
 from tclif_deploy import neurons
 from tclif_deploy.backends import lava
+from tclif_deploy.convolution import Conv
 from tclif_deploy.network import Connection, Layer, Network
 from tclif_deploy.simulate.floating import simulate_float
 
@@ -36,13 +37,28 @@ def small(strict: bool, reset: str) -> Network:
     return Network(3, (first, second, out))
 
 
+def convolutional() -> Network:
+    """Maps of 2 and 4 channels, padded unlike, the second feeding itself."""
+    rng = np.random.default_rng(5)
+    conv = Conv((1, 4, 5), padding=(0, 1, 1, 1))
+    loop = Connection("first", rng.normal(0, 0.1, (2, 1, 3, 3)), 1, Conv((2, 3, 5), padding=(1, 1, 1, 1), groups=2))
+    cell = neurons.tclif(30, c1=rng.normal(size=30), c2=0.1, gamma=0.4, threshold=1.0)
+    first = Layer("first", cell, (Connection("input", rng.normal(0.1, 0.5, (2, 1, 3, 3)), 0, conv), loop))
+    second = Layer("second", neurons.lif(4 * 3, decay=0.8, threshold=0.9), (
+        Connection("first", rng.normal(0.1, 0.4, (4, 2, 1, 3)), 0, Conv((2, 3, 5), stride=(1, 3))),
+    ))  # fmt: skip
+    out = Layer("out", neurons.readout(4), (Connection("second", rng.normal(0, 0.4, (4, 12))),))
+    return Network(20, (first, second, out))
+
+
 @pytest.mark.slow
+@pytest.mark.parametrize("kind", ["dense", "conv"])
 @pytest.mark.parametrize(("strict", "reset", "batched"), [(False, "soft", False), (True, "hard", True)])
 def test_floating_point_processes_equal_the_float_model(
-    strict: bool, reset: str, batched: bool, tmp_path: Path
+    kind: str, strict: bool, reset: str, batched: bool, tmp_path: Path
 ) -> None:
-    network = small(strict, reset)
-    x = np.random.default_rng(4).normal(0, 1, (3, 40, 3))
+    network = small(strict, reset) if kind == "dense" else convolutional()
+    x = np.random.default_rng(4).normal(0, 1, (3, 40, network.input_size))
     lengths = np.array([40, 10, 23])
     want = simulate_float(network, x, lengths=lengths, traces=("first", "second", "out"))
     assert all(0.01 < spikes.mean() < 0.6 for spikes in want.spikes.values())

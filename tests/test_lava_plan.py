@@ -14,8 +14,11 @@ from hypothesis import strategies as st
 
 from tclif_deploy import TclifError, load_target
 from tclif_deploy.backends import lava
+from tclif_deploy.backends.lava.kernels import symmetric
 from tclif_deploy.backends.lava.plan import digits, schedule
+from tclif_deploy.convolution import Conv, Kernel
 from tests.networks import random_network
+from tests.test_convolution import kernels
 
 
 def layers(**links: list[tuple[str, int]]) -> list[Any]:
@@ -80,6 +83,40 @@ def test_digits_add_up_to_the_weight_and_fit_a_dense(seed: int, bits: int, expon
     for part, e in parts:
         assert -128 <= part.min() <= part.max() <= 127
         assert 2 * peak * int(np.abs(part).sum(axis=1).max()) * 2 ** max(e - 1, 0) < 2**31
+
+
+@given(kernels())
+def test_a_kernel_for_lavas_conv_pads_alike_on_both_sides_and_sums_the_same(kernel: Kernel) -> None:
+    found = symmetric(kernel, "here")
+    top, left, bottom, right = found.conv.padding
+    assert (top, left) == (bottom, right)
+    np.testing.assert_array_equal(found.matrix(), kernel.matrix())
+
+
+def test_more_groups_than_lavas_conv_counts_become_fewer() -> None:
+    kernel = Kernel(np.arange(1.0, 301.0).reshape(300, 1, 1, 1), Conv((300, 2, 1), groups=300))
+    found = symmetric(kernel, "here")
+    assert found.conv.groups == 100
+    np.testing.assert_array_equal(found.matrix(), kernel.matrix())
+
+
+def test_a_kernel_that_lavas_conv_cannot_hold_is_refused_by_layer_number_and_limit() -> None:
+    long = Kernel(np.ones((1, 1, 1, 200)), Conv((1, 1, 300)))
+    with pytest.raises(TclifError, match=r"layer x: a kernel, .* of 200, Lava's Conv holds up to 127"):
+        symmetric(long, "layer x")
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(0, 4), st.sampled_from([1, 255, 32767]))
+def test_digits_of_a_kernel_fit_the_24_bits_of_a_conv(seed: int, exponent: int, peak: int) -> None:
+    weight = np.random.default_rng(seed).integers(-2048, 2048, (5, 27))
+    try:
+        parts = digits(weight, exponent, peak, "here", conv=True)
+    except TclifError:
+        assert peak * 128 << exponent + 8 >= 2**23 // 2
+        return
+    np.testing.assert_array_equal(sum(part << e for part, e in parts), weight << exponent)
+    for part, e in parts:
+        assert peak * int(np.abs(part).sum(axis=1).max()) << e < 2**23
 
 
 def test_an_int8_weight_is_one_dense_whatever_its_sign() -> None:

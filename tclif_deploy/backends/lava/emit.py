@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 
 from tclif_deploy.backends.bounds import layer_bounds, peak
 from tclif_deploy.backends.lava import plan
+from tclif_deploy.backends.lava.kernels import symmetric
 from tclif_deploy.backends.lava.template.tclif_lava import structure
 from tclif_deploy.backends.lava.template.tclif_lava.compat import INSTALL_COMMANDS
+from tclif_deploy.convolution import Kernel, Weighted
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedNetwork, smallest_int, write_npz
 from tclif_deploy.network import Network
@@ -54,13 +56,15 @@ def emit(fixed: FixedNetwork, target: Target, folder: Path | str) -> None:
         for m, c in enumerate(layer.connections):
             where = f"lava: layer {layer.name}: connection from {c.source}"
             most = peak(fixed, c.source)
+            weights, moves = _moves(c, where)
             synapses = []
-            for n, (weight, exponent) in enumerate(plan.digits(c.weight, c.exponent, most, where)):
+            rows = weights.reshape(len(weights), -1)
+            for n, (weight, exponent) in enumerate(plan.digits(rows, c.exponent, most, where, moves is not None)):
                 name = f"{layer.name}.weight.{m}.{n}"
-                arrays[name] = weight.astype(np.int8)
+                arrays[name] = weight.astype(np.int8).reshape(weights.shape)
                 synapses.append(structure.Synapses(name, exponent))
             wait = when.wait(layer.name, c.source, c.delay)
-            connections.append(structure.Connection(c.source, c.delay, wait, most, tuple(synapses)))
+            connections.append(structure.Connection(c.source, c.delay, wait, most, tuple(synapses), moves))
         number = _numbers(layer.name, arrays)
         multiplier = number("multiplier", layer.multiplier) if layer is fixed.output else 1
         layers.append(
@@ -89,9 +93,9 @@ def emit_float(network: Network, folder: Path | str) -> None:
         connections = []
         for m, c in enumerate(layer.connections):
             name = f"{layer.name}.weight.{m}"
-            arrays[name] = c.weight
+            arrays[name], moves = _moves(c, f"lava: layer {layer.name}: connection from {c.source}")
             wait = when.wait(layer.name, c.source, c.delay)
-            connections.append(structure.Connection(c.source, c.delay, wait, 1, (structure.Synapses(name, 0),)))
+            connections.append(structure.Connection(c.source, c.delay, wait, 1, (structure.Synapses(name, 0),), moves))
         number, neuron = _numbers(layer.name, arrays), layer.neuron
         layers.append(
             structure.Layer(
@@ -106,6 +110,18 @@ def emit_float(network: Network, folder: Path | str) -> None:
     built = structure.Network("floating_pt", entry, None, tuple(layers), when.phases, when.idle)
     example = np.random.default_rng(0).random((*EXAMPLE_SHAPE, network.input_size))
     _write(built, arrays, example, "the trained network, in floating point", Path(folder))
+
+
+def _moves(connection: Weighted, where: str) -> tuple[NDArray[Any], structure.Convolution | None]:
+    """(the weights, how they move if they are a kernel) as Lava's processes take them."""
+    if connection.conv is None:
+        return connection.weight, None
+    kernel = symmetric(Kernel(connection.weight, connection.conv), where)
+    conv = kernel.conv
+    channels, height, width = conv.output_shape(kernel.weight.shape)
+    return kernel.weight, structure.Convolution(
+        conv.input_shape, (channels, height, width), conv.stride, conv.padding[:2], conv.dilation, conv.groups
+    )
 
 
 def _numbers(layer: str, arrays: Arrays) -> Callable[[str, NDArray[Any]], Any]:
@@ -125,7 +141,9 @@ def _write(network: structure.Network, arrays: Arrays, example: NDArray[Any], pr
     title = "TC-LIF network: " + ", ".join(layer.name for layer in network.layers)
     source = _literal(network)
     names = [
-        name for name in ("Arithmetic", "Connection", "Input", "Layer", "Network", "Synapses") if f"{name}(" in source
+        name
+        for name in ("Arithmetic", "Connection", "Convolution", "Input", "Layer", "Network", "Synapses")
+        if f"{name}(" in source
     ]
     readme = Template((TEMPLATE / "README.md").read_text(encoding="utf-8")).substitute(
         title=title,

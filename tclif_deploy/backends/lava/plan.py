@@ -16,6 +16,8 @@ DIGIT_BITS = 8
 """weights of one Dense; a wider weight becomes several Dense"""
 SUM_LIMIT = 2**31 - 1
 """Lava's Dense sends int32, and sums twice the weights in int32 before it shifts"""
+CONV_LIMIT = 2**23 - 1
+"""Lava's Conv wraps its sums at 24 bits, after the exponent"""
 
 
 @dataclass(frozen=True)
@@ -61,12 +63,12 @@ def schedule(layers: Sequence[Any]) -> Schedule:
     raise TclifError("lava: the network has a loop without delay", "recurrence needs a delay of 1 step or more")
 
 
-def digits(weight: Int, exponent: int, peak: int, where: str) -> list[tuple[Int, int]]:
-    """int8 matrices and exponents whose sum is ``weight * 2^exponent``, each one exact in a stock Dense.
+def digits(weight: Int, exponent: int, peak: int, where: str, conv: bool = False) -> list[tuple[Int, int]]:
+    """int8 matrices and exponents whose sum is ``weight * 2^exponent``, each one exact in a stock Dense (or Conv).
 
-    A weight beyond 8 bits is written in signed digits of 8 bits. Where the largest possible sum of a Dense (messages
-    up to ``peak``) would pass int32, its sources are divided between several Dense processes; where a single source
-    is too much already, `TclifError` names ``where``.
+    A weight beyond 8 bits is written in signed digits of 8 bits. Where the largest possible sum of a process (messages
+    up to ``peak``) would pass what it holds, its sources (of a kernel: weights) are divided between several processes;
+    where a single source is too much already, `TclifError` names ``where``.
     """
     parts: list[tuple[Int, int]] = []
     rest = weight
@@ -74,25 +76,26 @@ def digits(weight: Int, exponent: int, peak: int, where: str) -> list[tuple[Int,
         half = 1 << (DIGIT_BITS - 1)
         digit = ((rest + half) & (2 * half - 1)) - half
         if digit.any() or not parts:
-            parts += [(part, exponent) for part in _fitting(digit, exponent, peak, where)]
+            parts += [(part, exponent) for part in _fitting(digit, exponent, peak, where, conv)]
         rest = (rest - digit) >> DIGIT_BITS
         exponent += DIGIT_BITS
         if not rest.any():
             return parts
 
 
-def _fitting(weight: Int, exponent: int, peak: int, where: str) -> list[Int]:
-    """``weight`` as a sum of matrices, none of which can pass int32 in a Dense."""
-    bound = 2 * peak * int(np.abs(weight).sum(axis=1).max()) << max(exponent - 1, 0)
-    if bound <= SUM_LIMIT:
+def _fitting(weight: Int, exponent: int, peak: int, where: str, conv: bool) -> list[Int]:
+    """``weight`` as a sum of matrices, none of which can pass what its process holds."""
+    total = peak * int(np.abs(weight).sum(axis=1).max())
+    bound, limit = (total << exponent, CONV_LIMIT) if conv else (2 * total << max(exponent - 1, 0), SUM_LIMIT)
+    if bound <= limit:
         return [weight]
     used = np.flatnonzero(weight.any(axis=0))
     if used.size == 1:
         raise TclifError(
-            f"{where}: one source alone can reach {bound}, Lava's Dense holds up to {SUM_LIMIT}",
+            f"{where}: one source alone can reach {bound}, Lava's {'Conv' if conv else 'Dense'} holds up to {limit}",
             "use fewer input or weight bits, or a smaller exponent",
         )
     low, high = weight.copy(), weight.copy()
     low[:, used[used.size // 2 :]] = 0
     high[:, used[: used.size // 2]] = 0
-    return [*_fitting(low, exponent, peak, where), *_fitting(high, exponent, peak, where)]
+    return [*_fitting(low, exponent, peak, where, conv), *_fitting(high, exponent, peak, where, conv)]

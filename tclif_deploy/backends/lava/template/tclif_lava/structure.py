@@ -41,15 +41,31 @@ class Input:
 
 @dataclass(frozen=True)
 class Synapses:
-    """One Dense process: ``weight`` names an array of ``weights.npz``, its sum counts ``2^exponent`` times."""
+    """One Dense or Conv process: ``weight`` names an array of ``weights.npz``, its sum counts ``2^exponent`` times."""
 
     weight: str
     exponent: int
 
 
 @dataclass(frozen=True)
+class Convolution:
+    """How a kernel (channels out, channels in / groups, y, x) moves over its input; pairs are (y, x).
+
+    As in torch, a cross-correlation, over maps in the order (channel, y, x).
+    """
+
+    input_shape: tuple[int, int, int]
+    output_shape: tuple[int, int, int]
+    stride: tuple[int, int]
+    padding: tuple[int, int]
+    """zeros on both sides"""
+    dilation: tuple[int, int]
+    groups: int
+
+
+@dataclass(frozen=True)
 class Connection:
-    """From a source (a layer, or ``input``) into a layer; the sums of its Dense processes add up."""
+    """From a source (a layer, or ``input``) into a layer; the sums of its Dense or Conv processes add up."""
 
     source: str
     delay: int
@@ -59,6 +75,8 @@ class Connection:
     peak: int
     """largest magnitude of a message"""
     synapses: tuple[Synapses, ...]
+    moves: Convolution | None = None
+    """where the weights are a kernel"""
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from lava.magma.core.model.sub.model import AbstractSubProcessModel
 from lava.magma.core.process.ports.ports import InPort, OutPort
 from lava.magma.core.process.process import AbstractProcess
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
+from lava.proc.conv.process import Conv
 from lava.proc.dense.process import Dense
 from lava.utils.weightutils import SignMode
 
@@ -49,10 +50,11 @@ class Network(AbstractProcess):  # type: ignore[misc]
 
 @implements(proc=Network, protocol=LoihiProtocol)
 class NetworkModel(AbstractSubProcessModel):  # type: ignore[misc]
-    """For each layer a `TCLIF` process ``<layer>``, and for each connection its Dense (and Delay) processes."""
+    """For each layer a `TCLIF` process ``<layer>``, and for each connection its Dense or Conv (and Delay) processes."""
 
     def __init__(self, proc: Network) -> None:
         # Imported here because Lava executes this file a second time, outside its package, to look for models.
+        from ..conv.process import BatchedConv
         from ..delay.process import Delay
         from ..dense.process import BatchedDense
         from ..tclif.process import TCLIF
@@ -86,28 +88,39 @@ class NetworkModel(AbstractSubProcessModel):  # type: ignore[misc]
             sources[layer.name] = layers[layer.name].s_out
         for n, layer in enumerate(structure.layers):
             for m, connection in enumerate(layer.connections):
-                port = sources[connection.source]
+                port, moves = sources[connection.source], connection.moves
                 label = f"{layer.name} from {connection.source}"
                 if connection.wait:
-                    width = arrays[connection.synapses[0].weight].shape[1]
-                    delay = Delay(name=f"{label}, delay", shape=(*lead, width), steps=connection.wait)
+                    delay = Delay(name=f"{label}, delay", shape=port.shape, steps=connection.wait)
                     setattr(self, f"delay_{n}_{m}", delay)
                     port.connect(delay.s_in)
                     port = delay.s_out
-                if batch is None:
-                    bits = structure.input.bits if connection.source == "input" else 0
+                bits = structure.input.bits if connection.source == "input" else 0
+                parts = [(arrays[s.weight], s.exponent) for s in connection.synapses]
+                whole = {"weights": sum(wide(weight) * 2**exponent for weight, exponent in parts),
+                         "batch": batch, "peak": connection.peak, "name": label}  # fmt: skip
+                if batch is not None:
+                    stock = [BatchedDense(**whole) if moves is None else BatchedConv(moves=moves, **whole)]
+                elif moves is None:
                     stock = [
-                        stock_dense(structure.precision, arrays[s.weight], s.exponent, bits, f"{label}, part {part}")
-                        for part, s in enumerate(connection.synapses)
+                        stock_dense(structure.precision, weight, exponent, bits, f"{label}, part {part}")
+                        for part, (weight, exponent) in enumerate(parts)
                     ]
                 else:
-                    weights = sum(arrays[s.weight].astype(np.result_type(arrays[s.weight], np.int64)) * 2**s.exponent
-                                  for s in connection.synapses)  # fmt: skip
-                    stock = [BatchedDense(name=label, weights=weights, batch=batch, peak=connection.peak)]
-                for part, dense in enumerate(stock):
-                    setattr(self, f"dense_{n}_{m}_{part}", dense)
-                    port.connect(dense.s_in)
-                    dense.a_out.connect(layers[layer.name].a_in)
+                    stock = [
+                        stock_conv(wide(weight) * 2**exponent, moves, bits, f"{label}, part {part}")
+                        for part, (weight, exponent) in enumerate(parts)
+                    ]
+                for part, synapses in enumerate(stock):
+                    setattr(self, f"synapses_{n}_{m}_{part}", synapses)
+                    target = layers[layer.name].a_in
+                    if batch is None and moves is not None:
+                        # Lava's maps are (x, y, channel).
+                        port.reshape(moves.input_shape).transpose((2, 1, 0)).connect(synapses.s_in)
+                        synapses.a_out.transpose((2, 1, 0)).reshape(target.shape).connect(target)
+                    else:
+                        port.connect(synapses.s_in)
+                        synapses.a_out.connect(target)
         layers[structure.layers[-1].name].s_out.connect(proc.s_out)
         layers[structure.layers[-1].name].v_out.connect(proc.v_out)
 
@@ -119,6 +132,28 @@ def coefficients(layer: Any, arrays: Mapping[str, np.ndarray]) -> dict[str, np.n
     )  # fmt: skip
     values = {name: getattr(layer, name) for name in names}
     return {k: arrays[x] if isinstance(x, str) else np.full(layer.size, x) for k, x in values.items()}
+
+
+def wide(weight: np.ndarray) -> np.ndarray:
+    """Integers in 64 bits; floats as they are."""
+    return weight.astype(np.result_type(weight, np.int64))
+
+
+def stock_conv(weight: np.ndarray, moves: Any, message_bits: int, name: str) -> Conv:
+    """Lava's own Conv. It flips the kernel, and on the CPU it ignores its ``weight_exp``: exponents are in the weights.
+
+    Its sums wrap at 24 bits, which the emitted weights never reach.
+    """
+    return Conv(
+        name=name,
+        weight=weight.transpose(0, 3, 2, 1)[:, ::-1, ::-1],
+        input_shape=moves.input_shape[::-1],
+        stride=moves.stride[::-1],
+        padding=moves.padding[::-1],
+        dilation=moves.dilation[::-1],
+        groups=moves.groups,
+        num_message_bits=message_bits,
+    )
 
 
 def stock_dense(precision: str, weight: np.ndarray, exponent: int, message_bits: int, name: str) -> Dense:

@@ -1,0 +1,1 @@
+"""Convolutional connections with a sample axis."""
