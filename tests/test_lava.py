@@ -78,7 +78,7 @@ ARITHMETIC = {
     },
     "sums beyond one Dense": {"sizes": (700, 12, 3), "input_bits": 16, "weight_bits": 12},
     "convolutions": {"conv": True, "recurrent": True, "signed": True},
-    "wide convolutions": {"conv": True, "weight_bits": 9, "input_bits": 16, "delay": 2, "recurrent": True},
+    "wide convolutions": {"conv": True, "weight_bits": 12, "input_bits": 9, "delay": 2, "recurrent": True},
 }  # fmt: skip
 
 
