@@ -144,8 +144,8 @@ def write_build(
 ) -> Build:
     """Fill the empty folder ``temporary``, which will be ``folder``: files, backends, verdict on ``test``, report.
 
-    ``fixed`` are integers of ``network`` (of the file ``path``), calibrated on ``source``, in words; what ``extra`` makes
-    of the verdict stands in the report and the manifest too.
+    ``fixed`` are integers of ``network`` (of the file ``path``), calibrated on ``source``, in words; what ``extra``
+    makes of the verdict stands in the report and the manifest too.
     """
     say("writing network.nir and fixed.npz")
     fixed.save(temporary / "fixed.npz")

@@ -16,6 +16,7 @@ from tclif_deploy.cli import (  # noqa: F401  (each registers its command)
     cost,
     doctor,
     export,
+    finetune,
     inspect,
     report,
     show,

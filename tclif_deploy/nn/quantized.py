@@ -60,7 +60,7 @@ class LayerScan:
     detached: bool = False
 
     def run(self, x: Tensor, potential: NDArray[Any], lsb: Float, spikes: Tensor) -> int:
-        """Fill ``potential`` (the soma times ``lsb``) and ``spikes`` (bfloat16) for ``x``; how many values left their range."""
+        """Fill ``potential`` (soma times ``lsb``) and ``spikes`` (bfloat16); how many values left their range."""
         binary = x.dtype == torch.bfloat16
         given = array_of(x) if binary else array_of(x).astype(np.int32)
         return int(
@@ -188,6 +188,11 @@ class QuantizedNetwork(SequenceNetwork):
         assert isinstance(neuron, SpikingNeuron)
         return neuron
 
+    @property
+    def neurons(self) -> list[SpikingNeuron]:
+        """The spiking layers' neurons, without containers."""
+        return [neuron for n in range(len(self.gains)) if (neuron := self._neuron(n)) is not None]
+
     def _weights(self, n: int) -> list[Tensor]:
         """The layer's weights, in the order of its connections."""
         weights: list[Tensor] = [self._linear(n).weight]
@@ -311,7 +316,7 @@ class QuantizedNetwork(SequenceNetwork):
         )  # fmt: skip
 
     def spikes(self, x: Tensor, dtype: torch.dtype | None = None, plain: bool = False) -> list[Tensor]:
-        """Each spiking layer's spikes (time, samples, neurons), always bfloat16, for integers ``x`` (as in `forward`)."""
+        """Each spiking layer's spikes (time, samples, neurons), always bfloat16, for integers ``x`` as `forward`'s."""
         scans = self._integers()[1]
         signal, out = x.transpose(0, 1), []
         for n, gain in enumerate(self.gains):
@@ -375,6 +380,8 @@ def _rounded(values: Float, limit: int) -> Int:
 def _check(modules: list[torch.nn.Module], start: FixedNetwork) -> None:
     """Raise `TclifError` for what cannot be learned through its integers."""
     for n, layer in enumerate(start.layers):
+        if any(c.kind != "dense" for c in layer.connections):
+            raise TclifError(f"layer {layer.name}: is not dense", "only dense layers can be fine-tuned")
         for name in ("q", "bias_v", "v0"):
             if getattr(layer, name).any():
                 raise TclifError(f"layer {layer.name}: has {name}", "neurons with it cannot be fine-tuned")

@@ -90,6 +90,19 @@ class Trainer:
             losses = torch.full_like(losses, math.nan)
         return losses, sum(part[1] for part in parts)
 
+    def loss(self, data: Dataset) -> float:
+        """Mean loss over ``data``."""
+        pieces = [np.arange(i, min(i + self.group, data.samples)) for i in range(0, data.samples, self.group)]
+
+        def losses(index: NDArray[np.int64]) -> Tensor:
+            assert data.y is not None
+            with torch.no_grad():
+                x, lengths = self.inputs(data, index)
+                scores = self.network(x, lengths, dtype=self.dtype).cpu()
+            return torch.nn.functional.cross_entropy(scores, torch.from_numpy(data.y[index]), reduction="none")
+
+        return float(torch.cat(list(self.pool.map(losses, pieces))).mean())
+
     def accuracy(self, data: Dataset) -> float:
         """Share of ``data`` whose class the network finds."""
         assert data.y is not None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -49,6 +49,28 @@ def print_build(console: Console, build: Build) -> None:
         console.print(f"[bold red]falls short:[/] {escape(line)}", highlight=False, soft_wrap=True)
     console.print(verdict_line(build), highlight=False, soft_wrap=True)
     console.print(f"build: {escape(str(build.folder))}", highlight=False, soft_wrap=True)
+
+
+def print_tuning(console: Console, found: dict[str, Any]) -> None:
+    """What fine-tuning did: the report's ``finetune``."""
+    table = Table(title=f"accuracy on {found['samples_tested']:,} test samples", title_justify="left")
+    for column in ("", "accuracy", "drop", "decides alike"):
+        table.add_column(column, justify="left" if column == "" else "right")
+    table.add_row("original, float", percent(found["original"]), "", "")
+    table.add_row("quantized", percent(found["quantized"]), points(found["drop_quantized"]), "")
+    table.add_row("fine-tuned", percent(found["tuned"]), points(found["drop"]), percent(found["agreement"]))
+    if control := found.get("control"):
+        table.add_row("float, trained on alike", percent(control["accuracy"]), "", "")
+        table.add_row("fine-tuned against it", "", points(control["drop"]), percent(control["agreement"]))
+    console.print(table)
+    if found["overflows"]:
+        console.print(f"[yellow]note:[/] states left their range {found['overflows']:,} times in training: more "
+                      "--headroom helps", highlight=False, soft_wrap=True)  # fmt: skip
+
+
+def points(value: float) -> str:
+    """A difference of percentages."""
+    return f"{value:.2f} points"
 
 
 def hardware_line(build: Build) -> str:
