@@ -1,23 +1,33 @@
 """Fine-tuning: what is trained is what runs, its gradients are the float network's, and the command around it."""
 
+import json
+import re
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
-from tclif_deploy import load, load_target, quantize, simulate
+from tclif_deploy import load, load_data, load_target, neurons, quantize, simulate
+from tclif_deploy.cli import main as runner
 from tclif_deploy.data import Dataset
 from tclif_deploy.errors import TclifError
+from tclif_deploy.fixed import FixedNetwork
 from tclif_deploy.frontends.to_torch import to_module
-from tclif_deploy.network import equal
+from tclif_deploy.network import Connection, Layer, Network, equal
 from tclif_deploy.nn import LIF, PLIF, TCLIF, Recurrent, SequenceNetwork
-from tclif_deploy.nn.canonical import loop
 from tclif_deploy.nn.config import TrainConfig
 from tclif_deploy.nn.fused import layer_gradients
 from tclif_deploy.nn.quantized import QuantizedNetwork
+from tclif_deploy.nn.surrogate import spike
 from tclif_deploy.nn.trainer import Trainer
+from tclif_deploy.simulate.floating import simulate_float
 
 from .networks import assert_alive
 
+DIGITS = Path(__file__).parents[1] / "fixtures" / "spoken_digits"
 STEPS = 40
 
 
@@ -72,7 +82,9 @@ def assert_runs_as(network, x, law, lengths=None):
     for found, name in zip(spikes, law.spikes, strict=True):
         np.testing.assert_array_equal(found.detach().float().numpy().transpose(1, 0, 2), law.spikes[name])
     np.testing.assert_array_equal(network.readout_integers(spikes[-1], lengths), law.readout)
-    np.testing.assert_array_equal(network.readout(spikes[-1], lengths).detach().argmax(1), law.classes)
+    network.take_overflows()
+    np.testing.assert_array_equal(network(x, lengths).detach().argmax(1), law.classes)
+    assert network.take_overflows() == law.saturations
 
 
 def tclif(size, threshold=1.0, **kwargs):
@@ -116,23 +128,179 @@ def test_the_training_forward_equals_the_engine_bit_for_bit_before_and_after_tra
             assert all(moved)
         law = simulate(network.fixed(), data, spikes=True)
         assert_alive(law)
-        network.take_overflows()
         assert_runs_as(network, x, law, lengths)
-        assert network.take_overflows() == law.saturations
 
 
 @pytest.mark.parametrize("overflow", ["saturate", "wrap"])
 def test_states_that_overflow_do_so_as_in_the_engine_and_are_counted(overflow):
-    data = samples()
-    machine = load_target("loihi2").override(state_bits=12, weight_bits=6)
-    machine = machine.model_copy(
-        update={name: getattr(machine, name).model_copy(update={"value": overflow}) for name in ("overflow_u", "overflow_v")}
-    )  # fmt: skip
+    data, machine = samples(), load_target("loihi2").override(state_bits=16)
     model = float_network(tclif, True)
-    network, fixed = quantized(model, samples(count=2, seed=5), machine)
-    x = fixed.input.encode(3 * data.x, data.scale)[0]
+    network = load(torch.nn.Sequential(*model.features))
+    fixed = quantize(network, machine, data)
+    narrow = replace(fixed.arithmetic, bits_u=14, bits_v=15, overflow_u=overflow, overflow_v=overflow)
+    fixed = replace(fixed, arithmetic=narrow)
+    network = QuantizedNetwork(list(to_module(network).float()), fixed, machine)
+    x = fixed.input.encode(data.x, data.scale)[0]
     law = simulate(fixed, x, spikes=True)
     assert law.saturations > 10
     assert_alive(law)
     assert_runs_as(network, torch.from_numpy(x).float(), law)
-    assert network.take_overflows() == law.saturations
+
+
+FINEST = {"weight_bits": 16, "coefficient_bits": 20, "state_bits": 32, "rounding": "nearest"}
+"""a machine so fine that its network is the float network"""
+
+
+def fine_pair(seed=0):
+    data, machine = samples(count=8), load_target("loihi2").override(**FINEST)
+    network, fixed = quantized(float_network(tclif, True, seed), data, machine)
+    exact = SequenceNetwork(list(to_module(load(torch.nn.Sequential(*network.features))).float()))
+    real = torch.from_numpy(data.real()).float()
+    integers = torch.from_numpy(encoded(fixed, data).x).float()
+    return network, exact, integers, real, torch.from_numpy(data.y)
+
+
+def test_on_a_fine_grid_every_gradient_is_the_float_networks():
+    network, exact, integers, real, labels = fine_pair()
+    cross_entropy = torch.nn.functional.cross_entropy
+    for one, other in zip(network.spikes(integers), exact.spikes(real), strict=True):
+        assert (one.float() != other).float().mean() < 1e-3
+        assert 0.01 < other.mean() < 0.6
+    cross_entropy(network(integers), labels).backward()
+    cross_entropy(exact(real, dtype=torch.bfloat16), labels).backward()
+    found = dict(network.named_parameters())
+    for name, parameter in exact.named_parameters():
+        assert parameter.grad.abs().max() > 1e-5, name
+        error = (found[name].grad - parameter.grad).norm() / parameter.grad.norm()
+        assert error < 0.03, f"{name}: {error:.3f}"
+
+
+@pytest.mark.parametrize("reset", ["soft", "hard"])
+@pytest.mark.parametrize("detached", [False, True])
+def test_a_gains_gradient_is_that_of_threshold_and_resets_together(reset, detached):
+    torch.manual_seed(3)
+    gain = (1 + 0.2 * torch.rand(9)).requires_grad_()
+    x, weight, recurrent = torch.randn(30, 4, 5), torch.randn(9, 5), 0.3 * torch.randn(9, 9)
+    c = TCLIF(1.1, 0.4, reset=reset, v_reset=0.2).coefficients(weight)
+    threshold, r_u, r_v, v_reset = (value * gain for value in (c.threshold, c.r_u, c.r_v, c.v_reset))
+    u = v = s = torch.zeros(4, 9)
+    potential, spikes = [], []
+    for current in x @ weight.t():
+        u = c.a_u * u + c.b_u * v + current + s @ recurrent.t()
+        v = c.a_v * v + c.b_v * u
+        potential.append(v)
+        s = spike(v - threshold)
+        gate = s.detach() if detached else s
+        u, v = (u - r_u * gate, v - r_v * gate) if reset == "soft" else (u, (1 - gate) * v + gate * v_reset)
+        spikes.append(s)
+    fired = torch.stack(spikes)
+    assert 0.05 < fired.mean() < 0.6
+    grad = torch.randn_like(fired).bfloat16()
+    (expected,) = torch.autograd.grad((fired * grad).sum(), gain)
+
+    couplings = (value.detach() + torch.zeros(9) for value in (c.a_u, c.b_u, c.a_v, c.b_v))
+    numbers = tuple(value.detach().numpy() for value in (*couplings, threshold, r_u, r_v, v_reset))
+    found = layer_gradients(
+        x, weight, recurrent, numbers, reset == "hard", numbers[4], detached, "triangle",
+        torch.stack(potential).detach(), fired.detach().bfloat16(), grad, want_input=False, want_gain=True,
+    )  # fmt: skip
+    torch.testing.assert_close(found.gain / gain.detach(), expected, rtol=1e-3, atol=1e-3)
+
+
+def test_the_masters_checkpoint_holds_the_gains_in_the_weights():
+    network, exact, integers, real, _ = fine_pair(seed=1)
+    with torch.no_grad():
+        for gain in network.gains:
+            gain.copy_(torch.linspace(0.7, 1.3, len(gain)))
+    scaled = network.spikes(integers)
+    before = exact.spikes(real)
+    exact.load_state_dict(network.float_state())
+    for one, other, old in zip(scaled, exact.spikes(real), before, strict=True):
+        assert (one.float() != other).float().mean() < 0.005
+        assert (one.float() != old).float().mean() > 0.02
+
+
+@pytest.fixture
+def digits(tmp_path):
+    """A folder with a little training and test data of the spoken digits, and the trained network's checkpoint."""
+    data = np.load(DIGITS / "test.npz")
+    for part, piece in (("train", slice(0, 96)), ("test", slice(96, 160))):
+        arrays = {key: data[key] if data[key].ndim == 0 else data[key][piece] for key in data.files}
+        np.savez(tmp_path / f"{part}.npz", **arrays)
+    return tmp_path
+
+
+def tune(data, *options):
+    return runner.run([
+        "finetune", str(DIGITS / "checkpoint.pth.tar"), "--data", str(data), "-o", str(data / "build"),
+        "--backend", "none", "--weight-bits", "4", *map(str, options),
+    ])  # fmt: skip
+
+
+def test_the_command_builds_what_it_trained_and_writes_the_masters(digits, capsys):
+    assert tune(digits, "--epochs", 2, "--lr", 2e-3, "--batch-size", 8, "--json") == 0
+    report = json.loads(capsys.readouterr().out)
+    found = report["finetune"]
+    assert found["tuned"] == report["accuracy"]["fixed"]
+    assert found["original"] == report["accuracy"]["float"]
+    assert found["drop"] == pytest.approx(100 * (found["original"] - found["tuned"]))
+    assert found["control"]["drop"] == pytest.approx(100 * (found["control"]["accuracy"] - found["tuned"]))
+    assert len(found["epochs_tuned"]) == len(found["control"]["epochs"]) == 2
+    build = digits / "build"
+    fixed, test = FixedNetwork.load(build / "fixed.npz"), load_data(digits / "test.npz")
+    law = simulate(fixed, test, spikes=True, engine="reference")
+    assert_alive(law)
+    assert float(np.mean(law.classes == test.y)) == found["epochs_tuned"][-1]["test"] == found["tuned"]
+    start = quantize(load(DIGITS / "checkpoint.pth.tar"), load_target("loihi2").override(weight_bits=4),
+                     DIGITS / "calibration.npz")  # fmt: skip
+    assert any((a.connections[0].weight != b.connections[0].weight).any()
+               for a, b in zip(fixed.layers, start.layers, strict=True))  # fmt: skip
+    assert max(abs(c.weight).max() for layer in fixed.layers for c in layer.connections) <= 7
+    tuned = load(build / "tuned" / "checkpoint.pth.tar")
+    assert simulate_float(tuned, test.real(), lengths=test.lengths).classes.shape == (64,)
+    assert not (digits / "build.tuning").exists()
+    assert runner.run(["verify", str(build), "--data", str(digits / "test.npz"), "--backend", "none"]) == 0
+
+
+def test_an_interrupted_fine_tuning_goes_on_with_what_is_done(digits, monkeypatch):
+    assert tune(digits, "--epochs", 1, "--no-control") == 0
+    whole = (digits / "build" / "fixed.npz").read_bytes()
+    shutil.rmtree(digits / "build")
+
+    def stop(*anything, **more):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("tclif_deploy.finetune.write_build", stop)
+        assert tune(digits, "--epochs", 1, "--no-control") == 130
+    assert not (digits / "build").exists()
+    monkeypatch.setattr("tclif_deploy.nn.trainer.Trainer.step", stop)  # nothing is left to train
+    assert tune(digits, "--epochs", 1, "--no-control") == 0
+    assert (digits / "build" / "fixed.npz").read_bytes() == whole
+
+
+def test_a_fine_tuning_that_diverges_stops_and_says_what_to_try(digits, capsys):
+    assert tune(digits, "--epochs", 3, "--lr", 1, "--warmup", 0, "--no-control") == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert re.search(
+        r"error: epoch 1: the loss is [\d.e+]+, more than 0\.\d+; nothing was written; try a smaller --lr", said
+    )
+    assert not (digits / "build").exists()
+
+
+def test_what_cannot_be_tuned_is_refused_by_name():
+    links = (Connection("input", np.ones((3, 5))),)
+    adaptive = neurons.alif_bellec(3, alpha=0.9, rho=0.95, kappa=0.1, threshold=1.0)
+    spiking = neurons.tclif(3, c1=0.0, c2=0.0, gamma=0.5, threshold=1.0)
+    for neuron, expected in ((adaptive, "not among the torch modules"), (spiking, "is the last one and spikes")):
+        network, machine = Network(5, (Layer("deep", neuron, links),)), load_target("loihi2")
+        with pytest.raises(TclifError, match=f"layer deep: .*{expected}"):
+            QuantizedNetwork(list(to_module(network).float()), quantize(network, machine, samples()), machine)
+
+
+def test_data_that_nobody_named_are_asked_for(digits, capsys, tmp_path_factory):
+    empty = tmp_path_factory.mktemp("empty")
+    code = runner.run(["finetune", str(DIGITS / "checkpoint.pth.tar"), "--data", str(empty), "--task", "mine",
+                       "-o", str(empty / "build")])  # fmt: skip
+    assert code == 2
+    assert "has no train.npz and test.npz" in " ".join(capsys.readouterr().err.split())

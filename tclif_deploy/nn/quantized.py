@@ -152,8 +152,8 @@ class QuantizedNetwork(SequenceNetwork):
     def __init__(
         self, modules: list[torch.nn.Module], start: FixedNetwork, target: Target, residual: float = RESIDUAL
     ) -> None:
+        _check(start)
         super().__init__(modules)
-        _check(modules, start)
         self.start = start
         self.limits = {
             name: 2 ** (getattr(target, name).value - 1) - 1
@@ -377,7 +377,7 @@ def _rounded(values: Float, limit: int) -> Int:
     return np.clip(np.rint(values), -limit, limit).astype(np.int64)
 
 
-def _check(modules: list[torch.nn.Module], start: FixedNetwork) -> None:
+def _check(start: FixedNetwork) -> None:
     """Raise `TclifError` for what cannot be learned through its integers."""
     for n, layer in enumerate(start.layers):
         if any(c.kind != "dense" for c in layer.connections):
@@ -389,5 +389,5 @@ def _check(modules: list[torch.nn.Module], start: FixedNetwork) -> None:
             raise TclifError(f"layer {layer.name}: input enters the soma", "such neurons cannot be fine-tuned")
         if layer.spiking and ((layer.threshold <= 0).any() or (layer.b_v == 0).any()):
             raise TclifError(f"layer {layer.name}: a threshold <= 0 or a b_v of 0", "they cannot be fine-tuned")
-        if layer.spiking == (2 * n + 1 >= len(modules)):
+        if layer.spiking and n == len(start.layers) - 1:
             raise TclifError(f"layer {layer.name}: is the last one and spikes", "a readout must not spike")
