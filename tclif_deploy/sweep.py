@@ -252,7 +252,7 @@ def _digest(network: Network, target: Target, data: Dataset, calibration: Datase
     digest.update(json.dumps([plain.model_dump(mode="json"), asdict(settings)], sort_keys=True).encode())
     for layer in network.layers:
         for connection in layer.connections:
-            digest.update(connection.weight.tobytes())
+            digest.update(connection.weight.tobytes() + repr(connection.conv).encode())
         for array in vars(layer.neuron).values():
             digest.update(array.tobytes() if isinstance(array, np.ndarray) else str(array).encode())
     for item in (data, calibration):

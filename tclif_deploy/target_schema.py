@@ -132,6 +132,8 @@ class Target(BaseModel):
     """of each list of synapses"""
     index_bits: Annotated[Amount | None, Unit("bit")] = None
     """of each synapse in a sparse list: which neuron of the core it ends at"""
+    shared_kernels: Annotated[Flag | None, Unit("flag")] = None
+    """whether a convolution's kernel lies in a core once, instead of a weight for each synapse"""
     delay_bits: Annotated[Amount | None, Unit("bit")] = None
     """of each synapse in a connection that is later than one step"""
 

@@ -20,6 +20,7 @@ from tclif_deploy.quantize import quantize
 from tclif_deploy.simulate import simulate
 from tclif_deploy.target import load_target
 
+from . import oracle
 from .networks import assert_alive, drawn_network, options, random_network
 
 LOIHI1, LOIHI2, IDEAL = (load_target(name) for name in ("loihi1", "loihi2", "ideal"))
@@ -55,13 +56,13 @@ def counted_by_hand(fixed, target, placement, x, lengths):
     chip = [int(slot) // per_chip for slot in placement.slots]
     word = target.memory_word.value
 
-    def stored(layer, link, core):
+    def stored(layer, link, weight, core):
         """source -> weights read in that core at an event of it."""
         found = {}
         for s in placement.cores[core].slices:
             if s.layer != layer.name:
                 continue
-            rows = link.weight[s.start : s.stop] != 0
+            rows = weight[s.start : s.stop] != 0
             lists = {i: int(n) for i, n in enumerate(rows.sum(axis=0)) if n}
             bits = target.weight_bits.value + (target.delay_bits.value if link.delay > 1 else 0)
 
@@ -85,13 +86,14 @@ def counted_by_hand(fixed, target, placement, x, lengths):
     for layer in fixed.layers:
         received = np.zeros((*x.shape[:2], layer.size), bool)
         for link in layer.connections:
-            reads = [stored(layer, link, core) for core in cores]
+            weight = np.array(oracle.matrix(link))
+            reads = [stored(layer, link, weight, core) for core in cores]
             for sample in range(x.shape[0]):
                 for t in range(int(lengths[sample])):
                     if t + link.delay < lengths[sample]:
                         for i in np.flatnonzero(events[link.source][sample, t]).tolist():
                             done["synaptic"] += sum(read.get(i, 0) for read in reads)
-                            received[sample, t + link.delay] |= link.weight[:, i] != 0
+                            received[sample, t + link.delay] |= weight[:, i] != 0
                     for i in np.flatnonzero(events[link.source][sample, t]).tolist():
                         for core, read in enumerate(reads):
                             if i not in read:

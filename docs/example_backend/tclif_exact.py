@@ -47,7 +47,7 @@ def step(m, la, t, past, u, v, overflows):
         return kept
 
     links = [(past[c.source][:, t - c.delay], c) for c in la.connections if t >= c.delay]
-    acc = sum((s @ c.weight.T.astype(object) * 2**c.exponent for s, c in links), 0 * u[la.name])
+    acc = sum((c.apply(s) * 2**c.exponent for s, c in links), 0 * u[la.name])
     i = acc * 2**la.shift if la.shift >= 0 else rnd(acc, -la.shift)
     to_u, to_v, k = (i, 0, m.frac_bits) if la.input_to == "dendrite" else (0, i, m.frac_bits)
     old_u, old_v = u[la.name], v[la.name]

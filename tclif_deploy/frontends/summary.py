@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,7 @@ def _layer(layer: Layer) -> dict[str, Any]:
         "neuron": n.type,
         "connections": [
             {"source": c.source, "kind": c.kind, "shape": list(c.weight.shape), "delay": c.delay}
+            | ({} if c.conv is None else {"conv": asdict(c.conv), "output_shape": list(c.output_shape)})
             for c in layer.connections
         ],
         "coefficients": {name: _range(getattr(n, name)) for name in COEFFICIENTS if name not in unread},

@@ -182,3 +182,20 @@ class Sparse:
         keep = np.random.default_rng(seed).random(self.indices.size, dtype=np.float32) < density
         before = np.concatenate([[0], np.cumsum(keep)])
         return Sparse(self.sources, before[self.indptr].astype(np.int64), self.indices[keep])
+
+
+@dataclass(frozen=True, eq=False)
+class Shared(Sparse):
+    """A convolution on a machine that keeps a kernel once: neurons of a channel follow one another and share a row."""
+
+    sharing: int
+    """neurons of a channel"""
+    weights: int
+    """of a channel's row of the kernel"""
+
+    def use(self, start: int, stop: int, form: SynapseFormat) -> SliceUse:
+        """What each prefix of the neurons ``start..stop`` takes of a core: the rows of the kernel that they need."""
+        axons = super().use(start, stop, form).axons
+        rows = np.arange(start, stop) // self.sharing - start // self.sharing + 1
+        bits = rows * int(form.list_bits(self.weights, sparse=False))
+        return SliceUse(axons, bits, np.zeros(stop - start, np.bool_))

@@ -7,13 +7,13 @@ at the first tile of the first chip.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tclif_deploy.fixed import FixedNetwork, Int
+from tclif_deploy.fixed import FixedConnection, FixedNetwork, Int
 from tclif_deploy.mapping.activity import Activity, Batch, Bool
 from tclif_deploy.mapping.memory import SynapseFormat, states_of
 from tclif_deploy.mapping.placement import Placement
@@ -82,8 +82,8 @@ class _Route:
     delay: int
     read: Counts
     """(sources, cores): weights read in a core at an event of a source"""
-    mask: Counts
-    """(sources, neurons): 1 where there is a synapse"""
+    mask: FixedConnection
+    """1 where there is a synapse"""
 
     @property
     def reaches(self) -> Int:
@@ -103,14 +103,14 @@ class Counter:
         for layer, group in zip(fixed.layers, workload.groups, strict=True):
             for c, link in zip(layer.connections, group.links, strict=True):
                 form = SynapseFormat.of(target, c.delay)
-                read = np.zeros((c.weight.shape[1], self.cores), np.float32)
+                read = np.zeros((c.sources, self.cores), np.float32)
                 for number, core in enumerate(placement.cores):
                     for part in core.slices:
                         if part.layer == layer.name:
                             lengths = link.connectivity.list_lengths(part.start, part.stop)
                             dense = bool(link.connectivity.use(part.start, part.stop, form).dense[-1])
                             read[:, number] += np.where(lengths > 0, part.neurons, 0) if dense else lengths
-                mask = np.ascontiguousarray((c.weight != 0).T, dtype=np.float32)
+                mask = replace(c, weight=(c.weight != 0).astype(np.float32))
                 self.routes.append(_Route(layer.name, c.source, c.delay, read, mask))
         self.sends = {layer.name: np.zeros((layer.size, self.cores), np.int64) for layer in fixed.layers}
         """(neurons, cores): messages of a spike of a neuron to each core"""
@@ -129,7 +129,7 @@ class Counter:
         total: Any = 0
         for route in self.routes:
             if route.layer == layer:
-                total = total + _delayed(batch, route.source, route.delay) @ route.mask
+                total = total + route.mask.apply(_delayed(batch, route.source, route.delay))
         return np.asarray(total > 0)
 
     def work(self, batch: Batch) -> StepWork:

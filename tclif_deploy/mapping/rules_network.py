@@ -45,13 +45,12 @@ def delays(c: Context) -> Iterator[Finding]:
 
 def fan(c: Context) -> Iterator[Finding]:
     """No neuron has more synapses, in or out, than the target allows."""
-    into = {la.name: np.sum([np.count_nonzero(k.weight, axis=1) for k in la.connections], axis=0) for la in
-            c.fixed.layers}  # fmt: skip
+    into = {la.name: np.sum([link.fan_in() for link in la.connections], axis=0) for la in c.fixed.layers}
     out: dict[str, Int] = {la.name: np.zeros(la.size, np.int64) for la in c.fixed.layers}
     for layer in c.fixed.layers:
         for link in layer.connections:
             if link.source != INPUT:
-                out[link.source] += np.count_nonzero(link.weight, axis=0)
+                out[link.source] += link.fan_out()
     for name, limit, counts in (("fan_in", c.target.max_fan_in, into), ("fan_out", c.target.max_fan_out, out)):
         for layer_name, count in counts.items():
             if limit is not None and int(count.max()) > limit.value:

@@ -121,7 +121,7 @@ def dead_weights(c: Context) -> Iterator[Finding]:
             if not link.weight.any():
                 yield Finding("dead_weights", "error", f"{layer.name} from {link.source}", "all weights are 0", "",
                               "more weight bits, or quantize this connection with its own exponent")  # fmt: skip
-        rows = np.sum([np.abs(link.weight).sum(axis=1) for link in layer.connections], axis=0)
+        rows = np.sum([link.fan_in() for link in layer.connections], axis=0)
         if (rows == 0).any() and rows.any():
             yield Finding("dead_weights", "note", layer.name, f"neurons without input: {int((rows == 0).sum())}", "",
                           "prune them, or lower the scale floor")  # fmt: skip
@@ -132,5 +132,5 @@ def worst_sum(fixed: FixedNetwork, layer: FixedLayer) -> int:
     worst = np.zeros(layer.size, dtype=object)  # Python integers: nothing overflows
     for link in layer.connections:
         reach = fixed.input.limit if link.source == INPUT else 1
-        worst = worst + np.abs(link.weight).sum(axis=1).astype(object) * (reach << link.exponent)
+        worst = worst + link.spread(np.abs(link.rows).sum(axis=1)).astype(object) * (reach << link.exponent)
     return int(max(worst))

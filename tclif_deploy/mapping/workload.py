@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tclif_deploy.fixed import FixedNetwork
-from tclif_deploy.mapping.connectivity import Connectivity, Dense, Sparse
+from tclif_deploy.fixed import FixedConnection, FixedNetwork
+from tclif_deploy.mapping.connectivity import Connectivity, Dense, Shared, Sparse
 from tclif_deploy.mapping.memory import parameter_bits, states_of
 from tclif_deploy.network import INPUT
 from tclif_deploy.target_schema import Target
@@ -70,9 +70,7 @@ class Workload:
         for layer in fixed.layers:
             links = []
             for c in layer.connections:
-                mask = c.weight != 0
-                shape: Connectivity = Dense(*mask.shape) if mask.all() else Sparse.of(mask)
-                links.append(Link(c.source, shape, c.delay))
+                links.append(Link(c.source, _connectivity(c, target), c.delay))
             groups.append(Group(layer.name, layer.size, tuple(links), states_of(layer), parameter_bits(layer, target)))
         return cls(fixed.input.size, tuple(groups))
 
@@ -106,3 +104,13 @@ class Workload:
             for n, group in enumerate(self.groups)
         )  # fmt: skip
         return replace(self, groups=groups)
+
+
+def _connectivity(connection: FixedConnection, target: Target) -> Connectivity:
+    """Its synapses; ``target`` keeps those of a convolution one by one, or the kernel."""
+    if connection.conv is None and connection.weight.all():
+        return Dense(*connection.weight.shape)
+    indptr, indices, _ = connection.synapses()
+    if connection.conv is None or target.shared_kernels is None or not target.shared_kernels.value:
+        return Sparse(connection.sources, indptr, indices)
+    return Shared(connection.sources, indptr, indices, connection.sharing, connection.rows.shape[1])

@@ -35,8 +35,23 @@ def print_summary(console: Console, path: str, kind: str, summary: dict[str, Any
 
 
 def _sources(layer: dict[str, Any]) -> str:
-    """Each source, and how many steps late."""
-    return "\n".join(c["source"] + (f" -{c['delay']}" if c["delay"] else "") for c in layer["connections"])
+    """Each source, how many steps late, and the kernel that moves over it."""
+    return "\n".join(
+        c["source"] + (f" -{c['delay']}" if c["delay"] else "") + (_kernel(c) if c["kind"] == "conv" else "")
+        for c in layer["connections"]
+    )
+
+
+def _kernel(connection: dict[str, Any]) -> str:
+    """A convolution in words: channels, height and width before and after, and its kernel."""
+    conv = connection["conv"]
+    before, after = ("x".join(map(str, shape)) for shape in (conv["input_shape"], connection["output_shape"]))
+    words = f" conv {connection['shape'][2]}x{connection['shape'][3]}, {before} to {after}"
+    for name, plain in (("stride", (1, 1)), ("padding", (0, 0, 0, 0)), ("dilation", (1, 1)), ("groups", 1)):
+        if conv[name] != plain:
+            values = dict.fromkeys(conv[name]) if isinstance(conv[name], tuple) else [conv[name]]
+            words += f", {name} {','.join(map(str, values if len(values) == 1 else conv[name]))}"
+    return words
 
 
 def _fires(layer: dict[str, Any]) -> str:

@@ -256,7 +256,7 @@ def _weights(real: Layer, layer: FixedLayer, fixed: FixedNetwork, bits: int) -> 
     total = np.zeros(len(weight_edges(bits)) - 1, np.int64)
     for a, b in zip(real.connections, layer.connections, strict=True):
         unit = fixed.input.lsb if a.source == INPUT else 1.0
-        total += weight_histogram(a.weight * unit / (scale[:, None] * 2.0**b.exponent), bits)
+        total += weight_histogram(a.rows * unit / (scale[:: a.sharing, None] * 2.0**b.exponent), bits)
     return total
 
 

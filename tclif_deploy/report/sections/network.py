@@ -56,6 +56,6 @@ def network(build: StoredBuild) -> Section:
 
 
 def _link(connection: FixedConnection) -> str:
-    rows, columns = connection.weight.shape
+    shape = "×".join(map(str, connection.weight.shape)) + (" kernel" if connection.kind == "conv" else "")
     delay = f", {connection.delay} step{'s' if connection.delay > 1 else ''} later" if connection.delay else ""
-    return f"{rows}×{columns}{delay}"
+    return f"{shape}{delay}"
