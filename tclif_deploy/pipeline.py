@@ -115,7 +115,7 @@ def compile(
         network = load(path, options.read)
         source, calibration_data, test = choose_calibration(path, calibration, test)
         say(f"quantizing for {target.name}, calibrated on {source}")
-        fixed = quantize(network, target, calibration_data, options.quantize)
+        fixed = quantize(network, target, calibration_data, options.quantize, progress=progress("layers"))
         return write_build(
             temporary, folder, path, network, fixed, target, source, test, options=options, say=say, progress=progress
         )

@@ -57,8 +57,8 @@ def compile_command(
     rounding: Annotated[str | None, typer.Option(help="'toward_zero', 'floor' or 'nearest'.")] = None,
     headroom: Annotated[float, typer.Option(help="States may grow to this multiple of what calibration saw.")] = 1.5,
     passes: Annotated[
-        str, typer.Option(help="What betters the integers: compensate, bias, by commas, or none.")
-    ] = "compensate",
+        str, typer.Option(help="What betters the integers: scales, compensate, bias, by commas, or none.")
+    ] = "scales,compensate,bias",
     min_agreement: Annotated[float | None, typer.Option(help="Exit 1 below this argmax agreement (0 to 1).")] = None,
     min_accuracy: Annotated[float | None, typer.Option(help="Exit 1 below this fixed-point accuracy (0 to 1).")] = None,
     max_accuracy_drop: Annotated[

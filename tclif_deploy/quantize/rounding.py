@@ -1,0 +1,45 @@
+"""Rounding weights together: their errors cancel where what they multiply goes together."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tclif_deploy.fixed import Int
+from tclif_deploy.network import Float
+
+DAMPING = 1e-3
+"""share of the mean variance added to every source's: what calibration did not show may still come"""
+
+
+def damped(covariance: Float) -> Float:
+    """``covariance`` (sources, sources) with `DAMPING`, always positive definite."""
+    return np.asarray(covariance + np.eye(len(covariance)) * max(DAMPING * float(np.diag(covariance).mean()), 1e-12))
+
+
+def round_compensated(wanted: Float, covariance: Float, steps: Float, limit: int) -> Int:
+    """Integers near ``wanted`` (neurons, sources) whose summed error is small on sources of that ``covariance``.
+
+    GPTQ (Frantar et al., ICLR 2023): weights are rounded one source after another, those with the most power first,
+    and what one rounding adds to the output is taken from the sources still to come. ``steps`` (neurons, sources) is
+    what one integer means, alike in all sources of a neuron up to a factor that all neurons share; ``covariance`` is
+    `damped`.
+    """
+    sources = covariance.shape[0]
+    shared = steps[0] / steps[0, 0]  # per source; errors are compensated in units of the first source's step
+    covariance = covariance * np.outer(shared, shared)
+    order = np.argsort(-np.diag(covariance), kind="stable")
+    upper = np.linalg.cholesky(np.linalg.inv(covariance[np.ix_(order, order)])).T
+    left = wanted[:, order].copy()
+    found = np.empty_like(left)
+    for j in range(sources):
+        found[:, j] = np.clip(np.rint(left[:, j]), -limit, limit)
+        error = (left[:, j] - found[:, j]) / upper[j, j]
+        left[:, j + 1 :] -= np.outer(error, upper[j, j + 1 :])
+    result = np.empty(found.shape, np.int64)
+    result[:, order] = found
+    return result
+
+
+def response_error(missing: Float, covariance: Float) -> Float:
+    """Mean square of what weight errors ``missing`` (neurons, sources) add to the response; (neurons,)."""
+    return np.asarray(np.einsum("ni,ni->n", missing @ covariance, missing))
