@@ -259,7 +259,7 @@ def test_the_command_builds_what_it_trained_and_writes_the_masters(digits, capsy
     tuned = load(build / "tuned" / "checkpoint.pth.tar")
     assert simulate_float(tuned, test.real(), lengths=test.lengths).classes.shape == (64,)
     assert not (digits / "build.tuning").exists()
-    assert runner.run(["verify", str(build), "--data", str(digits / "test.npz"), "--backend", "none"]) == 0
+    assert runner.run(["show", str(build)]) == 0
 
 
 def test_an_interrupted_fine_tuning_goes_on_with_what_is_done(digits, monkeypatch):
