@@ -128,11 +128,11 @@ def finetune(
 class _Outcome:
     """What one training did to the network."""
 
+    epochs: list[dict[str, Any]]
     before: float
     """accuracy on the test data before it"""
-    classes: NDArray[np.int64]
-    """decisions on the test data after it"""
-    epochs: list[dict[str, Any]]
+    classes: NDArray[np.int64] | None
+    """decisions on the test data after it, of the control (the tuned network's are the verdict's)"""
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,8 @@ class _Tuning:
                 config, trainer, Task(train, test), progress=self.progress(f"{kind}: samples"),
                 say=lambda line: self.say(f"{kind}: {line}"), worst=worst,
             )  # fmt: skip
-            return _Outcome(before, trainer.classes(test), [asdict(epoch) for epoch in result.history])
+            epochs = [asdict(epoch) for epoch in result.history]
+            return _Outcome(epochs, before, trainer.classes(test) if kind == CONTROL else None)
 
 
 def _data(

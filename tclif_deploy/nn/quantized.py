@@ -258,7 +258,10 @@ class QuantizedNetwork(SequenceNetwork):
         return found
 
     def float_state(self) -> dict[str, Tensor]:
-        """The masters as a float network's checkpoint: gains go into the weights that they scale."""
+        """The masters as a float network's checkpoint: gains go into the weights that they scale.
+
+        The authors' recurrent Linear has a bias too: zeros, since the layer's one bias holds the sum.
+        """
         state = {key: value for key, value in super().float_state().items() if not key.startswith("gains.")}
         for n, gain in enumerate(self.gains):
             scale = gain.detach().float()
@@ -266,6 +269,8 @@ class QuantizedNetwork(SequenceNetwork):
             for key in (f"features.{name}" for name in names):
                 if key in state:
                     state[key] /= scale[:, None] if state[key].ndim == 2 else scale
+            if isinstance(self.features[2 * n + 1], Recurrent):
+                state[f"features.{2 * n + 1}.hid_weight.bias"] = torch.zeros_like(scale)
         return state
 
 
