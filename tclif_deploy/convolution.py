@@ -220,7 +220,9 @@ class Kernel(Weighted):
 def pooling(shape: Shape, size: Pair, stride: Pair, padding: Pair, *, average: bool) -> Kernel:
     """Sums, or averages that count the padding's zeros, of a map of ``shape``."""
     share = 1.0 / (size[0] * size[1]) if average else 1.0
-    return Kernel(np.full((shape[0], 1, *size), share), Conv(shape, stride, (*padding, *padding), groups=shape[0]))
+    conv = Conv(shape, stride, (*padding, *padding), groups=shape[0])
+    conv.output_shape((shape[0], 1, *size))
+    return Kernel(np.full((shape[0], 1, *size), share), conv)
 
 
 def scaling(shape: Shape, factors: NDArray[Any]) -> Kernel:
@@ -287,3 +289,31 @@ def regrouped(kernel: Kernel, groups: int) -> NDArray[Any]:
     for n in range(merged):
         found[:, n, :, n] = parts[:, n]
     return found.reshape(groups, out // groups, merged * within, height, width)
+
+
+def evenly_padded(kernel: Kernel) -> Kernel:
+    """The same convolution with padding alike on both sides: zeros in the kernel make up for the difference."""
+    weight, conv = kernel.weight, kernel.conv
+    padding, dilation = list(conv.padding), list(conv.dilation)
+    for axis in (0, 1):
+        before, after = padding[axis], padding[axis + 2]
+        if (after - before) % dilation[axis]:
+            weight, dilation[axis] = _spread(weight, 2 + axis, dilation[axis]), 1
+        more = [(0, 0)] * 4
+        more[2 + axis] = (max(after - before, 0) // dilation[axis], max(before - after, 0) // dilation[axis])
+        weight = np.pad(weight, more) if before != after else weight
+        padding[axis] = padding[axis + 2] = max(before, after)
+    top, left, bottom, right = padding
+    moved = Conv(conv.input_shape, conv.stride, (top, left, bottom, right), (dilation[0], dilation[1]), conv.groups)
+    return Kernel(weight, moved)
+
+
+def _spread(weight: NDArray[Any], axis: int, dilation: int) -> NDArray[Any]:
+    """Zeros between the weights instead of a dilation."""
+    shape = list(weight.shape)
+    shape[axis] = dilation * (shape[axis] - 1) + 1
+    found = np.zeros(shape, weight.dtype)
+    place = [slice(None)] * weight.ndim
+    place[axis] = slice(None, None, dilation)
+    found[tuple(place)] = weight
+    return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -11,7 +12,12 @@ import numpy as np
 import pytest
 import torch
 
-from tclif_deploy import TclifError, load
+from tclif_deploy import TclifError, load, neurons
+from tclif_deploy.convolution import Conv, Kernel
+from tclif_deploy.interchange.nir import write_nir
+from tclif_deploy.interchange.nir.form import NotInNir
+from tclif_deploy.interchange.nir.standard import export_nir
+from tclif_deploy.network import Connection, Layer, Network, equal
 from tclif_deploy.simulate.floating import simulate_float
 
 from .requirements import needs_module
@@ -28,7 +34,8 @@ def one_layer(path: Path, node, shape, out, before=()):
     nir.write(path / "g.nir", nir.NIRGraph(nodes, edges, metadata={}, type_check=False))
     layer = load(path / "g.nir").layers[0]
     assert layer.size == size
-    return layer.connections[0].weight, layer.neuron.bias_u
+    assert layer.connections[0].kind == "conv"
+    return layer.connections[0].matrix(), layer.neuron.bias_u
 
 
 @pytest.mark.parametrize("groups", [1, 2])
@@ -68,13 +75,97 @@ def test_poolings_are_torchs(tmp_path, average):
     np.testing.assert_allclose(matrix @ x.reshape(-1), wanted.reshape(-1), atol=1e-12)
 
 
+def convolutional(neuron, padding=(1, 1, 1, 1), height=5) -> Network:
+    """A map that feeds itself, a strided one in groups, and a dense layer."""
+    rng = np.random.default_rng(5)
+    y = 3 if height > 1 else 1
+    conv = Conv((2, height, 6), padding=padding)
+    first = Kernel(rng.normal(0.1, 0.4, (4, 2, y, 3)), conv)
+    second = Kernel(rng.normal(0.15 if height > 1 else 0.5, 0.4, (6, 2, 1, 3)), Conv(first.output_shape, (1, 2), groups=2))
+    loop = Kernel(rng.normal(0, 0.2, (4, 1, 1, 1)), Conv(first.output_shape, groups=4))
+    bias = first.spread(rng.normal(0.05, 0.1, 4))
+    return Network(first.sources, (
+        Layer("a", replace(neuron(first.neurons), bias_u=bias), (
+            Connection("input", first.weight, conv=first.conv), Connection("a", loop.weight, 1, loop.conv))),
+        Layer("b", neuron(second.neurons), (Connection("a", second.weight, conv=second.conv),)),
+        Layer("c", neuron(7), (Connection("b", rng.normal(0.15, 0.3, (7, second.neurons))),)),
+    ))  # fmt: skip
+
+
+def tclif(size):
+    return neurons.tclif(size, c1=0.2, c2=-0.1, gamma=0.5, threshold=1.5)
+
+
+def lif(size):
+    return neurons.lif(size, decay=0.8, threshold=1.0, reset="hard", strict=True)
+
+
+def same_spikes(a: Network, b: Network) -> None:
+    x = (np.random.default_rng(6).random((3, 40, a.input_size)) < 0.3).astype(float)
+    wanted, found = simulate_float(a, x).spikes, simulate_float(b, x).spikes
+    for name in wanted:
+        assert 0.01 <= wanted[name].mean() <= 0.6, (name, wanted[name].mean())
+        np.testing.assert_array_equal(found[name], wanted[name])
+
+
+@pytest.mark.parametrize(("padding", "height", "kind"), [
+    ((1, 1, 1, 1), 5, "Conv2d"), ((2, 0, 2, 0), 5, "Conv2d"), ((1, 2, 1, 0), 5, "Conv2d"), ((0, 1, 0, 1), 1, "Conv1d"),
+    ((0, 0, 0, 2), 1, "Conv1d"),
+])  # fmt: skip
+def test_a_networks_own_file_gives_back_its_convolutions(tmp_path, padding, height, kind):
+    """Padding that NIR has not, groups and kernels that nir cannot open become zeros: the same sums all the same."""
+    network = convolutional(tclif, padding, height)
+    write_nir(network, tmp_path / "network.nir")
+    nodes = nir.read(tmp_path / "network.nir").nodes.values()
+    assert sum(type(node).__name__ == kind for node in nodes) == 3
+    found = load(tmp_path / "network.nir")
+    for a, b in zip(network.layers, found.layers, strict=True):
+        assert equal(a.neuron, b.neuron)
+        assert [c.kind for c in a.connections] == [c.kind for c in b.connections]
+        for c, d in zip(a.connections, b.connections, strict=True):
+            assert (c.source, c.delay) == (d.source, d.delay)
+            np.testing.assert_array_equal(d.matrix(), c.matrix())
+    same_spikes(network, found)
+
+
+def test_a_kernel_that_cannot_be_square_is_refused_by_its_layer(tmp_path):
+    weight = np.ones((1, 1, 2, 3))
+    layer = Layer("a", tclif(6), (Connection("input", weight, conv=Conv((1, 3, 5))),))
+    with pytest.raises(NotInNir, match="layer a: a kernel of 2 x 3"):
+        write_nir(Network(15, (layer,)), tmp_path / "network.nir")
+
+
+@pytest.mark.parametrize(("neuron", "height"), [(lif, 5), (lif, 1), (tclif, 5)])
+def test_an_exported_network_spikes_the_same_with_maps_of_their_own_shapes(tmp_path, neuron, height):
+    padding = (1, 1, 1, 1) if height > 1 else (0, 1, 0, 1)
+    network = convolutional(neuron, padding, height)
+    export_nir(network, tmp_path / "network.nir")
+    graph = nir.read(tmp_path / "network.nir")
+    assert graph.nodes["input"].input_type["input"].tolist() == ([2, 5, 6] if height > 1 else [2, 6])
+    assert any(isinstance(node, nir.Flatten) for node in graph.nodes.values())
+    same_spikes(network, load(tmp_path / "network.nir"))
+
+
+@pytest.mark.parametrize(("change", "said"), [
+    (lambda n: replace(n.layers[0].neuron, bias_u=np.linspace(0, 1, n.layers[0].size)), "the bias differs within"),
+    (lambda n: replace(n.layers[0].neuron, b_v=np.linspace(0.5, 1, n.layers[0].size)), "the gain differs within"),
+])  # fmt: skip
+def test_what_differs_within_a_channel_is_refused_by_name(tmp_path, change, said):
+    network = convolutional(lif)
+    first = replace(network.layers[0], neuron=change(network))
+    with pytest.raises(NotInNir, match=f"layer a: {said} a channel"):
+        export_nir(replace(network, layers=(first, *network.layers[1:])), tmp_path / "network.nir")
+
+
 @pytest.mark.slow
-def test_the_papers_convolutional_network_spikes_as_norse_runs_it():
+def test_the_papers_convolutional_network_spikes_as_norse_runs_it(tmp_path):
     import_nir = needs_module("norse.torch.utils.import_nir")
     path = PAPER / "cnn_sinabs.nir"
     x = (np.random.default_rng(3).random((12, 2, 34, 34)) < 0.15).astype(float)
     network = load(path, convention="norse")
-    assert any("Conv2d as a matrix of 4096 x 2312 weights" in notice for notice in network.notices)
+    kinds = [c.kind for layer in network.layers for c in layer.connections]
+    assert kinds.count("conv") >= 3, "no convolution is blown up"
+    assert not any("matrix" in notice for notice in network.notices)
     spikes = simulate_float(network, x.reshape(1, 12, -1)).spikes
     for name in ("layer1", "layer3", "layer6", "layer10"):
         assert 0.01 <= spikes[name].mean() <= 0.6, (name, spikes[name].mean())
@@ -88,6 +179,10 @@ def test_the_papers_convolutional_network_spikes_as_norse_runs_it():
     theirs = np.stack(out).astype(bool)
     assert theirs.any()
     np.testing.assert_array_equal(spikes["layer12"][0], theirs)
+    export_nir(network, tmp_path / "again.nir")
+    assert sum(isinstance(node, nir.Conv2d) for node in nir.read(tmp_path / "again.nir").nodes.values()) == 3
+    again = simulate_float(load(tmp_path / "again.nir"), x.reshape(1, 12, -1)).spikes
+    np.testing.assert_array_equal(again["layer12"][0], theirs)
 
 
 def damaged(path: Path, edit) -> str:
@@ -119,13 +214,13 @@ def put(name, value):
 
 @pytest.mark.parametrize(("edit", "said"), [
     (put("nodes/c/stride", [0, 1]), "node c: stride is [0.0, 1.0]"),
-    (put("nodes/c/groups", 5), "node c: weight (3, 2, 3, 3) in 5 groups"),
+    (put("nodes/c/groups", 5), "node c: 3 channels out of 5 groups"),
     (put("nodes/c/groups", 0), "groups is [0.0]"),
     (put("nodes/c/weight", np.ones((3, 2, 3))), "node c: weight has shape (3, 2, 3)"),
-    (put("nodes/c/weight", np.ones((3, 2, 9, 9))), "node c: nothing is left of an input of shape (2, 6, 6)"),
+    (put("nodes/c/weight", np.ones((3, 2, 9, 9))), "node c: a kernel of shape (3, 2, 9, 9), dilation (1, 1), on a map"),
     (put("nodes/c/bias", np.ones(2)), "node c: bias has 2 values"),
     (put("nodes/c/padding", "mirror"), "node c: padding is 'mirror'"),
-    (put("nodes/c/padding", [100000, 100000]), "as a matrix this convolution has"),
+    (put("nodes/c/padding", [100000, 100000]), "node c: its padded input has shape (2, 200006, 200006)"),
     (put("nodes/c/input_shape", [7, 6]), "values meet a node of"),
     (put("nodes/p/kernel_size", [1000000, 1000000]), "node p: kernel_size is (1000000, 1000000)"),
     (put("nodes/p/padding", [-1, 0]), "node p: padding is [-1.0, 0.0]"),

@@ -1,7 +1,8 @@
 """A graph of weights, delays and populations, as files and recordings show it, lowered to a `Network`.
 
 Nodes do what NIR's do: a node takes the sum of all its incoming edges. Everything between two populations is linear,
-so it becomes one weight matrix for each pair of populations and each delay.
+so it becomes one connection for each pair of populations and each delay: a convolution where one does the same
+exactly, else a matrix.
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tclif_deploy import neurons
+from tclif_deploy.convolution import Kernel, scaling
 from tclif_deploy.errors import TclifError
+from tclif_deploy.frontends.operators import Algebra, Linear, Operator
 from tclif_deploy.frontends.parts import unique_name
 from tclif_deploy.network import INPUT, Connection, Float, Layer, Network, Neuron
 
-MOST_WEIGHTS = 1 << 28
-"""Elements of one matrix (2 GiB); larger networks of this kind are mistakes."""
+LARGEST_DIAGONAL = 1 << 20
+"""Elements of a matrix that only multiplies each source; larger ones become a convolution that does."""
 LONGEST_CHAIN = 400
 """Linear nodes behind one another."""
 
@@ -40,10 +43,10 @@ class Sink:
 
 @dataclass(frozen=True, eq=False)
 class Weights:
-    """``y = weight @ x + bias``; a ``weight`` of one dimension multiplies element by element."""
+    """``y = weight @ x + bias``; a ``weight`` of one dimension multiplies element by element, a kernel moves."""
 
-    weight: Float
-    """(neurons, sources), or (neurons,)"""
+    weight: Linear
+    """(neurons, sources), or (neurons,), or a convolution"""
     bias: Float | None = None
 
 
@@ -85,7 +88,7 @@ class _Term:
 
     source: str
     delay: int
-    matrix: Float | None
+    matrix: Operator
 
 
 def lower(flow: Flow) -> Network:
@@ -106,6 +109,7 @@ class _Lowering:
         self.sizes: dict[str, int] = {}
         self.done: dict[str, tuple[list[_Term], Float]] = {}
         self.notices = list(flow.notices)
+        self.algebra = Algebra(flow.where, self.notices)
 
     def network(self) -> Network:
         flow = self.flow
@@ -137,7 +141,7 @@ class _Lowering:
                 raise TclifError(f"{flow.where}: node {name}: nothing leads into it", "is an edge missing?")
             neuron = node.neuron
             if node.gain is not None:
-                links = [replace(t, matrix=self.times(node.gain, t.matrix, name)) for t in links]
+                links = [replace(t, matrix=self.algebra.times(node.gain, t.matrix, name)) for t in links]
                 own = own * node.gain
             which = "bias_u" if neuron.input_to == "dendrite" else "bias_v"
             neuron = replace(neuron, **{which: getattr(neuron, which) + own})
@@ -250,7 +254,7 @@ class _Lowering:
     def incoming(self, name: str, path: tuple[str, ...]) -> tuple[list[_Term], Float]:
         """(what the populations and the input bring to node ``name``, the constant current there)."""
         size = self.size_in(name)
-        merged: dict[tuple[str, int], Float | None] = {}
+        merged: dict[tuple[str, int], list[Operator]] = {}
         total = np.zeros(size)
         for source, delay in self.into[name]:
             terms, bias = self.outgoing(source, (*path, name))
@@ -261,9 +265,8 @@ class _Lowering:
                 )
             total = total + bias
             for term in terms:
-                key = (term.source, term.delay + delay)
-                merged[key] = self.plus(merged[key], term.matrix, size) if key in merged else term.matrix
-        return [_Term(source, delay, matrix) for (source, delay), matrix in merged.items()], total
+                self.algebra.join(merged.setdefault((term.source, term.delay + delay), []), term.matrix, size)
+        return [_Term(source, delay, m) for (source, delay), parts in merged.items() for m in parts], total
 
     def outgoing(self, name: str, path: tuple[str, ...]) -> tuple[list[_Term], Float]:
         """The same for what leaves the node."""
@@ -281,16 +284,21 @@ class _Lowering:
             raise TclifError(f"{self.flow.where}: more than {LONGEST_CHAIN} weights in a row before {path[0]}")
         terms, bias = self.incoming(name, path)
         if isinstance(node, Weights):
-            bias = node.weight @ bias if node.weight.ndim == 2 else node.weight * bias
+            if isinstance(node.weight, Kernel):
+                bias = node.weight.apply(bias[None])[0]
+            else:
+                bias = node.weight @ bias if node.weight.ndim == 2 else node.weight * bias
             bias = bias if node.bias is None else bias + node.bias
-            terms = [replace(t, matrix=self.times(node.weight, t.matrix, name)) for t in terms]
+            terms = [replace(t, matrix=self.algebra.times(node.weight, t.matrix, name)) for t in terms]
         elif isinstance(node, Delay):
             steps = np.unique(node.steps).tolist()
             if len(steps) == 1:
                 terms = [replace(t, delay=t.delay + steps[0]) for t in terms]
             else:
                 terms = [
-                    _Term(t.source, t.delay + d, self.times((node.steps == d).astype(np.float64), t.matrix, name))
+                    _Term(
+                        t.source, t.delay + d, self.algebra.times((node.steps == d).astype(np.float64), t.matrix, name)
+                    )
                     for t in terms
                     for d in steps
                 ]
@@ -305,50 +313,27 @@ class _Lowering:
         if isinstance(node, Population):
             return node.neuron.size
         if isinstance(node, Weights):
-            return len(node.weight)
+            return node.weight.neurons if isinstance(node.weight, Kernel) else len(node.weight)
         return self.size_in(name)
 
     def size_in(self, name: str) -> int:
         """Elements that enter a node."""
         node = self.flow.nodes[name]
         if isinstance(node, Weights):
-            return int(node.weight.shape[-1])
+            return node.weight.sources if isinstance(node.weight, Kernel) else int(node.weight.shape[-1])
         if isinstance(node, Delay):
             return int(node.steps.size)
         if isinstance(node, Sink):
             return self.size(self.into[name][0][0]) if self.into[name] else 0
         return self.size(name)
 
-    def times(self, left: Float, right: Float | None, name: str) -> Float:
-        """The product of two matrices, each dense, diagonal or (None) the identity."""
-        if right is None:
-            return left
-        if left.ndim == 1:
-            return left * right if right.ndim == 1 else left[:, None] * right
-        if right.ndim == 1:
-            return left * right
-        self.check_size(len(left), right.shape[1], name)
-        return np.asarray(left @ right)
-
-    def plus(self, a: Float | None, b: Float | None, size: int) -> Float:
-        """The sum of two matrices with ``size`` rows."""
-        a, b = (np.ones(size) if m is None else m for m in (a, b))
-        if a.ndim == b.ndim:
-            return a + b
-        return self.dense(a, size) + self.dense(b, size)
-
-    def dense(self, matrix: Float | None, size: int) -> Float:
-        if matrix is not None and matrix.ndim == 2:
-            return matrix
-        self.check_size(size, size, "")
-        return np.eye(size) if matrix is None else np.diag(matrix)
-
     def connections(self, terms: list[_Term], names: Mapping[str, str], size: int) -> tuple[Connection, ...]:
-        return tuple(Connection(names[t.source], self.dense(t.matrix, size), t.delay) for t in terms)
+        return tuple(self.connection(names[t.source], t, size) for t in terms)
 
-    def check_size(self, rows: int, columns: int, name: str) -> None:
-        if rows * columns > MOST_WEIGHTS:
-            raise TclifError(
-                f"{self.flow.where}: {name or 'a connection'} needs a matrix of {rows} x {columns}",
-                f"at most {MOST_WEIGHTS} weights are read",
-            )
+    def connection(self, source: str, term: _Term, size: int) -> Connection:
+        matrix = term.matrix
+        if not isinstance(matrix, Kernel) and size * size > LARGEST_DIAGONAL and (matrix is None or matrix.ndim == 1):
+            matrix = scaling((size, 1, 1), np.ones(size) if matrix is None else matrix)
+        if isinstance(matrix, Kernel):
+            return Connection(source, matrix.weight, term.delay, matrix.conv)
+        return Connection(source, self.algebra.dense(matrix, size), term.delay)

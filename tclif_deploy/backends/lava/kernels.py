@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+from dataclasses import replace
 
-from tclif_deploy.convolution import Conv, Kernel, regrouped
+from tclif_deploy.convolution import Kernel, evenly_padded, regrouped
 from tclif_deploy.errors import TclifError
 
 MOST = 127
@@ -19,37 +18,14 @@ def symmetric(kernel: Kernel, where: str) -> Kernel:
     stride, padding or dilation that is too large.
     """
     groups = max(g for g in range(1, MOST + 1) if kernel.conv.groups % g == 0)
-    weight: NDArray[np.generic] = kernel.weight
+    found = evenly_padded(kernel)
     if groups != kernel.conv.groups:
-        weight = regrouped(kernel, groups).reshape(len(weight), -1, *weight.shape[2:])
-    padding, dilation = list(kernel.conv.padding), list(kernel.conv.dilation)
-    for axis in (0, 1):
-        before, after = padding[axis], padding[axis + 2]
-        if (after - before) % dilation[axis]:
-            weight, dilation[axis] = _spread(weight, 2 + axis, dilation[axis]), 1
-        more = [(0, 0)] * 4
-        more[2 + axis] = (max(after - before, 0) // dilation[axis], max(before - after, 0) // dilation[axis])
-        weight = np.pad(weight, more)
-        padding[axis] = padding[axis + 2] = max(before, after)
-    largest = max(*weight.shape[2:], *kernel.conv.stride, *padding, *dilation)
+        weight = regrouped(found, groups).reshape(len(found.weight), -1, *found.weight.shape[2:])
+        found = Kernel(weight, replace(found.conv, groups=groups))
+    largest = max(*found.weight.shape[2:], *found.conv.stride, *found.conv.padding, *found.conv.dilation)
     if largest > MOST:
         raise TclifError(
             f"{where}: a kernel, stride, padding or dilation of {largest}, Lava's Conv holds up to {MOST}",
             "use another backend",
         )
-    top, left, bottom, right = padding
-    conv = Conv(
-        kernel.conv.input_shape, kernel.conv.stride, (top, left, bottom, right), (dilation[0], dilation[1]), groups
-    )
-    return Kernel(weight, conv)
-
-
-def _spread(weight: NDArray[np.generic], axis: int, dilation: int) -> NDArray[np.generic]:
-    """Zeros between the weights instead of a dilation."""
-    shape = list(weight.shape)
-    shape[axis] = dilation * (shape[axis] - 1) + 1
-    found = np.zeros(shape, weight.dtype)
-    place = [slice(None)] * weight.ndim
-    place[axis] = slice(None, None, dilation)
-    found[tuple(place)] = weight
     return found

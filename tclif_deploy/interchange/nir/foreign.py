@@ -99,7 +99,7 @@ def _flatten(
             flat[path] = node
             ends[name] = (path, path)
         elif _is_layer(node):
-            layers[path] = node
+            layers[path] = form.flattened(node)
             ends[name] = (path, path)
         else:
             _flatten(node, f"{path}/", where, flat, layers, edges)
@@ -160,9 +160,7 @@ class _Nodes:
         if node.kind in ("Linear", "Affine"):
             return self.weights(a, where)
         if node.kind in SPATIAL:
-            weights, told = self.shapes.weights(name, node, where)
-            self.notices.append(told)
-            return weights
+            return self.shapes.weights(name, node, where)
         if node.kind == "Scale":
             return Weights(self.spread(a["scale"], name))
         if node.kind == "Flatten":

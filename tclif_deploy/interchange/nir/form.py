@@ -31,8 +31,9 @@ Names sort in evaluation order, as ``nir.read`` returns nodes alphabetically.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -52,6 +53,9 @@ U, V, SPIKES = "14_dendrite", "15_soma", "16_spikes"
 
 TOLERANCE = 1e-12
 """To this, relative to 1 or to the value where that is larger, coefficients come back from the primitives."""
+
+SAME = -1.0
+"""Stands for a convolution's padding ``same`` where numbers are read."""
 
 _FORM = "expected a layer as write_nir makes it"
 
@@ -134,6 +138,39 @@ def layer_graph(neuron: Neuron, metadata: Mapping[str, Float | str] | None = Non
         nodes |= {RESET_U: _scale(-n.r_u), RESET_V: _scale(-n.r_v), SPIKES: _threshold(_nir_threshold(n))}
     nodes[OUT] = Primitive("Output", {"shape": np.array([n.size])})
     return Graph(dict(sorted(nodes.items())), _edges(frozenset(nodes), hard, n.input_to == "dendrite"), metadata or {})
+
+
+def shaped(node: Primitive, shape: tuple[int, ...]) -> Primitive:
+    """A neuron's node with parameters of the ``shape`` of its map."""
+    arrays = {k: np.array(shape) if k == "shape" else v.reshape(shape) for k, v in node.arrays.items()}
+    return replace(node, arrays=arrays)
+
+
+def shaped_layer(graph: Graph, shape: tuple[int, ...]) -> Graph:
+    """A layer's graph with parameters of the ``shape`` of its map."""
+    nodes = {name: shaped(node, shape) for name, node in graph.nodes.items() if isinstance(node, Primitive)}
+    return replace(graph, nodes=nodes)
+
+
+def flattened(graph: Graph) -> Graph:
+    """A layer's graph whose parameters have the shape of a map, as one whose neurons stand in a row."""
+    ends = graph.nodes.get(IN)
+    if not isinstance(ends, Primitive) or ends.kind != "Input" or ends.arrays["shape"].size < 2:
+        return graph
+    shape = tuple(int(v) for v in ends.arrays["shape"].reshape(-1))
+    nodes = {
+        name: replace(node, arrays={k: _in_a_row(v, shape) for k, v in node.arrays.items()})
+        if isinstance(node, Primitive) else node
+        for name, node in graph.nodes.items()
+    }  # fmt: skip
+    return replace(graph, nodes=nodes)
+
+
+def _in_a_row(value: Float, shape: tuple[int, ...]) -> Float:
+    """A parameter of a map of ``shape``, or that shape itself, for its neurons in a row; all else as it is."""
+    if value.shape == shape:
+        return value.reshape(-1)
+    return np.array([math.prod(shape)]) if value.tolist() == list(shape) else value
 
 
 def layer_size(graph: Graph, where: str) -> int:

@@ -13,8 +13,7 @@ import numpy as np
 
 from tclif_deploy.errors import TclifError
 from tclif_deploy.interchange.nir import heap
-from tclif_deploy.interchange.nir.convolution import SAME
-from tclif_deploy.interchange.nir.form import Edges, Graph, Primitive
+from tclif_deploy.interchange.nir.form import SAME, Edges, Graph, Primitive
 from tclif_deploy.interchange.nir.metadata import EXPORT, KEY
 from tclif_deploy.network import NEURON_ARRAYS, Float
 

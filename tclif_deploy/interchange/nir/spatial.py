@@ -6,11 +6,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from tclif_deploy.convolution import Conv, Kernel, Shape, pooling
 from tclif_deploy.errors import TclifError
 from tclif_deploy.frontends.dataflow import LONGEST_CHAIN, Weights
 from tclif_deploy.interchange.nir import form
-from tclif_deploy.interchange.nir.convolution import SAME, Kernel, Shape, matrix, output_shape, pooling
-from tclif_deploy.interchange.nir.form import Graph, Primitive
+from tclif_deploy.interchange.nir.form import SAME, Graph, Primitive
 
 SPATIAL = ("Conv1d", "Conv2d", "SumPool2d", "AvgPool2d")
 
@@ -24,21 +24,26 @@ class Shapes:
         self.flat, self.layers, self.sources = flat, layers, sources
         self.walking: list[str] = []
 
-    def weights(self, name: str, node: Primitive, where: str) -> tuple[Weights, str]:
-        """(a convolution or a pooling as a matrix, a notice of its size)."""
-        kernel, shape = self.kernel(name, node, where), self.before(name, node, where)
-        weight = matrix(kernel, shape, where)
-        told = f"{name}: {node.kind} as a matrix of {weight.shape[0]} x {weight.shape[1]} weights"
+    def weights(self, name: str, node: Primitive, where: str) -> Weights:
+        """A convolution or a pooling."""
+        kernel = self.kernel(name, node, where)
         bias = node.arrays.get("bias")
         if bias is None or not bias.any():
-            return Weights(weight), told
+            return Weights(kernel)
         if bias.size not in (1, len(kernel.weight)):
             raise TclifError(f"{where}: bias has {bias.size} values, weight {len(kernel.weight)} channels")
-        each = np.broadcast_to(bias.reshape(-1), len(kernel.weight))
-        return Weights(weight, np.repeat(each, len(weight) // len(kernel.weight))), told
+        return Weights(kernel, kernel.spread(np.broadcast_to(bias.reshape(-1), len(kernel.weight))))
 
     def kernel(self, name: str, node: Primitive, where: str) -> Kernel:
         """What a convolution or pooling moves over its input."""
+        try:
+            return self._kernel(name, node, where)
+        except TclifError as error:
+            if error.what.startswith(where):
+                raise
+            raise TclifError(f"{where}: {error.what}", error.hint) from error
+
+    def _kernel(self, name: str, node: Primitive, where: str) -> Kernel:
         a, flat = node.arrays, node.kind == "Conv1d"
 
         def pair(key: str, least: int) -> tuple[int, int]:
@@ -55,7 +60,7 @@ class Shapes:
             shape, size = self.before(name, node, where), pair("kernel_size", 1)
             if any(s > have + 2 * p for s, have, p in zip(size, shape[1:], padding, strict=True)):
                 raise TclifError(f"{where}: kernel_size is {size}, its input has shape {shape}")
-            return pooling(shape[0], size, stride, padding, node.kind == "AvgPool2d")
+            return pooling(shape, size, stride, padding, average=node.kind == "AvgPool2d")
         weight, groups = a["weight"], a["groups"].reshape(-1)
         if weight.ndim != (3 if flat else 4) or 0 in weight.shape or groups.size != 1 or groups[0] < 1 or groups[0] % 1:
             raise TclifError(
@@ -63,7 +68,10 @@ class Shapes:
                 "expected (channels out, channels in / groups, kernel), and a whole number of groups",
             )
         weight = weight[:, :, None] if flat else weight
-        return Kernel(weight, stride, padding, pair("dilation", 1), int(groups[0]))
+        dilation = pair("dilation", 1)
+        sides = [_sides(padding[n], dilation[n], weight.shape[2 + n]) for n in (0, 1)]
+        around = (sides[0][0], sides[1][0], sides[0][1], sides[1][1])
+        return Kernel(weight, Conv(self.before(name, node, where), stride, around, dilation, int(groups[0])))
 
     def before(self, name: str, node: Primitive, where: str) -> Shape:
         """(channels, height, width) of what a convolution or pooling gets."""
@@ -95,7 +103,7 @@ class Shapes:
             return (form.layer_size(self.layers[name], where),)
         node = self.flat[name]
         if node.kind in SPATIAL:
-            return output_shape(self.kernel(name, node, where), self.before(name, node, where), where)
+            return self.kernel(name, node, where).output_shape
         if node.kind in ("Linear", "Affine"):
             return node.arrays["weight"].shape[:1]
         if node.kind in ("Input", "Output"):
@@ -105,3 +113,11 @@ class Shapes:
             return max(own, key=len)
         sources = self.sources.get(name, [])
         return self.after(sources[0], where) if sources else ()
+
+
+def _sides(padding: int, dilation: int, taps: int) -> tuple[int, int]:
+    """Zeros before and after, along one axis."""
+    if padding != SAME:
+        return padding, padding
+    total = dilation * (taps - 1)
+    return total // 2, total - total // 2

@@ -15,8 +15,18 @@ import numpy as np
 from tclif_deploy.errors import TclifError
 from tclif_deploy.interchange.nir import metadata
 from tclif_deploy.interchange.nir.foreign import read_foreign
-from tclif_deploy.interchange.nir.form import Edges, Graph, NotInNir, Primitive, check_expressible, layer_graph
-from tclif_deploy.interchange.nir.write import node_name, save_graph
+from tclif_deploy.interchange.nir.form import (
+    Edges,
+    Graph,
+    NotInNir,
+    Primitive,
+    check_expressible,
+    layer_graph,
+    shaped,
+    shaped_layer,
+)
+from tclif_deploy.interchange.nir.maps import map_shapes, weights_node
+from tclif_deploy.interchange.nir.save import node_name, save_graph
 from tclif_deploy.network import INPUT, Float, Layer, Network, Neuron
 
 DT = 1e-4
@@ -54,23 +64,24 @@ def export_nir(network: Network, path: Path | str, dt: float = DT) -> tuple[str,
     if not np.isfinite(dt) or dt <= 0:
         raise TclifError(f"dt is {dt:g}", "a time step must be a positive number")
     graph, told = standard_graph(network, dt)
-    _check_round_trip(network, graph)
+    check_round_trip(network, graph)
     save_graph(graph, path)
     return told
 
 
-def standard_graph(network: Network, dt: float) -> tuple[Graph, tuple[str, ...]]:
-    """(the graph, what each layer became); see `export_nir`."""
+def standard_graph(network: Network, dt: float, *, as_primitives: bool = False) -> tuple[Graph, tuple[str, ...]]:
+    """(the graph, what each layer became); see `export_nir`. ``as_primitives`` uses none of NIR's own neurons."""
     order = {INPUT: -1} | {layer.name: index for index, layer in enumerate(network.layers)}
     names = {INPUT: "input"} | {layer.name: node_name(layer.name) for layer in network.layers}
     taken = {"output"} & {layer.name for layer in network.layers}
     if taken:
         raise NotInNir("a layer is called output, which is the name of the graph's own end", "rename it")
-    nodes: dict[str, Primitive | Graph] = {"input": Primitive("Input", {"shape": np.array([network.input_size])})}
+    shapes = map_shapes(network)
+    nodes: dict[str, Primitive | Graph] = {"input": Primitive("Input", {"shape": np.array(shapes[INPUT])})}
     edges: list[tuple[str, str]] = []
     told = []
     for layer in network.layers:
-        found = _standard(layer.neuron, dt)
+        found = None if as_primitives else _standard(layer.neuron, dt)
         name = names[layer.name]
         if found is None:
             try:
@@ -78,22 +89,35 @@ def standard_graph(network: Network, dt: float) -> tuple[Graph, tuple[str, ...]]
             except NotInNir as error:
                 raise NotInNir(f"layer {layer.name}: {error.what}", error.hint) from error
             n = layer.neuron
-            nodes[name] = layer_graph(n, metadata.of_layer(layer))
+            nodes[name] = shaped_layer(layer_graph(n, metadata.of_layer(layer)), shapes[layer.name])
             gain, bias = np.ones(n.size), n.bias_u if n.input_to == "dendrite" else n.bias_v
             told.append(f"{layer.name}: {n.type} as a graph of primitives")
         else:
-            nodes[name] = found.node
+            nodes[name] = shaped(found.node, shapes[layer.name])
             gain, bias = found.gain, found.bias
             told.append(f"{layer.name}: {found.node.kind}")
         for number, c in enumerate(layer.connections):
             weights = f"{name}_w{number}" if number else f"{name}_w"
-            weight = c.weight * gain[:, None]
-            if number == 0 and bias.any():
-                nodes[weights] = Primitive("Affine", {"weight": weight, "bias": bias})
-            else:
-                nodes[weights] = Primitive("Linear", {"weight": weight})
-            edges += [(names[c.source], weights), *_late(layer, c.source, c.delay, weights, name, order, nodes, dt)]
-    nodes["output"] = Primitive("Output", {"shape": np.array([network.layers[-1].size])})
+            where = f"layer {layer.name}"
+            nodes[weights] = weights_node(c, gain, bias * (number == 0), len(shapes[layer.name]) == 2, where)
+            before = names[c.source]
+            if c.conv is None and len(shapes[layer.name]) > 1:
+                raise NotInNir(
+                    f"{where}: a matrix from {c.source} leads into a map of {shapes[layer.name]}",
+                    "NIR has no node that makes a map of a row of neurons",
+                )
+            if c.conv is None and len(shapes[c.source]) > 1:
+                shape = {"input_type": np.array(shapes[c.source]), "start_dim": np.array(0), "end_dim": np.array(-1)}
+                nodes[f"{weights}_flat"] = Primitive("Flatten", shape)
+                edges.append((before, f"{weights}_flat"))
+                before = f"{weights}_flat"
+            edges += [
+                (before, weights),
+                *_late(
+                    layer, c.source, c.delay, weights, name, order, nodes, np.full(shapes[layer.name], c.delay * dt)
+                ),
+            ]
+    nodes["output"] = Primitive("Output", {"shape": np.array(shapes[network.layers[-1].name])})
     edges.append((names[network.layers[-1].name], "output"))
     said = {metadata.EXPORT: json.dumps({"version": metadata.VERSION, "dt": dt})}
     return Graph(nodes, tuple(edges), said), tuple(told)
@@ -107,7 +131,7 @@ def _late(
     name: str,
     order: dict[str, int],
     nodes: dict[str, Primitive | Graph],
-    dt: float,
+    time: Float,
 ) -> Edges:
     """Edges from the weights to the layer, through a Delay where the connection has one."""
     if order[source] >= order[layer.name]:
@@ -119,7 +143,7 @@ def _late(
         return ((weights, name),)
     if delay == 0:
         return ((weights, name),)
-    nodes[f"{weights}_delay"] = Primitive("Delay", {"delay": np.full(layer.size, delay * dt)})
+    nodes[f"{weights}_delay"] = Primitive("Delay", {"delay": time})
     return ((weights, f"{weights}_delay"), (f"{weights}_delay", name))
 
 
@@ -151,7 +175,7 @@ def _standard(n: Neuron, dt: float) -> _Standard | None:
     return _Standard(Primitive("CubaLIF" if n.spiking else "CubaLI", arrays), gain, bias)
 
 
-def _check_round_trip(network: Network, graph: Graph) -> None:
+def check_round_trip(network: Network, graph: Graph) -> None:
     """Raise `NotInNir` where a reader cannot know which of the loops' edges is the late one."""
     back = read_foreign(graph, "the exported graph")
     names = {INPUT: INPUT} | {b.name: a.name for a, b in zip(network.layers, back.layers, strict=False)}

@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
-import io
-import os
-import tempfile
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote
 
-import nir
 import numpy as np
 
-from tclif_deploy.errors import TclifError
 from tclif_deploy.interchange.nir import metadata
 from tclif_deploy.interchange.nir.form import Graph, NotInNir, Primitive, check_expressible, layer_graph
+from tclif_deploy.interchange.nir.save import node_name, save_graph
+from tclif_deploy.interchange.nir.standard import DT, check_round_trip, standard_graph
 from tclif_deploy.network import INPUT, Layer, Network
 
 LONGEST_NAME = 10_000
 """Bytes of a node's name; HDF5 has room for some 60 kB."""
-
-_READABLE = " !#$&'()*+,;<=>@[]^{|}"
-"""Characters that stay as they are in a node's name; slash, percent and non-ASCII become %XX."""
 
 
 def write_nir(network: Network, path: Path | str) -> None:
     """Write ``network`` as a NIR file that an unmodified ``nir.read`` opens; the same network gives the same bytes.
 
     Every layer becomes a nested graph of primitives (see `tclif_deploy.interchange.nir.form`), every connection a
-    Linear or Affine before it. Raises `NotInNir` (a `TclifError`) where NIR's primitives cannot express the network
+    Linear or Affine before it. A network with convolutions is written as `export_nir` writes one, but with every layer
+    as such a graph. Raises `NotInNir` (a `TclifError`) where NIR's primitives cannot express the network
     (a hard reset with b_u != 0, q != 0, a threshold of 0 or less, a delay other than that of recurrence by one step),
     and `TclifError` where the file cannot be written. Then nothing is left behind.
 
@@ -46,30 +39,12 @@ def write_nir(network: Network, path: Path | str) -> None:
     >>> equal(same, Network(3, (hidden,)))
     True
     """
-    save_graph(network_graph(network), path)
-
-
-def save_graph(graph: Graph, path: Path | str) -> None:
-    """Write ``graph`` into a file that appears whole or not at all; raises `TclifError` where it cannot be written."""
-    path = Path(path)
-    buffer = io.BytesIO()
-    nir.write(buffer, _to_nir(graph))
-    hint = "choose another place"
-    try:
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name[:100]}-", dir=path.parent)
-    except OSError as error:
-        raise TclifError(f"{path}: cannot be written ({error.strerror})", hint) from error
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(buffer.getbuffer())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except OSError as error:
-        Path(temporary).unlink(missing_ok=True)
-        raise TclifError(f"{path}: cannot be written ({error.strerror})", hint) from error
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    if any(c.conv is not None for layer in network.layers for c in layer.connections):
+        graph, _ = standard_graph(network, DT, as_primitives=True)
+        check_round_trip(network, graph)
+    else:
+        graph = network_graph(network)
+    save_graph(graph, path)
 
 
 def network_graph(network: Network) -> Graph:
@@ -112,11 +87,6 @@ def network_graph(network: Network) -> Graph:
     return Graph(nodes, tuple(edges), metadata.of_network())
 
 
-def node_name(name: str) -> str:
-    """A layer's name as HDF5 and NIR can hold it."""
-    return quote(name, safe=_READABLE, errors="surrogatepass")
-
-
 def _check(layer: Layer, order: dict[str, int]) -> None:
     """Raise `NotInNir` where ``layer`` or a connection into it has no NIR form."""
     try:
@@ -133,14 +103,3 @@ def _check(layer: Layer, order: dict[str, int]) -> None:
                 f"layer {layer.name}: connection from {c.source}: a delay of {c.delay} cannot be written as NIR",
                 f"from the {kind} layer it must be {wanted}",
             )
-
-
-def _to_nir(node: Primitive | Graph) -> Any:
-    """The object of the nir package."""
-    if isinstance(node, Graph):
-        nodes = {name: _to_nir(inner) for name, inner in node.nodes.items()}
-        # Without the type check, which adds an Output node for each layer that nothing reads.
-        return nir.NIRGraph(nodes, list(node.edges), metadata=dict(node.metadata), type_check=False)
-    if node.kind in ("Input", "Output"):
-        return getattr(nir, node.kind)(node.arrays["shape"])
-    return getattr(nir, node.kind)(**node.arrays)
