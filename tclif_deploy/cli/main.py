@@ -15,6 +15,7 @@ from tclif_deploy.cli import (  # noqa: F401  (each registers its command)
     compile,
     cost,
     doctor,
+    explain,
     export,
     finetune,
     inspect,

@@ -76,7 +76,7 @@ class Evidence:
             yield out.reshape(time * samples, width)
 
     def _activity(self) -> Iterator[Float]:
-        """What the connections carry, and a constant 1: parts of float32 (time, samples, sources + 1), in real units."""
+        """What the connections carry, and a constant 1: float32 (time, samples, sources + 1) in real units."""
         encoding, connections = self.machine.encoding, self.layer.connections
         x, _ = encoding.encode(self.data.x[:SAMPLES], self.data.scale)
         seen = simulate(self.fixed, x, spikes=True).spikes if any(c.source != INPUT for c in connections) else {}

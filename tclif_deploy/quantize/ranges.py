@@ -38,10 +38,11 @@ def bounded_ranges(network: Network, input_peak: float, steps: int) -> Ranges:
     and a reset), \\|(u, v)\\| <= sum over t of \\|M^t\\| d, elementwise. Far wider than what data show: it is
     a bound for people without data, not a replacement for calibration.
     """
-    return Ranges({layer.name: _bound(layer, input_peak, steps) for layer in network.layers}, calibrated=False)
+    return Ranges({layer.name: layer_bound(layer, input_peak, steps) for layer in network.layers}, calibrated=False)
 
 
-def _bound(layer: Layer, input_peak: float, steps: int) -> Float:
+def layer_bound(layer: Layer, input_peak: float, steps: int) -> Float:
+    """`bounded_ranges` of one layer, (2, neurons); raises `TclifError` where there is no bound."""
     n = layer.neuron
     if n.q.any():
         raise TclifError(

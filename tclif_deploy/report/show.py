@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from tclif_deploy.report.compare import differences
 from tclif_deploy.report.figure import Panel
 from tclif_deploy.report.sections import story
 from tclif_deploy.report.stored import StoredBuild
-from tclif_deploy.report.story import Bars, Drawing, Headline, Note, Plots, Raster, Table, headline
+from tclif_deploy.report.story import Bars, Block, Drawing, Headline, Note, Plots, Raster, Table, headline
 
 TICKS = " ▁▂▃▄▅▆▇█"
 SPARK_WIDTH = 40
@@ -31,24 +32,29 @@ def show(console: Console, build: StoredBuild) -> None:
         console.print()
         console.print(Text(section.title, style="bold underline"))
         console.print(Text(section.says, style="dim"))
-        for block in section.blocks:
-            if isinstance(block, Note):
-                console.print(Text(printable(block.text)))
-            elif isinstance(block, Table):
-                console.print(_table(block))
-            elif isinstance(block, Bars):
-                console.print(_bars(block))
-            elif isinstance(block, Drawing):
-                console.print(Text(printable(" → ".join(box.name for box in block.boxes))))
-            elif isinstance(block, Plots):
-                figure = block.figure
-                console.print(Text.assemble((printable(f"{figure.title}. "), "bold"), printable(figure.says)))
-                for panel in figure.panels:
-                    for line in _spark_lines(panel):
-                        console.print(line)
-            elif isinstance(block, Raster) and build.record is not None:
-                for line in _rates(build):
+        show_blocks(console, section.blocks, build)
+
+
+def show_blocks(console: Console, blocks: Sequence[Block], build: StoredBuild | None = None) -> None:
+    """Print blocks one after another; rasters are drawn from the record of ``build``."""
+    for block in blocks:
+        if isinstance(block, Note):
+            console.print(Text(printable(block.text)))
+        elif isinstance(block, Table):
+            console.print(_table(block))
+        elif isinstance(block, Bars):
+            console.print(_bars(block))
+        elif isinstance(block, Drawing):
+            console.print(Text(printable(" → ".join(box.name for box in block.boxes))))
+        elif isinstance(block, Plots):
+            figure = block.figure
+            console.print(Text.assemble((printable(f"{figure.title}. "), "bold"), printable(figure.says)))
+            for panel in figure.panels:
+                for line in _spark_lines(panel):
                     console.print(line)
+        elif isinstance(block, Raster) and build is not None and build.record is not None:
+            for line in _rates(build):
+                console.print(line)
 
 
 def show_differences(console: Console, a: StoredBuild, b: StoredBuild) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from tclif_deploy.report.account import account_blocks
 from tclif_deploy.report.figure import Cells, Figure, Panel, Series, number, percent
 from tclif_deploy.report.record import LayerRecord, Record, Window
 from tclif_deploy.report.stored import StoredBuild
@@ -22,6 +23,10 @@ def fidelity(build: StoredBuild) -> Section:
     if not build.verified:
         return Section("fidelity", "Fidelity", SAYS, (Note("Not measured: no data were given (--data FILE)."),))
     blocks: list[Block] = [_decisions(build), _layers(build), Plots(_bars(build))]
+    if build.account is not None:
+        blocks += account_blocks(build.account)
+    else:
+        blocks.append(Note("Where the error comes from is told by: tclif explain BUILD --data FILE."))
     record = build.record
     if record is None:
         blocks.append(Note("Traces and decisions are not stored in this build."))

@@ -1,0 +1,200 @@
+"""The account of the error: sources that add up, the first spike that differs, states' safety, what is measured."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from tclif_deploy import QuantizeSettings, TclifError, load, neurons, quantize, simulate, verify
+from tclif_deploy.cli.main import app
+from tclif_deploy.data import Dataset
+from tclif_deploy.explain import FILE, explain
+from tclif_deploy.network import Connection, Network
+from tclif_deploy.pipeline import CompileOptions, compile
+from tclif_deploy.simulate.floating import simulate_float
+from tclif_deploy.simulate.mixed import LAYER_PARTS, parts_of, simulate_mixed
+from tclif_deploy.verify.account import account
+from tclif_deploy.verify.health import health
+from tclif_deploy.verify.safety import state_safety
+
+from .networks import assert_alive
+from .test_quantize import LOIHI2, data, network
+
+QUIET = replace(data(), x=data().x // 8)
+"""calibration data that show a small part of the ranges"""
+COARSE = LOIHI2.override(weight_bits=4, coefficient_bits=8, state_bits=16)
+
+
+def networks():
+    """Networks of every kind that the mixed simulation handles."""
+    yield network()
+    yield network(4, recurrent=True)
+    yield network(5, reset="hard", strict=True)
+    net = network(0)
+    adaptive = neurons.alif_yin(16, alpha=0.9, rho=0.95, beta=0.2, threshold=0.3)
+    yield replace(net, layers=(replace(net.layers[0], neuron=adaptive), *net.layers[1:]))
+
+
+@pytest.mark.parametrize("rounding", ["toward_zero", "floor", "nearest"])
+def test_with_every_part_quantized_it_is_the_fixed_network_and_with_none_the_float_network(rounding):
+    for net in networks():
+        fixed = quantize(net, COARSE.override(rounding=rounding), data())
+        real, whole = simulate_float(net, data().real()), simulate(fixed, data(), spikes=True, engine="reference")
+        assert_alive(whole)
+        mixed = simulate_mixed(net, fixed, data(), parts_of(net), spikes=True)
+        spikes = np.concatenate([whole.spikes[la.name] for la in net.spiking_layers], axis=2)
+        assert np.array_equal(mixed.spikes[:, :, : spikes.shape[2]], spikes)
+        assert np.array_equal(mixed.readout, whole.readout * fixed.output.lsb_v)
+        assert np.array_equal(mixed.classes, whole.classes)
+        none = simulate_mixed(net, fixed, data(), ())
+        np.testing.assert_allclose(none.readout, real.readout, rtol=1e-9, atol=1e-9)
+        assert not np.array_equal(none.readout, mixed.readout)
+
+
+def test_overflow_is_a_part_of_the_states():
+    for overflow in ("saturate", "wrap"):
+        target = LOIHI2.override(state_bits=12, overflow_u=overflow, overflow_v=overflow)
+        fixed = quantize(network(), target, QUIET, QuantizeSettings(headroom=1.0))
+        whole = simulate(fixed, data(), engine="reference")
+        assert whole.saturations > 0
+        mixed = simulate_mixed(network(), fixed, data(), parts_of(network()))
+        assert np.array_equal(mixed.readout, whole.readout * fixed.output.lsb_v)
+
+
+def test_a_part_alone_changes_only_what_it_is_about():
+    net = network()
+    fixed = quantize(net, COARSE, data())
+    found = [simulate_mixed(net, fixed, data(), [("out", part)]) for part in LAYER_PARTS]
+    base = simulate_mixed(net, fixed, data(), (), spikes=True)
+    for part in LAYER_PARTS:
+        only_out = simulate_mixed(net, fixed, data(), [("out", part)], spikes=True)
+        assert np.array_equal(only_out.spikes, base.spikes)
+    assert len({result.readout.tobytes() for result in found}) >= 3
+
+
+def test_the_sources_add_up_with_their_interaction():
+    net = network()
+    found = account(net, quantize(net, COARSE, data()), data(samples=40), data())
+    assert found.loss.readout > 0
+    total = sum(effect.alone.agreement for effect in found.sources.values())
+    assert total + found.interaction == pytest.approx(found.loss.agreement, abs=1e-12)
+    by_layer = sum(effect.alone.agreement for effect in found.layers.values())
+    given = found.sources["input"].alone.agreement
+    assert by_layer + given + found.layer_interaction == pytest.approx(found.loss.agreement, abs=1e-12)
+
+
+def test_the_worst_source_is_the_one_that_was_made_bad():
+    net = network()
+    fine = LOIHI2.override(weight_bits=12, coefficient_bits=20, state_bits=32)
+    bad = quantize(net, fine, data(), QuantizeSettings(weight_bits=(12, 2, 12)))
+    found = account(net, bad, data(samples=20))
+    assert found.worst == ("b", "weights")
+    assert found.parts["b"]["weights"].without.readout < found.loss.readout / 4
+
+
+def test_the_first_divergence_is_where_both_networks_are_told_apart():
+    net = network()
+    fixed = quantize(net, COARSE, data(), QuantizeSettings(passes=()))
+    first = account(net, fixed, data(samples=12)).divergence
+    real = simulate_float(net, data(samples=12).real()).spikes
+    whole = simulate(fixed, data(samples=12), spikes=True).spikes
+    steps = [int(np.flatnonzero((real[n] != whole[n]).any(axis=(0, 2)))[0]) for n in real]
+    assert first.step == min(steps)
+    assert real[first.layer][first.sample, first.step, first.neuron] == (first.fired == "float")
+    assert whole[first.layer][first.sample, first.step, first.neuron] == (first.fired == "fixed")
+    assert (first.margin_float >= 0) == (first.fired == "float")
+    assert (first.margin_fixed >= 0) == (first.fired == "fixed")
+    assert first.compartment == ("dendrite" if abs(first.error_u) > abs(first.error_v) else "soma")
+
+
+def test_a_proven_bound_holds_for_inputs_that_try_to_break_it():
+    net = network()
+    fixed = quantize(net, LOIHI2, data())
+    rng = np.random.default_rng(0)
+    top = fixed.input.limit
+    hard = Dataset(rng.choice([-top, 0, top], (20, 30, 3)).astype(np.int32), scale=fixed.input.lsb)
+    peaks = simulate_mixed(net, fixed, hard, parts_of(net)).peaks
+    states = state_safety(net, fixed, peaks, peaks, dict.fromkeys(["a", "b", "out"], 0), 30)
+    for state in states:
+        assert state.bound is not None
+        assert 0 <= state.seen <= state.bound
+    assert all(state.bound < 1 for state in states if state.proven)
+
+
+def test_a_layer_that_falls_silent_is_named_with_its_cause():
+    net = network()
+    fixed = quantize(net, LOIHI2, data())
+    dead = replace(fixed.layers[0], connections=tuple(
+        replace(c, weight=np.zeros_like(c.weight)) for c in fixed.layers[0].connections
+    ), bias_u=np.zeros_like(fixed.layers[0].bias_u))  # fmt: skip
+    broken = replace(fixed, layers=(dead, *fixed.layers[1:]))
+    found = health(broken, verify(net, broken, data()))
+    assert "layer a fell silent" in found[0]
+    assert "rounded to 0" in found[0]
+    assert "layer b fell silent" in found[1]
+    assert "its source a is silent" in found[1]
+    assert health(fixed, verify(net, fixed, data())) == ()
+
+
+def test_saturation_is_named():
+    net = network()
+    fixed = quantize(net, LOIHI2, QUIET, QuantizeSettings(headroom=1.0))
+    found = health(fixed, verify(net, fixed, data()))
+    assert any("saturated" in line for line in found)
+
+
+@pytest.fixture(scope="module")
+def build(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("explain") / "build"
+    compile(
+        "fixtures/spoken_digits/checkpoint.pth.tar", COARSE, data="fixtures/spoken_digits/test.npz", output=folder,
+        options=CompileOptions(samples=12, backend="none"),
+    )  # fmt: skip
+    return folder
+
+
+def test_the_command_prints_an_account_and_keeps_it_in_the_build(build):
+    words = ["explain", str(build), "--data", "fixtures/spoken_digits/test.npz", "--samples", "6"]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+    for word in ("weights", "interaction", "first spike that differs", "Worst:", "Measured:", "only one below 1"):
+        assert word in " ".join(done.output.split()), word
+    kept = json.loads((build / FILE).read_text())
+    assert kept["samples"] == 6
+    assert kept["remedies"]
+    page = (build / "report.html").read_text()
+    assert "first spike that differs" in page
+    again = CliRunner().invoke(app, [*words, "--json"])
+    assert json.loads(again.stdout) == kept
+
+
+def test_data_of_another_width_are_refused(build):
+    with pytest.raises(TclifError, match="features a step, the network takes"):
+        explain(build, data())
+
+
+def test_a_build_without_its_float_network_says_so(build, tmp_path):
+    import shutil
+
+    copy = shutil.copytree(build, tmp_path / "copy")
+    (copy / "network.nir").unlink()
+    manifest = json.loads((copy / "manifest.json").read_text())
+    manifest["model"]["sha256"] = "0" * 64
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(TclifError, match="has changed since"):
+        explain(copy, "fixtures/spoken_digits/test.npz")
+
+
+def test_the_network_of_a_build_is_the_model(build):
+    from tclif_deploy.explain import float_network
+    from tclif_deploy.network import equal
+
+    model = load("fixtures/spoken_digits/checkpoint.pth.tar")
+    found = float_network(build, {})
+    assert isinstance(found, Network)
+    assert all(
+        equal(a.connections[0].weight, b.connections[0].weight) for a, b in zip(model.layers, found.layers, strict=True)
+    )
+    assert isinstance(found.layers[0].connections[0], Connection)
