@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -13,10 +14,11 @@ import torch
 from tclif_deploy.errors import TclifError
 from tclif_deploy.frontends.dataflow import Flow, Node, Sink, Source, Weights, lower
 from tclif_deploy.frontends.recorded.encoding import Encoding, encodings
+from tclif_deploy.frontends.recorded.maps import sample_shape
 from tclif_deploy.frontends.recorded.trace import INPUT, Call, Trace, run
 from tclif_deploy.frontends.recorded.units import Recurrent, is_neuron, is_unit, read_unit, refusal
 from tclif_deploy.frontends.state_dict import INNER
-from tclif_deploy.network import Network
+from tclif_deploy.network import Float, Network
 from tclif_deploy.simulate.floating import FloatResult, simulate_float
 
 SOURCE, SINK = "<input>", "<output>"
@@ -191,13 +193,13 @@ class _Recording:
         for path, calls in self.trace.calls.items():
             for place in range(self.repeats[path]):
                 name = self.node(path, place)
-                self.add(name, read_unit(path, self.units[path], int(calls[place].output.shape[-1])), nodes, edges)
+                shapes = [self.shape(path, tensor) for tensor in (calls[place].input, calls[place].output)]
+                self.add(name, read_unit(path, self.units[path], *shapes), nodes, edges)
                 for number, (source, delay, factor) in enumerate(sorted(feeds[name])):
                     start = source
                     if factor != 1.0:
-                        size = int(calls[place].input.shape[-1])
                         start = f"{name}<{number}"
-                        nodes[start] = Weights(np.full(size, factor))
+                        nodes[start] = Weights(np.full(math.prod(shapes[0]), factor))
                         edges.append((source, start, 0))
                     edges.append((start, name, delay))
         told = encoding.told()
@@ -210,6 +212,16 @@ class _Recording:
         fired = self.check(network, simulate_float(network, x), output)
         said = f"checked against the model itself on {x.shape[0]} x {x.shape[1]} steps: {fired} spikes, all equal"
         return replace(network, notices=(*network.notices, said))
+
+    def shape(self, path: str, tensor: torch.Tensor) -> tuple[int, ...]:
+        """Of one sample in one step of what goes into or out of a unit."""
+        return sample_shape(self.units[path], tensor, 2 if self.multi else 1)
+
+    def rows(self, calls: list[Call], what: str = "output") -> Float:
+        """What went in or out of all steps' calls, (time, samples, elements)."""
+        found = np.stack([getattr(call, what).numpy() for call in calls])
+        found = found[0] if self.multi else found
+        return found.reshape(*found.shape[:2], -1)
 
     def add(self, name: str, unit: Any, nodes: dict[str, Node], edges: list[tuple[str, str, int]]) -> None:
         """A unit's node or, with recurrence of its own, nodes."""
@@ -270,9 +282,7 @@ class _Recording:
             factor = calls[0].origin.terms.get(INPUT)
             if factor is None or len(calls[0].origin.terms) != 1:
                 continue
-            seen = np.stack([c.input.numpy() for c in calls[:: self.repeats[path]]])
-            if self.multi:
-                seen = seen[0]
+            seen = self.rows(calls[:: self.repeats[path]], "input")
             for encoding in encodings(self.x, seen.shape[-1]):
                 cut = encoding.steps(self.x).swapaxes(0, 1)
                 if cut.shape == seen.shape and np.allclose(cut * factor, seen, rtol=1e-12, atol=0):
@@ -289,8 +299,7 @@ class _Recording:
         differences = []
         fired = 0
         for path in self.populations & self.trace.calls.keys():
-            theirs = np.stack([c.output.numpy() for c in self.trace.calls[path]])
-            theirs = theirs[0] if self.multi else theirs
+            theirs = self.rows(self.trace.calls[path])
             name = self.layer_name(network, self.node(path, 0))
             if name not in found.spikes:
                 continue
@@ -315,8 +324,7 @@ class _Recording:
         if network.layers[-1].neuron.spiking:
             return
         path = next(p for p in self.trace.calls for k in range(self.repeats[p]) if self.node(p, k) == output)
-        theirs = np.stack([c.output.numpy() for c in self.trace.calls[path]])
-        theirs = theirs[0] if self.multi else theirs
+        theirs = self.rows(self.trace.calls[path])
         wanted = theirs[-1] if path in self.populations else theirs.sum(0)
         error = float(np.abs(found.readout - wanted).max())
         if error > TOLERANCE * max(1.0, float(np.abs(wanted).max())):

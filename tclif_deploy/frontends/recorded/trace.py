@@ -25,7 +25,7 @@ KEEPS = {
     "__getitem__", "view", "view_as", "reshape", "flatten", "squeeze", "unsqueeze", "permute", "transpose",
     "contiguous", "movedim", "swapaxes", "swapdims", "unbind", "split", "chunk", "select", "narrow", "t", "to", "float",
     "double", "type", "type_as", "clone", "detach", "detach_", "requires_grad_", "dropout", "alpha_dropout",
-    "feature_dropout",
+    "feature_dropout", "dropout1d", "dropout2d", "dropout3d",
     "cpu", "expand", "squeeze_", "unsqueeze_", "__get__", "T", "data", "identity", "atleast_2d", "unflatten",
 }  # fmt: skip
 """Operations whose result has the values that went in, whatever the shape."""

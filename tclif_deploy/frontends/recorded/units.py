@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ from tclif_deploy.frontends.dataflow import Population, Weights
 from tclif_deploy.frontends.description import NeuronEntry, settings_of
 from tclif_deploy.frontends.module import neuron_entry
 from tclif_deploy.frontends.options import ReadOptions
+from tclif_deploy.frontends.recorded.maps import CONVOLUTIONS, NORMS, POOLINGS, read_convolution, read_pooling, spread
 from tclif_deploy.frontends.registry import REGISTERED, NeuronReader
 from tclif_deploy.network import Float, Neuron
 
@@ -29,7 +31,7 @@ class Recurrent:
 
 def is_unit(module: torch.nn.Module) -> bool:
     """Whether a recording takes ``module`` as one thing."""
-    return isinstance(module, torch.nn.Linear | torch.nn.BatchNorm1d) or is_neuron(module)
+    return isinstance(module, (torch.nn.Linear, *CONVOLUTIONS, *POOLINGS, *NORMS)) or is_neuron(module)
 
 
 def is_neuron(module: torch.nn.Module) -> bool:
@@ -42,24 +44,33 @@ def refusal(module: torch.nn.Module) -> str | None:
     return next((neurons.REFUSED[k.__name__] for k in type(module).__mro__ if k.__name__ in neurons.REFUSED), None)
 
 
-def read_unit(path: str, module: torch.nn.Module, size: int) -> Weights | Population | Recurrent:
-    """What a unit does; ``size`` is the number of its outputs."""
+def read_unit(
+    path: str, module: torch.nn.Module, shape: tuple[int, ...], output_shape: tuple[int, ...]
+) -> Weights | Population | Recurrent:
+    """What a unit does with one sample's input of ``shape`` in one step."""
+    size = math.prod(output_shape)
+    if isinstance(module, CONVOLUTIONS):
+        return read_convolution(path, module, shape)
+    if isinstance(module, POOLINGS):
+        return read_pooling(path, module, shape)
     if isinstance(module, torch.nn.Linear):
+        if len(shape) != 1:
+            raise TclifError(f"{path} is fed {shape} a sample, row by row", "flatten what enters a Linear")
         return Weights(_array(module.weight), None if module.bias is None else _array(module.bias))
-    if isinstance(module, torch.nn.BatchNorm1d):
+    if isinstance(module, NORMS):
         if module.running_mean is None or module.running_var is None:
             raise TclifError(f"{path} keeps no running statistics", "train it with track_running_stats=True")
         weight, bias = (None if p is None else _array(p) for p in (module.weight, module.bias))
         mean, var = _array(module.running_mean), _array(module.running_var)
         norm = parts.BatchNorm(path, mean, var, weight, bias, module.eps)
-        return Weights(*norm.affine())
+        return Weights(*(spread(values, shape) for values in norm.affine()))
     reader = _reader(module)
     assert reader is not None
     population = Population(reader(module, size))
     recurrent = getattr(module, "recurrent", None)
     if _of(module, "snntorch", "RLeaky"):
         if isinstance(recurrent, torch.nn.Linear):
-            inner = read_unit(f"{path}.recurrent", recurrent, size)
+            inner = read_unit(f"{path}.recurrent", recurrent, output_shape, output_shape)
             assert isinstance(inner, Weights)
             return Recurrent(population, inner)
         return Recurrent(population, Weights(np.broadcast_to(_array(module.recurrent.V), size).astype(np.float64)))  # type: ignore[union-attr]
