@@ -27,7 +27,13 @@ def main() -> None:
     steps = len(spikes) + len(network.layers)
     # each layer's output comes a step late, the source's too
     padded = np.concatenate([spikes, np.zeros((len(network.layers), spikes.shape[1]), spikes.dtype)])
-    source, sink = io.source.RingBuffer(data=padded.T), io.sink.RingBuffer(shape=network.out.shape, buffer=steps)
+    # a network of maps takes (x, y, channel)
+    data = (
+        padded.T
+        if len(network.inp.shape) == 1
+        else padded.T.reshape(*network.inp.shape[::-1], -1).transpose(2, 1, 0, 3)
+    )
+    source, sink = io.source.RingBuffer(data=data), io.sink.RingBuffer(shape=network.out.shape, buffer=steps)
     source.s_out.connect(network.inp)
     network.out.connect(sink.a_in)
     network.run(condition=RunSteps(num_steps=steps), run_cfg=Loihi2SimCfg(select_tag="fixed_pt"))

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from tclif_deploy import Dataset, TclifError, load, load_target, neurons, quantize, simulate
+from tclif_deploy.convolution import Conv, Kernel
 from tclif_deploy.interchange import read_netx, write_netx, write_netx_fixed
 from tclif_deploy.interchange.netx import effective_weights
 from tclif_deploy.network import Connection, Layer, Network
@@ -101,6 +102,57 @@ def test_lava_dls_own_netx_runs_our_file_spike_for_spike(tmp_path, recurrent):
     np.testing.assert_array_equal(theirs[2:82].astype(bool), mine)
 
 
+def convolutional():
+    """Two maps, padded unlike and in groups, and a dense layer; no decays, which Loihi would truncate."""
+    rng = np.random.default_rng(3)
+    exact = {"current_decay": 1.0, "voltage_decay": 0.0}
+    first = Kernel(rng.normal(0.1, 0.4, (4, 1, 3, 2)), Conv((1, 6, 5), padding=(1, 0, 1, 1)))
+    second = Kernel(rng.normal(0.1, 0.4, (6, 2, 2, 3)), Conv(first.output_shape, (2, 1), dilation=(1, 2), groups=2))
+    bias = first.spread(np.linspace(-0.02, 0.03, 4))
+    return Network(30, (
+        Layer("a", cuba(first.neurons, bias_v=bias, **exact), (Connection("input", first.weight, conv=first.conv),)),
+        Layer("b", cuba(second.neurons, **exact), (Connection("a", second.weight, conv=second.conv),)),
+        Layer("c", cuba(7, **exact), (Connection("b", rng.normal(0.1, 0.3, (7, second.neurons))),)),
+    ))  # fmt: skip
+
+
+def test_convolutions_come_back_as_they_were_rounded(tmp_path):
+    wanted = convolutional()
+    write_netx(wanted, tmp_path / "out.net")
+    back = read_netx(tmp_path / "out.net")
+    assert [layer.size for layer in back.layers] == [layer.size for layer in wanted.layers]
+    assert [c.kind for layer in back.layers for c in layer.connections] == ["conv", "conv", "dense"]
+    for mine, theirs in zip(wanted.layers, back.layers, strict=True):
+        a, b = mine.connections[0].matrix(), theirs.connections[0].matrix()
+        np.testing.assert_allclose(b * np.abs(a).max() / 127, a, atol=np.abs(a).max() / 127 / 2 * 1.001)
+
+
+@pytest.mark.slow
+def test_lava_dls_own_netx_runs_our_convolutions_spike_for_spike(tmp_path):
+    write_netx(convolutional(), tmp_path / "out.net")
+    x = trains(30)
+    np.save(tmp_path / "x.npy", x)
+    run_script("run_netx.py", tmp_path / "out.net", tmp_path / "x.npy", tmp_path / "out.npy", TEMPLATE)
+    theirs = np.load(tmp_path / "out.npy")
+    found = simulate_float(read_netx(tmp_path / "out.net"), x[None]).spikes
+    assert all(0.01 <= spikes.mean() <= 0.6 for spikes in found.values()), {k: v.mean() for k, v in found.items()}
+    np.testing.assert_array_equal(theirs[3:83].astype(bool), list(found.values())[-1][0])
+
+
+@pytest.mark.parametrize(("edit", "said"), [
+    (lambda layers: layers["1"].__delitem__("stride"), "layer 1: no stride"),
+    (lambda layers: layers["0"].__delitem__("shape"), "layer 1: its input's shape is not known"),
+    (lambda layers: layers["1/shape"].write_direct(np.array([9, 9, 9])), "shape is (9, 9, 9), its convolution gives"),
+    (lambda layers: layers["1/groups"].write_direct(np.array(3)), "layer 1: 3 groups of 1 channels"),
+    (lambda layers: layers["0/shape"].write_direct(np.array([1, 1 << 20, 1 << 20])), "maps of up to"),
+])  # fmt: skip
+def test_a_conv_layer_without_meaning_is_refused_by_its_number(tmp_path, edit, said):
+    write_netx(convolutional(), tmp_path / "bad.net")
+    with h5py.File(tmp_path / "bad.net", "r+") as file:
+        edit(file["layer"])
+    assert said in refused(tmp_path / "bad.net")
+
+
 def compiled(weight_bits=7):
     """A recurrent TC-LIF network in integers, and graded input for it."""
     rng = np.random.default_rng(0)
@@ -171,7 +223,7 @@ def put(name, value):
 
 
 DAMAGE = {
-    "convolution": (put("layer/1/type", "conv"), "layer 1: is of type 'conv', which is not read"),
+    "kernel": (put("layer/1/type", "conv"), "layer 1: weight has shape (5, 10) and reaches 127"),
     "pooling": (put("layer/1/type", "pool"), "layer 1: is of type 'pool', which is not read"),
     "resonate and fire": (put("layer/0/neuron/type", "RF_PHASE"), "layer 0: 'RF_PHASE' neurons are not read"),
     "refractory": (put("layer/0/neuron/refDelay", 3), "layer 0: refDelay is 3, which is not read: a refractory period"),

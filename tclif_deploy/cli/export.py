@@ -46,7 +46,7 @@ def export_command(
 ) -> None:
     """Write a model as NIR (standard neurons as NIR's own nodes), netx of lava-dl, integer ONNX, or our torch file."""
     from tclif_deploy.frontends import ReadOptions, load
-    from tclif_deploy.interchange.netx import fits_netx
+    from tclif_deploy.interchange.netx_write import fits_netx
     from tclif_deploy.target import load_target
 
     choice("--to", to, tuple(FORMATS))

@@ -1,4 +1,4 @@
-"""lava-dl's netx files (``.net``, HDF5): dense and recurrent layers of Loihi's CUBA neurons.
+"""lava-dl's netx files (``.net``, HDF5), read: dense, recurrent and conv layers of Loihi's CUBA neurons.
 
 A netx file holds integers: weights, decays in 4096ths and thresholds in the weights' units. Loihi shifts weights,
 bias and threshold left by the same 6 bits, so these shifts cancel; what remains is its truncation of each decay
@@ -7,10 +7,6 @@ product towards zero, which the float network does not have.
 
 from __future__ import annotations
 
-import io
-import os
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +14,7 @@ import h5py
 import numpy as np
 
 from tclif_deploy import neurons
+from tclif_deploy.convolution import Conv, Kernel
 from tclif_deploy.errors import TclifError
 from tclif_deploy.frontends.parts import unique_name
 from tclif_deploy.interchange.nir.hdf5 import DAMAGE, FileReader
@@ -27,11 +24,8 @@ UNITY = 4096
 """a decay of 1: lava-dl's ``w_scale`` of 12 bits"""
 WEIGHT_LIMIT = 127
 """of a written weight; Loihi's signed 8-bit synapses hold it exactly whatever the signs in its layer"""
-THRESHOLD_LIMIT = (1 << 17) - 1
-BIAS_LIMIT = (1 << 12) - 1
-"""Lava's ``vth`` and ``bias_mant`` (lava-nc, proc/lif/models.py)"""
-EXPECTED = "expected a netx file of dense layers with CUBA neurons, as lava-dl's export_hdf5 writes it"
-_TYPES = ("dense", "dense_rec", "input", "flatten")
+EXPECTED = "expected a netx file of dense and conv layers with CUBA neurons, as lava-dl's export_hdf5 writes it"
+_TYPES = ("dense", "dense_rec", "conv", "input", "flatten")
 
 
 def is_netx(path: Path) -> bool:
@@ -65,6 +59,7 @@ def _read(reader: FileReader, group: Any, where: str) -> Network:
         raise TclifError(f"{where}: its layers are not numbered from 0", EXPECTED)
     layers: list[Layer] = []
     source, taken, size = INPUT, {INPUT}, 0
+    shape: tuple[int, ...] = ()
     for n in range(count):
         here = f"{where}: layer {n}"
         layer = reader.child(group, str(n), h5py.Group, here)
@@ -73,20 +68,25 @@ def _read(reader: FileReader, group: Any, where: str) -> Network:
             raise TclifError(f"{here}: is of type {kind[:40]!r}, which is not read", f"read are {', '.join(_TYPES)}")
         if kind == "input" and "neuron" in layer:
             raise TclifError(f"{here}: an input layer with neurons of its own is not read", "feed the spikes directly")
+        if kind == "input" and "shape" in layer:
+            shape = _shape(reader, layer, here)
         if kind in ("input", "flatten"):
             continue
-        weight = _weights(reader, layer, "weight", here)
-        links = [Connection(source, weight)]
+        if kind == "conv":
+            kernel = _kernel(reader, layer, shape, here)
+            links, shape = [Connection(source, kernel.weight, conv=kernel.conv)], kernel.output_shape
+        else:
+            links, shape = [Connection(source, _weights(reader, layer, "weight", here))], ()
         name = unique_name(f"layer{n}", taken)
         if kind == "dense_rec":
             links.append(Connection(name, _weights(reader, layer, "weight_rec", here), delay=1))
         if "delay" in layer and reader.array(layer, "delay", here).any():
             raise TclifError(f"{here}: synaptic or axonal delays are not read", "train without delays")
-        size = size or weight.shape[1]
-        layers.append(Layer(name, _neuron(reader, layer, len(weight), here), tuple(links)))
+        size = size or links[0].sources
+        layers.append(Layer(name, _neuron(reader, layer, links[0], here), tuple(links)))
         source = name
     if not layers:
-        raise TclifError(f"{where}: no dense layer in it", EXPECTED)
+        raise TclifError(f"{where}: no layer with neurons in it", EXPECTED)
     try:
         notice = "netx: integers of Loihi, whose truncation of each decay towards zero the float network does not have"
         return Network(size, tuple(layers), (notice,))
@@ -101,6 +101,44 @@ def _weights(reader: FileReader, layer: Any, name: str, where: str) -> Float:
     if (weight % 1).any() or np.abs(weight).max() > 256:
         raise TclifError(f"{where}: {name} reaches {np.abs(weight).max():g}", "expected whole numbers up to 256")
     return effective_weights(weight)
+
+
+def _shape(reader: FileReader, layer: Any, where: str) -> tuple[int, ...]:
+    """A layer's (channels, height, width), or (neurons,)."""
+    values = reader.array(layer, "shape", where).reshape(-1)
+    if not 1 <= values.size <= 3 or (values < 1).any() or (values % 1).any():
+        raise TclifError(f"{where}: shape is {values.tolist()}", "expected (channels, height, width)")
+    return tuple(int(v) for v in values)
+
+
+def _kernel(reader: FileReader, layer: Any, shape: tuple[int, ...], where: str) -> Kernel:
+    """A convolution of maps of ``shape``; Lava's Conv takes its weights as they are."""
+    weight = reader.array(layer, "weight", where)
+    weight = weight[..., 0] if weight.ndim == 5 and weight.shape[4] == 1 else weight
+    if weight.ndim != 4 or 0 in weight.shape or (weight % 1).any() or np.abs(weight).max() > 256:
+        raise TclifError(
+            f"{where}: weight has shape {weight.shape} and reaches {np.abs(weight).max(initial=0):g}",
+            "expected whole numbers up to 256, (channels out, channels in / groups, height, width)",
+        )
+    if len(shape) != 3:
+        raise TclifError(f"{where}: its input's shape is not known", "put an input layer with a shape before it")
+
+    def pair(name: str, least: int) -> tuple[int, int]:
+        values = reader.array(layer, name, where).reshape(-1)
+        if values.size not in (1, 2) or (values % 1).any() or (values < least).any():
+            raise TclifError(f"{where}: {name} is {values.tolist()}", f"expected whole numbers of at least {least}")
+        return int(values[0]), int(values[-1])
+
+    stride, padding, dilation = pair("stride", 1), pair("padding", 0), pair("dilation", 1)
+    try:
+        conv = Conv((shape[0], shape[1], shape[2]), stride, (*padding, *padding), dilation, pair("groups", 1)[0])
+        kernel = Kernel(weight, conv)
+    except TclifError as error:
+        raise TclifError(f"{where}: {error.what}", error.hint) from error
+    if _shape(reader, layer, where) != kernel.output_shape:
+        said = _shape(reader, layer, where)
+        raise TclifError(f"{where}: shape is {said}, its convolution gives {kernel.output_shape}", "is it damaged?")
+    return kernel
 
 
 def effective_weights(weight: Float) -> Float:
@@ -119,7 +157,8 @@ def effective_weights(weight: Float) -> Float:
     return np.clip(weight, -256, 255)
 
 
-def _neuron(reader: FileReader, layer: Any, size: int, where: str) -> Any:
+def _neuron(reader: FileReader, layer: Any, link: Connection, where: str) -> Any:
+    size = link.neurons
     if "neuron" not in layer:
         raise TclifError(f"{where}: has no neurons", EXPECTED)
     group = reader.child(layer, "neuron", h5py.Group, where)
@@ -146,6 +185,8 @@ def _neuron(reader: FileReader, layer: Any, size: int, where: str) -> Any:
     bias = np.zeros(size)
     if "bias" in layer:
         bias = reader.array(layer, "bias", where).reshape(-1)
+        if link.conv is not None and bias.size == len(link.weight):
+            bias = link.spread(bias)
         if bias.size not in (1, size):
             raise TclifError(f"{where}: bias has {bias.size} values, the layer {size} neurons")
     return neurons.cuba_lif(
@@ -167,115 +208,3 @@ def _text(reader: FileReader, group: Any, name: str, where: str) -> str:
         reader.account(data, name, where)
         return str(data[0].decode("utf8", errors="replace"))
     return reader.text(group, name, where)
-
-
-@dataclass(frozen=True, eq=False)
-class _Integers:
-    """A layer in netx's numbers."""
-
-    weights: tuple[Float, ...]
-    current: int
-    voltage: int
-    threshold: int
-    bias: Float
-
-
-def fits_netx(network: Network) -> bool:
-    """Whether every neuron is of netx's own kind, so that `write_netx` is what writes it."""
-    return all(la.neuron.spiking and la.neuron.reset == "hard" and not la.neuron.b_u.any() for la in network.layers)
-
-
-def write_netx(network: Network, path: Path | str) -> tuple[str, ...]:
-    """Write a chain of CUBA-LIF or LIF layers as lava-dl's netx reads it; returns what rounding changed, in words.
-
-    Weights are rounded to 8 bits with one scale a layer, decays to 4096ths, thresholds and biases to the weights'
-    units. Raises `TclifError` for layers that netx's neurons cannot be: it has hard resets to 0, > and one threshold
-    and one pair of decays a layer.
-    """
-    layers, told = [], []
-    source = INPUT
-    for n, layer in enumerate(network.layers):
-        if not layer.neuron.spiking and n == len(network.layers) - 1:
-            raise TclifError(f"layer {layer.name}: netx has no readout without spikes", "end in a spiking layer")
-        found, error = _integers(layer, source)
-        layers.append(found)
-        told.append(f"{layer.name}: CUBA, weights rounded by at most {error:.2g} of the largest")
-        source = layer.name
-
-    def fill(file: Any) -> None:
-        for n, found in enumerate(layers):
-            _write_layer(file.create_group(f"layer/{n}"), found)
-
-    save_hdf5(path, fill)
-    return tuple(told)
-
-
-def save_hdf5(path: Path | str, fill: Callable[[Any], None]) -> None:
-    """An HDF5 file with what ``fill`` puts into it, there whole or not at all; `TclifError` where it cannot be."""
-    path, buffer = Path(path), io.BytesIO()
-    with h5py.File(buffer, "w") as file:
-        fill(file)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        temporary.write_bytes(buffer.getbuffer())
-        os.replace(temporary, path)
-    except OSError as error:
-        raise TclifError(f"{path}: cannot be written ({error.strerror})", "choose another path") from error
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _write_layer(group: Any, found: _Integers) -> None:
-    recurrent = len(found.weights) > 1
-    size, sources = found.weights[0].shape
-    group.create_dataset("type", (1,), "S10", [b"dense_rec" if recurrent else b"dense"])
-    group["shape"] = np.array([size])
-    group["inFeatures"], group["outFeatures"] = sources, size
-    group["weight"] = found.weights[0].astype(np.int32)
-    if recurrent:
-        group["weight_rec"] = found.weights[1].astype(np.int32)
-    if found.bias.any():
-        group["bias"] = found.bias.astype(np.int32)
-    neuron = group.create_group("neuron")
-    neuron["type"] = "CUBA"
-    neuron["iDecay"], neuron["vDecay"], neuron["vThMant"] = found.current, found.voltage, found.threshold
-    neuron["refDelay"], neuron["gradedSpike"] = 1, False
-
-
-def _integers(layer: Layer, source: str) -> tuple[_Integers, float]:
-    """(netx's numbers of a layer, the largest relative error of a weight)."""
-    n, where = layer.neuron, f"layer {layer.name}"
-    links = sorted(layer.connections, key=lambda c: c.source == layer.name)
-    if [(c.source, c.delay) for c in links] not in ([(source, 0)], [(source, 0), (layer.name, 1)]):
-        raise TclifError(f"{where}: netx writes chains, and recurrence of one step within a layer", "use --to nir")
-    if n.type == "tclif" or n.b_u.any() or n.q.any() or n.v0.any() or n.input_to != "dendrite":
-        raise TclifError(f"{where}: a {n.type} is not one of netx's neurons", "use --to nir, or the Lava backend")
-    if n.reset != "hard" or n.v_reset.any():
-        raise TclifError(f"{where}: netx's CUBA neurons reset to 0, this one does not", "use --to nir")
-    for name in ("a_u", "a_v", "threshold", "b_v"):
-        if np.ptp(getattr(n, name)) > 0:
-            raise TclifError(f"{where}: {name} differs from neuron to neuron, netx has one a layer", "use --to nir")
-    gain, theta = float(n.b_v[0]), float(n.threshold[0])
-    if gain <= 0:
-        raise TclifError(f"{where}: a gain of {gain:g} cannot be written as netx", "use --to nir")
-    largest = max(float(np.abs(c.weight).max()) for c in links) * gain
-    scale = largest / WEIGHT_LIMIT if largest else 1.0
-    weights = tuple(np.rint(c.weight * gain / scale) for c in links)
-    error = max(float(np.abs(w * scale - c.weight * gain).max()) for w, c in zip(weights, links, strict=True)) / largest
-    if n.a_u.any() and n.bias_u.any():
-        raise TclifError(f"{where}: a bias into the current is not one of netx's", "use --to nir")
-    bias = np.rint((n.bias_u * gain + n.bias_v) / scale)
-    # v > threshold in whole numbers: a comparator of >= is met by the next lower one where theta/scale is whole
-    threshold = int(np.floor(theta / scale) if n.strict else np.ceil(theta / scale) - 1)
-    if not 0 < threshold <= THRESHOLD_LIMIT or np.abs(bias).max() > BIAS_LIMIT:
-        raise TclifError(
-            f"{where}: its threshold is {threshold} and its bias {np.abs(bias).max():g} in units of the weights",
-            f"Loihi holds {THRESHOLD_LIMIT} and {BIAS_LIMIT}",
-        )
-    current, voltage = (int(np.rint((1 - float(a[0])) * UNITY)) for a in (n.a_u, n.a_v))
-    if not 1 <= current <= UNITY or not 0 <= voltage < UNITY:
-        raise TclifError(
-            f"{where}: its decays are {current} and {voltage} of {UNITY}",
-            f"Lava holds 1 to {UNITY} for the current, 0 to {UNITY - 1} for the voltage",
-        )
-    return _Integers(weights, current, voltage, threshold, bias), error

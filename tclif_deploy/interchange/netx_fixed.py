@@ -17,7 +17,8 @@ import numpy as np
 
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import LAYER_ARRAYS, FixedLayer, FixedNetwork
-from tclif_deploy.interchange.netx import WEIGHT_LIMIT, save_hdf5
+from tclif_deploy.interchange.netx import WEIGHT_LIMIT
+from tclif_deploy.interchange.netx_write import save_hdf5
 from tclif_deploy.network import INPUT
 
 TYPE = "TCLIF"
@@ -45,6 +46,10 @@ def _write_layer(group: Any, network: FixedNetwork, layer: FixedLayer, source: s
     links = sorted(layer.connections, key=lambda c: c.source == layer.name)
     if [(c.source, c.delay) for c in links] not in ([(source, 0)], [(source, 0), (layer.name, 1)]):
         raise TclifError(f"{where}: netx writes chains, and recurrence of one step within a layer", "use --to nir")
+    if any(c.conv is not None for c in links):
+        raise TclifError(
+            f"{where}: TC-LIF neurons fed by a convolution are not written as netx", "emit for Lava itself"
+        )
     weights = [c.weight << c.exponent for c in links]
     largest = max(int(np.abs(w).max()) for w in weights)
     if largest > WEIGHT_LIMIT:
