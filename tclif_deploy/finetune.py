@@ -28,7 +28,7 @@ CALIBRATION = 128
 """training samples that set the scales where no calibration data are given"""
 PROBE = 512
 """training samples whose loss before fine-tuning says what a diverged one is"""
-DIVERGED, SLACK = 1.5, 0.2
+DIVERGED, SLACK = 2.0, 0.5
 """an epoch whose mean loss is above DIVERGED times the loss before it began, plus SLACK, has diverged"""
 TUNED, CONTROL = "tuned", "control"
 """folders of the two trainings"""

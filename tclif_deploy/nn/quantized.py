@@ -32,6 +32,8 @@ from tclif_deploy.target import Target
 
 RESIDUAL = 0.5
 """share of a weight's rounding error that its master keeps at the start: 0 puts it on the integer, 1 on the float"""
+FAST = 7
+"""weights of less than this (4 bits' largest) learn faster by what is missing"""
 EXACT = 2**53
 """float64 holds every integer up to here"""
 
@@ -256,6 +258,14 @@ class QuantizedNetwork(SequenceNetwork):
         last = np.full(samples, time) if lengths is None else lengths.numpy()
         found: Int = soma[last - 1, np.arange(samples)].astype(np.int64)
         return found
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Weights on a grid of steps so coarse that they would never leave an integer learn faster."""
+        weights = [weight for n in range(len(self.start.layers)) for weight in self._weights(n)]
+        chosen = {id(weight) for weight in weights}
+        others = [parameter for parameter in self.parameters() if id(parameter) not in chosen]
+        share = max(1.0, FAST / self.limits["weight_bits"])
+        return [{"params": weights, "share": share}, {"params": others, "share": 1.0}]
 
     def float_state(self) -> dict[str, Tensor]:
         """The masters as a float network's checkpoint: gains go into the weights that they scale.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -91,6 +93,10 @@ class SequenceNetwork(torch.nn.Module):
         last = self.features[-1]
         assert isinstance(last, torch.nn.Linear)
         return summed(spikes, last.weight, last.bias, lengths)
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Parameters as torch's optimizers take them; ``share`` is what a group's learning rate is multiplied with."""
+        return [{"params": list(self.parameters()), "share": 1.0}]
 
     def float_state(self) -> dict[str, Tensor]:
         """What a checkpoint holds: float32, by the authors' names."""

@@ -31,7 +31,7 @@ class Trainer:
         self.device = torch.device(config.device)
         self.network = network.to(self.device)
         self.parameters = list(network.parameters())
-        self.optimizer = torch.optim.AdamW(self.parameters, lr=config.lr, weight_decay=0.0)
+        self.optimizer = torch.optim.AdamW(network.parameter_groups(), lr=config.lr, weight_decay=0.0)
         self.threads = config.threads or os.cpu_count() or 1
         self.pool = ThreadPoolExecutor(self.threads)
         cpu = self.device.type == "cpu"
@@ -82,7 +82,7 @@ class Trainer:
             # summed in the groups' order, so that a run is the same bytes however the threads raced
             parameter.grad = torch.stack([part[2][n] for part in parts]).sum(0)
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group.get("share", 1.0)
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.config.clip)
         if bool(torch.isfinite(losses).all()) and math.isfinite(norm):
             self.optimizer.step()
