@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,8 @@ from tclif_deploy.report.record import make_record
 from tclif_deploy.simulate import Engine, simulate
 from tclif_deploy.target import Target, load_target
 from tclif_deploy.verify import BackendCheck, Requirements, Verdict, difference, verify
+from tclif_deploy.verify.health import health
+from tclif_deploy.widths import choose_widths
 
 Say = Callable[[str], None]
 
@@ -40,6 +42,8 @@ class CompileOptions:
 
     read: ReadOptions = ReadOptions()
     quantize: QuantizeSettings = QuantizeSettings()
+    narrowest: float | None = None
+    """choose the narrowest weights of each layer that lose at most this fraction of accuracy on the data"""
     requirements: Requirements = Requirements()
     backend: str = "default"
     """backends' names, separated by commas; ``none``, ``all``, or ``default`` for the target's own"""
@@ -115,10 +119,34 @@ def compile(
         network = load(path, options.read)
         source, calibration_data, test = choose_calibration(path, calibration, test)
         say(f"quantizing for {target.name}, calibrated on {source}")
-        fixed = quantize(network, target, calibration_data, options.quantize, progress=progress("layers"))
+        if options.narrowest is None:
+            fixed = quantize(network, target, calibration_data, options.quantize, progress=progress("layers"))
+        else:
+            fixed, options = _narrowed(network, target, calibration_data, test, options, say, progress)
         return write_build(
             temporary, folder, path, network, fixed, target, source, test, options=options, say=say, progress=progress
         )
+
+
+def _narrowed(
+    network: Network,
+    target: Target,
+    calibration: Dataset | None,
+    test: Dataset | None,
+    options: CompileOptions,
+    say: Say,
+    progress: Callable[[str], Progress],
+) -> tuple[FixedNetwork, CompileOptions]:
+    """The integers with the narrowest weights, and the options that give just these."""
+    if test is None or calibration is None or options.narrowest is None:
+        raise TclifError("--weight-bits auto needs something to measure", "give --data FILE")
+    say(f"choosing weight bits on {test.samples} samples")
+    found = choose_widths(
+        network, target, calibration, test, options.narrowest, options.quantize, progress=progress("trials")
+    )
+    said = found.sentence(network, options.narrowest, test.y is not None, test.samples)
+    fixed = replace(found.fixed, notices=(*found.fixed.notices, said))
+    return fixed, replace(options, quantize=replace(options.quantize, weight_bits=found.bits))
 
 
 def chosen_backends(target: Target, options: CompileOptions) -> dict[str, backends.Backend]:
@@ -167,6 +195,7 @@ def write_build(
         verdict = verify(network, fixed, test, engine=options.engine, progress=progress("samples"))
         part = test if options.backend_batched else test[: options.backend_samples]
         verdict.backends.update(_run_backends(chosen, fixed, part, temporary, options, say, progress))
+        notices += health(fixed, verdict)
     shortfalls = tuple(options.requirements.shortfalls(verdict)) if verdict else ()
     report = {
         **(verdict.to_json() if verdict else empty_report()),

@@ -75,6 +75,8 @@ class Target(BaseModel):
     # --- arithmetic
     weight_bits: Annotated[Limit[Annotated[int, Field(ge=2, le=16, strict=True)]], Unit("bit")]
     """signed weights: +-(2^(bits-1)-1)"""
+    mixed_weight_bits: Annotated[Flag | None, Unit("flag")] = None
+    """whether a connection whose weights need fewer bits is stored with fewer"""
     state_bits: Annotated[Width, Unit("bit")]
     """width of u and of v, sign included"""
     coefficient_bits: Annotated[Limit[Annotated[int, Field(ge=1, le=24, strict=True)]], Unit("bit")]

@@ -64,7 +64,8 @@ def counted_by_hand(fixed, target, placement, x, lengths):
                 continue
             rows = weight[s.start : s.stop] != 0
             lists = {i: int(n) for i, n in enumerate(rows.sum(axis=0)) if n}
-            bits = target.weight_bits.value + (target.delay_bits.value if link.delay > 1 else 0)
+            width = min(target.weight_bits.value, int(np.abs(link.weight).max()).bit_length() + 1)
+            bits = width + (target.delay_bits.value if link.delay > 1 else 0)
 
             def size(count, each):
                 block, total = target.synapse_block.value, 0

@@ -51,7 +51,13 @@ def compile_command(
         bool, typer.Option("--backend-batched", help="Run the backend's fast simulation-only form on all samples.")
     ] = False,
     engine: Annotated[str, typer.Option(help="'engine' (fast) or 'reference' (the specification).")] = "auto",
-    weight_bits: Annotated[int | None, typer.Option(help="Override the target's weight width.")] = None,
+    weight_bits: Annotated[
+        str | None, typer.Option(help="Override the target's weight width; 'auto' finds the least, layer by layer.")
+    ] = None,
+    min_accuracy_drop: Annotated[
+        float | None,
+        typer.Option(help="With --weight-bits auto: points of accuracy that may be lost on --data. [default: 0.5]"),
+    ] = None,
     coefficient_bits: Annotated[int | None, typer.Option(help="Override the target's coefficient width.")] = None,
     state_bits: Annotated[int | None, typer.Option(help="Override the target's state width.")] = None,
     rounding: Annotated[str | None, typer.Option(help="'toward_zero', 'floor' or 'nearest'.")] = None,
@@ -82,12 +88,23 @@ def compile_command(
                         ("--max-accuracy-drop", max_accuracy_drop), ("--min-jaccard", min_jaccard)):  # fmt: skip
         if value is not None and not 0 <= value <= 1:
             raise TclifError(f"{name} is {value:g}", "expected a fraction from 0 to 1")
+    automatic = weight_bits == "auto"
+    if min_accuracy_drop is not None and not automatic:
+        raise TclifError("--min-accuracy-drop without --weight-bits auto", "it says what auto may lose, in points")
+    if min_accuracy_drop is not None and not 0 <= min_accuracy_drop <= 100:
+        raise TclifError(f"--min-accuracy-drop is {min_accuracy_drop:g}", "expected points of accuracy, 0 to 100")
+    if weight_bits is not None and not automatic and not weight_bits.isdecimal():
+        raise TclifError(f"--weight-bits is {weight_bits!r}", "expected a number of bits, or auto")
     machine = load_target(target).override(
-        weight_bits=weight_bits, coefficient_bits=coefficient_bits, state_bits=state_bits, rounding=rounding
+        weight_bits=None if weight_bits is None or automatic else int(weight_bits),
+        coefficient_bits=coefficient_bits,
+        state_bits=state_bits,
+        rounding=rounding,
     )
     options = CompileOptions(
         read=ReadOptions(args, threshold, gamma, comparator, reset, neuron, decay, dt, convention),
         quantize=QuantizeSettings(headroom=headroom, passes=() if passes == "none" else tuple(passes.split(","))),
+        narrowest=(0.5 if min_accuracy_drop is None else min_accuracy_drop) / 100 if automatic else None,
         requirements=Requirements(min_agreement, min_accuracy, max_accuracy_drop, min_jaccard),
         backend=backend, backend_samples=backend_samples, backend_batched=backend_batched,
         samples=samples, engine=choice("--engine", engine, ("auto", "engine", "reference")),

@@ -49,11 +49,14 @@ class SynapseFormat:
     header: int
 
     @classmethod
-    def of(cls, target: Target, delay: int) -> SynapseFormat:
-        """The target's format for a connection of that delay."""
+    def of(cls, target: Target, delay: int, width: int = 0) -> SynapseFormat:
+        """The target's format for a connection of that delay, whose integers need ``width`` bits (0: the target's)."""
+        bits = target.weight_bits.value
+        if width and target.mixed_weight_bits is not None and target.mixed_weight_bits.value:
+            bits = min(bits, width)
         late = number(target.delay_bits, 0) if delay > 1 else 0
         return cls(
-            weight_bits=target.weight_bits.value + late,
+            weight_bits=bits + late,
             index_bits=number(target.index_bits, 0),
             word=number(target.memory_word, 1),
             block=number(target.synapse_block, 1 << 62),

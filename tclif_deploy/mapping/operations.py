@@ -102,7 +102,7 @@ class Counter:
         self.routes = []
         for layer, group in zip(fixed.layers, workload.groups, strict=True):
             for c, link in zip(layer.connections, group.links, strict=True):
-                form = SynapseFormat.of(target, c.delay)
+                form = SynapseFormat.of(target, link.delay, link.width)
                 read = np.zeros((c.sources, self.cores), np.float32)
                 for number, core in enumerate(placement.cores):
                     for part in core.slices:

@@ -46,7 +46,7 @@ class Needs:
 
     def __init__(self, group: Group, target: Target, axons_out: Int) -> None:
         self.group, self.target, self.limits = group, target, limits_of(target)
-        self.formats = [SynapseFormat.of(target, link.delay) for link in group.links]
+        self.formats = [SynapseFormat.of(target, link.delay, link.width) for link in group.links]
         self.state_bits = group.states * target.state_bits.value + group.parameter_bits
         self.window = FIRST_WINDOW
         self.outgoing = np.concatenate([[0], np.cumsum(axons_out)])

@@ -21,6 +21,8 @@ class Link:
     """a group's name, or ``input``"""
     connectivity: Connectivity
     delay: int = 0
+    width: int = 0
+    """bits, sign included, that its weights need; 0 where that is not known"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +72,7 @@ class Workload:
         for layer in fixed.layers:
             links = []
             for c in layer.connections:
-                links.append(Link(c.source, _connectivity(c, target), c.delay))
+                links.append(Link(c.source, _connectivity(c, target), c.delay, _width(c)))
             groups.append(Group(layer.name, layer.size, tuple(links), states_of(layer), parameter_bits(layer, target)))
         return cls(fixed.input.size, tuple(groups))
 
@@ -104,6 +106,10 @@ class Workload:
             for n, group in enumerate(self.groups)
         )  # fmt: skip
         return replace(self, groups=groups)
+
+
+def _width(connection: FixedConnection) -> int:
+    return int(np.abs(connection.weight).max(initial=0)).bit_length() + 1
 
 
 def _connectivity(connection: FixedConnection, target: Target) -> Connectivity:
