@@ -17,10 +17,6 @@ from tclif_deploy.simulate.engine.sums import LINK, LONG, PADDING, WIDE
 
 BYTE_TABLE = byte_table()
 
-CACHE = 256 * 1024
-"""Bytes of weights up to which a recurrent layer takes one sample after the other through all tiles: its weights then
-stay in a core's own cache."""
-
 
 class Lists:
     """Events of one source, for each sample of a block."""
@@ -61,10 +57,10 @@ class Outcome:
 
     exact: NDArray[np.bool_]
     """(samples,): no state overflowed and no row sum left its bits"""
-    u: list[Int]
-    """by layer, int64 (samples, neurons)"""
-    v: list[Int]
-    read: Int
+    u: list[NDArray[Any]]
+    """by layer, whole numbers (samples, neurons) in int32 or float32"""
+    v: list[NDArray[Any]]
+    read: NDArray[Any]
     """(samples, classes)"""
     masks: list[NDArray[np.uint64] | None]
     """by layer, (samples, time, words); None where it doesn't spike"""
@@ -113,11 +109,10 @@ class _Stage:
         tiles, width = layer.tiles, layer.width
         self.links = aligned((len(layer.links), LINK), np.int64)
         self.links[:] = [lists[link.source].link(link) for link in layer.links]
-        self.by_tile = sum(link.rows.nbytes for link in layer.links) > CACHE
         self.states = aligned((samples, tiles, 2, width), np.float32 if layer.biases is None else np.int32)
         self.seen = aligned((samples, neuron.LANES), np.int32)
         silent = layer.biases is not None or bool(layer.flags & neuron.SILENT)
-        self.masks = None if silent else aligned((samples, time, tiles), np.uint64)
+        self.masks = None if silent else aligned((samples, time, tiles * width // WORD), np.uint64)
         self.read = aligned((samples, tiles, width), self.states.dtype)
         self.peaks = aligned((samples, tiles, 4, width), np.int32)
         self.careful = not layer.trusting
@@ -156,11 +151,9 @@ class _Stage:
         if not layer.recurrent:
             return bool(layers.feedforward(*chosen)(*common, self.masks, self.seen))
         mine = lists[layer.name]
-        return bool(
-            layers.recurrent(*chosen)(
-                *common, self.masks, self.seen, layer.size, BYTE_TABLE, mine.events, mine.starts, self.by_tile
-            )
-        )
+        made = layers.recurrent_whole if layer.tiles == 1 else layers.recurrent
+        rest = (layer.size, BYTE_TABLE, mine.events, mine.starts)
+        return bool(made(*chosen)(*common, self.masks, self.seen, *rest))
 
     def _integrate(self, flags: int, last: Int) -> NDArray[np.bool_]:
         """Run a readout that only adds up; where nothing overflowed."""
@@ -199,21 +192,16 @@ class _Stage:
             flat[: layer.size] = layer.start * self.units.v
             self.states[:, :, 1] = flat.reshape(layer.tiles, layer.width)
 
-    def states_out(self) -> tuple[Int, Int]:
+    def states_out(self) -> tuple[NDArray[Any], NDArray[Any]]:
         """u and v after the last step."""
         return self._whole(self.states[:, :, 0], self.units.u), self._whole(self.states[:, :, 1], self.units.v)
 
-    def _whole(self, states: NDArray[Any], unit: float) -> Int:
-        """Tiles of states (samples, tiles, width) as integers (samples, neurons)."""
+    def _whole(self, states: NDArray[Any], unit: float) -> NDArray[Any]:
+        """Tiles of states (samples, tiles, width) as whole numbers (samples, neurons)."""
         flat = states.reshape(states.shape[0], -1)[:, : self.layer.size]
-        if self.layer.biases is not None:
-            return flat.astype(np.int64)
-        with np.errstate(invalid="ignore"):
-            # Samples that overflowed hold infinities; they run again, and these are not looked at.
-            whole: Int = (flat * np.float32(1 / unit)).astype(np.int64)
-        return whole
+        return flat if self.layer.biases is not None else flat * np.float32(1 / unit)
 
-    def readout(self, last: Int) -> Int:
+    def readout(self, last: Int) -> NDArray[Any]:
         """The soma at each sample's last valid step, or spikes up to there."""
         if self.masks is None:
             return self._whole(self.read, self.units.v)

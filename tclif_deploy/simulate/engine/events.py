@@ -51,16 +51,19 @@ def byte_table() -> NDArray[np.uint8]:
 
 
 class Expansion:
-    """One step's events, as they are written one word of bits after the other.
+    """A sample's list of events, as it is written one word of bits after the other.
 
     Nothing branches on the bits, but for words in which more than 16 are set.
     """
 
-    def __init__(self, kernel: Kernel, context: Any, table: ir.Value, events: ir.Value, starts: ir.Value) -> None:
+    def __init__(
+        self, kernel: Kernel, context: Any, table: ir.Value, events: ir.Value, starts: ir.Value, step: ir.Value
+    ) -> None:
+        """Addresses of `byte_table`, and of the sample's events and starts; it goes on with step ``step``."""
         self.k, self.b, self.table, self.starts = kernel, kernel.b, table, starts
         self.compress = cpu_has(context, "avx512vbmi2")
         self.events = events
-        start = self.b.sext(kernel.load(starts, I32, 4).value, I64)
+        start = self.b.sext(kernel.load(kernel.at(starts, step, 4), I32, 4).value, I64)
         self.end = kernel.variable(Vec(self.b, kernel.at(events, start, 2)))
 
     def add(self, bits: Vec, first: ir.Value) -> None:
@@ -99,44 +102,49 @@ class Expansion:
             rest = Vec(b, b.zext(found.part(16, 48).value, vector(I16, 48)))
             k.store(rest + k.splat(base, 48), k.at(to, 16, 2), 2)
 
-    def finish(self, zero_row: ir.Value) -> None:
-        """Fill up with ``zero_row``, and write where the next step's events start."""
+    def finish(self, zero_row: ir.Value, step: ir.Value) -> None:
+        """End step ``step``: fill up with ``zero_row``, and write where the next step's events start."""
         k, b = self.k, self.b
         last = self.end.get().value
         k.store(k.splat(b.trunc(zero_row, I16), PADDING), last, 2)
         count = b.lshr(b.sub(last, self.events), I64(1))
         padded = b.and_(b.add(count, I64(PADDING - 1)), I64(-PADDING))
-        k.store(Vec(b, b.trunc(padded, I32)), k.at(self.starts, 1, 4), 4)
+        self.end.set(Vec(b, k.at(self.events, padded, 2)))
+        k.store(Vec(b, b.trunc(padded, I32)), k.at(k.at(self.starts, step, 4), 1, 4), 4)
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def expand_step(
-    typing_context: Any, masks: Any, words: Any, table: Any, events: Any, starts: Any, zero_row: Any
-) -> Any:
-    """Append one step's events (uint16), filled up with ``zero_row``, to a sample's list at address ``events``.
+def expand(
+    typing_context: Any, masks: Any, words: Any, begin: Any, stop: Any, table: Any, events: Any, starts: Any,
+    zero_row: Any,
+) -> Any:  # fmt: skip
+    """Append the events (uint16) of steps ``begin`` to ``stop`` to a sample's list, filled up with ``zero_row``.
 
-    ``masks`` is the address of ``words`` words of bits, ``table`` that of `byte_table`, ``starts`` that of the step's
-    start (int32), which the next step's follows.
+    Addresses: ``masks`` of the sample's (time, ``words``) words of bits, ``table`` of `byte_table`, ``events``, and
+    ``starts`` (int32) of the list.
     """
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
         k = Kernel(builder)
-        masks, words, table, events, starts, zero_row = arguments
-        expansion = Expansion(k, context, table, events, starts)
-        with k.loop(words) as n:
-            expansion.add(k.load(k.at(masks, n, 8), I64, 8).cast(vector(I1, WORD)), builder.mul(n, I64(WORD)))
-        expansion.finish(zero_row)
+        masks, words, begin, stop, table, events, starts, zero_row = arguments
+        expansion = Expansion(k, context, table, events, starts, begin)
+        with k.loop(stop, begin) as t:
+            place = k.at(masks, builder.mul(t, words), 8)
+            with k.loop(words) as n:
+                word = k.load(k.at(place, n, 8), I64, 8)
+                expansion.add(word.cast(vector(I1, WORD)), builder.mul(n, I64(WORD)))
+            expansion.finish(zero_row, t)
         return context.get_dummy_value()
 
-    return types.void(*[types.int64] * 6), generate
+    return types.void(*[types.int64] * 8), generate
 
 
 @intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
-def scan_step(
-    typing_context: Any, size: Any, signed: Any, row: Any, features: Any, table: Any, events: Any, starts: Any,
+def scan(
+    typing_context: Any, size: Any, signed: Any, x: Any, features: Any, time: Any, table: Any, events: Any, starts: Any,
     extremes: Any,
 ) -> Any:  # fmt: skip
-    """`expand_step` of the input: the elements of the row at address ``row`` that are not 0.
+    """`expand` of the input: the elements of the sample at address ``x`` (time, ``features``) that are not 0.
 
     Elements are integers of ``size`` bytes. ``extremes`` is the address of 64 largest and 64 smallest elements.
     There are at least 64 ``features``: the last 64 are read again to end with the row.
@@ -145,34 +153,35 @@ def scan_step(
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
         b, k = builder, Kernel(builder)
-        _, _, row, features, table, events, starts, extremes = arguments
+        _, _, x, features, time, table, events, starts, extremes = arguments
         kind = vector(ir.IntType(8 * bytes_each), WORD)
-        expansion = Expansion(k, context, table, events, starts)
+        expansion = Expansion(k, context, table, events, starts, I64(0))
         places = [k.at(extremes, n * WORD, bytes_each) for n in range(2)]
         high, low = (k.variable(k.load(place, kind, 64)) for place in places)
+        full, left = b.sdiv(features, I64(WORD)), b.srem(features, I64(WORD))
 
-        def look(start: ir.Value) -> Vec:
+        def look(row: ir.Value, start: ir.Value) -> Vec:
             found = k.load(k.at(row, start, bytes_each), kind, bytes_each)
             high.set(found.max(high.get(), unsigned=not has_sign))
             if has_sign:
                 low.set(found.min(low.get()))
             return found.nonzero()
 
-        full = b.sdiv(features, I64(WORD))
-        with k.loop(full) as n:
-            start = b.mul(n, I64(WORD))
-            expansion.add(look(start), start)
-        left = b.srem(features, I64(WORD))
-        with b.if_then(b.icmp_signed("!=", left, I64(0))):
-            word = b.bitcast(look(b.sub(features, I64(WORD))).value, I64)
-            rest = Vec(b, b.lshr(word, b.sub(I64(WORD), left)))
-            expansion.add(rest.cast(vector(I1, WORD)), b.mul(full, I64(WORD)))
-        expansion.finish(features)
+        with k.loop(time) as t:
+            row = k.at(x, b.mul(t, features), bytes_each)
+            with k.loop(full) as n:
+                start = b.mul(n, I64(WORD))
+                expansion.add(look(row, start), start)
+            with b.if_then(b.icmp_signed("!=", left, I64(0))):
+                word = b.bitcast(look(row, b.sub(features, I64(WORD))).value, I64)
+                rest = Vec(b, b.lshr(word, b.sub(I64(WORD), left)))
+                expansion.add(rest.cast(vector(I1, WORD)), b.mul(full, I64(WORD)))
+            expansion.finish(features, t)
         for place, value in zip(places, (high, low), strict=True):
             k.store(value.get(), place, 64)
         return context.get_dummy_value()
 
-    return types.void(size, signed, *[types.int64] * 6), generate
+    return types.void(size, signed, *[types.int64] * 7), generate
 
 
 @intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
@@ -200,14 +209,12 @@ def list_spikes(
     starts: NDArray[np.int32],
 ) -> None:  # fmt: skip
     """Lists of events of a layer: ``masks`` (samples, time, words) -> ``events, starts``, one row a sample."""
+    starts[:, 0] = 0
     for sample in range(masks.shape[0]):
-        starts[sample, 0] = 0
-        for t in range(masks.shape[1]):
-            expand_step(
-                address(masks) + sample * masks.strides[0] + t * masks.strides[1], masks.shape[2], address(table),
-                address(events) + sample * events.strides[0],
-                address(starts) + sample * starts.strides[0] + t * starts.strides[1], neurons,
-            )  # fmt: skip
+        expand(
+            address(masks) + sample * masks.strides[0], masks.shape[2], 0, masks.shape[1], address(table),
+            address(events) + sample * events.strides[0], address(starts) + sample * starts.strides[0], neurons,
+        )  # fmt: skip
 
 
 @cache
@@ -236,12 +243,11 @@ def list_input(size: int, signed: bool) -> Any:
             starts[sample, 0] = 0
             if features >= WORD:
                 extremes[:] = 0
-                for t in range(time):
-                    scan_step(
-                        size, signed, x + (sample * time + t) * features * size, features, address(table),
-                        address(events) + sample * events.strides[0],
-                        address(starts) + sample * starts.strides[0] + t * starts.strides[1], address(extremes),
-                    )  # fmt: skip
+                scan(
+                    size, signed, x + sample * time * features * size, features, time, address(table),
+                    address(events) + sample * events.strides[0], address(starts) + sample * starts.strides[0],
+                    address(extremes),
+                )  # fmt: skip
                 for n in range(WORD):
                     low, high = min(low, np.int64(extremes[1, n])), max(high, np.int64(extremes[0, n]))
             else:

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from tclif_deploy.fixed import Int
 from tclif_deploy.simulate.engine import neuron
 from tclif_deploy.simulate.engine.compile import kernel
-from tclif_deploy.simulate.engine.events import expand_step
+from tclif_deploy.simulate.engine.events import expand
 from tclif_deploy.simulate.engine.simd import ROUND_DOWN, ROUND_TO_ZERO, address, begin_rounding, end_rounding
-from tclif_deploy.simulate.engine.steps import integrate, run_pair
+from tclif_deploy.simulate.engine.steps import integrate, run_pair, run_whole
 
 Masks = NDArray[np.uint64]
 Float32 = NDArray[np.float32]
@@ -59,7 +59,7 @@ def feedforward(flags: int, width: int, kinds: int) -> Any:
 
 @cache
 def recurrent(flags: int, width: int, kinds: int) -> Any:
-    """The kernel of layers that also feed themselves; it lists their spikes as it goes.
+    """The kernel of layers of several tiles that also feed themselves; it lists their spikes as it goes.
 
     All samples take each step together: so a tile's weights serve them all while they are in the cache.
     """
@@ -68,18 +68,15 @@ def recurrent(flags: int, width: int, kinds: int) -> Any:
     @kernel
     def run(
         links: Int, constants: Float32, scalars: Float32, states: Float32, masks: Masks, seen: NDArray[np.int32],
-        neurons: int, table: NDArray[np.uint8], events: NDArray[np.uint16], starts: NDArray[np.int32], by_tile: int,
+        neurons: int, table: NDArray[np.uint8], events: NDArray[np.uint16], starts: NDArray[np.int32],
     ) -> bool:  # fmt: skip
-        """As `feedforward`; from ``neurons`` to ``starts`` as `events.list_spikes`; ``by_tile`` takes all samples
-        through one tile, and then the next (for weights that don't fit the cache), else the other way round."""
+        """As `feedforward`; from ``neurons`` to ``starts`` as `events.list_spikes`."""
         samples, time, tiles = masks.shape
         starts[:, 0] = 0
-        outer, inner = (tiles, samples // 2) if by_tile else (samples // 2, tiles)
         before = begin_rounding(rounding)
         for t in range(time):
-            for a in range(outer):
-                for b in range(inner):
-                    tile, sample = (a, 2 * b) if by_tile else (b, 2 * a)
+            for tile in range(tiles):
+                for sample in range(0, samples, 2):
                     run_pair(
                         flags, width, kinds, address(links), sample, tile, t, t + 1,
                         address(states) + sample * states.strides[0] + tile * states.strides[1], states.strides[0],
@@ -88,11 +85,37 @@ def recurrent(flags: int, width: int, kinds: int) -> Any:
                         masks.strides[0], address(seen) + sample * seen.strides[0],
                     )  # fmt: skip
             for n in range(samples):
-                expand_step(
-                    address(masks) + n * masks.strides[0] + t * masks.strides[1], tiles, address(table),
-                    address(events) + n * events.strides[0],
-                    address(starts) + n * starts.strides[0] + t * starts.strides[1], neurons,
+                expand(
+                    address(masks) + n * masks.strides[0], tiles, t, t + 1, address(table),
+                    address(events) + n * events.strides[0], address(starts) + n * starts.strides[0], neurons,
                 )  # fmt: skip
+        overflowed: bool = end_rounding(before)
+        return overflowed
+
+    return run
+
+
+@cache
+def recurrent_whole(flags: int, width: int, kinds: int) -> Any:
+    """The kernel of layers that also feed themselves and are of one tile: two samples through all steps."""
+    rounding = _rounding(flags)
+
+    @kernel
+    def run(
+        links: Int, constants: Float32, scalars: Float32, states: Float32, masks: Masks, seen: NDArray[np.int32],
+        neurons: int, table: NDArray[np.uint8], events: NDArray[np.uint16], starts: NDArray[np.int32],
+    ) -> bool:  # fmt: skip
+        """As `recurrent`."""
+        starts[:, 0] = 0
+        before = begin_rounding(rounding)
+        for sample in range(0, masks.shape[0], 2):
+            run_whole(
+                flags, width, kinds, address(links), sample, masks.shape[1],
+                address(states) + sample * states.strides[0], states.strides[0], address(constants), address(scalars),
+                address(masks) + sample * masks.strides[0], masks.strides[0], address(seen) + sample * seen.strides[0],
+                address(table), neurons, address(events) + sample * events.strides[0], events.strides[0],
+                address(starts) + sample * starts.strides[0], starts.strides[0],
+            )  # fmt: skip
         overflowed: bool = end_rounding(before)
         return overflowed
 

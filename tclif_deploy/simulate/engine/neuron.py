@@ -102,11 +102,14 @@ class Tile:
         after_v = spikes.where(new_v - taken, new_v)
         return after_u, after_v, spikes, [new_u, new_v, after_u, after_v]
 
-    def joined(self, word: Vec | None, group: int, spikes: Vec) -> Vec:
-        """``word`` with the spikes of ``group`` among its bits, neuron 0 the lowest."""
-        b = self.k.b
-        bits = Vec(b, b.shl(b.zext(b.bitcast(spikes.value, I16), I64), I64(group * LANES)))
-        return bits if word is None else word | bits
+    def join(self, words: list[Vec], group: int, spikes: Vec) -> None:
+        """Add the spikes of ``group`` to ``words`` of 64 neurons, each word's first neuron its lowest bit."""
+        b, at = self.k.b, group * LANES % 64
+        bits = Vec(b, b.shl(b.zext(b.bitcast(spikes.value, I16), I64), I64(at)))
+        if at == 0:
+            words.append(bits)
+        else:
+            words[-1] = words[-1] | bits
 
 
 class States:

@@ -39,7 +39,10 @@ MAX_SHIFT, MAX_EXPONENT = 62, 14
 """Of a layer's accumulator, and of one connection's 16-bit sum."""
 
 WIDTHS = (16, 32, 64)
-"""Neurons of a tile."""
+"""Neurons of a readout's tile; spiking layers' have 64."""
+
+WHOLE = 256
+"""Layers that feed themselves are one tile, of all their neurons, up to so many."""
 
 
 def aligned(shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
@@ -154,7 +157,7 @@ def _plan_layer(network: FixedNetwork, layer: FixedLayer, known: set[str]) -> Fa
     heaviest = max(int(np.abs(c.weight).max()) for c in layer.connections)
     if heaviest > NARROW_LIMIT or not _exact(layer, m):
         return None
-    width = 64 if layer.spiking else next((w for w in WIDTHS if layer.size <= w), 64)
+    width = _width(layer)
     tiles = -(-layer.size // width)
     wide = heaviest > 127
     shifted = any(c.exponent for c in layer.connections)
@@ -167,6 +170,14 @@ def _plan_layer(network: FixedNetwork, layer: FixedLayer, known: set[str]) -> Fa
         _kinds(network.input.size, links),
         numbers, _holds(numbers[0]), _biases(layer, tiles, width) if adds_up else None, layer.shift, layer.v0,
     )  # fmt: skip
+
+
+def _width(layer: FixedLayer) -> int:
+    """Neurons of a tile of ``layer``."""
+    if layer.spiking:
+        feeds_itself = any(c.source == layer.name for c in layer.connections)
+        return -(-layer.size // 64) * 64 if feeds_itself and layer.size <= WHOLE else 64
+    return next((width for width in WIDTHS if layer.size <= width), 64)
 
 
 def _kinds(features: int, links: tuple[FastLink, ...]) -> int:

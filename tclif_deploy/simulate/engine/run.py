@@ -6,15 +6,16 @@ import os
 import threading
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tclif_deploy.errors import TclifError
-from tclif_deploy.fixed import FixedNetwork, Int
+from tclif_deploy.fixed import FixedLayer, FixedNetwork, Int
 from tclif_deploy.simulate.engine.block import Outcome, Worker, unpack
-from tclif_deploy.simulate.engine.general import plan_general, run_general
+from tclif_deploy.simulate.engine.general import GeneralPlan, plan_general, run_general
 from tclif_deploy.simulate.engine.plan import plan_fast
 from tclif_deploy.simulate.result import Result, check_input, check_lengths
 
@@ -70,15 +71,12 @@ class _Outputs:
 
     def __init__(self, network: FixedNetwork, samples: int, time: int, spikes: bool, traces: Collection[str]) -> None:
         layers = network.layers
-        neurons = sum(layer.size for layer in layers)
-        self.network = network
-        self.u = np.empty((samples, neurons), np.int64)
-        self.v = np.empty((samples, neurons), np.int64)
+        self.network, self.time, self.keep_spikes = network, time, spikes
+        self.u = [np.empty((samples, layer.size), np.int64) for layer in layers]
+        self.v = [np.empty_like(u) for u in self.u]
         self.readout = np.empty((samples, network.output.size), np.int64)
         self.overflows = np.zeros((samples, len(layers), 4), np.int64)
-        self.keep_spikes = spikes
-        self.spikes = np.zeros((samples, time, neurons) if spikes else (samples, 0, 0), np.uint8)
-        self.ends = np.cumsum([layer.size for layer in layers])
+        self.spikes = [np.empty((samples, time, la.size) if self._spikes(la) else 0, np.bool_) for la in layers]
         self.trace_at = np.full(len(layers), -1, np.int64)
         width = 0
         for name in traces:
@@ -87,38 +85,53 @@ class _Outputs:
             width += layer.size
         self.trace = np.empty((2, samples, time if width else 0, width), np.int64)
 
+    def _spikes(self, layer: FixedLayer) -> bool:
+        return self.keep_spikes and layer.spiking
+
     def keep(self, block: slice, found: Outcome) -> None:
         """Write what a block's samples came to."""
         count = block.stop - block.start
-        self.readout[block] = found.read[:count]
-        for n, (end, layer) in enumerate(zip(self.ends, self.network.layers, strict=True)):
-            columns = slice(end - layer.size, end)
-            self.u[block, columns] = found.u[n][:count]
-            self.v[block, columns] = found.v[n][:count]
-            masks = found.masks[n]
-            if self.keep_spikes and masks is not None:
-                self.spikes[block, :, columns] = unpack(masks[:count], layer.size)
+        # Samples that overflowed hold infinities; they run again.
+        with np.errstate(invalid="ignore"):
+            self.readout[block] = found.read[:count]
+            for n, layer in enumerate(self.network.layers):
+                self.u[n][block] = found.u[n][:count]
+                self.v[n][block] = found.v[n][:count]
+                masks = found.masks[n]
+                if self._spikes(layer) and masks is not None:
+                    self.spikes[n][block] = unpack(masks[:count], layer.size)
+
+    def run_general(self, plan: GeneralPlan, x: Int, sample: int, last: int) -> None:
+        """Run one sample, ``x`` (1, time, features), in the general kernel, and write its rows."""
+        neurons = plan.neurons.shape[1]
+        u, v = np.empty((2, 1, neurons), np.int64)
+        spikes = np.empty((1, self.time, neurons) if self.keep_spikes else (1, 0, 0), np.uint8)
+        at = slice(sample, sample + 1)
+        run_general(
+            plan.machine, plan.neurons, plan.layers, plan.connections, plan.weights, plan.ring, x,
+            np.array([last]), u, v, self.readout[at], self.overflows[at], spikes, self.trace_at, self.trace[:, at],
+        )  # fmt: skip
+        for n, layer in enumerate(self.network.layers):
+            columns = slice(*plan.layers[n, :2])
+            self.u[n][at], self.v[n][at] = u[:, columns], v[:, columns]
+            if self._spikes(layer):
+                self.spikes[n][at] = spikes[:, :, columns]
 
     def result(self) -> Result:
-        """The outputs, cut into layers."""
-        u: dict[str, Int] = {}
-        v: dict[str, Int] = {}
-        overflows: dict[str, Int] = {}
-        spikes: dict[str, NDArray[np.bool_]] = {}
-        traces: dict[str, Int] = {}
-        at = 0
-        for n, layer in enumerate(self.network.layers):
-            end = at + layer.size
-            u[layer.name] = np.ascontiguousarray(self.u[:, at:end])
-            v[layer.name] = np.ascontiguousarray(self.v[:, at:end])
-            overflows[layer.name] = self.overflows[:, n].sum(axis=0)
-            if layer.spiking and self.keep_spikes:
-                spikes[layer.name] = np.ascontiguousarray(self.spikes[:, :, at:end]).view(np.bool_)
-            if self.trace_at[n] >= 0:
-                traces[layer.name] = self.trace[..., self.trace_at[n] : self.trace_at[n] + layer.size]
-            at = end
-        classes = np.argmax(self.readout * self.network.output.multiplier, axis=1)
-        return Result(spikes, u, v, self.readout, classes, overflows, traces)
+        """All of it."""
+        layers = self.network.layers
+        traces = {
+            layer.name: self.trace[..., start : start + layer.size]
+            for layer, start in zip(layers, self.trace_at, strict=True)
+            if start >= 0
+        }
+        return Result(
+            {layer.name: found for layer, found in zip(layers, self.spikes, strict=True) if self._spikes(layer)},
+            {layer.name: found for layer, found in zip(layers, self.u, strict=True)},
+            {layer.name: found for layer, found in zip(layers, self.v, strict=True)},
+            self.readout, np.argmax(self.readout * self.network.output.multiplier, axis=1),
+            {layer.name: self.overflows[:, n].sum(axis=0) for n, layer in enumerate(layers)}, traces,
+        )  # fmt: skip
 
 
 class _Runner:
@@ -129,7 +142,6 @@ class _Runner:
         self.out = out
         self.block = block + block % 2
         self.last = last
-        self.general = plan_general(network)
         self.fast = None if out.trace.size else plan_fast(network)
         self.local = threading.local()
 
@@ -153,16 +165,16 @@ class _Runner:
         if again.size:
             self._run_general(x, block.start + again)
 
+    @cached_property
+    def general(self) -> GeneralPlan:
+        """The plan of the general kernel, which few samples need."""
+        return plan_general(self.network)
+
     def _run_general(self, x: NDArray[Any], index: Int) -> None:
         """Run single samples in the general kernel."""
-        plan, out = self.general, self.out
         for sample in index:
-            at = slice(sample, sample + 1)
-            run_general(
-                plan.machine, plan.neurons, plan.layers, plan.connections, plan.weights, plan.ring,
-                check_input(self.network, x[at]), self.last[at], out.u[at], out.v[at], out.readout[at],
-                out.overflows[at], out.spikes[at], out.trace_at, out.trace[:, at],
-            )  # fmt: skip
+            one = check_input(self.network, x[sample : sample + 1])
+            self.out.run_general(self.general, one, int(sample), int(self.last[sample]))
 
 
 def readable(x: NDArray[Any]) -> NDArray[Any]:

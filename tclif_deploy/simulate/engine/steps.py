@@ -14,8 +14,9 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from tclif_deploy.simulate.engine.events import WORD, Expansion
 from tclif_deploy.simulate.engine.neuron import CAREFUL, LANES, States, Tile
-from tclif_deploy.simulate.engine.simd import I32, I64, Kernel, Vec, subroutine, vector, whole
+from tclif_deploy.simulate.engine.simd import I1, I32, I64, Kernel, Vec, subroutine, vector, whole
 from tclif_deploy.simulate.engine.sums import Heard, links_of, row_sums
 
 
@@ -30,10 +31,10 @@ class Pair:
         self.places = [kernel.at(seen, n, 64) for n in range(2)] if tile.has(CAREFUL) else []
         self.seen = [kernel.variable(kernel.load(place, vector(I32, LANES), 64)) for place in self.places]
 
-    def step(self, t: ir.Value) -> list[Vec | None]:
-        """One step; each sample's word of spikes, where the layer spikes."""
+    def step(self, t: ir.Value) -> list[list[Vec]]:
+        """One step; each sample's words of spikes, where the layer spikes."""
         sums = [row_sums(self.tile.flags, self.tile.width, one, t) for one in self.heard]
-        words: list[Vec | None] = [None, None]
+        words: list[list[Vec]] = [[] for _ in self.heard]
         for group in range(self.tile.width // LANES):
             for n, state in enumerate(self.states):
                 u, v, spikes, met = self.tile.step(group, state.u[group].get(), state.v[group].get(), sums[n][group])
@@ -43,7 +44,7 @@ class Pair:
                     for value in met:
                         self.seen[n].set(self.seen[n].get() | value.cast(vector(I32, LANES)))
                 if spikes is not None:
-                    words[n] = self.tile.joined(words[n], group, spikes)
+                    self.tile.join(words[n], group, spikes)
         return words
 
     def save(self) -> None:
@@ -73,13 +74,53 @@ def run_pair(
         pair = Pair(k, Tile(k, does, wide, constants, scalars), heard, states, states_far, seen)
         with k.loop(end, begin) as t:
             place = k.b.add(masks, k.b.mul(t, step))
-            for n, word in enumerate(pair.step(t)):
-                if word is not None:
+            for n, words in enumerate(pair.step(t)):
+                for word in words:
                     k.store(word, k.b.add(place, k.b.mul(masks_far, I64(n))), 8)
         pair.save()
 
     signature = types.void(flags, width, kinds, *[types.int64] * 13)
     return signature, lambda c, b, s, a: subroutine(c, b, s, a, body)
+
+
+@intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
+def run_whole(
+    typing_context: Any, flags: Any, width: Any, kinds: Any, table: Any, sample: Any, time: Any,
+    states: Any, states_far: Any, constants: Any, scalars: Any, masks: Any, masks_far: Any, seen: Any, bits: Any,
+    neurons: Any, events: Any, events_far: Any, starts: Any, starts_far: Any,
+) -> Any:  # fmt: skip
+    """All steps of a layer of one tile that feeds itself.
+
+    As `run_pair`; ``bits`` is the address of `events.byte_table`, ``events`` and ``starts`` those of the sample's
+    spikes, which `events.Expansion` lists after each step. States that exceed the registers go to the stack, where
+    each step finds them in the nearest cache: that is faster than tiles by turns, whose stores hold up the weights.
+    """
+    does, wide, kinds_of = whole(flags), whole(width), whole(kinds)
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+        k, b = Kernel(builder), builder
+        table, sample, time, states, states_far, constants, scalars, masks, masks_far, seen = arguments[3:13]
+        bits, neurons, events, events_far, starts, starts_far = arguments[13:]
+        links = links_of(k, kinds_of, table, I64(0))
+        heard = [[link.of(b.add(sample, I64(n))) for link in links] for n in range(2)]
+        both = Pair(k, Tile(k, does, wide, constants, scalars), heard, states, states_far, seen)
+        lists = [
+            Expansion(
+                k, context, bits, b.add(events, b.mul(events_far, far)), b.add(starts, b.mul(starts_far, far)), I64(0)
+            )
+            for far in (I64(0), I64(1))
+        ]
+        with k.loop(time) as t:
+            for n, words in enumerate(both.step(t)):
+                place = k.at(b.add(masks, b.mul(masks_far, I64(n))), t, 8 * len(words))
+                for at, word in enumerate(words):
+                    k.store(word, k.at(place, at, 8), 8)
+                    lists[n].add(word.cast(vector(I1, WORD)), I64(at * WORD))
+                lists[n].finish(neurons, t)
+        both.save()
+        return context.get_dummy_value()
+
+    return types.void(flags, width, kinds, *[types.int64] * 16), generate
 
 
 @intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
