@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from tclif_deploy import TclifError
 from tclif_deploy.cli.main import run
-from tclif_deploy.fixed import FixedNetwork
+from tclif_deploy.convolution import Conv
+from tclif_deploy.fixed import FixedConnection, FixedNetwork
 from tclif_deploy.mapping import STRATEGIES, CannotFit, Group, Link, Workload, check, place
 from tclif_deploy.mapping.advice import advise
 from tclif_deploy.mapping.connectivity import Dense, Sparse
@@ -23,6 +24,7 @@ from tclif_deploy.mapping.traffic import Traffic, arrange
 from tclif_deploy.simulate import simulate
 from tclif_deploy.target import load_target
 
+from . import oracle
 from .networks import assert_alive, drawn_network, options, random_network
 
 LOIHI1, LOIHI2, IDEAL = (load_target(name) for name in ("loihi1", "loihi2", "ideal"))
@@ -387,6 +389,28 @@ def test_kinds_of_neuron_are_told_apart():
     assert kind_of(replace(layer, b_u=zero), one) == "cuba"
     assert kind_of(replace(layer, b_u=zero, a_u=zero, a_v=zero + one // 2), one) == "lif"
     assert kind_of(replace(layer, b_u=zero, a_u=zero, a_v=zero + one), one) == "if"
+
+
+def test_a_kernel_takes_its_synapses_or_where_a_chip_shares_it_itself():
+    """Speck: a layer of c channels in, f out and a kernel of kx by ky needs c * f * kx * ky entries of 8 bits."""
+    conv = Conv((2, 6, 6), padding=(1, 1, 1, 1))
+    weight = np.random.default_rng(0).integers(1, 9, (4, 2, 3, 3))
+    fixed, _ = random_network(4, sizes=(72, 144, 3))
+    first = replace(fixed.layers[0], connections=(FixedConnection("input", weight, conv=conv),))
+    fixed = replace(fixed, layers=(first, *fixed.layers[1:]))
+    workload = Workload.of(fixed, LOIHI2)
+    link = workload.groups[0].links[0].connectivity
+    rows = oracle.matrix(first.connections[0])
+    assert link.fan_in().tolist() == [sum(w != 0 for w in row) for row in rows]
+    assert link.synapses == sum(map(sum, (np.array(rows) != 0).tolist()))
+    speck = load_target("speck2")
+    shared = Workload.of(fixed, speck).groups[0].links[0].connectivity
+    form = SynapseFormat.of(speck, 0)
+    assert shared.synapses == link.synapses
+    assert shared.use(0, 144, form).bits[-1] == 2 * 4 * 3 * 3 * 8
+    assert shared.use(36, 72, form).bits[-1] == 2 * 3 * 3 * 8
+    assert shared.use(35, 37, form).bits.tolist() == [2 * 9 * 8, 2 * 2 * 9 * 8]
+    assert shared.use(0, 144, form).axons[-1] == 72
 
 
 @settings(max_examples=15, deadline=None)

@@ -37,6 +37,8 @@ def to_module(network: Network) -> torch.nn.Sequential:
         links = sorted(layer.connections, key=lambda c: c.source == layer.name)
         if [(c.source, c.delay) for c in links] not in ([(source, 0)], [(source, 0), (layer.name, 1)]):
             raise TclifError(f"layer {layer.name}: not a chain with recurrence of one step within a layer", HINT)
+        if any(c.conv is not None for c in links):
+            raise TclifError(f"layer {layer.name}: a convolution is not among the torch modules", HINT)
         n = layer.neuron
         if n.bias_v.any() or n.v0.any() or n.q.any() or n.input_to != "dendrite":
             raise TclifError(f"layer {layer.name}: its {n.type} neurons are not among the torch modules", HINT)
