@@ -22,6 +22,7 @@ from tclif_deploy.interchange import NotInNir, write_nir
 from tclif_deploy.network import Network, Progress
 from tclif_deploy.quantize import QuantizeSettings, quantize
 from tclif_deploy.quantize.frequency import rotation_frequency
+from tclif_deploy.quantize.notices import input_notice
 from tclif_deploy.report import page
 from tclif_deploy.report.record import make_record
 from tclif_deploy.simulate import Engine, simulate
@@ -123,6 +124,8 @@ def compile(
             fixed = quantize(network, target, calibration_data, options.quantize, progress=progress("layers"))
         else:
             fixed, options = _narrowed(network, target, calibration_data, test, options, say, progress)
+        if calibration_data is not None and test is not None and (notice := input_notice(calibration_data, test)):
+            fixed = replace(fixed, notices=(*fixed.notices, notice))
         return write_build(
             temporary, folder, path, network, fixed, target, source, test, options=options, say=say, progress=progress
         )

@@ -9,7 +9,7 @@ import numpy as np
 
 from tclif_deploy.data import Dataset
 from tclif_deploy.fixed import FixedNetwork
-from tclif_deploy.network import INPUT, Float, Layer
+from tclif_deploy.network import INPUT, Connection, Float, Layer
 from tclif_deploy.quantize.plan import Machine
 from tclif_deploy.quantize.rounding import damped
 from tclif_deploy.simulate import simulate
@@ -18,22 +18,37 @@ from tclif_deploy.simulate.floating import batches
 SAMPLES = 128
 """no more calibration samples than this are looked at"""
 BATCH = 16
-"""samples whose activity is held as real numbers at a time"""
+"""samples (of a convolution: positions of samples) whose activity is held as real numbers at a time"""
+POSITIONS = 16
+"""of a convolution's output map that are looked at, the same in every sample"""
 MEMORY = 200.0
 """steps over which a response fades (in the network a spike's reset, not a decay, ends it): what the neuron would
 forget is not paid for, and what it keeps is"""
 
 
 class Evidence:
-    """A layer of dense connections in a network whose earlier layers are quantized already."""
+    """A layer that `covers` says can be looked at, in a network whose earlier layers are quantized already.
+
+    It is about rows of weights: those of neurons, or of a convolution's channels, whose sources are what a position
+    sees. Some positions stand for all.
+    """
 
     def __init__(self, layer: Layer, fixed: FixedNetwork, data: Dataset, machine: Machine) -> None:
         self.layer, self.fixed, self.data, self.machine = layer, fixed, data, machine
+        self.sharing = layer.connections[0].sharing
+        """neurons of a row"""
+        self.positions = np.sort(np.random.default_rng(0).permutation(self.sharing)[:POSITIONS])
+
+    @staticmethod
+    def covers(layer: Layer) -> bool:
+        """Whether all neurons of a row see their sources by the same weights: groups see others."""
+        alike = len({c.sharing for c in layer.connections}) == 1
+        return alike and all(c.conv is None or c.conv.groups == 1 for c in layer.connections)
 
     @cached_property
     def weights(self) -> Float:
-        """The layer's real weights, all connections side by side: (neurons, sources)."""
-        return np.concatenate([c.weight for c in self.layer.connections], axis=1)
+        """The layer's real weights, all connections side by side: (rows, sources)."""
+        return np.concatenate([c.rows for c in self.layer.connections], axis=1)
 
     @cached_property
     def _products(self) -> Float:
@@ -55,12 +70,12 @@ class Evidence:
         return damped(found)
 
     def bias_for(self, missing: Float) -> Float:
-        """The constant current that best stands in for weights that are ``missing`` (neurons, sources); (neurons,)."""
+        """The constant current that best stands in for weights that are ``missing`` (rows, sources); (rows,)."""
         return np.asarray(missing @ self._products[:-1, -1] / self._products[-1, -1])
 
     def _responses(self) -> Iterator[Float]:
         """What the soma makes of each source and of a constant, by the layer's mean coefficients: parts of
-        (samples * time, sources + 1), float32."""
+        (time * samples * positions, sources + 1), float32."""
         n = self.layer.neuron
         a_u, b_u, a_v, b_v = (np.float32(getattr(n, name).mean()) for name in ("a_u", "b_u", "a_v", "b_v"))
         fade = np.float32(np.exp(-1.0 / MEMORY))
@@ -76,16 +91,25 @@ class Evidence:
             yield out.reshape(time * samples, width)
 
     def _activity(self) -> Iterator[Float]:
-        """What the connections carry, and a constant 1: float32 (time, samples, sources + 1) in real units."""
+        """What the connections carry, and a constant 1: float32 (time, samples * positions, sources + 1), real units."""
         encoding, connections = self.machine.encoding, self.layer.connections
         x, _ = encoding.encode(self.data.x[:SAMPLES], self.data.scale)
         seen = simulate(self.fixed, x, spikes=True).spikes if any(c.source != INPUT for c in connections) else {}
-        for part in batches(x.shape[0], BATCH):
+        for part in batches(x.shape[0], max(1, BATCH // self.positions.size)):
             columns = []
             for c in connections:
                 carried = x[part] * encoding.lsb if c.source == INPUT else seen[c.source][part]
                 late = np.zeros((carried.shape[1], carried.shape[0], carried.shape[2]), np.float32)
                 late[c.delay :] = carried.transpose(1, 0, 2)[: max(0, carried.shape[1] - c.delay)]
-                columns.append(late)
+                columns.append(self._seen(c, late))
             columns.append(np.ones((*columns[0].shape[:2], 1), np.float32))
             yield np.concatenate(columns, axis=2)
+
+    def _seen(self, connection: Connection, carried: Float) -> Float:
+        """What the positions see of ``carried`` (time, samples, sources): (time, samples * positions, sources of one)."""
+        conv = connection.conv
+        if conv is None:
+            return carried
+        index = conv.patches(np.arange(1, connection.sources + 1)[None], connection.weight.shape)[0, 0]
+        with_outside = np.pad(carried, ((0, 0), (0, 0), (1, 0)))
+        return with_outside[:, :, index[:, self.positions].T].reshape(len(carried), -1, len(index))

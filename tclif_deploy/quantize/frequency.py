@@ -64,7 +64,12 @@ def coupling_pair(b_u: float, b_v: float, k: int) -> CouplingPair:
     if not fits.any():
         raise TclifError(
             f"couplings {b_u:.6g} and {b_v:.6g} do not fit in {k} fractional bits",
-            "their product must lie between 4^-bits and 1: more coefficient bits help where it is too small",
+            "their product must lie between 4^-bits and 1: "
+            + (
+                f"at least {math.ceil(-math.log2(abs(b_u * b_v)) / 2)} bits are needed"
+                if abs(b_u * b_v) < 1
+                else f"it is {abs(b_u * b_v):.6g}"
+            ),
         )
     candidates, partners, gauge = candidates[fits], partners[fits], np.abs(gauge[fits])
     errors = np.abs(candidates * partners / abs(product) - 1.0)

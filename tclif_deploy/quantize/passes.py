@@ -29,7 +29,8 @@ class Pass(Protocol):
 
 @dataclass(frozen=True)
 class ChooseScales:
-    """Gives each neuron the weight scale with the least error of the soma's response, instead of the largest weight's.
+    """Gives each neuron (of a convolution: channel) the weight scale with the least error of the soma's response,
+    instead of the largest weight's.
 
     A smaller scale is finer but clips the largest weights; a larger one may fit the weights' grid better: the one
     weight of a neuron with one input becomes exact. No scale is taken that would cost the layer a bit of its states.
@@ -43,25 +44,26 @@ class ChooseScales:
 
     def apply(self, plan: LayerPlan, evidence: Evidence) -> LayerPlan:
         """See `Pass`."""
-        machine, layer, first = evidence.machine, evidence.layer, plan.scale
+        machine, layer, sharing = evidence.machine, evidence.layer, evidence.sharing
+        first = plan.scale[::sharing]
         if not machine.target.per_neuron_parameters.value:
             return plan
-        load = np.max(list(loads(layer, plan, machine).values()), axis=0)
+        load = np.max(list(loads(layer, plan, machine).values()), axis=0).reshape(-1, sharing).max(axis=1)
         least = first * np.minimum(1.0, load * 2.0 ** state_shift(layer, plan, machine))
         if first.min() == machine.settings.scale_floor * first.max():  # floored neurons stay above the floor
             least = np.maximum(least, first.min())
-        top = np.abs(evidence.weights / _steps(replace(plan, scale=np.ones_like(first)), evidence)).max(axis=1)
+        top = np.abs(evidence.weights / _steps(replace(plan, scale=np.ones(layer.size)), evidence)).max(axis=1)
         largest_whole = top / np.maximum(np.floor(top / first * (1 + 1e-12)), 1.0)
         candidates = [first, np.where(top > 0, largest_whole, first)]
         candidates += [first * factor for factor in np.linspace(self.low, self.high, self.steps)]
-        best, error = first, np.full(layer.size, np.inf)
-        for scale in candidates:
-            tried = replace(plan, scale=np.maximum(scale, least))
-            steps = _steps(tried, evidence)
+        best, error = first, np.full(len(first), np.inf)
+        for candidate in candidates:
+            scale = np.maximum(candidate, least)
+            steps = _steps(replace(plan, scale=np.repeat(scale, sharing)), evidence)
             rounded = round_compensated(evidence.weights / steps, evidence.covariance, steps, plan.limit)
             found = response_error(evidence.weights - rounded * steps, evidence.covariance)
-            best, error = np.where(found < error, tried.scale, best), np.minimum(error, found)
-        return replace(plan, scale=best)
+            best, error = np.where(found < error, scale, best), np.minimum(error, found)
+        return replace(plan, scale=np.repeat(best, sharing))
 
 
 @dataclass(frozen=True)
@@ -93,22 +95,24 @@ class CorrectBias:
         if plan.weights is None:
             weights = np.clip(rint(evidence.weights / steps), -plan.limit, plan.limit)
         else:
-            weights = np.concatenate(plan.weights, axis=1)
-        return replace(plan, bias=evidence.bias_for(evidence.weights - weights * steps))
+            weights = np.concatenate([part.reshape(len(part), -1) for part in plan.weights], axis=1)
+        missing = evidence.bias_for(evidence.weights - weights * steps)
+        return replace(plan, bias=np.repeat(missing, evidence.sharing))
 
 
 def _steps(plan: LayerPlan, evidence: Evidence) -> Float:
-    """What one integer of each weight means, over all connections: (neurons, sources)."""
+    """What one integer of each weight means, over all connections: (rows, sources)."""
     parts = [
-        np.broadcast_to(weight_steps(c, plan, m, evidence.machine.encoding), c.weight.shape)
+        np.broadcast_to(weight_steps(c, plan, m, evidence.machine.encoding), c.weight.shape).reshape(len(c.weight), -1)
         for m, c in enumerate(evidence.layer.connections)
     ]
     return np.concatenate(parts, axis=1)
 
 
 def _split(weights: Int, evidence: Evidence) -> tuple[Int, ...]:
-    ends = np.cumsum([c.weight.shape[1] for c in evidence.layer.connections])[:-1]
-    return tuple(np.ascontiguousarray(part) for part in np.split(weights, ends, axis=1))
+    connections = evidence.layer.connections
+    parts = np.split(weights, np.cumsum([c.rows.shape[1] for c in connections])[:-1], axis=1)
+    return tuple(np.ascontiguousarray(p).reshape(c.weight.shape) for p, c in zip(parts, connections, strict=True))
 
 
 KNOWN: dict[str, Pass] = {item.name: item for item in (ChooseScales(), CompensateWeights(), CorrectBias())}

@@ -12,8 +12,9 @@ from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedNetwork, InputEncoding
 from tclif_deploy.network import Network, Progress
 from tclif_deploy.quantize.evidence import Evidence
+from tclif_deploy.quantize.notices import layer_notices
 from tclif_deploy.quantize.passes import chosen_passes
-from tclif_deploy.quantize.plan import Machine, build_layer, largest_shift, loads, plan_layer
+from tclif_deploy.quantize.plan import Machine, build_layer, plan_layer
 from tclif_deploy.quantize.ranges import Ranges, bounded_ranges, seen_ranges
 from tclif_deploy.quantize.settings import DEFAULTS, QuantizeSettings
 from tclif_deploy.target import Target, load_target
@@ -63,13 +64,13 @@ def quantize(
     fixed = FixedNetwork(encoding, target.arithmetic, tuple(layers))
     passes = chosen_passes(settings.passes) if calibration is not None else ()
     for n, layer in enumerate(network.layers):
-        if calibration is not None and passes and all(c.conv is None for c in layer.connections):
+        if calibration is not None and passes and Evidence.covers(layer):
             evidence = Evidence(layer, fixed, calibration, machine)
             for item in passes:
                 plans[n] = item.apply(plans[n], evidence)
             layers[n] = build_layer(layer, plans[n], machine)
             fixed = replace(fixed, layers=tuple(layers))
-        notices += narrow_numbers(layer.name, {k: float(v.max()) for k, v in loads(layer, plans[n], machine).items()})
+        notices += layer_notices(layer, layers[n], plans[n], machine)
         progress(n + 1, len(layers))
     return replace(fixed, notices=tuple(notices))
 
@@ -113,14 +114,3 @@ def choose_encoding(data: Dataset, target: Target, settings: QuantizeSettings) -
     bits = min(payload, settings.real_input_bits)
     lsb = peak * data.scale * settings.headroom / (2 ** (bits - 1) - 1)
     return InputEncoding(data.features, lsb=lsb, bits=bits)
-
-
-def narrow_numbers(layer: str, load: dict[str, float]) -> list[str]:
-    """A notice for each kind of number that is so narrow on the target that the layer's states lose bits to it."""
-    alone = largest_shift(load["states"])
-    lost = {name: alone - largest_shift(share) for name, share in load.items() if share > 0}
-    return [
-        f"layer {layer}: the target's width of {name} costs its states {bits} bit{'s' if bits > 1 else ''}"
-        for name, bits in lost.items()
-        if bits > 0
-    ]
