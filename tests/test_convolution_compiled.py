@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from tclif_deploy import Dataset, load_target, neurons, quantize, simulate
+from tclif_deploy import Dataset, QuantizeSettings, load_target, neurons, quantize, simulate
 from tclif_deploy.cli.main import run as command
 from tclif_deploy.convolution import Conv, Kernel
 from tclif_deploy.fixed import FixedNetwork
 from tclif_deploy.interchange import write_nir
 from tclif_deploy.network import Connection, Layer, Network
+from tclif_deploy.quantize.evidence import Evidence
 from tclif_deploy.simulate.floating import simulate_float
 from tclif_deploy.verify.fuzz import fuzz
 
@@ -38,8 +40,8 @@ def network() -> Network:
     return Network(72, (*layers, Layer("out", neurons.readout(5), (out,))))
 
 
-def data(samples: int = 12) -> Dataset:
-    x = (np.random.default_rng(9).random((samples, 40, 72)) < 0.25).astype(np.int8)
+def data(samples: int = 12, seed: int = 9) -> Dataset:
+    x = (np.random.default_rng(seed).random((samples, 40, 72)) < 0.25).astype(np.int8)
     return Dataset(x, y=np.zeros(samples, np.int64))
 
 
@@ -59,6 +61,29 @@ def test_neurons_of_a_channel_share_one_scale_and_the_float_networks_spikes_surv
     for name, least in (("a", 0.85), ("b", 0.6)):
         assert 0.01 <= wanted[name].mean() <= 0.6, wanted[name].mean()
         assert (wanted[name] & found[name]).sum() / (wanted[name] | found[name]).sum() > least
+
+
+def test_passes_on_calibration_data_better_kernels_too():
+    """On data that they did not see, at 4 bits; what a position sees is what the convolution multiplies."""
+    real, unseen = network(), data(24, seed=10)
+    wanted = simulate_float(real, unseen.real()).spikes
+    alike = {}
+    for passes in ((), ("scales", "compensate", "bias")):
+        chosen = QuantizeSettings(passes=passes)
+        fixed = quantize(real, load_target("loihi2").override(weight_bits=4), data(), chosen)
+        found = simulate(fixed, unseen.x.astype(np.int64), spikes=True).spikes
+        alike[passes] = [(wanted[n] & found[n]).sum() / (wanted[n] | found[n]).sum() for n in wanted]
+        assert all(np.abs(c.weight).max() <= 7 for layer in fixed.layers for c in layer.connections)
+    plain, better = alike.values()
+    assert better[0] > plain[0] + 0.01
+    layer = real.layers[1]
+    machine = SimpleNamespace(encoding=SimpleNamespace(encode=lambda x, scale: (x, 0), lsb=1.0), settings=None)
+    evidence = Evidence(layer, fixed, data(2), machine)  # type: ignore[arg-type]
+    carried = (np.random.default_rng(2).random((3, 2, layer.connections[0].sources)) < 0.5).astype(np.float32)
+    seen = evidence._seen(layer.connections[0], carried)
+    current = (seen @ layer.connections[0].rows.T).reshape(3, 2, -1, 6)
+    whole = layer.connections[0].apply(carried.reshape(6, -1)).reshape(3, 2, 6, -1)[..., evidence.positions]
+    np.testing.assert_allclose(current, whole.swapaxes(2, 3), atol=1e-6)
 
 
 def test_without_calibration_data_and_without_parameters_of_each_neuron_it_is_quantized_too():

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tclif_deploy.data import Dataset
 from tclif_deploy.fixed import FixedNetwork
@@ -91,7 +92,7 @@ class Evidence:
             yield out.reshape(time * samples, width)
 
     def _activity(self) -> Iterator[Float]:
-        """What the connections carry, and a constant 1: float32 (time, samples * positions, sources + 1), real units."""
+        """Real values of the connections, and a constant 1: float32 (time, samples * positions, sources + 1)."""
         encoding, connections = self.machine.encoding, self.layer.connections
         x, _ = encoding.encode(self.data.x[:SAMPLES], self.data.scale)
         seen = simulate(self.fixed, x, spikes=True).spikes if any(c.source != INPUT for c in connections) else {}
@@ -105,8 +106,8 @@ class Evidence:
             columns.append(np.ones((*columns[0].shape[:2], 1), np.float32))
             yield np.concatenate(columns, axis=2)
 
-    def _seen(self, connection: Connection, carried: Float) -> Float:
-        """What the positions see of ``carried`` (time, samples, sources): (time, samples * positions, sources of one)."""
+    def _seen(self, connection: Connection, carried: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What the positions see of ``carried`` (time, samples, sources): (time, samples * positions, weights)."""
         conv = connection.conv
         if conv is None:
             return carried
