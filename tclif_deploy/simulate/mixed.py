@@ -181,30 +181,38 @@ def _ovf(value, half, wrap):  # type: ignore[no-untyped-def]
 
 
 @helper
-def _charge(start, stop, numbers, acc, u, v, scale, to_soma):  # type: ignore[no-untyped-def]
+def _add(row, acc):  # type: ignore[no-untyped-def]
+    for n in range(len(acc)):
+        acc[n] += row[n]
+
+
+@helper
+def _charge(numbers, acc, u, v, scale, to_soma):  # type: ignore[no-untyped-def]
     into_u, into_v = (0.0, scale) if to_soma else (scale, 0.0)
-    for n in range(start, stop):
-        u[n] = numbers[0, n] * u[n] + numbers[1, n] * v[n] + numbers[9, n] + into_u * acc[n]
-        v[n] = numbers[2, n] * v[n] + numbers[3, n] * u[n] + numbers[10, n] + into_v * acc[n]
+    a_u, b_u, a_v, b_v, bias_u, bias_v = numbers[0], numbers[1], numbers[2], numbers[3], numbers[9], numbers[10]
+    for n in range(len(u)):
+        u[n] = a_u[n] * u[n] + b_u[n] * v[n] + bias_u[n] + into_u * acc[n]
+        v[n] = a_v[n] * v[n] + b_v[n] * u[n] + bias_v[n] + into_v * acc[n]
 
 
 @helper
 def _charge_rounded(  # type: ignore[no-untyped-def]
-    start, stop, numbers, acc, u, v, scale, to_soma, rounding, limit_u, limit_v, wrap_u, wrap_v
+    numbers, acc, u, v, scale, to_soma, rounding, limit_u, limit_v, wrap_u, wrap_v
 ):
     into_u, into_v = (0.0, 1.0) if to_soma else (1.0, 0.0)
-    for n in range(start, stop):
+    a_u, b_u, a_v, b_v, bias_u, bias_v = numbers[0], numbers[1], numbers[2], numbers[3], numbers[9], numbers[10]
+    for n in range(len(u)):
         current = _rnd(acc[n] * scale, rounding)
-        charged = _rnd(numbers[0, n] * u[n], rounding) + _rnd(numbers[1, n] * v[n], rounding)
-        u[n] = _ovf(charged + numbers[9, n] + into_u * current, limit_u, wrap_u)
-        charged = _rnd(numbers[2, n] * v[n], rounding) + _rnd(numbers[3, n] * u[n], rounding)
-        v[n] = _ovf(charged + numbers[10, n] + into_v * current, limit_v, wrap_v)
+        charged = _rnd(a_u[n] * u[n], rounding) + _rnd(b_u[n] * v[n], rounding)
+        u[n] = _ovf(charged + bias_u[n] + into_u * current, limit_u, wrap_u)
+        charged = _rnd(a_v[n] * v[n], rounding) + _rnd(b_v[n] * u[n], rounding)
+        v[n] = _ovf(charged + bias_v[n] + into_v * current, limit_v, wrap_v)
 
 
 @helper
-def _widen(start, stop, peaks, u, v):  # type: ignore[no-untyped-def]
-    for n in range(start, stop):
-        peaks[0, n], peaks[1, n] = max(peaks[0, n], abs(u[n])), max(peaks[1, n], abs(v[n]))
+def _widen(peaks, values):  # type: ignore[no-untyped-def]
+    for n in range(len(values)):
+        peaks[n] = max(peaks[n], abs(values[n]))
 
 
 @kernel
@@ -225,8 +233,9 @@ def _run(  # type: ignore[no-untyped-def]
         for t in range(time):
             for layer in range(layers):
                 start, size, spiking, hard, to_soma, strict, rounded = flags[layer]
-                stop = start + size
-                acc[start:stop] = 0.0
+                here = slice(start, start + size)
+                acc_, u_, v_ = acc[:size], u[here], v[here]
+                acc_[:] = 0.0
                 for link in range(links.shape[0]):
                     target, source, delay, offset, width = links[link]
                     if target != layer or t < delay:
@@ -235,26 +244,25 @@ def _run(  # type: ignore[no-untyped-def]
                         for j in range(features):
                             value = x[sample, t - delay, j]
                             if value != 0.0:
-                                row = offset + j * size
-                                for n in range(size):
-                                    acc[start + n] += weights[row + n] * value
+                                row = weights[offset + j * size : offset + (j + 1) * size]
+                                for n in range(len(acc_)):
+                                    acc_[n] += row[n] * value
                     else:
                         first = flags[source, 0]
                         for j in range(width):
                             if history[t - delay, first + j]:
-                                row = offset + j * size
-                                for n in range(size):
-                                    acc[start + n] += weights[row + n]
+                                _add(weights[offset + j * size : offset + (j + 1) * size], acc_)
                 if rounded:
-                    _charge_rounded(start, stop, numbers, acc, u, v, scales[layer], to_soma, rounding, *limits)
+                    _charge_rounded(numbers[:, here], acc_, u_, v_, scales[layer], to_soma, rounding, *limits)
                 else:
-                    _charge(start, stop, numbers, acc, u, v, scales[layer], to_soma)
-                _widen(start, stop, peaks, u, v)
-                if t == probed_step and start <= probed_neuron < stop:
+                    _charge(numbers[:, here], acc_, u_, v_, scales[layer], to_soma)
+                _widen(peaks[0, here], u_)
+                _widen(peaks[1, here], v_)
+                if t == probed_step and start <= probed_neuron < start + size:
                     probed[0], probed[1] = u[probed_neuron], v[probed_neuron]
                 if not spiking:
                     continue
-                for n in range(start, stop):
+                for n in range(start, start + size):
                     if v[n] < numbers[5, n] or (strict and v[n] == numbers[5, n]):
                         continue
                     history[t, n] = 1
@@ -266,7 +274,8 @@ def _run(  # type: ignore[no-untyped-def]
                     u[n] -= numbers[6, n]
                     if rounded:
                         u[n], v[n] = _ovf(u[n], limits[0], limits[2]), _ovf(v[n], limits[1], limits[3])
-                _widen(start, stop, peaks, u, v)
+                _widen(peaks[0, here], u_)
+                _widen(peaks[1, here], v_)
             start, size, spiking = flags[layers - 1, 0], flags[layers - 1, 1], flags[layers - 1, 2]
             if spiking and t <= last[sample]:
                 for n in range(size):
