@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tclif_deploy.report.figure import Figure, Panel, Series, number, percent
+from tclif_deploy.report.figure import Cells, Figure, Panel, number, percent
 from tclif_deploy.report.story import Block, Note, Plots, Table
 
 Json = dict[str, Any]
@@ -52,7 +52,7 @@ def advice(a: Json) -> list[str]:
 
 
 def _sources(a: Json) -> Table:
-    rows = [(WORDS[kind], *_losses(effect)) for kind, effect in a["sources"].items()]
+    rows = [(WORDS[kind], *_losses(effect)) for kind, effect in _ordered(a["sources"])]
     rows.append(("interaction", _points(a["interaction"]), "", "", ""))
     rows.append(("all together", percent(a["loss"]["agreement"]), percent(a["loss"]["readout"], 1), "", ""))
     title = (
@@ -64,6 +64,10 @@ def _sources(a: Json) -> Table:
 
 COLUMNS = ("lost, alone", "readout, alone", "lost, all but it", "readout, all but it")
 """share of samples that change their class, and rms readout error over the readout's spread"""
+
+
+def _ordered(effects: Json) -> list[tuple[str, Json]]:
+    return [(kind, effects[kind]) for kind in WORDS if kind in effects]
 
 
 def _losses(effect: Json) -> tuple[str, ...]:
@@ -81,7 +85,7 @@ def _layers(a: Json) -> Table:
     rows = []
     for name, effect in a["layers"].items():
         rows.append((name, "all", *_losses(effect)))
-        rows += [(name, WORDS[kind], *_losses(part)) for kind, part in a["parts"][name].items()]
+        rows += [(name, WORDS[kind], *_losses(part)) for kind, part in _ordered(a["parts"][name])]
     rows.append(("interaction", "", _points(a["layer_interaction"]), "", "", ""))
     return Table("The same by layer", ("layer", "source", *COLUMNS), tuple(rows), left=("layer", "source"))
 
@@ -91,17 +95,14 @@ def _figure(a: Json) -> tuple[Block, ...]:
     kinds = [kind for kind in WORDS if any(kind in row for row in a["parts"].values())]
     if not kinds:
         return ()
-    series = tuple(
-        Series(
-            WORDS[kind], names,
-            np.array([100 * a["parts"][n][kind]["alone"]["readout"] if kind in a["parts"][n] else 0.0 for n in names]),
-            "bars", "plain",
-        )
-        for kind in kinds
-    )  # fmt: skip
-    panel = Panel("", "", "readout error alone, %", series)
+    found = [[a["parts"][n].get(kind) for kind in kinds] for n in names]
+    shares = np.array([[0.0 if e is None else e["alone"]["readout"] for e in row] for row in found])
+    text = [["exact" if e is None else percent(e["alone"]["readout"], 1) for e in row] for row in found]
+    cells = Cells(shares, names, [WORDS[kind] for kind in kinds], text, max(float(shares.max()), 1e-9))
     says = "How far the readout moves when one source of one layer is quantized alone, as a share of its spread."
-    return (Plots(Figure("account", "What each source does alone", says, (panel,))),)
+    height = 90 + 36 * len(names)
+    panel = Panel("", "", "", cells=cells)
+    return (Plots(Figure("account", "What each source does alone", says, (panel,), height=height)),)
 
 
 def _divergence(a: Json) -> str:
