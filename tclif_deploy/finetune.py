@@ -110,7 +110,7 @@ def finetune(
         if settings.control:
             say("training the float network on in the same way")
             control = run.train(CONTROL, name, SequenceNetwork(list(to_module(network).float())), train, test)
-        keep_checkpoint(tuned, work, temporary, path, options, settings)
+        _keep_checkpoint(tuned, work, temporary, path, options, settings)
 
         def facts(verdict: Verdict | None) -> dict[str, Any]:
             assert verdict is not None
@@ -212,7 +212,7 @@ def _fingerprint(fixed: FixedNetwork) -> str:
     return digest.hexdigest()[:12]
 
 
-def keep_checkpoint(
+def _keep_checkpoint(
     tuned: Any, work: Path, folder: Path, model: Path, options: CompileOptions, settings: TuneSettings
 ) -> None:
     """Put the masters' checkpoint, an args.json that says how to read it, and both logs into ``folder``."""
