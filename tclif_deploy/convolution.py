@@ -23,7 +23,7 @@ from tclif_deploy.errors import TclifError
 Pair = tuple[int, int]
 Shape = tuple[int, int, int]
 
-MOST_UNITS = 1 << 26
+MOST_UNITS = 1 << 23
 """Elements of one map; larger ones are mistakes, refused before memory is taken for them."""
 MOST_WEIGHTS = 1 << 28
 """Elements of one matrix (2 GiB as float64)."""

@@ -14,11 +14,14 @@ from tclif_deploy.cli.main import run as command
 from tclif_deploy.convolution import Conv, Kernel
 from tclif_deploy.fixed import FixedNetwork
 from tclif_deploy.interchange import write_nir
+from tclif_deploy.mapping import measure
+from tclif_deploy.mapping.cost import formula
 from tclif_deploy.network import Connection, Layer, Network
 from tclif_deploy.quantize.evidence import Evidence
 from tclif_deploy.simulate.floating import simulate_float
 from tclif_deploy.verify.fuzz import fuzz
 
+from . import oracle
 from .requirements import needs
 
 
@@ -121,6 +124,17 @@ def test_lava_equals_the_reference_too(build):
     report = fuzz(build / "build", ("lava",), 2, steps=20, skip_missing=True)
     assert report.equal
     assert report.backends or "lava" in report.skipped
+
+
+def test_the_papers_formula_counts_a_convolutions_synapses_not_a_matrixs():
+    fixed = quantize(network(), "loihi2", data())
+    activity = measure(fixed, data(2))
+    found = formula(fixed, activity)
+    synapses = [[sum(w != 0 for row in oracle.matrix(c) for w in row) for c in la.connections] for la in fixed.layers]
+    rates = [activity.rate(name) for name in ("input", "a", "b")]
+    additions = synapses[0][0] * rates[0] + (synapses[0][1] + 2 * 144) * rates[1]
+    additions += synapses[1][0] * rates[1] + 2 * 54 * rates[2]
+    assert found.tclif == pytest.approx(additions * 0.9e-3 + 2 * (144 + 54) * 4.6e-3, rel=1e-2)  # few weights are 0
 
 
 def test_it_is_inspected_checked_and_costed(build, capsys):

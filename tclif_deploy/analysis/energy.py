@@ -6,7 +6,8 @@ For a recurrent layer of n neurons and m inputs that fire at the rates f_in and 
     TC-LIF  m*n*f_in*E_AC + (n*n + 2*n)*f_out*E_AC + 2*n*E_MAC
     LSTM    4*(m*n + n*n)*E_MAC + 17*n*E_MAC
 
-A feedforward layer has no n*n term. These count arithmetic alone: no memory, no routing, no leakage.
+A feedforward layer has no n*n term; a convolution has its share of a matrix's m*n and n*n synapses. These count
+arithmetic alone: no memory, no routing, no leakage.
 """
 
 from __future__ import annotations
@@ -30,16 +31,25 @@ class LayerActivity:
     """spikes an input and step; 1 where every input comes at every step"""
     rate_out: float
     """spikes a neuron and step"""
+    density: float = 1.0
+    """share of the inputs*neurons synapses that are there"""
+    density_back: float = 1.0
+    """share of the neurons*neurons recurrent ones"""
 
     @property
-    def back(self) -> int:
+    def forward(self) -> float:
+        """Synapses from the inputs."""
+        return self.inputs * self.neurons * self.density
+
+    @property
+    def back(self) -> float:
         """Recurrent synapses."""
-        return self.neurons * self.neurons if self.recurrent else 0
+        return self.neurons * self.neurons * self.density_back if self.recurrent else 0
 
 
 def _spiking(layer: LayerActivity, compartments: int) -> float:
     states = compartments * layer.neurons
-    additions = layer.inputs * layer.neurons * layer.rate_in + (layer.back + states) * layer.rate_out
+    additions = layer.forward * layer.rate_in + (layer.back + states) * layer.rate_out
     return additions * E_AC + states * E_MAC
 
 
@@ -61,4 +71,4 @@ def tclif_energy(layer: LayerActivity) -> float:
 
 def lstm_energy(layer: LayerActivity) -> float:
     """nJ a step of an LSTM of the same size (Table 4, total cost); it computes densely whatever fires."""
-    return (4 * (layer.inputs * layer.neurons + layer.back) + 17 * layer.neurons) * E_MAC
+    return (4 * (layer.forward + layer.back) + 17 * layer.neurons) * E_MAC

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from tclif_deploy.analysis.energy import LayerActivity, lif_energy, lstm_energy, tclif_energy
-from tclif_deploy.fixed import FixedNetwork
+from tclif_deploy.fixed import FixedConnection, FixedNetwork
 from tclif_deploy.mapping.activity import Activity
 from tclif_deploy.mapping.operations import Counter, Operations, StepWork
 from tclif_deploy.mapping.placement import Placement
@@ -166,10 +166,17 @@ def formula(fixed: FixedNetwork, activity: Activity) -> Formula:
         inputs = sum(fixed.source_size(s) for s in sources)
         events = sum(fixed.source_size(s) * activity.rate(s) for s in sources)
         recurrent = len(sources) < len(layer.connections)
-        layers.append(
-            LayerActivity(inputs, layer.size, recurrent, events / inputs if inputs else 0.0, activity.rate(layer.name))
-        )
+        rates = (events / inputs if inputs else 0.0, activity.rate(layer.name))
+        forward, back = ([c for c in layer.connections if (c.source == layer.name) == own] for own in (False, True))
+        layers.append(LayerActivity(inputs, layer.size, recurrent, *rates, _density(forward), _density(back)))
     return Formula(sum(map(tclif_energy, layers)), sum(map(lif_energy, layers)), sum(map(lstm_energy, layers)))
+
+
+def _density(connections: list[FixedConnection]) -> float:
+    """The share of all pairs of neuron and source that a weight joins, 0 or not; 1 for matrices."""
+    every = sum(c.neurons * c.sources for c in connections)
+    there = sum(int(replace(c, weight=np.ones_like(c.weight)).fan_in().sum()) for c in connections)
+    return there / every if every else 1.0
 
 
 def _energy(target: Target, done: Operations, placement: Placement, times: Latency | None) -> Energy:
