@@ -1,6 +1,6 @@
-"""``make bench``: the engine against torch, itself on one thread, Lava and ONNX; ratios from one interleaved run.
+"""``make bench``: the engine against torch, onnxruntime, Lava and itself; ratios from one interleaved run.
 
-Prints a table and writes ``build/bench.json``. Absolute rates mean little on a shared machine; the ratios are of
+Prints tables and writes ``build/bench.json``. Absolute rates mean little on a shared machine; the ratios are of
 medians of runs that took turns.
 """
 
@@ -8,32 +8,56 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
+import shutil
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numba
 import numpy as np
+import onnxruntime
 import torch
 from cases import Case, at_density, shd_recurrent, smnist_feedforward, smnist_recurrent, wide_recurrent
+from onnx_float import OnnxLoop
 from onnx_rate import measure
 from torch_loop import TorchLoop
 
 from tclif_deploy.backends import lava
 from tclif_deploy.simulate import simulate
+from tclif_deploy.simulate.engine.run import cores
 from tclif_deploy.simulate.floating import simulate_float
 from tclif_deploy.target import load_target
 
 BATCHES = (64, 256, 1024)
 """torch's batch sizes; its best one counts"""
+COMPILED_BATCH = 256
+"""for torch.compile, which compiles each batch size anew, and onnxruntime"""
+LAVA_SAMPLES = 16
 BARS = {"smnist_ff": 18.0, "smnist_rec": 16.0, "shd_rec": 22.0, "wide": 15.0}
+"""what the ratio to torch should reach"""
+CPUS = {
+    "this CPU": {},
+    "AVX2": {
+        "NUMBA_CPU_NAME": "haswell",
+        "NUMBA_CPU_FEATURES": "+sse4.2,+popcnt,+avx,+avx2,+bmi,+bmi2,+fma,+f16c,+lzcnt,+movbe",
+    },
+    "no AVX": {"NUMBA_CPU_NAME": "nehalem", "NUMBA_CPU_FEATURES": "+sse4.2,+popcnt"},
+}
+"""numba's variables for the CPUs that the engine is made to compile for"""
+Work = dict[str, tuple[int, Callable[[], Any]]]
+"""samples a call, and the call"""
 
 
-def rates(work: dict[str, tuple[int, Callable[[], Any]]], rounds: int) -> dict[str, list[float]]:
-    """Samples a second of each piece of work, ``rounds`` times, taking turns after one uncounted round."""
+def rates(work: Work, rounds: int) -> dict[str, dict[str, float]]:
+    """Samples a second of each piece of work: median, min and max of ``rounds`` turns after an uncounted one."""
     found: dict[str, list[float]] = {name: [] for name in work}
     for turn in range(rounds + 1):
         for name, (samples, call) in work.items():
@@ -41,104 +65,168 @@ def rates(work: dict[str, tuple[int, Callable[[], Any]]], rounds: int) -> dict[s
             call()
             if turn:
                 found[name].append(samples / (time.perf_counter() - began))
-    return found
+    return {n: {"median": statistics.median(v), "min": min(v), "max": max(v)} for n, v in found.items()}
+
+
+def show(found: dict[str, dict[str, float]]) -> None:
+    """A line for each figure."""
+    for name, f in found.items():
+        print(f"  {name:24s} {f['median']:10,.0f} samples/s ({f['min']:,.0f} to {f['max']:,.0f})", flush=True)
 
 
 def against_torch(case: Case, rounds: int, count: int) -> dict[str, Any]:
     """The engine on all cores against the torch loop at its best batch, on the same samples."""
     integers = case.samples(count)
-    loop = TorchLoop(case.network)
-    work: dict[str, tuple[int, Callable[[], Any]]] = {
+    loop, runtime = TorchLoop(case.network), OnnxLoop(case.network, torch.get_num_threads())
+    work: Work = {
         "engine": (count, lambda: simulate(case.fixed, integers)),
         "engine, one thread": (count, lambda: simulate(case.fixed, integers, jobs=1)),
     }
+
+    def real(samples: int) -> torch.Tensor:
+        x = np.resize(case.data.real(), (samples, *case.data.x.shape[1:])).astype(np.float32)
+        return torch.tensor(x).transpose(0, 1).contiguous()
+
     for batch in BATCHES:
-        real = np.resize(case.data.real(), (batch, *case.data.x.shape[1:])).astype(np.float32)
-        x = torch.tensor(real).transpose(0, 1).contiguous()
-        work[f"torch {batch}"] = (batch, lambda x=x: loop(x))
+        work[f"torch {batch}"] = (batch, partial(loop, real(batch)))
+    x = real(COMPILED_BATCH)
+    work[f"onnxruntime {COMPILED_BATCH}"] = (COMPILED_BATCH, lambda: runtime(x.numpy()))
+    if any(shutil.which(name) for name in (os.environ.get("CXX", "g++"), "clang++")):
+        compiled = TorchLoop(case.network, compiled=True)
+        work[f"torch.compile {COMPILED_BATCH}"] = (COMPILED_BATCH, lambda: compiled(x))
+    else:
+        print("  torch.compile: needs a C++ compiler, and none is here")
     few = case.data[:8]
-    agree = (loop(torch.tensor(few.real(), dtype=torch.float32).transpose(0, 1)).argmax(1).numpy()
-             == simulate_float(case.network, few.real(), spikes=False).classes).mean()  # fmt: skip
-    assert agree >= 0.7, f"{case.name}: the torch loop is another network ({agree:.0%} agreement)"
+    want = simulate_float(case.network, few.real(), spikes=False).classes
+    inputs = torch.tensor(few.real(), dtype=torch.float32).transpose(0, 1)
+    for name, scores in (("torch", loop(inputs).numpy()), ("onnxruntime", runtime(inputs.contiguous().numpy()))):
+        agree = (scores.argmax(1) == want).mean()
+        assert agree >= 0.7, f"{case.name}: {name} runs another network ({agree:.0%} agreement)"
     found = rates(work, rounds)
-    median = {name: statistics.median(values) for name, values in found.items()}
-    best = max((name for name in median if name.startswith("torch")), key=median.__getitem__)
+    best = max((name for name in found if name.startswith("torch ")), key=lambda name: found[name]["median"])
+    ours = found["engine"]["median"]
     return {
-        "title": case.title, "density": case.density(), "rates": found, "median": median, "torch_best": best,
-        "ratio_torch": median["engine"] / median[best],
-        "ratio_threads": median["engine"] / median["engine, one thread"],
+        "title": case.title, "density": case.density(), "rates": found, "torch_best": best,
+        "ratio_torch": ours / found[best]["median"], "ratio_threads": ours / found["engine, one thread"]["median"],
     }  # fmt: skip
 
 
-def against_lava(case: Case) -> dict[str, float]:
-    """Lava's stock Dense on two samples, less the time that one takes, against the engine."""
-    integers = case.samples(3)
+def lava_seconds(case: Case) -> float:
+    """Seconds that Lava's stock Dense takes a sample: what many take more than one, which has the start in it."""
+    integers = case.samples(LAVA_SAMPLES + 1)
     with tempfile.TemporaryDirectory() as folder:
         lava.emit(case.fixed, load_target("loihi2"), Path(folder))
         times = []
-        for count in (1, 3):
+        for count in (1, LAVA_SAMPLES + 1):
             began = time.perf_counter()
             lava.run(Path(folder), integers[:count])
             times.append(time.perf_counter() - began)
-    return {"seconds_a_sample": (times[1] - times[0]) / 2}
+    return (times[1] - times[0]) / LAVA_SAMPLES
+
+
+def linearity(case: Case) -> dict[str, float]:
+    """Time of twice the samples, and of twice the steps, over the time of once."""
+    x = case.samples(1024)
+    twice, longer = np.concatenate([x, x]), np.concatenate([x, x], axis=1)
+    found = rates({"once": (1, lambda: simulate(case.fixed, x)), "samples": (1, lambda: simulate(case.fixed, twice)),
+                   "steps": (1, lambda: simulate(case.fixed, longer))}, 3)  # fmt: skip
+    return {name: found["once"]["median"] / found[name]["median"] for name in ("samples", "steps")}
+
+
+def alone(*arguments: str, **variables: str) -> dict[str, Any]:
+    """What `alone.py` finds in a process of its own."""
+    script = Path(__file__).with_name("alone.py")
+    done = subprocess.run(
+        [sys.executable, str(script), *arguments], env=os.environ | variables, capture_output=True, text=True
+    )
+    if done.returncode:
+        raise SystemExit(f"alone.py {' '.join(arguments)}: {done.stderr}")
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def processes(cases: list[Case], mnist: list[str]) -> dict[str, Any]:
+    """What needs processes: the first start and later ones, smaller CPUs, memory."""
+    found: dict[str, Any] = {"cpus": {}, "scale": []}
+    with tempfile.TemporaryDirectory() as folder:
+        paths = {case.name: str(Path(folder, f"{case.name}.npz")) for case in cases}
+        for case in cases:
+            case.fixed.save(paths[case.name])
+        first = paths[cases[0].name]
+        found["start"] = {name: alone("start", first, TCLIF_CACHE_DIR=folder) for name in ("first", "later")}
+        for name, f in found["start"].items():
+            print(f"{name} start: {f['seconds']:.1f} s to a result, {f['seconds_engine']:.1f} s of them in the engine")
+        for name, variables in CPUS.items():
+            found["cpus"][name] = {case: alone("equal", path, **variables) for case, path in paths.items()}
+            print(f"compiled for {name}, equal to the reference")
+            show(found["cpus"][name])
+        for samples in (1_000, 10_000, 60_000):
+            found["scale"].append(f := alone("scale", first, "--samples", str(samples), *mnist))
+            print(f"{f['samples']:,} samples with all counts: {f['rate']:,.0f} a second, peak {f['peak_mib']:,.0f} MiB")
+    return found
+
+
+def machine() -> dict[str, Any]:
+    """What ran it."""
+    processor = platform.processor() or platform.machine()
+    if Path("/proc/cpuinfo").exists():
+        lines = [line.partition(":") for line in Path("/proc/cpuinfo").read_text().splitlines()]
+        about = {name.strip(): value.strip() for name, _, value in lines}
+        processor = f"{about.get('model name')} (family {about.get('cpu family')}, model {about.get('model')})"
+    versions = {module.__name__: module.__version__ for module in (numba, np, torch, onnxruntime)}
+    return {
+        "processor": processor, "cores": cores(), "torch_threads": torch.get_num_threads(),
+        "python": platform.python_version(), **versions,
+    }  # fmt: skip
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--samples", type=int, default=2048, help="samples the engine runs at a time")
+    parser.add_argument("--mnist", help="MNIST's file of images, for the run over 60,000")
+    parser.add_argument("--only", nargs="+", choices=sorted(BARS), help="these networks, and nothing else")
     options = parser.parse_args()
-    found: dict[str, Any] = {
-        "machine": {"processor": platform.processor() or platform.machine(), "torch_threads": torch.get_num_threads(),
-                    "python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__},
-    }  # fmt: skip
-    print(found["machine"])
+    found: dict[str, Any] = {"machine": machine()}
+    print(", ".join(f"{name} {value}" for name, value in found["machine"].items()))
+    cases = []
     for make in (smnist_feedforward, smnist_recurrent, shd_recurrent, wide_recurrent):
         case = make()
+        if options.only and case.name not in options.only:
+            continue
+        cases.append(case)
         count = options.samples if case.name != "wide" else options.samples // 4
+        print(f"\n{case.title}; density " + ", ".join(f"{k} {v:.1%}" for k, v in case.density().items()), flush=True)
         found[case.name] = result = against_torch(case, options.rounds, count)
-        print(f"\n{case.title}; density " + ", ".join(f"{k} {v:.1%}" for k, v in result["density"].items()))
-        for name, values in result["rates"].items():
-            spread = f"{min(values):,.0f} to {max(values):,.0f}"
-            print(f"  {name:20s} {statistics.median(values):10,.0f} samples/s ({spread})")
+        show(result["rates"])
         bar = BARS[case.name]
         print(f"  ratio to {result['torch_best']}: {result['ratio_torch']:.1f} (bar {bar:g}); "
-              f"threads {result['ratio_threads']:.2f}")  # fmt: skip
+              f"threads {result['ratio_threads']:.2f}", flush=True)  # fmt: skip
         if case.name == "smnist_ff":
-            seconds = against_lava(case)["seconds_a_sample"]
-            result["ratio_lava"] = result["median"]["engine"] * seconds
-            print(f"  Lava's stock Dense: {seconds:.2f} s a sample; ratio to it: {result['ratio_lava']:,.0f}")
             found["threads"] = {"ratio": result["ratio_threads"]}
-            found["linear"] = linearity(case)
-            print(
-                "  cost of twice the samples, of twice the steps: {samples:.2f}, {steps:.2f}".format(**found["linear"])
-            )
-    sparse, dense = (at_density(density) for density in (0.02, 0.25))
-    both = rates(
-        {c.name: (512, lambda c=c: simulate(c.fixed, c.samples(512))) for c in (sparse, dense)}, options.rounds
-    )
-    found["density"] = {name: statistics.median(values) for name, values in both.items()}
-    gain = found["density"][sparse.name] / found["density"][dense.name]
-    print(f"\n{sparse.title} against 25 %: {gain:.2f} times as fast")
-    onnx = measure()
-    found["onnx"] = {"ratio": onnx.ratio, "onnx": onnx.onnx, "engine": onnx.engine}
-    print(f"ONNX sequence model against the engine, one core each, batch 256: {onnx.ratio:.3f}")
+            if not options.only:
+                seconds = lava_seconds(case)
+                result["ratio_lava"] = result["rates"]["engine"]["median"] * seconds
+                print(f"  Lava's stock Dense: {seconds:.2f} s a sample; ratio to it: {result['ratio_lava']:,.0f}")
+                found["linear"] = linearity(case)
+                print(
+                    "  time of twice the samples, twice the steps: {samples:.2f}, {steps:.2f}".format(**found["linear"])
+                )
+    if not options.only:
+        sparse, dense = (at_density(density) for density in (0.02, 0.25))
+        work: Work = {c.name: (1024, partial(simulate, c.fixed, c.samples(1024))) for c in (sparse, dense)}
+        found["density"] = rates(work, options.rounds)
+        print(f"\n{sparse.title} and 25 %")
+        show(found["density"])
+        onnx = measure()
+        found["onnx"] = {"ratio": onnx.ratio, "onnx": onnx.onnx, "engine": onnx.engine}
+        print(f"integer ONNX model over engine, one core each, batch 256: {onnx.ratio:.3f}")
+        small = [case for case in cases if case.name in ("smnist_ff", "shd_rec")]
+        found |= processes(small, ["--mnist", options.mnist] if options.mnist else [])
     path = Path("build/bench.json")
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     print(f"written: {path}")
-
-
-def linearity(case: Case) -> dict[str, float]:
-    """Time of twice the samples, and of twice the steps, over the time of once."""
-    x = case.samples(1024)
-    work = {
-        "once": (1, lambda: simulate(case.fixed, x)),
-        "samples": (1, lambda: simulate(case.fixed, np.concatenate([x, x]))),
-        "steps": (1, lambda: simulate(case.fixed, np.concatenate([x, x], axis=1))),
-    }
-    found = {name: statistics.median(values) for name, values in rates(work, 3).items()}
-    return {name: found["once"] / found[name] for name in ("samples", "steps")}
 
 
 if __name__ == "__main__":

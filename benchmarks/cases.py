@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+from inputs import IMAGES, ROOT, events
 from numpy.typing import NDArray
 
 from tclif_deploy import Dataset, load, load_data, quantize
 from tclif_deploy.fixed import FixedNetwork
 from tclif_deploy.network import INPUT, Connection, Layer, Network
 from tclif_deploy.neurons import readout, tclif
+from tclif_deploy.quantize import QuantizeSettings
 from tclif_deploy.simulate import simulate
 from tclif_deploy.simulate.floating import simulate_float
 
-ROOT = Path(__file__).parent.parent
+PLAIN = QuantizeSettings(passes=())
+"""Random networks are rounded to nearest: nothing can be lost that their rate would show."""
 CALIBRATION = 8
 """Samples that a random network is tuned and calibrated on."""
 
@@ -46,14 +48,14 @@ class Case:
 def smnist_feedforward() -> Case:
     """1-64-256-256-10, T=784: the trained fixture and its test images."""
     network = load(ROOT / "fixtures/smnist_ff/checkpoint.pth.tar")
-    data = load_data(ROOT / "fixtures/smnist_test.npz")
+    data = load_data(IMAGES)
     fixed = quantize(network, "loihi2", ROOT / "fixtures/smnist_ff/calibration.npz")
     return Case("smnist_ff", "S-MNIST 1-64-256-256-10, T=784", network, fixed, data)
 
 
 def smnist_recurrent() -> Case:
     """The same sizes with recurrence in the 64 and the first 256, random weights."""
-    data = load_data(ROOT / "fixtures/smnist_test.npz")
+    data = load_data(IMAGES)
     sizes = (1, 64, 256, 256, 10)
     return random_case("smnist_rec", f"S-MNIST {_names(sizes, (0, 1))}, T=784", sizes, (0, 1), data, 0.10)
 
@@ -81,12 +83,6 @@ def _names(sizes: tuple[int, ...], recurrent: tuple[int, ...]) -> str:
     return "-".join(f"{size}{'r' if n - 1 in recurrent else ''}" for n, size in enumerate(sizes))
 
 
-def events(features: int, time: int, density: float = 0.04, samples: int = 64) -> Dataset:
-    """Independent binary events, uint8."""
-    rng = np.random.default_rng(0)
-    return Dataset((rng.random((samples, time, features)) < density).astype(np.uint8), name="events")
-
-
 def random_case(
     name: str, title: str, sizes: tuple[int, ...], recurrent: tuple[int, ...], data: Dataset, density: float
 ) -> Case:
@@ -105,7 +101,7 @@ def random_case(
         layer = Layer(f"layer{n}", neuron, tuple(connections))
         layers.append(layer if last else _tuned(sizes[0], layers, layer, few, density))
     network = Network(sizes[0], tuple(layers))
-    return Case(name, title, network, quantize(network, "loihi2", few), data)
+    return Case(name, title, network, quantize(network, "loihi2", few, PLAIN), data)
 
 
 def _tuned(features: int, before: list[Layer], layer: Layer, data: Dataset, density: float) -> Layer:

@@ -28,7 +28,7 @@ class Lists:
         self.starts = aligned((samples, time + 1), np.int32)
         self.graded = aligned((samples,), np.int64)
         self.peak = aligned((samples,), np.int64)
-        self.peak[:] = 1
+        self.peak[:] = self.top = 1
         self.heaviest = aligned((samples,), np.int64)
         self.spikes = not values
 
@@ -36,11 +36,13 @@ class Lists:
         """Largest sum of magnitudes in one step, padding included, (samples,)."""
         return np.diff(self.starts, axis=1).max(axis=1).astype(np.int64) if self.spikes else self.heaviest
 
-    def bound(self, link: FastLink) -> Int:
-        """How far a sum over these events can get, by the weights or by the number of events, (samples,)."""
-        found = link.reach * self.peak
-        fits = (found << link.exponent).max() <= NARROW_LIMIT
-        return found if fits else np.asarray(np.minimum(found, link.heaviest * self.most()))
+    def bound(self, link: FastLink) -> Int | int:
+        """How far a sum over these events can get: any sample's, by the weights, where that fits 16 bits; else each
+        sample's (samples,), by the number of events too."""
+        most = link.reach * self.top
+        if most << link.exponent <= NARROW_LIMIT:
+            return most
+        return np.asarray(np.minimum(link.reach * self.peak, link.heaviest * self.most()))
 
     def link(self, link: FastLink) -> list[int]:
         """This source's row in the table of links of a layer that it feeds."""
@@ -90,7 +92,8 @@ class Worker:
             x.ctypes.data, *x.shape, BYTE_TABLE, scratch, source.events, source.values,
             source.starts, source.heaviest, source.peak, source.graded,
         )  # fmt: skip
-        if source.peak.max() > self.limit:
+        source.top = int(source.peak.max())
+        if source.top > self.limit:
             return None
         exact = np.ones(self.samples, np.bool_)
         for stage in self.stages:
@@ -172,7 +175,7 @@ class _Stage:
         total = np.zeros(self.seen.shape[0], np.int64)
         for link in self.layer.links:
             known = link.source != self.layer.name
-            total += (lists[link.source].bound(link) if known else link.reach) << link.exponent
+            total += np.left_shift(lists[link.source].bound(link) if known else link.reach, link.exponent)
         return LONG if total.max() > NARROW_LIMIT and not self.layer.flags & WIDE else 0
 
     def _sums_fit(self, lists: dict[str, Lists]) -> NDArray[np.bool_]:
@@ -180,7 +183,7 @@ class _Stage:
         total, fits = np.zeros(self.seen.shape[0], np.int64), np.ones(self.seen.shape[0], np.bool_)
         for link in self.layer.links:
             bound = lists[link.source].bound(link)
-            total += bound << link.exponent
+            total += np.left_shift(bound, link.exponent)
             fits &= bool(self.layer.flags & WIDE) | (bound <= NARROW_LIMIT)
         return np.asarray(fits & (total <= EXACT))
 
