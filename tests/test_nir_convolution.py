@@ -81,7 +81,9 @@ def convolutional(neuron, padding=(1, 1, 1, 1), height=5) -> Network:
     y = 3 if height > 1 else 1
     conv = Conv((2, height, 6), padding=padding)
     first = Kernel(rng.normal(0.1, 0.4, (4, 2, y, 3)), conv)
-    second = Kernel(rng.normal(0.15 if height > 1 else 0.5, 0.4, (6, 2, 1, 3)), Conv(first.output_shape, (1, 2), groups=2))
+    second = Kernel(
+        rng.normal(0.15 if height > 1 else 0.5, 0.4, (6, 2, 1, 3)), Conv(first.output_shape, (1, 2), groups=2)
+    )
     loop = Kernel(rng.normal(0, 0.2, (4, 1, 1, 1)), Conv(first.output_shape, groups=4))
     bias = first.spread(rng.normal(0.05, 0.1, 4))
     return Network(first.sources, (
