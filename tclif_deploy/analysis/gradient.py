@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor
+from typing import TYPE_CHECKING
 
-from tclif_deploy.nn.canonical import step
-from tclif_deploy.nn.neuron import SpikingNeuron
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from tclif_deploy.nn.neuron import SpikingNeuron
 
 
 def gradient_share(neuron: SpikingNeuron, current: Tensor) -> NDArray[np.float64]:
@@ -19,10 +21,15 @@ def gradient_share(neuron: SpikingNeuron, current: Tensor) -> NDArray[np.float64
 
     Examples
     --------
+    >>> import torch
     >>> from tclif_deploy.nn import LIF
     >>> gradient_share(LIF(), torch.zeros(3, 1, 1)).round(3).tolist()
     [0.262, 0.328, 0.41]
     """
+    import torch  # Here, because it takes seconds, and this room's other functions are imported everywhere.
+
+    from tclif_deploy.nn.canonical import step
+
     current = current.detach().double().requires_grad_()
     with torch.enable_grad():
         coefficients = neuron.coefficients(current)
