@@ -48,6 +48,14 @@ def test_the_shortest_inputs_run_as_in_the_reference(steps: int) -> None:
     assert_same(engine.simulate(network, x[:1, :steps], spikes=True), want)
 
 
+@pytest.mark.parametrize("width", [128, 200, 257])
+def test_recurrent_layers_of_one_tile_and_of_several_run_as_in_the_reference(width: int) -> None:
+    network, x = random_network(12, recurrent=True, sizes=(70, width, 5), samples=5, time=30)
+    want = reference.simulate(network, x)
+    assert_alive(want)
+    assert_same(engine.simulate(network, x, spikes=True), want)
+
+
 def test_states_are_traced_where_asked() -> None:
     network, x = random_network(6, recurrent=True)
     want = reference.simulate(network, x, traces=("layer1", "layer2"), spikes=False)
@@ -62,10 +70,18 @@ def test_many_samples_in_threads_are_the_same_samples() -> None:
     assert_same(one, reference.simulate(network, x))
 
 
-@pytest.mark.parametrize("dtype", [np.bool_, np.uint8, np.int16, np.int32, np.int64, np.uint64])
-def test_every_integer_dtype_is_read_alike(dtype: type[np.generic]) -> None:
-    network, x = random_network(8, graded=False)
+@pytest.mark.parametrize("features", [5, 70])
+@pytest.mark.parametrize("dtype", [np.bool_, np.int8, np.uint8, np.int16, np.int32, np.int64, np.uint64, ">i4"])
+def test_every_integer_dtype_is_read_alike(dtype: type[np.generic], features: int) -> None:
+    network, x = random_network(8, graded=False, sizes=(features, 19, 4))
     assert_same(engine.simulate(network, x.astype(dtype), spikes=True), reference.simulate(network, x))
+
+
+def test_graded_and_signed_input_is_read_in_its_own_dtype() -> None:
+    network, x = random_network(13, signed=True, sizes=(70, 19, 4))
+    want = reference.simulate(network, x)
+    for dtype in (np.int16, np.int32, np.int64):
+        assert_same(engine.simulate(network, x.astype(dtype), spikes=True), want)
 
 
 def test_strided_input_is_read_alike() -> None:
@@ -87,5 +103,14 @@ def test_input_of_a_wrong_shape_is_refused(shape: tuple[int, ...], message: str)
 def test_input_beyond_the_payload_is_refused_in_any_block() -> None:
     network, x = random_network(11, samples=130)
     x[129, 3, 0] = network.input.limit + 1
+    with pytest.raises(TclifError, match="payload"):
+        engine.simulate(network, x)
+
+
+@pytest.mark.parametrize("features", [5, 70])
+@pytest.mark.parametrize("value", [np.iinfo(np.int64).min, np.iinfo(np.int64).max, 300, -300])
+def test_integers_beyond_the_payload_are_refused_whatever_their_size(value: int, features: int) -> None:
+    network, x = random_network(14, sizes=(features, 19, 4))
+    x[2, 3, features - 1] = value
     with pytest.raises(TclifError, match="payload"):
         engine.simulate(network, x)

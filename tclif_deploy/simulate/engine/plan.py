@@ -41,8 +41,8 @@ MAX_SHIFT, MAX_EXPONENT = 62, 14
 WIDTHS = (16, 32, 64)
 """Neurons of a readout's tile; spiking layers' have 64."""
 
-WHOLE = 256
-"""Layers that feed themselves are one tile, of all their neurons, up to so many."""
+WHOLE = (64, 128, 256)
+"""And of the one tile that a layer is which feeds itself; such a layer of more neurons has tiles of 64."""
 
 
 def aligned(shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
@@ -176,7 +176,7 @@ def _width(layer: FixedLayer) -> int:
     """Neurons of a tile of ``layer``."""
     if layer.spiking:
         feeds_itself = any(c.source == layer.name for c in layer.connections)
-        return -(-layer.size // 64) * 64 if feeds_itself and layer.size <= WHOLE else 64
+        return next((width for width in WHOLE if feeds_itself and layer.size <= width), 64)
     return next((width for width in WIDTHS if layer.size <= width), 64)
 
 
