@@ -17,8 +17,9 @@ from matplotlib.figure import Figure
 
 import tclif_deploy as tc
 from tclif_deploy.network import Network
-from tclif_deploy.quantize import QuantizeSettings, quantizer
+from tclif_deploy.quantize import QuantizeSettings, plan
 from tclif_deploy.quantize.frequency import CouplingPair, coupling_pair, rotation_frequency
+from tclif_deploy.quantize.settings import PASSES
 from tclif_deploy.report.static import STYLE
 from tclif_deploy.simulate.reference import rnd
 
@@ -86,16 +87,16 @@ def jaccards(network: Network, test: tc.Dataset) -> dict[str, list[float]]:
         ("product kept, toward zero", coupling_pair, "toward_zero"),
     ):
         target = tc.load_target("loihi2").override(weight_bits=16, rounding=rounding)
-        with mock.patch.object(quantizer, "coupling_pair", method):
+        with mock.patch.object(plan, "coupling_pair", method):
             fixed = tc.quantize(network, target, FIXTURE / "calibration.npz", QuantizeSettings(passes=()))
         found[name] = [layer.jaccard or 0.0 for layer in tc.verify(network, fixed, test).layers]
     return found
 
 
 def weight_widths(network: Network, test: tc.Dataset) -> dict[str, dict[str, list[float | None]]]:
-    """Weight bits -> agreement and fixed-point accuracy, rounded to nearest and compensated."""
+    """Weight bits -> agreement and fixed-point accuracy, rounded to nearest and with every pass."""
     found: dict[str, dict[str, list[float | None]]] = {}
-    for name, passes in (("nearest", ()), ("compensated", ("compensate",))):
+    for name, passes in (("nearest", ()), ("all passes", PASSES)):
         found[name] = {}
         for bits in (3, 4, 6, 8):
             target = tc.load_target("loihi2").override(weight_bits=bits)
@@ -192,7 +193,7 @@ def main() -> None:
 
         figure = Figure(figsize=(6.4, 2.8))
         axes = figure.subplots()
-        for name, color, dash in (("nearest", "#b85400", "--"), ("compensated", "#0065a3", "-")):
+        for name, color, dash in (("nearest", "#b85400", "--"), ("all passes", "#0065a3", "-")):
             bits = [int(b) for b in widths[name]]
             axes.plot(bits, [100 * v[0] for v in widths[name].values()], "o" + dash, color=color, label=name)
         axes.set(xlabel="weight bits", ylabel="argmax agreement, %", title="Weights on loihi2, 100 test images")

@@ -1,0 +1,58 @@
+"""What each quantization pass brings, on a whole test set: ``python benchmarks/quantization.py MODEL DATA``.
+
+DATA is a labelled file, such as MNIST's t10k-images-idx3-ubyte.gz with its labels beside it; scales are calibrated on
+the calibration.npz beside MODEL. Prints the table of docs/quantization.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+import tclif_deploy as tc
+from tclif_deploy.quantize import seen_ranges
+from tclif_deploy.quantize.settings import PASSES
+from tclif_deploy.simulate.floating import batches
+from tclif_deploy.simulate.mixed import simulate_mixed
+
+BITS = (8, 6, 4, 3)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("model", type=Path)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--target", default="loihi2")
+    parser.add_argument("--bits", type=int, nargs="+", default=BITS)
+    given = parser.parse_args()
+    network, data = tc.load(given.model), tc.load_data(given.data)
+    calibration = tc.load_data(given.model.parent / "calibration.npz")
+    target, ranges = tc.load_target(given.target), seen_ranges(network, calibration)
+    start = tc.quantize(network, target, calibration, tc.QuantizeSettings(passes=()), ranges)
+    parts = [simulate_mixed(network, start, data[part], ()) for part in batches(data.samples, 512)]
+    classes, readout = (np.concatenate([getattr(p, name) for p in parts]) for name in ("classes", "readout"))
+    print(f"float: accuracy {100 * (classes == data.y).mean():.2f} % on {data.samples:,} samples\n")
+    print(
+        "| weight bits | passes | agreement | accuracy lost, points | readout error |\n| --- | --- | --- | --- | --- |"
+    )
+    for bits in given.bits:
+        for count in range(len(PASSES) + 1):
+            chosen = {0: (), 1: ("compensate",), 2: ("scales", "compensate"), 3: PASSES}[count]
+            settings = tc.QuantizeSettings(passes=chosen)
+            fixed = tc.quantize(network, target.override(weight_bits=bits), calibration, settings, ranges)
+            found = [tc.simulate(fixed, data[part]) for part in batches(data.samples, 2048)]
+            decided = np.concatenate([one.classes for one in found])
+            error = np.concatenate([one.readout for one in found]) * fixed.output.lsb_v - readout
+            lost = (classes == data.y).mean() - (decided == data.y).mean()
+            named = ", ".join(chosen) or "none: rounded to nearest"
+            print(
+                f"| {bits} | {named} | {100 * (decided == classes).mean():.2f} % "
+                f"| {100 * lost:+.2f} | {100 * np.sqrt((error**2).mean()) / readout.std():.1f} % |",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()
