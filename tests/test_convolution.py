@@ -67,7 +67,7 @@ def test_its_matrix_and_its_synapses_are_those_of_plain_python(kernel):
     assert kernel.spread(np.arange(len(kernel.weight))).shape == (kernel.neurons,)
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.data())
 def test_two_convolutions_are_one_where_that_is_exact(data):
     before = data.draw(kernels())
@@ -147,13 +147,13 @@ def test_spikes_of_the_float_network_are_those_of_torch(kind, shape):
         assert 0.01 < found.spikes[name].mean() < 0.6
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 @given(options(conv=True, sizes=(3, 6, 5, 3), samples=1, time=20))
 def test_fixed_networks_equal_plain_integers(chosen):
     assert_equals_oracle(*drawn_network(**chosen))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(options(conv=True))
 def test_the_engine_runs_them_as_the_reference(chosen):
     network, x = drawn_network(**chosen)

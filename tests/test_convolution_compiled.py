@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from types import SimpleNamespace
 
+import nir
 import numpy as np
 import pytest
 
@@ -135,6 +136,25 @@ def test_the_papers_formula_counts_a_convolutions_synapses_not_a_matrixs():
     additions = synapses[0][0] * rates[0] + (synapses[0][1] + 2 * 144) * rates[1]
     additions += synapses[1][0] * rates[1] + 2 * 54 * rates[2]
     assert found.tclif == pytest.approx(additions * 0.9e-3 + 2 * (144 + 54) * 4.6e-3, rel=1e-2)  # few weights are 0
+
+
+@pytest.mark.parametrize(("form", "said"), [
+    ("netx", "layer a: TC-LIF neurons fed by a convolution are not written as netx"),
+    ("torch", "layer a: a convolution is not among the torch modules"),
+])  # fmt: skip
+def test_what_cannot_hold_a_convolution_is_refused_in_one_line(build, tmp_path, capsys, form, said):
+    calibration = ["--calibration", str(build / "data.npz")] if form == "netx" else []
+    assert command(["export", str(build / "model.nir"), "--to", form, "-o", str(tmp_path / "out"), *calibration]) == 2
+    printed = capsys.readouterr().err
+    assert said in " ".join(printed.split())
+    assert not (tmp_path / "out").exists()
+
+
+def test_it_is_exported_as_onnx_and_as_nir(build, tmp_path):
+    onnx = ["export", str(build / "model.nir"), "--to", "onnx", "-o", str(tmp_path / "onnx")]
+    assert command([*onnx, "--calibration", str(build / "data.npz")]) == 0
+    assert command(["export", str(build / "model.nir"), "--to", "nir", "-o", str(tmp_path / "out.nir")]) == 0
+    assert any(type(node).__name__ == "Conv2d" for node in nir.read(tmp_path / "out.nir").nodes.values())
 
 
 def test_it_is_inspected_checked_and_costed(build, capsys):
