@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,8 @@ from hypothesis import strategies as st
 
 from tclif_deploy.errors import TclifError
 from tclif_deploy.simulate import engine, reference
+from tclif_deploy.simulate.engine import layers
+from tclif_deploy.simulate.engine.compile import FOLDER
 from tests.networks import assert_alive, assert_same, drawn_network, options, random_network
 
 
@@ -114,3 +118,11 @@ def test_integers_beyond_the_payload_are_refused_whatever_their_size(value: int,
     x[2, 3, features - 1] = value
     with pytest.raises(TclifError, match="payload"):
         engine.simulate(network, x)
+
+
+def test_threads_that_make_kernels_at_once_share_them_and_their_folder() -> None:
+    wanted = [(flags, 64, 8) for flags in range(1 << 20, (1 << 20) + 50)]
+    with ThreadPoolExecutor(4) as pool:
+        made = list(pool.map(lambda chosen: layers.feedforward(*chosen), wanted * 4))
+    assert all(a is b for a, b in zip(made, made[len(wanted) :], strict=False))
+    assert {Path(each._cache.cache_path).parent for each in made} == {FOLDER}

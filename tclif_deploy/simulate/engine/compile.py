@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import sys
 import tempfile
+import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numba
 from numba.core import event
@@ -88,17 +90,33 @@ def _private_temporary() -> Path | None:
 FOLDER = cache_folder()
 
 
+_making = threading.RLock()
+
+
 def kernel(function: Function) -> Any:
     """Compile ``function`` at its first call, without the GIL, and keep the machine code on disk."""
     dispatcher = numba.njit(nogil=True, error_model="numpy")(function)
-    before = numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = str(FOLDER)
-    try:
-        dispatcher.enable_caching()
-    finally:
-        numba.config.CACHE_DIR = before
+    with _making:  # numba reads its folder from this variable, twice: another thread must not reset it in between.
+        before = numba.config.CACHE_DIR
+        numba.config.CACHE_DIR = str(FOLDER)
+        try:
+            dispatcher.enable_caching()
+        finally:
+            numba.config.CACHE_DIR = before
     _kernels.add(id(dispatcher))
     return dispatcher
+
+
+def made_once(make: Function) -> Function:
+    """`functools.cache` for functions that make a kernel: threads that ask for the same one get the same one."""
+    cached = functools.cache(make)
+
+    @functools.wraps(make)
+    def get(*arguments: Any) -> Any:
+        with _making:
+            return cached(*arguments)
+
+    return cast("Function", get)
 
 
 def helper(function: Function) -> Any:

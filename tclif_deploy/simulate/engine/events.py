@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from tclif_deploy.simulate.engine.compile import kernel
+from tclif_deploy.simulate.engine.compile import kernel, made_once
 from tclif_deploy.simulate.engine.simd import (
     I1,
     I8,
@@ -217,7 +216,7 @@ def list_spikes(
         )  # fmt: skip
 
 
-@cache
+@made_once
 def list_input(size: int, signed: bool) -> Any:
     """The kernel that lists the events of an input of integers of ``size`` bytes, in the dtype that it comes in."""
 

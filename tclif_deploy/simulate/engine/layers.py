@@ -6,7 +6,6 @@ one kind share its machine code. Samples are taken in pairs, so their number is 
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 
 from tclif_deploy.fixed import Int
 from tclif_deploy.simulate.engine import neuron
-from tclif_deploy.simulate.engine.compile import kernel
+from tclif_deploy.simulate.engine.compile import kernel, made_once
 from tclif_deploy.simulate.engine.events import expand
 from tclif_deploy.simulate.engine.simd import ROUND_DOWN, ROUND_TO_ZERO, address, begin_rounding, end_rounding
 from tclif_deploy.simulate.engine.steps import integrate, run_pair, run_whole
@@ -27,7 +26,7 @@ def _rounding(flags: int) -> int:
     return ROUND_TO_ZERO if flags & neuron.TO_ZERO else ROUND_DOWN
 
 
-@cache
+@made_once
 def feedforward(flags: int, width: int, kinds: int) -> Any:
     """The kernel of spiking layers without recurrence."""
     rounding = _rounding(flags)
@@ -57,7 +56,7 @@ def feedforward(flags: int, width: int, kinds: int) -> Any:
     return run
 
 
-@cache
+@made_once
 def recurrent(flags: int, width: int, kinds: int) -> Any:
     """The kernel of layers of several tiles that also feed themselves; it lists their spikes as it goes.
 
@@ -95,7 +94,7 @@ def recurrent(flags: int, width: int, kinds: int) -> Any:
     return run
 
 
-@cache
+@made_once
 def recurrent_whole(flags: int, width: int, kinds: int) -> Any:
     """The kernel of layers that also feed themselves and are of one tile: two samples through all steps."""
     rounding = _rounding(flags)
@@ -122,7 +121,7 @@ def recurrent_whole(flags: int, width: int, kinds: int) -> Any:
     return run
 
 
-@cache
+@made_once
 def readout(flags: int, width: int, kinds: int) -> Any:
     """The kernel of a layer that doesn't spike; it also notes the soma at each sample's last valid step."""
     rounding = _rounding(flags)
@@ -155,7 +154,7 @@ def readout(flags: int, width: int, kinds: int) -> Any:
     return run
 
 
-@cache
+@made_once
 def integrator(flags: int, width: int, kinds: int) -> Any:
     """The kernel of a readout that only adds up: A_u = B_u = 0, A_v = B_v = 2^k."""
 
