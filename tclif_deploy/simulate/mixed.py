@@ -72,8 +72,8 @@ def simulate_mixed(
     Examples
     --------
     >>> from tclif_deploy import load, load_data, quantize, simulate
-    >>> network, test = load("fixtures/smnist_ff/checkpoint.pth.tar"), load_data("fixtures/smnist_test.npz")[:2]
-    >>> fixed = quantize(network, "loihi2", "fixtures/smnist_ff/calibration.npz")
+    >>> network, test = load("fixtures/spoken_digits/checkpoint.pth.tar"), load_data("fixtures/spoken_digits/test.npz")
+    >>> fixed = quantize(network, "loihi2", "fixtures/spoken_digits/calibration.npz")
     >>> found = simulate_mixed(network, fixed, test, parts_of(network))
     >>> bool((found.readout == simulate(fixed, test).readout * fixed.output.lsb_v).all())
     True
