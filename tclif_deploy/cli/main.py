@@ -8,6 +8,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.markup import escape
+from threadpoolctl import threadpool_limits
 
 import tclif_deploy
 from tclif_deploy.cli import (  # noqa: F401  (each registers its command)
@@ -55,7 +56,9 @@ def run(argv: list[str]) -> int:
 
     previous = signal.signal(signal.SIGTERM, stop)
     try:
-        code = app(argv, standalone_mode=False, prog_name="tclif")
+        # our matrices are small: numpy's threads would wait for each other, for minutes where the machine is busy
+        with threadpool_limits(1, user_api="blas"):
+            code = app(argv, standalone_mode=False, prog_name="tclif")
         if code == INTERRUPTED:  # newer typer's way to say Abort
             raise KeyboardInterrupt
         return code if isinstance(code, int) else OK
