@@ -187,6 +187,8 @@ def main() -> None:
     parser.add_argument("--mnist", help="MNIST's file of images, for the run over 60,000")
     parser.add_argument("--only", nargs="+", choices=sorted(BARS), help="these networks, and nothing else")
     options = parser.parse_args()
+    if options.mnist and not Path(options.mnist).is_file():
+        parser.error(f"--mnist {options.mnist}: no such file; name train-images-idx3-ubyte.gz")
     found: dict[str, Any] = {"machine": machine()}
     print(", ".join(f"{name} {value}" for name, value in found["machine"].items()))
     cases = []

@@ -22,13 +22,13 @@ def build(tmp_path_factory) -> Path:
     """The trained network, compiled with the C backend."""
     folder = tmp_path_factory.mktemp("fuzz") / "build"
     options = CompileOptions(backend="c")
-    return compile("fixtures/smnist_ff/checkpoint.pth.tar", "loihi2", output=folder, options=options).folder
+    return compile("fixtures/spoken_digits/checkpoint.pth.tar", "loihi2", output=folder, options=options).folder
 
 
 def test_a_build_is_compared_on_random_inputs_and_every_neuron_step_is_counted(build):
     report = fuzz(build, ("c", "onnx"), 3, steps=50)
     assert report.equal
-    assert report.neuron_steps == 2 * 3 * 50 * 586
+    assert report.neuron_steps == 2 * 3 * 50 * 266
     assert {name: check.samples for name, check in report.backends.items()} == {"c": 3, "onnx": 3}
     assert 0.01 < report.rates["features.1"] < HIGHEST_RATE
     assert all(rate > 0 for rate in report.rates.values())
@@ -37,10 +37,10 @@ def test_a_build_is_compared_on_random_inputs_and_every_neuron_step_is_counted(b
 @pytest.mark.slow
 def test_a_hundred_million_neuron_steps_are_equal_in_every_fast_backend(build):
     needs("gcc")
-    report = fuzz(build, ("onnx", "c", "engine"), 224, steps=256, seed=1)
+    report = fuzz(build, ("onnx", "c", "engine"), 500, steps=256, seed=1)
     assert report.equal, report
     assert report.neuron_steps >= 10**8
-    assert min(report.rates.values()) > 0.005
+    assert min(report.rates.values()) > 0.01
 
 
 def test_the_inputs_are_the_same_for_the_same_seed_and_reach_the_payloads_limit(build):
@@ -75,15 +75,15 @@ def test_a_backend_that_lies_is_found_out(build, tmp_path, capsys):
 def test_the_command_prints_the_count_of_neuron_steps(build, capsys):
     assert command(["verify", str(build), "--backend", "c", "--fuzz", "2", "--steps", "20", "-q"]) == 0
     printed = capsys.readouterr().out
-    assert "c: equal, 23,440 neuron steps of 2 samples: 0 spikes and 0 states differ" in printed
-    assert "23,440 neuron steps compared with the reference" in printed
+    assert "c: equal, 10,640 neuron steps of 2 samples: 0 spikes and 0 states differ" in printed
+    assert "10,640 neuron steps compared with the reference" in printed
 
 
 def test_json_says_the_same(build, capsys):
     assert command(["verify", str(build), "--backend", "c,onnx", "--fuzz", "2", "--steps", "20", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["equal"] is True
-    assert report["neuron_steps"] == 2 * 23_440
+    assert report["neuron_steps"] == 2 * 10_640
     assert report["backends"]["onnx"]["spike_mismatches"] == 0
 
 
