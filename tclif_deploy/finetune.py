@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from tclif_deploy import buildfolder
 from tclif_deploy.data import Dataset, as_dataset
+from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedNetwork, smallest_int
 from tclif_deploy.frontends import load
 from tclif_deploy.frontends.options import read_args
@@ -89,7 +91,7 @@ def finetune(
     with buildfolder.new_build(folder) as temporary:
         say(f"reading {path}")
         network = load(path, options.read)
-        modules = to_module(network).float()
+        modules = _modules(network)
         train, test = _data(path, network, options, settings, None if data is None else Path(data))
         source, calibrated = _calibration(path, calibration, train)
         say(f"quantizing for {target.name}, calibrated on {source}")
@@ -109,7 +111,7 @@ def finetune(
         control = None
         if settings.control:
             say("training the float network on in the same way")
-            control = run.train(CONTROL, name, SequenceNetwork(list(to_module(network).float())), train, test)
+            control = run.train(CONTROL, name, SequenceNetwork(list(_modules(network))), train, test)
         _keep_checkpoint(tuned, work, temporary, path, options, settings)
 
         def facts(verdict: Verdict | None) -> dict[str, Any]:
@@ -165,6 +167,13 @@ class _Tuning:
             )  # fmt: skip
             epochs = [asdict(epoch) for epoch in result.history]
             return _Outcome(epochs, before, trainer.classes(test) if kind == CONTROL else None)
+
+
+def _modules(network: Network) -> torch.nn.Sequential:
+    try:
+        return to_module(network).float()
+    except TclifError as error:
+        raise TclifError(error.what, "dense chains of TC-LIF, LIF and PLIF neurons can be fine-tuned") from None
 
 
 def _data(
