@@ -10,11 +10,13 @@ from typing import Annotated
 import typer
 
 from tclif_deploy.cli.common import FELL_SHORT, Debug, Json, Quiet, Reporter, app, choice, out
-from tclif_deploy.cli.reading import Args, Comparator, Convention, Decay, Dt, Gamma, Neuron, Reset, Threshold
+from tclif_deploy.cli.reading import AS_THE_FILE_SAYS, reads_models
 from tclif_deploy.errors import TclifError
+from tclif_deploy.frontends import ReadOptions
 
 
 @app.command("check")
+@reads_models
 def check_command(
     model: Annotated[Path, typer.Argument(help="Model file, or a build folder.", show_default=False)],
     target: Annotated[
@@ -25,15 +27,7 @@ def check_command(
     calibration: Annotated[Path | None, typer.Option(help="Data that set the state scales of a model.")] = None,
     samples: Annotated[int, typer.Option(min=1, help="Use only the first samples of --data.")] = 32,
     strategy: Annotated[str, typer.Option(help="Placement: 'greedy', 'balanced' or 'traffic'.")] = "greedy",
-    args: Args = None,
-    threshold: Threshold = None,
-    gamma: Gamma = None,
-    comparator: Comparator = None,
-    reset: Reset = None,
-    neuron: Neuron = None,
-    decay: Decay = None,
-    dt: Dt = None,
-    convention: Convention = None,
+    read: ReadOptions = AS_THE_FILE_SAYS,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -43,7 +37,6 @@ def check_command(
     Exit code 0: no errors; 1: at least one; 2: bad input.
     """
     from tclif_deploy.data import load_data
-    from tclif_deploy.frontends import ReadOptions
     from tclif_deploy.mapping import STRATEGIES, Finding, check, measure
     from tclif_deploy.mapping.report import print_findings
     from tclif_deploy.mapping.subject import subject
@@ -51,9 +44,7 @@ def check_command(
 
     choice("--strategy", strategy, tuple(STRATEGIES))
     test = load_data(data)[:samples] if data is not None else None
-    found = subject(
-        model, ReadOptions(args, threshold, gamma, comparator, reset, neuron, decay, dt, convention), calibration, test
-    )
+    found = subject(model, read, calibration, test)
     machine = load_target(target) if target is not None else found.own_target()
     with Reporter(quiet or as_json).running() as reporter:
         try:

@@ -9,12 +9,14 @@ from typing import Annotated
 
 import typer
 
-from tclif_deploy.cli import reading
 from tclif_deploy.cli.common import FELL_SHORT, Debug, Json, Quiet, Reporter, Verbose, app, choice, command_line, out
+from tclif_deploy.cli.reading import AS_THE_FILE_SAYS, reads_models
 from tclif_deploy.errors import TclifError
+from tclif_deploy.frontends import ReadOptions
 
 
 @app.command("compile")
+@reads_models
 def compile_command(
     context: typer.Context,
     model: Annotated[Path, typer.Argument(help="Checkpoint (.pt, .pth.tar) or .nir file.", show_default=False)],
@@ -31,17 +33,7 @@ def compile_command(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Build folder. [default: build/<model>-<target>]")
     ] = None,
-    args: Annotated[
-        Path | None, typer.Option(help="The training script's args.json. [default: beside the model]")
-    ] = None,
-    threshold: Annotated[float | None, typer.Option(help="Firing threshold, where no file says it.")] = None,
-    gamma: Annotated[float | None, typer.Option(help="Dendritic reset, where no file says it.")] = None,
-    comparator: Annotated[str | None, typer.Option(help="'>=' or '>': when a neuron fires.")] = None,
-    reset: Annotated[str | None, typer.Option(help="'soft' or 'hard'.")] = None,
-    neuron: Annotated[str | None, typer.Option(help="'tclif', 'lif' or 'plif', where no file says it.")] = None,
-    decay: Annotated[float | None, typer.Option(help="Decay of LIF neurons, where no file says it.")] = None,
-    dt: reading.Dt = None,
-    convention: reading.Convention = None,
+    read: ReadOptions = AS_THE_FILE_SAYS,
     samples: Annotated[int | None, typer.Option(min=1, help="Use only the first samples of --data.")] = None,
     backend: Annotated[
         str, typer.Option(help="lava, onnx, c, engine, several by commas, all, or none. [default: the target's]")
@@ -80,7 +72,7 @@ def compile_command(
 
     Exit code 0: compiled (and every requirement met); 1: the verdict falls short; 2: bad input; 130: interrupted.
     """
-    from tclif_deploy import CompileOptions, QuantizeSettings, ReadOptions, Requirements, compile
+    from tclif_deploy import CompileOptions, QuantizeSettings, Requirements, compile
     from tclif_deploy.report.terminal import print_build
     from tclif_deploy.target import load_target
 
@@ -102,7 +94,7 @@ def compile_command(
         rounding=rounding,
     )
     options = CompileOptions(
-        read=ReadOptions(args, threshold, gamma, comparator, reset, neuron, decay, dt, convention),
+        read=read,
         quantize=QuantizeSettings(headroom=headroom, passes=() if passes == "none" else tuple(passes.split(","))),
         narrowest=(0.5 if min_accuracy_drop is None else min_accuracy_drop) / 100 if automatic else None,
         requirements=Requirements(min_agreement, min_accuracy, max_accuracy_drop, min_jaccard),

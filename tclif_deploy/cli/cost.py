@@ -10,11 +10,13 @@ from typing import Annotated, Any
 import typer
 
 from tclif_deploy.cli.common import FELL_SHORT, Debug, Json, Quiet, Reporter, app, choice, out
-from tclif_deploy.cli.reading import Args, Comparator, Convention, Decay, Dt, Gamma, Neuron, Reset, Threshold
+from tclif_deploy.cli.reading import AS_THE_FILE_SAYS, reads_models
 from tclif_deploy.errors import TclifError
+from tclif_deploy.frontends import ReadOptions
 
 
 @app.command("cost")
+@reads_models
 def cost_command(
     build: Annotated[Path, typer.Argument(help="Build folder, or a model file.", show_default=False)],
     data: Annotated[Path, typer.Option(help="Data whose activity is counted.", show_default=False)],
@@ -30,15 +32,7 @@ def cost_command(
     ] = None,
     samples: Annotated[int, typer.Option(min=1, help="Use only the first samples of --data.")] = 32,
     strategy: Annotated[str, typer.Option(help="Placement: 'greedy', 'balanced' or 'traffic'.")] = "greedy",
-    args: Args = None,
-    threshold: Threshold = None,
-    gamma: Gamma = None,
-    comparator: Comparator = None,
-    reset: Reset = None,
-    neuron: Neuron = None,
-    decay: Decay = None,
-    dt: Dt = None,
-    convention: Convention = None,
+    read: ReadOptions = AS_THE_FILE_SAYS,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -48,7 +42,6 @@ def cost_command(
     Exit code 0: it fits; 1: it fits none of the targets asked for; 2: bad input.
     """
     from tclif_deploy.data import load_data
-    from tclif_deploy.frontends import ReadOptions
     from tclif_deploy.mapping import STRATEGIES, CannotFit, report
     from tclif_deploy.mapping.advice import advise
     from tclif_deploy.mapping.report import print_comparison, print_cost, print_placement
@@ -58,9 +51,7 @@ def cost_command(
 
     choice("--strategy", strategy, tuple(STRATEGIES))
     test = load_data(data)[:samples]
-    found = subject(
-        build, ReadOptions(args, threshold, gamma, comparator, reset, neuron, decay, dt, convention), calibration, test
-    )
+    found = subject(build, read, calibration, test)
     with Reporter(quiet or as_json).running() as reporter:
         if compare is not None:
             if target is not None:

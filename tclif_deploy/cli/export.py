@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tclif_deploy.cli import reading
 from tclif_deploy.cli.common import Debug, Quiet, Reporter, app, choice
+from tclif_deploy.cli.reading import AS_THE_FILE_SAYS, Model, reads_models
 from tclif_deploy.errors import TclifError
+from tclif_deploy.frontends import ReadOptions
 from tclif_deploy.network import Network
 
 if TYPE_CHECKING:
@@ -20,8 +21,9 @@ FORMATS = {"nir": ".nir", "onnx": "-onnx", "netx": ".net", "torch": ".pt"}
 
 
 @app.command("export")
+@reads_models
 def export_command(
-    model: reading.Model,
+    model: Model,
     to: Annotated[str, typer.Option("--to", help="nir, onnx, netx or torch.", show_default=False)],
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="File (a folder for onnx). [default: the model's name]")
@@ -32,20 +34,12 @@ def export_command(
     weight_bits: Annotated[int | None, typer.Option(help="Override the target's weight width.")] = None,
     calibration: Annotated[Path | None, typer.Option(help="Data that set the integers' state scales.")] = None,
     step: Annotated[float, typer.Option("--export-dt", help="For nir: the time step that time constants mean.")] = 1e-4,
-    args: reading.Args = None,
-    threshold: reading.Threshold = None,
-    gamma: reading.Gamma = None,
-    comparator: reading.Comparator = None,
-    reset: reading.Reset = None,
-    neuron: reading.Neuron = None,
-    decay: reading.Decay = None,
-    dt: reading.Dt = None,
-    convention: reading.Convention = None,
+    read: ReadOptions = AS_THE_FILE_SAYS,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
     """Write a model as NIR (standard neurons as NIR's own nodes), netx of lava-dl, integer ONNX, or our torch file."""
-    from tclif_deploy.frontends import ReadOptions, load
+    from tclif_deploy.frontends import load
     from tclif_deploy.interchange.netx_write import fits_netx
     from tclif_deploy.target import load_target
 
@@ -53,7 +47,7 @@ def export_command(
     for name, value in (("--calibration", calibration), ("--weight-bits", weight_bits)):
         if value is not None and to not in ("onnx", "netx"):
             raise TclifError(f"{name} is for --to onnx or netx, which write integers", f"leave {name} out")
-    network = load(model, ReadOptions(args, threshold, gamma, comparator, reset, neuron, decay, dt, convention))
+    network = load(model, read)
     path = output or Path(model.name.split(".")[0] + FORMATS[to])
     if path.exists() and path.resolve() == model.resolve():
         raise TclifError(f"{path}: is the model itself", "name another file: --output FILE")

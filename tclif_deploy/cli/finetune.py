@@ -10,10 +10,12 @@ from typing import Annotated
 import typer
 
 from tclif_deploy.cli.common import Debug, Json, Quiet, Reporter, Verbose, app, command_line, out
-from tclif_deploy.cli.reading import Args, Comparator, Convention, Decay, Dt, Gamma, Model, Neuron, Reset, Threshold
+from tclif_deploy.cli.reading import AS_THE_FILE_SAYS, Model, reads_models
+from tclif_deploy.frontends import ReadOptions
 
 
 @app.command("finetune")
+@reads_models
 def finetune_command(
     context: typer.Context,
     model: Model,
@@ -55,15 +57,7 @@ def finetune_command(
     backend: Annotated[
         str, typer.Option(help="lava, onnx, c, engine, several by commas, all, or none. [default: the target's]")
     ] = "default",
-    args: Args = None,
-    threshold: Threshold = None,
-    gamma: Gamma = None,
-    comparator: Comparator = None,
-    reset: Reset = None,
-    neuron: Neuron = None,
-    decay: Decay = None,
-    dt: Dt = None,
-    convention: Convention = None,
+    read: ReadOptions = AS_THE_FILE_SAYS,
     as_json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -75,7 +69,6 @@ def finetune_command(
     a float checkpoint too. Run again after an interruption to go on where it stopped.
     """
     from tclif_deploy.finetune import TuneSettings, finetune
-    from tclif_deploy.frontends import ReadOptions
     from tclif_deploy.pipeline import CompileOptions
     from tclif_deploy.quantize import QuantizeSettings
     from tclif_deploy.report.terminal import print_build, print_tuning
@@ -85,7 +78,7 @@ def finetune_command(
         weight_bits=weight_bits, coefficient_bits=coefficient_bits, state_bits=state_bits, rounding=rounding
     )
     options = CompileOptions(
-        read=ReadOptions(args, threshold, gamma, comparator, reset, neuron, decay, dt, convention),
+        read=read,
         quantize=QuantizeSettings(headroom=headroom), backend=backend, command=command_line(context),
     )  # fmt: skip
     settings = TuneSettings(

@@ -11,10 +11,12 @@ from typing import Annotated
 import typer
 
 from tclif_deploy.cli.common import Debug, Json, Quiet, Reporter, app, out
-from tclif_deploy.cli.reading import Args, Comparator, Convention, Decay, Dt, Gamma, Neuron, Reset, Threshold
+from tclif_deploy.cli.reading import AS_THE_FILE_SAYS, reads_models
+from tclif_deploy.frontends import ReadOptions
 
 
 @app.command("sweep")
+@reads_models
 def sweep_command(
     model: Annotated[Path, typer.Argument(help="Checkpoint or .nir file.", show_default=False)],
     data: Annotated[Path, typer.Option(help="Data to measure agreement on.", show_default=False)],
@@ -31,15 +33,7 @@ def sweep_command(
         Path, typer.Option("--out", "-o", help="CSV table; what it holds already is not run again.")
     ] = Path("build/sweep.csv"),
     plot: Annotated[Path | None, typer.Option(help="Draw agreement against memory and energy (.png, .svg).")] = None,
-    args: Args = None,
-    threshold: Threshold = None,
-    gamma: Gamma = None,
-    comparator: Comparator = None,
-    reset: Reset = None,
-    neuron: Neuron = None,
-    decay: Decay = None,
-    dt: Dt = None,
-    convention: Convention = None,
+    read: ReadOptions = AS_THE_FILE_SAYS,
     jobs: Annotated[int, typer.Option(help="Processes; -1 takes every core.")] = -1,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -48,7 +42,7 @@ def sweep_command(
     """Quantize, run and place a network at every point of a grid: agreement against memory and energy."""
     from tclif_deploy.data import load_data
     from tclif_deploy.errors import TclifError
-    from tclif_deploy.frontends import ReadOptions, load
+    from tclif_deploy.frontends import load
     from tclif_deploy.pipeline import choose_calibration
     from tclif_deploy.report.terminal import print_sweep
     from tclif_deploy.sweep import grid, pareto, sweep
@@ -58,7 +52,7 @@ def sweep_command(
     points = grid(machine, weight_bits, coef_bits, state_bits, rounding)
     test = load_data(data)
     test = test if samples is None else test[:samples]
-    network = load(model, ReadOptions(args, threshold, gamma, comparator, reset, neuron, decay, dt, convention))
+    network = load(model, read)
     _, calibrated, test_left = choose_calibration(model, calibration, test)
     if calibrated is None or test_left is None:
         raise TclifError(f"{data}: one sample is too few", "give --calibration FILE, or more samples")
