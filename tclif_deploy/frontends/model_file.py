@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import io
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tclif_deploy.errors import TclifError
+from tclif_deploy.files import write_atomic
 from tclif_deploy.frontends import description
 from tclif_deploy.frontends.options import ReadOptions
 from tclif_deploy.frontends.parts import assemble
@@ -63,16 +62,7 @@ def save(model: torch.nn.Module, path: Path | str) -> None:
         "config": found.model_dump_json(),
         "state_dict": {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()},
     }
-    buffer = io.BytesIO()
-    torch.save(content, buffer)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        temporary.write_bytes(buffer.getbuffer())
-        os.replace(temporary, path)
-    except OSError as error:
-        raise TclifError(f"{path}: cannot be written ({error.strerror})", "choose another path") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_atomic(path, lambda file: torch.save(content, file))
 
 
 def is_ours(content: Any) -> bool:

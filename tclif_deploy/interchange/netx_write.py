@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 
 from tclif_deploy.convolution import Kernel, evenly_padded
 from tclif_deploy.errors import TclifError
+from tclif_deploy.files import write_atomic
 from tclif_deploy.interchange.netx import UNITY, WEIGHT_LIMIT
 from tclif_deploy.network import INPUT, Connection, Float, Layer, Network
 
@@ -86,17 +86,10 @@ def write_netx(network: Network, path: Path | str) -> tuple[str, ...]:
 
 def save_hdf5(path: Path | str, fill: Callable[[Any], None]) -> None:
     """An HDF5 file with what ``fill`` puts into it, there whole or not at all; `TclifError` where it cannot be."""
-    path, buffer = Path(path), io.BytesIO()
+    buffer = io.BytesIO()
     with h5py.File(buffer, "w") as file:
         fill(file)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        temporary.write_bytes(buffer.getbuffer())
-        os.replace(temporary, path)
-    except OSError as error:
-        raise TclifError(f"{path}: cannot be written ({error.strerror})", "choose another path") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_atomic(Path(path), lambda out: out.write(buffer.getbuffer()))
 
 
 def _write_layer(group: Any, found: _Integers) -> None:

@@ -4,56 +4,24 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import tempfile
-from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from tclif_deploy.errors import TclifError
-
-
-def write_atomic(path: Path, write: Callable[[IO[bytes]], object]) -> None:
-    """Let ``write`` fill a temporary file beside ``path``, then put it in the place of ``path`` in one step.
-
-    A reader, or a power cut, meets the old file or the new one. Raises `TclifError` where the disk refuses; the old
-    file is then untouched.
-    """
-    name = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-            name = file.name
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except (OSError, RuntimeError) as error:  # torch's zip writer turns a full disk into a RuntimeError
-        if name is not None:
-            Path(name).unlink(missing_ok=True)
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-        kept = "; what stood there before is intact" if path.exists() else ""
-        raise TclifError(
-            f"{path}: cannot be written ({reason}){kept}", "free some space or choose another place"
-        ) from None
-    except BaseException:
-        if name is not None:
-            Path(name).unlink(missing_ok=True)
-        raise
+from tclif_deploy.files import write_atomic
 
 
 def save_torch(path: Path, content: dict[str, Any]) -> None:
     """Write ``content`` to ``path`` with torch, atomically."""
-    write_atomic(path, lambda file: torch.save(content, file))
+    write_atomic(path, lambda file: torch.save(content, file), parents=True)
 
 
 def save_json(path: Path, content: dict[str, Any]) -> None:
     """Write ``content`` to ``path`` as JSON, atomically."""
-    write_atomic(path, lambda file: file.write((json.dumps(content, indent=2) + "\n").encode()))
+    write_atomic(path, lambda file: file.write((json.dumps(content, indent=2) + "\n").encode()), parents=True)
 
 
 def load_torch(path: Path) -> dict[str, Any]:

@@ -8,6 +8,7 @@ Unlike theirs, every neuron owns its betas: modules never share the storage of `
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Literal
 
 import torch
@@ -20,7 +21,7 @@ from tclif_deploy.nn.surrogate import check_surrogate
 Reset = Literal["soft", "hard"]
 
 
-class SpikingNeuron(torch.nn.Module):
+class SpikingNeuron(torch.nn.Module, ABC):
     """What every neuron shares: how it fires and resets, and a state that lives between calls.
 
     Parameters
@@ -64,9 +65,9 @@ class SpikingNeuron(torch.nn.Module):
         self.u: Tensor | None = None
         self.v: Tensor | None = None
 
+    @abstractmethod
     def coefficients(self, like: Tensor) -> Coefficients:
         """This population as the canonical neuron, with the dtype and on the device of ``like``."""
-        raise NotImplementedError
 
     def _canonical(self, like: Tensor, a_u: float, b_u: Tensor, a_v: Tensor, b_v: Tensor, gamma: float) -> Coefficients:
         def constant(value: float) -> Tensor:

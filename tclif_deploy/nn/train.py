@@ -15,8 +15,9 @@ from torch import Tensor
 
 from tclif_deploy.data.dataset import Dataset
 from tclif_deploy.errors import TclifError
+from tclif_deploy.files import write_atomic
 from tclif_deploy.network import Progress
-from tclif_deploy.nn.checkpoint import load_torch, load_weights, save_json, save_torch, write_atomic
+from tclif_deploy.nn.checkpoint import load_torch, load_weights, save_json, save_torch
 from tclif_deploy.nn.config import LEARNED, Epoch, TrainConfig, TrainResult, args_of, rate_at
 from tclif_deploy.nn.models import architecture, build
 from tclif_deploy.nn.sequence import SequenceNetwork

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import io
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import nir
 
-from tclif_deploy.errors import TclifError
+from tclif_deploy.files import write_atomic
 from tclif_deploy.interchange.nir.form import Graph, Primitive
 
 _READABLE = " !#$&'()*+,;<=>@[]^{|}"
@@ -20,25 +18,9 @@ _READABLE = " !#$&'()*+,;<=>@[]^{|}"
 
 def save_graph(graph: Graph, path: Path | str) -> None:
     """Write ``graph`` into a file that appears whole or not at all; raises `TclifError` where it cannot be written."""
-    path = Path(path)
     buffer = io.BytesIO()
     nir.write(buffer, _to_nir(graph))
-    hint = "choose another place"
-    try:
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name[:100]}-", dir=path.parent)
-    except OSError as error:
-        raise TclifError(f"{path}: cannot be written ({error.strerror})", hint) from error
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(buffer.getbuffer())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except OSError as error:
-        Path(temporary).unlink(missing_ok=True)
-        raise TclifError(f"{path}: cannot be written ({error.strerror})", hint) from error
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    write_atomic(Path(path), lambda file: file.write(buffer.getbuffer()))
 
 
 def node_name(name: str) -> str:

@@ -13,6 +13,7 @@ One step, with dendrite u, soma v and the incoming sum a (integers in fixed poin
 both are left out.
 """
 
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -164,9 +165,9 @@ class AbstractTCLIFModel(PyLoihiProcessModel):  # type: ignore[misc]
         self.s_out.send(spikes)
         self.v_out.send(self.v)
 
+    @abstractmethod
     def advance(self, arrived: np.ndarray, counts: np.ndarray) -> np.ndarray:
         """One step of the neuron: new states, spikes returned, changed values added to ``counts`` (..., 4)."""
-        raise NotImplementedError
 
     def keep(self, frame: int, t: int, spikes: np.ndarray) -> None:
         """Write step ``t`` of ``frame`` into the record."""
