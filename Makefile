@@ -10,8 +10,9 @@ READY := $(VENV)/.ready
 demo: $(READY)
 	$(BIN)/tclif-compile fixtures/smnist_ff/checkpoint.pth.tar --target loihi2 --data fixtures/smnist_test.npz
 
+# The same random networks every time; plain pytest draws new ones.
 test: $(VENV)/.frameworks
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --hypothesis-profile ci
 
 lint: $(READY)
 	$(BIN)/ruff format --check .

@@ -134,7 +134,7 @@ def test_operations_are_those_of_the_events_one_by_one(chosen, strategy, pruned)
         fixed = replace(fixed, layers=layers)
     lengths = np.array([20, 13])
     placement = place(fixed, TINY, strategy)
-    assert len(placement.cores) > 4
+    assert len(placement.cores) > 1
     found = cost(fixed, TINY, placement, measured(fixed, x, lengths)).operations
     hand = counted_by_hand(fixed, TINY, placement, x, lengths)
     got = (found.synaptic, found.updates_active, found.messages_within_core, found.messages_between_cores,

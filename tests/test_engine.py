@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tclif_deploy.compiled import cache_folder
 from tclif_deploy.errors import TclifError
 from tclif_deploy.simulate import engine, reference
 from tclif_deploy.simulate.engine import layers
-from tclif_deploy.simulate.engine.compile import FOLDER
 from tests.networks import assert_alive, assert_same, drawn_network, options, random_network
 
 
@@ -125,4 +125,4 @@ def test_threads_that_make_kernels_at_once_share_them_and_their_folder() -> None
     with ThreadPoolExecutor(4) as pool:
         made = list(pool.map(lambda chosen: layers.feedforward(*chosen), wanted * 4))
     assert all(a is b for a, b in zip(made, made[len(wanted) :], strict=False))
-    assert {Path(each._cache.cache_path).parent for each in made} == {FOLDER}
+    assert {Path(each._cache.cache_path).parent for each in made} == {cache_folder(Path(layers.__file__).parent)}

@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
+from tclif_deploy.compiled import on_compile
 from tclif_deploy.errors import TclifError
 from tclif_deploy.network import Progress
 
@@ -41,7 +42,8 @@ class Reporter:
 
     @contextmanager
     def running(self) -> Iterator[Reporter]:
-        """Show bars while the block runs."""
+        """Show bars while the block runs, and say when it first compiles something for this CPU."""
+        on_compile(self.say)
         if self.quiet or not err.is_terminal:
             yield self
             return

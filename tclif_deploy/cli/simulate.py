@@ -50,10 +50,6 @@ def simulate_command(
     if trace is not None and parallel is not None:
         raise TclifError("--trace with --parallel", "a trace is written by one process: leave --parallel out")
     with Reporter(quiet or as_json).running() as reporter, contextlib.ExitStack() as stack:
-        if engine != "reference":
-            from tclif_deploy.simulate.engine import on_compile
-
-            on_compile(reporter.say)
         file = None if trace is None else stack.enter_context(TraceFile(trace, network, states=traced))
         bar, done = reporter.progress("samples"), 0
 

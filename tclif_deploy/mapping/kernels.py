@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from tclif_deploy.compiled import kernel
 
 Array = NDArray[Any]
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel
 def grow(
     indptr: Array, indices: Array, start: int, stop: int, list_bits: Array, stamp: Array, count: Array, axons: Array,
     bits: Array,
@@ -38,14 +39,14 @@ def grow(
             stamp[indices[j]] = 0
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel
 def list_lengths(indptr: Array, indices: Array, start: int, stop: int, count: Array) -> None:
     """Add to ``count`` (sources,) how many synapses each source has into the neurons start..stop."""
     for j in range(indptr[start], indptr[stop]):
         count[indices[j]] += 1
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel
 def senders(indptr: Array, indices: Array, start: int, stop: int, stamp: Array) -> Array:
     """Sources with a synapse into the neurons start..stop, each once; ``stamp`` is all 0 before and after."""
     out = np.empty(indptr[stop] - indptr[start], np.int64)
@@ -61,7 +62,7 @@ def senders(indptr: Array, indices: Array, start: int, stop: int, stamp: Array) 
     return out[:found]
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel
 def random_rows(neurons: int, sources: int, fan_in: int, reach: int, rng: np.random.Generator) -> Array:
     """Sources of each neuron, (neurons * fan_in,) int32: ``fan_in`` different ones of the ``reach`` around it."""
     out = np.empty(neurons * fan_in, np.int32)
@@ -77,7 +78,7 @@ def random_rows(neurons: int, sources: int, fan_in: int, reach: int, rng: np.ran
     return out
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel
 def settle(
     indptr: Array, partners: Array, axons: Array, tile_of: Array, x: Array, y: Array, first: Array, members: Array,
     order: Array, slots: Array, holder: Array, passes: int, near: int,

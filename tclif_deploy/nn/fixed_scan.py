@@ -14,10 +14,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit, types
+from numba import types
 from numba.extending import overload
 
-from tclif_deploy.nn.scan import _gather
+from tclif_deploy.compiled import helper, kernel
+from tclif_deploy.nn.scan import gather
 
 
 def _rounded(x: Any, half: Any) -> Any:
@@ -42,7 +43,7 @@ def _kept_any(x, room):  # type: ignore[no-untyped-def]
     return lambda x, room: x - np.floor((x + room[0]) / room[1]) * room[1]
 
 
-@njit(cache=True, nogil=True)
+@helper
 def _charge(u, v, acc, i_unit, bias, a_u, b_u, a_v, b_v, half, room_u, room_v):  # type: ignore[no-untyped-def]
     """Both states take their step, before any spike; returns how many values did not fit."""
     changed = 0
@@ -60,7 +61,7 @@ def _charge(u, v, acc, i_unit, bias, a_u, b_u, a_v, b_v, half, room_u, room_v): 
     return changed
 
 
-@njit(cache=True, nogil=True)
+@helper
 def _fire_soft(u, v, p, s, lsb, threshold, r_u, r_v, room_u, room_v, one):  # type: ignore[no-untyped-def]
     """Write the soma and the spikes, then reset; returns how many values did not fit."""
     changed = 0
@@ -81,7 +82,7 @@ def _fire_soft(u, v, p, s, lsb, threshold, r_u, r_v, room_u, room_v, one):  # ty
     return changed
 
 
-@njit(cache=True, nogil=True)
+@helper
 def _fire_hard(v, p, s, lsb, threshold, v_reset, one):  # type: ignore[no-untyped-def]
     for b in range(v.shape[0]):
         for n in range(v.shape[1]):
@@ -92,7 +93,7 @@ def _fire_hard(v, p, s, lsb, threshold, v_reset, one):  # type: ignore[no-untype
             v[b, n] = v_reset[n] if fired else soma
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def forward(  # type: ignore[no-untyped-def]
     x, binary, weight, recurrent, i_unit, bias, a_u, b_u, a_v, b_v, half, room_u, room_v, threshold, r_u, r_v, v_reset,
     hard, lsb, one, potential, spikes,
@@ -114,9 +115,9 @@ def forward(  # type: ignore[no-untyped-def]
     changed = 0
     for t in range(time):
         acc[:] = 0
-        _gather(acc, x[t], binary, weight, index)
+        gather(acc, x[t], binary, weight, index)
         if recurrent.shape[0] > 0 and t > 0:
-            _gather(acc, spikes[t - 1], True, recurrent, index)
+            gather(acc, spikes[t - 1], True, recurrent, index)
         changed += _charge(u, v, acc, i_unit, bias, a_u, b_u, a_v, b_v, half, room_u, room_v)
         if hard:
             _fire_hard(v, potential[t], spikes[t], lsb, threshold, v_reset, one)

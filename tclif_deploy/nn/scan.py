@@ -13,7 +13,7 @@ derivative is a surrogate ``g``. With ``gu``, ``gv`` the gradients of the states
     gv <- a_v*gv + b_u*gu ;  gu <- a_u*gu               (one step earlier)
 
 Coefficients are scalars where a layer shares them and arrays (neurons,) where it does not: `_at` reads both, and numba
-compiles each case by itself. Half-size tensors are bfloat16 seen as uint16; `_widen` and `_put` convert. Each loop over
+compiles each case by itself. Half-size tensors are bfloat16 seen as uint16 (`tclif_deploy.nn.half`). Each loop over
 neurons stands in a function of its own without branches, which is what LLVM vectorizes.
 """
 
@@ -22,10 +22,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
-from numba import njit, types
-from numba.extending import intrinsic, overload, register_jitable
+from numba import types
+from numba.extending import overload
 
+from tclif_deploy.compiled import helper, kernel
+from tclif_deploy.nn.half import put, widen
 from tclif_deploy.nn.surrogate import ATAN, EXPONENTIAL, RECTANGLE, SIGMOID, TRIANGLE
 
 
@@ -40,62 +41,8 @@ def _at_any(c, n):  # type: ignore[no-untyped-def]
     return lambda c, n: c[n]
 
 
-@intrinsic
-def _float_of_bits(context, bits):  # type: ignore[no-untyped-def]
-    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
-        return builder.bitcast(args[0], ir.FloatType())
-
-    return types.float32(types.uint32), generate
-
-
-@intrinsic
-def _bits_of_float(context, x):  # type: ignore[no-untyped-def]
-    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
-        return builder.bitcast(args[0], ir.IntType(32))
-
-    return types.uint32(types.float32), generate
-
-
-@register_jitable
-def _widen_half(x):  # type: ignore[no-untyped-def]
-    return _float_of_bits(np.uint32(np.uint32(x) << np.uint32(16)))
-
-
-@register_jitable
-def _put_half(out, b, n, value):  # type: ignore[no-untyped-def]
-    bits = _bits_of_float(value)
-    # round to nearest, ties to even
-    out[b, n] = np.uint32(bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16)
-
-
-def _widen(x: Any) -> Any:
-    """A float, or bfloat16's bits as the float that they mean."""
-
-
-@overload(_widen, inline="always")
-def _widen_any(x):  # type: ignore[no-untyped-def]
-    if isinstance(x, types.Integer):
-        return lambda x: _widen_half(x)
-    return lambda x: x
-
-
-def _put(out: Any, b: int, n: int, value: Any) -> None:
-    """out[b, n] = value, as bfloat16's bits where ``out`` holds those."""
-
-
-@overload(_put, inline="always")
-def _put_any(out, b, n, value):  # type: ignore[no-untyped-def]
-    if isinstance(out.dtype, types.Integer):
-        return lambda out, b, n, value: _put_half(out, b, n, value)
-
-    def put(out, b, n, value):  # type: ignore[no-untyped-def]
-        out[b, n] = value
-
-    return put
-
-
-@njit(cache=True, nogil=True, fastmath={"contract"})
-def _gather(total, x, binary, weight, index):  # type: ignore[no-untyped-def]
+@helper(fastmath={"contract"})
+def gather(total, x, binary, weight, index):  # type: ignore[no-untyped-def]
     """total[b] += sum over the non-zero x[b, k] of x[b, k] * weight[k], the factor being 1 where ``binary``."""
     one = weight.dtype.type(1)
     neurons = total.shape[1]
@@ -123,7 +70,7 @@ def _gather(total, x, binary, weight, index):  # type: ignore[no-untyped-def]
             e += 1
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"})
+@helper(fastmath={"contract"})
 def _scatter(target, x, binary, g, index):  # type: ignore[no-untyped-def]
     """target[k] += x[b, k] * g[b] over the non-zero x[b, k], the factor being 1 where ``binary``."""
     one = g.dtype.type(1)
@@ -140,7 +87,7 @@ def _scatter(target, x, binary, g, index):  # type: ignore[no-untyped-def]
                 target[k, n] += scale * g[b, n]
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"})
+@helper(fastmath={"contract"})
 def _soft_step(u, v, i, p, s, a_u, b_u, a_v, b_v, fire_at, r_u, r_v, one):  # type: ignore[no-untyped-def]
     zero = p.dtype.type(0)
     for b in range(u.shape[0]):
@@ -154,7 +101,7 @@ def _soft_step(u, v, i, p, s, a_u, b_u, a_v, b_v, fire_at, r_u, r_v, one):  # ty
             v[b, n] = soma - (_at(r_v, n) if fired else zero)
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"})
+@helper(fastmath={"contract"})
 def _hard_step(u, v, i, p, s, a_u, b_u, a_v, b_v, fire_at, v_reset, one):  # type: ignore[no-untyped-def]
     for b in range(u.shape[0]):
         for n in range(u.shape[1]):
@@ -166,7 +113,7 @@ def _hard_step(u, v, i, p, s, a_u, b_u, a_v, b_v, fire_at, v_reset, one):  # typ
             v[b, n] = _at(v_reset, n) if fired else soma
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def forward(  # type: ignore[no-untyped-def]
     x, binary, weight, recurrent, bias, a_u, b_u, a_v, b_v, fire_at, r_u, r_v, v_reset, hard, one, potential, spikes,
 ):  # fmt: skip
@@ -185,16 +132,16 @@ def forward(  # type: ignore[no-untyped-def]
     i = np.empty((samples, neurons), weight.dtype)
     for t in range(time):
         i[:] = bias
-        _gather(i, x[t], binary, weight, index)
+        gather(i, x[t], binary, weight, index)
         if recurrent.shape[0] > 0 and t > 0:
-            _gather(i, spikes[t - 1], True, recurrent, index)
+            gather(i, spikes[t - 1], True, recurrent, index)
         if hard:
             _hard_step(u, v, i, potential[t], spikes[t], a_u, b_u, a_v, b_v, fire_at, v_reset, one)
         else:
             _soft_step(u, v, i, potential[t], spikes[t], a_u, b_u, a_v, b_v, fire_at, r_u, r_v, one)
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"})
+@helper(fastmath={"contract"})
 def _surrogate(kind, p, threshold, g):  # type: ignore[no-untyped-def]
     """Write the surrogate derivative at ``p - threshold`` to ``g``."""
     one = p.dtype.type(1)
@@ -225,7 +172,7 @@ def _surrogate(kind, p, threshold, g):  # type: ignore[no-untyped-def]
                 g[b, n] = half * (1.15 * np.exp(-2 * y * y) - 0.025 * far) / np.sqrt(0.5 * np.pi)
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"})
+@helper(fastmath={"contract"})
 def _recur(gs, g, recurrent):  # type: ignore[no-untyped-def]
     """gs += g @ recurrent, four rows at a time."""
     sources, neurons = recurrent.shape
@@ -243,58 +190,58 @@ def _recur(gs, g, recurrent):  # type: ignore[no-untyped-def]
                 gs[b, n] += p * recurrent[k, n]
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"})
+@helper(fastmath={"contract"})
 def _load(above, gs):  # type: ignore[no-untyped-def]
     for b in range(gs.shape[0]):
         for n in range(gs.shape[1]):
-            gs[b, n] = _widen(above[b, n])
+            gs[b, n] = widen(above[b, n])
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"})
+@helper(fastmath={"contract"})
 def _store(g, out):  # type: ignore[no-untyped-def]
     for b in range(g.shape[0]):
         for n in range(g.shape[1]):
-            _put(out, b, n, g[b, n])
+            put(out, b, n, g[b, n])
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"})
+@helper(fastmath={"contract"})
 def _soft_spike(gs, gu, gv, g, r_u, r_v, live):  # type: ignore[no-untyped-def]
     for b in range(gv.shape[0]):
         for n in range(gv.shape[1]):
             reset = live * (_at(r_u, n) * gu[b, n] + _at(r_v, n) * gv[b, n])
-            gv[b, n] += (_widen(gs[b, n]) - reset) * g[b, n]
+            gv[b, n] += (widen(gs[b, n]) - reset) * g[b, n]
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"})
+@helper(fastmath={"contract"})
 def _hard_spike(gs, gv, g, p, fire_at, v_reset, live):  # type: ignore[no-untyped-def]
     zero = p.dtype.type(0)
     for b in range(gv.shape[0]):
         for n in range(gv.shape[1]):
-            spike = _widen(gs[b, n]) + live * gv[b, n] * (_at(v_reset, n) - p[b, n])
+            spike = widen(gs[b, n]) + live * gv[b, n] * (_at(v_reset, n) - p[b, n])
             gv[b, n] = (zero if p[b, n] >= _at(fire_at, n) else gv[b, n]) + spike * g[b, n]
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"})
+@helper(fastmath={"contract"})
 def _soft_gain(gs, gu, gv, g, p, fire_at, threshold, r_u, r_v, live, g_gain):  # type: ignore[no-untyped-def]
     zero = p.dtype.type(0)
     for b in range(gv.shape[0]):
         for n in range(gv.shape[1]):
             reset = _at(r_u, n) * gu[b, n] + _at(r_v, n) * gv[b, n]
-            g_gain[n] -= (_widen(gs[b, n]) - live * reset) * g[b, n] * _at(threshold, n)
+            g_gain[n] -= (widen(gs[b, n]) - live * reset) * g[b, n] * _at(threshold, n)
             g_gain[n] -= reset if p[b, n] >= _at(fire_at, n) else zero
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"})
+@helper(fastmath={"contract"})
 def _hard_gain(gs, gv, g, p, fire_at, threshold, v_reset, live, g_gain):  # type: ignore[no-untyped-def]
     zero = p.dtype.type(0)
     for b in range(gv.shape[0]):
         for n in range(gv.shape[1]):
-            spike = _widen(gs[b, n]) + live * gv[b, n] * (_at(v_reset, n) - p[b, n])
+            spike = widen(gs[b, n]) + live * gv[b, n] * (_at(v_reset, n) - p[b, n])
             g_gain[n] -= spike * g[b, n] * _at(threshold, n)
             g_gain[n] += _at(v_reset, n) * gv[b, n] if p[b, n] >= _at(fire_at, n) else zero
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"})
+@helper(fastmath={"contract"})
 def _soft_earlier(  # type: ignore[no-untyped-def]
     old, p, a_u, b_u, a_v, b_v, fire_at, r_v, gu, gv, g, g_bias, g_b_u, g_a_v, g_b_v,
 ):  # fmt: skip
@@ -317,7 +264,7 @@ def _soft_earlier(  # type: ignore[no-untyped-def]
             gu[b, n] = _at(a_u, n) * current
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"})
+@helper(fastmath={"contract"})
 def _hard_earlier(  # type: ignore[no-untyped-def]
     old, p, a_u, b_u, a_v, b_v, fire_at, v_reset, gu, gv, g, g_bias, g_b_u, g_a_v, g_b_v,
 ):  # fmt: skip
@@ -336,7 +283,7 @@ def _hard_earlier(  # type: ignore[no-untyped-def]
             gu[b, n] = _at(a_u, n) * current
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def count(spikes, counts):  # type: ignore[no-untyped-def]
     """counts (samples, neurons) += how often each fired in ``spikes`` (time, samples, neurons)."""
     for t in range(spikes.shape[0]):
@@ -345,7 +292,7 @@ def count(spikes, counts):  # type: ignore[no-untyped-def]
                 counts[b, n] += 1 if spikes[t, b, n] != 0 else 0
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def backward(  # type: ignore[no-untyped-def]
     x, binary, recurrent, a_u, b_u, a_v, b_v, fire_at, r_u, r_v, v_reset, hard, threshold, detached, kind, potential,
     spikes, g_spikes, g_current, g_weight, g_recurrent, g_bias, g_b_u, g_a_v, g_b_v, g_gain,

@@ -15,10 +15,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from tclif_deploy.compiled import helper, kernel
 from tclif_deploy.data.dataset import Dataset
 from tclif_deploy.fixed import FixedConnection, FixedLayer, FixedNetwork
 from tclif_deploy.network import INPUT, Connection, Float, Layer, Network
-from tclif_deploy.simulate.engine.compile import helper, kernel
 from tclif_deploy.simulate.result import check_lengths
 
 Part = Literal["weights", "coefficients", "states", "thresholds", "bias", "input"]

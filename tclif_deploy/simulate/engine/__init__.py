@@ -1,6 +1,5 @@
 """The fast engine: bit for bit what `tclif_deploy.simulate.reference` says, compiled by numba."""
 
-from tclif_deploy.simulate.engine.compile import on_compile
 from tclif_deploy.simulate.engine.run import simulate
 
-__all__ = ["on_compile", "simulate"]
+__all__ = ["simulate"]

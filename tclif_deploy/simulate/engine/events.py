@@ -11,7 +11,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from tclif_deploy.simulate.engine.compile import kernel, made_once
+from tclif_deploy.compiled import kernel, made_once
 from tclif_deploy.simulate.engine.simd import (
     I1,
     I8,

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tclif_deploy.compiled import helper, kernel
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import LAYER_ARRAYS, FixedNetwork, Int
 from tclif_deploy.network import INPUT
-from tclif_deploy.simulate.engine.compile import helper, kernel
 from tclif_deploy.simulate.engine.scatter import OUTPUTS, POSITIONS, scatter, shape_of, weights_of
 
 ROUNDINGS = ("floor", "nearest", "toward_zero")

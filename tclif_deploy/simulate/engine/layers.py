@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tclif_deploy.compiled import kernel, made_once
 from tclif_deploy.fixed import Int
 from tclif_deploy.simulate.engine import neuron
-from tclif_deploy.simulate.engine.compile import kernel, made_once
 from tclif_deploy.simulate.engine.events import expand
 from tclif_deploy.simulate.engine.simd import ROUND_DOWN, ROUND_TO_ZERO, address, begin_rounding, end_rounding
 from tclif_deploy.simulate.engine.steps import integrate, run_pair, run_whole

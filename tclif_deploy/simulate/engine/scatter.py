@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from tclif_deploy.compiled import helper
 from tclif_deploy.fixed import FixedConnection, Int
-from tclif_deploy.simulate.engine.compile import helper
 
 (
     OUTPUTS, POSITIONS, SIZE, WIDTH, ROWS, COLUMNS, KERNEL_Y, KERNEL_X, STRIDE_Y, STRIDE_X, DILATION_Y, DILATION_X,

@@ -1,4 +1,7 @@
-"""Compiling with numba: where machine code is kept between processes, and who is told when it is made."""
+"""Compiling with numba: where machine code is kept between processes, and who is told when it is made.
+
+numba is imported when the first kernel is made, so that a command line that needs none starts at once.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +15,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-import numba
-from numba.core import event
-
 CACHE_VARIABLE = "TCLIF_CACHE_DIR"
 """Environment variable that names the folder of compiled code."""
 
-MESSAGE = "compiling the engine for this CPU (once; kept in {folder})"
+MESSAGE = "compiling for this CPU (once; kept in {folder})"
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 Announce = Callable[[str], None]
@@ -34,16 +34,18 @@ def on_compile(announce: Announce) -> None:
     _announce[:] = [announce]
 
 
-def cache_folder() -> Path:
-    """The first folder that can be written: the user's choice, the user's cache, or a private temporary one.
+@functools.cache
+def cache_folder(room: Path) -> Path:
+    """Where machine code of the kernels in the source folder ``room`` is kept.
 
-    Its last part is a digest of the engine's sources: numba itself looks only at the file of each function, and
-    would go on to use machine code whose helpers have changed.
+    In the first place that can be written: the user's choice, the user's cache, or a private temporary one. The
+    folder's name has a digest of the room's sources: numba itself looks only at the file of each function, and would go
+    on to use machine code whose helpers have changed.
     """
     digest = hashlib.sha256()
-    for source in sorted(Path(__file__).parent.glob("*.py")):
+    for source in sorted(room.rglob("*.py")):
         digest.update(source.read_bytes())
-    name = f"engine-{digest.hexdigest()[:16]}"
+    name = f"{room.name}-{digest.hexdigest()[:16]}"
     for base in _candidates():
         folder = base / name
         try:
@@ -87,24 +89,35 @@ def _private_temporary() -> Path | None:
     return folder if ours and not status.st_mode & 0o077 else None
 
 
-FOLDER = cache_folder()
-
-
 _making = threading.RLock()
 
 
-def kernel(function: Function) -> Any:
-    """Compile ``function`` at its first call, without the GIL, and keep the machine code on disk."""
-    dispatcher = numba.njit(nogil=True, error_model="numpy")(function)
+def kernel(function: Function | None = None, *, fastmath: Any = False) -> Any:
+    """Compile ``function`` at its first call, without the GIL, and keep the machine code on disk.
+
+    Helpers that it calls stand in its own source folder or below.
+    """
+    if function is None:
+        return functools.partial(kernel, fastmath=fastmath)
+    numba = _numba()
+    dispatcher = helper(function, fastmath=fastmath)
+    folder = cache_folder(Path(function.__code__.co_filename).parent)
     with _making:  # numba reads its folder from this variable, twice: another thread must not reset it in between.
         before = numba.config.CACHE_DIR
-        numba.config.CACHE_DIR = str(FOLDER)
+        numba.config.CACHE_DIR = str(folder)
         try:
             dispatcher.enable_caching()
         finally:
             numba.config.CACHE_DIR = before
-    _kernels.add(id(dispatcher))
+    _kernels[id(dispatcher)] = folder
     return dispatcher
+
+
+def helper(function: Function | None = None, *, fastmath: Any = False) -> Any:
+    """A function that kernels call; compiled into each of them."""
+    if function is None:
+        return functools.partial(helper, fastmath=fastmath)
+    return _numba().njit(nogil=True, error_model="numpy", fastmath=fastmath)(function)
 
 
 def made_once(make: Function) -> Function:
@@ -119,21 +132,24 @@ def made_once(make: Function) -> Function:
     return cast("Function", get)
 
 
-def helper(function: Function) -> Any:
-    """A function that kernels call; compiled into each of them."""
-    return numba.njit(nogil=True, error_model="numpy")(function)
+_kernels: dict[int, Path] = {}
+"""each kernel's folder, by the dispatcher's id"""
 
 
-class _Compiling(event.Listener):  # type: ignore[misc]
-    """Hears of numba's compilations, and passes on the first that is one of ours."""
+@functools.cache
+def _numba() -> Any:
+    """numba, with an ear for compilations that passes on the first that is one of ours."""
+    import numba
+    from numba.core import event
 
-    def on_start(self, event: Any) -> None:
-        if _announce and id(event.data["dispatcher"]) in _kernels:
-            _announce.pop()(MESSAGE.format(folder=FOLDER))
+    class Compiling(event.Listener):  # type: ignore[misc]
+        def on_start(self, event: Any) -> None:
+            folder = _kernels.get(id(event.data["dispatcher"]))
+            if _announce and folder is not None:
+                _announce.pop()(MESSAGE.format(folder=folder.parent))
 
-    def on_end(self, event: Any) -> None:
-        pass
+        def on_end(self, event: Any) -> None:
+            pass
 
-
-_kernels: set[int] = set()
-event.register("numba:compile", _Compiling())
+    event.register("numba:compile", Compiling())
+    return numba
