@@ -22,6 +22,10 @@ Masks = NDArray[np.uint64]
 Float32 = NDArray[np.float32]
 
 
+TWO_HELD = 128
+"""Widest tile whose states of two samples the registers nearly hold: beyond, two are slower than one by one."""
+
+
 def _rounding(flags: int) -> int:
     return ROUND_TO_ZERO if flags & neuron.TO_ZERO else ROUND_DOWN
 
@@ -96,8 +100,8 @@ def recurrent(flags: int, width: int, kinds: int) -> Any:
 
 @made_once
 def recurrent_whole(flags: int, width: int, kinds: int) -> Any:
-    """The kernel of layers that also feed themselves and are of one tile: two samples through all steps."""
-    rounding = _rounding(flags)
+    """The kernel of layers that also feed themselves and are of one tile: one sample or two through all steps."""
+    rounding, together = _rounding(flags), 1 if width > TWO_HELD else 2
 
     @kernel
     def run(
@@ -107,9 +111,9 @@ def recurrent_whole(flags: int, width: int, kinds: int) -> Any:
         """As `recurrent`."""
         starts[:, 0] = 0
         before = begin_rounding(rounding)
-        for sample in range(0, masks.shape[0], 2):
+        for sample in range(0, masks.shape[0], together):
             run_whole(
-                flags, width, kinds, address(links), sample, masks.shape[1],
+                flags, width, kinds, together, address(links), sample, masks.shape[1],
                 address(states) + sample * states.strides[0], states.strides[0], address(constants), address(scalars),
                 address(masks) + sample * masks.strides[0], masks.strides[0], address(seen) + sample * seen.strides[0],
                 address(table), neurons, address(events) + sample * events.strides[0], events.strides[0],

@@ -20,15 +20,17 @@ from tclif_deploy.simulate.engine.simd import I1, I32, I64, Kernel, Vec, subrout
 from tclif_deploy.simulate.engine.sums import Heard, links_of, row_sums
 
 
-class Pair:
-    """A tile of two samples: states in registers, spikes as words of bits."""
+class Together:
+    """A tile of one sample or two: states in registers, spikes as words of bits."""
 
     def __init__(
         self, kernel: Kernel, tile: Tile, heard: list[list[Heard]], states: ir.Value, far: ir.Value, seen: ir.Value
     ) -> None:
         self.k, self.tile, self.heard = kernel, tile, heard
-        self.states = [States(kernel, tile.width, kernel.b.add(states, kernel.b.mul(far, I64(n)))) for n in range(2)]
-        self.places = [kernel.at(seen, n, 64) for n in range(2)] if tile.has(CAREFUL) else []
+        self.states = [
+            States(kernel, tile.width, kernel.b.add(states, kernel.b.mul(far, I64(n)))) for n in range(len(heard))
+        ]
+        self.places = [kernel.at(seen, n, 64) for n in range(len(heard))] if tile.has(CAREFUL) else []
         self.seen = [kernel.variable(kernel.load(place, vector(I32, LANES), 64)) for place in self.places]
 
     def step(self, t: ir.Value) -> list[list[Vec]]:
@@ -71,7 +73,7 @@ def run_pair(
         table, sample, tile, begin, end, states, states_far, constants, scalars, masks, step, masks_far, seen = rest
         links = links_of(k, kinds_of, table, tile)
         heard = [[link.of(k.b.add(sample, I64(n))) for link in links] for n in range(2)]
-        pair = Pair(k, Tile(k, does, wide, constants, scalars), heard, states, states_far, seen)
+        pair = Together(k, Tile(k, does, wide, constants, scalars), heard, states, states_far, seen)
         with k.loop(end, begin) as t:
             place = k.b.add(masks, k.b.mul(t, step))
             for n, words in enumerate(pair.step(t)):
@@ -85,42 +87,42 @@ def run_pair(
 
 @intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
 def run_whole(
-    typing_context: Any, flags: Any, width: Any, kinds: Any, table: Any, sample: Any, time: Any,
+    typing_context: Any, flags: Any, width: Any, kinds: Any, count: Any, table: Any, sample: Any, time: Any,
     states: Any, states_far: Any, constants: Any, scalars: Any, masks: Any, masks_far: Any, seen: Any, bits: Any,
     neurons: Any, events: Any, events_far: Any, starts: Any, starts_far: Any,
 ) -> Any:  # fmt: skip
-    """All steps of a layer of one tile that feeds itself.
+    """All steps of a layer of one tile that feeds itself, for ``count`` samples.
 
     As `run_pair`; ``bits`` is the address of `events.byte_table`, ``events`` and ``starts`` those of the sample's
     spikes, which `events.Expansion` lists after each step. States that exceed the registers go to the stack, where
     each step finds them in the nearest cache: that is faster than tiles by turns, whose stores hold up the weights.
     """
-    does, wide, kinds_of = whole(flags), whole(width), whole(kinds)
+    does, wide, kinds_of, number = whole(flags), whole(width), whole(kinds), whole(count)
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
         k, b = Kernel(builder), builder
-        table, sample, time, states, states_far, constants, scalars, masks, masks_far, seen = arguments[3:13]
-        bits, neurons, events, events_far, starts, starts_far = arguments[13:]
+        table, sample, time, states, states_far, constants, scalars, masks, masks_far, seen = arguments[4:14]
+        bits, neurons, events, events_far, starts, starts_far = arguments[14:]
         links = links_of(k, kinds_of, table, I64(0))
-        heard = [[link.of(b.add(sample, I64(n))) for link in links] for n in range(2)]
-        both = Pair(k, Tile(k, does, wide, constants, scalars), heard, states, states_far, seen)
+        heard = [[link.of(b.add(sample, I64(n))) for link in links] for n in range(number)]
+        samples = Together(k, Tile(k, does, wide, constants, scalars), heard, states, states_far, seen)
         lists = [
             Expansion(
                 k, context, bits, b.add(events, b.mul(events_far, far)), b.add(starts, b.mul(starts_far, far)), I64(0)
             )
-            for far in (I64(0), I64(1))
+            for far in map(I64, range(number))
         ]
         with k.loop(time) as t:
-            for n, words in enumerate(both.step(t)):
+            for n, words in enumerate(samples.step(t)):
                 place = k.at(b.add(masks, b.mul(masks_far, I64(n))), t, 8 * len(words))
                 for at, word in enumerate(words):
                     k.store(word, k.at(place, at, 8), 8)
                     lists[n].add(word.cast(vector(I1, WORD)), I64(at * WORD))
                 lists[n].finish(neurons, t)
-        both.save()
+        samples.save()
         return context.get_dummy_value()
 
-    return types.void(flags, width, kinds, *[types.int64] * 16), generate
+    return types.void(flags, width, kinds, count, *[types.int64] * 16), generate
 
 
 @intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]

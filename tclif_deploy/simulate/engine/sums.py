@@ -44,15 +44,13 @@ KINDS = 8
 
 
 class Sums:
-    """Running sums of one tile over the events of one link."""
+    """Running sums of one tile, over the events of one link or of all."""
 
     def __init__(self, kernel: Kernel, flags: int, width: int) -> None:
         self.k, self.width, self.broad = kernel, width, bool(flags & WIDE)
         self.element = I32 if flags & (WIDE | LONG) else I16
-        self.shifted = bool(flags & SHIFTED)
         zero = kernel.zero(vector(I32, GROUP) if self.broad else vector(I16, width // 2))
         self.parts: list[Variable] = [kernel.variable(zero) for _ in range(width // GROUP if self.broad else 2)]
-        self.weight = kernel.variable(Vec(kernel.b, I16(0)))
 
     def row(self, rows: ir.Value, source: ir.Value) -> ir.Value:
         """Address of a source's weights."""
@@ -73,38 +71,40 @@ class Sums:
         if value is not None:
             times = k.splat(value, half)
             words, high = words * times, high * times
-            self.weight.set(self.weight.get() + Vec(k.b, value))
         self.parts[0].set(self.parts[0].get() + words)
         self.parts[1].set(self.parts[1].get() + high)
+
+    def settle(self, events: ir.Value) -> None:
+        """Take out what was added to the weights of so many events (i16), or of events with so large a sum."""
+        if not self.broad:
+            added = self.k.splat(self.k.b.mul(events, I16(128)), self.width // 2)
+            self.parts[0].set(self.parts[0].get() - added)
 
     def add_events(self, link: Link, events: ir.Value, count: ir.Value, values: ir.Value | None) -> None:
         """Add the rows of ``count`` events (uint16) of ``link``, times their values (int16) where there are any."""
         k, b = self.k, self.k.b
+        weight = k.variable(Vec(b, I16(0)))
+        if values is None:
+            self.settle(b.trunc(count, I16))
         with k.march(events, k.at(events, count, 2), link.column[STRIDE]) as quad:
             for n in range(PADDING):
                 source = b.zext(k.load(k.at(quad, n, 2), I16, 2).value, I64)
                 value = None
                 if values is not None:
                     value = k.load(b.add(values, b.sub(k.at(quad, n, 2), events)), I16, 2).value
+                    weight.set(weight.get() + Vec(b, value))
                 self.add(self.row(link.rows, source), value)
-        if values is None:
-            self.weight.set(Vec(b, b.trunc(count, I16)))
+        if values is not None:
+            self.settle(weight.get().value)
 
-    def result(self, exponent: ir.Value) -> list[Vec]:
-        """The sums shifted left by ``exponent``, in vectors of 16 neurons or more."""
+    def result(self) -> list[Vec]:
+        """The sums, in vectors of 16 neurons or more."""
         if self.broad:
-            found = [part.get() for part in self.parts]
-        else:
-            correction = self.k.splat((self.weight.get() * 128).value, self.width // 2)
-            second = self.parts[1].get()
-            first = self.parts[0].get() - (second << 8) - correction
-            found = [first, second] if first.lanes >= GROUP else [first.join(second)]
-            if self.element == I32:
-                found = [part.widen(I32) for part in found]
-        if not self.shifted:
-            return found
-        left = self.k.splat(self.k.b.trunc(exponent, self.element), found[0].lanes)
-        return [part << left for part in found]
+            return [part.get() for part in self.parts]
+        second = self.parts[1].get()
+        first = self.parts[0].get() - (second << 8)
+        found = [first, second] if first.lanes >= GROUP else [first.join(second)]
+        return [part.widen(I32) for part in found] if self.element == I32 else found
 
 
 class Link:
@@ -135,20 +135,22 @@ class Heard:
             flag = k.load(k.at(link.column[GRADED], sample, 8), I64, 8).value
             self.graded = b.icmp_signed("!=", flag, I64(0))
 
-    def sums(self, flags: int, width: int, t: ir.Value) -> list[Vec]:
-        """Row sums of the events that arrive in step ``t``."""
+    def add_to(self, sums: Sums, t: ir.Value) -> None:
+        """Add the rows of the events that arrive in step ``t``."""
         k, b, link = self.link.k, self.link.k.b, self.link
         delay, rows = link.column[DELAY], link.rows
-        sums = Sums(k, flags, width)
         then = b.sub(t, delay)
         there = b.icmp_signed(">=", then, I64(0))
         then = b.select(there, then, I64(0))
         if link.kind >= DENSE:
+            total: ir.Value = I16(0)
             for n in range(link.kind - DENSE):
                 place = k.at(self.values, b.add(b.mul(then, I64(PADDING)), I64(n)), 2)
                 value = b.select(there, k.load(place, I16, 2).value, I16(0))
+                total = b.add(total, value)
                 sums.add(sums.row(rows, I64(n)), value)
-            return sums.result(link.column[EXPONENT])
+            sums.settle(total)
+            return
         start, stop = (b.sext(k.load(k.at(k.at(self.starts, then, 4), n, 4), I32, 4).value, I64) for n in range(2))
         count = b.select(there, b.sub(stop, start), I64(0))
         events = k.at(self.events, start, 2)
@@ -160,7 +162,6 @@ class Heard:
                     sums.add_events(link, events, count, k.at(self.values, start, 2))
                 with plain:
                     sums.add_events(link, events, count, None)
-        return sums.result(link.column[EXPONENT])
 
 
 def links_of(kernel: Kernel, kinds: int, table: ir.Value, tile: ir.Value) -> list[Link]:
@@ -174,8 +175,21 @@ def links_of(kernel: Kernel, kinds: int, table: ir.Value, tile: ir.Value) -> lis
 
 def row_sums(flags: int, width: int, heard: list[Heard], t: ir.Value) -> list[Vec]:
     """Row sums over all links, in vectors of 16 neurons."""
-    total: list[Vec] = []
-    for one in heard:
-        found = one.sums(flags, width, t)
-        total = [a + b for a, b in zip(total, found, strict=True)] if total else found
+    if not flags & (LONG | SHIFTED):
+        # All together they fit the bits that one link's do.
+        sums = Sums(heard[0].link.k, flags, width)
+        for one in heard:
+            one.add_to(sums, t)
+        total = sums.result()
+    else:
+        total = []
+        for one in heard:
+            k = one.link.k
+            sums = Sums(k, flags, width)
+            one.add_to(sums, t)
+            found = sums.result()
+            if flags & SHIFTED:
+                left = k.splat(k.b.trunc(one.link.column[EXPONENT], sums.element), found[0].lanes)
+                found = [part << left for part in found]
+            total = [a + b for a, b in zip(total, found, strict=True)] if total else found
     return [part.part(at, GROUP) for part in total for at in range(0, part.lanes, GROUP)]
