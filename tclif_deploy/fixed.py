@@ -85,12 +85,15 @@ class InputEncoding:
         """Largest magnitude of an input integer."""
         return int(2 ** (self.bits - 1) - 1)
 
-    def encode(self, x: NDArray[Any], scale: float = 1.0) -> tuple[Int, int]:
-        """Integers of the shape of ``x`` (int64), and how many values were clipped.
+    def encode(self, x: NDArray[Any], scale: float = 1.0) -> tuple[NDArray[Any], int]:
+        """Integers of the shape of ``x``, and how many values were clipped.
 
-        Integer data whose ``scale`` is this encoding's ``lsb`` enters unchanged.
+        Integer data whose ``scale`` is this encoding's ``lsb`` enters unchanged: ``x`` itself comes back where nothing
+        is clipped. Everything else comes back in int64.
         """
         if np.issubdtype(x.dtype, np.integer) and scale == self.lsb:
+            if x.size == 0 or max(int(x.max()), -int(x.min())) <= self.limit:
+                return x, 0
             raw = x.astype(np.int64)
         else:
             raw = np.rint(x.astype(np.float64) * (scale / self.lsb)).clip(-(2.0**62), 2.0**62).astype(np.int64)
@@ -151,7 +154,7 @@ class FixedLayer:
 
 @dataclass(frozen=True, eq=False)
 class FixedNetwork:
-    """Everything that a simulator or a backend may know."""
+    """Everything that a simulator or a backend may know; its arrays become read-only."""
 
     input: InputEncoding
     arithmetic: Arithmetic
@@ -168,11 +171,13 @@ class FixedNetwork:
                     raise TclifError(
                         f"layer {layer.name}: {name} is {value.dtype}{value.shape}, expected int64 ({layer.size},)"
                     )
+                value.setflags(write=False)
             for connection in layer.connections:
                 if connection.weight.dtype != np.int64 or connection.exponent < 0:
                     raise TclifError(
                         f"layer {layer.name}: connection from {connection.source} is not of int64 with exponent >= 0"
                     )
+                connection.weight.setflags(write=False)
 
     @property
     def output(self) -> FixedLayer:

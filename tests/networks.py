@@ -128,8 +128,8 @@ def assert_alive(result: Result) -> None:
 
 
 def assert_same(got: Result, want: Result) -> None:
-    """Every spike, state, readout, class, overflow count and trace is equal, and of the same dtype and shape."""
-    for field in ("spikes", "u", "v", "overflows", "traces"):
+    """Every spike, state, readout, class, count and trace is equal, and of the same dtype and shape."""
+    for field in ("spikes", "u", "v", "overflows", "traces", "counts"):
         left, right = getattr(got, field), getattr(want, field)
         assert left.keys() == right.keys(), field
         for name in right:

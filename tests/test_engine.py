@@ -41,8 +41,23 @@ def test_saturating_networks_run_as_in_the_reference(chosen: dict[str, Any]) -> 
 def test_each_sample_is_read_at_its_own_length(chosen: dict[str, Any], data: st.DataObject) -> None:
     network, x = drawn_network(**chosen)
     lengths = np.array(data.draw(st.lists(st.integers(1, x.shape[1]), min_size=len(x), max_size=len(x))))
-    want = reference.simulate(network, x, lengths=lengths, spikes=False)
-    assert_same(engine.simulate(network, x, lengths=lengths), want)
+    want = reference.simulate(network, x, lengths=lengths, spikes=False, counts=True)
+    assert_same(engine.simulate(network, x, lengths=lengths, counts=True), want)
+
+
+def test_spikes_of_more_steps_than_a_byte_can_count_are_counted() -> None:
+    network, x = random_network(15, recurrent=True, samples=4, time=520, spiking_output=True, density=0.3)
+    lengths = np.array([254, 255, 256, 520])
+    want = reference.simulate(network, x, lengths=lengths, counts=True)
+    assert max(counts.max() for counts in want.counts.values()) > 255
+    assert_same(engine.simulate(network, x, lengths=lengths, spikes=True, counts=True), want)
+
+
+def test_overflowing_samples_are_counted_too() -> None:
+    network, x = random_network(16, saturating=True)
+    want = reference.simulate(network, x, counts=True)
+    assert want.saturations > 0
+    assert_same(engine.simulate(network, x, spikes=True, counts=True), want)
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3])

@@ -66,6 +66,14 @@ def test_readout_is_taken_at_each_samples_length():
     assert short.readout.any()
 
 
+def test_spikes_are_counted_up_to_each_samples_length():
+    network, x = random_network(3, **SMALL)
+    found = reference.simulate(network, x, lengths=np.array([10, 25]), counts=True)
+    for name, spikes in found.spikes.items():
+        assert np.array_equal(found.counts[name], [spikes[0, :10].sum(axis=0), spikes[1].sum(axis=0)])
+        assert found.counts[name].any()
+
+
 def test_traces_end_in_the_final_states():
     network, x = random_network(4, **SMALL)
     found = reference.simulate(network, x, traces=["layer0"])

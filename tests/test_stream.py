@@ -171,7 +171,7 @@ def test_traces_on_disk_are_the_spikes_and_states_of_the_run(build, tmp_path):
     data = load_data(path)
     law = simulate(fixed, data, spikes=True, traces=("features.1",), engine="reference")
     with TraceFile(tmp_path / "t.h5", fixed, states=("features.1",)) as trace:
-        run_all(fixed, open_stream(path).batches(9), traces=("features.1",), each=trace.add)
+        run_all(fixed, open_stream(path).batches(9), spikes=True, traces=("features.1",), each=trace.add)
     with h5py.File(tmp_path / "t.h5") as file:
         for name, spikes in law.spikes.items():
             packed = file[f"spikes/{name}"]

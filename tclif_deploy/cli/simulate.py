@@ -62,7 +62,7 @@ def simulate_command(
 
         summary = run_all(
             network, stream.batches(batch), engine=choice("--engine", engine, ("auto", "engine", "reference")),
-            jobs=jobs, parallel=parallel, traces=traced, each=each,
+            jobs=jobs, parallel=parallel, spikes=file is not None, traces=traced, each=each,
         )  # fmt: skip
     if as_json:
         sys.stdout.write(json.dumps(summary.to_json(), indent=2, sort_keys=True) + "\n")

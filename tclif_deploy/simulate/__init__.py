@@ -19,6 +19,7 @@ def simulate(
     *,
     lengths: Int | None = None,
     spikes: bool = False,
+    counts: bool = False,
     traces: Collection[str] = (),
     engine: Engine = "auto",
     jobs: int | None = None,
@@ -26,8 +27,9 @@ def simulate(
     """Run a fixed-point network on data, or on integers ``x`` (samples, time, features) as its encoding gives them.
 
     ``lengths`` (samples,) is the number of steps after which a sample's readout is taken (default: the data's, or
-    all). ``spikes`` keeps every layer's spikes, ``traces`` names layers whose states are kept. ``engine`` is
-    ``"reference"`` for the specification itself; the fast one runs on ``jobs`` threads (default: one a core).
+    all). ``spikes`` keeps every layer's spikes, ``counts`` how many each neuron fired (which is much cheaper),
+    ``traces`` names layers whose states are kept. ``engine`` is ``"reference"`` for the specification itself; the fast
+    one runs on ``jobs`` threads (default: one a core).
     Raises `TclifError` for input that does not fit the network.
 
     Examples
@@ -42,8 +44,8 @@ def simulate(
         lengths = x.lengths if lengths is None else lengths
         x, _ = network.input.encode(x.x, x.scale)
     if engine == "reference":
-        return reference.simulate(network, x, lengths=lengths, spikes=spikes, traces=traces)
+        return reference.simulate(network, x, lengths=lengths, spikes=spikes, counts=counts, traces=traces)
     # Imported here, because numba takes a while and not every use of this package simulates.
     from tclif_deploy.simulate import engine as fast
 
-    return fast.simulate(network, x, lengths=lengths, spikes=spikes, traces=traces, jobs=jobs)
+    return fast.simulate(network, x, lengths=lengths, spikes=spikes, counts=counts, traces=traces, jobs=jobs)

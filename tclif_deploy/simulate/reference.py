@@ -81,12 +81,14 @@ def simulate(
     *,
     lengths: Int | None = None,
     spikes: bool = True,
+    counts: bool = False,
     traces: Collection[str] = (),
 ) -> Result:
     """Run ``x`` (samples, time, features), integers as `InputEncoding.encode` gives them.
 
     ``lengths`` (samples,) is the number of steps after which a sample's readout is taken (default: all).
-    ``spikes`` keeps every layer's spikes; ``traces`` names layers whose u and v are kept, after each step.
+    ``spikes`` keeps every layer's spikes, ``counts`` how many each neuron fired up to there; ``traces`` names layers
+    whose u and v are kept, after each step.
     """
     x = check_input(network, x)
     samples, time, _ = x.shape
@@ -103,8 +105,8 @@ def simulate(
     for t in range(time):
         for layer in network.layers:
             n = layer.name
-            u[n], v[n], history[n][t], counts, _, _ = step(layer, m, u[n], v[n], accumulate(layer, history, t))
-            overflows[n] += counts
+            u[n], v[n], history[n][t], changed, _, _ = step(layer, m, u[n], v[n], accumulate(layer, history, t))
+            overflows[n] += changed
             if n in traced:
                 traced[n][:, :, t] = u[n], v[n]
         out = network.output
@@ -112,9 +114,10 @@ def simulate(
             readout[t <= last] += history[out.name][t][t <= last]
         else:
             readout[t == last] = v[out.name][t == last]
-    kept = (
-        {la.name: history[la.name].transpose(1, 0, 2).astype(bool) for la in network.layers if la.spiking}
-        if spikes
-        else {}
-    )
-    return Result(kept, u, v, readout, np.argmax(readout * network.output.multiplier, axis=1), overflows, traced)
+    fired = {la.name: history[la.name].transpose(1, 0, 2) for la in network.layers if la.spiking}
+    valid = np.arange(time)[None, :, None] <= last[:, None, None]
+    return Result(
+        {n: s.astype(bool) for n, s in fired.items()} if spikes else {}, u, v, readout,
+        np.argmax(readout * network.output.multiplier, axis=1), overflows, traced,
+        {n: (s * valid).sum(axis=1) for n, s in fired.items()} if counts else {},
+    )  # fmt: skip

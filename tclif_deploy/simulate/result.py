@@ -30,6 +30,9 @@ class Result:
     """layer -> int64 (4,): values changed by ovf (u charged, v charged, u reset, v reset)"""
     traces: dict[str, Int] = field(default_factory=dict)
     """traced layer -> int64 (2, samples, time, neurons): u and v after each step"""
+    counts: dict[str, Int] = field(default_factory=dict)
+    """spiking layer -> spikes of each neuron up to the sample's last valid step, int64 (samples, neurons); empty where
+    counts were not asked for"""
 
     @property
     def saturations(self) -> int:

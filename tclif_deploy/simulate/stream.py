@@ -62,6 +62,7 @@ def simulate_stream(
     batches: Iterable[Dataset],
     *,
     spikes: bool = False,
+    counts: bool = False,
     traces: Collection[str] = (),
     engine: Engine = "auto",
     jobs: int | None = None,
@@ -71,7 +72,9 @@ def simulate_stream(
     Arguments as in `tclif_deploy.simulate`. Raises `TclifError` for a batch that does not fit the network.
     """
     for batch in batches:
-        yield batch, simulate(network, batch, spikes=spikes, traces=traces, engine=engine, jobs=jobs)
+        yield batch, simulate(
+            network, batch, spikes=spikes, counts=counts, traces=traces, engine=engine, jobs=jobs
+        )  # fmt: skip
 
 
 class Tally:
@@ -87,15 +90,14 @@ class Tally:
         self.reach = [(la.name, c.source, c.fan_out()) for la in network.layers for c in la.connections]
 
     def add(self, data: Dataset, result: Result) -> None:
-        """One batch, run with ``spikes=True``."""
+        """One batch, run with ``counts=True``."""
         last = np.full(data.samples, data.time) if data.lengths is None else data.lengths
         valid = np.arange(data.time)[None, :] < last[:, None]
         x, clipped = self.network.input.encode(data.x, data.scale)
-        whole = bool(valid.all())
-        events = {}
-        for name, fired in {INPUT: x != 0, **result.spikes}.items():
-            events[name] = count_events(fired if whole else fired & valid[:, :, None])
-        for name in result.spikes:
+        given = x != 0
+        events = {name: counts.sum(axis=0) for name, counts in result.counts.items()}
+        events[INPUT] = count_events(given if valid.all() else given & valid[:, :, None])
+        for name in result.counts:
             self.spikes[name] += int(events[name].sum())
         for name, source, reach in self.reach:
             self.operations[name] += int(events[source] @ reach)
@@ -149,10 +151,12 @@ def run_all(
     engine: Engine = "auto",
     jobs: int | None = None,
     parallel: str | None = None,
+    spikes: bool = False,
     traces: Collection[str] = (),
     each: Callable[[Dataset, Result], None] = lambda data, result: None,
 ) -> RunSummary:
-    """Run every batch and add up; ``each`` sees every batch with its result (not with ``parallel``).
+    """Run every batch and add up; ``each`` sees every batch with its result (not with ``parallel``), which has the
+    ``spikes`` and ``traces`` asked for.
 
     ``parallel`` hands batches to a joblib backend: ``loky``, ``threading``, ``dask`` or ``ray`` (the last two where
     their packages are installed and a cluster is there); the counts are those of one process.
@@ -163,7 +167,9 @@ def run_all(
         for part in _in_parallel(network, batches, engine, jobs, parallel):
             tally.merge(part)
     else:
-        for data, result in simulate_stream(network, batches, spikes=True, traces=traces, engine=engine, jobs=jobs):
+        for data, result in simulate_stream(
+            network, batches, spikes=spikes, counts=True, traces=traces, engine=engine, jobs=jobs
+        ):
             tally.add(data, result)
             each(data, result)
     if tally.samples == 0:
@@ -173,7 +179,7 @@ def run_all(
 
 def _one_batch(network: FixedNetwork, data: Dataset, engine: Engine, jobs: int | None) -> Tally:
     tally = Tally(network)
-    tally.add(data, simulate(network, data, spikes=True, engine=engine, jobs=jobs))
+    tally.add(data, simulate(network, data, counts=True, engine=engine, jobs=jobs))
     return tally
 
 

@@ -11,7 +11,15 @@ from numpy.typing import NDArray
 from tclif_deploy.fixed import Int
 from tclif_deploy.network import INPUT
 from tclif_deploy.simulate.engine import layers, neuron
-from tclif_deploy.simulate.engine.events import SLACK, WORD, byte_table, list_input, list_spikes, padded_count
+from tclif_deploy.simulate.engine.events import (
+    SLACK,
+    WORD,
+    byte_table,
+    count_spikes,
+    list_input,
+    list_spikes,
+    padded_count,
+)
 from tclif_deploy.simulate.engine.plan import EXACT, NARROW_LIMIT, FastLayer, FastLink, FastPlan, Units, aligned
 from tclif_deploy.simulate.engine.sums import LINK, LONG, PADDING, WIDE
 
@@ -208,9 +216,14 @@ class _Stage:
         """The soma at each sample's last valid step, or spikes up to there."""
         if self.masks is None:
             return self._whole(self.read, self.units.v)
-        spikes = unpack(self.masks, self.layer.size)
-        valid = np.arange(self.masks.shape[1]) <= last[:, None]
-        return np.asarray((spikes & valid[:, :, None]).sum(axis=1, dtype=np.int64))
+        return counted(self.masks, last, self.layer.size)
+
+
+def counted(masks: NDArray[np.uint64], last: Int, neurons: int) -> Int:
+    """How often each neuron fired up to each sample's step ``last``, (samples, neurons), by words of bits."""
+    counts = np.empty((masks.shape[0], masks.shape[2] * WORD), np.int64)
+    count_spikes(masks, last, counts)
+    return counts[:, :neurons]
 
 
 def unpack(masks: NDArray[np.uint64], neurons: int) -> NDArray[np.bool_]:

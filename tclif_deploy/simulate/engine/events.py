@@ -1,4 +1,4 @@
-"""From bits to lists of events: which sources fired (or were not 0) in each step."""
+"""From bits to lists of events, which sources fired (or were not 0) in each step; and to counts of them."""
 
 from __future__ import annotations
 
@@ -195,6 +195,44 @@ def element(typing_context: Any, size: Any, signed: Any, place: Any) -> Any:
         return builder.sext(found, I64) if has_sign else builder.zext(found, I64)
 
     return types.int64(size, signed, types.int64), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def add_bits(typing_context: Any, words: Any, step: Any, count: Any, totals: Any) -> Any:
+    """Add the bits of ``count`` (up to 255) words, ``step`` bytes apart from address ``words`` on, to 64 int64."""
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+        k, b = Kernel(builder), builder
+        words, step, count, totals = arguments
+        bytes_of = vector(I8, WORD)
+        sums = k.variable(k.zero(bytes_of))
+        with k.loop(count) as n:
+            word = k.load(k.at(words, b.mul(n, step), 1), I64, 8)
+            sums.set(sums.get() + Vec(b, b.zext(word.cast(vector(I1, WORD)).value, bytes_of)))
+        found = Vec(b, b.zext(sums.get().value, vector(I64, WORD)))
+        k.store(k.load(totals, vector(I64, WORD), 8) + found, totals, 8)
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 4), generate
+
+
+MOST = 255
+"""What a byte can count."""
+
+
+@kernel
+def count_spikes(masks: NDArray[np.uint64], last: NDArray[np.int64], counts: NDArray[np.int64]) -> None:
+    """``counts`` (samples, words * 64): how often each bit of ``masks`` (samples, time, words) is set up to step
+    ``last`` of the sample, included."""
+    counts[:] = 0
+    for sample in range(masks.shape[0]):
+        for word in range(masks.shape[2]):
+            for begin in range(0, last[sample] + 1, MOST):
+                add_bits(
+                    address(masks) + sample * masks.strides[0] + begin * masks.strides[1] + word * masks.strides[2],
+                    masks.strides[1], min(MOST, last[sample] + 1 - begin),
+                    address(counts) + sample * counts.strides[0] + word * (WORD * 8),
+                )  # fmt: skip
 
 
 def padded_count(count: int) -> int:

@@ -110,14 +110,16 @@ def run_general(
     readout: Int,
     overflows: Int,
     spikes: NDArray[np.uint8],
+    counts: Int,
     trace_at: Int,
     trace: Int,
 ) -> None:
     """Run ``x`` (samples, time, features) and fill the outputs, all of them per sample.
 
     ``u_end, v_end`` (samples, neurons); ``readout`` (samples, classes); ``overflows`` (samples, layers, 4);
-    ``spikes`` (samples, time, neurons), or of size 0 where not wanted; ``trace`` (2, samples, time, traced
-    neurons), where layer n's stand from ``trace_at[n]`` on (not traced where negative).
+    ``spikes`` (samples, time, neurons) and ``counts`` (samples, neurons) up to the last valid step, each of size 0
+    where not wanted; ``trace`` (2, samples, time, traced neurons), where layer n's stand from ``trace_at[n]`` on (not
+    traced where negative).
     """
     k, rounding, wrap_u, wrap_v = machine[0], machine[1], machine[4], machine[5]
     limit_u, limit_v = (np.int64(1) << (machine[2] - 1)) - 1, (np.int64(1) << (machine[3] - 1)) - 1
@@ -134,6 +136,7 @@ def run_general(
         readout[sample] = 0
         overflows[sample] = 0
         spikes[sample] = 0
+        counts[sample] = 0
         for t in range(x.shape[1]):
             now = t % fired.shape[0]
             for layer in range(count):
@@ -201,6 +204,8 @@ def run_general(
                         events += 1
                         if spikes.size:
                             spikes[sample, t, n] = 1
+                        if counts.size and t <= last[sample]:
+                            counts[sample, n] += 1
                         if hard:
                             new_v = neurons[V_RESET, n]
                         else:

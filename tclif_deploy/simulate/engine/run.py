@@ -8,19 +8,17 @@ from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedLayer, FixedNetwork, Int
-from tclif_deploy.simulate.engine.block import Outcome, Worker, unpack
+from tclif_deploy.simulate.engine.block import Outcome, Worker, counted, unpack
 from tclif_deploy.simulate.engine.general import GeneralPlan, plan_general, run_general
-from tclif_deploy.simulate.engine.plan import plan_fast
+from tclif_deploy.simulate.engine.plan import FastPlan, plan_fast
 from tclif_deploy.simulate.result import Result, check_input, check_lengths
-
-BLOCK = 32
-"""Samples that one thread takes at a time."""
 
 
 def cores() -> int:
@@ -36,14 +34,16 @@ def simulate(
     *,
     lengths: Int | None = None,
     spikes: bool = False,
+    counts: bool = False,
     traces: Collection[str] = (),
     jobs: int | None = None,
 ) -> Result:
     """Run ``x`` (samples, time, features), integers as `InputEncoding.encode` gives them.
 
     Equal to `simulate.reference.simulate` in every number. ``lengths`` (samples,) is the number of steps after
-    which a sample's readout is taken (default: all). ``spikes`` keeps every layer's spikes; ``traces`` names
-    layers whose u and v are kept, after each step. ``jobs`` is the number of threads (default: one a core).
+    which a sample's readout is taken (default: all). ``spikes`` keeps every layer's spikes, ``counts`` how many each
+    neuron fired up to there; ``traces`` names layers whose u and v are kept, after each step. ``jobs`` is the number of
+    threads (default: one a core).
 
     Raises `TclifError` for input that does not fit the network, or for an unknown layer in ``traces``.
     """
@@ -53,9 +53,9 @@ def simulate(
     last = check_lengths(lengths, samples, time) - 1
     if jobs is not None and jobs < 1:
         raise TclifError(f"jobs is {jobs}", "at least one thread is needed")
-    out = _Outputs(network, samples, time, spikes, traces)
+    out = _Outputs(network, samples, time, spikes, counts, traces)
     workers = min(jobs or cores(), samples)
-    runner = _Runner(network, out, min(BLOCK, -(-samples // workers)), last)
+    runner = _Runner(network, out, -(-samples // workers), last)
     blocks = [slice(start, min(start + runner.block, samples)) for start in range(0, samples, runner.block)]
     if workers == 1:
         for block in blocks:
@@ -69,14 +69,17 @@ def simulate(
 class _Outputs:
     """Where the blocks write: every array has one row a sample."""
 
-    def __init__(self, network: FixedNetwork, samples: int, time: int, spikes: bool, traces: Collection[str]) -> None:
+    def __init__(
+        self, network: FixedNetwork, samples: int, time: int, spikes: bool, counts: bool, traces: Collection[str]
+    ) -> None:
         layers = network.layers
-        self.network, self.time, self.keep_spikes = network, time, spikes
+        self.network, self.time, self.keep_spikes, self.keep_counts = network, time, spikes, counts
         self.u = [np.empty((samples, layer.size), np.int64) for layer in layers]
         self.v = [np.empty_like(u) for u in self.u]
         self.readout = np.empty((samples, network.output.size), np.int64)
         self.overflows = np.zeros((samples, len(layers), 4), np.int64)
         self.spikes = [np.empty((samples, time, la.size) if self._spikes(la) else 0, np.bool_) for la in layers]
+        self.counts = [np.empty((samples, la.size) if self._counts(la) else 0, np.int64) for la in layers]
         self.trace_at = np.full(len(layers), -1, np.int64)
         width = 0
         for name in traces:
@@ -88,8 +91,11 @@ class _Outputs:
     def _spikes(self, layer: FixedLayer) -> bool:
         return self.keep_spikes and layer.spiking
 
-    def keep(self, block: slice, found: Outcome) -> None:
-        """Write what a block's samples came to."""
+    def _counts(self, layer: FixedLayer) -> bool:
+        return self.keep_counts and layer.spiking
+
+    def keep(self, block: slice, last: Int, found: Outcome) -> None:
+        """Write what a block's samples came to, read at its steps ``last``."""
         count = block.stop - block.start
         # Samples that overflowed hold infinities; they run again.
         with np.errstate(invalid="ignore"):
@@ -100,22 +106,28 @@ class _Outputs:
                 masks = found.masks[n]
                 if self._spikes(layer) and masks is not None:
                     self.spikes[n][block] = unpack(masks[:count], layer.size)
+                if self._counts(layer) and masks is not None:
+                    self.counts[n][block] = counted(masks[:count], last, layer.size)
 
     def run_general(self, plan: GeneralPlan, x: Int, sample: int, last: int) -> None:
         """Run one sample, ``x`` (1, time, features), in the general kernel, and write its rows."""
         neurons = plan.neurons.shape[1]
         u, v = np.empty((2, 1, neurons), np.int64)
         spikes = np.empty((1, self.time, neurons) if self.keep_spikes else (1, 0, 0), np.uint8)
+        counts = np.empty((1, neurons if self.keep_counts else 0), np.int64)
         at = slice(sample, sample + 1)
         run_general(
             plan.machine, plan.neurons, plan.layers, plan.connections, plan.weights, plan.ring, x,
-            np.array([last]), u, v, self.readout[at], self.overflows[at], spikes, self.trace_at, self.trace[:, at],
+            np.array([last]), u, v, self.readout[at], self.overflows[at], spikes, counts,
+            self.trace_at, self.trace[:, at],
         )  # fmt: skip
         for n, layer in enumerate(self.network.layers):
             columns = slice(*plan.layers[n, :2])
             self.u[n][at], self.v[n][at] = u[:, columns], v[:, columns]
             if self._spikes(layer):
                 self.spikes[n][at] = spikes[:, :, columns]
+            if self._counts(layer):
+                self.counts[n][at] = counts[:, columns]
 
     def result(self) -> Result:
         """All of it."""
@@ -131,18 +143,30 @@ class _Outputs:
             {layer.name: found for layer, found in zip(layers, self.v, strict=True)},
             self.readout, np.argmax(self.readout * self.network.output.multiplier, axis=1),
             {layer.name: self.overflows[:, n].sum(axis=0) for n, layer in enumerate(layers)}, traces,
+            {layer.name: found for layer, found in zip(layers, self.counts, strict=True) if self._counts(layer)},
         )  # fmt: skip
+
+
+_plans: WeakKeyDictionary[FixedNetwork, FastPlan | None] = WeakKeyDictionary()
+
+
+def _plan(network: FixedNetwork) -> FastPlan | None:
+    """`plan_fast`, once for each network: its numbers don't change."""
+    if network not in _plans:
+        _plans[network] = plan_fast(network)
+    return _plans[network]
 
 
 class _Runner:
     """Runs blocks of samples in any thread, and writes their rows."""
 
-    def __init__(self, network: FixedNetwork, out: _Outputs, block: int, last: Int) -> None:
+    def __init__(self, network: FixedNetwork, out: _Outputs, most: int, last: Int) -> None:
         self.network = network
         self.out = out
-        self.block = block + block % 2
         self.last = last
-        self.fast = None if out.trace.size else plan_fast(network)
+        self.fast = None if out.trace.size else _plan(network)
+        block = min(most, self.fast.block) if self.fast else 2
+        self.block = block + block % 2
         self.local = threading.local()
 
     def run(self, x: NDArray[Any], block: slice) -> None:
@@ -160,7 +184,7 @@ class _Runner:
         if found is None:
             check_input(self.network, x[block])
             raise AssertionError("the input's range was misread")
-        self.out.keep(block, found)
+        self.out.keep(block, last, found)
         again = np.flatnonzero(~found.exact[:count])
         if again.size:
             self._run_general(x, block.start + again)
