@@ -81,7 +81,7 @@ class Worker:
     ``limit``."""
 
     def __init__(self, plan: FastPlan, limit: int, samples: int, time: int, features: int) -> None:
-        self.samples, self.limit = samples, limit
+        self.shape = (samples, time, features)
         heard = {link.source for layer in plan.layers for link in layer.links}
         self.lists = {
             layer.name: Lists(samples, time, layer.size, False) for layer in plan.layers if layer.name in heard
@@ -103,7 +103,7 @@ class Worker:
         source.top = int(source.peak.max())
         if source.top > self.limit:
             return None
-        exact = np.ones(self.samples, np.bool_)
+        exact = np.ones(self.shape[0], np.bool_)
         for stage in self.stages:
             exact &= stage.run(self.lists, last)
         u, v = zip(*(stage.states_out() for stage in self.stages), strict=True)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import threading
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -17,7 +17,7 @@ from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedLayer, FixedNetwork, Int
 from tclif_deploy.simulate.engine.block import Outcome, Worker, counted, unpack
 from tclif_deploy.simulate.engine.general import GeneralPlan, plan_general, run_general
-from tclif_deploy.simulate.engine.plan import FastPlan, plan_fast
+from tclif_deploy.simulate.engine.plan import plan_fast
 from tclif_deploy.simulate.result import Result, check_input, check_lengths
 
 
@@ -147,14 +147,30 @@ class _Outputs:
         )  # fmt: skip
 
 
-_plans: WeakKeyDictionary[FixedNetwork, FastPlan | None] = WeakKeyDictionary()
+class _Ready:
+    """What the next run of a network finds: its plan, and the memory of threads that are done."""
+
+    def __init__(self, network: FixedNetwork) -> None:
+        self.fast = plan_fast(network)
+        self.limit = network.input.limit
+        self.idle: list[Worker] = []
+
+    @contextmanager
+    def worker(self, *shape: int) -> Iterator[Worker]:
+        """Memory for blocks of this ``shape`` (samples, time, features)."""
+        assert self.fast is not None
+        found = None
+        while self.idle and (found is None or found.shape != shape):
+            with suppress(IndexError):  # another thread was faster
+                found = self.idle.pop()
+        if found is None or found.shape != shape:
+            found = Worker(self.fast, self.limit, *shape)
+        yield found
+        self.idle.append(found)
 
 
-def _plan(network: FixedNetwork) -> FastPlan | None:
-    """`plan_fast`, once for each network: its numbers don't change."""
-    if network not in _plans:
-        _plans[network] = plan_fast(network)
-    return _plans[network]
+_ready: WeakKeyDictionary[FixedNetwork, _Ready] = WeakKeyDictionary()
+"""By network, whose numbers don't change."""
 
 
 class _Runner:
@@ -164,28 +180,27 @@ class _Runner:
         self.network = network
         self.out = out
         self.last = last
-        self.fast = None if out.trace.size else _plan(network)
+        if network not in _ready:
+            _ready[network] = _Ready(network)
+        self.ready = _ready[network]
+        self.fast = None if out.trace.size else self.ready.fast
         block = min(most, self.fast.block) if self.fast else 2
         self.block = block + block % 2
-        self.local = threading.local()
 
     def run(self, x: NDArray[Any], block: slice) -> None:
         """Run the samples of ``block``."""
-        if self.fast is None:
-            self._run_general(x, np.arange(block.start, block.stop))
-            return
-        worker = getattr(self.local, "worker", None)
-        if worker is None:
-            worker = self.local.worker = Worker(self.fast, self.network.input.limit, self.block, *x.shape[1:])
         count = block.stop - block.start
-        last = np.zeros(self.block, np.int64)
-        last[:count] = self.last[block]
-        found = worker.run(readable(x[block]), last)
-        if found is None:
-            check_input(self.network, x[block])
-            raise AssertionError("the input's range was misread")
-        self.out.keep(block, last, found)
-        again = np.flatnonzero(~found.exact[:count])
+        again = np.arange(count)
+        if self.fast is not None:
+            last = np.zeros(self.block, np.int64)
+            last[:count] = self.last[block]
+            with self.ready.worker(self.block, *x.shape[1:]) as worker:
+                found = worker.run(readable(x[block]), last)
+                if found is None:
+                    check_input(self.network, x[block])
+                    raise AssertionError("the input's range was misread")
+                self.out.keep(block, last, found)
+                again = np.flatnonzero(~found.exact[:count])
         if again.size:
             self._run_general(x, block.start + again)
 
