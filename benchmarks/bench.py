@@ -56,15 +56,23 @@ Work = dict[str, tuple[int, Callable[[], Any]]]
 """samples a call, and the call"""
 
 
+LEAST, PAUSE = 0.5, 0.25
+"""Seconds that a turn takes at least, and between turns: the threads of torch and onnxruntime go on spinning for some
+50 ms after their work, which would be counted against whoever comes next."""
+
+
 def rates(work: Work, rounds: int) -> dict[str, dict[str, float]]:
     """Samples a second of each piece of work: median, min and max of ``rounds`` turns after an uncounted one."""
     found: dict[str, list[float]] = {name: [] for name in work}
     for turn in range(rounds + 1):
         for name, (samples, call) in work.items():
-            began = time.perf_counter()
-            call()
+            time.sleep(PAUSE)
+            began, calls, seconds = time.perf_counter(), 0, 0.0
+            while seconds < LEAST:
+                call()
+                calls, seconds = calls + 1, time.perf_counter() - began
             if turn:
-                found[name].append(samples / (time.perf_counter() - began))
+                found[name].append(calls * samples / seconds)
     return {n: {"median": statistics.median(v), "min": min(v), "max": max(v)} for n, v in found.items()}
 
 

@@ -63,8 +63,8 @@ def test_a_backend_that_lies_is_found_out(build, tmp_path, capsys):
         (folder / name).write_bytes((build / name).read_bytes())
     network = FixedNetwork.load(folder / "fixed.npz")
     (folder / "engine").mkdir()
-    network.layers[0].threshold[:] //= 2
-    network.save(folder / "engine" / FILE)
+    first = replace(network.layers[0], threshold=network.layers[0].threshold // 2)
+    replace(network, layers=(first, *network.layers[1:])).save(folder / "engine" / FILE)
     report = fuzz(folder, ("engine",), 4, steps=100)
     assert not report.equal
     assert report.backends["engine"].spike_mismatches > 0

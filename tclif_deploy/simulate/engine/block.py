@@ -63,13 +63,12 @@ class Lists:
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What a block's samples came to; states are of meaning only where ``exact``."""
+    """What a block's samples came to, in the worker's own memory; of meaning only where ``exact``."""
 
     exact: NDArray[np.bool_]
     """(samples,): no state overflowed and no row sum left its bits"""
-    u: list[NDArray[Any]]
-    """by layer, whole numbers (samples, neurons) in int32 or float32"""
-    v: list[NDArray[Any]]
+    states: list[tuple[NDArray[Any], Units]]
+    """by layer, as `layers.whole_states` reads them"""
     read: NDArray[Any]
     """(samples, classes)"""
     masks: list[NDArray[np.uint64] | None]
@@ -106,9 +105,8 @@ class Worker:
         exact = np.ones(self.shape[0], np.bool_)
         for stage in self.stages:
             exact &= stage.run(self.lists, last)
-        u, v = zip(*(stage.states_out() for stage in self.stages), strict=True)
-        masks = [stage.masks for stage in self.stages]
-        return Outcome(exact, list(u), list(v), self.stages[-1].readout(last), masks)
+        states = [(stage.states, stage.units) for stage in self.stages]
+        return Outcome(exact, states, self.stages[-1].readout(last), [stage.masks for stage in self.stages])
 
 
 class _Stage:
@@ -116,7 +114,7 @@ class _Stage:
 
     def __init__(self, layer: FastLayer, plan: FastPlan, lists: dict[str, Lists], samples: int, time: int) -> None:
         self.layer, self.time = layer, time
-        self.bits = (plan.arithmetic.bits_u, plan.arithmetic.bits_v)
+        self.tops = (1 << (plan.arithmetic.bits_u - 1), 1 << (plan.arithmetic.bits_v - 1))
         tiles, width = layer.tiles, layer.width
         self.links = aligned((len(layer.links), LINK), np.int64)
         self.links[:] = [lists[link.source].link(link) for link in layer.links]
@@ -125,7 +123,7 @@ class _Stage:
         silent = layer.biases is not None or bool(layer.flags & neuron.SILENT)
         self.masks = None if silent else aligned((samples, time, tiles * width // WORD), np.uint64)
         self.read = aligned((samples, tiles, width), self.states.dtype)
-        self.peaks = aligned((samples, tiles, 4, width), np.int32)
+        self.peaks = aligned((4, width), np.int32)
         self.careful = not layer.trusting
         self.units = Units(1.0, 1.0)
 
@@ -170,13 +168,12 @@ class _Stage:
         """Run a readout that only adds up; where nothing overflowed."""
         layer = self.layer
         self._reset()
-        self.peaks[:] = 0
+        inside = np.empty(self.seen.shape[0], np.bool_)
         layers.integrator(flags, layer.width, layer.kinds)(
-            self.links, layer.biases, layer.shift, self.states, self.time, last, self.read, self.peaks
-        )
-        limits = np.array([2 ** (bits - 1) for bits in self.bits])[:, None]
-        inside = (self.peaks[:, :, 0::2] < limits) & (self.peaks[:, :, 1::2] > -limits)
-        return np.asarray(inside.all(axis=(1, 2, 3)))
+            self.links, layer.biases, layer.shift, self.states, self.time, last, self.read, self.peaks, *self.tops,
+            inside,
+        )  # fmt: skip
+        return inside
 
     def _length(self, lists: dict[str, Lists]) -> int:
         """The flag of joining connections' sums in 32 bits, where 16 may not hold them."""
@@ -203,19 +200,11 @@ class _Stage:
             flat[: layer.size] = layer.start * self.units.v
             self.states[:, :, 1] = flat.reshape(layer.tiles, layer.width)
 
-    def states_out(self) -> tuple[NDArray[Any], NDArray[Any]]:
-        """u and v after the last step."""
-        return self._whole(self.states[:, :, 0], self.units.u), self._whole(self.states[:, :, 1], self.units.v)
-
-    def _whole(self, states: NDArray[Any], unit: float) -> NDArray[Any]:
-        """Tiles of states (samples, tiles, width) as whole numbers (samples, neurons)."""
-        flat = states.reshape(states.shape[0], -1)[:, : self.layer.size]
-        return flat if self.layer.biases is not None else flat * np.float32(1 / unit)
-
     def readout(self, last: Int) -> NDArray[Any]:
         """The soma at each sample's last valid step, or spikes up to there."""
         if self.masks is None:
-            return self._whole(self.read, self.units.v)
+            flat = self.read.reshape(self.read.shape[0], -1)[:, : self.layer.size]
+            return flat if self.layer.biases is not None else flat * np.float32(1 / self.units.v)
         return counted(self.masks, last, self.layer.size)
 
 

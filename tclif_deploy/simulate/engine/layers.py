@@ -165,20 +165,36 @@ def integrator(flags: int, width: int, kinds: int) -> Any:
     @kernel
     def run(
         links: Int, biases: NDArray[np.int32], shift: int, states: NDArray[np.int32], time: int, last: Int,
-        read: NDArray[np.int32], peaks: NDArray[np.int32],
+        read: NDArray[np.int32], peaks: NDArray[np.int32], top_u: int, top_v: int, inside: NDArray[np.bool_],
     ) -> None:  # fmt: skip
-        """As `readout`, in int32; ``biases`` (tiles, 2, width); ``peaks`` (samples, tiles, 4, width): the largest and
-        smallest u, then v."""
+        """As `readout`, in int32; ``biases`` (tiles, 2, width); ``peaks`` (4, width) is scratch. Writes where all
+        magnitudes stayed below ``top_u`` and ``top_v`` to ``inside`` (samples,)."""
         for sample in range(states.shape[0]):
+            inside[sample] = True
             for tile in range(states.shape[1]):
+                peaks[:] = 0
                 for begin, end in ((0, last[sample] + 1), (last[sample] + 1, time)):
                     integrate(
                         flags, width, kinds, address(links), sample, tile, begin, end,
                         address(states) + sample * states.strides[0] + tile * states.strides[1],
                         address(biases) + tile * biases.strides[0], shift,
-                        address(peaks) + sample * peaks.strides[0] + tile * peaks.strides[1],
+                        address(peaks),
                     )  # fmt: skip
                     if begin == 0:
                         read[sample, tile] = states[sample, tile, 1]
+                for n in range(peaks.shape[1]):
+                    inside[sample] &= max(peaks[0, n], -peaks[1, n]) < top_u and max(peaks[2, n], -peaks[3, n]) < top_v
 
     return run
+
+
+@kernel
+def whole_states(states: NDArray[Any], scale_u: np.float32, scale_v: np.float32, u: Int, v: Int) -> None:
+    """The whole numbers ``u, v`` (samples, neurons) of a layer's ``states`` (samples or more, tiles, 2, width): each
+    times the inverse of its unit."""
+    for sample in range(u.shape[0]):
+        for tile in range(states.shape[1]):
+            first = tile * states.shape[3]
+            for n in range(min(states.shape[3], u.shape[1] - first)):
+                u[sample, first + n] = np.int64(states[sample, tile, 0, n] * scale_u)
+                v[sample, first + n] = np.int64(states[sample, tile, 1, n] * scale_v)

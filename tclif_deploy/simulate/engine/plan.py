@@ -127,14 +127,6 @@ class FastPlan:
     layers: tuple[FastLayer, ...]
     arithmetic: Arithmetic
 
-    @property
-    def block(self) -> int:
-        """Samples that one thread takes at a time.
-
-        More where a layer takes each step with all of them, because its weights then come through the caches once.
-        """
-        return 64 if any(layer.recurrent and layer.tiles > 1 for layer in self.layers) else 32
-
 
 def plan_fast(network: FixedNetwork) -> FastPlan | None:
     """The plan of ``network``, or None where it must run in `general`."""

@@ -17,8 +17,13 @@ from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedLayer, FixedNetwork, Int
 from tclif_deploy.simulate.engine.block import Outcome, Worker, counted, unpack
 from tclif_deploy.simulate.engine.general import GeneralPlan, plan_general, run_general
+from tclif_deploy.simulate.engine.layers import whole_states
 from tclif_deploy.simulate.engine.plan import plan_fast
 from tclif_deploy.simulate.result import Result, check_input, check_lengths
+
+BLOCK = 64
+"""Samples that one thread takes at a time: so many that what Python does for a block costs little, so few that their
+events stay in the second cache."""
 
 
 def cores() -> int:
@@ -101,8 +106,10 @@ class _Outputs:
         with np.errstate(invalid="ignore"):
             self.readout[block] = found.read[:count]
             for n, layer in enumerate(self.network.layers):
-                self.u[n][block] = found.u[n][:count]
-                self.v[n][block] = found.v[n][:count]
+                states, units = found.states[n]
+                whole_states(
+                    states, np.float32(1 / units.u), np.float32(1 / units.v), self.u[n][block], self.v[n][block]
+                )
                 masks = found.masks[n]
                 if self._spikes(layer) and masks is not None:
                     self.spikes[n][block] = unpack(masks[:count], layer.size)
@@ -184,7 +191,7 @@ class _Runner:
             _ready[network] = _Ready(network)
         self.ready = _ready[network]
         self.fast = None if out.trace.size else self.ready.fast
-        block = min(most, self.fast.block) if self.fast else 2
+        block = min(most, BLOCK) if self.fast else 2
         self.block = block + block % 2
 
     def run(self, x: NDArray[Any], block: slice) -> None:
