@@ -1,6 +1,7 @@
 """`tclif verify`: every backend of a build on random inputs, counted."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
