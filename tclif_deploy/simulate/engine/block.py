@@ -177,20 +177,26 @@ class _Stage:
 
     def _length(self, lists: dict[str, Lists]) -> int:
         """The flag of joining connections' sums in 32 bits, where 16 may not hold them."""
-        total = np.zeros(self.seen.shape[0], np.int64)
-        for link in self.layer.links:
-            known = link.source != self.layer.name
-            total += np.left_shift(lists[link.source].bound(link) if known else link.reach, link.exponent)
-        return LONG if total.max() > NARROW_LIMIT and not self.layer.flags & WIDE else 0
+        total, _ = self._sums(lists, ran=False)
+        most = total if isinstance(total, int) else total.max()
+        return LONG if most > NARROW_LIMIT and not self.layer.flags & WIDE else 0
 
-    def _sums_fit(self, lists: dict[str, Lists]) -> NDArray[np.bool_]:
+    def _sums_fit(self, lists: dict[str, Lists]) -> NDArray[np.bool_] | bool:
         """Where each connection's sums fit their bits, and all together float32."""
-        total, fits = np.zeros(self.seen.shape[0], np.int64), np.ones(self.seen.shape[0], np.bool_)
+        total, fits = self._sums(lists, ran=True)
+        return fits & (total <= EXACT)
+
+    def _sums(self, lists: dict[str, Lists], ran: bool) -> tuple[Int | int, NDArray[np.bool_] | bool]:
+        """How far all sums together can get, and whether each fits 16 bits (if these hold it): of all samples at once,
+        or (samples,). Its own spikes are known once the layer ``ran``."""
+        total: Int | int = 0
+        fits: NDArray[np.bool_] | bool = True
         for link in self.layer.links:
-            bound = lists[link.source].bound(link)
-            total += np.left_shift(bound, link.exponent)
-            fits &= bool(self.layer.flags & WIDE) | (bound <= NARROW_LIMIT)
-        return np.asarray(fits & (total <= EXACT))
+            known = ran or link.source != self.layer.name
+            bound = lists[link.source].bound(link) if known else link.reach
+            total = total + bound * (1 << link.exponent)
+            fits = fits & (bool(self.layer.flags & WIDE) | (bound <= NARROW_LIMIT))
+        return total, fits
 
     def _reset(self) -> None:
         layer = self.layer

@@ -53,7 +53,7 @@ def simulate(
     Raises `TclifError` for input that does not fit the network, or for an unknown layer in ``traces``.
     """
     x = np.asarray(x)
-    check_input(network, x[:1])
+    check_input(network, x if 0 in x.shape else x[:1, :1])
     samples, time, _ = x.shape
     last = check_lengths(lengths, samples, time) - 1
     if jobs is not None and jobs < 1:
@@ -79,8 +79,10 @@ class _Outputs:
     ) -> None:
         layers = network.layers
         self.network, self.time, self.keep_spikes, self.keep_counts = network, time, spikes, counts
-        self.u = [np.empty((samples, layer.size), np.int64) for layer in layers]
-        self.v = [np.empty_like(u) for u in self.u]
+        # In one piece, which the system hands out in large pages.
+        ends = np.cumsum([samples * layer.size for layer in layers for _ in "uv"])
+        parts = np.split(np.empty(ends[-1], np.int64), ends[:-1])
+        self.u, self.v = ([part.reshape(samples, -1) for part in parts[n::2]] for n in range(2))
         self.readout = np.empty((samples, network.output.size), np.int64)
         self.overflows = np.zeros((samples, len(layers), 4), np.int64)
         self.spikes = [np.empty((samples, time, la.size) if self._spikes(la) else 0, np.bool_) for la in layers]
