@@ -23,6 +23,7 @@ from tclif_deploy.network import Network, Progress
 from tclif_deploy.quantize import QuantizeSettings, quantize
 from tclif_deploy.quantize.frequency import rotation_frequency
 from tclif_deploy.quantize.notices import input_notice
+from tclif_deploy.quantize.quantizer import weight_widths
 from tclif_deploy.report import page
 from tclif_deploy.report.record import make_record
 from tclif_deploy.simulate import Engine, simulate
@@ -206,7 +207,8 @@ def write_build(
         "notices": list(notices), "shortfalls": list(shortfalls), **_hardware(fixed, target, test, temporary),
         **(more := extra(verdict)),
     }  # fmt: skip
-    make_record(network, fixed, target.weight_bits.value, test, verdict).save(temporary / "record.npz")
+    widths = weight_widths(network, target, options.quantize)
+    make_record(network, fixed, widths, test, verdict).save(temporary / "record.npz")
     manifest = {**_manifest(temporary, path, target, network, fixed, source, options, notices), **more}
     buildfolder.write_json(temporary / "report.json", report)
     buildfolder.write_json(temporary / buildfolder.MANIFEST, manifest)

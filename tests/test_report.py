@@ -18,10 +18,11 @@ from tclif_deploy.fixed import FixedNetwork
 from tclif_deploy.report import page, record
 from tclif_deploy.report.record import Record, make_record, weight_edges
 from tclif_deploy.report.sections import story
+from tclif_deploy.report.sections.quantization import quantization
 from tclif_deploy.report.show import show, spark
 from tclif_deploy.report.static import write_figures
 from tclif_deploy.report.stored import load_build
-from tclif_deploy.report.story import headline
+from tclif_deploy.report.story import Plots, headline
 from tclif_deploy.simulate.floating import simulate_float
 
 from . import models
@@ -145,6 +146,21 @@ def test_histograms_count_every_weight_and_every_state_of_the_samples(kept):
         assert totals[0, 0] >= 4 * test.time * layer.size
 
 
+def test_each_layers_weights_are_drawn_over_their_own_width(made, tmp_path):
+    model, data, usual = made
+    assert len(set(load_build(usual).weight_bits)) == 1
+    widths = (4, *load_build(usual).weight_bits[1:])
+    options = tc.CompileOptions(backend="none", quantize=tc.QuantizeSettings(weight_bits=widths))
+    build = load_build(tc.compile(model, data=data, output=tmp_path / "b", options=options).folder)
+    assert build.weight_bits == [*widths]
+    for bits, layer in zip(widths, build.record.layers, strict=True):
+        assert layer.weights.size == weight_edges(bits).size - 1
+    section = quantization(build)
+    assert f"{', '.join(map(str, widths))}-bit (by layer) weights" in section.says
+    first = next(block for block in section.blocks if isinstance(block, Plots)).figure
+    assert first.panels[0].shade == (-7.5, 7.5)
+
+
 @pytest.mark.parametrize("bits", range(2, 17))
 def test_weight_bins_are_symmetric_and_hold_equally_many_integers(bits):
     edges = weight_edges(bits)
@@ -171,7 +187,7 @@ def test_long_samples_are_cut_so_that_memory_stays_bounded(kept, monkeypatch):
     network, fixed, test, verdict, _ = kept
     neurons = sum(layer.size for layer in fixed.layers)
     monkeypatch.setattr(record, "MAX_NEURON_STEPS", 20 * neurons)
-    found = make_record(network, fixed, 8, test, verdict)
+    found = make_record(network, fixed, (8,) * len(fixed.layers), test, verdict)
     assert found.layers[0].spikes.shape[1:3] == (1, 20)
 
 

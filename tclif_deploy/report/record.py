@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -136,21 +137,21 @@ class Record:
 
 
 def make_record(
-    network: Network, fixed: FixedNetwork, weight_bits: int, data: Dataset | None, verdict: Verdict | None
+    network: Network, fixed: FixedNetwork, widths: Sequence[int], data: Dataset | None, verdict: Verdict | None
 ) -> Record:
     """Choose a few samples of the verified ``data``, run both networks on them again, and keep what a report shows.
 
     Kept first are samples with a layer's first divergence and one whose decision changed. Without data only what
-    the networks themselves say is kept. ``weight_bits`` is the target's.
+    the networks themselves say is kept. ``widths`` are the bits of each layer's weights.
     """
     if data is None or verdict is None or verdict.decisions is None:
         none = np.zeros(0, np.int64)
         bare = tuple(
             LayerRecord(
-                b.name, np.zeros((2, 0, 0, b.size), bool), _weights(a, b, fixed, weight_bits),
+                b.name, np.zeros((2, 0, 0, b.size), bool), _weights(a, b, fixed, bits),
                 np.zeros((2, 2, BINS), np.int64), np.stack([a.neuron.b_u, a.neuron.b_v]), None,
             )
-            for a, b in zip(network.layers, fixed.layers, strict=True)
+            for a, b, bits in zip(network.layers, fixed.layers, widths, strict=True)
         )  # fmt: skip
         return Record(none, none, none, np.zeros((2, 0), np.int64), np.zeros((0, 0), np.int64), bare)
 
@@ -166,7 +167,7 @@ def make_record(
     rows = [again.index(sample) for sample in kept]
     first = {layer.name: layer.first_divergence for layer in verdict.layers}
     layers = []
-    for real_layer, layer in zip(network.layers, fixed.layers, strict=True):
+    for real_layer, layer, bits in zip(network.layers, fixed.layers, widths, strict=True):
         n = layer.name
         spikes = np.zeros((2, 0, steps, layer.size), bool)
         if layer.spiking:
@@ -183,7 +184,7 @@ def make_record(
             )  # fmt: skip
         layers.append(
             LayerRecord(
-                n, spikes, _weights(real_layer, layer, fixed, weight_bits),
+                n, spikes, _weights(real_layer, layer, fixed, bits),
                 _states(layer, fixed, a.traces[n], b.traces[n], valid),
                 np.stack([real_layer.neuron.b_u, real_layer.neuron.b_v]), window,
             )

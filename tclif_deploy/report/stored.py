@@ -49,6 +49,12 @@ class StoredBuild:
         found = self.manifest["target"].get(name)
         return found.get("value") if isinstance(found, dict) else found
 
+    @property
+    def weight_bits(self) -> list[int]:
+        """The width of each layer's weights: the target's, where no others were chosen."""
+        chosen: list[int] = self.manifest["settings"]["weight_bits"]
+        return chosen or [int(self.limit("weight_bits"))] * len(self.fixed.layers)
+
 
 def load_build(folder: Path | str) -> StoredBuild:
     """Read a build folder. Raises `TclifError` where it is none, or where a part that every build has is broken."""

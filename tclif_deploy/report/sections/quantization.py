@@ -31,11 +31,17 @@ def quantization(build: StoredBuild) -> Section:
             blocks.append(Note("No data were given, so no states were seen: only weights are drawn."))
         blocks += [Plots(_distributions(build, layer)) for layer in build.fixed.layers]
     says = (
-        f"What was done to it: {build.limit('weight_bits')}-bit weights, {m.frac_bits}-bit couplings, "
+        f"What was done to it: {_widths(build)} weights, {m.frac_bits}-bit couplings, "
         f"{m.bits_u}-bit dendrites, {m.bits_v}-bit somas, products rounded {m.rounding.replace('_', ' ')}. "
         "Values must lie in the shaded range; they should also use it."
     )
     return Section("quantization", "Quantization", says, tuple(blocks))
+
+
+def _widths(build: StoredBuild) -> str:
+    """Bits of the weights, of each layer where they differ."""
+    bits = build.weight_bits
+    return f"{bits[0]}-bit" if len(set(bits)) == 1 else f"{', '.join(map(str, bits))}-bit (by layer)"
 
 
 def _scales(build: StoredBuild) -> Table:
@@ -92,7 +98,8 @@ def _error(value: float) -> str:
 def _distributions(build: StoredBuild, layer: FixedLayer) -> Figure:
     assert build.record is not None
     kept = build.record.layer(layer.name)
-    bits = int(build.limit("weight_bits"))
+    index = build.fixed.layers.index(layer)
+    bits = build.weight_bits[index]
     panels = [_weights(layer, kept, bits)]
     if kept.states.any():
         centres = (np.arange(BINS) + 0.5) * (2 * REACH / BINS) - REACH
@@ -114,7 +121,6 @@ def _distributions(build: StoredBuild, layer: FixedLayer) -> Figure:
             else "."
         )
     )
-    index = build.fixed.layers.index(layer)
     return Figure(f"distributions-{index}", f"Layer {layer.name}", says, tuple(panels), columns=3, height=220)
 
 
