@@ -89,6 +89,16 @@ def test_many_samples_in_threads_are_the_same_samples() -> None:
     assert_same(one, reference.simulate(network, x))
 
 
+def test_what_one_run_leaves_in_memory_does_not_reach_the_next() -> None:
+    network, x = random_network(17, recurrent=True, sizes=(70, 40, 5), samples=6, time=40)
+    inputs = [x, (x != 0).astype(np.uint8), x[:, :7], x[:3].astype(np.int32), np.zeros_like(x), x]
+    for each in inputs:
+        lengths = np.arange(len(each)) + 1
+        want = reference.simulate(network, each, lengths=lengths, counts=True)
+        assert_same(engine.simulate(network, each, lengths=lengths, spikes=True, counts=True), want)
+    assert_alive(want)
+
+
 @pytest.mark.parametrize("features", [5, 70])
 @pytest.mark.parametrize("dtype", [np.bool_, np.int8, np.uint8, np.int16, np.int32, np.int64, np.uint64, ">i4"])
 def test_every_integer_dtype_is_read_alike(dtype: type[np.generic], features: int) -> None:
