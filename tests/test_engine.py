@@ -121,7 +121,13 @@ def test_strided_input_is_read_alike() -> None:
 
 @pytest.mark.parametrize(
     ("shape", "message"),
-    [((0, 4, 5), "0 samples"), ((2, 0, 5), "0 steps"), ((2, 4, 3), "3 features"), ((4, 5), "shape")],
+    [
+        ((0, 4, 5), "0 samples"),
+        ((2, 0, 5), "0 steps"),
+        ((2, 4, 3), "3 features"),
+        ((4, 5), r"shape \(4, 5\)"),
+        ((5,), r"shape \(5,\)"),
+    ],
 )
 def test_input_of_a_wrong_shape_is_refused(shape: tuple[int, ...], message: str) -> None:
     network, _ = random_network(10)

@@ -22,8 +22,8 @@ from tclif_deploy.simulate.engine.plan import plan_fast
 from tclif_deploy.simulate.result import Result, check_input, check_lengths
 
 BLOCK = 64
-"""Samples that one thread takes at a time: so many that what Python does for a block costs little, so few that their
-events stay in the second cache."""
+"""Samples that one thread takes at a time: so many that what Python does for a block costs little; more take more
+memory and are hardly faster."""
 
 
 def cores() -> int:
@@ -53,7 +53,7 @@ def simulate(
     Raises `TclifError` for input that does not fit the network, or for an unknown layer in ``traces``.
     """
     x = np.asarray(x)
-    check_input(network, x if 0 in x.shape else x[:1, :1])
+    check_input(network, x[:1, :1] if x.ndim == 3 and x.size else x)
     samples, time, _ = x.shape
     last = check_lengths(lengths, samples, time) - 1
     if jobs is not None and jobs < 1:
