@@ -27,8 +27,8 @@ from inputs import IMAGES, events  # noqa: E402
 from tclif_deploy.data.dataset import Dataset, load_data  # noqa: E402
 from tclif_deploy.data.stream import open_stream  # noqa: E402
 from tclif_deploy.fixed import FixedNetwork  # noqa: E402
-from tclif_deploy.simulate import reference, simulate  # noqa: E402
-from tclif_deploy.simulate.stream import BATCH, run_all  # noqa: E402
+from tclif_deploy.simulation import reference, simulate  # noqa: E402
+from tclif_deploy.simulation.stream import BATCH, run_all  # noqa: E402
 
 COMPARED, TIMED, ROUNDS = 4, 512, 5
 """Samples that `equal` runs in the reference, samples it times, and how often."""

@@ -31,9 +31,9 @@ from onnx_rate import measure
 from torch_loop import TorchLoop
 
 from tclif_deploy.backends import lava
-from tclif_deploy.simulate import simulate
-from tclif_deploy.simulate.engine.run import cores
-from tclif_deploy.simulate.floating import simulate_float
+from tclif_deploy.simulation import simulate
+from tclif_deploy.simulation.engine.run import cores
+from tclif_deploy.simulation.floating import simulate_float
 from tclif_deploy.target import load_target
 
 BATCHES = (64, 256, 1024)

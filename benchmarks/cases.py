@@ -14,9 +14,9 @@ from tclif_deploy import Dataset, load, load_data, quantize
 from tclif_deploy.fixed import FixedNetwork
 from tclif_deploy.network import INPUT, Connection, Layer, Network
 from tclif_deploy.neurons import readout, tclif
-from tclif_deploy.quantize import QuantizeSettings
-from tclif_deploy.simulate import simulate
-from tclif_deploy.simulate.floating import simulate_float
+from tclif_deploy.quantization import QuantizeSettings
+from tclif_deploy.simulation import simulate
+from tclif_deploy.simulation.floating import simulate_float
 
 PLAIN = QuantizeSettings(passes=())
 """Random networks are rounded to nearest: nothing can be lost that their rate would show."""

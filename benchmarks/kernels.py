@@ -12,9 +12,9 @@ import time
 import numpy as np
 from cases import Case, shd_recurrent, smnist_feedforward, smnist_recurrent, wide_recurrent
 
-from tclif_deploy.simulate.engine.block import Worker
-from tclif_deploy.simulate.engine.plan import plan_fast
-from tclif_deploy.simulate.engine.run import BLOCK
+from tclif_deploy.simulation.engine.block import Worker
+from tclif_deploy.simulation.engine.plan import plan_fast
+from tclif_deploy.simulation.engine.run import BLOCK
 
 
 def measure(case: Case, rounds: int) -> dict[str, list[float]]:

@@ -16,7 +16,7 @@ import numpy as np
 from tclif_deploy import load, load_data, quantize
 from tclif_deploy.backends import onnx
 from tclif_deploy.backends.onnx.files import session
-from tclif_deploy.simulate import simulate
+from tclif_deploy.simulation import simulate
 
 ROOT = Path(__file__).parent.parent
 BATCH = 256

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 
 import tclif_deploy as tc
-from tclif_deploy.quantize import seen_ranges
-from tclif_deploy.quantize.settings import PASSES
-from tclif_deploy.simulate.floating import batches
-from tclif_deploy.simulate.mixed import simulate_mixed
+from tclif_deploy.quantization import seen_ranges
+from tclif_deploy.quantization.settings import PASSES
+from tclif_deploy.simulation.floating import batches
+from tclif_deploy.simulation.partially_quantized import simulate_mixed
 
 BITS = (8, 6, 4, 3)
 

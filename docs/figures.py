@@ -17,11 +17,12 @@ from matplotlib.figure import Figure
 
 import tclif_deploy as tc
 from tclif_deploy.network import Network
-from tclif_deploy.quantize import QuantizeSettings, plan
-from tclif_deploy.quantize.frequency import CouplingPair, coupling_pair, rotation_frequency
-from tclif_deploy.quantize.settings import PASSES
+from tclif_deploy.quantization import QuantizeSettings
+from tclif_deploy.quantization import layer_plan as plan
+from tclif_deploy.quantization.couplings import CouplingPair, coupling_pair, rotation_frequency
+from tclif_deploy.quantization.settings import PASSES
 from tclif_deploy.report.static import STYLE
-from tclif_deploy.simulate.reference import rnd
+from tclif_deploy.simulation.reference import rnd
 
 ROOT = Path(__file__).parent.parent
 ASSETS = ROOT / "docs" / "assets"

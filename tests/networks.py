@@ -18,8 +18,8 @@ from tclif_deploy.convolution import Conv, Kernel
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import Arithmetic, FixedConnection, FixedLayer, FixedNetwork, InputEncoding, Int
 from tclif_deploy.network import INPUT
-from tclif_deploy.simulate.reference import simulate
-from tclif_deploy.simulate.result import Result
+from tclif_deploy.simulation.reference import simulate
+from tclif_deploy.simulation.result import Result
 
 LOWEST_RATE, HIGHEST_RATE = 0.01, 0.60
 """Share of neuron steps with a spike that a layer must keep to, or a test on it proves nothing."""

@@ -6,7 +6,7 @@ import numpy as np
 
 
 def main() -> None:
-    from tclif_deploy.interchange.netx_loader.network import Network  # first: it makes Lava importable
+    from tclif_deploy.formats.netx.lava_loader.network import Network  # first: it makes Lava importable
 
     # isort: split
     from lava.magma.core.run_conditions import RunSteps

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tclif_deploy import TclifError, backends
-from tclif_deploy.simulate import reference
+from tclif_deploy.simulation import reference
 from tclif_deploy.target import load_target
 
 from .networks import assert_same, random_network

@@ -21,7 +21,7 @@ from tclif_deploy.data import load_npz
 from tclif_deploy.frontends import from_module, load, save
 from tclif_deploy.network import Connection, Layer, Network, equal
 from tclif_deploy.nn import LIF, PLIF, TCLIF, Recurrent, SpikingNeuron, reset_states
-from tclif_deploy.simulate.floating import simulate_float
+from tclif_deploy.simulation.floating import simulate_float
 from tests import authors
 from tests.authors import (
     LIFNode,
@@ -581,7 +581,7 @@ def test_a_copied_checkpoint_is_found_by_content_not_by_name(tmp_path: Path) -> 
 
 
 def test_a_nir_file_is_read_too(tmp_path: Path) -> None:
-    from tclif_deploy.interchange import write_nir
+    from tclif_deploy.formats import write_nir
 
     network = load(FIXTURE)
     write_nir(network, tmp_path / "network.nir")

@@ -13,11 +13,11 @@ import tclif_deploy
 
 PROGRAM = """
 import numpy as np, torch
-from tclif_deploy import compiled
+from tclif_deploy import jit as compiled
 compiled.on_compile(print)
 from tclif_deploy.mapping import place
 from tclif_deploy.nn.fused import spike_counts
-from tclif_deploy.simulate import engine
+from tclif_deploy.simulation import engine
 from tclif_deploy.target import load_target
 from tests.networks import random_network
 

@@ -12,8 +12,8 @@ from tclif_deploy import TclifError, neurons
 from tclif_deploy.convolution import MOST_UNITS, Conv, Kernel, compose, pooling
 from tclif_deploy.fixed import FixedNetwork
 from tclif_deploy.network import INPUT, Connection, Layer, Network, equal
-from tclif_deploy.simulate import engine, reference
-from tclif_deploy.simulate.floating import simulate_float
+from tclif_deploy.simulation import engine, reference
+from tclif_deploy.simulation.floating import simulate_float
 
 from . import oracle
 from .networks import assert_alive, assert_same, drawn_network, options, random_network

@@ -14,13 +14,13 @@ from tclif_deploy import Dataset, QuantizeSettings, load_target, neurons, quanti
 from tclif_deploy.cli.main import run as command
 from tclif_deploy.convolution import Conv, Kernel
 from tclif_deploy.fixed import FixedNetwork
-from tclif_deploy.interchange import write_nir
+from tclif_deploy.formats import write_nir
 from tclif_deploy.mapping import measure
 from tclif_deploy.mapping.cost import formula
 from tclif_deploy.network import Connection, Layer, Network
-from tclif_deploy.quantize.evidence import Evidence
-from tclif_deploy.simulate.floating import simulate_float
-from tclif_deploy.verify.fuzz import fuzz
+from tclif_deploy.quantization.statistics import Evidence
+from tclif_deploy.simulation.floating import simulate_float
+from tclif_deploy.workflows.fuzz import fuzz
 
 from . import oracle
 from .requirements import needs

@@ -15,10 +15,10 @@ from tclif_deploy.cli.main import run
 from tclif_deploy.data import Dataset, load_data
 from tclif_deploy.frontends import load
 from tclif_deploy.mapping import STRATEGIES, check, cost, measure, place, report
-from tclif_deploy.mapping.subject import Subject, compare
-from tclif_deploy.quantize import quantize
-from tclif_deploy.simulate import simulate
+from tclif_deploy.quantization import quantize
+from tclif_deploy.simulation import simulate
 from tclif_deploy.target import load_target
+from tclif_deploy.workflows.subject import Subject, compare
 
 from . import oracle
 from .networks import assert_alive, drawn_network, options, random_network

@@ -85,7 +85,7 @@ def test_every_page_stands_in_the_navigation_and_every_figure_exists():
 
 
 def test_the_version_is_the_same_everywhere():
-    from tclif_deploy import __version__
+    from tclif_deploy.version import __version__
 
     assert f"version: {__version__}" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
     assert "## [Unreleased]" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tclif_deploy.compiled import cache_folder
 from tclif_deploy.errors import TclifError
-from tclif_deploy.simulate import engine, reference
-from tclif_deploy.simulate.engine import layers
+from tclif_deploy.jit import cache_folder
+from tclif_deploy.simulation import engine, reference
+from tclif_deploy.simulation.engine import layers
 from tests.networks import assert_alive, assert_same, drawn_network, options, random_network
 
 

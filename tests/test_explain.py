@@ -10,14 +10,14 @@ from typer.testing import CliRunner
 from tclif_deploy import QuantizeSettings, TclifError, load, neurons, quantize, simulate, verify
 from tclif_deploy.cli.main import app
 from tclif_deploy.data import Dataset
-from tclif_deploy.explain import FILE, explain
 from tclif_deploy.network import Connection, Network
-from tclif_deploy.pipeline import CompileOptions, compile
-from tclif_deploy.simulate.floating import simulate_float
-from tclif_deploy.simulate.mixed import LAYER_PARTS, parts_of, simulate_mixed
-from tclif_deploy.verify.account import account
-from tclif_deploy.verify.health import health
-from tclif_deploy.verify.safety import state_safety
+from tclif_deploy.simulation.floating import simulate_float
+from tclif_deploy.simulation.partially_quantized import LAYER_PARTS, parts_of, simulate_mixed
+from tclif_deploy.verification.error_attribution import account
+from tclif_deploy.verification.health import health
+from tclif_deploy.verification.state_safety import state_safety
+from tclif_deploy.workflows.compile import CompileOptions, compile
+from tclif_deploy.workflows.explain import FILE, explain
 
 from .networks import assert_alive
 from .test_quantize import LOIHI2, data, network
@@ -188,8 +188,8 @@ def test_a_build_without_its_float_network_says_so(build, tmp_path):
 
 
 def test_the_network_of_a_build_is_the_model(build):
-    from tclif_deploy.explain import float_network
     from tclif_deploy.network import equal
+    from tclif_deploy.workflows.explain import float_network
 
     model = load("fixtures/spoken_digits/checkpoint.pth.tar")
     found = float_network(build, {})

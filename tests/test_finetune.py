@@ -15,17 +15,17 @@ from tclif_deploy.cli import main as runner
 from tclif_deploy.data import Dataset
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedNetwork
-from tclif_deploy.frontends.to_torch import to_module
 from tclif_deploy.network import Connection, Layer, Network, equal
 from tclif_deploy.nn import LIF, PLIF, TCLIF, Recurrent, SequenceNetwork
 from tclif_deploy.nn import build as architecture
 from tclif_deploy.nn.checkpoint import load_weights
 from tclif_deploy.nn.config import TrainConfig
+from tclif_deploy.nn.from_network import to_module
 from tclif_deploy.nn.fused import layer_gradients
 from tclif_deploy.nn.quantized import QuantizedNetwork
 from tclif_deploy.nn.surrogate import spike
 from tclif_deploy.nn.trainer import Trainer
-from tclif_deploy.simulate.floating import simulate_float
+from tclif_deploy.simulation.floating import simulate_float
 
 from .networks import assert_alive
 
@@ -277,7 +277,7 @@ def test_an_interrupted_fine_tuning_goes_on_with_what_is_done(digits, monkeypatc
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("tclif_deploy.finetune.write_build", stop)
+        patch.setattr("tclif_deploy.workflows.finetune.write_build", stop)
         assert tune(digits, "--epochs", 1, "--no-control") == 130
     assert not (digits / "build").exists()
     monkeypatch.setattr("tclif_deploy.nn.trainer.Trainer.step", stop)  # nothing is left to train

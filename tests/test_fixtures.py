@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tclif_deploy import load, load_data, quantize, simulate
-from tclif_deploy.simulate.floating import simulate_float
+from tclif_deploy.simulation.floating import simulate_float
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 MODELS = sorted(path.parent for path in FIXTURES.glob("*/checkpoint.pth.tar"))

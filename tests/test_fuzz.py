@@ -11,8 +11,8 @@ from tclif_deploy import TclifError, backends
 from tclif_deploy.backends.engine import FILE
 from tclif_deploy.cli.main import run as command
 from tclif_deploy.fixed import FixedNetwork
-from tclif_deploy.pipeline import CompileOptions, compile
-from tclif_deploy.verify.fuzz import fuzz, random_input
+from tclif_deploy.workflows.compile import CompileOptions, compile
+from tclif_deploy.workflows.fuzz import fuzz, random_input
 
 from .networks import HIGHEST_RATE
 from .requirements import needs

@@ -12,7 +12,7 @@ import pytest
 
 from tclif_deploy import load
 from tclif_deploy.cli.main import run
-from tclif_deploy.simulate.floating import simulate_float
+from tclif_deploy.simulation.floating import simulate_float
 
 from . import models
 from .test_cli import refused
@@ -61,7 +61,7 @@ def test_inspect_in_json_has_every_number(model, capsys):
 
 
 def test_inspect_reads_every_kind_of_file(model, tmp_path, capsys):
-    from tclif_deploy.interchange import write_netx, write_nir
+    from tclif_deploy.formats import write_netx, write_nir
 
     write_nir(load(model), tmp_path / "ours.nir")
     write_netx(cuba_network(), tmp_path / "ours.net")
@@ -113,7 +113,7 @@ def test_export_to_onnx_writes_graphs_that_onnx_accepts(model, tmp_path, capsys)
 
 
 def test_export_from_nir_to_netx(tmp_path):
-    from tclif_deploy.interchange import export_nir
+    from tclif_deploy.formats import export_nir
 
     export_nir(cuba_network(), tmp_path / "in.nir")
     assert run(["export", str(tmp_path / "in.nir"), "--to", "netx", "-o", str(tmp_path / "out.net"), "-q"]) == 0

@@ -15,7 +15,7 @@ from tclif_deploy import load, load_data, load_target, quantize
 from tclif_deploy.backends import lava
 from tclif_deploy.fixed import FixedNetwork, Int
 from tclif_deploy.network import Connection, Network
-from tclif_deploy.simulate.reference import simulate
+from tclif_deploy.simulation.reference import simulate
 from tests.networks import assert_alive, assert_same, random_network
 
 FIXTURES = Path(__file__).parent.parent / "fixtures"
@@ -212,7 +212,7 @@ def test_a_layer_name_cannot_become_code(tmp_path: Path) -> None:
 
 def test_importing_the_package_and_emitting_does_not_import_lava(tmp_path: Path) -> None:
     check = (
-        "import sys, tclif_deploy.pipeline, tclif_deploy.backends.lava as backend; backend.install_commands();"
+        "import sys, tclif_deploy.workflows.compile, tclif_deploy.backends.lava as backend; backend.install_commands();"
         "print(*[name for name in sys.modules if name.split('.')[0] == 'lava'])"
     )
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)

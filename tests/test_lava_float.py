@@ -11,7 +11,7 @@ from tclif_deploy import neurons
 from tclif_deploy.backends import lava
 from tclif_deploy.convolution import Conv
 from tclif_deploy.network import Connection, Layer, Network
-from tclif_deploy.simulate.floating import simulate_float
+from tclif_deploy.simulation.floating import simulate_float
 
 
 def small(strict: bool, reset: str) -> Network:

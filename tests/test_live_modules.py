@@ -11,7 +11,7 @@ from torch import nn
 
 from tclif_deploy import TclifError, load, neurons, register_neuron, sliding_windows
 from tclif_deploy.nn import LIF, PLIF, TCLIF, Recurrent, SequenceNetwork
-from tclif_deploy.simulate.floating import simulate_float
+from tclif_deploy.simulation.floating import simulate_float
 
 from . import authors
 from .requirements import needs_module

@@ -21,7 +21,7 @@ from tclif_deploy.mapping.memory import RESOURCES, SynapseFormat
 from tclif_deploy.mapping.mesh import Mesh
 from tclif_deploy.mapping.rules_network import kind_of
 from tclif_deploy.mapping.traffic import Traffic, arrange
-from tclif_deploy.simulate import simulate
+from tclif_deploy.simulation import simulate
 from tclif_deploy.target import load_target
 
 from . import oracle

@@ -13,10 +13,10 @@ import pytest
 
 from tclif_deploy import Dataset, TclifError, load, load_target, neurons, quantize, simulate
 from tclif_deploy.convolution import Conv, Kernel
-from tclif_deploy.interchange import read_netx, write_netx, write_netx_fixed
-from tclif_deploy.interchange.netx import effective_weights
+from tclif_deploy.formats import read_netx, write_netx, write_netx_fixed
+from tclif_deploy.formats.netx.read import effective_weights
 from tclif_deploy.network import Connection, Layer, Network
-from tclif_deploy.simulate.floating import simulate_float
+from tclif_deploy.simulation.floating import simulate_float
 
 from .requirements import needs_package
 

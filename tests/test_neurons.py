@@ -10,7 +10,7 @@ import pytest
 from tclif_deploy import TclifError, neurons, quantize, simulate
 from tclif_deploy.data import Dataset
 from tclif_deploy.network import Connection, Layer, Network, Neuron
-from tclif_deploy.simulate.floating import simulate_float
+from tclif_deploy.simulation.floating import simulate_float
 
 STEPS, SIZE = 784, 40
 RNG = np.random.default_rng(6)

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 
 from tclif_deploy import neurons
 from tclif_deploy.errors import TclifError
-from tclif_deploy.interchange import NotInNir, read_nir, write_nir
+from tclif_deploy.formats import NotInNir, read_nir, write_nir
 from tclif_deploy.network import INPUT, NEURON_ARRAYS, Connection, Layer, Network, Neuron, equal
 from tclif_deploy.neurons import canonical
-from tclif_deploy.simulate.floating import simulate_float
+from tclif_deploy.simulation.floating import simulate_float
 from tests.nir_interpreter import Machine, Simultaneous, run
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"

@@ -14,11 +14,11 @@ import torch
 
 from tclif_deploy import TclifError, load, neurons
 from tclif_deploy.convolution import Conv, Kernel
-from tclif_deploy.interchange.nir import write_nir
-from tclif_deploy.interchange.nir.form import NotInNir
-from tclif_deploy.interchange.nir.standard import export_nir
+from tclif_deploy.formats.nir import write_nir
+from tclif_deploy.formats.nir.form import NotInNir
+from tclif_deploy.formats.nir.standard import export_nir
 from tclif_deploy.network import Connection, Layer, Network, equal
-from tclif_deploy.simulate.floating import simulate_float
+from tclif_deploy.simulation.floating import simulate_float
 
 from .requirements import needs_module
 

@@ -12,7 +12,7 @@ import pytest
 
 from tclif_deploy import neurons
 from tclif_deploy.errors import TclifError
-from tclif_deploy.interchange import read_nir, write_nir
+from tclif_deploy.formats import read_nir, write_nir
 from tclif_deploy.network import INPUT, Connection, Layer, Network, equal
 
 HIDDEN = "node/nodes/1_2_hidden"

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from tclif_deploy import TclifError, load, neurons
-from tclif_deploy.interchange import NotInNir, export_nir
+from tclif_deploy.formats import NotInNir, export_nir
 from tclif_deploy.network import Connection, Layer, Network
-from tclif_deploy.simulate.floating import simulate_float
+from tclif_deploy.simulation.floating import simulate_float
 
 from .requirements import needs_module
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from tclif_deploy import TclifError, load
-from tclif_deploy.simulate.floating import simulate_float
+from tclif_deploy.simulation.floating import simulate_float
 
 from .requirements import needs_module
 
@@ -381,7 +381,7 @@ def test_options_of_nir_files_are_refused_elsewhere(tmp_path):
 
 def test_states_that_grow_are_told_where_a_network_is_read(tmp_path):
     from tclif_deploy import neurons
-    from tclif_deploy.interchange import write_nir
+    from tclif_deploy.formats import write_nir
     from tclif_deploy.network import Connection, Layer, Network
 
     grows = neurons.two_compartment(2, alpha1=1.0, beta1=0.5, alpha2=1.0, beta2=0.5, threshold=1.0)

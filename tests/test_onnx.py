@@ -18,8 +18,8 @@ from tclif_deploy.backends import onnx as backend
 from tclif_deploy.backends.onnx.files import session
 from tclif_deploy.data.dataset import load_data
 from tclif_deploy.fixed import LAYER_ARRAYS, FixedConnection, FixedNetwork, Int
-from tclif_deploy.quantize import quantize
-from tclif_deploy.simulate import reference
+from tclif_deploy.quantization import quantize
+from tclif_deploy.simulation import reference
 
 from .networks import assert_alive, assert_same, drawn_network, options, random_network
 

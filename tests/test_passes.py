@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from tclif_deploy import QuantizeSettings, TclifError, load, load_data, neurons, quantize, simulate
 from tclif_deploy.network import Connection, Layer, Network
-from tclif_deploy.quantize.rounding import damped, response_error, round_compensated
-from tclif_deploy.quantize.settings import PASSES
-from tclif_deploy.simulate.floating import simulate_float
+from tclif_deploy.quantization.rounding import damped, response_error, round_compensated
+from tclif_deploy.quantization.settings import PASSES
+from tclif_deploy.simulation.floating import simulate_float
 from tclif_deploy.target import load_target
 
 from .test_quantize import LOIHI2, data, network

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from tclif_deploy import TclifError, neurons
 from tclif_deploy.data import Dataset
 from tclif_deploy.network import Connection, Layer, Network
-from tclif_deploy.quantize import QuantizeSettings, quantize
-from tclif_deploy.quantize.frequency import coupling_pair, rotation_frequency
-from tclif_deploy.simulate import simulate
-from tclif_deploy.simulate.floating import simulate_float
+from tclif_deploy.quantization import QuantizeSettings, quantize
+from tclif_deploy.quantization.couplings import coupling_pair, rotation_frequency
+from tclif_deploy.simulation import simulate
+from tclif_deploy.simulation.floating import simulate_float
 from tclif_deploy.target import load_target
 
 from .networks import assert_alive

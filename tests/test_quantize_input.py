@@ -8,8 +8,8 @@ import pytest
 from tclif_deploy import QuantizeSettings, TclifError, compile, neurons, quantize
 from tclif_deploy.data import Dataset
 from tclif_deploy.network import Connection, Layer, Network
-from tclif_deploy.pipeline import CompileOptions
-from tclif_deploy.quantize.notices import input_notice
+from tclif_deploy.quantization.notices import input_notice
+from tclif_deploy.workflows.compile import CompileOptions
 
 from .test_quantize import LOIHI2, data, network
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tclif_deploy import TclifError
 from tclif_deploy.fixed import FixedNetwork
 from tclif_deploy.network import equal
-from tclif_deploy.simulate import reference
+from tclif_deploy.simulation import reference
 
 from . import oracle
 from .networks import assert_alive, drawn_network, options, random_network

@@ -12,18 +12,19 @@ from rich.console import Console
 
 import tclif_deploy as tc
 from tclif_deploy import mapping
+from tclif_deploy.builds import record
+from tclif_deploy.builds.record import Record, make_record, weight_edges
+from tclif_deploy.builds.stored import load_build
 from tclif_deploy.cli.main import run
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedNetwork
-from tclif_deploy.report import page, record
-from tclif_deploy.report.record import Record, make_record, weight_edges
+from tclif_deploy.report import page
+from tclif_deploy.report.content import Plots, headline
 from tclif_deploy.report.sections import story
 from tclif_deploy.report.sections.quantization import quantization
-from tclif_deploy.report.show import show, spark
 from tclif_deploy.report.static import write_figures
-from tclif_deploy.report.stored import load_build
-from tclif_deploy.report.story import Plots, headline
-from tclif_deploy.simulate.floating import simulate_float
+from tclif_deploy.report.terminal.blocks import show, spark
+from tclif_deploy.simulation.floating import simulate_float
 
 from . import models
 

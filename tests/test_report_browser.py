@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tclif_deploy.builds.stored import load_build
 from tclif_deploy.cli.main import run
-from tclif_deploy.report.stored import load_build
 
 from .browser import chromium
 from .requirements import REQUIRE_ALL

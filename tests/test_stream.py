@@ -10,9 +10,9 @@ import pytest
 from tclif_deploy import Dataset, TclifError, load, load_data, quantize, simulate
 from tclif_deploy.cli.main import run
 from tclif_deploy.data.stream import open_stream
-from tclif_deploy.simulate import reference
-from tclif_deploy.simulate.stream import count_events, run_all
-from tclif_deploy.simulate.tracing import TraceFile
+from tclif_deploy.simulation import reference
+from tclif_deploy.simulation.stream import count_events, run_all
+from tclif_deploy.simulation.trace_file import TraceFile
 
 from . import models
 from .requirements import needs_module

@@ -8,8 +8,8 @@ import pytest
 
 from tclif_deploy import Dataset, QuantizeSettings, TclifError, load_target, quantize, simulate
 from tclif_deploy.cli.main import run
-from tclif_deploy.simulate.floating import simulate_float
-from tclif_deploy.sweep import Point, Row, grid, numbers, pareto, read, sweep
+from tclif_deploy.simulation.floating import simulate_float
+from tclif_deploy.workflows.sweep import Point, Row, grid, numbers, pareto, read, sweep
 
 from . import models
 from .test_quantize import data, network

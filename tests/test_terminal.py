@@ -10,9 +10,10 @@ from importlib import util
 
 import pytest
 
-from tclif_deploy import backends, doctor
+from tclif_deploy import backends
 from tclif_deploy.cli.main import run
 from tclif_deploy.errors import TclifError
+from tclif_deploy.workflows import doctor
 
 from . import models
 

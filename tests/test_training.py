@@ -16,14 +16,14 @@ import torch
 
 from tclif_deploy import load
 from tclif_deploy.data import Dataset
+from tclif_deploy.data.tasks import windows
 from tclif_deploy.errors import TclifError
 from tclif_deploy.nn import build
 from tclif_deploy.nn.checkpoint import load_torch, load_weights, save_torch
 from tclif_deploy.nn.config import TrainConfig, rate_at
-from tclif_deploy.nn.tasks import windows
 from tclif_deploy.nn.train import resume_path, train
 from tclif_deploy.nn.trainer import Trainer
-from tclif_deploy.simulate.floating import simulate_float
+from tclif_deploy.simulation.floating import simulate_float
 
 from .test_data_readers import write_mnist
 

@@ -10,9 +10,9 @@ from typer.testing import CliRunner
 from tclif_deploy import QuantizeSettings, TclifError, load_target, mapping, quantize, simulate
 from tclif_deploy.cli.main import app
 from tclif_deploy.mapping.memory import RESOURCES
-from tclif_deploy.quantize.settings import DEFAULTS
-from tclif_deploy.simulate.floating import simulate_float
-from tclif_deploy.widths import LOWEST, choose_widths
+from tclif_deploy.quantization.settings import DEFAULTS
+from tclif_deploy.quantization.weight_width_search import LOWEST, choose_widths
+from tclif_deploy.simulation.floating import simulate_float
 
 from .test_quantize import LOIHI2, data, network
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from tclif_deploy.fixed import FixedNetwork
-from tclif_deploy.simulate.result import Result, check_input, check_lengths
+from tclif_deploy.simulation.result import Result, check_input, check_lengths
 
 
 def check_installed():

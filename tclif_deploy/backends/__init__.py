@@ -19,7 +19,7 @@ from typing import Protocol, cast
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedNetwork, Int
 from tclif_deploy.network import Progress
-from tclif_deploy.simulate.result import Result
+from tclif_deploy.simulation.result import Result
 from tclif_deploy.target import Target
 
 GROUP = "tclif_deploy.backends"

@@ -7,8 +7,8 @@ from pathlib import Path
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedNetwork, Int
 from tclif_deploy.network import Progress
-from tclif_deploy.simulate import simulate
-from tclif_deploy.simulate.result import Result
+from tclif_deploy.simulation import simulate
+from tclif_deploy.simulation.result import Result
 from tclif_deploy.target import Target
 
 FILE = "fixed.npz"

@@ -39,8 +39,8 @@ def check_command(
     from tclif_deploy.data import load_data
     from tclif_deploy.mapping import STRATEGIES, Finding, check, measure
     from tclif_deploy.mapping.report import print_findings
-    from tclif_deploy.mapping.subject import subject
     from tclif_deploy.target import load_target
+    from tclif_deploy.workflows.subject import subject
 
     choice("--strategy", strategy, tuple(STRATEGIES))
     test = load_data(data)[:samples] if data is not None else None

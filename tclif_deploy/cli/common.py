@@ -14,8 +14,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
-from tclif_deploy.compiled import on_compile
 from tclif_deploy.errors import TclifError
+from tclif_deploy.jit import on_compile
 from tclif_deploy.network import Progress
 
 OK, FELL_SHORT, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130

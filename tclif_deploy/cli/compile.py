@@ -73,7 +73,7 @@ def compile_command(
     Exit code 0: compiled (and every requirement met); 1: the verdict falls short; 2: bad input; 130: interrupted.
     """
     from tclif_deploy import CompileOptions, QuantizeSettings, Requirements, compile
-    from tclif_deploy.report.terminal import print_build
+    from tclif_deploy.report.terminal.tables import print_build
     from tclif_deploy.target import load_target
 
     for name, value in (("--min-agreement", min_agreement), ("--min-accuracy", min_accuracy),

@@ -45,9 +45,9 @@ def cost_command(
     from tclif_deploy.mapping import STRATEGIES, CannotFit, report
     from tclif_deploy.mapping.advice import advise
     from tclif_deploy.mapping.report import print_comparison, print_cost, print_placement
-    from tclif_deploy.mapping.subject import assess, subject
-    from tclif_deploy.mapping.subject import compare as what_if
     from tclif_deploy.target import load_target
+    from tclif_deploy.workflows.subject import assess, subject
+    from tclif_deploy.workflows.subject import compare as what_if
 
     choice("--strategy", strategy, tuple(STRATEGIES))
     test = load_data(data)[:samples]

@@ -23,7 +23,7 @@ def doctor_command(
 
     Exit code 0: everything installed works; 1: a backend is broken or differs from the reference.
     """
-    from tclif_deploy import doctor
+    from tclif_deploy.workflows import doctor
 
     if not as_json:
         doctor.print_parts(out)

@@ -31,9 +31,9 @@ def explain_command(
 
     The account is kept in the build as explain.json, and its page is written again with it.
     """
-    from tclif_deploy.explain import explain
-    from tclif_deploy.report.account import account_blocks
-    from tclif_deploy.report.show import show_blocks
+    from tclif_deploy.report.sections.error_attribution import account_blocks
+    from tclif_deploy.report.terminal.blocks import show_blocks
+    from tclif_deploy.workflows.explain import explain
 
     with Reporter(quiet or as_json, verbose).running() as reporter:
         found = explain(

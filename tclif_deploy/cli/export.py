@@ -39,8 +39,8 @@ def export_command(
     debug: Debug = False,
 ) -> None:
     """Write a model as NIR (standard neurons as NIR's own nodes), netx of lava-dl, integer ONNX, or our torch file."""
+    from tclif_deploy.formats.netx.write import fits_netx
     from tclif_deploy.frontends import load
-    from tclif_deploy.interchange.netx_write import fits_netx
     from tclif_deploy.target import load_target
 
     choice("--to", to, tuple(FORMATS))
@@ -53,17 +53,17 @@ def export_command(
         raise TclifError(f"{path}: is the model itself", "name another file: --output FILE")
     reporter = Reporter(quiet)
     if to == "nir":
-        from tclif_deploy.interchange import export_nir
+        from tclif_deploy.formats import export_nir
 
         told = export_nir(network, path, step)
     elif to == "torch":
         from tclif_deploy.frontends import save
-        from tclif_deploy.frontends.to_torch import to_module
+        from tclif_deploy.nn.from_network import to_module
 
         save(to_module(network), path)
         told = ()
     elif to == "netx" and fits_netx(network):
-        from tclif_deploy.interchange import write_netx
+        from tclif_deploy.formats import write_netx
 
         told = write_netx(network, path)
     else:
@@ -76,12 +76,12 @@ def export_command(
 def _integers(network: Network, to: str, path: Path, target: Target, calibration: Path | None) -> tuple[str, ...]:
     """Write the compiled network; what there is to say about it."""
     from tclif_deploy import backends, quantize
-    from tclif_deploy.interchange import write_netx_fixed
+    from tclif_deploy.formats import write_netx_fixed
 
     fixed = quantize(network, target, calibration)
     if to == "netx":
         write_netx_fixed(fixed, path)
-        own = "its neurons are not netx's own: run it with tclif_deploy.interchange.netx_loader.network.Network"
+        own = "its neurons are not netx's own: run it with tclif_deploy.formats.netx.lava_loader.network.Network"
         return (*fixed.notices, own)
     if path.exists():
         raise TclifError(f"{path}: is there already", "name another folder: --output FOLDER")

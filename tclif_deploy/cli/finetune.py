@@ -68,11 +68,11 @@ def finetune_command(
     The forward is the chip's arithmetic bit for bit, so what is trained is what runs. The tuned weights are written as
     a float checkpoint too. Run again after an interruption to go on where it stopped.
     """
-    from tclif_deploy.finetune import TuneSettings, finetune
-    from tclif_deploy.pipeline import CompileOptions
-    from tclif_deploy.quantize import QuantizeSettings
-    from tclif_deploy.report.terminal import print_build, print_tuning
+    from tclif_deploy.quantization import QuantizeSettings
+    from tclif_deploy.report.terminal.tables import print_build, print_tuning
     from tclif_deploy.target import load_target
+    from tclif_deploy.workflows.compile import CompileOptions
+    from tclif_deploy.workflows.finetune import TuneSettings, finetune
 
     machine = load_target(target).override(
         weight_bits=weight_bits, coefficient_bits=coefficient_bits, state_bits=state_bits, rounding=rounding

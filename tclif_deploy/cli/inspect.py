@@ -21,7 +21,7 @@ def inspect_command(
     """Show what a model file holds: layers, neurons, coefficients, conventions, and what had to be assumed."""
     from tclif_deploy.frontends import load
     from tclif_deploy.frontends.summary import file_kind, summary
-    from tclif_deploy.report.network import print_summary
+    from tclif_deploy.report.terminal.network import print_summary
 
     found = summary(load(model, read))
     kind = file_kind(model)

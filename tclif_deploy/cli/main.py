@@ -10,7 +10,6 @@ import typer
 from rich.markup import escape
 from threadpoolctl import threadpool_limits
 
-import tclif_deploy
 from tclif_deploy.cli import (  # noqa: F401  (each registers its command)
     check,
     compile,
@@ -30,6 +29,7 @@ from tclif_deploy.cli import (  # noqa: F401  (each registers its command)
 )
 from tclif_deploy.cli.common import BAD_INPUT, FELL_SHORT, INTERRUPTED, OK, app, err, out
 from tclif_deploy.errors import TclifError
+from tclif_deploy.version import __version__
 
 # typer brings click along as a dependency or as a part of itself, by version: reach its classes through typer
 UsageError: Any
@@ -43,7 +43,7 @@ def root(
 ) -> None:
     """Compile trained TC-LIF spiking networks for neuromorphic hardware, and prove that they still work."""
     if version:
-        out.print(tclif_deploy.__version__, highlight=False)
+        out.print(__version__, highlight=False)
         raise typer.Exit
 
 

@@ -27,9 +27,9 @@ def report_command(
     debug: Debug = False,
 ) -> None:
     """Write report.html again from what a build stores; or compare two builds; or draw figures for a paper."""
+    from tclif_deploy.builds.stored import load_build
     from tclif_deploy.report import page
     from tclif_deploy.report.static import write_figures
-    from tclif_deploy.report.stored import load_build
 
     if (build is None) == (compare is None):
         raise TclifError("tclif report needs one build folder, or --compare with two", "see tclif report --help")

@@ -19,8 +19,8 @@ def show_command(
     debug: Debug = False,
 ) -> None:
     """Tell a build's story in tables: the verdict, then every section of its report."""
-    from tclif_deploy.report.show import show, show_differences
-    from tclif_deploy.report.stored import load_build
+    from tclif_deploy.builds.stored import load_build
+    from tclif_deploy.report.terminal.blocks import show, show_differences
 
     if other is None:
         show(out, load_build(build))

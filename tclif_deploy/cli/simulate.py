@@ -36,9 +36,9 @@ def simulate_command(
     from tclif_deploy.data.stream import open_stream
     from tclif_deploy.errors import TclifError
     from tclif_deploy.fixed import FixedNetwork
-    from tclif_deploy.report.terminal import print_run
-    from tclif_deploy.simulate.stream import run_all
-    from tclif_deploy.simulate.tracing import TraceFile
+    from tclif_deploy.report.terminal.tables import print_run
+    from tclif_deploy.simulation.stream import run_all
+    from tclif_deploy.simulation.trace_file import TraceFile
 
     network = FixedNetwork.load(build / "fixed.npz" if build.is_dir() else build)
     stream = open_stream(data, samples=samples, steps=steps, seconds=seconds)

@@ -43,10 +43,10 @@ def sweep_command(
     from tclif_deploy.data import load_data
     from tclif_deploy.errors import TclifError
     from tclif_deploy.frontends import load
-    from tclif_deploy.pipeline import choose_calibration
-    from tclif_deploy.report.terminal import print_sweep
-    from tclif_deploy.sweep import grid, pareto, sweep
+    from tclif_deploy.report.terminal.tables import print_sweep
     from tclif_deploy.target import load_target
+    from tclif_deploy.workflows.compile import choose_calibration
+    from tclif_deploy.workflows.sweep import grid, pareto, sweep
 
     machine = load_target(target)
     points = grid(machine, weight_bits, coef_bits, state_bits, rounding)

@@ -18,7 +18,7 @@ def targets_command(
     debug: Debug = False,
 ) -> None:
     """List the targets, or show one with every number's unit, source and evidence."""
-    from tclif_deploy.report.terminal import print_target, print_targets
+    from tclif_deploy.report.terminal.tables import print_target, print_targets
     from tclif_deploy.target import known_targets, load_target
 
     if name is None:

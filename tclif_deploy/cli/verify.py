@@ -31,8 +31,8 @@ def verify_command(
     2: bad input.
     """
     from tclif_deploy import backends
-    from tclif_deploy.report.terminal import print_fuzz
-    from tclif_deploy.verify.fuzz import fuzz as run
+    from tclif_deploy.report.terminal.tables import print_fuzz
+    from tclif_deploy.workflows.fuzz import fuzz as run
 
     with Reporter(quiet or as_json).running() as reporter:
         report = run(

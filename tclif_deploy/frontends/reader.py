@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tclif_deploy.errors import TclifError
-from tclif_deploy.frontends.model_file import from_module, is_ours, network_from_file
-from tclif_deploy.frontends.options import ReadOptions
-from tclif_deploy.frontends.state_dict import network_from_state_dict
-from tclif_deploy.frontends.torch_file import is_torch, read_torch, state_dict_of, to_arrays
+from tclif_deploy.formats.checkpoint.state_dict import network_from_state_dict
+from tclif_deploy.formats.checkpoint.torch_file import is_torch, read_torch, state_dict_of, to_arrays
+from tclif_deploy.formats.model_file.file import from_module, is_ours, network_from_file
+from tclif_deploy.formats.read_options import ReadOptions
 from tclif_deploy.network import Network
 from tclif_deploy.neurons import growth_notice
 
@@ -49,7 +49,7 @@ def load(
 
     A live module is read by what its classes say or, with an ``example_input`` (samples, time, features), by running
     it, whatever its classes: SpikingJelly's, snnTorch's and Norse's neurons are known too, and the network is then
-    checked against the module spike by spike (see `tclif_deploy.frontends.recorded`).
+    checked against the module spike by spike (see `tclif_deploy.frontends.live.tracing`).
 
     What a checkpoint does not hold comes from the training script's ``args.json`` (``args``, else the file of
     that name beside the model) or by hand, which wins: see `ReadOptions` for each. What was decided on the way
@@ -82,7 +82,7 @@ def _load(model: Path | str | torch.nn.Module, given: ReadOptions, example: Any)
             said = [name for name, value in asdict(given).items() if value is not None]
             if said:
                 raise TclifError(f"{said[0]} is given for a live module, which says it itself", f"leave {said[0]} out")
-            from tclif_deploy.frontends.recorded import record
+            from tclif_deploy.frontends.live.tracing import record
 
             return record(model, example)
         raise TclifError(f"cannot read a model from a {type(model).__name__}", EXPECTED)
@@ -124,7 +124,7 @@ def _read(path: Path) -> bytes:
 
 
 def _read_hdf5(path: Path, given: ReadOptions) -> Network:
-    from tclif_deploy.interchange import is_netx, read_netx, read_nir
+    from tclif_deploy.formats import is_netx, read_netx, read_nir
 
     said = [name for name, value in asdict(given).items() if value is not None]
     if is_netx(path):

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from tclif_deploy.errors import TclifError
-from tclif_deploy.frontends.model_file import is_ours
+from tclif_deploy.formats.checkpoint.torch_file import read_torch
+from tclif_deploy.formats.model_file.file import is_ours
 from tclif_deploy.frontends.reader import HDF5
-from tclif_deploy.frontends.torch_file import read_torch
 from tclif_deploy.network import Float, Layer, Network
 from tclif_deploy.neurons import spectral_radius
 
@@ -27,9 +27,9 @@ def file_kind(path: Path | str) -> str:
     except OSError as error:
         raise TclifError(f"{path}: cannot be read ({error.strerror})", "check the path") from error
     if head == HDF5:
-        from tclif_deploy.interchange import is_netx
-        from tclif_deploy.interchange.nir.foreign import is_ours as is_our_nir
-        from tclif_deploy.interchange.nir.hdf5 import read_graph
+        from tclif_deploy.formats import is_netx
+        from tclif_deploy.formats.nir.foreign import is_ours as is_our_nir
+        from tclif_deploy.formats.nir.hdf5 import read_graph
 
         if is_netx(path):
             return "netx file of lava-dl"

@@ -12,7 +12,7 @@ from tclif_deploy.data.dataset import Dataset
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedNetwork, Int
 from tclif_deploy.network import INPUT, Progress
-from tclif_deploy.simulate import Engine, simulate
+from tclif_deploy.simulation import Engine, simulate
 
 BATCH_VALUES = 1 << 24
 """spikes held at once while they are counted: the batches' size follows from it"""

@@ -7,7 +7,7 @@ from tclif_deploy.mapping.memory import number
 from tclif_deploy.mapping.partition import CannotFit
 from tclif_deploy.mapping.placement import Placement, place
 from tclif_deploy.mapping.workload import Workload
-from tclif_deploy.target_schema import Target
+from tclif_deploy.target.schema import Target
 
 DENSITIES = (0.75, 0.5, 0.25, 0.1, 0.05, 0.02, 0.01)
 """shares of synapses kept that are tried, the mildest first"""

@@ -13,7 +13,7 @@ from tclif_deploy.mapping.activity import Activity
 from tclif_deploy.mapping.operations import Counter, Operations, StepWork
 from tclif_deploy.mapping.placement import Placement
 from tclif_deploy.mapping.rules_network import kind_of, offers
-from tclif_deploy.target_schema import EVIDENCE, Limit, Target
+from tclif_deploy.target.schema import EVIDENCE, Limit, Target
 
 LOW, HIGH = 0, 1
 Pair = tuple[float, float]
@@ -119,7 +119,7 @@ def cost(fixed: FixedNetwork, target: Target, placement: Placement, activity: Ac
     >>> from tclif_deploy.data import load_data
     >>> from tclif_deploy.frontends import load
     >>> from tclif_deploy.mapping import measure, place
-    >>> from tclif_deploy.quantize import quantize
+    >>> from tclif_deploy.quantization import quantize
     >>> from tclif_deploy.target import load_target
     >>> loihi2, data = load_target("loihi2"), load_data("fixtures/smnist_test.npz")[:2]
     >>> fixed = quantize(load("fixtures/smnist_ff/checkpoint.pth.tar"), loihi2, data)

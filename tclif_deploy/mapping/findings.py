@@ -9,7 +9,7 @@ from typing import Any, Literal
 from tclif_deploy.fixed import FixedNetwork
 from tclif_deploy.mapping.activity import Activity
 from tclif_deploy.mapping.placement import Placement
-from tclif_deploy.target_schema import Target
+from tclif_deploy.target.schema import Target
 
 Severity = Literal["error", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tclif_deploy.compiled import kernel
+from tclif_deploy.jit import kernel
 
 Array = NDArray[Any]
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tclif_deploy.fixed import FixedLayer, Int
-from tclif_deploy.target_schema import Limit, Target
+from tclif_deploy.target.schema import Limit, Target
 
 RESOURCES = ("neurons", "synaptic_memory", "state_memory", "core_memory", "axons_in", "axons_out")
 """What a core has: the order of every usage vector."""

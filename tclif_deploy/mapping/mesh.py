@@ -9,7 +9,7 @@ import numpy as np
 
 from tclif_deploy.fixed import Int
 from tclif_deploy.mapping.memory import number
-from tclif_deploy.target_schema import Target
+from tclif_deploy.target.schema import Target
 
 
 @dataclass(frozen=True)

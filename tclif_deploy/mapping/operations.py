@@ -20,7 +20,7 @@ from tclif_deploy.mapping.placement import Placement
 from tclif_deploy.mapping.traffic import core_of_neuron
 from tclif_deploy.mapping.workload import Workload
 from tclif_deploy.network import INPUT
-from tclif_deploy.target_schema import Target
+from tclif_deploy.target.schema import Target
 
 Counts = NDArray[np.float32]
 

@@ -11,7 +11,7 @@ from tclif_deploy.fixed import Int
 from tclif_deploy.mapping.memory import LIMIT_NAMES, RESOURCES, SynapseFormat, limits_of, pooled
 from tclif_deploy.mapping.workload import Group, Workload
 from tclif_deploy.network import INPUT
-from tclif_deploy.target_schema import Target
+from tclif_deploy.target.schema import Target
 
 FIRST_WINDOW = 64
 """neurons looked at before a range of unknown length is cut"""

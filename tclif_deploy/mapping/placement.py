@@ -14,7 +14,7 @@ from tclif_deploy.mapping.mesh import Mesh
 from tclif_deploy.mapping.partition import CannotFit, Cores, Slice, partition
 from tclif_deploy.mapping.traffic import Traffic, arrange, traffic
 from tclif_deploy.mapping.workload import Workload
-from tclif_deploy.target_schema import Target
+from tclif_deploy.target.schema import Target
 
 FORMAT, FORMAT_VERSION = "tclif-mapping", 1
 

@@ -12,7 +12,7 @@ from tclif_deploy.mapping.advice import advise
 from tclif_deploy.mapping.findings import Context, Finding, Rule, worst_first
 from tclif_deploy.mapping.partition import CannotFit
 from tclif_deploy.mapping.placement import Placement, place
-from tclif_deploy.target_schema import Target
+from tclif_deploy.target.schema import Target
 
 RULES: tuple[Rule, ...] = (
     rules_numbers.arithmetic,

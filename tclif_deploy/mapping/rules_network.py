@@ -10,7 +10,7 @@ from tclif_deploy.fixed import FixedLayer, Int
 from tclif_deploy.mapping.findings import Context, Finding, over
 from tclif_deploy.mapping.operations import Counter
 from tclif_deploy.network import INPUT
-from tclif_deploy.target_schema import Target
+from tclif_deploy.target.schema import Target
 
 KINDS = ("if", "lif", "cuba", "two_compartment")
 """each can do what those before it do"""

@@ -10,7 +10,7 @@ from tclif_deploy.fixed import FixedConnection, FixedNetwork
 from tclif_deploy.mapping.connectivity import Connectivity, Dense, Shared, Sparse
 from tclif_deploy.mapping.memory import parameter_bits, states_of
 from tclif_deploy.network import INPUT
-from tclif_deploy.target_schema import Target
+from tclif_deploy.target.schema import Target
 
 
 @dataclass(frozen=True, eq=False)

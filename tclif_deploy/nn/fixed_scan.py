@@ -1,7 +1,7 @@
 """The fixed-point network's arithmetic (`tclif_deploy.fixed`) over whole sequences of one layer, for training.
 
 Integers up to 2^53 and their sums are exact in float64, whose units also round towards zero and down: so a step costs a
-few instructions for eight neurons, where 64-bit products and shifts have none. `tclif_deploy.backends.bounds` proves
+few instructions for eight neurons, where 64-bit products and shifts have none. `tclif_deploy.bounds` proves
 that no number gets larger; the caller asks it.
 
 What a machine may choose comes as the type of an argument, so that numba compiles each case by itself: ``half`` is None
@@ -17,7 +17,7 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
-from tclif_deploy.compiled import helper, kernel
+from tclif_deploy.jit import helper, kernel
 from tclif_deploy.nn.scan import gather
 
 

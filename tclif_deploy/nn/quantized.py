@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tclif_deploy.backends.bounds import layer_bounds
+from tclif_deploy.bounds import layer_bounds
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedConnection, FixedLayer, FixedNetwork, Int
 from tclif_deploy.network import INPUT, Float
@@ -46,7 +46,7 @@ class QuantizedNetwork(SequenceNetwork):
     Examples
     --------
     >>> from tclif_deploy import load, load_data, load_target, quantize
-    >>> from tclif_deploy.frontends.to_torch import to_module
+    >>> from tclif_deploy.nn.from_network import to_module
     >>> network, target = load("fixtures/spoken_digits/checkpoint.pth.tar"), load_target("loihi2")
     >>> fixed = quantize(network, target, "fixtures/spoken_digits/calibration.npz")
     >>> tuned = QuantizedNetwork(list(to_module(network).float()), fixed, target)

@@ -13,7 +13,7 @@ derivative is a surrogate ``g``. With ``gu``, ``gv`` the gradients of the states
     gv <- a_v*gv + b_u*gu ;  gu <- a_u*gu               (one step earlier)
 
 Coefficients are scalars where a layer shares them and arrays (neurons,) where it does not: `_at` reads both, and numba
-compiles each case by itself. Half-size tensors are bfloat16 seen as uint16 (`tclif_deploy.nn.half`). Each loop over
+compiles each case by itself. Half-size tensors are bfloat16 seen as uint16 (`tclif_deploy.nn.bfloat16`). Each loop over
 neurons stands in a function of its own without branches, which is what LLVM vectorizes.
 """
 
@@ -25,8 +25,8 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
-from tclif_deploy.compiled import helper, kernel
-from tclif_deploy.nn.half import put, widen
+from tclif_deploy.jit import helper, kernel
+from tclif_deploy.nn.bfloat16 import put, widen
 from tclif_deploy.nn.surrogate import ATAN, EXPONENTIAL, RECTANGLE, SIGMOID, TRIANGLE
 
 

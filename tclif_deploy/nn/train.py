@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from tclif_deploy.data.dataset import Dataset
+from tclif_deploy.data.tasks import Task, load_task
 from tclif_deploy.errors import TclifError
 from tclif_deploy.files import write_atomic
 from tclif_deploy.network import Progress
@@ -21,7 +22,6 @@ from tclif_deploy.nn.checkpoint import load_torch, load_weights, save_json, save
 from tclif_deploy.nn.config import LEARNED, Epoch, TrainConfig, TrainResult, args_of, rate_at
 from tclif_deploy.nn.models import architecture, build
 from tclif_deploy.nn.sequence import SequenceNetwork
-from tclif_deploy.nn.tasks import Task, load_task
 from tclif_deploy.nn.trainer import Trainer, one_thread_each
 
 RATE_SAMPLES = 64

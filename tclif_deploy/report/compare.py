@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from tclif_deploy.builds.stored import StoredBuild
+from tclif_deploy.report.content import Table
 from tclif_deploy.report.figure import number, percent
-from tclif_deploy.report.stored import StoredBuild
-from tclif_deploy.report.story import Table
 
 Path = tuple[str, ...]
 

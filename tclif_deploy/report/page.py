@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from tclif_deploy import __version__
+from tclif_deploy.builds.record import Record
+from tclif_deploy.builds.stored import StoredBuild, load_build
 from tclif_deploy.errors import TclifError
 from tclif_deploy.report.compare import differences
+from tclif_deploy.report.content import Headline, Plots, Raster, Section, headline
 from tclif_deploy.report.figure import Figure, Panel, Series
-from tclif_deploy.report.record import Record
 from tclif_deploy.report.sections import story
-from tclif_deploy.report.stored import StoredBuild, load_build
-from tclif_deploy.report.story import Headline, Plots, Raster, Section, headline
+from tclif_deploy.version import __version__
 
 PAGE = "report.html"
 NEEDS = ("jinja2", "plotly")

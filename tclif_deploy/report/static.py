@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from tclif_deploy.builds.record import LayerRecord, Record
+from tclif_deploy.builds.stored import StoredBuild
 from tclif_deploy.errors import TclifError
 from tclif_deploy.report.figure import Figure, Panel, Series
-from tclif_deploy.report.record import LayerRecord, Record
 from tclif_deploy.report.sections import story
-from tclif_deploy.report.stored import StoredBuild
 
 COLORS = {"float": "#b85400", "fixed": "#0065a3", "both": "#3d4145", "plain": "#54707f", "limit": "#1a1c1e"}
 """by `Role`; distinguishable without colour vision, and by lightness in print"""

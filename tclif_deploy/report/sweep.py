@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tclif_deploy.errors import TclifError
-from tclif_deploy.sweep import Row, pareto
+from tclif_deploy.workflows.sweep import Row, pareto
 
 
 def draw(rows: Sequence[Row], path: Path) -> None:

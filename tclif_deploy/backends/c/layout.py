@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tclif_deploy.backends.bounds import layer_bounds
+from tclif_deploy.bounds import layer_bounds
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import LAYER_ARRAYS, FixedNetwork, Int
 from tclif_deploy.network import INPUT

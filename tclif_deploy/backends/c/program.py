@@ -18,7 +18,7 @@ from tclif_deploy.backends.c.source import DESCRIPTION
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import InputEncoding, Int
 from tclif_deploy.network import Progress
-from tclif_deploy.simulate.result import Result, check_integers, check_lengths
+from tclif_deploy.simulation.result import Result, check_integers, check_lengths
 
 COMPILERS = ("cc", "gcc", "clang")
 FLAGS = ("-std=c99", "-O3", "-DTCLIF_COUNT_OVERFLOWS=1")

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tclif_deploy.backends.bounds import layer_bounds, peak
 from tclif_deploy.backends.lava import plan
 from tclif_deploy.backends.lava.kernels import symmetric
 from tclif_deploy.backends.lava.template.tclif_lava import structure
 from tclif_deploy.backends.lava.template.tclif_lava.compat import INSTALL_COMMANDS
+from tclif_deploy.bounds import layer_bounds, peak
 from tclif_deploy.convolution import Kernel, Weighted
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedNetwork, smallest_int, write_npz

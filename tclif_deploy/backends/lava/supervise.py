@@ -23,7 +23,7 @@ from tclif_deploy.backends.lava.template.tclif_lava.compat import INSTALL_COMMAN
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import Int
 from tclif_deploy.network import Float, Progress
-from tclif_deploy.simulate.result import Result, check_lengths
+from tclif_deploy.simulation.result import Result, check_lengths
 
 STALL_SECONDS = 120.0
 """default of ``timeout``: a piece of one hundredth of the work takes seconds at most"""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedNetwork, InputEncoding, Int
 from tclif_deploy.network import Progress
-from tclif_deploy.simulate.result import Result, check_integers, check_lengths
+from tclif_deploy.simulation.result import Result, check_integers, check_lengths
 from tclif_deploy.target import Target
 
 STEP, SEQUENCE, TRACE = "step.onnx", "sequence.onnx", "trace.onnx"

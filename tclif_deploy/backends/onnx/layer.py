@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from tclif_deploy.backends.bounds import state_limit
 from tclif_deploy.backends.onnx.graph import Graph
 from tclif_deploy.backends.onnx.ranges import DoesNotFit, Integers, Value
+from tclif_deploy.bounds import state_limit
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import Arithmetic, FixedConnection, FixedLayer, FixedNetwork, Int
 from tclif_deploy.network import INPUT

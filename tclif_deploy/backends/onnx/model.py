@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import GraphProto, ModelProto, ValueInfoProto, checker, helper
 
-from tclif_deploy import __version__
 from tclif_deploy.backends.onnx.graph import Graph, column, info
 from tclif_deploy.backends.onnx.layer import layer_step, state_dtype
 from tclif_deploy.fixed import FixedNetwork
 from tclif_deploy.network import INPUT
+from tclif_deploy.version import __version__
 
 OPSET = 18
 IR_VERSION = 8

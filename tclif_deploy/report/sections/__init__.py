@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+from tclif_deploy.builds.stored import StoredBuild
+from tclif_deploy.report.content import Section
 from tclif_deploy.report.sections.backends import backends
 from tclif_deploy.report.sections.fidelity import fidelity
 from tclif_deploy.report.sections.hardware import hardware
@@ -9,8 +11,6 @@ from tclif_deploy.report.sections.network import network
 from tclif_deploy.report.sections.provenance import provenance
 from tclif_deploy.report.sections.quantization import quantization
 from tclif_deploy.report.sections.spikes import spikes
-from tclif_deploy.report.stored import StoredBuild
-from tclif_deploy.report.story import Section
 
 SECTIONS: tuple[Callable[[StoredBuild], Section], ...] = (
     network, quantization, fidelity, spikes, hardware, backends, provenance,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tclif_deploy.report.stored import StoredBuild
-from tclif_deploy.report.story import Note, Section, Table
+from tclif_deploy.builds.stored import StoredBuild
+from tclif_deploy.report.content import Note, Section, Table
 
 SAYS = "Each backend runs the same integers as the reference; every spike and final state must be equal, bit for bit."
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from tclif_deploy.report.account import account_blocks
+from tclif_deploy.builds.record import LayerRecord, Record, Window
+from tclif_deploy.builds.stored import StoredBuild
+from tclif_deploy.report.content import Block, Note, Plots, Section, Table
 from tclif_deploy.report.figure import Cells, Figure, Panel, Series, number, percent
-from tclif_deploy.report.record import LayerRecord, Record, Window
-from tclif_deploy.report.stored import StoredBuild
-from tclif_deploy.report.story import Block, Note, Plots, Section, Table
+from tclif_deploy.report.sections.error_attribution import account_blocks
 
 SAYS = (
     "Whether float and fixed still spike and decide alike. Jaccard is spikes in both over spikes in either; deep "

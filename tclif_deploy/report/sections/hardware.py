@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from tclif_deploy.builds.stored import StoredBuild
+from tclif_deploy.report.content import Bar, Bars, Block, Note, Plots, Section, Table
 from tclif_deploy.report.figure import Cells, Figure, Panel, Series, number, percent
-from tclif_deploy.report.stored import StoredBuild
-from tclif_deploy.report.story import Bar, Bars, Block, Note, Plots, Section, Table
 
 SAYS = "What it takes of the chip and what it costs there: models, not measurements. Every figure names its evidence."
 CORES_LISTED = 24

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from tclif_deploy.builds.stored import StoredBuild
 from tclif_deploy.fixed import FixedConnection
 from tclif_deploy.network import INPUT
+from tclif_deploy.report.content import Box, Drawing, Section, Table
 from tclif_deploy.report.figure import percent
-from tclif_deploy.report.stored import StoredBuild
-from tclif_deploy.report.story import Box, Drawing, Section, Table
 
 
 def network(build: StoredBuild) -> Section:

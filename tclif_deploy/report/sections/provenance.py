@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tclif_deploy.report.stored import StoredBuild
-from tclif_deploy.report.story import Note, Section, Table
+from tclif_deploy.builds.stored import StoredBuild
+from tclif_deploy.report.content import Note, Section, Table
 
 
 def provenance(build: StoredBuild) -> Section:

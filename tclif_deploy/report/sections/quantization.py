@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tclif_deploy.builds.record import BINS, REACH, LayerRecord, weight_edges, weight_histogram
+from tclif_deploy.builds.stored import StoredBuild
 from tclif_deploy.fixed import FixedLayer
-from tclif_deploy.quantize.frequency import rotation_frequency
+from tclif_deploy.quantization.couplings import rotation_frequency
+from tclif_deploy.report.content import Block, Note, Plots, Section, Table
 from tclif_deploy.report.figure import Figure, Panel, Role, Series, number, percent
-from tclif_deploy.report.record import BINS, REACH, LayerRecord, weight_edges, weight_histogram
-from tclif_deploy.report.stored import StoredBuild
-from tclif_deploy.report.story import Block, Note, Plots, Section, Table
 
 COUPLINGS_SHOWN = 6
 """of a layer whose neurons have couplings of their own, the worst ones"""

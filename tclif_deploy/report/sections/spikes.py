@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tclif_deploy.report.stored import StoredBuild
-from tclif_deploy.report.story import Note, Raster, Section
+from tclif_deploy.builds.stored import StoredBuild
+from tclif_deploy.report.content import Note, Raster, Section
 
 SAYS = (
     "Every stored spike: a point is one neuron in one step, coloured by who fired. Points of both colours close "

@@ -1,0 +1,74 @@
+"""Import paths of version 0.1 that have moved: they work, with a warning, until version 0.3.
+
+The old modules stand in `sys.modules` and load the new place when something is taken from them. They are no files,
+since a file of a public function's name would be bound onto the package, over the function, when it is imported.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+PACKAGE = "tclif_deploy"
+
+MOVED = {
+    "buildfolder": "builds.folder",
+    "explain": "workflows.explain",
+    "finetune": "workflows.finetune",
+    "frontends.options": "formats.read_options",
+    "frontends.windows": "data.windows",
+    "interchange": "formats",
+    "interchange.netx": "formats.netx.read",
+    "interchange.netx_fixed": "formats.netx.write_fixed",
+    "interchange.netx_loader": "formats.netx.lava_loader",
+    "interchange.netx_loader.network": "formats.netx.lava_loader.network",
+    "interchange.netx_write": "formats.netx.write",
+    "interchange.nir": "formats.nir",
+    "nn.tasks": "data.tasks",
+    "pipeline": "workflows.compile",
+    "quantize": "quantization",
+    "quantize.frequency": "quantization.couplings",
+    "quantize.plan": "quantization.layer_plan",
+    "quantize.quantizer": "quantization.quantizer",
+    "quantize.ranges": "quantization.ranges",
+    "quantize.settings": "quantization.settings",
+    "report.record": "builds.record",
+    "simulate": "simulation",
+    "simulate.floating": "simulation.floating",
+    "simulate.reference": "simulation.reference",
+    "simulate.result": "simulation.result",
+    "simulate.stream": "simulation.stream",
+    "sweep": "workflows.sweep",
+    "target_schema": "target.schema",
+    "verify": "verification",
+    "verify.fidelity": "verification.fidelity",
+    "verify.fuzz": "workflows.fuzz",
+    "verify.verdict": "verification.verdict",
+}
+"""old path -> new path, both below the package"""
+
+
+class _Moved(ModuleType):
+    """A module that is somewhere else now."""
+
+    def __init__(self, old: str, new: str) -> None:
+        super().__init__(f"{PACKAGE}.{old}", f"Moved to {PACKAGE}.{new}.")
+        self.__path__: list[str] = []  # so that modules below it are looked up, in sys.modules too
+        self._new = f"{PACKAGE}.{new}"
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # what the import system itself asks
+            raise AttributeError(name)
+        warnings.warn(
+            f"{self.__name__} has moved to {self._new}; the old path goes with version 0.3", DeprecationWarning, 2
+        )
+        return getattr(import_module(self._new), name)
+
+
+def install() -> None:
+    """Put the old paths into `sys.modules`."""
+    for old, new in MOVED.items():
+        sys.modules.setdefault(f"{PACKAGE}.{old}", _Moved(old, new))

@@ -1,0 +1,270 @@
+"""What a build keeps for its report beyond figures: spikes, states around a divergence, distributions, decisions.
+
+``record.npz`` is small (bit-packed spikes of a few samples, histograms instead of values) and enough to draw the
+report again without the model, the data or another simulation.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tclif_deploy.data import Dataset
+from tclif_deploy.errors import TclifError
+from tclif_deploy.fixed import FixedLayer, FixedNetwork, Int, write_npz
+from tclif_deploy.network import INPUT, Float, Layer, Network
+from tclif_deploy.simulation import simulate
+from tclif_deploy.simulation.floating import simulate_float
+from tclif_deploy.verification.verdict import Divergence, Verdict
+
+FORMAT, FORMAT_VERSION = "tclif-record", 1
+KEPT_SAMPLES = 4
+"""samples whose spikes are stored"""
+MAX_NEURON_STEPS = 1 << 23
+"""neuron steps simulated again for the record (32 bytes each, so 256 MB); longer samples are cut"""
+BEFORE, AFTER = 60, 40
+"""steps of a divergence's window"""
+BINS = 120
+REACH = 1.2
+"""histograms cover +-REACH of the representable range; what lies beyond counts in the outermost bins"""
+
+
+@dataclass(frozen=True, eq=False)
+class Window:
+    """One neuron's states around the step where float and fixed spikes of its layer first differ."""
+
+    at: Divergence
+    start: int
+    """first step of the window"""
+    u: Float
+    """dendrite after each step, in the float network's units: (2, steps), float then fixed"""
+    v: Float
+    """soma before a soft reset (after a hard one), likewise"""
+    spikes: NDArray[np.bool_]
+    """(2, steps)"""
+    threshold: float
+    lsb: float
+    """what one unit of the fixed soma means to the float network"""
+
+
+@dataclass(frozen=True, eq=False)
+class LayerRecord:
+    """One layer, float beside fixed."""
+
+    name: str
+    spikes: NDArray[np.bool_]
+    """(2, kept samples, steps, neurons), float then fixed; no samples for a readout"""
+    weights: Int
+    """float weights counted in their integer's unit: histogram over `weight_edges`"""
+    states: Int
+    """u and v after each step: histograms (2 float and fixed, 2 u and v, BINS) over +-REACH of the state's range"""
+    couplings: Float
+    """the float network's b_u and b_v, (2, neurons)"""
+    window: Window | None
+    """None where the spikes never differ, or differ later than what was kept"""
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """What the report draws from."""
+
+    samples: Int
+    """numbers of the kept samples in the verified data, (kept,)"""
+    lengths: Int
+    """valid steps of each, (kept,)"""
+    labels: Int
+    """-1 where there is none"""
+    classes: Int
+    """(2, kept): float and fixed decisions"""
+    confusion: Int
+    """(classes, classes) over all verified samples: row what float decides, column what fixed decides"""
+    layers: tuple[LayerRecord, ...]
+
+    def layer(self, name: str) -> LayerRecord:
+        """The layer of that name."""
+        return next(layer for layer in self.layers if layer.name == name)
+
+    def save(self, path: Path) -> None:
+        """Write an ``.npz`` without pickles; the same record gives the same bytes."""
+        header: dict[str, Any] = {"format": FORMAT, "version": FORMAT_VERSION, "layers": []}
+        arrays: dict[str, NDArray[Any]] = {
+            name: getattr(self, name) for name in ("samples", "lengths", "labels", "classes", "confusion")
+        }
+        for n, layer in enumerate(self.layers):
+            item: dict[str, Any] = {"name": layer.name, "shape": list(layer.spikes.shape), "window": None}
+            arrays[f"{n}.spikes"] = np.packbits(layer.spikes)
+            for name in ("weights", "states", "couplings"):
+                arrays[f"{n}.{name}"] = getattr(layer, name)
+            if layer.window is not None:
+                w = layer.window
+                item["window"] = {"at": vars(w.at), "start": w.start, "threshold": w.threshold, "lsb": w.lsb}
+                arrays[f"{n}.window"] = np.concatenate([w.u, w.v, w.spikes])
+            header["layers"].append(item)
+        arrays["header"] = np.frombuffer(json.dumps(header, sort_keys=True).encode(), dtype=np.uint8)
+        write_npz(path, arrays)
+
+    @classmethod
+    def load(cls, path: Path) -> Record:
+        """Read what `save` wrote. Raises `TclifError`."""
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                header = json.loads(file["header"].tobytes())
+                if (header["format"], header["version"]) != (FORMAT, FORMAT_VERSION):
+                    raise TclifError(f"{path}: format {header['format']} {header['version']}", "compile again")
+                layers = []
+                for n, item in enumerate(header["layers"]):
+                    window, shape = None, item["shape"]
+                    if item["window"] is not None:
+                        rows, kept = file[f"{n}.window"], item["window"]
+                        at = Divergence(**kept.pop("at"))
+                        window = Window(at, u=rows[:2], v=rows[2:4], spikes=rows[4:].astype(bool), **kept)
+                    spikes = np.unpackbits(file[f"{n}.spikes"], count=int(np.prod(shape))).astype(bool).reshape(shape)
+                    arrays = {name: file[f"{n}.{name}"] for name in ("weights", "states", "couplings")}
+                    layers.append(LayerRecord(item["name"], spikes, window=window, **arrays))
+                names = ("samples", "lengths", "labels", "classes", "confusion")
+                return cls(**{name: file[name] for name in names}, layers=tuple(layers))
+        except FileNotFoundError:
+            raise TclifError(f"{path}: file not found", "compile the model again") from None
+        except (KeyError, ValueError, TypeError, OSError, EOFError, zipfile.BadZipFile) as error:
+            raise TclifError(f"{path}: not a record of a build ({error})", "compile the model again") from error
+
+
+def make_record(
+    network: Network, fixed: FixedNetwork, widths: Sequence[int], data: Dataset | None, verdict: Verdict | None
+) -> Record:
+    """Choose a few samples of the verified ``data``, run both networks on them again, and keep what a report shows.
+
+    Kept first are samples with a layer's first divergence and one whose decision changed. Without data only what
+    the networks themselves say is kept. ``widths`` are the bits of each layer's weights.
+    """
+    if data is None or verdict is None or verdict.decisions is None:
+        none = np.zeros(0, np.int64)
+        bare = tuple(
+            LayerRecord(
+                b.name, np.zeros((2, 0, 0, b.size), bool), _weights(a, b, fixed, bits),
+                np.zeros((2, 2, BINS), np.int64), np.stack([a.neuron.b_u, a.neuron.b_v]), None,
+            )
+            for a, b, bits in zip(network.layers, fixed.layers, widths, strict=True)
+        )  # fmt: skip
+        return Record(none, none, none, np.zeros((2, 0), np.int64), np.zeros((0, 0), np.int64), bare)
+
+    steps = max(1, min(data.time, MAX_NEURON_STEPS // sum(layer.size for layer in fixed.layers)))
+    kept, again = _choose(verdict, steps, most=max(1, MAX_NEURON_STEPS // steps // sum(x.size for x in fixed.layers)))
+    names = tuple(layer.name for layer in fixed.layers)
+    x, _ = fixed.input.encode(data.x[again, :steps], data.scale)
+    real = data.x[again, :steps].astype(np.float64) * data.scale
+    a = simulate_float(network, real, traces=names)
+    b = simulate(fixed, x, spikes=True, traces=names)
+    lengths = (np.full(data.samples, data.time) if data.lengths is None else data.lengths).clip(max=steps)
+    valid = np.arange(steps)[None, :] < lengths[again][:, None]
+    rows = [again.index(sample) for sample in kept]
+    first = {layer.name: layer.first_divergence for layer in verdict.layers}
+    layers = []
+    for real_layer, layer, bits in zip(network.layers, fixed.layers, widths, strict=True):
+        n = layer.name
+        spikes = np.zeros((2, 0, steps, layer.size), bool)
+        if layer.spiking:
+            spikes = np.stack([a.spikes[n][rows], b.spikes[n][rows]]) & valid[rows][None, :, :, None]
+        at = first.get(n)
+        window = None
+        if at is not None and at.sample in again and at.step < steps:
+            row, stop = again.index(at.sample), min(steps, at.step + AFTER)
+            span = slice(max(0, at.step - BEFORE), stop)
+            window = _window(
+                at, span, real_layer, layer,
+                (a.traces[n][:, row, :, at.neuron], b.traces[n][:, row, :, at.neuron]),
+                np.stack([s[n][row, :, at.neuron] for s in (a.spikes, b.spikes)]),
+            )  # fmt: skip
+        layers.append(
+            LayerRecord(
+                n, spikes, _weights(real_layer, layer, fixed, bits),
+                _states(layer, fixed, a.traces[n], b.traces[n], valid),
+                np.stack([real_layer.neuron.b_u, real_layer.neuron.b_v]), window,
+            )
+        )  # fmt: skip
+    size = fixed.output.size
+    confusion = np.bincount(verdict.decisions[0] * size + verdict.decisions[1], minlength=size * size)
+    labels = np.full(len(kept), -1, np.int64) if data.y is None else data.y[kept]
+    return Record(
+        np.array(kept, np.int64), lengths[kept], labels, verdict.decisions[:, kept],
+        confusion.reshape(size, size).astype(np.int64), tuple(layers),
+    )  # fmt: skip
+
+
+def _choose(verdict: Verdict, steps: int, most: int) -> tuple[list[int], list[int]]:
+    """(samples whose spikes are kept, samples to simulate again), each ascending and at most ``most``."""
+    assert verdict.decisions is not None
+    diverging = [
+        x.first_divergence.sample for x in verdict.layers if x.first_divergence and x.first_divergence.step < steps
+    ]
+    changed = np.flatnonzero(verdict.decisions[0] != verdict.decisions[1])[:1].tolist()
+    wanted = list(dict.fromkeys([*diverging[:2], *changed, *range(verdict.samples)]))
+    kept = sorted(wanted[: min(KEPT_SAMPLES, most)])
+    again = list(dict.fromkeys([*kept, *diverging]))[: max(most, len(kept))]
+    return kept, sorted(again)
+
+
+def _window(
+    at: Divergence, span: slice, real: Layer, layer: FixedLayer, traces: tuple[Float, Int], spikes: NDArray[np.bool_]
+) -> Window:
+    """``traces`` (2, time) of u and v after each step, float and fixed; ``spikes`` (2, time)."""
+    n, neuron = at.neuron, real.neuron
+    lsb_u, lsb_v = float(layer.lsb_u[n]), float(layer.lsb_v[n])
+    u = np.stack([traces[0][0], traces[1][0] * lsb_u])[:, span]
+    v = np.stack([traces[0][1], traces[1][1] * lsb_v])[:, span]
+    fired = spikes[:, span]
+    if neuron.reset == "soft":  # give back what the reset took, so that the crossing can be seen
+        v = v + fired * (neuron.r_v[n] + neuron.q[n] * (u + fired * neuron.r_u[n]))
+    return Window(at, span.start, u, v, fired, float(neuron.threshold[n]), lsb_v)
+
+
+def _histogram(values: Float) -> Int:
+    """Counts (BINS,) of ``values``, which are fractions of the representable range."""
+    bins = np.clip((values + REACH) * (BINS / (2 * REACH)), 0, BINS - 1).astype(np.int64)
+    return np.bincount(bins, minlength=BINS).astype(np.int64)
+
+
+def weight_edges(bits: int) -> Float:
+    """Edges of bins that hold equally many integers each, 0 in the middle of one, over +-REACH of ``bits`` bits.
+
+    Examples
+    --------
+    >>> weight_edges(2).tolist()
+    [-2.5, -1.5, -0.5, 0.5, 1.5, 2.5]
+    """
+    limit = 2 ** (bits - 1) - 1
+    width = max(1, 2 * limit // BINS) | 1
+    half = int(np.ceil(REACH * limit / width))
+    return np.asarray(np.arange(-half, half + 2) * float(width) - width / 2)
+
+
+def weight_histogram(weights: NDArray[Any], bits: int) -> Int:
+    """Counts of ``weights``, in units of the integers, over `weight_edges`; what lies beyond is in the outer bins."""
+    edges = weight_edges(bits)
+    bins = np.floor((weights.ravel() - edges[0]) / (edges[1] - edges[0])).clip(0, len(edges) - 2).astype(np.int64)
+    return np.bincount(bins, minlength=len(edges) - 1).astype(np.int64)
+
+
+def _weights(real: Layer, layer: FixedLayer, fixed: FixedNetwork, bits: int) -> Int:
+    scale = (layer.lsb_u if layer.input_to == "dendrite" else layer.lsb_v) * 2.0**layer.shift
+    total = np.zeros(len(weight_edges(bits)) - 1, np.int64)
+    for a, b in zip(real.connections, layer.connections, strict=True):
+        unit = fixed.input.lsb if a.source == INPUT else 1.0
+        total += weight_histogram(a.rows * unit / (scale[:: a.sharing, None] * 2.0**b.exponent), bits)
+    return total
+
+
+def _states(layer: FixedLayer, fixed: FixedNetwork, a: Float, b: Int, valid: NDArray[np.bool_]) -> Int:
+    """``a`` and ``b`` are traces (2, samples, time, neurons); ``valid`` (samples, time)."""
+    bits = (fixed.arithmetic.bits_u, fixed.arithmetic.bits_v)
+    rows = []
+    for trace, units in ((a, (layer.lsb_u, layer.lsb_v)), (b, (1.0, 1.0))):
+        rows.append([_histogram((trace[n][valid] / units[n]).ravel() / (2 ** (bits[n] - 1) - 1)) for n in (0, 1)])
+    return np.array(rows, np.int64)

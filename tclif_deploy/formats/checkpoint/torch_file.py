@@ -1,0 +1,100 @@
+"""Opening a torch file that may come from anyone: what it holds, and its tensors as float64 arrays."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from tclif_deploy.errors import TclifError
+from tclif_deploy.formats.checkpoint.pickle_scan import SAVE_AGAIN, check_legacy, check_zip
+from tclif_deploy.network import Float
+
+ZIP, PICKLE = b"PK\x03\x04", b"\x80"
+"""First bytes of torch's files since 1.6, and before."""
+ALIASES = 4
+"""Tensors may share storage (tied weights), but not so often that they fill the memory."""
+
+MAX_NAME = 200
+"""Characters of a tensor's name; names reach messages, layers and files."""
+
+
+def is_torch(head: bytes) -> bool:
+    """Whether a file that begins with ``head`` looks like one of torch's."""
+    return head.startswith((ZIP, PICKLE))
+
+
+def read_torch(data: bytes, where: str) -> Any:
+    """The object in a torch file's bytes: plain containers, numbers and tensors only.
+
+    Raises `TclifError` where the file is damaged, declares more than it holds, or wants foreign code.
+    """
+    (check_zip if data.startswith(ZIP) else check_legacy)(data, where)
+    import torch
+
+    try:
+        with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about pickle protocols; what matters was checked
+            return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many types on damaged files
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise TclifError(f"{where}: torch cannot read it ({reason:.200})", SAVE_AGAIN) from error
+
+
+def state_dict_of(content: Any, where: str) -> Mapping[str, Any]:
+    """The state_dict in what a torch file held: the authors' dict, or the state_dict itself."""
+    expected = "expected a state_dict, or a dict with one under the key state_dict"
+    if not isinstance(content, dict):
+        raise TclifError(f"{where}: holds a {type(content).__name__}", expected)
+    for key in ("state_dict", "model_state_dict"):
+        if key in content:
+            content = content[key]
+            if not isinstance(content, dict):
+                raise TclifError(f"{where}: its {key} is a {type(content).__name__}", expected)
+            break
+    return dict(content)
+
+
+def to_arrays(state: Mapping[str, Any], where: str, file_bytes: int | None = None) -> dict[str, Float]:
+    """A state_dict's tensors as float64 arrays, counters of batches left out.
+
+    Raises `TclifError` where one is not a tensor of real floats, or not finite; or where the tensors hold many
+    times the elements that ``file_bytes`` can.
+    """
+    import torch
+
+    arrays: dict[str, Float] = {}
+    elements = 0
+    for name, tensor in state.items():
+        if not isinstance(name, str) or not isinstance(tensor, torch.Tensor):
+            raise TclifError(
+                f"{where}: the entry {name!r:.60} of its state_dict is a {type(tensor).__name__}, not a tensor",
+                SAVE_AGAIN,
+            )
+        if not name.isprintable() or len(name) > MAX_NAME:
+            raise TclifError(f"{where}: a tensor is named {name!r:.60}", "names are printable, and not that long")
+        if name.rpartition(".")[2] == "num_batches_tracked":
+            continue
+        if tensor.layout != torch.strided or tensor.is_quantized or not tensor.is_floating_point():
+            raise TclifError(
+                f"{where}: {name} is {tensor.dtype} ({tensor.layout})".replace("torch.", ""),
+                "weights must be dense real floats (float16, bfloat16, float32 or float64)",
+            )
+        elements += tensor.numel()
+        if file_bytes is not None and elements > ALIASES * file_bytes:
+            raise TclifError(
+                f"{where}: its tensors have {elements} elements in a file of {file_bytes} bytes", SAVE_AGAIN
+            )
+        array = np.asarray(tensor.detach().to("cpu", torch.float64).numpy(), dtype=np.float64)
+        if not np.isfinite(array).all():
+            index = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+            raise TclifError(
+                f"{where}: {name}{list(index) if index else ''} is {array[index]}",
+                "weights must be finite: was the training interrupted by a NaN loss?",
+            )
+        arrays[name] = array
+    return arrays

@@ -1,0 +1,1 @@
+"""Our own model file: a network described in order, with its tensors."""

@@ -1,0 +1,210 @@
+"""lava-dl's netx files (``.net``, HDF5), read: dense, recurrent and conv layers of Loihi's CUBA neurons.
+
+A netx file holds integers: weights, decays in 4096ths and thresholds in the weights' units. Loihi shifts weights,
+bias and threshold left by the same 6 bits, so these shifts cancel; what remains is its truncation of each decay
+product towards zero, which the float network does not have.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from tclif_deploy import neurons
+from tclif_deploy.convolution import Conv, Kernel
+from tclif_deploy.errors import TclifError
+from tclif_deploy.formats.nir.hdf5 import DAMAGE, FileReader
+from tclif_deploy.graph.parts import unique_name
+from tclif_deploy.network import INPUT, Connection, Float, Layer, Network
+
+UNITY = 4096
+"""a decay of 1: lava-dl's ``w_scale`` of 12 bits"""
+WEIGHT_LIMIT = 127
+"""of a written weight; Loihi's signed 8-bit synapses hold it exactly whatever the signs in its layer"""
+EXPECTED = "expected a netx file of dense and conv layers with CUBA neurons, as lava-dl's export_hdf5 writes it"
+_TYPES = ("dense", "dense_rec", "conv", "input", "flatten")
+
+
+def is_netx(path: Path) -> bool:
+    """Whether an HDF5 file has netx's layout, or at least its name."""
+    if path.suffix == ".net":
+        return True
+    try:
+        with h5py.File(path, "r") as file:
+            return "layer" in file and "node" not in file
+    except DAMAGE:
+        return False
+
+
+def read_netx(path: Path | str) -> Network:
+    """The network of a netx file, in units of its integer weights.
+
+    Raises `TclifError` for a layer or a neuron that is not read, by name and number, and for damaged files.
+    """
+    path = Path(path)
+    try:
+        with h5py.File(path, "r") as file:
+            reader = FileReader(str(path), path.stat().st_size)
+            return _read(reader, reader.child(file, "layer", h5py.Group, str(path)), str(path))
+    except DAMAGE as error:
+        raise TclifError(f"{path}: damaged or not HDF5 ({' '.join(str(error).split())[:150]})", EXPECTED) from error
+
+
+def _read(reader: FileReader, group: Any, where: str) -> Network:
+    count = len(group)
+    if count == 0 or sorted(group, key=lambda k: (len(k), k)) != [str(n) for n in range(count)]:
+        raise TclifError(f"{where}: its layers are not numbered from 0", EXPECTED)
+    layers: list[Layer] = []
+    source, taken, size = INPUT, {INPUT}, 0
+    shape: tuple[int, ...] = ()
+    for n in range(count):
+        here = f"{where}: layer {n}"
+        layer = reader.child(group, str(n), h5py.Group, here)
+        kind = _text(reader, layer, "type", here)
+        if kind not in _TYPES:
+            raise TclifError(f"{here}: is of type {kind[:40]!r}, which is not read", f"read are {', '.join(_TYPES)}")
+        if kind == "input" and "neuron" in layer:
+            raise TclifError(f"{here}: an input layer with neurons of its own is not read", "feed the spikes directly")
+        if kind == "input" and "shape" in layer:
+            shape = _shape(reader, layer, here)
+        if kind in ("input", "flatten"):
+            continue
+        if kind == "conv":
+            kernel = _kernel(reader, layer, shape, here)
+            links, shape = [Connection(source, kernel.weight, conv=kernel.conv)], kernel.output_shape
+        else:
+            links, shape = [Connection(source, _weights(reader, layer, "weight", here))], ()
+        name = unique_name(f"layer{n}", taken)
+        if kind == "dense_rec":
+            links.append(Connection(name, _weights(reader, layer, "weight_rec", here), delay=1))
+        if "delay" in layer and reader.array(layer, "delay", here).any():
+            raise TclifError(f"{here}: synaptic or axonal delays are not read", "train without delays")
+        size = size or links[0].sources
+        layers.append(Layer(name, _neuron(reader, layer, links[0], here), tuple(links)))
+        source = name
+    if not layers:
+        raise TclifError(f"{where}: no layer with neurons in it", EXPECTED)
+    try:
+        notice = "netx: integers of Loihi, whose truncation of each decay towards zero the float network does not have"
+        return Network(size, tuple(layers), (notice,))
+    except TclifError as error:
+        raise TclifError(f"{where}: {error.what}", error.hint) from error
+
+
+def _weights(reader: FileReader, layer: Any, name: str, where: str) -> Float:
+    weight = reader.array(layer, name, where)
+    if weight.ndim != 2 or 0 in weight.shape:
+        raise TclifError(f"{where}: {name} has shape {weight.shape}", "expected (neurons, sources)")
+    if (weight % 1).any() or np.abs(weight).max() > 256:
+        raise TclifError(f"{where}: {name} reaches {np.abs(weight).max():g}", "expected whole numbers up to 256")
+    return effective_weights(weight)
+
+
+def _shape(reader: FileReader, layer: Any, where: str) -> tuple[int, ...]:
+    """A layer's (channels, height, width), or (neurons,)."""
+    values = reader.array(layer, "shape", where).reshape(-1)
+    if not 1 <= values.size <= 3 or (values < 1).any() or (values % 1).any():
+        raise TclifError(f"{where}: shape is {values.tolist()}", "expected (channels, height, width)")
+    return tuple(int(v) for v in values)
+
+
+def _kernel(reader: FileReader, layer: Any, shape: tuple[int, ...], where: str) -> Kernel:
+    """A convolution of maps of ``shape``; Lava's Conv takes its weights as they are."""
+    weight = reader.array(layer, "weight", where)
+    weight = weight[..., 0] if weight.ndim == 5 and weight.shape[4] == 1 else weight
+    if weight.ndim != 4 or 0 in weight.shape or (weight % 1).any() or np.abs(weight).max() > 256:
+        raise TclifError(
+            f"{where}: weight has shape {weight.shape} and reaches {np.abs(weight).max(initial=0):g}",
+            "expected whole numbers up to 256, (channels out, channels in / groups, height, width)",
+        )
+    if len(shape) != 3:
+        raise TclifError(f"{where}: its input's shape is not known", "put an input layer with a shape before it")
+
+    def pair(name: str, least: int) -> tuple[int, int]:
+        values = reader.array(layer, name, where).reshape(-1)
+        if values.size not in (1, 2) or (values % 1).any() or (values < least).any():
+            raise TclifError(f"{where}: {name} is {values.tolist()}", f"expected whole numbers of at least {least}")
+        return int(values[0]), int(values[-1])
+
+    stride, padding, dilation = pair("stride", 1), pair("padding", 0), pair("dilation", 1)
+    try:
+        conv = Conv((shape[0], shape[1], shape[2]), stride, (*padding, *padding), dilation, pair("groups", 1)[0])
+        kernel = Kernel(weight, conv)
+    except TclifError as error:
+        raise TclifError(f"{where}: {error.what}", error.hint) from error
+    if _shape(reader, layer, where) != kernel.output_shape:
+        said = _shape(reader, layer, where)
+        raise TclifError(f"{where}: shape is {said}, its convolution gives {kernel.output_shape}", "is it damaged?")
+    return kernel
+
+
+def effective_weights(weight: Float) -> Float:
+    """What Loihi's synapses make of a layer's weights: with both signs, beyond 8 bits, the lowest bit is lost.
+
+    As lava-dl's ``optimize_weight_bits`` clips them and Lava's Dense truncates them.
+
+    Examples
+    --------
+    >>> effective_weights(np.array([[129.0, -3.0]])), effective_weights(np.array([[29.0, -3.0]]))
+    (array([[128.,  -4.]]), array([[29., -3.]]))
+    """
+    mixed = weight.max() >= 0 > weight.min()
+    if mixed and (weight.max() > WEIGHT_LIMIT or weight.min() < -WEIGHT_LIMIT - 1):
+        return np.asarray(np.floor(np.clip(weight, -256, 254) / 2) * 2)
+    return np.clip(weight, -256, 255)
+
+
+def _neuron(reader: FileReader, layer: Any, link: Connection, where: str) -> Any:
+    size = link.neurons
+    if "neuron" not in layer:
+        raise TclifError(f"{where}: has no neurons", EXPECTED)
+    group = reader.child(layer, "neuron", h5py.Group, where)
+    kind = _text(reader, group, "type", where)
+    if kind == "TCLIF":
+        raise TclifError(f"{where}: holds a compiled network's integers", "read the model that it was compiled from")
+    if kind not in ("CUBA", "LOIHI"):
+        raise TclifError(f"{where}: {kind[:40]!r} neurons are not read", "read are CUBA")
+
+    def number(name: str) -> float:
+        value = reader.array(group, name, where)
+        if value.size != 1:
+            raise TclifError(f"{where}: {name} has {value.size} values, expected one")
+        return float(value.reshape(()))
+
+    for name, allowed in (("refDelay", (0.0, 1.0)), ("gradedSpike", (0.0,))):
+        if name in group and _flag(reader, group, name, where) not in allowed:
+            reason = "a refractory period counts steps" if name == "refDelay" else "spikes of this machine are 0 or 1"
+            raise TclifError(f"{where}: {name} is {_flag(reader, group, name, where):g}, which is not read: {reason}")
+    current, voltage, threshold = number("iDecay"), number("vDecay"), number("vThMant")
+    for name, value in (("iDecay", current), ("vDecay", voltage)):
+        if not 0 <= value <= UNITY or value % 1:
+            raise TclifError(f"{where}: {name} is {value:g}", f"expected a whole number from 0 to {UNITY}")
+    bias = np.zeros(size)
+    if "bias" in layer:
+        bias = reader.array(layer, "bias", where).reshape(-1)
+        if link.conv is not None and bias.size == len(link.weight):
+            bias = link.spread(bias)
+        if bias.size not in (1, size):
+            raise TclifError(f"{where}: bias has {bias.size} values, the layer {size} neurons")
+    return neurons.cuba_lif(
+        size, current_decay=current / UNITY, voltage_decay=voltage / UNITY, threshold=threshold, bias_v=bias
+    )
+
+
+def _flag(reader: FileReader, group: Any, name: str, where: str) -> float:
+    data = reader.child(group, name, h5py.Dataset, where)
+    if data.dtype.kind == "b" and data.shape == ():
+        return float(bool(data[()]))
+    return float(reader.array(group, name, where).reshape(-1)[0])
+
+
+def _text(reader: FileReader, group: Any, name: str, where: str) -> str:
+    """A string, alone or as the only element of an array, as netx has both."""
+    data = reader.child(group, name, h5py.Dataset, where)
+    if data.dtype.kind == "S" and data.shape == (1,) and data.dtype.itemsize <= 100:
+        reader.account(data, name, where)
+        return str(data[0].decode("utf8", errors="replace"))
+    return reader.text(group, name, where)

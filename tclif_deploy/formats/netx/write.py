@@ -1,0 +1,171 @@
+"""Networks of neurons that netx has, written as lava-dl's netx files: see `tclif_deploy.formats.netx.read`."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from tclif_deploy.convolution import Kernel, evenly_padded
+from tclif_deploy.errors import TclifError
+from tclif_deploy.files import write_atomic
+from tclif_deploy.formats.netx.read import UNITY, WEIGHT_LIMIT
+from tclif_deploy.network import INPUT, Connection, Float, Layer, Network
+
+THRESHOLD_LIMIT = (1 << 17) - 1
+BIAS_LIMIT = (1 << 12) - 1
+"""Lava's ``vth`` and ``bias_mant`` (lava-nc, proc/lif/models.py)"""
+
+
+@dataclass(frozen=True, eq=False)
+class _Integers:
+    """A layer in netx's numbers."""
+
+    links: tuple[Connection, ...]
+    """of whole-number weights"""
+    current: int
+    voltage: int
+    threshold: int
+    bias: Float
+
+
+def fits_netx(network: Network) -> bool:
+    """Whether every neuron is of netx's own kind, so that `write_netx` is what writes it."""
+    return all(la.neuron.spiking and la.neuron.reset == "hard" and not la.neuron.b_u.any() for la in network.layers)
+
+
+def write_netx(network: Network, path: Path | str) -> tuple[str, ...]:
+    """Write a chain of CUBA-LIF or LIF layers as lava-dl's netx reads it; returns what rounding changed, in words.
+
+    Matrices become its dense layers, convolutions its conv layers, with a flatten layer between a map and a matrix.
+
+    Weights are rounded to 8 bits with one scale a layer, decays to 4096ths, thresholds and biases to the weights'
+    units. Raises `TclifError` for layers that netx's neurons cannot be: it has hard resets to 0, > and one threshold
+    and one pair of decays a layer.
+    """
+    layers, told = [], []
+    source = INPUT
+    for n, layer in enumerate(network.layers):
+        if not layer.neuron.spiking and n == len(network.layers) - 1:
+            raise TclifError(f"layer {layer.name}: netx has no readout without spikes", "end in a spiking layer")
+        found, error = _integers(layer, source)
+        layers.append(found)
+        told.append(f"{layer.name}: CUBA, weights rounded by at most {error:.2g} of the largest")
+        source = layer.name
+
+    def fill(file: Any) -> None:
+        parts: list[_Integers | tuple[str, tuple[int, ...]]] = []
+        shape: tuple[int, ...] = ()
+        for found in layers:
+            link = found.links[0]
+            if link.conv is not None and not shape:
+                if parts:
+                    raise TclifError(f"{path}: netx has no layer that makes a map of a row of neurons", "use --to nir")
+                parts.append(("input", link.conv.input_shape))
+            if link.conv is None and shape:
+                parts.append(("flatten", ()))
+            parts.append(found)
+            shape = link.output_shape if link.conv is not None else ()
+        for n, part in enumerate(parts):
+            group = file.create_group(f"layer/{n}")
+            if isinstance(part, _Integers):
+                _write_layer(group, part)
+                continue
+            group.create_dataset("type", (1,), "S10", [part[0].encode()])
+            if part[1]:
+                group["shape"] = np.array(part[1])
+
+    save_hdf5(path, fill)
+    return tuple(told)
+
+
+def save_hdf5(path: Path | str, fill: Callable[[Any], None]) -> None:
+    """An HDF5 file with what ``fill`` puts into it, there whole or not at all; `TclifError` where it cannot be."""
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        fill(file)
+    write_atomic(Path(path), lambda out: out.write(buffer.getbuffer()))
+
+
+def _write_layer(group: Any, found: _Integers) -> None:
+    recurrent, link = len(found.links) > 1, found.links[0]
+    kind = "conv" if link.conv is not None else "dense_rec" if recurrent else "dense"
+    group.create_dataset("type", (1,), "S10", [kind.encode()])
+    group["shape"] = np.array(link.output_shape)
+    group["weight"] = link.weight.astype(np.int32)
+    if link.conv is not None:
+        group["inChannels"], group["outChannels"] = link.conv.input_shape[0], len(link.weight)
+        group["kernelSize"], group["groups"] = np.array(link.weight.shape[2:]), link.conv.groups
+        for name, values in (("stride", link.conv.stride), ("dilation", link.conv.dilation)):
+            group[name] = np.array(values)
+        group["padding"] = np.array(link.conv.padding[:2])
+    else:
+        group["inFeatures"], group["outFeatures"] = link.sources, link.neurons
+    if recurrent:
+        group["weight_rec"] = found.links[1].weight.astype(np.int32)
+    if found.bias.any():
+        group["bias"] = found.bias.astype(np.int32)
+    neuron = group.create_group("neuron")
+    neuron["type"] = "CUBA"
+    neuron["iDecay"], neuron["vDecay"], neuron["vThMant"] = found.current, found.voltage, found.threshold
+    neuron["refDelay"], neuron["gradedSpike"] = 1, False
+
+
+def _integers(layer: Layer, source: str) -> tuple[_Integers, float]:
+    """(netx's numbers of a layer, the largest relative error of a weight)."""
+    n, where = layer.neuron, f"layer {layer.name}"
+    links = [_even(c) for c in sorted(layer.connections, key=lambda c: c.source == layer.name)]
+    if [(c.source, c.delay) for c in links] not in ([(source, 0)], [(source, 0), (layer.name, 1)]):
+        raise TclifError(f"{where}: netx writes chains, and recurrence of one step within a layer", "use --to nir")
+    if n.type == "tclif" or n.b_u.any() or n.q.any() or n.v0.any() or n.input_to != "dendrite":
+        raise TclifError(f"{where}: a {n.type} is not one of netx's neurons", "use --to nir, or the Lava backend")
+    if n.reset != "hard" or n.v_reset.any():
+        raise TclifError(f"{where}: netx's CUBA neurons reset to 0, this one does not", "use --to nir")
+    for name in ("a_u", "a_v", "threshold", "b_v"):
+        if np.ptp(getattr(n, name)) > 0:
+            raise TclifError(f"{where}: {name} differs from neuron to neuron, netx has one a layer", "use --to nir")
+    gain, theta = float(n.b_v[0]), float(n.threshold[0])
+    if gain <= 0:
+        raise TclifError(f"{where}: a gain of {gain:g} cannot be written as netx", "use --to nir")
+    largest = max(float(np.abs(c.weight).max()) for c in links) * gain
+    scale = largest / WEIGHT_LIMIT if largest else 1.0
+    whole = tuple(replace(c, weight=np.rint(c.weight * gain / scale)) for c in links)
+    if len(links) > 1 and any(c.conv is not None for c in links):
+        raise TclifError(f"{where}: netx has no recurrence of convolutions", "use --to nir")
+    errors = (float(np.abs(w.weight * scale - c.weight * gain).max()) for w, c in zip(whole, links, strict=True))
+    error = max(errors) / largest
+    if n.a_u.any() and n.bias_u.any():
+        raise TclifError(f"{where}: a bias into the current is not one of netx's", "use --to nir")
+    bias = np.rint((n.bias_u * gain + n.bias_v) / scale)
+    # v > threshold in whole numbers: a comparator of >= is met by the next lower one where theta/scale is whole
+    threshold = int(np.floor(theta / scale) if n.strict else np.ceil(theta / scale) - 1)
+    if not 0 < threshold <= THRESHOLD_LIMIT or np.abs(bias).max() > BIAS_LIMIT:
+        raise TclifError(
+            f"{where}: its threshold is {threshold} and its bias {np.abs(bias).max():g} in units of the weights",
+            f"Loihi holds {THRESHOLD_LIMIT} and {BIAS_LIMIT}",
+        )
+    current, voltage = (int(np.rint((1 - float(a[0])) * UNITY)) for a in (n.a_u, n.a_v))
+    if not 1 <= current <= UNITY or not 0 <= voltage < UNITY:
+        raise TclifError(
+            f"{where}: its decays are {current} and {voltage} of {UNITY}",
+            f"Lava holds 1 to {UNITY} for the current, 0 to {UNITY - 1} for the voltage",
+        )
+    if links[0].conv is not None:
+        rows = bias[:: links[0].sharing]
+        if not np.array_equal(links[0].spread(rows), bias):
+            raise TclifError(f"{where}: its bias differs within a channel, netx has one a channel", "use --to nir")
+        bias = rows
+    return _Integers(whole, current, voltage, threshold, bias), error
+
+
+def _even(connection: Connection) -> Connection:
+    """A convolution padded alike on both sides, as netx has it; a matrix as it is."""
+    if connection.conv is None:
+        return connection
+    kernel = evenly_padded(Kernel(connection.weight, connection.conv))
+    return replace(connection, weight=kernel.weight, conv=kernel.conv)

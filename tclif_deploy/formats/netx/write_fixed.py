@@ -1,0 +1,85 @@
+"""Compiled networks as netx files, with a neuron type of our own.
+
+netx knows no two-compartment neuron, so the layers' ``neuron`` groups say ``type = "TCLIF"`` and hold what
+`FixedLayer` holds: one int64 array for each name of `LAYER_ARRAYS`, ``shift``, ``reset``, ``input_to``, ``spiking``,
+and the machine's ``frac_bits``, ``rounding``, ``bits_u``, ``bits_v``, ``overflow_u``, ``overflow_v``. All else (layer
+types, weights) is netx's own schema. `tclif_deploy.formats.netx.lava_loader` runs such a file.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from tclif_deploy.errors import TclifError
+from tclif_deploy.fixed import LAYER_ARRAYS, FixedLayer, FixedNetwork
+from tclif_deploy.formats.netx.read import WEIGHT_LIMIT
+from tclif_deploy.formats.netx.write import save_hdf5
+from tclif_deploy.network import INPUT
+
+TYPE = "TCLIF"
+WORDS = ("reset", "input_to")
+"""fields of `FixedLayer` that are strings"""
+
+
+def write_netx_fixed(network: FixedNetwork, path: Path | str) -> None:
+    """Write the integers of a chain, with recurrence of one step within its layers.
+
+    Raises `TclifError` for other connections, and for weights that netx's 8-bit synapses do not hold exactly.
+    """
+
+    def fill(file: Any) -> None:
+        source = INPUT
+        for n, layer in enumerate(network.layers):
+            _write_layer(file.create_group(f"layer/{n}"), network, layer, source)
+            source = layer.name
+
+    save_hdf5(path, fill)
+
+
+def _write_layer(group: Any, network: FixedNetwork, layer: FixedLayer, source: str) -> None:
+    where = f"layer {layer.name}"
+    links = sorted(layer.connections, key=lambda c: c.source == layer.name)
+    if [(c.source, c.delay) for c in links] not in ([(source, 0)], [(source, 0), (layer.name, 1)]):
+        raise TclifError(f"{where}: netx writes chains, and recurrence of one step within a layer", "use --to nir")
+    if any(c.conv is not None for c in links):
+        raise TclifError(
+            f"{where}: TC-LIF neurons fed by a convolution are not written as netx", "emit for Lava itself"
+        )
+    weights = [c.weight << c.exponent for c in links]
+    largest = max(int(np.abs(w).max()) for w in weights)
+    if largest > WEIGHT_LIMIT:
+        raise TclifError(
+            f"{where}: its weights reach {largest}, exponents included, netx's synapses hold {WEIGHT_LIMIT} exactly",
+            "compile for a target with narrower weights, or whose connections need no exponents",
+        )
+    recurrent = len(links) > 1
+    group.create_dataset("type", (1,), "S10", [b"dense_rec" if recurrent else b"dense"])
+    group["shape"] = np.array([layer.size])
+    group["inFeatures"], group["outFeatures"] = weights[0].shape[1], layer.size
+    group["weight"] = weights[0].astype(np.int32)
+    if recurrent:
+        group["weight_rec"] = weights[1].astype(np.int32)
+    neuron = group.create_group("neuron")
+    neuron["type"] = TYPE
+    for name in LAYER_ARRAYS:
+        neuron[name] = getattr(layer, name)
+    neuron["shift"], neuron["spiking"] = layer.shift, layer.spiking
+    for name in WORDS:
+        neuron[name] = getattr(layer, name)
+    for name, value in asdict(network.arithmetic).items():
+        neuron[name] = value
+
+
+def read_neuron(group: h5py.Group) -> dict[str, Any]:
+    """What a ``neuron`` group of type `TYPE` holds: coefficients, and the keywords of the Lava process."""
+    words = [*WORDS, "rounding", "overflow_u", "overflow_v"]
+    found: dict[str, Any] = {name: group[name][()].decode() for name in words}
+    found |= {name: int(group[name][()]) for name in ("shift", "frac_bits", "bits_u", "bits_v")}
+    found["spiking"] = bool(group["spiking"][()])
+    found["coefficients"] = {name: group[name][()].astype(np.int64) for name in LAYER_ARRAYS}
+    return found

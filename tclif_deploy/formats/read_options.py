@@ -1,0 +1,136 @@
+"""What a weights file does not say: how its neurons fire and reset. Said by hand, or by an ``args.json``."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tclif_deploy.errors import TclifError
+from tclif_deploy.network import Reset
+
+NEURONS = ("tclif", "lif", "plif")
+"""The kinds of neuron that checkpoints can hold."""
+LIF_DECAY = float(np.float32(0.8))
+"""The decay that the authors' LIF hard-codes: ``torch.tensor(0.8).float()`` (MNIST and GSC-v2, neuron.py)."""
+MAX_ARGS_BYTES = 1 << 20
+
+
+def check_finite(value: object, where: str) -> float:
+    """``value`` as a float, or a `TclifError` unless it is a finite number."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TclifError(f"{where} is {value!r:.60}", "expected a number")
+    if not math.isfinite(value):
+        raise TclifError(f"{where} is {value}", "expected a finite number")
+    return float(value)
+
+
+def check_threshold(value: object, where: str) -> float:
+    """``value`` as a float, or a `TclifError` unless it is a positive number."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
+        raise TclifError(f"{where} is {value!r:.60}", "a threshold must be a positive number")
+    return float(value)
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """What the user says by hand about a model file; None leaves it to the file and its args.json."""
+
+    args: Path | str | None = None
+    """the training script's args.json; by default the one beside the model, where there is one"""
+    threshold: float | None = None
+    gamma: float | None = None
+    """what a spike takes from the dendrite"""
+    comparator: str | None = None
+    """``>=`` or ``>``: when a neuron fires"""
+    reset: str | None = None
+    """``soft`` or ``hard``"""
+    neuron: str | None = None
+    """``tclif``, ``lif`` or ``plif``"""
+    decay: float | None = None
+    """of LIF: v <- decay*v + i"""
+    dt: float | None = None
+    """the time step of a .nir file that another tool wrote, in the unit of its time constants"""
+    convention: str | None = None
+    """whose conventions such a file is read by (see `tclif_deploy.formats.nir.discretise`)"""
+
+    def __post_init__(self) -> None:
+        for name, allowed in (("comparator", (">=", ">")), ("reset", ("soft", "hard")), ("neuron", NEURONS)):
+            value = getattr(self, name)
+            if value is not None and value not in allowed:
+                raise TclifError(f"{name} is {value!r:.60}", f"expected one of {', '.join(allowed)}")
+        if self.threshold is not None:
+            check_threshold(self.threshold, "threshold given by hand")
+        for name in ("gamma", "decay", "dt"):
+            if getattr(self, name) is not None:
+                check_finite(getattr(self, name), f"{name} given by hand")
+
+
+@dataclass(frozen=True)
+class NeuronSettings:
+    """How one layer's neurons fire and reset."""
+
+    neuron: str
+    """``tclif``, ``lif`` or ``plif``"""
+    threshold: float
+    gamma: float = 0.0
+    strict: bool = False
+    reset: Reset = "soft"
+    v_reset: float = 0.0
+    decay: float = LIF_DECAY
+    decay_input: bool = False
+
+
+@dataclass(frozen=True)
+class Args:
+    """The settings that a training script wrote; empty and without a path where there is no such file."""
+
+    path: Path | None = None
+    values: dict[str, Any] = field(default_factory=dict)
+
+    def number(self, key: str) -> float | None:
+        """A finite number, or None where the key is absent."""
+        value = self.values.get(key)
+        return None if value is None else check_finite(value, f"{self.path}: {key}")
+
+    def text(self, key: str) -> str | None:
+        """A string, or None where the key is absent."""
+        value = self.values.get(key)
+        if value is not None and not isinstance(value, str):
+            raise TclifError(f"{self.path}: {key} is {value!r:.60}", "expected a string")
+        return value
+
+    def flag(self, key: str) -> bool | None:
+        """A boolean, or None where the key is absent."""
+        value = self.values.get(key)
+        if value is not None and not isinstance(value, bool):
+            raise TclifError(f"{self.path}: {key} is {value!r:.60}", "expected true or false")
+        return value
+
+
+def read_args(given: Path | str | None, model: Path) -> Args:
+    """The args.json named by ``given``, else the one beside ``model``, else an empty `Args`."""
+    path = Path(given) if given is not None else model.parent / "args.json"
+    if given is None and not path.exists():
+        return Args()
+    expected = "expected the args.json that the training script wrote: one JSON object"
+    if path.is_dir():
+        raise TclifError(f"{path}: is a folder", expected)
+    try:
+        size = path.stat().st_size
+        if size > MAX_ARGS_BYTES:
+            raise TclifError(f"{path}: has {size} bytes", expected)
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise TclifError(f"{path}: file not found", "check the path given as --args") from None
+    except OSError as error:
+        raise TclifError(f"{path}: cannot be read ({error.strerror})", expected) from error
+    except (ValueError, RecursionError) as error:
+        raise TclifError(f"{path}: is not JSON ({error})", expected) from error
+    if not isinstance(values, dict):
+        raise TclifError(f"{path}: holds a JSON {type(values).__name__}, not an object", expected)
+    return Args(path, values)

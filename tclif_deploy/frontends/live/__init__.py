@@ -1,0 +1,1 @@
+"""Live torch modules as networks."""

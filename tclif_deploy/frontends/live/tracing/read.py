@@ -1,0 +1,339 @@
+"""A live torch model and an example of its input, read as a `Network` that spikes as the model does."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from tclif_deploy.errors import TclifError
+from tclif_deploy.formats.checkpoint.state_dict import INNER
+from tclif_deploy.frontends.live.tracing.encoding import Encoding, encodings
+from tclif_deploy.frontends.live.tracing.maps import sample_shape
+from tclif_deploy.frontends.live.tracing.trace import INPUT, Call, Trace, run
+from tclif_deploy.frontends.live.tracing.units import Recurrent, is_neuron, is_unit, read_unit, refusal
+from tclif_deploy.graph.dataflow import Flow, Node, Sink, Source, Weights, lower
+from tclif_deploy.network import Float, Network
+from tclif_deploy.simulation.floating import FloatResult, simulate_float
+
+SOURCE, SINK = "<input>", "<output>"
+TOLERANCE = 1e-6
+"""relative, for readouts; spikes must be equal"""
+
+Feeds = frozenset[tuple[str, int, float]]
+"""(source node, delay in steps, factor)"""
+
+
+def record(model: torch.nn.Module, example: Any) -> Network:
+    """Read ``model`` by running it on ``example``, and check the network against that run, spike by spike.
+
+    ``example`` is (samples, time, features), or (time, samples, features) where the model takes that; some 50 steps
+    on which the neurons fire. A model that takes one step a call is called once a step, its state handed on where it
+    returns one. The model itself is left as it was: a copy in double precision is run. Raises `TclifError` where a
+    part cannot be read, or with the first spike at which network and model differ.
+    """
+    x = _example(example)
+    model = _own_copy(model)
+    units = _units(model)
+    populations = {path for path, unit in units.items() if is_neuron(unit)}
+    if not populations:
+        raise TclifError(*_no_neurons(model))
+    multi = any(getattr(units[path], "step_mode", "s") == "m" for path in populations)
+    trace, by_step = _run(model, units, populations, x, multi)
+    return _Recording(units, populations, trace, x, multi, by_step).network()
+
+
+def _example(example: Any) -> torch.Tensor:
+    x = torch.as_tensor(np.asarray(example) if not isinstance(example, torch.Tensor) else example).detach()
+    if x.ndim < 3 or 0 in x.shape:
+        raise TclifError(
+            f"the example input has shape {tuple(x.shape)}", "expected (samples, time, features), none of them 0"
+        )
+    if x.is_complex():
+        raise TclifError("the example input is complex", "expected real numbers")
+    return x.to("cpu", torch.float64)
+
+
+def _own_copy(model: torch.nn.Module) -> torch.nn.Module:
+    from tclif_deploy.nn import SequenceNetwork
+
+    if isinstance(model, SequenceNetwork):  # runs whole sequences fused; its modules are the same step by step
+        model = model.features
+    try:
+        with torch.no_grad():
+            return copy.deepcopy(model).to("cpu").double().eval()
+    except RuntimeError as error:
+        raise TclifError(
+            f"model {type(model).__name__} cannot be copied ({error!s:.100})", "reset its states before"
+        ) from error
+
+
+def _units(model: torch.nn.Module) -> dict[str, torch.nn.Module]:
+    """Path -> unit; what is inside a unit is its own affair."""
+    found: dict[str, torch.nn.Module] = {}
+    for path, module in model.named_modules():
+        inside = any(path.startswith(f"{outer}.") or outer == "" for outer in found)
+        if not inside and is_unit(module):
+            found[path] = module
+    return found
+
+
+def _no_neurons(model: torch.nn.Module) -> tuple[str, str]:
+    for path, module in model.named_modules():
+        reason = refusal(module)
+        if reason is not None:
+            return f"{path or 'model'} ({type(module).__name__}): {reason}", "use another neuron"
+    kinds = sorted({type(m).__name__ for m in model.modules() if not list(m.children())})
+    return (
+        f"model {type(model).__name__}: no neurons that are known in it (it has {', '.join(kinds)[:200]})",
+        "say what they are: tclif_deploy.register_neuron(cls, reader)",
+    )
+
+
+def _run(
+    model: torch.nn.Module,
+    units: Mapping[str, torch.nn.Module],
+    populations: set[str],
+    x: torch.Tensor,
+    multi: bool,
+) -> tuple[Trace, bool]:
+    """(the trace, whether the model takes one step a call)."""
+    failure: Exception | None = None
+    try:
+        trace = run(model, units, x, by_step=False)
+        counts = [len(trace.calls[path]) for path in populations if path in trace.calls]
+        if multi or any(all(n % time == 0 for n in counts) for time in x.shape[1::-1] if time > 1 and counts):
+            return trace, False
+    except TclifError:
+        raise
+    except Exception as error:  # user code: it may want one step a call
+        failure = error
+    try:
+        return run(model, units, x, by_step=True), True
+    except TclifError:
+        raise
+    except Exception as error:
+        reason = failure or error
+        raise TclifError(
+            f"model {type(model).__name__} fails on the example input of shape {tuple(x.shape)} "
+            f"({type(reason).__name__}: {reason!s:.150})",
+            "give an input as in training, (samples, time, features)",
+        ) from reason
+
+
+class _Recording:
+    """What a trace says, put together."""
+
+    def __init__(
+        self,
+        units: Mapping[str, torch.nn.Module],
+        populations: set[str],
+        trace: Trace,
+        x: torch.Tensor,
+        multi: bool,
+        by_step: bool,
+    ) -> None:
+        self.units, self.populations, self.trace, self.multi = units, populations, trace, multi
+        self.x = x.numpy()
+        self.time = 1 if multi else self.length(by_step)
+        self.repeats = {path: self.repeat(path) for path in trace.calls}
+
+    def length(self, by_step: bool) -> int:
+        """Steps of the example, as the neurons were called."""
+        counts = {path: len(self.trace.calls.get(path, ())) for path in self.populations}
+        called = [count for count in counts.values() if count]
+        if not called:
+            raise TclifError("the model never calls its neurons by themselves", "call the modules, not their forward")
+        for most in (1, max(called)):  # a whole number of calls a step may be two layers: `repeat` says so
+            for time in (self.x.shape[1],) if by_step else self.x.shape[1::-1]:
+                if all(count % time == 0 and count <= most * time for count in called):
+                    return int(time)
+        path = min(counts, key=lambda p: (counts[p] == 0, counts[p]))
+        raise TclifError(
+            f"{path} is called {counts[path]} times on an example of {self.x.shape[1]} steps",
+            "each neuron must be called once a step",
+        )
+
+    def repeat(self, path: str) -> int:
+        """Calls a step."""
+        count = len(self.trace.calls[path])
+        if count % self.time:
+            raise TclifError(f"{path} is called {count} times in {self.time} steps", "expected the same every step")
+        times = count // self.time
+        if path in self.populations and times > 1:
+            raise TclifError(
+                f"{path} ({type(self.units[path]).__name__}) is called {times} times a step: one population with one "
+                f"state stands for {times} layers",
+                "give each layer a neuron object of its own",
+            )
+        return times
+
+    def node(self, path: str, place: int) -> str:
+        """The name of a unit's call within a step."""
+        name = path.removesuffix(f".{INNER}") or "model"
+        return name if self.repeats[path] == 1 else f"{name}#{place}"
+
+    def network(self) -> Network:
+        """The network, checked."""
+        feeds = {
+            self.node(path, place): self.feeds(path, place)
+            for path in self.trace.calls
+            for place in range(self.repeats[path])
+        }
+        output = self.output(feeds)
+        encoding = self.encoding()
+        x = encoding.steps(self.x)
+        nodes: dict[str, Node] = {SOURCE: Source(x.shape[2]), SINK: Sink(output)}
+        edges: list[tuple[str, str, int]] = [(output, SINK, 0)]
+        for path, calls in self.trace.calls.items():
+            for place in range(self.repeats[path]):
+                name = self.node(path, place)
+                shapes = [self.shape(path, tensor) for tensor in (calls[place].input, calls[place].output)]
+                self.add(name, read_unit(path, self.units[path], *shapes), nodes, edges)
+                for number, (source, delay, factor) in enumerate(sorted(feeds[name])):
+                    start = source
+                    if factor != 1.0:
+                        start = f"{name}<{number}"
+                        nodes[start] = Weights(np.full(math.prod(shapes[0]), factor))
+                        edges.append((source, start, 0))
+                    edges.append((start, name, delay))
+        told = encoding.told()
+        unused = [path for path in self.units if path not in self.trace.calls]
+        notices = (told,) if told else ()
+        if unused:
+            notices = (*notices, f"never called on the example, left out: {', '.join(unused)[:200]}")
+        flow = Flow("model", nodes, tuple(edges), notices)
+        network = lower(flow)
+        fired = self.check(network, simulate_float(network, x), output)
+        said = f"checked against the model itself on {x.shape[0]} x {x.shape[1]} steps: {fired} spikes, all equal"
+        return replace(network, notices=(*network.notices, said))
+
+    def shape(self, path: str, tensor: torch.Tensor) -> tuple[int, ...]:
+        """Of one sample in one step of what goes into or out of a unit."""
+        return sample_shape(self.units[path], tensor, 2 if self.multi else 1)
+
+    def rows(self, calls: list[Call], what: str = "output") -> Float:
+        """What went in or out of all steps' calls, (time, samples, elements)."""
+        found = np.stack([getattr(call, what).numpy() for call in calls])
+        found = found[0] if self.multi else found
+        return found.reshape(*found.shape[:2], -1)
+
+    def add(self, name: str, unit: Any, nodes: dict[str, Node], edges: list[tuple[str, str, int]]) -> None:
+        """A unit's node or, with recurrence of its own, nodes."""
+        if isinstance(unit, Recurrent):
+            nodes |= {name: unit.population, f"{name}.recurrent": unit.weights}
+            edges += [(name, f"{name}.recurrent", 1), (f"{name}.recurrent", name, 0)]
+        else:
+            nodes[name] = unit
+
+    def feeds(self, path: str, place: int) -> Feeds:
+        """What a unit's call is fed in the steady state; the first steps may lack what comes from before them."""
+        calls = self.trace.calls[path][place :: self.repeats[path]]
+        steady = self.terms(path, calls[-1], len(calls) - 1)
+        if not steady:
+            raise TclifError(f"{path}: its input comes from nowhere that can be followed", "is it computed by torch?")
+        for t, call in enumerate(calls):
+            expected = {term for term in steady if term[1] <= t}
+            if self.terms(path, call, t) != expected:
+                raise TclifError(f"{path}: what it is fed changes at step {t}", "networks do the same at every step")
+        return steady
+
+    def terms(self, path: str, call: Call, t: int) -> Feeds:
+        origin = call.origin
+        if origin.unreadable or origin.joined:
+            what = origin.unreadable or "several steps or layers put into one tensor"
+            raise TclifError(
+                f"{path}: its input comes through {what}, which cannot be read",
+                "between layers only sums, factors and reshapes are; say what a neuron is with register_neuron",
+            )
+        found = set()
+        for (source, index), factor in origin.terms.items():
+            if (source, index) == INPUT:
+                found.add((SOURCE, 0, factor))
+                continue
+            repeats = self.repeats[source]
+            found.add((self.node(source, index % repeats), t - index // repeats, factor))
+        return frozenset(found)
+
+    def output(self, feeds: Mapping[str, Feeds]) -> str:
+        """The node that says the result: what the model returns, else the one that feeds no other."""
+        returned = dict.fromkeys(
+            self.node(path, index % self.repeats[path])
+            for path, index in self.trace.output.terms
+            if (path, index) != INPUT
+        )
+        if len(returned) == 1:
+            return next(iter(returned))
+        read = {source for terms in feeds.values() for source, delay, _ in terms if delay == 0}
+        last = [name for name in feeds if name not in read]
+        if len(last) == 1:
+            return last[0]
+        raise TclifError(f"model: several outputs ({', '.join(returned or last)[:200]})", "networks with one are read")
+
+    def encoding(self) -> Encoding:
+        """How the input was cut, found by its values."""
+        for path in self.trace.calls:
+            calls = self.trace.calls[path]
+            factor = calls[0].origin.terms.get(INPUT)
+            if factor is None or len(calls[0].origin.terms) != 1:
+                continue
+            seen = self.rows(calls[:: self.repeats[path]], "input")
+            for encoding in encodings(self.x, seen.shape[-1]):
+                cut = encoding.steps(self.x).swapaxes(0, 1)
+                if cut.shape == seen.shape and np.allclose(cut * factor, seen, rtol=1e-12, atol=0):
+                    return encoding
+            raise TclifError(
+                f"{path}: the values it is fed ({seen.shape[-1]} features a step) are not steps of the example "
+                f"of shape {self.x.shape}",
+                "read are one step after the other, and windows that slide by one",
+            )
+        raise TclifError("model: no layer is fed from the input alone", "is the input used?")
+
+    def check(self, network: Network, found: FloatResult, output: str) -> int:
+        """Number of spikes; raises `TclifError` at the first one at which the network and the model differ."""
+        differences = []
+        fired = 0
+        for path in self.populations & self.trace.calls.keys():
+            theirs = self.rows(self.trace.calls[path])
+            name = self.layer_name(network, self.node(path, 0))
+            if name not in found.spikes:
+                continue
+            mine = found.spikes[name].swapaxes(0, 1)
+            fired += int(mine.sum())
+            wrong = np.argwhere(mine != (theirs != 0))
+            if len(wrong):
+                step, sample, neuron = (int(v) for v in wrong[0])
+                differences.append((step, name, sample, neuron, len(wrong), mine.size))
+        if differences:
+            step, name, sample, neuron, count, size = min(differences)
+            raise TclifError(
+                f"the network read from the model does not spike as the model does: first at step {step} in layer "
+                f"{name}, neuron {neuron} of sample {sample} ({count} of {size} spikes differ there)",
+                "a part of the model does something that its classes do not say",
+            )
+        self.check_readout(network, found, output)
+        return fired
+
+    def check_readout(self, network: Network, found: FloatResult, output: str) -> None:
+        """The last layer, where it does not spike: the sum over its calls, or a leaky integrator's own state."""
+        if network.layers[-1].neuron.spiking:
+            return
+        path = next(p for p in self.trace.calls for k in range(self.repeats[p]) if self.node(p, k) == output)
+        theirs = self.rows(self.trace.calls[path])
+        wanted = theirs[-1] if path in self.populations else theirs.sum(0)
+        error = float(np.abs(found.readout - wanted).max())
+        if error > TOLERANCE * max(1.0, float(np.abs(wanted).max())):
+            raise TclifError(
+                f"the readout {network.layers[-1].name} is off by {error:.3g} from the model's",
+                "a part of the model does something that its classes do not say",
+            )
+
+    def layer_name(self, network: Network, node: str) -> str:
+        """The layer that a node became."""
+        names = {layer.name for layer in network.layers}
+        return node if node in names else f"layer{node}"

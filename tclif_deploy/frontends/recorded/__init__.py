@@ -1,5 +1,0 @@
-"""Live torch models, read by running them on an example."""
-
-from tclif_deploy.frontends.recorded.read import record
-
-__all__ = ["record"]

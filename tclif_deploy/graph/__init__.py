@@ -1,0 +1,1 @@
+"""The one graph that every reader fills, and its lowering to a Network."""

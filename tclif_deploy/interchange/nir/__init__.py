@@ -1,8 +1,0 @@
-"""Networks as NIR files: primitives that every NIR tool knows, and the exact parameters beside them."""
-
-from tclif_deploy.interchange.nir.form import NotInNir
-from tclif_deploy.interchange.nir.read import read_nir
-from tclif_deploy.interchange.nir.standard import export_nir
-from tclif_deploy.interchange.nir.write import write_nir
-
-__all__ = ["NotInNir", "export_nir", "read_nir", "write_nir"]

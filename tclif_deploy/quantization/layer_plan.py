@@ -1,0 +1,226 @@
+"""One layer: what is chosen for it, and the integers that follow from that.
+
+Every number of a neuron is counted in that neuron's own LSBs, so per-neuron weight scales cost no hardware:
+scaling a neuron's weights, bias, threshold and resets by one factor changes no spike.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from tclif_deploy.convolution import Weighted
+from tclif_deploy.errors import TclifError
+from tclif_deploy.fixed import FixedConnection, FixedLayer, InputEncoding, Int
+from tclif_deploy.network import INPUT, Float, Layer
+from tclif_deploy.quantization.couplings import coupling_pair
+from tclif_deploy.quantization.ranges import Ranges
+from tclif_deploy.quantization.settings import QuantizeSettings
+from tclif_deploy.target import Target
+
+READOUT_BITS = 15
+"""fractional bits of the multipliers that make readout neurons of unequal scales comparable"""
+SHIFT_LIMIT = 24
+"""|f| beyond this would leave nothing of a 32-bit state"""
+
+
+@dataclass(frozen=True, eq=False)
+class Machine:
+    """What quantizing any layer depends on besides the layer."""
+
+    target: Target
+    encoding: InputEncoding
+    ranges: Ranges
+    settings: QuantizeSettings
+
+
+@dataclass(frozen=True, eq=False)
+class LayerPlan:
+    """What is chosen for a layer; arrays are (neurons,)."""
+
+    limit: int
+    """largest magnitude of a weight"""
+    scale: Float
+    """what one unit of the accumulator means to the float network"""
+    exponents: tuple[int, ...]
+    """left shift of each connection's sum"""
+    b_u: Int
+    b_v: Int
+    rho: Float
+    """LSB_v / LSB_u"""
+    bias: Float
+    """current that is added to the neuron's own bias"""
+    weights: tuple[Int, ...] | None = None
+    """each connection's integers; None rounds every weight to the nearest"""
+
+
+def plan_layer(layer: Layer, machine: Machine, bits: int) -> LayerPlan:
+    """Scales by the largest weight, couplings by the best product."""
+    n, target = layer.neuron, machine.target
+    for c in layer.connections:
+        if c.delay > target.max_delay.value:
+            raise TclifError(
+                f"layer {layer.name}: connection from {c.source} has a delay of {c.delay} steps, "
+                f"{target.name} has at most {target.max_delay.value}"
+            )
+    for name, a in (("a_u", n.a_u), ("a_v", n.a_v)):
+        if (a < 0).any() or (a > 1).any():
+            worst = a[np.argmax(np.abs(a - 0.5))]
+            raise TclifError(f"layer {layer.name}: {name} is {worst:.6g}", f"{target.name} holds factors from 0 to 1")
+    limit = 2 ** (bits - 1) - 1
+    scale, exponents = weight_scales(layer, machine, limit)
+
+    # neurons that share couplings share the search
+    couplings, inverse = np.unique(np.stack([n.b_u, n.b_v], axis=1), axis=0, return_inverse=True)
+    try:
+        pairs = [coupling_pair(float(b_u), float(b_v), target.coefficient_bits.value) for b_u, b_v in couplings]
+    except TclifError as error:
+        raise TclifError(f"layer {layer.name}: {error.what}", error.hint) from None
+    inverse = inverse.reshape(-1)
+    return LayerPlan(
+        limit=limit,
+        scale=scale,
+        exponents=exponents,
+        b_u=np.array([pair.b_u for pair in pairs], np.int64)[inverse],
+        b_v=np.array([pair.b_v for pair in pairs], np.int64)[inverse],
+        rho=np.array([pair.rho for pair in pairs])[inverse],
+        bias=np.zeros(layer.size),
+    )
+
+
+def build_layer(layer: Layer, plan: LayerPlan, machine: Machine) -> FixedLayer:
+    """Integers of one layer: the state's scale from its load, then every number in its own LSBs."""
+    n, size, target = layer.neuron, layer.size, machine.target
+    one = 1 << target.coefficient_bits.value
+    weights = plan.weights or tuple(
+        np.clip(rint(c.weight / weight_steps(c, plan, m, machine.encoding)), -plan.limit, plan.limit)
+        for m, c in enumerate(layer.connections)
+    )
+    connections = tuple(
+        FixedConnection(c.source, w, c.delay, e, c.conv)
+        for c, w, e in zip(layer.connections, weights, plan.exponents, strict=True)
+    )
+    base_u, base_v = bases(layer, plan)
+    shift = state_shift(layer, plan, machine)
+    lsb_u, lsb_v = base_u * 2.0**-shift, base_v * 2.0**-shift
+    bias_u, bias_v = biases(layer, plan)
+    theta = np.zeros(size, np.int64)
+    if n.spiking:
+        exact = n.threshold / lsb_v
+        theta = (np.floor(exact) + 1 if n.strict else np.ceil(exact)).astype(np.int64)
+        lost = (n.threshold != 0) & (np.abs(exact) < 1)
+        if lost.any():
+            worst = int(np.argmin(np.where(lost, np.abs(exact), np.inf)))
+            missing = math.ceil(-math.log2(abs(exact[worst])))
+            raise TclifError(
+                f"layer {layer.name}: threshold of neuron {worst} is {n.threshold[worst]:.3g}, less than one LSB "
+                f"({lsb_v[worst]:.3g})",
+                f"{target.name}'s {target.state_bits.value}-bit state cannot hold this network's range: "
+                f"at least {missing} more state bit{'s' if missing != 1 else ''} or calibration data help",
+            )
+    return FixedLayer(
+        name=layer.name,
+        connections=connections,
+        shift=shift,
+        a_u=rint(n.a_u * one),
+        b_u=plan.b_u,
+        a_v=rint(n.a_v * one),
+        b_v=plan.b_v,
+        q=rint(n.q / plan.rho * one),
+        threshold=theta,
+        r_u=rint(n.r_u / lsb_u),
+        r_v=rint(n.r_v / lsb_v),
+        v_reset=rint(n.v_reset / lsb_v),
+        bias_u=rint(bias_u / lsb_u),
+        bias_v=rint(bias_v / lsb_v),
+        v0=rint(n.v0 / lsb_v),
+        lsb_u=lsb_u,
+        lsb_v=lsb_v,
+        multiplier=np.ones(size, np.int64) if n.spiking else rint(2.0**READOUT_BITS * (lsb_v / lsb_v.max())),
+        reset=n.reset,
+        input_to=n.input_to,
+        spiking=n.spiking,
+    )
+
+
+def weight_scales(layer: Layer, machine: Machine, limit: int) -> tuple[Float, tuple[int, ...]]:
+    """What one accumulator unit means for each neuron (neurons,), and each connection's left shift.
+
+    A graded input's weights, counted for one input unit, are often far smaller than recurrent ones; the coarser
+    connection's exponent spares the finer one its bits. Neurons that share a convolution's weights share their scale.
+    """
+    rows = [c.spread(np.abs(c.rows).max(axis=1)) * unit(c.source, machine.encoding) / limit for c in layer.connections]
+    coarsest = [float(row.max()) for row in rows]
+    finest = min((value for value in coarsest if value > 0), default=0.0)
+    if finest == 0.0:
+        return np.ones(layer.size), (0,) * len(rows)
+    exponents = tuple(max(0, math.floor(math.log2(value / finest))) if value > 0 else 0 for value in coarsest)
+    scale = np.max([row / 2.0**e for row, e in zip(rows, exponents, strict=True)], axis=0)
+    block = math.lcm(*(c.sharing for c in layer.connections))
+    scale = np.repeat(scale.reshape(-1, block).max(axis=1), block)
+    floor = machine.settings.scale_floor if machine.target.per_neuron_parameters.value else 1.0
+    return np.maximum(scale, floor * scale.max()), exponents
+
+
+def weight_steps(connection: Weighted, plan: LayerPlan, m: int, encoding: InputEncoding) -> Float:
+    """What one integer of each weight of the ``m``-th connection means; it broadcasts with the weights."""
+    source: str = connection.source  # type: ignore[attr-defined]
+    steps = plan.scale[:: connection.sharing] * 2.0 ** plan.exponents[m] / unit(source, encoding)
+    return steps.reshape(-1, *[1] * (connection.weight.ndim - 1))
+
+
+def bases(layer: Layer, plan: LayerPlan) -> tuple[Float, Float]:
+    """LSBs of u and v but for 2^-f: the state that the current enters counts in the accumulator's unit."""
+    base_u = plan.scale if layer.neuron.input_to == "dendrite" else plan.scale / plan.rho
+    return base_u, base_u * plan.rho
+
+
+def biases(layer: Layer, plan: LayerPlan) -> tuple[Float, Float]:
+    """The layer's biases of u and v, with what the plan adds where the current enters."""
+    n = layer.neuron
+    if n.input_to == "dendrite":
+        return n.bias_u + plan.bias, n.bias_v
+    return n.bias_u, n.bias_v + plan.bias
+
+
+def loads(layer: Layer, plan: LayerPlan, machine: Machine) -> dict[str, Float]:
+    """The share of its width that each kind of number takes at a shift of 0; each (neurons,).
+
+    The states are those of calibration with headroom, or bounds.
+    """
+    n, target, ranges = layer.neuron, machine.target, machine.ranges
+    (peak_u, peak_v), (base_u, base_v) = ranges.peaks[layer.name], bases(layer, plan)
+    bias_u, bias_v = biases(layer, plan)
+    headroom = machine.settings.headroom if ranges.calibrated else 1.0
+    resets = np.maximum(np.abs(n.r_v), np.abs(n.v_reset))
+    constants = np.maximum(np.abs(bias_v), np.abs(n.v0))
+    needs = {
+        "states": (np.maximum(peak_u * headroom / base_u, peak_v * headroom / base_v), target.state_bits.value),
+        "threshold": (np.abs(n.threshold) / base_v, target.threshold_bits.value),
+        "resets": (np.maximum(np.abs(n.r_u) / base_u, resets / base_v), target.reset_bits.value),
+        "biases": (np.maximum(np.abs(bias_u) / base_u, constants / base_v), target.bias_bits.value),
+    }
+    # one unit of room: a threshold is rounded up
+    return {name: need / max(2.0 ** (bits - 1) - 2, 1.0) for name, (need, bits) in needs.items()}
+
+
+def state_shift(layer: Layer, plan: LayerPlan, machine: Machine) -> int:
+    """f: the largest shift at which the calibrated states (with headroom) and every parameter fit their widths."""
+    return largest_shift(float(max(load.max() for load in loads(layer, plan, machine).values())))
+
+
+def largest_shift(load: float) -> int:
+    """The largest shift at which a share of ``load`` still fits."""
+    return max(-SHIFT_LIMIT, min(SHIFT_LIMIT, math.floor(-math.log2(load)))) if load > 0 else 0
+
+
+def unit(source: str, encoding: InputEncoding) -> float:
+    """What one integer from ``source`` means to the float network: 1 for a spike."""
+    return encoding.lsb if source == INPUT else 1.0
+
+
+def rint(x: Float) -> Int:
+    """Nearest integer, half to even, as int64."""
+    return np.rint(x).astype(np.int64)

@@ -1,0 +1,94 @@
+"""What a user should know about how a network's numbers fit a target: which number, and by how much."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from tclif_deploy.data import Dataset
+from tclif_deploy.fixed import FixedLayer
+from tclif_deploy.network import Layer
+from tclif_deploy.quantization.layer_plan import LayerPlan, Machine, largest_shift, loads
+
+DIFFERENT = 2.0
+"""inputs whose rms differ by more than this are of another range"""
+
+
+def layer_notices(layer: Layer, fixed: FixedLayer, plan: LayerPlan, machine: Machine) -> list[str]:
+    """Numbers of one layer that the target's widths squeeze or lose."""
+    return [
+        f"layer {layer.name}: {text}"
+        for text in (
+            *_narrow({name: float(load.max()) for name, load in loads(layer, plan, machine).items()}),
+            *_factors(layer, fixed, machine),
+            *_resets(layer, fixed),
+            *_weights(layer, fixed),
+        )
+    ]
+
+
+def input_notice(calibration: Dataset, data: Dataset) -> str | None:
+    """What to say where the data are of another range than what the scales were calibrated on."""
+    (low, a), (high, b) = sorted((_rms(d), d.name) for d in (calibration, data))
+    if high <= DIFFERENT * low:
+        return None
+    ratio = "infinitely" if low == 0 else f"{high / low:.3g} times"
+    return (
+        f"the input range differs: {b} is {ratio} larger than {a} (rms {high:.3g} and {low:.3g}): "
+        "the scales are calibrated on one of them; was one scaled, as by 1/255?"
+    )
+
+
+def _rms(data: Dataset) -> float:
+    return math.sqrt(float(np.mean(np.square(data.x, dtype=np.float64)))) * data.scale
+
+
+def _narrow(load: dict[str, float]) -> Iterator[str]:
+    """Kinds of numbers that are so narrow on the target that the layer's states lose bits to them."""
+    alone = largest_shift(load["states"]) if load["states"] > 0 else None
+    for name, share in load.items():
+        bits = 0 if alone is None or share <= 0 else alone - largest_shift(share)
+        if bits > 0:
+            yield f"the target's width of {name} costs its states {bits} bit{'s' if bits > 1 else ''}"
+
+
+def _factors(layer: Layer, fixed: FixedLayer, machine: Machine) -> Iterator[str]:
+    """Decays that become none, or full."""
+    k = machine.target.coefficient_bits.value
+    for name in ("a_u", "a_v"):
+        real, whole = getattr(layer.neuron, name), getattr(fixed, name)
+        lost = ((whole == 1 << k) & (real < 1.0)) | ((whole == 0) & (real > 0.0))
+        if lost.any():
+            worst = int(np.flatnonzero(lost)[0])
+            need = math.ceil(-math.log2(min(real[worst], 1.0 - real[worst])))
+            yield (
+                f"{name} of neuron {worst} is {real[worst]:.6g}, which {k} fractional bits round to "
+                f"{int(whole[worst] > 0)}: {need} are needed"
+            )
+
+
+def _resets(layer: Layer, fixed: FixedLayer) -> Iterator[str]:
+    """Resets of less than half an LSB."""
+    for name, lsb in (("r_u", fixed.lsb_u), ("r_v", fixed.lsb_v)):
+        real = getattr(layer.neuron, name)
+        lost = (real != 0) & (getattr(fixed, name) == 0)
+        if lost.any():
+            worst = int(np.argmin(np.where(lost, np.abs(real) / lsb, np.inf)))
+            need = math.ceil(-math.log2(abs(real[worst]) / lsb[worst]))
+            yield (
+                f"{name} of neuron {worst} is {real[worst]:.3g}, {real[worst] / lsb[worst]:.2g} LSB, and becomes 0: "
+                f"{need} more state bit{'s' if need != 1 else ''} would hold it"
+            )
+
+
+def _weights(layer: Layer, fixed: FixedLayer) -> Iterator[str]:
+    """Neurons of which no weight is left."""
+    for real, whole in zip(layer.connections, fixed.connections, strict=True):
+        lost = np.asarray(real.rows.any(axis=1) & ~whole.rows.any(axis=1))
+        if lost.any():
+            yield (
+                f"all weights from {real.source} into {int(np.count_nonzero(lost)):,} of {len(lost):,} neurons are "
+                "rounded to 0: more weight bits would keep them"
+            )

@@ -1,0 +1,124 @@
+"""Passes that better a layer's integers on calibration data, layer by layer, each seeing its sources' own integers.
+
+A pass is a frozen dataclass with a ``name`` and one ``apply``; its fields are its options.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar, Protocol
+
+import numpy as np
+
+from tclif_deploy.fixed import Int
+from tclif_deploy.network import Float
+from tclif_deploy.quantization.layer_plan import LayerPlan, loads, rint, state_shift, weight_steps
+from tclif_deploy.quantization.rounding import response_error, round_compensated
+from tclif_deploy.quantization.settings import PASSES
+from tclif_deploy.quantization.statistics import Evidence
+
+
+class Pass(Protocol):
+    """One improvement."""
+
+    name: ClassVar[str]
+
+    def apply(self, plan: LayerPlan, evidence: Evidence) -> LayerPlan:
+        """A better plan of the layer that ``evidence`` is about."""
+
+
+@dataclass(frozen=True)
+class ChooseScales:
+    """Gives each neuron (of a convolution: channel) the weight scale with the least error of the soma's response,
+    instead of the largest weight's.
+
+    A smaller scale is finer but clips the largest weights; a larger one may fit the weights' grid better: the one
+    weight of a neuron with one input becomes exact. No scale is taken that would cost the layer a bit of its states.
+    """
+
+    name: ClassVar[str] = "scales"
+    low: float = 0.8
+    high: float = 1.1
+    """scales are tried from ``low`` to ``high`` times the largest weight's"""
+    steps: int = 31
+
+    def apply(self, plan: LayerPlan, evidence: Evidence) -> LayerPlan:
+        """See `Pass`."""
+        machine, layer, sharing = evidence.machine, evidence.layer, evidence.sharing
+        first = plan.scale[::sharing]
+        if not machine.target.per_neuron_parameters.value:
+            return plan
+        load = np.max(list(loads(layer, plan, machine).values()), axis=0).reshape(-1, sharing).max(axis=1)
+        least = first * np.minimum(1.0, load * 2.0 ** state_shift(layer, plan, machine))
+        if first.min() == machine.settings.scale_floor * first.max():  # floored neurons stay above the floor
+            least = np.maximum(least, first.min())
+        top = np.abs(evidence.weights / _steps(replace(plan, scale=np.ones(layer.size)), evidence)).max(axis=1)
+        largest_whole = top / np.maximum(np.floor(top / first * (1 + 1e-12)), 1.0)
+        candidates = [first, np.where(top > 0, largest_whole, first)]
+        candidates += [first * factor for factor in np.linspace(self.low, self.high, self.steps)]
+        best, error = first, np.full(len(first), np.inf)
+        for candidate in candidates:
+            scale = np.maximum(candidate, least)
+            steps = _steps(replace(plan, scale=np.repeat(scale, sharing)), evidence)
+            rounded = round_compensated(evidence.weights / steps, evidence.covariance, steps, plan.limit)
+            found = response_error(evidence.weights - rounded * steps, evidence.covariance)
+            best, error = np.where(found < error, scale, best), np.minimum(error, found)
+        return replace(plan, scale=np.repeat(best, sharing))
+
+
+@dataclass(frozen=True)
+class CompensateWeights:
+    """Rounds each layer's weights so that their errors cancel in what the soma makes of them: see `round_compensated`.
+
+    The output that is kept is not the current but the soma's response to it: a source's spikes pass through the
+    neuron's own rotation.
+    """
+
+    name: ClassVar[str] = "compensate"
+
+    def apply(self, plan: LayerPlan, evidence: Evidence) -> LayerPlan:
+        """See `Pass`."""
+        steps = _steps(plan, evidence)
+        rounded = round_compensated(evidence.weights / steps, evidence.covariance, steps, plan.limit)
+        return replace(plan, weights=_split(rounded, evidence))
+
+
+@dataclass(frozen=True)
+class CorrectBias:
+    """Gives each neuron back, as bias, what rounding its weights took from the soma's mean response."""
+
+    name: ClassVar[str] = "bias"
+
+    def apply(self, plan: LayerPlan, evidence: Evidence) -> LayerPlan:
+        """See `Pass`."""
+        steps = _steps(plan, evidence)
+        if plan.weights is None:
+            weights = np.clip(rint(evidence.weights / steps), -plan.limit, plan.limit)
+        else:
+            weights = np.concatenate([part.reshape(len(part), -1) for part in plan.weights], axis=1)
+        missing = evidence.bias_for(evidence.weights - weights * steps)
+        return replace(plan, bias=np.repeat(missing, evidence.sharing))
+
+
+def _steps(plan: LayerPlan, evidence: Evidence) -> Float:
+    """What one integer of each weight means, over all connections: (rows, sources)."""
+    parts = [
+        np.broadcast_to(weight_steps(c, plan, m, evidence.machine.encoding), c.weight.shape).reshape(len(c.weight), -1)
+        for m, c in enumerate(evidence.layer.connections)
+    ]
+    return np.concatenate(parts, axis=1)
+
+
+def _split(weights: Int, evidence: Evidence) -> tuple[Int, ...]:
+    connections = evidence.layer.connections
+    parts = np.split(weights, np.cumsum([c.rows.shape[1] for c in connections])[:-1], axis=1)
+    return tuple(np.ascontiguousarray(p).reshape(c.weight.shape) for p, c in zip(parts, connections, strict=True))
+
+
+KNOWN: dict[str, Pass] = {item.name: item for item in (ChooseScales(), CompensateWeights(), CorrectBias())}
+"""every pass by its name"""
+
+
+def chosen_passes(names: tuple[str, ...]) -> tuple[Pass, ...]:
+    """The passes of those names, in the order in which they are applied."""
+    return tuple(KNOWN[name] for name in PASSES if name in names)

@@ -1,0 +1,116 @@
+"""Float network + target + calibration data -> fixed-point network."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from tclif_deploy.data import Dataset, as_dataset
+from tclif_deploy.errors import TclifError
+from tclif_deploy.fixed import FixedNetwork, InputEncoding
+from tclif_deploy.network import Network, Progress
+from tclif_deploy.quantization.layer_plan import Machine, build_layer, plan_layer
+from tclif_deploy.quantization.notices import layer_notices
+from tclif_deploy.quantization.passes import chosen_passes
+from tclif_deploy.quantization.ranges import Ranges, bounded_ranges, seen_ranges
+from tclif_deploy.quantization.settings import DEFAULTS, QuantizeSettings
+from tclif_deploy.quantization.statistics import Evidence
+from tclif_deploy.target import Target, load_target
+
+
+def quantize(
+    network: Network,
+    target: Target | Path | str,
+    calibration: Dataset | Path | str | None = None,
+    settings: QuantizeSettings = DEFAULTS,
+    ranges: Ranges | None = None,
+    progress: Progress = lambda done, total: None,
+) -> FixedNetwork:
+    """Integers of ``network`` for ``target``.
+
+    With ``calibration`` the state scale comes from the ranges its samples reach (times ``headroom``); without, from
+    a worst-case bound that wastes bits, with a notice. ``ranges`` spares the run that finds them, where they are known
+    (`seen_ranges` of the same calibration data). ``progress`` counts layers. Raises `TclifError` where the target
+    cannot hold the network, naming the number and the limit.
+
+    Examples
+    --------
+    >>> from tclif_deploy import load
+    >>> network = load("fixtures/smnist_ff/checkpoint.pth.tar")
+    >>> fixed = quantize(network, "loihi2", "fixtures/smnist_ff/calibration.npz")
+    >>> fixed.layers[1].connections[0].weight.shape, int(abs(fixed.layers[1].connections[0].weight).max())
+    ((256, 64), 127)
+    """
+    target = target if isinstance(target, Target) else load_target(target)
+    calibration = as_dataset(calibration)
+    bits = weight_widths(network, target, settings)
+    notices: list[str] = []
+    if calibration is None:
+        encoding = InputEncoding(network.input_size, lsb=2.0**-8, bits=min(target.input_bits.value, 16))
+        ranges = bounded_ranges(network, 1.0, settings.bound_steps)
+        notices.append(
+            f"no calibration data: state scales come from a worst-case bound (|x| <= 1, {settings.bound_steps} steps), "
+            "which costs precision; give --calibration FILE or --data FILE"
+        )
+    else:
+        check_calibration(calibration, network)
+        encoding = choose_encoding(calibration, target, settings)
+        ranges = ranges or seen_ranges(network, calibration)
+    machine = Machine(target, encoding, ranges, settings)
+    plans = [plan_layer(layer, machine, width) for layer, width in zip(network.layers, bits, strict=True)]
+    layers = [build_layer(layer, plan, machine) for layer, plan in zip(network.layers, plans, strict=True)]
+    fixed = FixedNetwork(encoding, target.arithmetic, tuple(layers))
+    passes = chosen_passes(settings.passes) if calibration is not None else ()
+    for n, layer in enumerate(network.layers):
+        if calibration is not None and passes and Evidence.covers(layer):
+            evidence = Evidence(layer, fixed, calibration, machine)
+            for item in passes:
+                plans[n] = item.apply(plans[n], evidence)
+            layers[n] = build_layer(layer, plans[n], machine)
+            fixed = replace(fixed, layers=tuple(layers))
+        notices += layer_notices(layer, layers[n], plans[n], machine)
+        progress(n + 1, len(layers))
+    return replace(fixed, notices=tuple(notices))
+
+
+def weight_widths(network: Network, target: Target, settings: QuantizeSettings) -> tuple[int, ...]:
+    """The width of each layer's weights. Raises `TclifError` for one that the target does not hold."""
+    most = target.weight_bits.value
+    bits = settings.weight_bits or (most,) * len(network.layers)
+    if len(bits) != len(network.layers):
+        raise TclifError(f"{len(bits)} weight widths for {len(network.layers)} layers", "give one for each layer")
+    for layer, width in zip(network.layers, bits, strict=True):
+        if width > most:
+            raise TclifError(f"layer {layer.name}: {width}-bit weights", f"{target.name} holds at most {most} bits")
+    return bits
+
+
+def check_calibration(data: Dataset, network: Network) -> None:
+    """Raise `TclifError` for calibration data from which no scale can come."""
+    if data.features != network.input_size:
+        raise TclifError(
+            f"{data.name}: {data.features} features a step, the network takes {network.input_size}",
+            "calibration data must have the network's input width",
+        )
+    low, high = data.x.min(), data.x.max()
+    if low == high:
+        what = "all zero" if low == 0 else f"constant: every value is {low}"
+        raise TclifError(f"{data.name}: calibration data are {what}", "give samples of the real task")
+
+
+def choose_encoding(data: Dataset, target: Target, settings: QuantizeSettings) -> InputEncoding:
+    """Integer data (counts, pixels) enter unchanged if they fit the target's payload; real data get a scale."""
+    payload = target.input_bits.value
+    peak = float(np.abs(data.x.astype(np.float64)).max())
+    whole = np.issubdtype(data.x.dtype, np.integer) or bool((data.x == np.rint(data.x)).all())
+    if whole and peak <= 2 ** (payload - 1) - 1:
+        # two bits of room for larger values in other data, as far as the data's type can hold any
+        bits = int(peak).bit_length() + 3
+        if np.issubdtype(data.x.dtype, np.integer):
+            bits = min(bits, int(np.iinfo(data.x.dtype).max).bit_length() + 1)
+        return InputEncoding(data.features, lsb=data.scale, bits=max(2, min(bits, payload)))
+    bits = min(payload, settings.real_input_bits)
+    lsb = peak * data.scale * settings.headroom / (2 ** (bits - 1) - 1)
+    return InputEncoding(data.features, lsb=lsb, bits=bits)

@@ -1,0 +1,116 @@
+"""What calibration data say about one layer: its sources' activity, and what the soma makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tclif_deploy.data import Dataset
+from tclif_deploy.fixed import FixedNetwork
+from tclif_deploy.network import INPUT, Connection, Float, Layer
+from tclif_deploy.quantization.layer_plan import Machine
+from tclif_deploy.quantization.rounding import damped
+from tclif_deploy.simulation import simulate
+from tclif_deploy.simulation.floating import batches
+
+SAMPLES = 128
+"""no more calibration samples than this are looked at"""
+BATCH = 16
+"""samples (of a convolution: positions of samples) whose activity is held as real numbers at a time"""
+POSITIONS = 16
+"""of a convolution's output map that are looked at, the same in every sample"""
+MEMORY = 200.0
+"""steps over which a response fades (in the network a spike's reset, not a decay, ends it): what the neuron would
+forget is not paid for, and what it keeps is"""
+
+
+class Evidence:
+    """A layer that `covers` says can be looked at, in a network whose earlier layers are quantized already.
+
+    It is about rows of weights: those of neurons, or of a convolution's channels, whose sources are what a position
+    sees. Some positions stand for all.
+    """
+
+    def __init__(self, layer: Layer, fixed: FixedNetwork, data: Dataset, machine: Machine) -> None:
+        self.layer, self.fixed, self.data, self.machine = layer, fixed, data, machine
+        self.sharing = layer.connections[0].sharing
+        """neurons of a row"""
+        self.positions = np.sort(np.random.default_rng(0).permutation(self.sharing)[:POSITIONS])
+
+    @staticmethod
+    def covers(layer: Layer) -> bool:
+        """Whether all neurons of a row see their sources by the same weights: groups see others."""
+        alike = len({c.sharing for c in layer.connections}) == 1
+        return alike and all(c.conv is None or c.conv.groups == 1 for c in layer.connections)
+
+    @cached_property
+    def weights(self) -> Float:
+        """The layer's real weights, all connections side by side: (rows, sources)."""
+        return np.concatenate([c.rows for c in self.layer.connections], axis=1)
+
+    @cached_property
+    def _products(self) -> Float:
+        """Mean products of the responses to all sources and, last, to a constant current of 1."""
+        total, count = np.zeros((self.weights.shape[1] + 1,) * 2), 0
+        for joint in self._responses():
+            total += (joint.T @ joint).astype(np.float64)
+            count += len(joint)
+        return total / count
+
+    @cached_property
+    def covariance(self) -> Float:
+        """Covariance of the soma's responses to the sources, `damped`; about 0, or, if biases are corrected, about
+        the response to a constant, which the bias then takes out; (sources, sources)."""
+        found = self._products[:-1, :-1]
+        if "bias" in self.machine.settings.passes:
+            with_one, one = self._products[:-1, -1], self._products[-1, -1]
+            found = found - np.outer(with_one, with_one) / one
+        return damped(found)
+
+    def bias_for(self, missing: Float) -> Float:
+        """The constant current that best stands in for weights that are ``missing`` (rows, sources); (rows,)."""
+        return np.asarray(missing @ self._products[:-1, -1] / self._products[-1, -1])
+
+    def _responses(self) -> Iterator[Float]:
+        """What the soma makes of each source and of a constant, by the layer's mean coefficients: parts of
+        (time * samples * positions, sources + 1), float32."""
+        n = self.layer.neuron
+        a_u, b_u, a_v, b_v = (np.float32(getattr(n, name).mean()) for name in ("a_u", "b_u", "a_v", "b_v"))
+        fade = np.float32(np.exp(-1.0 / MEMORY))
+        for sources in self._activity():
+            time, samples, width = sources.shape
+            u, v = np.zeros((2, samples, width), np.float32)
+            out = np.empty_like(sources)
+            for t in range(time):
+                into_u, into_v = (sources[t], 0) if n.input_to == "dendrite" else (0, sources[t])
+                u = fade * (a_u * u + b_u * v) + into_u
+                v = fade * a_v * v + b_v * u + into_v
+                out[t] = v
+            yield out.reshape(time * samples, width)
+
+    def _activity(self) -> Iterator[Float]:
+        """Real values of the connections, and a constant 1: float32 (time, samples * positions, sources + 1)."""
+        encoding, connections = self.machine.encoding, self.layer.connections
+        x, _ = encoding.encode(self.data.x[:SAMPLES], self.data.scale)
+        seen = simulate(self.fixed, x, spikes=True).spikes if any(c.source != INPUT for c in connections) else {}
+        for part in batches(x.shape[0], max(1, BATCH // self.positions.size)):
+            columns = []
+            for c in connections:
+                carried = x[part] * encoding.lsb if c.source == INPUT else seen[c.source][part]
+                late = np.zeros((carried.shape[1], carried.shape[0], carried.shape[2]), np.float32)
+                late[c.delay :] = carried.transpose(1, 0, 2)[: max(0, carried.shape[1] - c.delay)]
+                columns.append(self._seen(c, late))
+            columns.append(np.ones((*columns[0].shape[:2], 1), np.float32))
+            yield np.concatenate(columns, axis=2)
+
+    def _seen(self, connection: Connection, carried: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What the positions see of ``carried`` (time, samples, sources): (time, samples * positions, weights)."""
+        conv = connection.conv
+        if conv is None:
+            return carried
+        index = conv.patches(np.arange(1, connection.sources + 1)[None], connection.weight.shape)[0, 0]
+        with_outside = np.pad(carried, ((0, 0), (0, 0), (1, 0)))
+        return with_outside[:, :, index[:, self.positions].T].reshape(len(carried), -1, len(index))

@@ -1,0 +1,227 @@
+"""The general kernel: every `FixedNetwork`, sample by sample and step by step in int64, driven by events.
+
+It does in numba what `simulate.reference` does in numpy, so it also carries whatever the fast kernels don't
+cover: feedback between layers, wide states, states that overflow, traces.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tclif_deploy.errors import TclifError
+from tclif_deploy.fixed import LAYER_ARRAYS, FixedNetwork, Int
+from tclif_deploy.jit import helper, kernel
+from tclif_deploy.network import INPUT
+from tclif_deploy.simulation.engine.scatter import OUTPUTS, POSITIONS, scatter, shape_of, weights_of
+
+ROUNDINGS = ("floor", "nearest", "toward_zero")
+FLOOR, NEAREST, TOWARD_ZERO = range(3)
+MAX_SHIFT = 62
+"""Shifts beyond this would leave nothing of an int64, in numpy and here alike."""
+
+(A_U, B_U, A_V, B_V, Q, THRESHOLD, R_U, R_V, V_RESET, BIAS_U, BIAS_V, V0) = range(len(LAYER_ARRAYS))
+"""Rows of `GeneralPlan.neurons`."""
+
+
+@dataclass(frozen=True, eq=False)
+class GeneralPlan:
+    """A network as the flat arrays that the kernel walks through."""
+
+    machine: Int
+    """(6,): frac_bits, rounding, bits_u, bits_v, whether u wraps, whether v wraps"""
+    neurons: Int
+    """(12, all neurons): `LAYER_ARRAYS` of all layers, side by side"""
+    layers: Int
+    """(layers, 8): first neuron, end, shift, hard reset, input to soma, spiking, first connection, end"""
+    connections: Int
+    """(connections, 4): source layer (-1: input), delay, exponent, where its weights start; then `shape_of`"""
+    weights: Int
+    """all connections' `weights_of`"""
+    ring: int
+    """steps of spikes that must be remembered"""
+
+
+def plan_general(network: FixedNetwork) -> GeneralPlan:
+    """Lay ``network`` out for `run_general`."""
+    m = network.arithmetic
+    machine = np.array(
+        [m.frac_bits, ROUNDINGS.index(m.rounding), m.bits_u, m.bits_v, m.overflow_u == "wrap", m.overflow_v == "wrap"],
+        dtype=np.int64,
+    )
+    order = {INPUT: -1} | {layer.name: n for n, layer in enumerate(network.layers)}
+    neurons = np.concatenate([np.stack([getattr(la, f) for f in LAYER_ARRAYS]) for la in network.layers], axis=1)
+    layers: list[tuple[int, ...]] = []
+    connections: list[tuple[int, ...]] = []
+    weights: list[Int] = []
+    first, placed = 0, 0
+    for layer in network.layers:
+        begin = len(connections)
+        for c in layer.connections:
+            if max(c.exponent, abs(layer.shift)) > MAX_SHIFT:
+                raise TclifError(
+                    f"layer {layer.name}: shift {layer.shift} and exponent {c.exponent} are out of range",
+                    f"shifts of up to {MAX_SHIFT} bits are supported",
+                )
+            connections.append((order[c.source], c.delay, c.exponent, placed, *shape_of(c)))
+            weights.append(weights_of(c))
+            placed += c.weight.size
+        flags = (layer.shift, layer.reset == "hard", layer.input_to == "soma", layer.spiking)
+        layers.append((first, first + layer.size, *flags, begin, len(connections)))
+        first += layer.size
+    ring = 1 + max(c.delay for layer in network.layers for c in layer.connections)
+    return GeneralPlan(
+        machine, np.ascontiguousarray(neurons), np.array(layers, np.int64), np.array(connections, np.int64),
+        np.concatenate(weights), ring,
+    )  # fmt: skip
+
+
+@helper
+def _round(p: int, k: int, rounding: int) -> int:
+    if k == 0 or rounding == FLOOR:
+        return p >> k
+    if rounding == NEAREST:
+        return (p + (1 << (k - 1))) >> k
+    return p >> k if p >= 0 else -((-p) >> k)
+
+
+@helper
+def _overflow(x: int, limit: int, wrap: int) -> int:
+    if wrap:
+        return ((x + limit + 1) & (2 * limit + 1)) - limit - 1
+    return min(max(x, -limit), limit)
+
+
+@kernel
+def run_general(
+    machine: Int,
+    neurons: Int,
+    layers: Int,
+    connections: Int,
+    weights: Int,
+    ring: int,
+    x: NDArray[Any],
+    last: Int,
+    u_end: Int,
+    v_end: Int,
+    readout: Int,
+    overflows: Int,
+    spikes: NDArray[np.uint8],
+    counts: Int,
+    trace_at: Int,
+    trace: Int,
+) -> None:
+    """Run ``x`` (samples, time, features) and fill the outputs, all of them per sample.
+
+    ``u_end, v_end`` (samples, neurons); ``readout`` (samples, classes); ``overflows`` (samples, layers, 4);
+    ``spikes`` (samples, time, neurons) and ``counts`` (samples, neurons) up to the last valid step, each of size 0
+    where not wanted; ``trace`` (2, samples, time, traced neurons), where layer n's stand from ``trace_at[n]`` on (not
+    traced where negative).
+    """
+    k, rounding, wrap_u, wrap_v = machine[0], machine[1], machine[4], machine[5]
+    limit_u, limit_v = (np.int64(1) << (machine[2] - 1)) - 1, (np.int64(1) << (machine[3] - 1)) - 1
+    total = neurons.shape[1]
+    count = layers.shape[0]
+    fired = np.empty((min(ring, x.shape[1]), total), np.int64)
+    fires = np.zeros((fired.shape[0], count), np.int64)
+    acc = np.empty(total, np.int64)
+    part = np.empty(total, np.int64)
+    for sample in range(x.shape[0]):
+        u, v = u_end[sample], v_end[sample]
+        u[:] = 0
+        v[:] = neurons[V0]
+        readout[sample] = 0
+        overflows[sample] = 0
+        spikes[sample] = 0
+        counts[sample] = 0
+        for t in range(x.shape[1]):
+            now = t % fired.shape[0]
+            for layer in range(count):
+                begin, end, shift = layers[layer, 0], layers[layer, 1], layers[layer, 2]
+                hard, soma, spiking = layers[layer, 3], layers[layer, 4], layers[layer, 5]
+                size = end - begin
+                acc[:size] = 0
+                for c in range(layers[layer, 6], layers[layer, 7]):
+                    source, delay, exponent, where = (
+                        connections[c, 0],
+                        connections[c, 1],
+                        connections[c, 2],
+                        connections[c, 3],
+                    )
+                    if delay > t:
+                        continue
+                    part[:size] = 0
+                    shape = connections[c, 4:]
+                    moves = shape[OUTPUTS] > 0
+                    if source < 0:
+                        for j in range(x.shape[2]):
+                            value = np.int64(x[sample, t - delay, j])
+                            if value != 0 and moves:
+                                scatter(part, value, j, shape, weights[where:])
+                            elif value != 0:
+                                row = weights[where + j * size : where + (j + 1) * size]
+                                for n in range(size):
+                                    part[n] += value * row[n]
+                    else:
+                        then = (t - delay) % fired.shape[0]
+                        offset = layers[source, 0]
+                        for e in range(fires[then, source]):
+                            j = fired[then, offset + e]
+                            if moves:
+                                scatter(part, 1, j, shape, weights[where:])
+                            else:
+                                row = weights[where + j * size : where + (j + 1) * size]
+                                for n in range(size):
+                                    part[n] += row[n]
+                    if moves:
+                        outputs, positions = shape[OUTPUTS], shape[POSITIONS]
+                        for n in range(size):
+                            acc[n] += part[n % positions * outputs + n // positions] << exponent
+                    else:
+                        for n in range(size):
+                            acc[n] += part[n] << exponent
+                events = 0
+                for n in range(begin, end):
+                    i = acc[n - begin] << shift if shift >= 0 else _round(acc[n - begin], -shift, rounding)
+                    i_u, i_v = (0, i) if soma else (i, 0)
+                    wide = (
+                        _round(neurons[A_U, n] * u[n], k, rounding) + _round(neurons[B_U, n] * v[n], k, rounding)
+                        + i_u + neurons[BIAS_U, n]
+                    )  # fmt: skip
+                    new_u = _overflow(wide, limit_u, wrap_u)
+                    overflows[sample, layer, 0] += new_u != wide
+                    wide = (
+                        _round(neurons[A_V, n] * v[n], k, rounding) + _round(neurons[B_V, n] * new_u, k, rounding)
+                        + i_v + neurons[BIAS_V, n]
+                    )  # fmt: skip
+                    new_v = _overflow(wide, limit_v, wrap_v)
+                    overflows[sample, layer, 1] += new_v != wide
+                    if spiking and new_v >= neurons[THRESHOLD, n]:
+                        fired[now, begin + events] = n - begin
+                        events += 1
+                        if spikes.size:
+                            spikes[sample, t, n] = 1
+                        if counts.size and t <= last[sample]:
+                            counts[sample, n] += 1
+                        if hard:
+                            new_v = neurons[V_RESET, n]
+                        else:
+                            wide = new_v - (neurons[R_V, n] + _round(neurons[Q, n] * new_u, k, rounding))
+                            new_v = _overflow(wide, limit_v, wrap_v)
+                            overflows[sample, layer, 3] += new_v != wide
+                            wide = new_u - neurons[R_U, n]
+                            new_u = _overflow(wide, limit_u, wrap_u)
+                            overflows[sample, layer, 2] += new_u != wide
+                        if layer == count - 1 and t <= last[sample]:
+                            readout[sample, n - begin] += 1
+                    u[n], v[n] = new_u, new_v
+                fires[now, layer] = events
+                if trace_at[layer] >= 0:
+                    at = trace_at[layer]
+                    trace[0, sample, t, at : at + size] = u[begin:end]
+                    trace[1, sample, t, at : at + size] = v[begin:end]
+            if t == last[sample] and not layers[count - 1, 5]:
+                readout[sample] = v[layers[count - 1, 0] :]

@@ -1,0 +1,200 @@
+"""Kernels that run one layer for a block of samples, from lists of events to bits of spikes.
+
+Each is made for the flags of a layer (`neuron`, `sums`), the width of its tiles and the kinds of its links; networks of
+one kind share its machine code. Samples are taken in pairs, so their number is even; arrays are aligned to 64 bytes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tclif_deploy.fixed import Int
+from tclif_deploy.jit import kernel, made_once
+from tclif_deploy.simulation.engine import neuron
+from tclif_deploy.simulation.engine.events import expand
+from tclif_deploy.simulation.engine.simd import ROUND_DOWN, ROUND_TO_ZERO, address, begin_rounding, end_rounding
+from tclif_deploy.simulation.engine.steps import integrate, run_pair, run_whole
+
+Masks = NDArray[np.uint64]
+Float32 = NDArray[np.float32]
+
+
+TWO_HELD = 128
+"""Widest tile whose states of two samples the registers nearly hold: beyond, two are slower than one by one."""
+
+
+def _rounding(flags: int) -> int:
+    return ROUND_TO_ZERO if flags & neuron.TO_ZERO else ROUND_DOWN
+
+
+@made_once
+def feedforward(flags: int, width: int, kinds: int) -> Any:
+    """The kernel of spiking layers without recurrence."""
+    rounding = _rounding(flags)
+
+    @kernel
+    def run(
+        links: Int, constants: Float32, scalars: Float32, states: Float32, masks: Masks, seen: NDArray[np.int32]
+    ) -> bool:
+        """``links`` (links, `sums.LINK`); ``constants`` (tiles, rows, width); ``states`` (samples, tiles, 2, width)
+        become the last; ``masks`` (samples, time, tiles); ``seen`` (samples, 16) all states, OR-ed (if `CAREFUL`).
+
+        Returns whether the CPU noted an overflow.
+        """
+        before = begin_rounding(rounding)
+        for sample in range(0, masks.shape[0], 2):
+            for tile in range(masks.shape[2]):
+                run_pair(
+                    flags, width, kinds, address(links), sample, tile, 0, masks.shape[1],
+                    address(states) + sample * states.strides[0] + tile * states.strides[1], states.strides[0],
+                    address(constants) + tile * constants.strides[0], address(scalars),
+                    address(masks) + sample * masks.strides[0] + tile * masks.strides[2], masks.strides[1],
+                    masks.strides[0], address(seen) + sample * seen.strides[0],
+                )  # fmt: skip
+        overflowed: bool = end_rounding(before)
+        return overflowed
+
+    return run
+
+
+@made_once
+def recurrent(flags: int, width: int, kinds: int) -> Any:
+    """The kernel of layers of several tiles that also feed themselves; it lists their spikes as it goes.
+
+    All samples take each step together: so a tile's weights serve them all while they are in the cache.
+    """
+    rounding = _rounding(flags)
+
+    @kernel
+    def run(
+        links: Int, constants: Float32, scalars: Float32, states: Float32, masks: Masks, seen: NDArray[np.int32],
+        neurons: int, table: NDArray[np.uint8], events: NDArray[np.uint16], starts: NDArray[np.int32],
+    ) -> bool:  # fmt: skip
+        """As `feedforward`; from ``neurons`` to ``starts`` as `events.list_spikes`."""
+        samples, time, tiles = masks.shape
+        starts[:, 0] = 0
+        before = begin_rounding(rounding)
+        for t in range(time):
+            for tile in range(tiles):
+                for sample in range(0, samples, 2):
+                    run_pair(
+                        flags, width, kinds, address(links), sample, tile, t, t + 1,
+                        address(states) + sample * states.strides[0] + tile * states.strides[1], states.strides[0],
+                        address(constants) + tile * constants.strides[0], address(scalars),
+                        address(masks) + sample * masks.strides[0] + tile * masks.strides[2], masks.strides[1],
+                        masks.strides[0], address(seen) + sample * seen.strides[0],
+                    )  # fmt: skip
+            for n in range(samples):
+                expand(
+                    address(masks) + n * masks.strides[0], tiles, t, t + 1, address(table),
+                    address(events) + n * events.strides[0], address(starts) + n * starts.strides[0], neurons,
+                )  # fmt: skip
+        overflowed: bool = end_rounding(before)
+        return overflowed
+
+    return run
+
+
+@made_once
+def recurrent_whole(flags: int, width: int, kinds: int) -> Any:
+    """The kernel of layers that also feed themselves and are of one tile: one sample or two through all steps."""
+    rounding, together = _rounding(flags), 1 if width > TWO_HELD else 2
+
+    @kernel
+    def run(
+        links: Int, constants: Float32, scalars: Float32, states: Float32, masks: Masks, seen: NDArray[np.int32],
+        neurons: int, table: NDArray[np.uint8], events: NDArray[np.uint16], starts: NDArray[np.int32],
+    ) -> bool:  # fmt: skip
+        """As `recurrent`."""
+        starts[:, 0] = 0
+        before = begin_rounding(rounding)
+        for sample in range(0, masks.shape[0], together):
+            run_whole(
+                flags, width, kinds, together, address(links), sample, masks.shape[1],
+                address(states) + sample * states.strides[0], states.strides[0], address(constants), address(scalars),
+                address(masks) + sample * masks.strides[0], masks.strides[0], address(seen) + sample * seen.strides[0],
+                address(table), neurons, address(events) + sample * events.strides[0], events.strides[0],
+                address(starts) + sample * starts.strides[0], starts.strides[0],
+            )  # fmt: skip
+        overflowed: bool = end_rounding(before)
+        return overflowed
+
+    return run
+
+
+@made_once
+def readout(flags: int, width: int, kinds: int) -> Any:
+    """The kernel of a layer that doesn't spike; it also notes the soma at each sample's last valid step."""
+    rounding = _rounding(flags)
+
+    @kernel
+    def run(
+        links: Int, constants: Float32, scalars: Float32, states: Float32, time: int, last: Int, read: Float32,
+        seen: NDArray[np.int32],
+    ) -> bool:  # fmt: skip
+        """As `feedforward`; ``last`` (samples,) steps, ``read`` (samples, tiles, width) the soma after these."""
+        before = begin_rounding(rounding)
+        for sample in range(0, states.shape[0], 2):
+            for tile in range(states.shape[1]):
+                ends = (last[sample] + 1, last[sample + 1] + 1)
+                begin = 0
+                for end in (min(ends), max(ends), time):
+                    run_pair(
+                        flags, width, kinds, address(links), sample, tile, begin, end,
+                        address(states) + sample * states.strides[0] + tile * states.strides[1], states.strides[0],
+                        address(constants) + tile * constants.strides[0], address(scalars), 0, 0, 0,
+                        address(seen) + sample * seen.strides[0],
+                    )  # fmt: skip
+                    for n in range(2):
+                        if end == ends[n]:
+                            read[sample + n, tile] = states[sample + n, tile, 1]
+                    begin = end
+        overflowed: bool = end_rounding(before)
+        return overflowed
+
+    return run
+
+
+@made_once
+def integrator(flags: int, width: int, kinds: int) -> Any:
+    """The kernel of a readout that only adds up: A_u = B_u = 0, A_v = B_v = 2^k."""
+
+    @kernel
+    def run(
+        links: Int, biases: NDArray[np.int32], shift: int, states: NDArray[np.int32], time: int, last: Int,
+        read: NDArray[np.int32], peaks: NDArray[np.int32], top_u: int, top_v: int, inside: NDArray[np.bool_],
+    ) -> None:  # fmt: skip
+        """As `readout`, in int32; ``biases`` (tiles, 2, width); ``peaks`` (4, width) is scratch. Writes where all
+        magnitudes stayed below ``top_u`` and ``top_v`` to ``inside`` (samples,)."""
+        for sample in range(states.shape[0]):
+            inside[sample] = True
+            for tile in range(states.shape[1]):
+                peaks[:] = 0
+                for begin, end in ((0, last[sample] + 1), (last[sample] + 1, time)):
+                    integrate(
+                        flags, width, kinds, address(links), sample, tile, begin, end,
+                        address(states) + sample * states.strides[0] + tile * states.strides[1],
+                        address(biases) + tile * biases.strides[0], shift,
+                        address(peaks),
+                    )  # fmt: skip
+                    if begin == 0:
+                        read[sample, tile] = states[sample, tile, 1]
+                for n in range(peaks.shape[1]):
+                    inside[sample] &= max(peaks[0, n], -peaks[1, n]) < top_u and max(peaks[2, n], -peaks[3, n]) < top_v
+
+    return run
+
+
+@kernel
+def whole_states(states: NDArray[Any], scale_u: np.float32, scale_v: np.float32, u: Int, v: Int) -> None:
+    """The whole numbers ``u, v`` (samples, neurons) of a layer's ``states`` (samples or more, tiles, 2, width): each
+    times the inverse of its unit."""
+    for sample in range(u.shape[0]):
+        for tile in range(states.shape[1]):
+            first = tile * states.shape[3]
+            for n in range(min(states.shape[3], u.shape[1] - first)):
+                u[sample, first + n] = np.int64(states[sample, tile, 0, n] * scale_u)
+                v[sample, first + n] = np.int64(states[sample, tile, 1, n] * scale_v)

@@ -1,0 +1,234 @@
+"""Running a fixed-point network fast: blocks of samples, a thread for each core, the kernels that fit."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from functools import cached_property
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tclif_deploy.errors import TclifError
+from tclif_deploy.fixed import FixedLayer, FixedNetwork, Int
+from tclif_deploy.simulation.engine.block import Outcome, Worker, counted, unpack
+from tclif_deploy.simulation.engine.general import GeneralPlan, plan_general, run_general
+from tclif_deploy.simulation.engine.layers import whole_states
+from tclif_deploy.simulation.engine.plan import plan_fast
+from tclif_deploy.simulation.result import Result, check_input, check_lengths
+
+BLOCK = 64
+"""Samples that one thread takes at a time: so many that what Python does for a block costs little; more take more
+memory and are hardly faster."""
+
+
+def cores() -> int:
+    """CPU cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def simulate(
+    network: FixedNetwork,
+    x: NDArray[Any],
+    *,
+    lengths: Int | None = None,
+    spikes: bool = False,
+    counts: bool = False,
+    traces: Collection[str] = (),
+    jobs: int | None = None,
+) -> Result:
+    """Run ``x`` (samples, time, features), integers as `InputEncoding.encode` gives them.
+
+    Equal to `simulate.reference.simulate` in every number. ``lengths`` (samples,) is the number of steps after
+    which a sample's readout is taken (default: all). ``spikes`` keeps every layer's spikes, ``counts`` how many each
+    neuron fired up to there; ``traces`` names layers whose u and v are kept, after each step. ``jobs`` is the number of
+    threads (default: one a core).
+
+    Raises `TclifError` for input that does not fit the network, or for an unknown layer in ``traces``.
+    """
+    x = np.asarray(x)
+    check_input(network, x[:1, :1] if x.ndim == 3 and x.size else x)
+    samples, time, _ = x.shape
+    last = check_lengths(lengths, samples, time) - 1
+    if jobs is not None and jobs < 1:
+        raise TclifError(f"jobs is {jobs}", "at least one thread is needed")
+    out = _Outputs(network, samples, time, spikes, counts, traces)
+    workers = min(jobs or cores(), samples)
+    runner = _Runner(network, out, -(-samples // workers), last)
+    blocks = [slice(start, min(start + runner.block, samples)) for start in range(0, samples, runner.block)]
+    if workers == 1:
+        for block in blocks:
+            runner.run(x, block)
+    else:
+        with ThreadPoolExecutor(workers) as pool:
+            list(pool.map(lambda block: runner.run(x, block), blocks))
+    return out.result()
+
+
+class _Outputs:
+    """Where the blocks write: every array has one row a sample."""
+
+    def __init__(
+        self, network: FixedNetwork, samples: int, time: int, spikes: bool, counts: bool, traces: Collection[str]
+    ) -> None:
+        layers = network.layers
+        self.network, self.time, self.keep_spikes, self.keep_counts = network, time, spikes, counts
+        # In one piece, which the system hands out in large pages.
+        ends = np.cumsum([samples * layer.size for layer in layers for _ in "uv"])
+        parts = np.split(np.empty(ends[-1], np.int64), ends[:-1])
+        self.u, self.v = ([part.reshape(samples, -1) for part in parts[n::2]] for n in range(2))
+        self.readout = np.empty((samples, network.output.size), np.int64)
+        self.overflows = np.zeros((samples, len(layers), 4), np.int64)
+        self.spikes = [np.empty((samples, time, la.size) if self._spikes(la) else 0, np.bool_) for la in layers]
+        self.counts = [np.empty((samples, la.size) if self._counts(la) else 0, np.int64) for la in layers]
+        self.trace_at = np.full(len(layers), -1, np.int64)
+        width = 0
+        for name in traces:
+            layer = network.layer(name)
+            self.trace_at[layers.index(layer)] = width
+            width += layer.size
+        self.trace = np.empty((2, samples, time if width else 0, width), np.int64)
+
+    def _spikes(self, layer: FixedLayer) -> bool:
+        return self.keep_spikes and layer.spiking
+
+    def _counts(self, layer: FixedLayer) -> bool:
+        return self.keep_counts and layer.spiking
+
+    def keep(self, block: slice, last: Int, found: Outcome) -> None:
+        """Write what a block's samples came to, read at its steps ``last``."""
+        count = block.stop - block.start
+        # Samples that overflowed hold infinities; they run again.
+        with np.errstate(invalid="ignore"):
+            self.readout[block] = found.read[:count]
+            for n, layer in enumerate(self.network.layers):
+                states, units = found.states[n]
+                whole_states(
+                    states, np.float32(1 / units.u), np.float32(1 / units.v), self.u[n][block], self.v[n][block]
+                )
+                masks = found.masks[n]
+                if self._spikes(layer) and masks is not None:
+                    self.spikes[n][block] = unpack(masks[:count], layer.size)
+                if self._counts(layer) and masks is not None:
+                    self.counts[n][block] = counted(masks[:count], last, layer.size)
+
+    def run_general(self, plan: GeneralPlan, x: Int, sample: int, last: int) -> None:
+        """Run one sample, ``x`` (1, time, features), in the general kernel, and write its rows."""
+        neurons = plan.neurons.shape[1]
+        u, v = np.empty((2, 1, neurons), np.int64)
+        spikes = np.empty((1, self.time, neurons) if self.keep_spikes else (1, 0, 0), np.uint8)
+        counts = np.empty((1, neurons if self.keep_counts else 0), np.int64)
+        at = slice(sample, sample + 1)
+        run_general(
+            plan.machine, plan.neurons, plan.layers, plan.connections, plan.weights, plan.ring, x,
+            np.array([last]), u, v, self.readout[at], self.overflows[at], spikes, counts,
+            self.trace_at, self.trace[:, at],
+        )  # fmt: skip
+        for n, layer in enumerate(self.network.layers):
+            columns = slice(*plan.layers[n, :2])
+            self.u[n][at], self.v[n][at] = u[:, columns], v[:, columns]
+            if self._spikes(layer):
+                self.spikes[n][at] = spikes[:, :, columns]
+            if self._counts(layer):
+                self.counts[n][at] = counts[:, columns]
+
+    def result(self) -> Result:
+        """All of it."""
+        layers = self.network.layers
+        traces = {
+            layer.name: self.trace[..., start : start + layer.size]
+            for layer, start in zip(layers, self.trace_at, strict=True)
+            if start >= 0
+        }
+        return Result(
+            {layer.name: found for layer, found in zip(layers, self.spikes, strict=True) if self._spikes(layer)},
+            {layer.name: found for layer, found in zip(layers, self.u, strict=True)},
+            {layer.name: found for layer, found in zip(layers, self.v, strict=True)},
+            self.readout, np.argmax(self.readout * self.network.output.multiplier, axis=1),
+            {layer.name: self.overflows[:, n].sum(axis=0) for n, layer in enumerate(layers)}, traces,
+            {layer.name: found for layer, found in zip(layers, self.counts, strict=True) if self._counts(layer)},
+        )  # fmt: skip
+
+
+class _Ready:
+    """What the next run of a network finds: its plan, and the memory of threads that are done."""
+
+    def __init__(self, network: FixedNetwork) -> None:
+        self.fast = plan_fast(network)
+        self.limit = network.input.limit
+        self.idle: list[Worker] = []
+
+    @contextmanager
+    def worker(self, *shape: int) -> Iterator[Worker]:
+        """Memory for blocks of this ``shape`` (samples, time, features)."""
+        assert self.fast is not None
+        found = None
+        while self.idle and (found is None or found.shape != shape):
+            with suppress(IndexError):  # another thread was faster
+                found = self.idle.pop()
+        if found is None or found.shape != shape:
+            found = Worker(self.fast, self.limit, *shape)
+        yield found
+        self.idle.append(found)
+
+
+_ready: WeakKeyDictionary[FixedNetwork, _Ready] = WeakKeyDictionary()
+"""By network, whose numbers don't change."""
+
+
+class _Runner:
+    """Runs blocks of samples in any thread, and writes their rows."""
+
+    def __init__(self, network: FixedNetwork, out: _Outputs, most: int, last: Int) -> None:
+        self.network = network
+        self.out = out
+        self.last = last
+        if network not in _ready:
+            _ready[network] = _Ready(network)
+        self.ready = _ready[network]
+        self.fast = None if out.trace.size else self.ready.fast
+        block = min(most, BLOCK) if self.fast else 2
+        self.block = block + block % 2
+
+    def run(self, x: NDArray[Any], block: slice) -> None:
+        """Run the samples of ``block``."""
+        count = block.stop - block.start
+        again = np.arange(count)
+        if self.fast is not None:
+            last = np.zeros(self.block, np.int64)
+            last[:count] = self.last[block]
+            with self.ready.worker(self.block, *x.shape[1:]) as worker:
+                found = worker.run(readable(x[block]), last)
+                if found is None:
+                    check_input(self.network, x[block])
+                    raise AssertionError("the input's range was misread")
+                self.out.keep(block, last, found)
+                again = np.flatnonzero(~found.exact[:count])
+        if again.size:
+            self._run_general(x, block.start + again)
+
+    @cached_property
+    def general(self) -> GeneralPlan:
+        """The plan of the general kernel, which few samples need."""
+        return plan_general(self.network)
+
+    def _run_general(self, x: NDArray[Any], index: Int) -> None:
+        """Run single samples in the general kernel."""
+        for sample in index:
+            one = check_input(self.network, x[sample : sample + 1])
+            self.out.run_general(self.general, one, int(sample), int(self.last[sample]))
+
+
+def readable(x: NDArray[Any]) -> NDArray[Any]:
+    """``x`` as the fast kernels read it: without gaps, in the machine's byte order; a copy only where it must be."""
+    if x.dtype == np.uint64:
+        return x.astype(np.int64)
+    dtype = np.uint8 if x.dtype == np.bool_ else x.dtype.newbyteorder("=")
+    found = np.ascontiguousarray(x)
+    return found.view(dtype) if found.dtype.itemsize == 1 else found.astype(dtype, copy=False)

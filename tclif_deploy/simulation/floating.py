@@ -1,0 +1,105 @@
+"""The float model: the canonical neuron in float64, the truth that fixed point is measured against."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tclif_deploy.errors import TclifError
+from tclif_deploy.network import INPUT, Float, Layer, Network
+from tclif_deploy.simulation.result import check_lengths
+
+
+@dataclass(frozen=True, eq=False)
+class FloatResult:
+    """Outcome of a float run over (samples, time)."""
+
+    spikes: dict[str, NDArray[np.bool_]]
+    """spiking layer -> (samples, time, neurons)"""
+    readout: Float
+    """the last layer's soma at each sample's last valid step (its spike count where it spikes); (samples, classes)"""
+    classes: NDArray[np.int64]
+    """argmax of readout, ties to the lowest index, (samples,)"""
+    peaks: dict[str, Float]
+    """layer -> (2, neurons): largest |u| and |v| met before or after a reset"""
+    traces: dict[str, Float] = field(default_factory=dict)
+    """traced layer -> (2, samples, time, neurons): u and v after each step"""
+
+
+def step(layer: Layer, u: Float, v: Float, i: Float) -> tuple[Float, Float, NDArray[np.bool_], Float, Float]:
+    """One step of one layer: (u, v, spikes, u before reset, v before reset); states (samples, neurons)."""
+    n = layer.neuron
+    i_u, i_v = (i, 0.0) if n.input_to == "dendrite" else (0.0, i)
+    u = n.a_u * u + n.b_u * v + i_u + n.bias_u
+    v = n.a_v * v + n.b_v * u + i_v + n.bias_v
+    if not n.spiking:
+        return u, v, np.zeros(v.shape, np.bool_), u, v
+    s = v > n.threshold if n.strict else v >= n.threshold
+    if n.reset == "hard":
+        return u, np.where(s, n.v_reset, v), s, u, v
+    return u - n.r_u * s, v - (n.r_v + n.q * u) * s, s, u, v
+
+
+def simulate_float(
+    network: Network,
+    x: NDArray[Any],
+    *,
+    lengths: NDArray[np.int64] | None = None,
+    spikes: bool = True,
+    traces: tuple[str, ...] = (),
+) -> FloatResult:
+    """Run ``x`` (samples, time, features), in the float network's own units, through ``network``.
+
+    Raises `TclifError` where the shape of ``x`` is not the network's.
+    """
+    x = np.asarray(x, dtype=np.float64)
+    if x.ndim != 3 or 0 in x.shape:
+        raise TclifError(f"input has shape {x.shape}", "expected (samples, time, features), none of them 0")
+    if x.shape[2] != network.input_size:
+        raise TclifError(f"input has {x.shape[2]} features a step, the network takes {network.input_size}")
+    samples, time, _ = x.shape
+    last = check_lengths(lengths, samples, time) - 1
+    layers = network.layers
+    past: dict[str, Any] = {INPUT: x.transpose(1, 0, 2)}
+    u = {layer.name: np.zeros((samples, layer.size)) for layer in layers}
+    v = {layer.name: np.tile(layer.neuron.v0, (samples, 1)) for layer in layers}
+    peaks = {layer.name: np.stack([np.zeros(layer.size), np.abs(layer.neuron.v0)]) for layer in layers}
+    kept = {la.name: np.zeros((time, samples, la.size), np.bool_) for la in layers if la.neuron.spiking}
+    past |= kept
+    traced = {n: np.zeros((2, samples, time, u[n].shape[1])) for n in traces}
+    out = layers[-1]
+    readout = np.zeros((samples, out.size))
+    for t in range(time):
+        for layer in layers:
+            n = layer.name
+            i: Any = 0.0
+            for c in layer.connections:
+                if t >= c.delay:
+                    i = i + c.apply(past[c.source][t - c.delay].astype(np.float64))
+            if isinstance(i, float):
+                i = np.zeros((samples, layer.size))
+            u[n], v[n], s, u_peak, v_peak = step(layer, u[n], v[n], i)
+            for row, before, after in ((0, u_peak, u[n]), (1, v_peak, v[n])):
+                np.maximum(peaks[n][row], np.abs(before).max(axis=0), out=peaks[n][row])
+                if before is not after:
+                    np.maximum(peaks[n][row], np.abs(after).max(axis=0), out=peaks[n][row])
+            if n in kept:
+                kept[n][t] = s
+            if n in traced:
+                traced[n][:, :, t] = u[n], v[n]
+        if out.neuron.spiking:
+            readout[t <= last] += kept[out.name][t][t <= last]
+        else:
+            readout[t == last] = v[out.name][t == last]
+    found = {n: s.transpose(1, 0, 2) for n, s in kept.items()} if spikes else {}
+    return FloatResult(found, readout, np.argmax(readout, axis=1), peaks, traced)
+
+
+def batches(samples: int, size: int) -> Iterator[slice]:
+    """Slices that cover ``samples`` in pieces of at most ``size``."""
+    for start in range(0, samples, size):
+        yield slice(start, min(start + size, samples))

@@ -1,0 +1,286 @@
+"""The float network with some of its numbers quantized: what tells which of them an error comes from.
+
+Everything is counted in the fixed-point network's LSBs, in float64. With no part quantized this is the float network
+(but for the last bits of float64), with every part it is the fixed-point network, exactly, as long as its products
+stay below 2^53.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tclif_deploy.data.dataset import Dataset
+from tclif_deploy.fixed import FixedConnection, FixedLayer, FixedNetwork
+from tclif_deploy.jit import helper, kernel
+from tclif_deploy.network import INPUT, Connection, Float, Layer, Network
+from tclif_deploy.simulation.result import check_lengths
+
+Part = Literal["weights", "coefficients", "states", "thresholds", "bias", "input"]
+
+LAYER_PARTS: tuple[Part, ...] = ("weights", "coefficients", "states", "thresholds", "bias")
+"""what is quantized in a layer: its weights, with what calibration added to its bias for their sake; a, b and q; the
+states, by rounding every product and by their width; the threshold, the resets, v(0) and a readout's multipliers; the
+bias"""
+INPUT_PART: tuple[str, Part] = (INPUT, "input")
+"""the input's integers, as a part of the network"""
+
+ROUNDINGS = ("toward_zero", "floor", "nearest")
+CHUNK = 16
+"""samples that a thread takes at a time"""
+
+
+@dataclass(frozen=True, eq=False)
+class MixedResult:
+    """Outcome of a mixed run."""
+
+    readout: Float
+    """in the float network's units; (samples, classes)"""
+    classes: NDArray[np.int64]
+    spikes: NDArray[np.bool_]
+    """(samples, time, neurons of all layers), or of no steps"""
+    probed: Float
+    """u and v before any reset, in LSBs; (2,)"""
+    peaks: Float
+    """largest |u| and |v| met before or after a reset, in the float network's units; (2, neurons of all layers)"""
+
+
+def parts_of(network: Network) -> tuple[tuple[str, Part], ...]:
+    """Everything that can be quantized: (layer, part), the input's first."""
+    return (INPUT_PART, *((layer.name, part) for layer in network.layers for part in LAYER_PARTS))
+
+
+def simulate_mixed(
+    network: Network,
+    fixed: FixedNetwork,
+    data: Dataset,
+    quantized: Collection[tuple[str, Part]],
+    *,
+    spikes: bool = False,
+    probe: tuple[int, int, int] = (-1, 0, 0),
+    jobs: int = 2,
+) -> MixedResult:
+    """Run ``data`` through ``network`` with the ``quantized`` parts of it as in ``fixed``.
+
+    ``probe`` (layer's index, neuron, step) names the state that `MixedResult.probed` is, of the last sample.
+
+    Examples
+    --------
+    >>> from tclif_deploy import load, load_data, quantize, simulate
+    >>> network, test = load("fixtures/spoken_digits/checkpoint.pth.tar"), load_data("fixtures/spoken_digits/test.npz")
+    >>> fixed = quantize(network, "loihi2", "fixtures/spoken_digits/calibration.npz")
+    >>> found = simulate_mixed(network, fixed, test, parts_of(network))
+    >>> bool((found.readout == simulate(fixed, test).readout * fixed.output.lsb_v).all())
+    True
+    """
+    m, chosen = fixed.arithmetic, frozenset(quantized)
+    encoded, _ = fixed.input.encode(data.x, data.scale)
+    x = encoded if INPUT_PART in chosen else data.real() / fixed.input.lsb
+    x = np.ascontiguousarray(x, np.float64)
+    last = check_lengths(data.lengths, data.samples, data.time) - 1
+    starts = np.cumsum([0, *(layer.size for layer in fixed.layers)])
+    index = {INPUT: -1, **{layer.name: n for n, layer in enumerate(fixed.layers)}}
+    numbers, flags, links, weights = [], [], [], []
+    offset = 0
+    for n, (real, layer) in enumerate(zip(network.layers, fixed.layers, strict=True)):
+        on = {part for name, part in chosen if name == layer.name}
+        own, matrices = layer_numbers(real, layer, fixed, on)
+        numbers.append(own)
+        strict = real.neuron.strict and "thresholds" not in on
+        flags.append(
+            (starts[n], layer.size, layer.spiking, layer.reset == "hard", layer.input_to == "soma", strict,
+             "states" in on)
+        )  # fmt: skip
+        for c, matrix in zip(layer.connections, matrices, strict=True):
+            links.append((n, index[c.source], c.delay, offset, matrix.shape[1]))
+            weights.append(matrix.T.ravel())
+            offset += matrix.size
+    limits = (2.0 ** (m.bits_u - 1), 2.0 ** (m.bits_v - 1), m.overflow_u == "wrap", m.overflow_v == "wrap")
+    neurons = int(starts[-1])
+    readout = np.zeros((data.samples, fixed.output.size))
+    kept = np.zeros((data.samples, data.time, neurons) if spikes else (data.samples, 0, neurons), np.uint8)
+    peaks = np.zeros((-(-data.samples // CHUNK), 2, neurons))
+    probed = np.zeros(2)
+    probed_at = (int(starts[probe[0]]) + probe[1] if probe[0] >= 0 else -1, probe[2])
+    arguments = (
+        np.concatenate(weights), np.array(links, np.int64), np.concatenate(numbers, axis=1),
+        np.array(flags, np.int64), np.array([2.0**layer.shift for layer in fixed.layers]),
+        ROUNDINGS.index(m.rounding), limits,
+    )  # fmt: skip
+
+    def run(start: int) -> None:
+        part = slice(start, start + CHUNK)
+        _run(x[part], *arguments, last[part], readout[part], kept[part], peaks[start // CHUNK], probed, *probed_at)
+
+    with ThreadPoolExecutor(jobs) as pool:
+        list(pool.map(run, range(0, data.samples, CHUNK)))
+    out = fixed.output
+    compared: NDArray[Any] = np.ones(out.size)
+    unit = np.ones(out.size)
+    if not out.spiking:
+        compared, unit = out.multiplier if (out.name, "thresholds") in chosen else out.lsb_v, out.lsb_v
+    lsb = np.stack([np.concatenate([getattr(la, name) for la in fixed.layers]) for name in ("lsb_u", "lsb_v")])
+    return MixedResult(
+        readout * unit, np.argmax(readout * compared, axis=1), kept.astype(np.bool_), probed, peaks.max(axis=0) * lsb
+    )
+
+
+def layer_numbers(
+    real: Layer, layer: FixedLayer, fixed: FixedNetwork, on: Collection[Part]
+) -> tuple[Float, tuple[Float, ...]]:
+    """What a layer computes with when the parts ``on`` are quantized: `_numbers`, and each connection's weights."""
+    links = zip(real.connections, layer.connections, strict=True)
+    return _numbers(real, layer, fixed, on), tuple(_weights(a, b, layer, fixed, "weights" in on) for a, b in links)
+
+
+def _numbers(real: Layer, layer: FixedLayer, fixed: FixedNetwork, on: Collection[Part]) -> Float:
+    """a_u, b_u, a_v, b_v, q, threshold, r_u, r_v, v_reset, bias_u, bias_v, v0 as (12, neurons), in LSBs."""
+    n, one, rho = real.neuron, 2.0**fixed.arithmetic.frac_bits, layer.lsb_v / layer.lsb_u
+    if "coefficients" in on:
+        rows: list[Any] = [value / one for value in (layer.a_u, layer.b_u, layer.a_v, layer.b_v, layer.q)]
+    else:
+        rows = [n.a_u, n.b_u * rho, n.a_v, n.b_v / rho, n.q / rho]
+    if "thresholds" in on:
+        rows += [layer.threshold, layer.r_u, layer.r_v, layer.v_reset]
+    else:
+        rows += [n.threshold / layer.lsb_v, n.r_u / layer.lsb_u, n.r_v / layer.lsb_v, n.v_reset / layer.lsb_v]
+    for bias, whole, lsb in ((n.bias_u, layer.bias_u, layer.lsb_u), (n.bias_v, layer.bias_v, layer.lsb_v)):
+        exact, rounded = bias / lsb, np.rint(bias / lsb)
+        own = rounded if "bias" in on else exact
+        rows.append(own + (whole - rounded if "weights" in on else 0.0))
+    rows.append(layer.v0 if "thresholds" in on else n.v0 / layer.lsb_v)
+    return np.stack([np.asarray(row, np.float64) for row in rows])
+
+
+def _weights(real: Connection, whole: FixedConnection, layer: FixedLayer, fixed: FixedNetwork, on: bool) -> Float:
+    """Weights in units of the accumulator, (neurons, sources)."""
+    if on:
+        return whole.matrix().astype(np.float64) * 2.0**whole.exponent
+    unit = fixed.input.lsb if real.source == INPUT else 1.0
+    lsb = layer.lsb_u if layer.input_to == "dendrite" else layer.lsb_v
+    return np.asarray(real.matrix() * (unit / (lsb * 2.0**layer.shift))[:, None])
+
+
+@helper
+def _rnd(p, rounding):  # type: ignore[no-untyped-def]
+    if rounding == 0:
+        return np.trunc(p)
+    return np.floor(p) if rounding == 1 else np.floor(p + 0.5)
+
+
+@helper
+def _ovf(value, half, wrap):  # type: ignore[no-untyped-def]
+    if wrap:
+        return value - 2.0 * half * np.floor((value + half) / (2.0 * half))
+    return min(max(value, 1.0 - half), half - 1.0)
+
+
+@helper
+def _add(row, acc):  # type: ignore[no-untyped-def]
+    for n in range(len(acc)):
+        acc[n] += row[n]
+
+
+@helper
+def _charge(numbers, acc, u, v, scale, to_soma):  # type: ignore[no-untyped-def]
+    into_u, into_v = (0.0, scale) if to_soma else (scale, 0.0)
+    a_u, b_u, a_v, b_v, bias_u, bias_v = numbers[0], numbers[1], numbers[2], numbers[3], numbers[9], numbers[10]
+    for n in range(len(u)):
+        u[n] = a_u[n] * u[n] + b_u[n] * v[n] + bias_u[n] + into_u * acc[n]
+        v[n] = a_v[n] * v[n] + b_v[n] * u[n] + bias_v[n] + into_v * acc[n]
+
+
+@helper
+def _charge_rounded(  # type: ignore[no-untyped-def]
+    numbers, acc, u, v, scale, to_soma, rounding, limit_u, limit_v, wrap_u, wrap_v
+):
+    into_u, into_v = (0.0, 1.0) if to_soma else (1.0, 0.0)
+    a_u, b_u, a_v, b_v, bias_u, bias_v = numbers[0], numbers[1], numbers[2], numbers[3], numbers[9], numbers[10]
+    for n in range(len(u)):
+        current = _rnd(acc[n] * scale, rounding)
+        charged = _rnd(a_u[n] * u[n], rounding) + _rnd(b_u[n] * v[n], rounding)
+        u[n] = _ovf(charged + bias_u[n] + into_u * current, limit_u, wrap_u)
+        charged = _rnd(a_v[n] * v[n], rounding) + _rnd(b_v[n] * u[n], rounding)
+        v[n] = _ovf(charged + bias_v[n] + into_v * current, limit_v, wrap_v)
+
+
+@helper
+def _widen(peaks, values):  # type: ignore[no-untyped-def]
+    for n in range(len(values)):
+        peaks[n] = max(peaks[n], abs(values[n]))
+
+
+@kernel
+def _run(  # type: ignore[no-untyped-def]
+    x, weights, links, numbers, flags, scales, rounding, limits, last, readout, kept, peaks, probed, probed_neuron,
+    probed_step,
+) -> Any:  # fmt: skip
+    """Every sample of ``x`` (samples, time, features); fills ``readout``, ``peaks`` and ``kept``, if that has steps."""
+    samples, time, features = x.shape
+    layers, neurons = flags.shape[0], numbers.shape[1]
+    history = np.zeros((time, neurons), np.uint8)
+    acc, u, v = np.zeros(neurons), np.zeros(neurons), np.zeros(neurons)
+
+    for sample in range(samples):
+        history[:] = 0
+        for n in range(neurons):
+            u[n], v[n] = 0.0, numbers[11, n]
+        for t in range(time):
+            for layer in range(layers):
+                start, size, spiking, hard, to_soma, strict, rounded = flags[layer]
+                here = slice(start, start + size)
+                acc_, u_, v_ = acc[:size], u[here], v[here]
+                acc_[:] = 0.0
+                for link in range(links.shape[0]):
+                    target, source, delay, offset, width = links[link]
+                    if target != layer or t < delay:
+                        continue
+                    if source < 0:
+                        for j in range(features):
+                            value = x[sample, t - delay, j]
+                            if value != 0.0:
+                                row = weights[offset + j * size : offset + (j + 1) * size]
+                                for n in range(len(acc_)):
+                                    acc_[n] += row[n] * value
+                    else:
+                        first = flags[source, 0]
+                        for j in range(width):
+                            if history[t - delay, first + j]:
+                                _add(weights[offset + j * size : offset + (j + 1) * size], acc_)
+                if rounded:
+                    _charge_rounded(numbers[:, here], acc_, u_, v_, scales[layer], to_soma, rounding, *limits)
+                else:
+                    _charge(numbers[:, here], acc_, u_, v_, scales[layer], to_soma)
+                _widen(peaks[0, here], u_)
+                _widen(peaks[1, here], v_)
+                if t == probed_step and start <= probed_neuron < start + size:
+                    probed[0], probed[1] = u[probed_neuron], v[probed_neuron]
+                if not spiking:
+                    continue
+                for n in range(start, start + size):
+                    if v[n] < numbers[5, n] or (strict and v[n] == numbers[5, n]):
+                        continue
+                    history[t, n] = 1
+                    if hard:
+                        v[n] = numbers[8, n]
+                        continue
+                    taken = numbers[4, n] * u[n]
+                    v[n] -= numbers[7, n] + (_rnd(taken, rounding) if rounded else taken)
+                    u[n] -= numbers[6, n]
+                    if rounded:
+                        u[n], v[n] = _ovf(u[n], limits[0], limits[2]), _ovf(v[n], limits[1], limits[3])
+                _widen(peaks[0, here], u_)
+                _widen(peaks[1, here], v_)
+            start, size, spiking = flags[layers - 1, 0], flags[layers - 1, 1], flags[layers - 1, 2]
+            if spiking and t <= last[sample]:
+                for n in range(size):
+                    readout[sample, n] += history[t, start + n]
+            elif t == last[sample]:
+                readout[sample, :] = v[start : start + size]
+        if kept.shape[1]:
+            kept[sample] = history

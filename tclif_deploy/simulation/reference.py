@@ -1,0 +1,123 @@
+"""The executable specification of the fixed-point network: plain numpy int64, nothing clever.
+
+If the engine, Lava, ONNX or C disagree with this file by one bit, one of them is wrong.
+The arithmetic is stated in `tclif_deploy.fixed`; this file is that statement, executed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import numpy as np
+
+from tclif_deploy.fixed import Arithmetic, FixedLayer, FixedNetwork, Int, Overflow
+from tclif_deploy.network import INPUT
+from tclif_deploy.simulation.result import Result, check_input, check_lengths
+
+
+def rnd(p: Int, k: int, rounding: str) -> Int:
+    """p / 2^k by the machine's rounding."""
+    if k == 0:
+        return p
+    if rounding == "toward_zero":
+        return np.asarray(np.sign(p) * (np.abs(p) >> k))
+    if rounding == "floor":
+        return p >> k
+    return (p + (1 << (k - 1))) >> k
+
+
+def ovf(x: Int, bits: int, overflow: Overflow) -> Int:
+    """x brought into ``bits`` bits: saturated to +-(2^(bits-1)-1), or wrapped as two's complement."""
+    if overflow == "saturate":
+        limit = (1 << (bits - 1)) - 1
+        return np.clip(x, -limit, limit)
+    half = 1 << (bits - 1)
+    return ((x + half) & (2 * half - 1)) - half
+
+
+def accumulate(layer: FixedLayer, history: dict[str, Int], t: int) -> Int:
+    """acc of step t, shape (samples, neurons); ``history[source]`` is (time, samples, sources) up to now."""
+    acc = np.zeros((history[INPUT].shape[1], layer.size), dtype=np.int64)
+    for c in layer.connections:
+        if t - c.delay >= 0:
+            acc += c.apply(history[c.source][t - c.delay]) << c.exponent
+    return acc
+
+
+def step(layer: FixedLayer, m: Arithmetic, u: Int, v: Int, acc: Int) -> tuple[Int, Int, Int, Int, Int, Int]:
+    """One step of one layer: (u, v, s, counts, u_peak, v_peak).
+
+    States are (samples, neurons); ``counts`` (4,) says how many values ovf changed: u and v when charged,
+    u and v when reset; the peaks are the states after charging, before the reset.
+    """
+    k, r = m.frac_bits, m.rounding
+    i = acc << layer.shift if layer.shift >= 0 else rnd(acc, -layer.shift, r)
+    i_u, i_v = (i, 0) if layer.input_to == "dendrite" else (0, i)
+    counts = np.zeros(4, dtype=np.int64)
+
+    wide = rnd(layer.a_u * u, k, r) + rnd(layer.b_u * v, k, r) + i_u + layer.bias_u
+    u = ovf(wide, m.bits_u, m.overflow_u)
+    counts[0] = np.count_nonzero(u != wide)
+    wide = rnd(layer.a_v * v, k, r) + rnd(layer.b_v * u, k, r) + i_v + layer.bias_v
+    v = ovf(wide, m.bits_v, m.overflow_v)
+    counts[1] = np.count_nonzero(v != wide)
+    u_peak, v_peak = u, v
+
+    if not layer.spiking:
+        return u, v, np.zeros_like(v), counts, u_peak, v_peak
+    s = (v >= layer.threshold).astype(np.int64)
+    if layer.reset == "hard":
+        return u, np.where(s == 1, layer.v_reset, v), s, counts, u_peak, v_peak
+    wide_v = v - (layer.r_v + rnd(layer.q * u, k, r)) * s
+    wide_u = u - layer.r_u * s
+    u, v = ovf(wide_u, m.bits_u, m.overflow_u), ovf(wide_v, m.bits_v, m.overflow_v)
+    counts[2:] = np.count_nonzero(u != wide_u), np.count_nonzero(v != wide_v)
+    return u, v, s, counts, u_peak, v_peak
+
+
+def simulate(
+    network: FixedNetwork,
+    x: Int,
+    *,
+    lengths: Int | None = None,
+    spikes: bool = True,
+    counts: bool = False,
+    traces: Collection[str] = (),
+) -> Result:
+    """Run ``x`` (samples, time, features), integers as `InputEncoding.encode` gives them.
+
+    ``lengths`` (samples,) is the number of steps after which a sample's readout is taken (default: all).
+    ``spikes`` keeps every layer's spikes, ``counts`` how many each neuron fired up to there; ``traces`` names layers
+    whose u and v are kept, after each step.
+    """
+    x = check_input(network, x)
+    samples, time, _ = x.shape
+    last = check_lengths(lengths, samples, time) - 1
+    m = network.arithmetic
+    history: dict[str, Int] = {INPUT: np.ascontiguousarray(x.transpose(1, 0, 2))}
+    u = {layer.name: np.zeros((samples, layer.size), np.int64) for layer in network.layers}
+    v = {layer.name: np.tile(layer.v0, (samples, 1)) for layer in network.layers}
+    overflows = {layer.name: np.zeros(4, np.int64) for layer in network.layers}
+    readout = np.zeros((samples, network.output.size), np.int64)
+    traced: dict[str, Int] = {n: np.zeros((2, samples, time, network.layer(n).size), np.int64) for n in traces}
+    for layer in network.layers:
+        history[layer.name] = np.zeros((time, samples, layer.size), np.int64)
+    for t in range(time):
+        for layer in network.layers:
+            n = layer.name
+            u[n], v[n], history[n][t], changed, _, _ = step(layer, m, u[n], v[n], accumulate(layer, history, t))
+            overflows[n] += changed
+            if n in traced:
+                traced[n][:, :, t] = u[n], v[n]
+        out = network.output
+        if out.spiking:
+            readout[t <= last] += history[out.name][t][t <= last]
+        else:
+            readout[t == last] = v[out.name][t == last]
+    fired = {la.name: history[la.name].transpose(1, 0, 2) for la in network.layers if la.spiking}
+    valid = np.arange(time)[None, :, None] <= last[:, None, None]
+    return Result(
+        {n: s.astype(bool) for n, s in fired.items()} if spikes else {}, u, v, readout,
+        np.argmax(readout * network.output.multiplier, axis=1), overflows, traced,
+        {n: (s * valid).sum(axis=1) for n, s in fired.items()} if counts else {},
+    )  # fmt: skip

@@ -1,0 +1,6 @@
+"""Targets: what a machine can hold, as data, in TOML files."""
+
+from tclif_deploy.target.read import build, known_targets, load_target, targets_folder
+from tclif_deploy.target.schema import EVIDENCE, UNITS, Limit, Target
+
+__all__ = ["EVIDENCE", "UNITS", "Limit", "Target", "build", "known_targets", "load_target", "targets_folder"]

@@ -1,0 +1,245 @@
+"""Where the error of a quantized network comes from: each source switched on alone, and off alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tclif_deploy.data import Dataset
+from tclif_deploy.fixed import FixedNetwork
+from tclif_deploy.network import Float, Network, Progress
+from tclif_deploy.simulation.partially_quantized import (
+    INPUT_PART,
+    LAYER_PARTS,
+    MixedResult,
+    Part,
+    layer_numbers,
+    parts_of,
+    simulate_mixed,
+)
+from tclif_deploy.verification.state_safety import StateSafety, state_safety
+
+Parts = frozenset[tuple[str, Part]]
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What quantization costs."""
+
+    agreement: float
+    """share of samples on which the class is no longer float's"""
+    readout: float
+    """rms error of the readout, as a share of the readout's own spread: it moves before any class does"""
+
+
+@dataclass(frozen=True)
+class Effect:
+    """One source of error."""
+
+    alone: Loss
+    """with nothing else quantized"""
+    without: Loss
+    """with everything else quantized"""
+
+
+@dataclass(frozen=True)
+class FirstDivergence:
+    """The first spike that differs: earliest step, then layer in evaluation order, sample, neuron."""
+
+    sample: int
+    step: int
+    layer: str
+    neuron: int
+    fired: str
+    """which network fired: ``float`` or ``fixed``"""
+    compartment: str
+    """``dendrite`` or ``soma``: which was further from the float network's, in LSBs, at that step"""
+    margin_float: float
+    """the float soma over its threshold before any reset, in LSBs"""
+    margin_fixed: float
+    error_u: float
+    """fixed minus float, in LSBs"""
+    error_v: float
+    causes: tuple[str, ...]
+    """parts of that layer each of which, quantized alone, makes this very difference"""
+
+
+@dataclass(frozen=True)
+class Account:
+    """The whole account; losses are against the float network on the same samples."""
+
+    samples: int
+    loss: Loss
+    """of the network as it is, everything quantized"""
+    sources: dict[str, Effect]
+    """by kind, over all layers: weights, coefficients, states, thresholds, bias, input"""
+    layers: dict[str, Effect]
+    """by layer, all its sources together"""
+    parts: dict[str, dict[str, Effect]]
+    """layer -> kind -> effect; a kind whose numbers are exact is left out"""
+    divergence: FirstDivergence | None
+    states: tuple[StateSafety, ...]
+
+    @property
+    def interaction(self) -> float:
+        """What the sources lose together beyond the sum of each alone: ``loss = sum of alone + interaction``."""
+        return self.loss.agreement - sum(effect.alone.agreement for effect in self.sources.values())
+
+    @property
+    def layer_interaction(self) -> float:
+        """The same over layers; the input counts as one."""
+        given = self.sources["input"].alone.agreement
+        return self.loss.agreement - given - sum(effect.alone.agreement for effect in self.layers.values())
+
+    @property
+    def worst(self) -> tuple[str, str] | None:
+        """(layer, kind) whose readout error alone is the largest; None where nothing has any."""
+        found = [(e.alone.readout, e.alone.agreement, n, k) for n, row in self.parts.items() for k, e in row.items()]
+        best = max(found, default=None)
+        return None if best is None or best[0] == 0 else (best[2], best[3])
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        worst = self.worst
+        return {
+            **asdict(self), "states": [asdict(s) | {"headroom": s.headroom, "proven": s.proven} for s in self.states],
+            "interaction": self.interaction, "layer_interaction": self.layer_interaction,
+            "worst": None if worst is None else {"layer": worst[0], "source": worst[1]},
+        }  # fmt: skip
+
+
+def account(
+    network: Network,
+    fixed: FixedNetwork,
+    data: Dataset,
+    calibration: Dataset | None = None,
+    *,
+    saturations: dict[str, int] | None = None,
+    progress: Progress = lambda done, total: None,
+    jobs: int = 2,
+) -> Account:
+    """Quantize every source of error alone, and everything but it, and compare what the network decides on ``data``.
+
+    ``calibration`` (default: ``data``) is what the ranges of `Account.states` are seen on, ``saturations`` what the
+    fixed network lost on ``data``, by layer.
+
+    Examples
+    --------
+    >>> from tclif_deploy import load, load_data, quantize
+    >>> network, test = load("fixtures/spoken_digits/checkpoint.pth.tar"), load_data("fixtures/spoken_digits/test.npz")
+    >>> fixed = quantize(network, "loihi2", "fixtures/spoken_digits/calibration.npz")
+    >>> found = account(network, fixed, test[:4])
+    >>> sum(e.alone.agreement for e in found.sources.values()) + found.interaction == found.loss.agreement
+    True
+    """
+    everything: Parts = frozenset(parts_of(network))
+    active = frozenset(part for part in everything if _changes(network, fixed, data, part))
+    kinds: dict[str, Parts] = {
+        kind: frozenset(p for p in active if p[1] == kind) for kind in (*LAYER_PARTS, INPUT_PART[1])
+    }
+    layers: dict[str, Parts] = {la.name: frozenset(p for p in active if p[0] == la.name) for la in network.layers}
+    groups = {*kinds.values(), *layers.values(), *(frozenset([part]) for part in active)}
+    wanted = {frozenset(), everything} | groups | {everything - group for group in groups}
+    runs: dict[Parts, MixedResult] = {}
+    for n, chosen in enumerate(sorted(wanted, key=lambda parts: (len(parts), sorted(parts)))):
+        full = not chosen or chosen == everything
+        runs[chosen] = simulate_mixed(network, fixed, data, chosen, spikes=full, jobs=jobs)
+        progress(n + 1, len(wanted))
+    real, whole = runs[frozenset()], runs[everything]
+    spread = float(real.readout.std()) or 1.0
+
+    def loss(chosen: Parts) -> Loss:
+        found = runs[chosen]
+        error = float(np.sqrt(((found.readout - real.readout) ** 2).mean()))
+        return Loss(float((found.classes != real.classes).mean()), error / spread)
+
+    def effect(group: Parts) -> Effect:
+        return Effect(loss(group), loss(everything - group))
+
+    seen = simulate_mixed(network, fixed, calibration, frozenset(), jobs=jobs) if calibration is not None else real
+    return Account(
+        samples=data.samples,
+        loss=loss(everything),
+        sources={kind: effect(group) for kind, group in kinds.items()},
+        layers={name: effect(group) for name, group in layers.items()},
+        parts={
+            la.name: {k: effect(frozenset([(la.name, k)])) for k in LAYER_PARTS if (la.name, k) in active}
+            for la in network.layers
+        },
+        divergence=_first(network, fixed, data, real, whole),
+        states=state_safety(
+            network, fixed, seen.peaks, whole.peaks,
+            saturations or dict.fromkeys((la.name for la in fixed.layers), 0), data.time,
+        ),
+    )  # fmt: skip
+
+
+def _changes(network: Network, fixed: FixedNetwork, data: Dataset, part: tuple[str, Part]) -> bool:
+    """Whether quantizing ``part`` changes any number; rounding states always can."""
+    if part == INPUT_PART:
+        encoded, _ = fixed.input.encode(data.x, data.scale)
+        return not np.allclose(encoded, data.real() / fixed.input.lsb, rtol=1e-12, atol=0.0)
+    if part[1] == "states":
+        return True
+    n = next(n for n, layer in enumerate(network.layers) if layer.name == part[0])
+    off, on = (layer_numbers(network.layers[n], fixed.layers[n], fixed, chosen) for chosen in ((), (part[1],)))
+    pairs = ((off[0], on[0]), *zip(off[1], on[1], strict=True))
+    return any(not np.allclose(a, b, rtol=1e-12, atol=0.0) for a, b in pairs)
+
+
+def _first(
+    network: Network, fixed: FixedNetwork, data: Dataset, real: MixedResult, whole: MixedResult
+) -> FirstDivergence | None:
+    """Where the first spike differs, and why."""
+    last = np.full(data.samples, data.time) if data.lengths is None else data.lengths
+    differs = (real.spikes != whole.spikes) & (np.arange(data.time)[None, :, None] < last[:, None, None])
+    steps = np.flatnonzero(differs.any(axis=(0, 2)))
+    if not steps.size:
+        return None
+    step = int(steps[0])
+    starts = np.cumsum([0, *(layer.size for layer in fixed.layers)])
+    column = int(np.flatnonzero(differs[:, step].any(axis=0))[0])
+    n = int(np.searchsorted(starts, column, side="right")) - 1
+    here = differs[:, step, starts[n] : starts[n + 1]]
+    sample, neuron = (int(value) for value in np.argwhere(here)[0])
+    name, layer = network.layers[n].name, fixed.layers[n]
+    one = data[sample : sample + 1]
+
+    def at(chosen: Collection[tuple[str, Part]]) -> tuple[Float, bool]:
+        """u and v before any reset, in LSBs, and whether it fired, at the divergence."""
+        found = simulate_mixed(network, fixed, one, chosen, spikes=True, probe=(n, neuron, step), jobs=1)
+        return found.probed, bool(found.spikes[0, step, starts[n] + neuron])
+
+    (a, fired), (b, _) = at(()), at(parts_of(network))
+    theta = network.layers[n].neuron.threshold[neuron] / layer.lsb_v[neuron]
+    error = b - a
+    causes = tuple(part for part in LAYER_PARTS if at(((name, part),))[1] != fired)
+    return FirstDivergence(
+        sample, step, name, neuron, "float" if fired else "fixed",
+        "dendrite" if abs(error[0]) > abs(error[1]) else "soma",
+        float(a[1] - theta), float(b[1] - layer.threshold[neuron]), float(error[0]), float(error[1]), causes,
+    )  # fmt: skip
+
+
+Measure = Callable[[FixedNetwork], Loss]
+
+
+def measure(network: Network, data: Dataset, jobs: int = 2) -> Measure:
+    """The loss of any quantization of ``network`` on ``data``."""
+    classes: NDArray[np.int64] | None = None
+    readout: Float | None = None
+
+    def found(fixed: FixedNetwork) -> Loss:
+        nonlocal classes, readout
+        if classes is None or readout is None:
+            real = simulate_mixed(network, fixed, data, (), jobs=jobs)
+            classes, readout = real.classes, real.readout
+        whole = simulate_mixed(network, fixed, data, parts_of(network), jobs=jobs)
+        error = float(np.sqrt(((whole.readout - readout) ** 2).mean()))
+        return Loss(float((whole.classes != classes).mean()), error / (float(readout.std()) or 1.0))
+
+    return found

@@ -1,0 +1,151 @@
+"""Float against fixed on data, in bounded memory."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tclif_deploy.data import Dataset, load_data
+from tclif_deploy.errors import TclifError
+from tclif_deploy.fixed import FixedNetwork
+from tclif_deploy.network import Network, Progress
+from tclif_deploy.simulation import Engine, simulate
+from tclif_deploy.simulation.floating import batches, simulate_float
+from tclif_deploy.simulation.result import Result
+from tclif_deploy.verification.verdict import BackendCheck, Divergence, LayerFidelity, Verdict
+
+BATCH = 32
+"""samples compared at a time: both networks' spikes are in memory together"""
+
+
+class _LayerTally:
+    """Counts of one layer, added up batch by batch."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.both, self.either, self.float_, self.fixed, self.slots = name, 0, 0, 0, 0, 0
+        self.first: tuple[int, int, int] | None = None
+
+    def add(self, a: NDArray[np.bool_], b: NDArray[np.bool_], valid: NDArray[np.bool_], offset: int) -> None:
+        """``a`` float and ``b`` fixed spikes (samples, time, neurons); ``valid`` (samples, time)."""
+        a, b = a & valid[:, :, None], b & valid[:, :, None]
+        self.both += int(np.count_nonzero(a & b))
+        self.either += int(np.count_nonzero(a | b))
+        self.float_ += int(np.count_nonzero(a))
+        self.fixed += int(np.count_nonzero(b))
+        self.slots += int(valid.sum()) * a.shape[2]
+        differs = a != b
+        steps = np.flatnonzero(differs.any(axis=(0, 2)))
+        if steps.size:
+            step = int(steps[0])
+            sample, neuron = (int(v) for v in np.argwhere(differs[:, step])[0])
+            if self.first is None or step < self.first[0]:
+                self.first = (step, sample + offset, neuron)
+
+    def fidelity(self) -> LayerFidelity:
+        """The counts as figures."""
+        first = None if self.first is None else Divergence(self.first[1], self.first[0], self.first[2])
+        return LayerFidelity(
+            self.name, self.both / self.either if self.either else None,
+            self.float_ / self.slots, self.fixed / self.slots, first,
+        )  # fmt: skip
+
+
+def verify(
+    network: Network,
+    fixed: FixedNetwork,
+    data: Dataset | Path | str,
+    *,
+    engine: Engine = "auto",
+    progress: Progress | None = None,
+) -> Verdict:
+    """Run both networks on ``data`` and compare spikes, readouts and decisions.
+
+    Raises `TclifError` where the data's width is not the network's.
+
+    Examples
+    --------
+    >>> from tclif_deploy import load, load_data, quantize
+    >>> network, test = load("fixtures/smnist_ff/checkpoint.pth.tar"), load_data("fixtures/smnist_test.npz")[:4]
+    >>> fixed = quantize(network, "loihi2", "fixtures/smnist_ff/calibration.npz")
+    >>> verdict = verify(network, fixed, test)
+    >>> verdict.samples, [layer.name for layer in verdict.layers][0], verdict.layers[0].jaccard > 0.95
+    (4, 'features.1', True)
+    """
+    if not isinstance(data, Dataset):
+        data = load_data(data)
+    if data.features != network.input_size:
+        raise TclifError(
+            f"{data.name}: {data.features} features a step, the network takes {network.input_size}",
+            "check the input width, or window the data as the model was trained",
+        )
+    tallies = [_LayerTally(layer.name) for layer in network.spiking_layers]
+    saturations = dict.fromkeys((layer.name for layer in fixed.layers), 0)
+    clipped = agree = right_float = right_fixed = 0
+    signal = noise = 0.0
+    lsb = fixed.output.lsb_v if not fixed.output.spiking else np.ones(fixed.output.size)
+    decisions = np.zeros((2, data.samples), np.int64)
+    for part in batches(data.samples, BATCH):
+        batch = data[part]
+        x, outside = fixed.input.encode(batch.x, batch.scale)
+        clipped += outside
+        a = simulate_float(network, batch.real(), lengths=batch.lengths)
+        b = simulate(fixed, x, lengths=batch.lengths, spikes=True, engine=engine)
+        last = np.full(batch.samples, batch.time) if batch.lengths is None else batch.lengths
+        valid = np.arange(batch.time)[None, :] < last[:, None]
+        for tally in tallies:
+            tally.add(a.spikes[tally.name], b.spikes[tally.name], valid, part.start)
+        for name, counts in b.overflows.items():
+            saturations[name] += int(counts.sum())
+        decisions[:, part] = a.classes, b.classes
+        agree += int(np.count_nonzero(a.classes == b.classes))
+        signal += float((a.readout**2).sum())
+        noise += float(((a.readout - b.readout * lsb) ** 2).sum())
+        if batch.y is not None:
+            right_float += int(np.count_nonzero(a.classes == batch.y))
+            right_fixed += int(np.count_nonzero(b.classes == batch.y))
+        if progress is not None:
+            progress(part.stop, data.samples)
+    labelled = data.y is not None
+    return Verdict(
+        samples=data.samples,
+        accuracy_float=right_float / data.samples if labelled else None,
+        accuracy_fixed=right_fixed / data.samples if labelled else None,
+        agreement_argmax=agree / data.samples,
+        logit_snr_db=10 * math.log10(signal / noise) if signal > 0 and noise > 0 else None,
+        layers=tuple(tally.fidelity() for tally in tallies),
+        saturations=saturations,
+        input_clipped=clipped,
+        decisions=decisions,
+    )
+
+
+def difference(law: Result, found: Result, steps: int) -> BackendCheck:
+    """Two runs of one network on one input of ``steps`` steps, bit for bit.
+
+    Raises `TclifError` where ``found`` lacks a layer that ``law`` has, or holds another number of values.
+    """
+    spikes, states = (
+        sum(_count(name, getattr(law, name), getattr(found, name)) for name in names)
+        for names in (("spikes",), ("u", "v"))
+    )
+    for name in ("readout", "classes"):
+        states += _count(name, {"": getattr(law, name)}, {"": getattr(found, name)})
+    samples, neurons = law.readout.shape[0], sum(u.shape[1] for u in law.u.values())
+    return BackendCheck(samples, steps, samples * steps * neurons, spikes, states)
+
+
+def _count(what: str, law: dict[str, Any], found: dict[str, Any]) -> int:
+    """How many values of ``found`` differ from ``law``."""
+    differing = 0
+    for layer, values in law.items():
+        if layer not in found or found[layer].shape != values.shape:
+            shape = found[layer].shape if layer in found else "missing"
+            raise TclifError(
+                f"the backend's {what}{f' of layer {layer}' if layer else ''} is {shape}, expected {values.shape}"
+            )
+        differing += int(np.count_nonzero(values != found[layer]))
+    return differing

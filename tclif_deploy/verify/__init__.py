@@ -1,6 +1,0 @@
-"""Does the fixed-point network still say what the float network says, and does every backend say the same?"""
-
-from tclif_deploy.verify.fidelity import difference, verify
-from tclif_deploy.verify.verdict import BackendCheck, Divergence, LayerFidelity, Requirements, Verdict
-
-__all__ = ["BackendCheck", "Divergence", "LayerFidelity", "Requirements", "Verdict", "difference", "verify"]

@@ -1,0 +1,1 @@
+"""The jobs: each command is one function here."""

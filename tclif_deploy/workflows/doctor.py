@@ -1,0 +1,160 @@
+"""What is installed, what is missing and how to get it, and a short run through every backend that is there."""
+
+from __future__ import annotations
+
+import itertools
+import platform
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from importlib import metadata, util
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.markup import escape
+
+from tclif_deploy import backends, neurons
+from tclif_deploy.backends.lava import install_commands, installed_version
+from tclif_deploy.data import Dataset
+from tclif_deploy.errors import TclifError
+from tclif_deploy.fixed import FixedNetwork
+from tclif_deploy.network import INPUT, Connection, Layer, Network
+from tclif_deploy.quantization import quantize
+from tclif_deploy.simulation import simulate
+from tclif_deploy.target import Target, load_target
+from tclif_deploy.verification import difference
+from tclif_deploy.version import __version__
+
+PARTS = (
+    ("numpy", "numpy", "core", "numpy"),
+    ("torch", "torch", "reading checkpoints, training", "torch"),
+    ("nir", "nir", "network.nir", "nir"),
+    ("numba", "numba", "the fast engine", "numba"),
+    ("jinja2", "jinja2", "report.html", "'tclif-deploy[report]'"),
+    ("plotly", "plotly", "report.html", "'tclif-deploy[report]'"),
+    ("matplotlib", "matplotlib", "figures for papers", "'tclif-deploy[figures]'"),
+    ("onnx", "onnx", "the ONNX backend", "'tclif-deploy[onnx]'"),
+    ("onnxruntime", "onnxruntime", "the ONNX backend", "'tclif-deploy[onnx]'"),
+)
+"""(distribution, module, what needs it, what pip installs)"""
+
+SAMPLES, STEPS, SEED = 4, 100, 1
+"""of the self-test: some seconds in the slowest backend"""
+SIZES = (2, 24, 16, 5)
+TRUSTED_RATES = (0.01, 0.6)
+"""share of neuron steps with a spike between which equality says something"""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A package, and what to type where it is missing."""
+
+    name: str
+    purpose: str
+    version: str | None
+    """None where it is not installed"""
+    commands: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class SelfTest:
+    """One backend against the reference on a small network."""
+
+    backend: str
+    result: str
+    """``equal``, ``DIFFERENT``, ``missing`` or ``broken``"""
+    says: str
+    seconds: float = 0.0
+
+    @property
+    def failed(self) -> bool:
+        """Whether something that is installed does not work."""
+        return self.result in ("DIFFERENT", "broken")
+
+
+def parts() -> tuple[Part, ...]:
+    """Every package that something needs."""
+    found = []
+    for distribution, module, purpose, install in PARTS:
+        version = metadata.version(distribution) if util.find_spec(module) is not None else None
+        found.append(Part(distribution, purpose, version, (f"pip install {install}",)))
+    return (*found, Part("lava-nc", "the Lava backend", installed_version(), install_commands()))
+
+
+def small_network() -> tuple[Network, Dataset]:
+    """A seeded TC-LIF network that fires, and its input."""
+    rng = np.random.default_rng(SEED)
+    layers: list[Layer] = []
+    for n, (m, k) in enumerate(itertools.pairwise(SIZES)):
+        last = n == len(SIZES) - 2
+        neuron = neurons.readout(k) if last else neurons.tclif(k, c1=0.2, c2=-0.3, gamma=0.5, threshold=1.0)
+        source = layers[-1].name if layers else INPUT
+        connections = [Connection(source, rng.normal(0.02, 0.9 / m**0.5, (k, m)))]
+        if n == 1:
+            connections.append(Connection("layer1", rng.normal(0.0, 0.3 / k**0.5, (k, k)), delay=1))
+        layers.append(Layer(f"layer{n}", neuron, tuple(connections)))
+    data = Dataset(rng.integers(0, 256, (SAMPLES, STEPS, SIZES[0])).astype(np.uint8), scale=1 / 255)
+    return Network(SIZES[0], tuple(layers)), data
+
+
+def self_tests() -> Iterator[SelfTest]:
+    """Run the small network through every backend that is there, one at a time."""
+    network, data = small_network()
+    target = load_target("loihi2")
+    fixed = quantize(network, target, data)
+    for name in backends.names():
+        started = time.perf_counter()
+        result, says = _self_test(name, fixed, target, data)
+        yield SelfTest(name, result, says, round(time.perf_counter() - started, 1))
+
+
+def _self_test(name: str, fixed: FixedNetwork, target: Target, data: Dataset) -> tuple[str, str]:
+    try:
+        backend = backends.get(name)
+        backend.check_installed()
+    except TclifError as error:
+        return "missing", str(error)
+    x, _ = fixed.input.encode(data.x, data.scale)
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            backend.emit(fixed, target, Path(folder) / name)
+            found = backend.run(Path(folder) / name, x)
+        except TclifError as error:
+            return "broken", str(error)
+    check = difference(simulate(fixed, x, spikes=True, engine="reference"), found, STEPS)
+    if not check.equal:
+        return "DIFFERENT", f"{check.spike_mismatches:,} spikes and {check.state_mismatches:,} states differ"
+    rates = [float(spikes.mean()) for spikes in found.spikes.values()]
+    if not all(TRUSTED_RATES[0] < rate < TRUSTED_RATES[1] for rate in rates):
+        return "broken", f"firing rates are {', '.join(f'{rate:.3f}' for rate in rates)}: equality proves nothing"
+    return "equal", f"every bit of {check.neuron_steps:,} neuron steps"
+
+
+def to_json(tests: list[SelfTest]) -> dict[str, Any]:
+    """Plain values."""
+    return {
+        "tclif_deploy": __version__, "python": platform.python_version(),
+        "parts": [asdict(part) for part in parts()], "self_tests": [asdict(test) for test in tests],
+    }  # fmt: skip
+
+
+def print_parts(console: Console) -> None:
+    """One line a part; for what is missing, the commands that install it."""
+    console.print(f"tclif_deploy {__version__}, Python {platform.python_version()}", highlight=False)
+    for part in parts():
+        if part.version is not None:
+            console.print(f"[green]installed[/] {part.name} {part.version} ({part.purpose})", highlight=False)
+            continue
+        console.print(f"[red]missing[/]   {part.name} ({part.purpose}); install it with:", highlight=False)
+        for command in part.commands:
+            console.print(f"            {escape(command)}", highlight=False, soft_wrap=True)
+
+
+def print_test(console: Console, test: SelfTest) -> None:
+    """One line."""
+    color = {"equal": "green", "missing": "yellow"}.get(test.result, "bold red")
+    line = f"[{color}]{test.result:<9}[/] {test.backend}: {escape(test.says)} ({test.seconds} s)"
+    console.print(line, highlight=False, soft_wrap=True)

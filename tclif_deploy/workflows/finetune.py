@@ -1,0 +1,269 @@
+"""Fine-tuning: a trained network is quantized, trained on through its own integers, and built like any other."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from tclif_deploy.builds import folder as buildfolder
+from tclif_deploy.data import Dataset, as_dataset
+from tclif_deploy.errors import TclifError
+from tclif_deploy.fixed import FixedNetwork, smallest_int
+from tclif_deploy.formats.read_options import read_args
+from tclif_deploy.frontends import load
+from tclif_deploy.network import Network, Progress
+from tclif_deploy.nn.from_network import to_module
+from tclif_deploy.quantization import quantize
+from tclif_deploy.target import Target, load_target
+from tclif_deploy.verification import Verdict
+from tclif_deploy.workflows.compile import Build, CompileOptions, Say, chosen_backends, write_build
+
+CALIBRATION = 128
+"""training samples that set the scales where no calibration data are given"""
+PROBE = 512
+"""training samples whose loss before fine-tuning says what a diverged one is"""
+DIVERGED, SLACK = 2.0, 0.5
+"""an epoch whose mean loss is above DIVERGED times the loss before it began, plus SLACK, has diverged"""
+TUNED, CONTROL = "tuned", "control"
+"""folders of the two trainings"""
+
+
+@dataclass(frozen=True)
+class TuneSettings:
+    """How to fine-tune."""
+
+    epochs: int = 2
+    batch_size: int = 64
+    lr: float = 1e-4
+    """peak learning rate of AdamW; cosine to 0 by the last epoch"""
+    warmup: float = 0.1
+    """epochs over which the rate rises from 0"""
+    clip: float = 1.0
+    easy: float = 1.0
+    """least chance that an epoch shows a learned sample, see `tclif_deploy.nn.config.TrainConfig`"""
+    seed: int = 0
+    threads: int = 0
+    control: bool = True
+    """train the float network on in the same way, to tell what fine-tuning won from what training alone wins"""
+    task: str | None = None
+    """whose data lie in the folder: smnist, psmnist, digits, shd, ssc, ... (default: the model's args.json says)"""
+    samples: int | None = None
+    """train on this many samples, drawn once"""
+
+
+def finetune(
+    model: Path | str,
+    target: Target | Path | str,
+    data: Path | str | None,
+    *,
+    calibration: Dataset | Path | str | None = None,
+    output: Path | str | None = None,
+    options: CompileOptions | None = None,
+    settings: TuneSettings = TuneSettings(),
+    say: Say = lambda line: None,
+    progress: Callable[[str], Progress] = lambda title: lambda done, total: None,
+) -> Build:
+    """Quantize ``model`` for ``target``, train it on through the integers, and build the result into ``output``.
+
+    ``data`` is a folder with training and test data, as `tclif_deploy.nn.train` takes it. The build is like
+    `compile`'s, verified against the original network on all test data, with the tuned masters as a float checkpoint
+    in ``tuned/`` and what fine-tuning did under ``finetune`` in the report. Both trainings keep their state beside
+    ``output`` until the build is there: the same call goes on after an interruption. Raises `TclifError`, also where
+    training diverges.
+    """
+    from tclif_deploy.nn.quantized import QuantizedNetwork
+    from tclif_deploy.nn.sequence import SequenceNetwork
+
+    path, options = Path(model), options or CompileOptions()
+    target = target if isinstance(target, Target) else load_target(target)
+    folder = Path(output) if output is not None else buildfolder.default_folder(path, f"{target.name}-tuned")
+    work = folder.with_name(f"{folder.name}.tuning")
+    for backend in chosen_backends(target, options).values():
+        backend.check_installed()
+    with buildfolder.new_build(folder) as temporary:
+        say(f"reading {path}")
+        network = load(path, options.read)
+        modules = _modules(network)
+        train, test = _data(path, network, options, settings, None if data is None else Path(data))
+        source, calibrated = _calibration(path, calibration, train)
+        say(f"quantizing for {target.name}, calibrated on {source}")
+        fixed = quantize(network, target, calibrated, options.quantize)
+        tuned = QuantizedNetwork(list(modules), fixed, target)
+        name = f"{path.name} {buildfolder.sha256(path)[:12]} on {train.samples} samples"
+        run = _Tuning(settings, work, progress, say)
+        say(f"fine-tuning on {train.samples} samples")
+        outcome = run.train(
+            TUNED,
+            f"{name} for {target.name} {_fingerprint(fixed)}",
+            tuned,
+            _encoded(fixed, train),
+            _encoded(fixed, test),
+        )
+        overflows = tuned.take_overflows()
+        control = None
+        if settings.control:
+            say("training the float network on in the same way")
+            control = run.train(CONTROL, name, SequenceNetwork(list(_modules(network))), train, test)
+        _keep_checkpoint(tuned, work, temporary, path, options, settings)
+
+        def facts(verdict: Verdict | None) -> dict[str, Any]:
+            assert verdict is not None
+            return {"finetune": {**asdict(settings), **_facts(verdict, outcome, control), "overflows": overflows}}
+
+        build = write_build(
+            temporary, folder, path, network, tuned.fixed(), target, f"{source}, then fine-tuned", test,
+            options=options, say=say, progress=progress, extra=facts,
+        )  # fmt: skip
+    shutil.rmtree(work, ignore_errors=True)
+    return build
+
+
+@dataclass(frozen=True, eq=False)
+class _Outcome:
+    """What one training did to the network."""
+
+    epochs: list[dict[str, Any]]
+    before: float
+    """accuracy on the test data before it"""
+    classes: NDArray[np.int64] | None
+    """decisions on the test data after it, of the control (the tuned network's are the verdict's)"""
+
+
+@dataclass(frozen=True)
+class _Tuning:
+    """Both trainings' common part."""
+
+    settings: TuneSettings
+    work: Path
+    progress: Callable[[str], Progress]
+    say: Say
+
+    def train(self, kind: str, name: str, network: Any, train: Dataset, test: Dataset) -> _Outcome:
+        """Train ``network``, resuming where its state stands in the folder ``kind`` of the work folder."""
+        from tclif_deploy.data.tasks import Task
+        from tclif_deploy.nn.config import TrainConfig
+        from tclif_deploy.nn.train import fit
+        from tclif_deploy.nn.trainer import Trainer, one_thread_each
+
+        s = self.settings
+        config = TrainConfig(
+            name, None, self.work / kind / "checkpoint.pth.tar", epochs=s.epochs, batch_size=s.batch_size, lr=s.lr,
+            warmup=s.warmup, clip=s.clip, easy=s.easy, seed=s.seed, threads=s.threads,
+        )  # fmt: skip
+        with one_thread_each(), Trainer(network, config) as trainer:
+            before = trainer.accuracy(test)
+            worst = DIVERGED * trainer.loss(train[:PROBE]) + SLACK
+            result = fit(
+                config, trainer, Task(train, test), progress=self.progress(f"{kind}: samples"),
+                say=lambda line: self.say(f"{kind}: {line}"), worst=worst,
+            )  # fmt: skip
+            epochs = [asdict(epoch) for epoch in result.history]
+            return _Outcome(epochs, before, trainer.classes(test) if kind == CONTROL else None)
+
+
+def _modules(network: Network) -> torch.nn.Sequential:
+    try:
+        return to_module(network).float()
+    except TclifError as error:
+        raise TclifError(error.what, "dense chains of TC-LIF, LIF and PLIF neurons can be fine-tuned") from None
+
+
+def _data(
+    path: Path, network: Network, options: CompileOptions, settings: TuneSettings, folder: Path | None
+) -> tuple[Dataset, Dataset]:
+    """Training data (the chosen share of them, in an order of their own) and test data."""
+    from tclif_deploy.data.tasks import load_task
+    from tclif_deploy.nn.models import Architecture
+
+    args = read_args(options.read.args, path)
+    name = settings.task or args.text("model") or (args.text("task") or "").lower()
+    seed = int(args.number("seed") or 0)  # PS-MNIST's permutation is the training's
+    arch = Architecture((network.input_size, network.layers[-1].size))
+    task = load_task(name or "this model (say --task)", arch, folder, seed)
+    order = np.random.default_rng(settings.seed).permutation(task.train.samples)[: settings.samples]
+    train = task.train
+    return replace(
+        train, x=train.x[order], y=None if train.y is None else train.y[order],
+        lengths=None if train.lengths is None else train.lengths[order],
+    ), task.test  # fmt: skip
+
+
+def _calibration(path: Path, given: Dataset | Path | str | None, train: Dataset) -> tuple[str, Dataset]:
+    """(what was used, in words; the data): what is given, what lies beside the model, or some training data."""
+    beside = path.parent / "calibration.npz"
+    data = as_dataset(given if given is not None or not beside.exists() else beside)
+    if data is not None:
+        return f"{data.name} ({data.samples} samples)", data
+    data = train[:CALIBRATION]
+    return f"{data.samples} training samples", data
+
+
+def _encoded(fixed: FixedNetwork, data: Dataset) -> Dataset:
+    """``data`` as the integers that the chip sees."""
+    x, _ = fixed.input.encode(data.x, data.scale)
+    return replace(data, x=x.astype(smallest_int(x)), scale=1.0)
+
+
+def _fingerprint(fixed: FixedNetwork) -> str:
+    """Tells one start from another."""
+    digest = hashlib.sha256()
+    for layer in fixed.layers:
+        for value in (*(c.weight for c in layer.connections), layer.threshold, layer.b_u, layer.b_v, layer.bias_u):
+            digest.update(value.tobytes())
+    return digest.hexdigest()[:12]
+
+
+def _keep_checkpoint(
+    tuned: Any, work: Path, folder: Path, model: Path, options: CompileOptions, settings: TuneSettings
+) -> None:
+    """Put the masters' checkpoint, an args.json that says how to read it, and both logs into ``folder``."""
+    target = folder / TUNED
+    target.mkdir()
+    shutil.copyfile(work / TUNED / "checkpoint.pth.tar", target / "checkpoint.pth.tar")
+    for kind in (TUNED, CONTROL):
+        log = work / kind / "checkpoint.pth.tar.log"
+        if log.exists():
+            shutil.copyfile(log, target / f"{kind}.log")
+    said = [
+        {
+            "threshold": neuron.threshold, "neuron": "tclif" if hasattr(neuron, "gamma") else "lif",
+            "gamma": getattr(neuron, "gamma", 0.0), "hard_reset": neuron.reset == "hard",
+            "comparator": ">" if neuron.strict else ">=",
+        }
+        for neuron in tuned.neurons
+    ]  # fmt: skip
+    if all(one == said[0] for one in said):  # else an args.json cannot say it
+        values = {
+            "model": "finetuned", **read_args(options.read.args, model).values, "epochs": settings.epochs,
+            "lr": settings.lr, "batch_size": settings.batch_size, "start": str(model), **said[0],
+        }  # fmt: skip
+        buildfolder.write_json(target / "args.json", values)
+
+
+def _facts(verdict: Verdict, tuned: _Outcome, control: _Outcome | None) -> dict[str, Any]:
+    """Accuracies as fractions, drops in points of a hundred, agreements as fractions."""
+    original, after = verdict.accuracy_float, verdict.accuracy_fixed
+    assert original is not None
+    assert after is not None
+    assert verdict.decisions is not None
+    found: dict[str, Any] = {
+        "samples_tested": verdict.samples, "original": original, "quantized": tuned.before, "tuned": after,
+        "drop": 100 * (original - after), "drop_quantized": 100 * (original - tuned.before),
+        "agreement": verdict.agreement_argmax, "epochs_tuned": tuned.epochs,
+    }  # fmt: skip
+    if control is not None:
+        right = control.epochs[-1]["test"]
+        agreement = float(np.mean(control.classes == verdict.decisions[1]))
+        found |= {
+            "control": {"accuracy": right, "drop": 100 * (right - after), "agreement": agreement,
+                        "epochs": control.epochs},
+        }  # fmt: skip
+    return found

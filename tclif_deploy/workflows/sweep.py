@@ -1,0 +1,260 @@
+"""What bits buy: one network over a grid of widths and roundings, accuracy against memory and energy."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import itertools
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tclif_deploy import mapping
+from tclif_deploy.data import Dataset
+from tclif_deploy.errors import TclifError
+from tclif_deploy.mapping.memory import RESOURCES
+from tclif_deploy.network import Network, Progress
+from tclif_deploy.quantization import QuantizeSettings, Ranges, quantize, seen_ranges
+from tclif_deploy.simulation import simulate
+from tclif_deploy.simulation.floating import batches, simulate_float
+from tclif_deploy.target import Target
+
+ACTIVITY_SAMPLES = 16
+"""samples whose spikes are counted for the cost model at each point"""
+
+
+@dataclass(frozen=True)
+class Point:
+    """One choice of the grid."""
+
+    weight_bits: int
+    coefficient_bits: int
+    state_bits: int
+    rounding: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one point came to; None where the target cannot hold the network, or states no such figure."""
+
+    sweep: str
+    """digest of the model, the data and all settings but the grid: rows of another sweep are not mixed in"""
+    weight_bits: int
+    coefficient_bits: int
+    state_bits: int
+    rounding: str
+    agreement: float | None = None
+    """share of samples on which float and fixed name the same class"""
+    accuracy: float | None = None
+    saturations: int | None = None
+    memory_bytes: int | None = None
+    """synapses, parameters and states of all cores, at their bits"""
+    cores: int | None = None
+    energy_nj_low: float | None = None
+    energy_nj_high: float | None = None
+    problem: str = ""
+
+    @property
+    def point(self) -> Point:
+        """The row's place in the grid."""
+        return Point(self.weight_bits, self.coefficient_bits, self.state_bits, self.rounding)
+
+
+def grid(target: Target, weight: str, coefficient: str, state: str, rounding: str) -> tuple[Point, ...]:
+    """Points of ranges such as ``"2..8"``, ``"4,8"`` or ``"8"``; an empty text is the target's own value.
+
+    Examples
+    --------
+    >>> from tclif_deploy.target import load_target
+    >>> [point.weight_bits for point in grid(load_target("loihi2"), "2..8..3", "", "", "")]
+    [2, 5, 8]
+    """
+    axes = (
+        numbers("--weight-bits", weight) or [target.weight_bits.value],
+        numbers("--coef-bits", coefficient) or [target.coefficient_bits.value],
+        numbers("--state-bits", state) or [target.state_bits.value],
+        [part.strip() for part in rounding.split(",") if part.strip()] or [target.rounding.value],
+    )
+    return tuple(Point(*choice) for choice in itertools.product(*axes))
+
+
+def numbers(option: str, text: str) -> list[int]:
+    """The integers of ``"a..b"``, ``"a..b..step"`` or ``"a,b,c"``."""
+    found: list[int] = []
+    try:
+        for part in filter(None, (item.strip() for item in text.split(","))):
+            ends = [int(end) for end in part.split("..")]
+            if len(ends) == 1:
+                found += ends
+            else:
+                low, high, step = ends if len(ends) == 3 else (*ends, 1)
+                found += list(range(low, high + 1, step))
+                if high < low:
+                    raise ValueError
+    except ValueError:
+        raise TclifError(f"{option} is {text!r}", "expected numbers such as 8, or 2..8, or 4,6,8") from None
+    return list(dict.fromkeys(found))
+
+
+def sweep(
+    network: Network,
+    target: Target,
+    points: Sequence[Point],
+    data: Dataset,
+    calibration: Dataset,
+    path: Path,
+    *,
+    settings: QuantizeSettings | None = None,
+    jobs: int = -1,
+    progress: Progress = lambda done, total: None,
+) -> list[Row]:
+    """Quantize, run and place ``network`` at every point, on ``jobs`` processes (-1: all cores).
+
+    Rows are appended to the CSV file ``path`` as they come; points that it already holds are not run again, so that
+    an interrupted sweep goes on. Raises `TclifError` where the file is another sweep's.
+    """
+    import joblib
+
+    settings = settings or QuantizeSettings()
+    for point in points:  # an impossible width is refused before any work
+        target.override(**asdict(point))
+    digest = _digest(network, target, data, calibration, settings)
+    known = {row.point: row for row in read(path)} if path.exists() else {}
+    if any(row.sweep != digest for row in known.values()):
+        raise TclifError(f"{path}: holds rows of another model, data or setting", "choose another --out")
+    left = [point for point in points if point not in known]
+    if left:
+        ranges = seen_ranges(network, calibration)
+        classes = _float_classes(network, data)
+        work = (
+            joblib.delayed(_row)(network, target, point, data, calibration, ranges, classes, settings, digest)
+            for point in left
+        )
+        done = len(points) - len(left)
+        progress(done, len(points))
+        for row in joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")(work):
+            known[row.point] = row
+            _append(path, row)
+            done += 1
+            progress(done, len(points))
+    return [known[point] for point in points]
+
+
+def pareto(rows: Sequence[Row], cost: str = "memory_bytes") -> list[Row]:
+    """Rows that no other beats in both agreement and ``cost``, cheapest first."""
+    found: list[Row] = []
+    usable = [row for row in rows if row.agreement is not None and getattr(row, cost) is not None]
+    for row in sorted(usable, key=lambda row: (getattr(row, cost), -(row.agreement or 0.0))):
+        if not found or (row.agreement or 0.0) > (found[-1].agreement or 0.0):
+            found.append(row)
+    return found
+
+
+def read(path: Path) -> Iterator[Row]:
+    """Rows of a CSV file of ours; a last line that an interruption cut is left out."""
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            if reader.fieldnames != [field.name for field in fields(Row)]:
+                raise TclifError(f"{path}: not a table of tclif sweep", "choose another --out")
+            for line in reader:
+                if None in line.values():
+                    continue
+                yield Row(**{name: _parse(name, text) for name, text in line.items()})
+    except (OSError, UnicodeDecodeError, ValueError) as error:
+        raise TclifError(f"{path}: cannot be read ({error})", "choose another --out") from error
+
+
+def _parse(name: str, text: str) -> Any:
+    if name in ("sweep", "rounding", "problem"):
+        return text
+    if text == "":
+        return None
+    return float(text) if name in ("agreement", "accuracy", "energy_nj_low", "energy_nj_high") else int(text)
+
+
+def _append(path: Path, row: Row) -> None:
+    new = not path.exists() or path.stat().st_size == 0
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cut = not new and not path.read_bytes().endswith(b"\n")
+        with path.open("a", newline="", encoding="utf-8") as file:
+            if cut:
+                file.write("\n")
+            writer = csv.DictWriter(file, [field.name for field in fields(Row)], lineterminator="\n")
+            if new:
+                writer.writeheader()
+            writer.writerow({key: "" if value is None else value for key, value in asdict(row).items()})
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise TclifError(f"{path}: cannot be written ({error.strerror})", "choose another --out") from error
+
+
+def _row(
+    network: Network,
+    target: Target,
+    point: Point,
+    data: Dataset,
+    calibration: Dataset,
+    ranges: Ranges,
+    classes: NDArray[np.int64],
+    settings: QuantizeSettings,
+    digest: str,
+) -> Row:
+    machine = target.override(**asdict(point))
+    try:
+        fixed = quantize(network, machine, calibration, settings, ranges)
+    except TclifError as error:
+        return Row(digest, **asdict(point), problem=str(error))
+    found = [simulate(fixed, data[part], jobs=1) for part in batches(data.samples, 256)]
+    chosen = np.concatenate([result.classes for result in found])
+    figures: dict[str, Any] = {
+        "agreement": float((chosen == classes).mean()),
+        "accuracy": None if data.y is None else float((chosen == data.y).mean()),
+        "saturations": sum(result.saturations for result in found),
+    }
+    problem = ""
+    try:
+        placement = mapping.place(fixed, machine)
+    except mapping.CannotFit as error:
+        problem = str(error)
+    else:
+        cost = mapping.cost(fixed, machine, placement, mapping.measure(fixed, data[:ACTIVITY_SAMPLES]))
+        total = cost.energy.total or (None, None)
+        memory = RESOURCES.index("core_memory")
+        bits = sum(core.used[memory] for core in placement.cores)
+        figures |= {
+            "memory_bytes": -(-bits // 8), "cores": len(placement.cores),
+            "energy_nj_low": total[0], "energy_nj_high": total[1],
+        }  # fmt: skip
+    return Row(digest, **asdict(point), **figures, problem=problem)
+
+
+def _float_classes(network: Network, data: Dataset) -> NDArray[np.int64]:
+    parts = []
+    for part in batches(data.samples, 32):
+        piece = data[part]
+        parts.append(simulate_float(network, piece.real(), lengths=piece.lengths, spikes=False).classes)
+    return np.concatenate(parts)
+
+
+def _digest(network: Network, target: Target, data: Dataset, calibration: Dataset, settings: QuantizeSettings) -> str:
+    """Sixteen hex digits that change with anything but the grid."""
+    digest = hashlib.sha256()
+    plain = target.override(weight_bits=8, coefficient_bits=12, state_bits=24, rounding="nearest")
+    digest.update(json.dumps([plain.model_dump(mode="json"), asdict(settings)], sort_keys=True).encode())
+    for layer in network.layers:
+        for connection in layer.connections:
+            digest.update(connection.weight.tobytes() + repr(connection.conv).encode())
+        for array in vars(layer.neuron).values():
+            digest.update(array.tobytes() if isinstance(array, np.ndarray) else str(array).encode())
+    for item in (data, calibration):
+        digest.update(np.ascontiguousarray(item.x).tobytes() + repr((item.x.dtype, item.x.shape, item.scale)).encode())
+    return digest.hexdigest()[:16]
