@@ -151,7 +151,7 @@ def chosen_backends(target: Target, options: BuildOptions) -> dict[str, backends
 
 def source_of(path: Path, read: ReadOptions) -> ModelSource:
     """The model of that file, read in that way."""
-    return ModelSource(str(path), sha256(path), replace(read, args=None if read.args is None else str(read.args)))
+    return ModelSource(str(path), sha256(path), replace(read, args=None if read.args is None else Path(read.args)))
 
 
 def write_build(
