@@ -32,9 +32,9 @@ def plain(value: Any) -> Any:
 
 
 def text_of(value: Any) -> str:
-    """JSON text of a dataclass or of plain values: sorted, indented; NaN and infinity are refused."""
+    """JSON text of a dataclass or of plain values, in their own order; NaN and infinity are refused."""
     value = plain(value) if hasattr(value, "__dataclass_fields__") else value
-    return json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n"
+    return json.dumps(value, indent=2, allow_nan=False) + "\n"
 
 
 def read(form: type[T], path: Path, hint: str) -> T:

@@ -8,7 +8,17 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from tclif_deploy import Build, QuantizeSettings, ReadOptions, TclifError, load_data, neurons, quantize, simulate, verify
+from tclif_deploy import (
+    Build,
+    QuantizeSettings,
+    ReadOptions,
+    TclifError,
+    load_data,
+    neurons,
+    quantize,
+    simulate,
+    verify,
+)
 from tclif_deploy.cli.main import app
 from tclif_deploy.data import Dataset
 from tclif_deploy.simulation.floating import simulate_float

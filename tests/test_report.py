@@ -24,8 +24,8 @@ from tclif_deploy.report.sections import story
 from tclif_deploy.report.sections.quantization import quantization
 from tclif_deploy.report.static import write_figures
 from tclif_deploy.report.terminal.blocks import show, spark
-from tclif_deploy.verification import BackendCheck
 from tclif_deploy.simulation.floating import simulate_float
+from tclif_deploy.verification import BackendCheck
 
 from . import models
 
@@ -58,6 +58,7 @@ def rename(build: Path, folder: Path, old: str, new: str) -> Path:
         found = json.loads((build / name).read_text())
         text = json.dumps(found).replace(json.dumps(old), json.dumps(new))
         (folder / name).write_text(text)
+    shutil.copy(build / "network.npz", folder)
     fixed, kept = FixedNetwork.load(build / "fixed.npz"), Record.load(build / "record.npz")
     layers = tuple(
         replace(

@@ -13,7 +13,7 @@ from tclif_deploy import json_form
 from tclif_deploy.builds.manifest import Manifest
 from tclif_deploy.builds.report import Report
 
-FORMS = {"report": Report, "manifest": Manifest}
+FORMS: dict[str, type[Report] | type[Manifest]] = {"report": Report, "manifest": Manifest}
 
 
 def schema(name: str) -> dict[str, Any]:
