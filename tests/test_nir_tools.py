@@ -28,7 +28,7 @@ def same(mine: np.ndarray, theirs: np.ndarray, name: str = "") -> None:
 def test_lifs_that_norse_writes_spike_as_norse_and_snntorch_run_them(tmp_path, tool):
     norse = needs_module("norse.torch")
     export_nir = needs_module("norse.torch.utils.export_nir")
-    every = {"tau_mem_inv": 400.0, "v_th": 0.1, "v_leak": 0.0}
+    every = {"tau_mem_inv": 320.0, "v_th": 0.12, "v_leak": 0.0}
     parameters = norse.LIFBoxParameters(**{name: torch.full((6,), value) for name, value in every.items()})
     module = norse.SequentialState(lively(torch.nn.Linear(4, 6), gain=0.8), norse.LIFBoxCell(parameters, dt=DT))
     # the exporter writes dt / tau_mem_inv for tau: seconds, where dt is 1
