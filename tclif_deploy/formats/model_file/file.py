@@ -10,7 +10,8 @@ from tclif_deploy.files import write_atomic
 from tclif_deploy.formats.checkpoint.torch_file import state_dict_of, to_arrays
 from tclif_deploy.formats.model_file import description
 from tclif_deploy.formats.read_options import ReadOptions
-from tclif_deploy.graph.parts import assemble
+from tclif_deploy.formats.torch_modules import graph_of_modules
+from tclif_deploy.graph.lower import lower
 from tclif_deploy.network import Network
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def network_from_file(content: dict[str, Any], file_bytes: int, given: ReadOptio
 
 def _network(found: description.Description, tensors: Any, given: ReadOptions, where: str) -> Network:
     notices = (*found.notices, *description.overridden(found, given))
-    return assemble(description.parts_of(found, tensors, given, where), None, notices, where)
+    return lower(graph_of_modules(description.parts_of(found, tensors, given, where), None, notices, where))
 
 
 def _no_args(given: ReadOptions, where: str) -> None:

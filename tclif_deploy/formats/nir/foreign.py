@@ -12,7 +12,8 @@ from tclif_deploy.formats.nir import form, metadata
 from tclif_deploy.formats.nir.discretise import Reading, population, reading
 from tclif_deploy.formats.nir.form import Graph, Primitive
 from tclif_deploy.formats.nir.spatial import SPATIAL, Shapes
-from tclif_deploy.graph.dataflow import Delay, Flow, Node, Population, Sink, Source, Weights, lower
+from tclif_deploy.graph.lower import lower
+from tclif_deploy.graph.nodes import Affine, Delay, Input, NetworkGraph, Node, Output, Population
 from tclif_deploy.network import Float, Network, Neuron
 
 NEURONS = ("I", "IF", "LI", "LIF", "CubaLI", "CubaLIF")
@@ -47,7 +48,7 @@ def read_foreign(
     notices = [how.told(), *reader.notices]
     if doubled:
         notices.append(f"{doubled} edges occur twice: each counts once")
-    return lower(Flow(where, nodes, tuple((a, b, 0) for a, b in edges), tuple(notices)))
+    return lower(NetworkGraph(where, nodes, tuple((a, b, 0) for a, b in edges), tuple(notices)))
 
 
 def is_ours(graph: Graph) -> bool:
@@ -113,7 +114,7 @@ def _flatten(
 
 
 class _Nodes:
-    """Nodes of the flow, from those of the flat graph; sizes that a file leaves open come from the edges."""
+    """Nodes of the network's graph, from those of the flat graph; sizes that a file leaves open come from the edges."""
 
     def __init__(
         self,
@@ -154,31 +155,31 @@ class _Nodes:
     def node(self, name: str, node: Primitive) -> Node:
         where, a = f"{self.where}: node {name}", node.arrays
         if node.kind == "Input":
-            return Source(self.shape(name)) if "/" not in name else Weights(np.ones(self.shape(name)))
+            return Input(self.shape(name)) if "/" not in name else Affine(np.ones(self.shape(name)))
         if node.kind == "Output":
-            return Sink() if "/" not in name else Weights(np.ones(self.size(name)))
+            return Output() if "/" not in name else Affine(np.ones(self.size(name)))
         if node.kind in ("Linear", "Affine"):
             return self.weights(a, where)
         if node.kind in SPATIAL:
             return self.shapes.weights(name, node, where)
         if node.kind == "Scale":
-            return Weights(self.spread(a["scale"], name))
+            return Affine(self.spread(a["scale"], name))
         if node.kind == "Flatten":
-            return Weights(np.ones(self.size(name)))
+            return Affine(np.ones(self.size(name)))
         if node.kind == "Delay":
             return Delay(self.steps(self.spread(a["delay"], name), where))
         if node.kind in NEURONS:
             return population(node.kind, a, self.size(name), self.how, where)
         raise TclifError(f"{where}: a {node.kind} outside a layer of this program's own", "spikes come from IF or LIF")
 
-    def weights(self, a: dict[str, Float] | object, where: str) -> Weights:
+    def weights(self, a: dict[str, Float] | object, where: str) -> Affine:
         assert isinstance(a, dict)
         weight, bias = a["weight"], a.get("bias")
         if weight.ndim != 2 or 0 in weight.shape:
             raise TclifError(f"{where}: weight has shape {weight.shape}", "expected (neurons, sources), none of them 0")
         if bias is not None and bias.shape != weight.shape[:1]:
             raise TclifError(f"{where}: bias has shape {bias.shape}, weight {weight.shape}")
-        return Weights(weight, bias)
+        return Affine(weight, bias)
 
     def steps(self, delay: Float, where: str) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
         exact = delay / self.how.dt

@@ -15,7 +15,9 @@ from tclif_deploy.formats.nir import form, metadata
 from tclif_deploy.formats.nir.foreign import is_ours, read_foreign
 from tclif_deploy.formats.nir.form import Graph, Primitive
 from tclif_deploy.formats.nir.hdf5 import read_graph
-from tclif_deploy.network import INPUT, Connection, Float, Layer, Network, Neuron
+from tclif_deploy.graph.lower import lower
+from tclif_deploy.graph.nodes import Affine, Input, NetworkGraph, Node, Output, Population
+from tclif_deploy.network import Float, Network, Neuron
 
 _FORM = "expected a network as write_nir makes it"
 
@@ -125,29 +127,29 @@ class _Outline:
         assert isinstance(node, Graph)
         return node
 
+    def network_graph(self) -> NetworkGraph:
+        """The graph, whose weights have no bias: the neurons have it, bit for bit.
+
+        Raises `TclifError` where a layer is not of the known form, or not as its metadata says.
+        """
+        nodes: dict[str, Node] = {self.input: Input(self._width(self.input)), self.output: Output()}
+        edges = [(source, target, 0) for source, target in self.graph.edges if target == self.output]
+        for node, links in self.links.items():
+            name, neuron = self._layer(node)
+            nodes[node] = Population(neuron, name=name)
+            for link in links:
+                nodes[link.name] = Affine(link.weight)
+                late = int(self.order[link.source] >= self.order[node])
+                edges += [(link.source, link.name, late), (link.name, node, 0)]
+        return NetworkGraph(self.where, nodes, tuple(edges), order=tuple(self.links))
+
     def network(self) -> Network:
-        """The network; raises `TclifError` where a layer is not of the known form, or not as its metadata says."""
-        found = {name: self._layer(name) for name in self.links}
-        names = {self.input: INPUT} | {node: name for node, (name, _) in found.items()}
-        layers = []
-        for node, (name, neuron) in found.items():
-            try:
-                connections = tuple(
-                    Connection(names[link.source], link.weight, int(self.order[link.source] >= self.order[node]))
-                    for link in self.links[node]
-                )
-            except TclifError as error:
-                raise TclifError(f"{self.where}: node {node}: {error.what}", error.hint) from error
-            layers.append(Layer(name, neuron, connections))
-        size = self._width(self.input)
-        try:
-            network = Network(size, tuple(layers))
-        except TclifError as error:
-            raise TclifError(f"{self.where}: {' '.join(error.what.split())}", error.hint) from error
-        if self._width(self.output) != layers[-1].size:
+        """The network; raises `TclifError` too where it is not as wide as the graph says."""
+        network = lower(self.network_graph())
+        if self._width(self.output) != network.layers[-1].size:
             raise TclifError(
                 f"{self.where}: node {self.output}: {self._width(self.output)} values, "
-                f"but the last layer has {layers[-1].size} neurons"
+                f"but the last layer has {network.layers[-1].size} neurons"
             )
         return network
 
