@@ -15,6 +15,7 @@ from typing import Any
 PACKAGE = "tclif_deploy"
 
 MOVED = {
+    "analysis.gradient": "nn.gradient",
     "buildfolder": "builds.folder",
     "explain": "workflows.explain",
     "finetune": "workflows.finetune",
@@ -50,6 +51,9 @@ MOVED = {
 }
 """old path -> new path, both below the package"""
 
+MOVED_NAMES = {"analysis.gradient_share": "nn.gradient"}
+"""old path of a function whose old module is still there -> the module that has it now"""
+
 
 class _Moved(ModuleType):
     """A module that is somewhere else now."""
@@ -66,6 +70,19 @@ class _Moved(ModuleType):
             f"{self.__name__} has moved to {self._new}; the old path goes with version 0.3", DeprecationWarning, 2
         )
         return getattr(import_module(self._new), name)
+
+
+def moved_name(module: str, name: str) -> Any:
+    """What ``module`` once had under ``name``, for its ``__getattr__``."""
+    new = MOVED_NAMES.get(f"{module}.{name}")
+    if new is None:
+        raise AttributeError(f"module {PACKAGE}.{module!r} has no attribute {name!r}")
+    warnings.warn(
+        f"{PACKAGE}.{module}.{name} has moved to {PACKAGE}.{new}; the old path goes with version 0.3",
+        DeprecationWarning,
+        3,
+    )
+    return getattr(import_module(f"{PACKAGE}.{new}"), name)
 
 
 def install() -> None:

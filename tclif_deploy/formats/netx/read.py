@@ -16,7 +16,7 @@ import numpy as np
 from tclif_deploy import neurons
 from tclif_deploy.convolution import Conv, Kernel
 from tclif_deploy.errors import TclifError
-from tclif_deploy.formats.nir.hdf5 import DAMAGE, FileReader
+from tclif_deploy.formats.hdf5 import DAMAGE, FileReader
 from tclif_deploy.graph.lower import lower
 from tclif_deploy.graph.nodes import Affine, Input, NetworkGraph, Node, Output, Population
 from tclif_deploy.network import INPUT, Float, Network, Neuron
@@ -45,13 +45,9 @@ def read_netx(path: Path | str) -> Network:
 
     Raises `TclifError` for a layer or a neuron that is not read, by name and number, and for damaged files.
     """
-    path = Path(path)
-    try:
-        with h5py.File(path, "r") as file:
-            reader = FileReader(str(path), path.stat().st_size)
-            return lower(_graph(reader, reader.child(file, "layer", h5py.Group, str(path)), str(path)))
-    except DAMAGE as error:
-        raise TclifError(f"{path}: damaged or not HDF5 ({' '.join(str(error).split())[:150]})", EXPECTED) from error
+    with FileReader.opened(Path(path), str(path), EXPECTED) as reader:
+        graph = _graph(reader, reader.child(reader.file, "layer", h5py.Group, str(path)), str(path))
+    return lower(graph)
 
 
 def _graph(reader: FileReader, group: Any, where: str) -> NetworkGraph:
@@ -210,6 +206,6 @@ def _text(reader: FileReader, group: Any, name: str, where: str) -> str:
     """A string, alone or as the only element of an array, as netx has both."""
     data = reader.child(group, name, h5py.Dataset, where)
     if data.dtype.kind == "S" and data.shape == (1,) and data.dtype.itemsize <= 100:
-        reader.account(data, name, where)
+        reader.count_bytes(data, name, where)
         return str(data[0].decode("utf8", errors="replace"))
     return reader.text(group, name, where)

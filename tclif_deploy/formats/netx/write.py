@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 
 from tclif_deploy.convolution import Kernel, evenly_padded
 from tclif_deploy.errors import TclifError
-from tclif_deploy.files import write_atomic
+from tclif_deploy.formats.hdf5 import write_hdf5
 from tclif_deploy.formats.netx.read import UNITY, WEIGHT_LIMIT
-from tclif_deploy.network import INPUT, Connection, Float, Layer, Network
+from tclif_deploy.network import INPUT, Connection, Float, Layer, Network, chain_links
 
+CHAINS = "netx writes nothing else: use --to nir"
 THRESHOLD_LIMIT = (1 << 17) - 1
 BIAS_LIMIT = (1 << 12) - 1
 """Lava's ``vth`` and ``bias_mant`` (lava-nc, proc/lif/models.py)"""
@@ -80,16 +78,8 @@ def write_netx(network: Network, path: Path | str) -> tuple[str, ...]:
             if part[1]:
                 group["shape"] = np.array(part[1])
 
-    save_hdf5(path, fill)
+    write_hdf5(path, fill)
     return tuple(told)
-
-
-def save_hdf5(path: Path | str, fill: Callable[[Any], None]) -> None:
-    """An HDF5 file with what ``fill`` puts into it, there whole or not at all; `TclifError` where it cannot be."""
-    buffer = io.BytesIO()
-    with h5py.File(buffer, "w") as file:
-        fill(file)
-    write_atomic(Path(path), lambda out: out.write(buffer.getbuffer()))
 
 
 def _write_layer(group: Any, found: _Integers) -> None:
@@ -119,9 +109,7 @@ def _write_layer(group: Any, found: _Integers) -> None:
 def _integers(layer: Layer, source: str) -> tuple[_Integers, float]:
     """(netx's numbers of a layer, the largest relative error of a weight)."""
     n, where = layer.neuron, f"layer {layer.name}"
-    links = [_even(c) for c in sorted(layer.connections, key=lambda c: c.source == layer.name)]
-    if [(c.source, c.delay) for c in links] not in ([(source, 0)], [(source, 0), (layer.name, 1)]):
-        raise TclifError(f"{where}: netx writes chains, and recurrence of one step within a layer", "use --to nir")
+    links = [_even(c) for c in chain_links(layer, source, CHAINS)]
     if n.type == "tclif" or n.b_u.any() or n.q.any() or n.v0.any() or n.input_to != "dendrite":
         raise TclifError(f"{where}: a {n.type} is not one of netx's neurons", "use --to nir, or the Lava backend")
     if n.reset != "hard" or n.v_reset.any():

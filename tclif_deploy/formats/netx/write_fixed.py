@@ -17,9 +17,10 @@ import numpy as np
 
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import LAYER_ARRAYS, FixedLayer, FixedNetwork
+from tclif_deploy.formats.hdf5 import write_hdf5
 from tclif_deploy.formats.netx.read import WEIGHT_LIMIT
-from tclif_deploy.formats.netx.write import save_hdf5
-from tclif_deploy.network import INPUT
+from tclif_deploy.formats.netx.write import CHAINS
+from tclif_deploy.network import INPUT, chain_links
 
 TYPE = "TCLIF"
 WORDS = ("reset", "input_to")
@@ -38,14 +39,12 @@ def write_netx_fixed(network: FixedNetwork, path: Path | str) -> None:
             _write_layer(file.create_group(f"layer/{n}"), network, layer, source)
             source = layer.name
 
-    save_hdf5(path, fill)
+    write_hdf5(path, fill)
 
 
 def _write_layer(group: Any, network: FixedNetwork, layer: FixedLayer, source: str) -> None:
     where = f"layer {layer.name}"
-    links = sorted(layer.connections, key=lambda c: c.source == layer.name)
-    if [(c.source, c.delay) for c in links] not in ([(source, 0)], [(source, 0), (layer.name, 1)]):
-        raise TclifError(f"{where}: netx writes chains, and recurrence of one step within a layer", "use --to nir")
+    links = chain_links(layer, source, CHAINS)
     if any(c.conv is not None for c in links):
         raise TclifError(
             f"{where}: TC-LIF neurons fed by a convolution are not written as netx", "emit for Lava itself"

@@ -10,13 +10,13 @@ import numpy as np
 from tclif_deploy.errors import TclifError
 from tclif_deploy.formats.nir import form, metadata
 from tclif_deploy.formats.nir.discretise import Reading, population, reading
-from tclif_deploy.formats.nir.form import Graph, Primitive
-from tclif_deploy.formats.nir.spatial import SPATIAL, Shapes
+from tclif_deploy.formats.nir.graph import NEURONS, NirGraph, Primitive, flattened
+from tclif_deploy.formats.nir.read_own import is_layer
+from tclif_deploy.formats.nir.read_spatial import SPATIAL, Shapes
 from tclif_deploy.graph.lower import lower
 from tclif_deploy.graph.nodes import Affine, Delay, Input, NetworkGraph, Node, Output, Population
 from tclif_deploy.network import Float, Network, Neuron
 
-NEURONS = ("I", "IF", "LI", "LIF", "CubaLI", "CubaLIF")
 TIMED = ("LI", "LIF", "CubaLI", "CubaLIF", "Delay")
 """Nodes whose numbers are in units of time."""
 MOST_DELAY = 1 << 16
@@ -24,7 +24,7 @@ MOST_DELAY = 1 << 16
 
 
 def read_foreign(
-    graph: Graph,
+    graph: NirGraph,
     where: str,
     *,
     dt: float | None = None,
@@ -37,7 +37,7 @@ def read_foreign(
     if written is not None and dt is None and convention is None:
         dt = written
     flat: dict[str, Primitive] = {}
-    layers: dict[str, Graph] = {}
+    layers: dict[str, NirGraph] = {}
     edges: list[tuple[str, str]] = []
     _flatten(graph, "", where, flat, layers, edges)
     how = reading(dt, convention, comparator, reset, not any(node.kind in TIMED for node in flat.values()), where)
@@ -51,20 +51,7 @@ def read_foreign(
     return lower(NetworkGraph(where, nodes, tuple((a, b, 0) for a, b in edges), tuple(notices)))
 
 
-def is_ours(graph: Graph) -> bool:
-    """Whether every layer is spelled as `write_nir` spells it (with or without metadata)."""
-    if metadata.KEY in graph.metadata or metadata.EXPORT in graph.metadata:
-        return metadata.KEY in graph.metadata
-    inner = [node for node in graph.nodes.values() if isinstance(node, Graph)]
-    standard = any(isinstance(node, Primitive) and node.kind in NEURONS for node in graph.nodes.values())
-    return bool(inner) and not standard and all(_is_layer(node) for node in inner)
-
-
-def _is_layer(graph: Graph) -> bool:
-    return metadata.KEY in graph.metadata or form.U_TO_V in graph.nodes
-
-
-def _written_with(graph: Graph, where: str) -> float | None:
+def _written_with(graph: NirGraph, where: str) -> float | None:
     """The dt in the metadata of a file of `export_nir`."""
     text = graph.metadata.get(metadata.EXPORT)
     if text is None:
@@ -79,11 +66,11 @@ def _written_with(graph: Graph, where: str) -> float | None:
 
 
 def _flatten(
-    graph: Graph,
+    graph: NirGraph,
     prefix: str,
     where: str,
     flat: dict[str, Primitive],
-    layers: dict[str, Graph],
+    layers: dict[str, NirGraph],
     edges: list[tuple[str, str]],
 ) -> None:
     """All nodes of all graphs under their paths; a graph's Input and Output are where edges pass through it."""
@@ -99,8 +86,8 @@ def _flatten(
         if isinstance(node, Primitive):
             flat[path] = node
             ends[name] = (path, path)
-        elif _is_layer(node):
-            layers[path] = form.flattened(node)
+        elif is_layer(node):
+            layers[path] = flattened(node, form.IN)
             ends[name] = (path, path)
         else:
             _flatten(node, f"{path}/", where, flat, layers, edges)
@@ -120,7 +107,7 @@ class _Nodes:
         self,
         where: str,
         flat: dict[str, Primitive],
-        layers: dict[str, Graph],
+        layers: dict[str, NirGraph],
         edges: list[tuple[str, str]],
         how: Reading,
     ) -> None:
@@ -138,7 +125,7 @@ class _Nodes:
             nodes[name] = Population(self.layer(graph, here))
         return nodes
 
-    def layer(self, graph: Graph, where: str) -> Neuron:
+    def layer(self, graph: NirGraph, where: str) -> Neuron:
         """A layer in this program's own form; the bias that enters with its current is the weights' before it."""
         form.layer_size(graph, where)
         said = metadata.read_layer(graph.metadata, where)

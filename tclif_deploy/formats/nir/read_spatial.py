@@ -9,7 +9,7 @@ import numpy as np
 from tclif_deploy.convolution import Conv, Kernel, Shape, pooling
 from tclif_deploy.errors import TclifError
 from tclif_deploy.formats.nir import form
-from tclif_deploy.formats.nir.form import SAME, Graph, Primitive
+from tclif_deploy.formats.nir.graph import SAME, NirGraph, Primitive
 from tclif_deploy.graph.lower import LONGEST_CHAIN
 from tclif_deploy.graph.nodes import Affine
 
@@ -20,7 +20,7 @@ class Shapes:
     """The nodes of a flat graph, asked for what convolutions need."""
 
     def __init__(
-        self, flat: Mapping[str, Primitive], layers: Mapping[str, Graph], sources: Mapping[str, list[str]]
+        self, flat: Mapping[str, Primitive], layers: Mapping[str, NirGraph], sources: Mapping[str, list[str]]
     ) -> None:
         self.flat, self.layers, self.sources = flat, layers, sources
         self.walking: list[str] = []
