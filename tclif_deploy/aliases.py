@@ -51,9 +51,6 @@ MOVED = {
 }
 """old path -> new path, both below the package"""
 
-MOVED_NAMES = {"analysis.gradient_share": "nn.gradient"}
-"""old path of a function whose old module is still there -> the module that has it now"""
-
 
 class _Moved(ModuleType):
     """A module that is somewhere else now."""
@@ -70,19 +67,6 @@ class _Moved(ModuleType):
             f"{self.__name__} has moved to {self._new}; the old path goes with version 0.3", DeprecationWarning, 2
         )
         return getattr(import_module(self._new), name)
-
-
-def moved_name(module: str, name: str) -> Any:
-    """What ``module`` once had under ``name``, for its ``__getattr__``."""
-    new = MOVED_NAMES.get(f"{module}.{name}")
-    if new is None:
-        raise AttributeError(f"module {PACKAGE}.{module!r} has no attribute {name!r}")
-    warnings.warn(
-        f"{PACKAGE}.{module}.{name} has moved to {PACKAGE}.{new}; the old path goes with version 0.3",
-        DeprecationWarning,
-        3,
-    )
-    return getattr(import_module(f"{PACKAGE}.{new}"), name)
 
 
 def install() -> None:

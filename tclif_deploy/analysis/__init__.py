@@ -1,8 +1,8 @@
 """What the paper says about its neuron, as functions: dynamics and energy (`tclif_deploy.nn.gradient` has Fig. 3)."""
 
+import sys
 from typing import Any
 
-from tclif_deploy import aliases
 from tclif_deploy.analysis.dynamics import (
     determinant,
     paper_jacobian,
@@ -30,4 +30,6 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    return aliases.moved_name("analysis", name)
+    if name == "gradient_share":
+        return sys.modules[f"{__name__}.gradient"].gradient_share  # the old path's alias, which warns
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -7,7 +7,9 @@ Every reader of torch weights ends here: a weights file by the names of its tens
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -47,7 +49,7 @@ class Spiking:
     """TC-LIF's decay_factor (1, 2) or (neurons, 2); PLIF's w (1,) or (neurons,); LIF has none"""
     recurrent: Linear | None = None
     settings: NeuronSettings | None = None
-    """None where the file does not say them"""
+    """None as long as they are not known"""
 
 
 Part = Linear | BatchNorm | Spiking
@@ -62,10 +64,8 @@ def neuron_parameter(neuron: str, value: Float, where: str) -> Float:
     return value if neuron == "tclif" else value.reshape(-1)
 
 
-def graph_of_modules(
-    parts: tuple[Part, ...], settings: NeuronSettings | None, notices: tuple[str, ...], where: str
-) -> NetworkGraph:
-    """The graph of ``parts``; ``settings`` serve every `Spiking` part that has none of its own.
+def graph_of_modules(parts: Sequence[Part], notices: tuple[str, ...], where: str) -> NetworkGraph:
+    """The graph of ``parts``, whose neurons all have their settings.
 
     A batch norm stands behind a Linear, or before one. The last Linear without a neuron is the readout: the sum over
     time. Raises `TclifError` where the parts do not chain.
@@ -105,9 +105,7 @@ def graph_of_modules(
         else:
             if linear is None:
                 raise TclifError(f"{where}: the neuron {part.path} has no Linear before it", "each needs one")
-            own = part.settings or settings
-            assert own is not None
-            last = add_population(part.path, neuron_of(part, own, linear.size, NO_BIAS, where))
+            last = add_population(part.path, neuron_of(part, linear.size, NO_BIAS, where))
             if part.recurrent is not None:
                 back = add(part.recurrent.path, Affine(part.recurrent.weight, part.recurrent.bias), delay=1)
                 edges.append((back, last, 0))
@@ -125,13 +123,15 @@ def graph_of_modules(
     return NetworkGraph(where, nodes | {INPUT: Input(first.weight.shape[1])}, tuple(edges), notices, tuple(order))
 
 
-def neuron_of(part: Spiking, own: NeuronSettings, size: int, bias: ArrayLike, where: str) -> Neuron:
-    """The canonical neurons of a spiking part of ``size`` neurons."""
+def neuron_of(part: Spiking, size: int, bias: ArrayLike, where: str) -> Neuron:
+    """The canonical neurons of a spiking part of ``size`` neurons, whose settings are known."""
+    own = part.settings
+    assert own is not None
+    common: dict[str, Any] = {
+        "threshold": own.threshold, "strict": own.strict, "reset": own.reset, "v_reset": own.v_reset, "bias": bias,
+    }  # fmt: skip
     if own.neuron == "lif":
-        return neurons.lif(
-            size, decay=own.decay, threshold=own.threshold, strict=own.strict, reset=own.reset,
-            v_reset=own.v_reset, bias=bias,
-        )  # fmt: skip
+        return neurons.lif(size, decay=own.decay, **common)
     assert part.parameter is not None
     count = part.parameter.shape[0]
     if count not in (1, size):
@@ -139,11 +139,5 @@ def neuron_of(part: Spiking, own: NeuronSettings, size: int, bias: ArrayLike, wh
             f"{where}: {part.path} has parameters for {count} neurons, the layer has {size}", f"expected 1 or {size}"
         )
     if own.neuron == "plif":
-        return neurons.plif(
-            size, w=part.parameter, threshold=own.threshold, strict=own.strict, reset=own.reset,
-            v_reset=own.v_reset, decay_input=own.decay_input, bias=bias,
-        )  # fmt: skip
-    return neurons.tclif(
-        size, c1=part.parameter[:, 0], c2=part.parameter[:, 1], gamma=own.gamma, threshold=own.threshold,
-        strict=own.strict, reset=own.reset, v_reset=own.v_reset, bias=bias,
-    )  # fmt: skip
+        return neurons.plif(size, w=part.parameter, decay_input=own.decay_input, **common)
+    return neurons.tclif(size, c1=part.parameter[:, 0], c2=part.parameter[:, 1], gamma=own.gamma, **common)

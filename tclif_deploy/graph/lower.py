@@ -88,8 +88,10 @@ class _Lowering:
             own = self.population(name).name
             names[name] = unique_name(name, taken) if own is None else own
         if output is None:
-            self.add_readout(sink, terms)
-            feeds[sink], names[sink] = (terms, constant), unique_name(end.name, taken)
+            size = self.size(sink)
+            self.notices.append(f"the output is a current: a readout that sums it over time was added ({size} classes)")
+            self.nodes[sink], feeds[sink] = Population(neurons.readout(size)), (terms, constant)
+            names[sink] = unique_name(end.name, taken)
             order.append(sink)
         layers = tuple(self.layer(name, feeds[name], names, loops) for name in order)
         try:
@@ -112,19 +114,6 @@ class _Lowering:
             neuron = replace(neuron, **{which: getattr(neuron, which) + constant})
         return Layer(names[name], neuron, tuple(self.connection(names[t.source], t, neuron.size) for t in terms))
 
-    def add_readout(self, sink: str, terms: list[_Term]) -> None:
-        """Put a population that sums the output over time in the place of the output."""
-        for term in terms:
-            node = self.nodes[term.source]
-            if isinstance(node, Population) and not node.neuron.spiking:
-                raise TclifError(
-                    f"{self.graph.where}: node {term.source} does not spike, but weights follow it",
-                    "only an output may not",
-                )
-        size = self.size(sink)
-        self.notices.append(f"the output is a current: a readout that sums it over time was added ({size} classes)")
-        self.nodes[sink] = Population(neurons.readout(size))
-
     def population(self, name: str) -> Population:
         node = self.nodes[name]
         assert isinstance(node, Population)
@@ -132,10 +121,10 @@ class _Lowering:
 
     def plain_output(self, terms: list[_Term], constant: Float | None) -> str | None:
         """The population that is the output by itself."""
-        if len(terms) == 1 and terms[0].matrix is None and terms[0].delay == 0:
-            name = terms[0].source
-            return name if isinstance(self.nodes[name], Population) and not np.any(constant) else None
-        return None
+        term = terms[0]
+        if len(terms) > 1 or term.matrix is not None or term.delay or (constant is not None and constant.any()):
+            return None
+        return term.source if isinstance(self.nodes[term.source], Population) else None
 
     def populations(self, sink: str) -> list[str]:
         """Populations from which something reaches the output; the others are left out, with a notice."""
@@ -155,53 +144,21 @@ class _Lowering:
         return [name for name in every if name in seen]
 
     def evaluation_order(self, feeds: Mapping[str, _Sum], source: str) -> tuple[list[str], set[tuple[str, str]]]:
-        """(populations in order, (target, source) pairs that get a step of delay because they close a loop)."""
-        loops: set[tuple[str, str]] = set()
+        """(populations in order, (target, source) pairs that get a step of delay because they close a loop).
+
+        Each comes after those that it needs in the same step; else the nearer to the input the earlier.
+        """
         if self.graph.order is not None:
-            return list(feeds), loops
-        ahead: dict[str, list[str]] = {name: [] for name in (source, *feeds)}
-        for target, (terms, _) in feeds.items():
-            for term in terms:
-                if term.delay + self.population(target).delay == 0 and term.source in ahead:
-                    ahead[term.source].append(target)
-        self.cut_loops(ahead, source, loops)
-        order = self.sorted_by_need(feeds, ahead, source, loops)
-        for target, origin in sorted(loops):
-            self.notices.append(f"the loop from {origin} back to {target} takes one step")
-        return order, loops
-
-    def cut_loops(self, ahead: Mapping[str, list[str]], source: str, loops: set[tuple[str, str]]) -> None:
-        """Walk depth first from the input; edges back into the path that is being walked go to ``loops``."""
-        state: dict[str, int] = {}
-        for root in (source, *ahead):
-            if root in state:
-                continue
-            state[root] = 1
-            stack = [(root, iter(ahead[root]))]
-            while stack:
-                name, rest = stack[-1]
-                following = next(rest, None)
-                if following is None:
-                    state[name] = 2
-                    stack.pop()
-                elif state.get(following) == 1:
-                    loops.add((following, name))
-                elif following not in state:
-                    state[following] = 1
-                    stack.append((following, iter(ahead[following])))
-
-    def sorted_by_need(
-        self,
-        feeds: Mapping[str, _Sum],
-        ahead: Mapping[str, list[str]],
-        source: str,
-        loops: set[tuple[str, str]],
-    ) -> list[str]:
-        """Each population after those that it needs in the same step; else the nearer to the input the earlier."""
+            return list(feeds), set()
         readers: dict[str, list[str]] = {name: [] for name in (source, *feeds)}
+        ahead: dict[str, list[str]] = {name: [] for name in readers}
         for target, (terms, _) in feeds.items():
             for term in terms:
                 readers[term.source].append(target)
+                if term.delay + self.population(target).delay == 0:
+                    ahead[term.source].append(target)
+        loops = _loops(ahead)
+        self.notices += [f"the loop from {origin} back to {target} takes one step" for target, origin in sorted(loops)]
         near, waiting = {source: 0}, [source]
         for name in waiting:
             for target in readers[name]:
@@ -215,7 +172,7 @@ class _Lowering:
             following = next(name for name in left if needs[name] <= set(order))
             left.remove(following)
             order.append(following)
-        return order
+        return order, loops
 
     def incoming(self, name: str, path: tuple[str, ...]) -> _Sum:
         """What enters node ``name``."""
@@ -303,7 +260,7 @@ class _Lowering:
         if isinstance(node, BatchNorm | Delay):
             return int((node.mean if isinstance(node, BatchNorm) else node.steps).size)
         if isinstance(node, Output):
-            return self.size(self.into[name][0][0]) if self.into[name] else 0
+            return node.size or (self.size(self.into[name][0][0]) if self.into[name] else 0)
         return self.size(name)
 
     def connection(self, source: str, term: _Term, size: int) -> Connection:
@@ -313,6 +270,29 @@ class _Lowering:
         if isinstance(matrix, Kernel):
             return Connection(source, matrix.weight, term.delay, matrix.conv)
         return Connection(source, self.algebra.dense(matrix, size), term.delay)
+
+
+def _loops(ahead: Mapping[str, list[str]]) -> set[tuple[str, str]]:
+    """The edges, as (target, source), that lead back into the path of a walk, depth first, from the first name on."""
+    loops: set[tuple[str, str]] = set()
+    state: dict[str, int] = {}
+    for root in ahead:
+        if root in state:
+            continue
+        state[root] = 1
+        stack = [(root, iter(ahead[root]))]
+        while stack:
+            name, rest = stack[-1]
+            following = next(rest, None)
+            if following is None:
+                state[name] = 2
+                stack.pop()
+            elif state.get(following) == 1:
+                loops.add((following, name))
+            elif following not in state:
+                state[following] = 1
+                stack.append((following, iter(ahead[following])))
+    return loops
 
 
 def _product(weight: LinearOperator, x: Float) -> Float:

@@ -32,6 +32,8 @@ class Output:
 
     name: str = "readout"
     """of the layer that sums the output over time, where one must be added"""
+    size: int | None = None
+    """where it must be a certain one"""
 
 
 @dataclass(frozen=True, eq=False)

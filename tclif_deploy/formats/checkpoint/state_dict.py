@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tclif_deploy.errors import TclifError
@@ -62,7 +62,8 @@ def network_from_state_dict(tensors: Mapping[str, Float], given: ReadOptions, pa
     if indices is None:
         order = ", ".join(module.path for module in modules)
         notices += (f"layers are taken in the state_dict's own order: {order:.300}",)
-    return lower(graph_of_modules(tuple(parts), settings, notices, where))
+    parts = [replace(part, settings=settings) if isinstance(part, Spiking) else part for part in parts]
+    return lower(graph_of_modules(parts, notices, where))
 
 
 def _modules(tensors: Mapping[str, Float], where: str) -> tuple[list[Module], list[tuple[int, ...]] | None]:

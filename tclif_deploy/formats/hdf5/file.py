@@ -52,13 +52,9 @@ class FileReader:
         Whatever h5py raises meanwhile becomes a `TclifError`, with ``expected`` as what to do.
         """
         try:
-            if isinstance(source, Path):
-                if source.is_dir():
-                    raise TclifError(f"{where}: is a folder", expected)
-                if not source.exists():
-                    raise TclifError(f"{where}: file not found", expected)
-                if source.stat().st_size == 0:
-                    raise TclifError(f"{where}: is empty", expected)
+            if isinstance(source, Path) and not (source.is_file() and source.stat().st_size):
+                wrong = "file not found" if not source.exists() else "is a folder" if source.is_dir() else "is empty"
+                raise TclifError(f"{where}: {wrong}", expected)
             raw: BinaryIO = source.open("rb") if isinstance(source, Path) else io.BytesIO(source)
             with raw, h5py.File(source if isinstance(source, Path) else io.BytesIO(source), "r") as file:
                 yield cls(file, raw, where, expected)

@@ -58,4 +58,4 @@ def described_network(
         raise TclifError(f"{where}: holds its own settings, which {given.args} would contradict", "leave --args out")
     notices = (*description.notices, *overridden(description, given))
     parts = parts_of(description, to_arrays(state, where, file_bytes), given, where)
-    return lower(graph_of_modules(parts, None, notices, where))
+    return lower(graph_of_modules(parts, notices, where))

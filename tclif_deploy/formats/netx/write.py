@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tclif_deploy.convolution import Kernel, evenly_padded
+from tclif_deploy.convolution import Kernel, Weighted, evenly_padded
 from tclif_deploy.errors import TclifError
 from tclif_deploy.formats.hdf5 import write_hdf5
 from tclif_deploy.formats.netx.read import UNITY, WEIGHT_LIMIT
@@ -82,8 +83,9 @@ def write_netx(network: Network, path: Path | str) -> tuple[str, ...]:
     return tuple(told)
 
 
-def _write_layer(group: Any, found: _Integers) -> None:
-    recurrent, link = len(found.links) > 1, found.links[0]
+def write_weights(group: Any, links: Sequence[Weighted]) -> None:
+    """A layer's type, shape and whole-number weights: ``links`` are what leads into it, its recurrence second."""
+    recurrent, link = len(links) > 1, links[0]
     kind = "conv" if link.conv is not None else "dense_rec" if recurrent else "dense"
     group.create_dataset("type", (1,), "S10", [kind.encode()])
     group["shape"] = np.array(link.output_shape)
@@ -97,7 +99,11 @@ def _write_layer(group: Any, found: _Integers) -> None:
     else:
         group["inFeatures"], group["outFeatures"] = link.sources, link.neurons
     if recurrent:
-        group["weight_rec"] = found.links[1].weight.astype(np.int32)
+        group["weight_rec"] = links[1].weight.astype(np.int32)
+
+
+def _write_layer(group: Any, found: _Integers) -> None:
+    write_weights(group, found.links)
     if found.bias.any():
         group["bias"] = found.bias.astype(np.int32)
     neuron = group.create_group("neuron")

@@ -56,31 +56,34 @@ TOLERANCE = 1e-12
 _FORM = "expected a layer as write_nir makes it"
 
 
-def check_expressible(neuron: Neuron) -> None:
-    """Raise `NotInNir` with the reason where ``neuron`` cannot be written; the caller adds which layer it is."""
+def check_expressible(neuron: Neuron, where: str) -> None:
+    """Raise `NotInNir` with the reason where ``neuron`` cannot be written; ``where`` says which layer it is."""
     n = neuron
     if not n.spiking:
         return
     if n.reset == "hard":
         if n.b_u.any():
             raise NotInNir(
-                "a hard reset of a soma that feeds its dendrite (b_u != 0) cannot be written as NIR, "
+                f"{where}: a hard reset of a soma that feeds its dendrite (b_u != 0) cannot be written as NIR, "
                 "whose primitives do not multiply a state by a spike",
                 "use a soft reset",
             )
         if (n.a_v == 1).any() and (n.a_v != 1).any():
             raise NotInNir(
-                "a hard reset where some neurons leak and others do not (a_v = 1) cannot be written as one NIR node",
+                f"{where}: a hard reset where some neurons leak and others do not (a_v = 1) cannot be written as one "
+                "NIR node",
                 "put them into layers of their own",
             )
         return
     if n.q.any():
         raise NotInNir(
-            "q != 0 cannot be written as NIR, whose primitives do not multiply a state by a spike", "leave q at 0"
+            f"{where}: q != 0 cannot be written as NIR, whose primitives do not multiply a state by a spike",
+            "leave q at 0",
         )
     if (_nir_threshold(n) < 0).any():
         raise NotInNir(
-            f"a threshold of {n.threshold.min():g} cannot be written as NIR: the states' initial 0 would be a spike",
+            f"{where}: a threshold of {n.threshold.min():g} cannot be written as NIR: "
+            "the states' initial 0 would be a spike",
             "thresholds must be above 0",
         )
 
@@ -166,7 +169,7 @@ def read_layer(graph: NirGraph, where: str) -> Neuron:
         v_reset=get(V, "v_reset") if hard else 0.0, v0=get(START, "scale"),
         **bias,
     )  # fmt: skip
-    check_expressible(neuron)
+    check_expressible(neuron, where)
     return neuron
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from tclif_deploy.errors import TclifError
 from tclif_deploy.formats.nir import form, metadata
-from tclif_deploy.formats.nir.graph import NEURONS, NirGraph, NotInNir, Primitive
+from tclif_deploy.formats.nir.graph import NEURONS, NirGraph, Primitive
 from tclif_deploy.graph.lower import lower
 from tclif_deploy.graph.nodes import Affine, Input, NetworkGraph, Node, Output, Population
 from tclif_deploy.network import Float, Network, Neuron
@@ -39,7 +39,7 @@ def is_layer(graph: NirGraph) -> bool:
 def read_own(graph: NirGraph, where: str) -> Network:
     """The network of a graph of `write_nir`; raises `TclifError`, which names the node."""
     metadata.check_network(graph.metadata, where)
-    return _Outline.of(graph, where).network()
+    return lower(_Outline.of(graph, where).network_graph())
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,8 @@ class _Outline:
 
         Raises `TclifError` where a layer is not of the known form, or not as its metadata says.
         """
-        nodes: dict[str, Node] = {self.input: Input(self._width(self.input)), self.output: Output()}
+        nodes: dict[str, Node] = {self.input: Input(self._width(self.input))}
+        nodes[self.output] = Output(size=self._width(self.output))
         edges = [(source, target, 0) for source, target in self.graph.edges if target == self.output]
         for node, links in self.links.items():
             name, neuron = self._layer(node)
@@ -132,32 +133,19 @@ class _Outline:
                 edges += [(link.source, link.name, late), (link.name, node, 0)]
         return NetworkGraph(self.where, nodes, tuple(edges), order=tuple(self.links))
 
-    def network(self) -> Network:
-        """The network; raises `TclifError` too where it is not as wide as the graph says."""
-        network = lower(self.network_graph())
-        if self._width(self.output) != network.layers[-1].size:
-            raise TclifError(
-                f"{self.where}: node {self.output}: {self._width(self.output)} values, "
-                f"but the last layer has {network.layers[-1].size} neurons"
-            )
-        return network
-
     def _layer(self, node: str) -> tuple[str, Neuron]:
         """(name, neurons) of a layer, from its metadata or else from its primitives."""
         graph, where = self._layer_graph(node), f"{self.where}: node {node}"
         size = form.layer_size(graph, where)
         current = sum((link.bias for link in self.links[node]), start=np.zeros(size))
         said = metadata.read_layer(graph.metadata, where)
-        try:
-            if said is None:
-                neuron = form.read_layer(graph, where)
-                bias: dict[str, Any] = {_current_bias(neuron): current}
-                neuron = replace(neuron, **bias)
-            else:
-                neuron = said[1]
-                form.check_expressible(neuron)
-        except NotInNir as error:
-            raise TclifError(f"{where}: {error.what}", error.hint) from error
+        if said is None:
+            neuron = form.read_layer(graph, where)
+            bias: dict[str, Any] = {_current_bias(neuron): current}
+            neuron = replace(neuron, **bias)
+        else:
+            neuron = said[1]
+            form.check_expressible(neuron, where)
         wrong = form.differences(graph, form.layer_graph(neuron), exact=said is not None)
         if said is None:
             if wrong:

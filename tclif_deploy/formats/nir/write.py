@@ -92,10 +92,7 @@ def network_graph(network: Network) -> NirGraph:
 
 def _check(layer: Layer, order: dict[str, int]) -> None:
     """Raise `NotInNir` where ``layer`` or a connection into it has no NIR form."""
-    try:
-        check_expressible(layer.neuron)
-    except NotInNir as error:
-        raise NotInNir(f"layer {layer.name}: {error.what}", error.hint) from error
+    check_expressible(layer.neuron, f"layer {layer.name}")
     for c in layer.connections:
         # An edge backwards is late by one step in every scheduler. Other delays would need NIR's Delay node, of
         # which the standard does not say whether it adds to that step.

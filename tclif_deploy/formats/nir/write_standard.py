@@ -76,11 +76,8 @@ def standard_graph(network: Network, dt: float, *, as_primitives: bool = False) 
         found = None if as_primitives else _standard(layer.neuron, dt)
         name = names[layer.name]
         if found is None:
-            try:
-                check_expressible(layer.neuron)
-            except NotInNir as error:
-                raise NotInNir(f"layer {layer.name}: {error.what}", error.hint) from error
             n = layer.neuron
+            check_expressible(n, f"layer {layer.name}")
             nodes[name] = shaped_layer(layer_graph(n, metadata.of_layer(layer)), shapes[layer.name])
             gain, bias = np.ones(n.size), n.bias_u if n.input_to == "dendrite" else n.bias_v
             told.append(f"{layer.name}: {n.type} as a graph of primitives")

@@ -107,8 +107,8 @@ def _ours_or_the_authors(module: Any, size: int) -> Neuron:
     parameter = None
     if entry.parameter is not None:
         parameter = neuron_parameter(entry.neuron, _array(getattr(module, entry.parameter)), name)
-    own = settings_of(entry, ReadOptions(), name)
-    return neuron_of(Spiking(name, entry.neuron, parameter), own, size, np.zeros(size), "model")
+    part = Spiking(name, entry.neuron, parameter, settings=settings_of(entry, ReadOptions(), name))
+    return neuron_of(part, size, 0.0, "model")
 
 
 def _spikingjelly(module: Any, size: int) -> Neuron:
