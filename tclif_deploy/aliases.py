@@ -15,6 +15,7 @@ from typing import Any
 PACKAGE = "tclif_deploy"
 
 MOVED = {
+    "analysis.gradient": "nn.gradient",
     "buildfolder": "builds.folder",
     "explain": "workflows.explain",
     "finetune": "workflows.finetune",

@@ -213,6 +213,17 @@ def check_kernel(connection: Weighted, where: str) -> None:
             raise TclifError(f"{where}: {error.what}", error.hint) from error
 
 
+def chain_links(layer: Any, source: str, hint: str) -> list[Any]:
+    """The connections into a layer of a chain: from ``source``, then its own recurrence of one step where it has any.
+
+    Raises `TclifError` where there are others. Serves the float and the fixed-point network alike.
+    """
+    links = sorted(layer.connections, key=lambda c: bool(c.source == layer.name))
+    if [(c.source, c.delay) for c in links] not in ([(source, 0)], [(source, 0), (layer.name, 1)]):
+        raise TclifError(f"layer {layer.name}: not a chain with recurrence of one step within a layer", hint)
+    return links
+
+
 def equal(a: object, b: object) -> bool:
     """Whether two of this package's dataclasses (or tuples of them) are equal bit for bit, arrays included."""
     if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):

@@ -9,7 +9,6 @@ import torch
 from tclif_deploy.analysis import (
     LayerActivity,
     determinant,
-    gradient_share,
     lif_energy,
     lstm_energy,
     paper_jacobian,
@@ -21,6 +20,7 @@ from tclif_deploy.analysis import (
 )
 from tclif_deploy.errors import TclifError
 from tclif_deploy.nn import LIF, TCLIF
+from tclif_deploy.nn.gradient import gradient_share
 
 # supplementary Table 7: norms before training, rows beta1 = -0.2, -0.4, -0.6, -0.8, columns beta2 = 0.2, 0.4, 0.6, 0.8
 TABLE7 = [

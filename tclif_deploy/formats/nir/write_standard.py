@@ -14,19 +14,11 @@ import numpy as np
 
 from tclif_deploy.errors import TclifError
 from tclif_deploy.formats.nir import metadata
-from tclif_deploy.formats.nir.foreign import read_foreign
-from tclif_deploy.formats.nir.form import (
-    Edges,
-    Graph,
-    NotInNir,
-    Primitive,
-    check_expressible,
-    layer_graph,
-    shaped,
-    shaped_layer,
-)
-from tclif_deploy.formats.nir.maps import map_shapes, weights_node
-from tclif_deploy.formats.nir.save import node_name, save_graph
+from tclif_deploy.formats.nir.form import check_expressible, layer_graph
+from tclif_deploy.formats.nir.graph import Edges, NirGraph, NotInNir, Primitive, shaped, shaped_layer
+from tclif_deploy.formats.nir.read_foreign import read_foreign
+from tclif_deploy.formats.nir.write_file import node_name, save_graph
+from tclif_deploy.formats.nir.write_spatial import map_shapes, weights_node
 from tclif_deploy.network import INPUT, Float, Layer, Network, Neuron
 
 DT = 1e-4
@@ -69,7 +61,7 @@ def export_nir(network: Network, path: Path | str, dt: float = DT) -> tuple[str,
     return told
 
 
-def standard_graph(network: Network, dt: float, *, as_primitives: bool = False) -> tuple[Graph, tuple[str, ...]]:
+def standard_graph(network: Network, dt: float, *, as_primitives: bool = False) -> tuple[NirGraph, tuple[str, ...]]:
     """(the graph, what each layer became); see `export_nir`. ``as_primitives`` uses none of NIR's own neurons."""
     order = {INPUT: -1} | {layer.name: index for index, layer in enumerate(network.layers)}
     names = {INPUT: "input"} | {layer.name: node_name(layer.name) for layer in network.layers}
@@ -77,18 +69,15 @@ def standard_graph(network: Network, dt: float, *, as_primitives: bool = False) 
     if taken:
         raise NotInNir("a layer is called output, which is the name of the graph's own end", "rename it")
     shapes = map_shapes(network)
-    nodes: dict[str, Primitive | Graph] = {"input": Primitive("Input", {"shape": np.array(shapes[INPUT])})}
+    nodes: dict[str, Primitive | NirGraph] = {"input": Primitive("Input", {"shape": np.array(shapes[INPUT])})}
     edges: list[tuple[str, str]] = []
     told = []
     for layer in network.layers:
         found = None if as_primitives else _standard(layer.neuron, dt)
         name = names[layer.name]
         if found is None:
-            try:
-                check_expressible(layer.neuron)
-            except NotInNir as error:
-                raise NotInNir(f"layer {layer.name}: {error.what}", error.hint) from error
             n = layer.neuron
+            check_expressible(n, f"layer {layer.name}")
             nodes[name] = shaped_layer(layer_graph(n, metadata.of_layer(layer)), shapes[layer.name])
             gain, bias = np.ones(n.size), n.bias_u if n.input_to == "dendrite" else n.bias_v
             told.append(f"{layer.name}: {n.type} as a graph of primitives")
@@ -120,7 +109,7 @@ def standard_graph(network: Network, dt: float, *, as_primitives: bool = False) 
     nodes["output"] = Primitive("Output", {"shape": np.array(shapes[network.layers[-1].name])})
     edges.append((names[network.layers[-1].name], "output"))
     said = {metadata.EXPORT: json.dumps({"version": metadata.VERSION, "dt": dt})}
-    return Graph(nodes, tuple(edges), said), tuple(told)
+    return NirGraph(nodes, tuple(edges), said), tuple(told)
 
 
 def _late(
@@ -130,7 +119,7 @@ def _late(
     weights: str,
     name: str,
     order: dict[str, int],
-    nodes: dict[str, Primitive | Graph],
+    nodes: dict[str, Primitive | NirGraph],
     time: Float,
 ) -> Edges:
     """Edges from the weights to the layer, through a Delay where the connection has one."""
@@ -175,7 +164,7 @@ def _standard(n: Neuron, dt: float) -> _Standard | None:
     return _Standard(Primitive("CubaLIF" if n.spiking else "CubaLI", arrays), gain, bias)
 
 
-def check_round_trip(network: Network, graph: Graph) -> None:
+def check_round_trip(network: Network, graph: NirGraph) -> None:
     """Raise `NotInNir` where a reader cannot know which of the loops' edges is the late one."""
     back = read_foreign(graph, "the exported graph")
     names = {INPUT: INPUT} | {b.name: a.name for a, b in zip(network.layers, back.layers, strict=False)}
