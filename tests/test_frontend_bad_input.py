@@ -530,7 +530,7 @@ def test_args_for_a_self_contained_model_or_options_for_a_nir_file(tmp_path: Pat
     assert "leave --args out" in refusal(nn.Sequential(nn.Linear(3, 5), TCLIF()), args=tmp_path / "args.json")
     assert "1 is a tclif, not a lif" in refusal(path, neuron="lif")
     (tmp_path / "network.nir").write_bytes(b"\x89HDF\r\n\x1a\n")
-    assert "leave --threshold out" in refusal(tmp_path / "network.nir", threshold=1.0)
+    assert "leave threshold out" in refusal(tmp_path / "network.nir", threshold=1.0)
 
 
 shared_neuron = TCLIF()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tclif_deploy.errors import TclifError
 from tclif_deploy.formats.checkpoint.state_dict import network_from_state_dict
@@ -16,11 +16,16 @@ from tclif_deploy.network import Network
 from tclif_deploy.neurons import growth_notice
 
 if TYPE_CHECKING:
+    import nir
     import torch
+
+ModelLike: TypeAlias = "Path | str | torch.nn.Module | nir.NIRGraph | Network"
+"""What is taken as a model: the path of a file that `load` reads, a live torch module, a NIR graph, or a `Network`."""
 
 EXPECTED = (
     "expected a checkpoint (.pt, .pth.tar) that torch.save or tclif_deploy.save wrote, a .nir file, or a netx .net file"
 )
+KINDS = "expected the path of a model file, a torch module, a nir.NIRGraph or a Network"
 MAX_BYTES = 1 << 31
 """Far above any network of this kind: larger files are something else."""
 HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -30,7 +35,7 @@ LFS_POINTER = b"version https://git-lfs"
 
 
 def load(
-    model: Path | str | torch.nn.Module,
+    model: ModelLike,
     options: ReadOptions | None = None,
     *,
     example_input: Any = None,
@@ -44,8 +49,8 @@ def load(
     dt: float | None = None,
     convention: str | None = None,
 ) -> Network:
-    """Read a trained network: a checkpoint, a bare state_dict, a file of `save`, a ``.nir`` or netx file, or a live
-    module.
+    """Read a trained network: a checkpoint, a bare state_dict, a file of `save`, a ``.nir`` or netx file, a live
+    module, or a ``nir.NIRGraph``. A `Network` comes back as it is.
 
     A live module is read by what its classes say or, with an ``example_input`` (samples, time, features), by running
     it, whatever its classes: SpikingJelly's, snnTorch's and Norse's neurons are known too, and the network is then
@@ -68,27 +73,30 @@ def load(
     }  # fmt: skip
     said = {name: value for name, value in by_hand.items() if value is not None}
     given = replace(options or ReadOptions(), **said)  # type: ignore[arg-type]
+    if isinstance(model, Network) and example_input is None:
+        _check_nothing(given, "a Network")
+        return model
     network = _load(model, given, example_input)
     grows = (growth_notice(layer.name, layer.neuron) for layer in network.layers)
     return replace(network, notices=(*network.notices, *(notice for notice in grows if notice is not None)))
 
 
-def _load(model: Path | str | torch.nn.Module, given: ReadOptions, example: Any) -> Network:
+def _load(model: ModelLike, given: ReadOptions, example: Any) -> Network:
     """The network, before anything is said about what its numbers mean."""
-    if not isinstance(model, (str, Path)):
-        if "torch" in sys.modules and isinstance(model, sys.modules["torch"].nn.Module):
-            if example is None:
-                return from_module(model, given)
-            said = [name for name, value in asdict(given).items() if value is not None]
-            if said:
-                raise TclifError(f"{said[0]} is given for a live module, which says it itself", f"leave {said[0]} out")
-            from tclif_deploy.frontends.live.tracing import record
+    if "torch" in sys.modules and isinstance(model, sys.modules["torch"].nn.Module):
+        if example is None:
+            return from_module(model, given)
+        _check_nothing(given, "a live module")
+        from tclif_deploy.frontends.live.tracing import record
 
-            return record(model, example)
-        raise TclifError(f"cannot read a model from a {type(model).__name__}", EXPECTED)
-    path = Path(model)
+        return record(model, example)
     if example is not None:
-        raise TclifError(f"{path}: an example input is for live modules, not for files", "leave example_input out")
+        raise TclifError("an example input is for live modules alone", "leave example_input out")
+    if "nir" in sys.modules and isinstance(model, sys.modules["nir"].NIRGraph):
+        return _read_nir(model, given, "a NIR graph")
+    if not isinstance(model, (str, Path)):
+        raise TclifError(f"cannot read a model from a {type(model).__name__}", KINDS)
+    path = Path(model)
     data = _read(path)
     if data.startswith(HDF5):
         return _read_hdf5(path, given)
@@ -123,18 +131,27 @@ def _read(path: Path) -> bytes:
         raise TclifError(f"{path}: cannot be read ({error.strerror})", EXPECTED) from error
 
 
-def _read_hdf5(path: Path, given: ReadOptions) -> Network:
-    from tclif_deploy.formats import is_netx, read_netx, read_nir
+def _check_nothing(given: ReadOptions, what: str, leave: tuple[str, ...] = ()) -> None:
+    """Raise `TclifError` where ``given`` says anything but what it may ``leave`` to be said."""
+    for name, value in asdict(given).items():
+        if value is not None and name not in leave:
+            raise TclifError(f"{what} says everything itself, {name} included", f"leave {name} out")
 
-    said = [name for name, value in asdict(given).items() if value is not None]
-    if is_netx(path):
-        if said:
-            raise TclifError(f"{path}: a netx file says everything itself, {said[0]} included", f"leave {said[0]} out")
-        return read_netx(path)
-    for name in said:
-        if name not in (*OF_NIR, "comparator", "reset"):
-            raise TclifError(f"{path}: a .nir file says everything itself, {name} included", f"leave --{name} out")
-    return read_nir(path, dt=given.dt, convention=given.convention, comparator=given.comparator, reset=given.reset)
+
+def _read_hdf5(path: Path, given: ReadOptions) -> Network:
+    from tclif_deploy.formats import is_netx, read_netx
+
+    if not is_netx(path):
+        return _read_nir(path, given, f"{path}: a .nir file")
+    _check_nothing(given, f"{path}: a netx file")
+    return read_netx(path)
+
+
+def _read_nir(source: Path | nir.NIRGraph, given: ReadOptions, what: str) -> Network:
+    from tclif_deploy.formats import read_nir
+
+    _check_nothing(given, what, (*OF_NIR, "comparator", "reset"))
+    return read_nir(source, dt=given.dt, convention=given.convention, comparator=given.comparator, reset=given.reset)
 
 
 def _not_torch(path: Path, data: bytes) -> tuple[str, str]:

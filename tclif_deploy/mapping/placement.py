@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tclif_deploy.errors import TclifError
-from tclif_deploy.fixed import FixedNetwork, Int
+from tclif_deploy.fixed import FixedNetwork, Int, check_fixed
 from tclif_deploy.mapping.memory import RESOURCES, UNBOUNDED, limits_of, number
 from tclif_deploy.mapping.mesh import Mesh
 from tclif_deploy.mapping.partition import CannotFit, Cores, Slice, partition
 from tclif_deploy.mapping.traffic import Traffic, arrange, traffic
 from tclif_deploy.mapping.workload import Workload
-from tclif_deploy.target.schema import Target
+from tclif_deploy.target import Target, as_target
 
 FORMAT, FORMAT_VERSION = "tclif-mapping", 1
 
@@ -59,8 +60,7 @@ class Placement:
 
     Examples
     --------
-    >>> from tclif_deploy.target import load_target
-    >>> found = place(Workload.synthetic(neurons=4000, fan_in=16, layers=2, seed=0), load_target("loihi1"))
+    >>> found = place(Workload.synthetic(neurons=4000, fan_in=16, layers=2, seed=0), "loihi1")
     >>> len(found.cores), found.chips
     (4, 1)
     """
@@ -124,15 +124,17 @@ class Placement:
         }
 
 
-def place(network: FixedNetwork | Workload, target: Target, strategy: str = "greedy") -> Placement:
+def place(network: FixedNetwork | Workload, target: Target | Path | str, strategy: str = "greedy") -> Placement:
     """Place ``network`` on ``target``. Raises `CannotFit` where it does not fit (see `mapping.advice` for what would).
 
     The same input gives the same placement.
     """
     if strategy not in STRATEGIES:
         raise TclifError(f"placement strategy is {strategy!r}", f"known: {', '.join(STRATEGIES)}")
-    plan = STRATEGIES[strategy]
-    workload = Workload.of(network, target) if isinstance(network, FixedNetwork) else network
+    plan, target = STRATEGIES[strategy], as_target(target)
+    if not isinstance(network, Workload):
+        check_fixed(network)
+    workload = network if isinstance(network, Workload) else Workload.of(network, target)
     cores, usage = partition(workload, target, plan.cut)
     per_chip = number(target.cores_per_chip, len(cores))
     chips = -(-len(cores) // per_chip)

@@ -8,6 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tclif_deploy.display import Brief, Shown
+from tclif_deploy.verification.tables import verdict_brief, verdict_frame
+
 
 @dataclass(frozen=True)
 class Divergence:
@@ -50,8 +53,8 @@ class BackendCheck:
         return self.spike_mismatches == 0 and self.state_mismatches == 0
 
 
-@dataclass(frozen=True)
-class Verdict:
+@dataclass(frozen=True, repr=False)
+class Verdict(Shown):
     """Float against fixed on data, and every backend against the reference. None is undefined or infinite."""
 
     samples: int
@@ -91,6 +94,13 @@ class Verdict:
             "input_clipped": self.input_clipped,
             "backends": {name: vars(check) for name, check in self.backends.items()},
         }
+
+    def to_frame(self) -> Any:
+        """A pandas ``DataFrame`` with a row for each spiking layer. Raises `TclifError` where pandas is missing."""
+        return verdict_frame(self)
+
+    def _brief(self) -> Brief:
+        return verdict_brief(self)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from tclif_deploy.builds import folder as buildfolder
-from tclif_deploy.data import Dataset, as_dataset
+from tclif_deploy.data import DataLike, Dataset, as_dataset
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedNetwork, smallest_int
 from tclif_deploy.formats.read_options import read_args
@@ -22,7 +22,7 @@ from tclif_deploy.frontends import load
 from tclif_deploy.network import Network, Progress
 from tclif_deploy.nn.from_network import to_module
 from tclif_deploy.quantization import quantize
-from tclif_deploy.target import Target, load_target
+from tclif_deploy.target import Target, as_target
 from tclif_deploy.verification import Verdict
 from tclif_deploy.workflows.compile import Build, CompileOptions, Say, chosen_backends, write_build
 
@@ -64,7 +64,7 @@ def finetune(
     target: Target | Path | str,
     data: Path | str | None,
     *,
-    calibration: Dataset | Path | str | None = None,
+    calibration: DataLike | None = None,
     output: Path | str | None = None,
     options: CompileOptions | None = None,
     settings: TuneSettings = TuneSettings(),
@@ -82,8 +82,10 @@ def finetune(
     from tclif_deploy.nn.quantized import QuantizedNetwork
     from tclif_deploy.nn.sequence import SequenceNetwork
 
+    if not isinstance(model, (str, Path)):
+        raise TclifError(f"cannot fine-tune a {type(model).__name__}", "name its file: tclif_deploy.save makes one")
     path, options = Path(model), options or CompileOptions()
-    target = target if isinstance(target, Target) else load_target(target)
+    target = as_target(target)
     folder = Path(output) if output is not None else buildfolder.default_folder(path, f"{target.name}-tuned")
     work = folder.with_name(f"{folder.name}.tuning")
     for backend in chosen_backends(target, options).values():
@@ -181,25 +183,20 @@ def _data(
 ) -> tuple[Dataset, Dataset]:
     """Training data (the chosen share of them, in an order of their own) and test data."""
     from tclif_deploy.data.tasks import load_task
-    from tclif_deploy.nn.models import Architecture
 
     args = read_args(options.read.args, path)
     name = settings.task or args.text("model") or (args.text("task") or "").lower()
     seed = int(args.number("seed") or 0)  # PS-MNIST's permutation is the training's
-    arch = Architecture((network.input_size, network.layers[-1].size))
-    task = load_task(name or "this model (say --task)", arch, folder, seed)
+    sizes = (network.input_size, network.layers[-1].size)
+    task = load_task(name or "this model (say --task)", sizes, folder, seed)
     order = np.random.default_rng(settings.seed).permutation(task.train.samples)[: settings.samples]
-    train = task.train
-    return replace(
-        train, x=train.x[order], y=None if train.y is None else train.y[order],
-        lengths=None if train.lengths is None else train.lengths[order],
-    ), task.test  # fmt: skip
+    return task.train[order], task.test
 
 
-def _calibration(path: Path, given: Dataset | Path | str | None, train: Dataset) -> tuple[str, Dataset]:
+def _calibration(path: Path, given: DataLike | None, train: Dataset) -> tuple[str, Dataset]:
     """(what was used, in words; the data): what is given, what lies beside the model, or some training data."""
     beside = path.parent / "calibration.npz"
-    data = as_dataset(given if given is not None or not beside.exists() else beside)
+    data = as_dataset(given if given is not None or not beside.exists() else beside, "calibration")
     if data is not None:
         return f"{data.name} ({data.samples} samples)", data
     data = train[:CALIBRATION]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tclif_deploy.builds import folder as buildfolder
-from tclif_deploy.data.dataset import Dataset, load_data
+from tclif_deploy.data import Dataset, load_data
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedNetwork
 from tclif_deploy.frontends import ReadOptions, load

@@ -5,8 +5,9 @@ Nothing outside the file is ever followed, and no array is larger than the bytes
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import h5py
 import numpy as np
@@ -83,14 +84,27 @@ def read_graph(path: Path | str) -> Graph:
         raise TclifError(f"{path}: damaged or not HDF5 ({reason})", _EXPECTED) from error
 
 
+def graph_of(content: bytes, where: str) -> Graph:
+    """The graph of the NIR file whose bytes are ``content``, and which messages call ``where``."""
+    with h5py.File(io.BytesIO(content), "r") as file:
+        reader = FileReader(where, len(content), content)
+        return reader.graph(FileReader.child(file, "node", h5py.Group, where), "", 0)
+
+
 class FileReader:
     """Reads one file, and keeps account of the memory that its arrays take."""
 
-    def __init__(self, path: str, size: int) -> None:
+    def __init__(self, path: str, size: int, content: bytes | None = None) -> None:
         self.path = path
         self.size = size
+        self.content = content
+        """the file's bytes, where it is none on disk"""
         self.left = UNPACKING * size
         self.nodes = 0
+
+    def reopen(self) -> BinaryIO:
+        """The file's bytes, beside the HDF5 library."""
+        return open(self.path, "rb") if self.content is None else io.BytesIO(self.content)
 
     @staticmethod
     def child(group: Any, name: str, kind: type, where: str) -> Any:
@@ -227,7 +241,7 @@ class FileReader:
         offset, stored = data.id.get_offset(), data.id.get_storage_size()
         if offset is None or stored != data.size * heap.REFERENCE:
             raise TclifError(f"{where}: {name} is stored in a way that is not read", "save it as nir.write does")
-        with open(self.path, "rb") as file:
+        with self.reopen() as file:
             file.seek(offset)
             raw = np.frombuffer(file.read(stored), np.uint8).reshape(data.size, -1)
         lengths = np.ascontiguousarray(raw[:, :4]).view("<u4").astype(np.int64)
@@ -238,7 +252,7 @@ class FileReader:
         if lengths.sum() > self.left:
             raise TclifError(f"{where}: {name} has {lengths.sum()} characters, the file {self.size} bytes")
         self.left -= int(lengths.sum())
-        with open(self.path, "rb") as file:
+        with self.reopen() as file:
             return [_decoded(value) for value in heap.strings(file, raw)]
 
 

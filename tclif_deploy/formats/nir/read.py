@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+import nir
 import numpy as np
 
 from tclif_deploy.errors import TclifError
 from tclif_deploy.formats.nir import form, metadata
 from tclif_deploy.formats.nir.foreign import is_ours, read_foreign
 from tclif_deploy.formats.nir.form import Graph, Primitive
-from tclif_deploy.formats.nir.hdf5 import read_graph
+from tclif_deploy.formats.nir.hdf5 import DAMAGE, graph_of, read_graph
+from tclif_deploy.formats.nir.save import file_bytes
 from tclif_deploy.network import INPUT, Connection, Float, Layer, Network, Neuron
 
 _FORM = "expected a network as write_nir makes it"
@@ -24,14 +26,14 @@ _SAID = 3
 
 
 def read_nir(
-    path: Path | str,
+    source: Path | str | nir.NIRGraph,
     *,
     dt: float | None = None,
     convention: str | None = None,
     comparator: str | None = None,
     reset: str | None = None,
 ) -> Network:
-    """Read a NIR file: one of `write_nir`, or one of any other tool.
+    """Read a NIR file, or a graph in memory as its file is read: one of `write_nir`, or one of any other tool.
 
     With its metadata our own form comes back bit for bit, after a check that the nodes say the same. Without, the
     coefficients come from the primitives, to 1e-12 (see `tclif_deploy.formats.nir.form.read_layer`).
@@ -40,15 +42,27 @@ def read_nir(
     ``comparator`` (``>=`` or ``>``) and ``reset`` (``soft`` or ``hard``) can change; the notices say how. Raises
     `TclifError` where the file is missing, damaged, or holds nodes or edges that cannot be read; it names the node.
     """
-    graph = read_graph(path)
+    if isinstance(source, nir.NIRGraph):
+        where, graph = "NIR graph", _in_memory(source)
+    else:
+        where, graph = str(source), read_graph(source)
     if not is_ours(graph):
-        return read_foreign(graph, str(path), dt=dt, convention=convention, comparator=comparator, reset=reset)
+        return read_foreign(graph, where, dt=dt, convention=convention, comparator=comparator, reset=reset)
     said = {"dt": dt, "convention": convention, "comparator": comparator, "reset": reset}
     for name, value in said.items():
         if value is not None:
-            raise TclifError(f"{path}: a .nir file of ours says everything itself, {name} included", "leave it out")
-    metadata.check_network(graph.metadata, str(path))
-    return _Outline.of(graph, str(path)).network()
+            raise TclifError(f"{where}: a .nir file of ours says everything itself, {name} included", "leave it out")
+    metadata.check_network(graph.metadata, where)
+    return _Outline.of(graph, where).network()
+
+
+def _in_memory(graph: nir.NIRGraph) -> Graph:
+    """``graph`` by way of a file's bytes, so that it cannot be read in another way than its file."""
+    try:
+        return graph_of(file_bytes(graph), "NIR graph")
+    except DAMAGE as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise TclifError(f"NIR graph: nir.write cannot write it ({reason})", "it must hold numpy arrays") from error
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,15 @@ _READABLE = " !#$&'()*+,;<=>@[]^{|}"
 
 def save_graph(graph: Graph, path: Path | str) -> None:
     """Write ``graph`` into a file that appears whole or not at all; raises `TclifError` where it cannot be written."""
+    content = file_bytes(_to_nir(graph))
+    write_atomic(Path(path), lambda file: file.write(content))
+
+
+def file_bytes(graph: nir.NIRGraph) -> bytes:
+    """What ``nir.write`` writes of ``graph``."""
     buffer = io.BytesIO()
-    nir.write(buffer, _to_nir(graph))
-    write_atomic(Path(path), lambda file: file.write(buffer.getbuffer()))
+    nir.write(buffer, graph)
+    return buffer.getvalue()
 
 
 def node_name(name: str) -> str:

@@ -10,7 +10,7 @@ from tclif_deploy.formats.nir import metadata
 from tclif_deploy.formats.nir.form import Graph, NotInNir, Primitive, check_expressible, layer_graph
 from tclif_deploy.formats.nir.save import node_name, save_graph
 from tclif_deploy.formats.nir.standard import DT, check_round_trip, standard_graph
-from tclif_deploy.network import INPUT, Layer, Network
+from tclif_deploy.network import INPUT, Layer, Network, check_network
 
 LONGEST_NAME = 10_000
 """Bytes of a node's name; HDF5 has room for some 60 kB."""
@@ -39,6 +39,7 @@ def write_nir(network: Network, path: Path | str) -> None:
     >>> equal(same, Network(3, (hidden,)))
     True
     """
+    check_network(network)
     if any(c.conv is not None for layer in network.layers for c in layer.connections):
         graph, _ = standard_graph(network, DT, as_primitives=True)
         check_round_trip(network, graph)
