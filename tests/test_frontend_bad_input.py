@@ -113,7 +113,7 @@ def test_a_zip_file_of_something_else(tmp_path: Path) -> None:
 
 
 def test_an_object_that_is_no_model() -> None:
-    assert "cannot read a model from a int" in refusal(3)
+    assert "cannot read a int; expected the path of a model file" in refusal(3)
 
 
 @pytest.mark.parametrize("zipped", [True, False])

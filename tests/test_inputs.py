@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from tclif_deploy import TclifError, load, quantize, simulate, verify
+from tclif_deploy import TclifError, load, load_data, quantize, save, simulate, sliding_windows, verify
 from tclif_deploy.data import Dataset, as_dataset
 from tclif_deploy.formats import export_nir, read_nir, write_nir
 from tclif_deploy.mapping import measure, place
@@ -169,14 +169,21 @@ def test_a_network_of_the_wrong_kind_is_one_line(tmp_path):
     fixed = quantize(net, "loihi2", X)
     for use, message in (
         (lambda: quantize(fixed, "loihi2"), "expected a float Network, got a FixedNetwork; tclif_deploy.load"),
-        (lambda: quantize(net, 3), "target is a int; expected a Target"),
+        (lambda: quantize(net, 3), "cannot read a int; expected a Target"),
         (lambda: verify(fixed, net, X), "expected a float Network, got a FixedNetwork"),
         (lambda: verify(net, net, X), "expected a FixedNetwork, got a Network; tclif_deploy.quantize"),
         (lambda: simulate("model.pt", X), "expected a FixedNetwork, got a str"),
         (lambda: place(net, "loihi2"), "expected a FixedNetwork, got a Network"),
         (lambda: write_nir(fixed, tmp_path / "n.nir"), "expected a float Network"),
         (lambda: export_nir(fixed, tmp_path / "n.nir"), "expected a float Network"),
-        (lambda: finetune(net, "loihi2", None), "cannot fine-tune a Network; name its file"),
+        (lambda: verify(net, fixed, None), "data is a NoneType; expected a Dataset"),
+        (lambda: measure(net, X), "expected a FixedNetwork, got a Network"),
+        (lambda: load_data(X), "cannot read a ndarray; expected the path of a data file; arrays need no reading"),
+        (lambda: read_nir(net), "cannot read a Network; expected the path of a .nir file, or a nir.NIRGraph"),
+        (lambda: save(net, tmp_path / "m.pt"), "cannot save a Network; expected a torch module"),
+        (lambda: sliding_windows(X[0], 2), r"windows of 2 steps over data of shape \(60, 3\); expected"),
+        (lambda: Dataset(X, scale="1"), "scale is 1; expected a positive number"),
+        (lambda: finetune(net, "loihi2", None), "cannot read a Network; expected the file of a model"),
     ):
         with pytest.raises(TclifError, match=message):
             use()
@@ -203,7 +210,7 @@ def test_a_nir_graph_in_memory_is_read_as_its_file_is(tmp_path):
         (nir.NIRGraph.from_list(nir.Affine(np.full((4, 3), np.nan), np.zeros(4))), {}, "NIR graph: node .* is nan"),
         (network(), {"reset": "hard"}, "a Network says everything itself, reset included"),
         (network(), {"example_input": X}, "an example input is for live modules alone"),
-        (3, {}, "cannot read a model from a int; expected the path of a model file, a torch module, a nir.NIRGraph"),
+        (3, {}, "cannot read a int; expected the path of a model file, a torch module, a nir.NIRGraph"),
     ],
 )
 def test_a_model_of_the_wrong_kind_or_with_wrong_options_is_one_line(given, options, message):

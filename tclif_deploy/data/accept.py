@@ -24,13 +24,14 @@ EXPECTED = "expected a Dataset, a path, an array or tensor (samples, time, featu
 
 
 @overload
-def as_dataset(data: DataLike, name: str = "data") -> Dataset: ...
+def as_dataset(data: DataLike, name: str = "data", *, needed: bool = False) -> Dataset: ...
 @overload
 def as_dataset(data: DataLike | None, name: str = "data") -> Dataset | None: ...
-def as_dataset(data: DataLike | None, name: str = "data") -> Dataset | None:
-    """``data`` as a `Dataset`, which messages call ``name`` unless it has a name of its own; None stays None.
+def as_dataset(data: DataLike | None, name: str = "data", *, needed: bool = False) -> Dataset | None:
+    """``data`` as a `Dataset`, which messages call ``name`` unless it has a name of its own.
 
-    Raises `TclifError` for anything but a `DataLike`, and for arrays of a wrong shape or type.
+    None stays None unless it is ``needed``. Raises `TclifError` for anything but a `DataLike`, and for arrays of a
+    wrong shape or type.
 
     Examples
     --------
@@ -38,7 +39,7 @@ def as_dataset(data: DataLike | None, name: str = "data") -> Dataset | None:
     >>> as_dataset((np.zeros((4, 10, 1)), np.arange(4))).y.tolist()
     [0, 1, 2, 3]
     """
-    if data is None or isinstance(data, Dataset):
+    if isinstance(data, Dataset) or (data is None and not needed):
         return data
     if isinstance(data, (str, os.PathLike)):
         return load_data(Path(data))

@@ -50,8 +50,10 @@ class Dataset(Shown):
                 f"{self.name}: x[{sample}, {step}, {feature}] is {x[sample, step, feature]}",
                 "inputs must be finite; remove or replace the missing values",
             )
-        if not np.isfinite(self.scale) or self.scale <= 0:
-            raise TclifError(f"{self.name}: scale is {self.scale}", "expected a positive number")
+        scale = to_array(self.scale, f"{self.name}: scale")
+        if scale.size != 1 or scale.dtype.kind not in "iuf" or not 0 < scale.reshape(()) < np.inf:
+            raise TclifError(f"{self.name}: scale is {scale!s:.60}", "expected a positive number")
+        object.__setattr__(self, "scale", float(scale.reshape(())))
         for key in ("y", "lengths"):
             value = getattr(self, key)
             if value is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -27,7 +28,7 @@ def load_npz(path: Path | str) -> Dataset:
                 raise TclifError(f"{path}: holds a single array", expected)
             if "x" not in file.files:
                 raise TclifError(f"{path}: no array 'x' (found: {', '.join(file.files) or 'nothing'})", expected)
-            arrays = {key: file[key] for key in ("x", "y", "scale", "lengths") if key in file.files}
+            arrays: dict[str, Any] = {key: file[key] for key in ("x", "y", "scale", "lengths") if key in file.files}
     except ValueError as error:
         if "pickle" in str(error).lower() or "object" in str(error).lower():
             raise TclifError(
@@ -36,7 +37,4 @@ def load_npz(path: Path | str) -> Dataset:
         raise TclifError(f"{path}: cannot be read ({error})", expected) from error
     except (zipfile.BadZipFile, OSError, EOFError, KeyError, zipfile.error) as error:
         raise TclifError(f"{path}: truncated or not an .npz ({error})", expected) from error
-    scale = arrays.pop("scale", np.float64(1.0))
-    if np.size(scale) != 1 or not np.issubdtype(np.asarray(scale).dtype, np.number):
-        raise TclifError(f"{path}: scale has shape {np.shape(scale)}", "expected one positive number")
-    return Dataset(scale=float(np.asarray(scale).reshape(())), name=str(path), **arrays)
+    return Dataset(**arrays, name=str(path))

@@ -7,11 +7,12 @@ from pathlib import Path
 from tclif_deploy.data.dataset import Dataset
 from tclif_deploy.data.mnist import idx_dataset, labels_beside
 from tclif_deploy.data.npz import load_npz
+from tclif_deploy.files import as_path
 
 
 def load_data(path: Path | str) -> Dataset:
     """Read a data file: our ``.npz``, MNIST images (IDX, plain or .gz, their labels found beside) or SHD/SSC HDF5."""
-    path = Path(path)
+    path = as_path(path, "expected the path of a data file; arrays need no reading")
     if path.is_file() and path.suffix in (".h5", ".hdf5"):
         from tclif_deploy.data.shd import load_shd  # h5py takes a while to load, and few data are of HDF5
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tclif_deploy.errors import TclifError
+from tclif_deploy.files import as_path
 from tclif_deploy.formats.checkpoint.state_dict import network_from_state_dict
 from tclif_deploy.formats.checkpoint.torch_file import is_torch, read_torch, state_dict_of, to_arrays
 from tclif_deploy.formats.model_file.file import from_module, is_ours, network_from_file
@@ -94,9 +95,7 @@ def _load(model: ModelLike, given: ReadOptions, example: Any) -> Network:
         raise TclifError("an example input is for live modules alone", "leave example_input out")
     if "nir" in sys.modules and isinstance(model, sys.modules["nir"].NIRGraph):
         return _read_nir(model, given, "a NIR graph")
-    if not isinstance(model, (str, Path)):
-        raise TclifError(f"cannot read a model from a {type(model).__name__}", KINDS)
-    path = Path(model)
+    path = as_path(model, KINDS)
     data = _read(path)
     if data.startswith(HDF5):
         return _read_hdf5(path, given)

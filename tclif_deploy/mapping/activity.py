@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tclif_deploy.data import DataLike, Dataset, as_dataset
 from tclif_deploy.errors import TclifError
-from tclif_deploy.fixed import FixedNetwork, Int
+from tclif_deploy.fixed import FixedNetwork, Int, check_fixed
 from tclif_deploy.network import INPUT, Progress
 from tclif_deploy.simulation import Engine, simulate
 
@@ -72,7 +72,8 @@ def measure(
 
     Raises `TclifError` where the width of ``data`` is not the network's.
     """
-    data = as_dataset(data)
+    check_fixed(fixed)
+    data = as_dataset(data, needed=True)
     if data.features != fixed.input.size:
         raise TclifError(f"{data.name}: {data.features} features a step, the network takes {fixed.input.size}")
     x, clipped = fixed.input.encode(data.x, data.scale)

@@ -68,13 +68,13 @@ def simulate(
     if isinstance(network, Network):
         if engine != "auto":
             raise TclifError(f"engine {engine} is for fixed-point networks, this one is float", "leave engine out")
-        data = as_dataset(x)
+        data = as_dataset(x, needed=True)
         lengths = data.lengths if lengths is None else lengths
         return simulate_float(network, data.real(), lengths=lengths, spikes=spikes, counts=counts, traces=traces)
     check_fixed(network)
     encoded = integers_of(x)
     if encoded is None:
-        data = as_dataset(x)
+        data = as_dataset(x, needed=True)
         lengths = data.lengths if lengths is None else lengths
         encoded, _ = network.input.encode(data.x, data.scale)
     if engine == "reference":

@@ -76,7 +76,7 @@ def verify(
     """
     check_network(network)
     check_fixed(fixed)
-    data = as_dataset(data)
+    data = as_dataset(data, needed=True)
     if data.features != network.input_size:
         raise TclifError(
             f"{data.name}: {data.features} features a step, the network takes {network.input_size}",

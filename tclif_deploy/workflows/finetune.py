@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from tclif_deploy.builds import folder as buildfolder
 from tclif_deploy.data import DataLike, Dataset, as_dataset
 from tclif_deploy.errors import TclifError
+from tclif_deploy.files import as_path
 from tclif_deploy.fixed import FixedNetwork, smallest_int
 from tclif_deploy.formats.read_options import read_args
 from tclif_deploy.frontends import load
@@ -82,9 +83,8 @@ def finetune(
     from tclif_deploy.nn.quantized import QuantizedNetwork
     from tclif_deploy.nn.sequence import SequenceNetwork
 
-    if not isinstance(model, (str, Path)):
-        raise TclifError(f"cannot fine-tune a {type(model).__name__}", "name its file: tclif_deploy.save makes one")
-    path, options = Path(model), options or CompileOptions()
+    path = as_path(model, "expected the file of a model: tclif_deploy.save makes one")
+    options = options or CompileOptions()
     target = as_target(target)
     folder = Path(output) if output is not None else buildfolder.default_folder(path, f"{target.name}-tuned")
     work = folder.with_name(f"{folder.name}.tuning")
@@ -94,7 +94,7 @@ def finetune(
         say(f"reading {path}")
         network = load(path, options.read)
         modules = _modules(network)
-        train, test = _data(path, network, options, settings, None if data is None else Path(data))
+        train, test = _data(path, network, options, settings, data)
         source, calibrated = _calibration(path, calibration, train)
         say(f"quantizing for {target.name}, calibrated on {source}")
         fixed = quantize(network, target, calibrated, options.quantize)
@@ -179,7 +179,7 @@ def _modules(network: Network) -> torch.nn.Sequential:
 
 
 def _data(
-    path: Path, network: Network, options: CompileOptions, settings: TuneSettings, folder: Path | None
+    path: Path, network: Network, options: CompileOptions, settings: TuneSettings, data: Path | str | None
 ) -> tuple[Dataset, Dataset]:
     """Training data (the chosen share of them, in an order of their own) and test data."""
     from tclif_deploy.data.tasks import load_task
@@ -188,6 +188,7 @@ def _data(
     name = settings.task or args.text("model") or (args.text("task") or "").lower()
     seed = int(args.number("seed") or 0)  # PS-MNIST's permutation is the training's
     sizes = (network.input_size, network.layers[-1].size)
+    folder = None if data is None else as_path(data, "expected the folder of training and test data")
     task = load_task(name or "this model (say --task)", sizes, folder, seed)
     order = np.random.default_rng(settings.seed).permutation(task.train.samples)[: settings.samples]
     return task.train[order], task.test

@@ -119,11 +119,21 @@ def sweep(
 
     Rows are appended to the CSV file ``path`` as they come; points that it already holds are not run again, so that
     an interrupted sweep goes on. Raises `TclifError` where the file is another sweep's.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> model, test = "fixtures/spoken_digits/checkpoint.pth.tar", "fixtures/spoken_digits/test.npz"
+    >>> points = grid(as_target("loihi2"), "4,8", "", "", "")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     rows = sweep(model, "loihi2", points, test, "fixtures/spoken_digits/calibration.npz", f"{folder}/table.csv")
+    >>> rows[0].memory_bytes < rows[1].memory_bytes
+    True
     """
     import joblib
 
     network, target, path = load(model), as_target(target), Path(path)
-    data, calibration = as_dataset(data), as_dataset(calibration, "calibration")
+    data, calibration = as_dataset(data, needed=True), as_dataset(calibration, "calibration", needed=True)
     settings = settings or QuantizeSettings()
     for point in points:  # an impossible width is refused before any work
         target.override(**asdict(point))

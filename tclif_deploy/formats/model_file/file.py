@@ -51,6 +51,8 @@ def save(model: torch.nn.Module, path: Path | str) -> None:
 
     from tclif_deploy.frontends.live.modules import describe
 
+    if not isinstance(model, torch.nn.Module):
+        raise TclifError(f"cannot save a {type(model).__name__}", "expected a torch module")
     path = Path(path)
     found = describe(model)
     _network(

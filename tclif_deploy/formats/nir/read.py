@@ -12,6 +12,7 @@ import nir
 import numpy as np
 
 from tclif_deploy.errors import TclifError
+from tclif_deploy.files import as_path
 from tclif_deploy.formats.nir import form, metadata
 from tclif_deploy.formats.nir.foreign import is_ours, read_foreign
 from tclif_deploy.formats.nir.form import Graph, Primitive
@@ -45,7 +46,8 @@ def read_nir(
     if isinstance(source, nir.NIRGraph):
         where, graph = "NIR graph", _in_memory(source)
     else:
-        where, graph = str(source), read_graph(source)
+        path = as_path(source, "expected the path of a .nir file, or a nir.NIRGraph")
+        where, graph = str(path), read_graph(path)
     if not is_ours(graph):
         return read_foreign(graph, where, dt=dt, convention=convention, comparator=comparator, reset=reset)
     said = {"dt": dt, "convention": convention, "comparator": comparator, "reset": reset}
