@@ -24,7 +24,6 @@ MOVED = {
     "interchange": "formats",
     "interchange.netx": "formats.netx.read",
     "interchange.netx_fixed": "formats.netx.write_fixed",
-    "interchange.netx_loader": "formats.netx.lava_loader",
     "interchange.netx_loader.network": "formats.netx.lava_loader.network",
     "interchange.netx_write": "formats.netx.write",
     "interchange.nir": "formats.nir",
@@ -57,7 +56,6 @@ class _Moved(ModuleType):
 
     def __init__(self, old: str, new: str) -> None:
         super().__init__(f"{PACKAGE}.{old}", f"Moved to {PACKAGE}.{new}.")
-        self.__path__: list[str] = []  # so that modules below it are looked up, in sys.modules too
         self._new = f"{PACKAGE}.{new}"
 
     def __getattr__(self, name: str) -> Any:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     import nir
     import torch
 
-    Model: TypeAlias = Path | str | torch.nn.Module | nir.NIRGraph
-    """What can be read."""
+ModelLike: TypeAlias = "Path | str | torch.nn.Module | nir.NIRGraph | Network"
+"""What is taken as a model: the path of a file that `load` reads, a live torch module, a NIR graph, or a `Network`."""
 
 EXPECTED = (
     "expected a checkpoint (.pt, .pth.tar) that torch.save or tclif_deploy.save wrote, a .nir file, or a netx .net file"
@@ -35,7 +35,7 @@ LFS_POINTER = b"version https://git-lfs"
 
 
 def load(
-    model: Model,
+    model: ModelLike,
     options: ReadOptions | None = None,
     *,
     example_input: Any = None,
@@ -50,7 +50,7 @@ def load(
     convention: str | None = None,
 ) -> Network:
     """Read a trained network: a checkpoint, a bare state_dict, a file of `save`, a ``.nir`` or netx file, a live
-    module, or a ``nir.NIRGraph``.
+    module, or a ``nir.NIRGraph``. A `Network` comes back as it is.
 
     A live module is read by what its classes say or, with an ``example_input`` (samples, time, features), by running
     it, whatever its classes: SpikingJelly's, snnTorch's and Norse's neurons are known too, and the network is then
@@ -75,8 +75,11 @@ def load(
     return read_model(model, replace(options or ReadOptions(), **given), example_input)[1]  # type: ignore[arg-type]
 
 
-def read_model(model: Model, given: ReadOptions, example_input: Any = None) -> tuple[str, Network]:
+def read_model(model: ModelLike, given: ReadOptions, example_input: Any = None) -> tuple[str, Network]:
     """(what sort of model it is, in words, its network); see `load`. The only place where models are told apart."""
+    if isinstance(model, Network):
+        _refuse(given, (), "a Network", "leave {} out")
+        return "Network", model
     if _is_of(model, "torch.nn", "Module"):
         kind, network = "live module", _read_module(model, given, example_input)
     elif example_input is not None:
@@ -88,7 +91,8 @@ def read_model(model: Model, given: ReadOptions, example_input: Any = None) -> t
         kind, network = _read_nir(model, given)
     else:
         raise TclifError(
-            f"cannot read a model from a {type(model).__name__}", f"{EXPECTED}, or a live torch module or nir.NIRGraph"
+            f"cannot read a model from a {type(model).__name__}",
+            f"{EXPECTED}, or a live torch module, a nir.NIRGraph or a Network",
         )
     grows = (growth_notice(layer.name, layer.neuron) for layer in network.layers)
     return kind, replace(network, notices=(*network.notices, *(notice for notice in grows if notice is not None)))

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tclif_deploy import mapping
-from tclif_deploy.data import Dataset
+from tclif_deploy.data import DataLike
 from tclif_deploy.errors import TclifError
 from tclif_deploy.frontends import ReadOptions
 from tclif_deploy.mapping import CannotFit, Cost, HardwareSummary, Placement, hardware_summary
 from tclif_deploy.mapping.advice import advise
 from tclif_deploy.quantization.calibration import Calibration
-from tclif_deploy.target import Target, load_target
+from tclif_deploy.target import Target, as_target
 from tclif_deploy.workflows.check import SAMPLES
 from tclif_deploy.workflows.integers import Subject, integers_for, opened
 
@@ -45,10 +45,10 @@ def price_summary(price: Price) -> PriceSummary:
 
 def cost(
     subject: Subject,
-    data: Dataset | Path | str,
+    data: DataLike,
     target: Target | Path | str | None = None,
     *,
-    calibration: Dataset | Path | str | None = None,
+    calibration: DataLike | None = None,
     samples: int = SAMPLES,
     strategy: str = "greedy",
     read: ReadOptions | None = None,
@@ -65,7 +65,7 @@ def cost(
     >>> len(price.placement.cores), price.cost.operations.samples
     (1, 2)
     """
-    machine = target if isinstance(target, Target) or target is None else load_target(target)
+    machine = None if target is None else as_target(target)
     found = integers_for(subject, machine, data, calibration=calibration, read=read, say=say)
     assert found.data is not None
     test = found.data[:samples]
@@ -83,10 +83,10 @@ def cost(
 
 def compare_costs(
     subject: Subject,
-    data: Dataset | Path | str,
+    data: DataLike,
     targets: Sequence[Target | Path | str],
     *,
-    calibration: Dataset | Path | str | None = None,
+    calibration: DataLike | None = None,
     samples: int = SAMPLES,
     strategy: str = "greedy",
     read: ReadOptions | None = None,
@@ -96,6 +96,7 @@ def compare_costs(
 
     Examples
     --------
+    >>> from tclif_deploy.target import load_target
     >>> loihi2 = load_target("loihi2")
     >>> model, data = "fixtures/smnist_ff/checkpoint.pth.tar", "fixtures/smnist_test.npz"
     >>> wide, narrow = compare_costs(model, data, (loihi2, loihi2.override(weight_bits=4)), samples=2)
@@ -103,7 +104,7 @@ def compare_costs(
     True
     """
     subject = opened(subject)
-    machines = [target if isinstance(target, Target) else load_target(target) for target in targets]
+    machines = [as_target(target) for target in targets]
     results: list[Price | tuple[str, TclifError]] = []
     for machine in machines:
         try:

@@ -11,7 +11,7 @@ from tclif_deploy.formats.nir.form import check_expressible, layer_graph
 from tclif_deploy.formats.nir.graph import NirGraph, NotInNir, Primitive
 from tclif_deploy.formats.nir.write_file import node_name, save_graph
 from tclif_deploy.formats.nir.write_standard import DT, check_round_trip, standard_graph
-from tclif_deploy.network import INPUT, Layer, Network
+from tclif_deploy.network import INPUT, Layer, Network, check_network
 
 LONGEST_NAME = 10_000
 """Bytes of a node's name; HDF5 has room for some 60 kB."""
@@ -40,6 +40,7 @@ def write_nir(network: Network, path: Path | str) -> None:
     >>> equal(same, Network(3, (hidden,)))
     True
     """
+    check_network(network)
     if any(c.conv is not None for layer in network.layers for c in layer.connections):
         graph, _ = standard_graph(network, DT, as_primitives=True)
         check_round_trip(network, graph)

@@ -19,7 +19,7 @@ from tclif_deploy.formats.nir.graph import Edges, NirGraph, NotInNir, Primitive,
 from tclif_deploy.formats.nir.read_foreign import read_foreign
 from tclif_deploy.formats.nir.write_file import node_name, save_graph
 from tclif_deploy.formats.nir.write_spatial import map_shapes, weights_node
-from tclif_deploy.network import INPUT, Float, Layer, Network, Neuron
+from tclif_deploy.network import INPUT, Float, Layer, Network, Neuron, check_network
 
 DT = 1e-4
 """The time step in seconds that snnTorch has built in."""
@@ -53,6 +53,7 @@ def export_nir(network: Network, path: Path | str, dt: float = DT) -> tuple[str,
     ...     export_nir(Network(3, (out,)), f"{folder}/network.nir")
     ('out: LIF',)
     """
+    check_network(network)
     if not np.isfinite(dt) or dt <= 0:
         raise TclifError(f"dt is {dt:g}", "a time step must be a positive number")
     graph, told = standard_graph(network, dt)
