@@ -11,6 +11,7 @@ import nir
 import numpy as np
 
 from tclif_deploy.errors import TclifError
+from tclif_deploy.files import as_path
 from tclif_deploy.formats.hdf5 import FileReader
 from tclif_deploy.formats.nir.graph import SAME, Edges, NirGraph, Primitive
 from tclif_deploy.formats.nir.metadata import EXPORT, KEY
@@ -62,8 +63,8 @@ def read_graph(model: Path | str | nir.NIRGraph) -> NirGraph:
     Raises `TclifError` with the path in the graph.
     """
     source: Path | bytes
-    if isinstance(model, Path | str):
-        source = Path(model)
+    if not isinstance(model, nir.NIRGraph):
+        source = as_path(model, "expected the path of a .nir file, or a nir.NIRGraph")
     else:
         buffer = io.BytesIO()
         try:

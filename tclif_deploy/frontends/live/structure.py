@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tclif_deploy.errors import TclifError
 from tclif_deploy.formats.model_file.file import described_network, write_model_file
 from tclif_deploy.formats.read_options import ReadOptions
 from tclif_deploy.network import Network
@@ -40,6 +41,8 @@ def save(model: torch.nn.Module, path: Path | str) -> None:
     """
     from tclif_deploy.frontends.live.modules import describe
 
+    if not hasattr(model, "state_dict"):
+        raise TclifError(f"cannot save a {type(model).__name__}", "expected a torch module")
     description, state = describe(model), model.state_dict()
     described_network(description, state, ReadOptions(), "model")  # what cannot be read is not written
     write_model_file(description, state, Path(path))
