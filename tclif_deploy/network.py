@@ -15,7 +15,7 @@ A layer that does not spike (a readout) has ``spiking=False``, and neither thres
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -101,6 +101,16 @@ class Neuron(Shown):
         fires = f"v {'>' if self.strict else '>='} threshold, {self.reset} reset" if self.spiking else "never"
         line = f"Neuron: {count(self.size, self.type + ' neuron')}, fires: {fires}, input to the {self.input_to}"
         return Brief(line, ("coefficient", "least", "greatest"), ranges)
+
+    @property
+    def current_bias(self) -> Float:
+        """The bias that enters with the input current."""
+        return self.bias_u if self.input_to == "dendrite" else self.bias_v
+
+    def with_current_bias(self, bias: Float) -> Neuron:
+        """The same neurons with another `current_bias`."""
+        name = "bias_u" if self.input_to == "dendrite" else "bias_v"
+        return replace(self, **{name: bias})  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, eq=False, repr=False)

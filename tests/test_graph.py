@@ -146,3 +146,14 @@ def test_a_graph_in_memory_that_cannot_be_read_is_one_line(graph, options, expec
         load(graph, **options)
     assert expected in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_two_batch_norms_in_a_row_are_both_folded():
+    model = nn.Sequential(nn.Linear(3, 4), LIF(), nn.BatchNorm1d(4), nn.BatchNorm1d(4), nn.Linear(4, 2)).double().eval()
+    for norm in (model[2], model[3]):
+        norm.running_mean += torch.tensor(RNG.normal(size=4))
+        norm.running_var *= torch.tensor(RNG.uniform(1, 2, 4))
+    readout = load(model).layers[-1]
+    x = RNG.normal(size=4)
+    expected = model[2:](torch.tensor(x[None]))[0].detach().numpy()
+    np.testing.assert_allclose(readout.connections[0].weight @ x + readout.neuron.bias_u, expected, rtol=1e-12)

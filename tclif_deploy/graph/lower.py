@@ -110,8 +110,7 @@ class _Lowering:
             constant = None if constant is None else constant * node.gain
         neuron = node.neuron
         if constant is not None:
-            which = "bias_u" if neuron.input_to == "dendrite" else "bias_v"
-            neuron = replace(neuron, **{which: getattr(neuron, which) + constant})
+            neuron = neuron.with_current_bias(neuron.current_bias + constant)
         return Layer(names[name], neuron, tuple(self.connection(names[t.source], t, neuron.size) for t in terms))
 
     def population(self, name: str) -> Population:

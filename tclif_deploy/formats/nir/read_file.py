@@ -140,15 +140,11 @@ class _GraphReader(FileReader):
         return f"{self.path}: node {name}" if name else self.path
 
     def parameter(self, group: Any, name: str, where: str) -> Float:
-        """A node's parameter; padding may be given in words."""
+        """A node's parameter; a convolution's padding may be given in words."""
         data = self.child(group, name, h5py.Dataset, where)
-        if name == "padding" and h5py.check_string_dtype(data.dtype) is not None:
-            return self.padding(group, where)
-        return self.array(group, name, where)
-
-    def padding(self, group: Any, where: str) -> Float:
-        """A convolution's padding given in words."""
-        said = self.text(group, "padding", where)
+        if name != "padding" or h5py.check_string_dtype(data.dtype) is None:
+            return self.array(group, name, where)
+        said = self.text(group, name, where)
         if said not in ("same", "valid"):
             raise TclifError(f"{where}: padding is {said[:40]!r}", "expected numbers, same or valid")
         return np.array([SAME if said == "same" else 0.0])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -43,9 +43,8 @@ def read_foreign(
     how = reading(dt, convention, comparator, reset, not any(node.kind in TIMED for node in flat.values()), where)
     doubled = len(edges) - len(set(edges))
     edges = list(dict.fromkeys(edges))
-    reader = _Nodes(where, flat, layers, edges, how)
-    nodes = reader.all()
-    notices = [how.told(), *reader.notices]
+    nodes = _Nodes(where, flat, layers, edges, how).all()
+    notices = [how.told()]
     if doubled:
         notices.append(f"{doubled} edges occur twice: each counts once")
     return lower(NetworkGraph(where, nodes, tuple((a, b, 0) for a, b in edges), tuple(notices)))
@@ -113,7 +112,6 @@ class _Nodes:
     ) -> None:
         self.where, self.flat, self.layers, self.how = where, flat, layers, how
         self.before: dict[str, list[str]] = {}
-        self.notices: list[str] = []
         self.shapes = Shapes(flat, layers, self.before)
         for source, target in edges:
             self.before.setdefault(target, []).append(source)
@@ -121,8 +119,7 @@ class _Nodes:
     def all(self) -> dict[str, Node]:
         nodes: dict[str, Node] = {name: self.node(name, node) for name, node in self.flat.items()}
         for name, graph in self.layers.items():
-            here = f"{self.where}: node {name}"
-            nodes[name] = Population(self.layer(graph, here))
+            nodes[name] = Population(self.layer(graph, f"{self.where}: node {name}"))
         return nodes
 
     def layer(self, graph: NirGraph, where: str) -> Neuron:
@@ -135,9 +132,7 @@ class _Nodes:
         wrong = form.differences(graph, form.layer_graph(neuron), exact=True)
         if wrong:
             raise TclifError(f"{where}: its metadata and its nodes disagree: {wrong[0]}", "export the network again")
-        if neuron.input_to == "dendrite":
-            return replace(neuron, bias_u=np.zeros(neuron.size))
-        return replace(neuron, bias_v=np.zeros(neuron.size))
+        return neuron.with_current_bias(np.zeros(neuron.size))
 
     def node(self, name: str, node: Primitive) -> Node:
         where, a = f"{self.where}: node {name}", node.arrays
@@ -159,8 +154,7 @@ class _Nodes:
             return population(node.kind, a, self.size(name), self.how, where)
         raise TclifError(f"{where}: a {node.kind} outside a layer of this program's own", "spikes come from IF or LIF")
 
-    def weights(self, a: dict[str, Float] | object, where: str) -> Affine:
-        assert isinstance(a, dict)
+    def weights(self, a: Mapping[str, Float], where: str) -> Affine:
         weight, bias = a["weight"], a.get("bias")
         if weight.ndim != 2 or 0 in weight.shape:
             raise TclifError(f"{where}: weight has shape {weight.shape}", "expected (neurons, sources), none of them 0")

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 from urllib.parse import unquote
 
 import numpy as np
@@ -140,9 +139,7 @@ class _Outline:
         current = sum((link.bias for link in self.links[node]), start=np.zeros(size))
         said = metadata.read_layer(graph.metadata, where)
         if said is None:
-            neuron = form.read_layer(graph, where)
-            bias: dict[str, Any] = {_current_bias(neuron): current}
-            neuron = replace(neuron, **bias)
+            neuron = form.read_layer(graph, where).with_current_bias(current)
         else:
             neuron = said[1]
             form.check_expressible(neuron, where)
@@ -151,8 +148,8 @@ class _Outline:
             if wrong:
                 raise TclifError(f"{where}: not a layer that this program knows: {_some(wrong)}", _FORM)
             return _layer_name(node), neuron
-        if neuron.size == size and not np.array_equal(getattr(neuron, _current_bias(neuron)), current):
-            largest = np.abs(getattr(neuron, _current_bias(neuron)) - current).max()
+        if neuron.size == size and not np.array_equal(neuron.current_bias, current):
+            largest = np.abs(neuron.current_bias - current).max()
             wrong.append(
                 f"the bias of {self.links[node][0].name if self.links[node] else node} is off by {largest:.3g}"
             )
@@ -168,11 +165,6 @@ class _Outline:
         if shape.size != 1 or shape.reshape(()) < 1 or shape.reshape(()) % 1:
             raise TclifError(f"{self.where}: node {name}: shape is {shape.tolist()}", "expected one number of features")
         return int(shape.reshape(()))
-
-
-def _current_bias(neuron: Neuron) -> str:
-    """The bias that enters with the current, which the Affine before the layer carries."""
-    return "bias_u" if neuron.input_to == "dendrite" else "bias_v"
 
 
 def _layer_name(node: str) -> str:

@@ -77,7 +77,7 @@ def network_graph(network: Network) -> NirGraph:
     edges = []
     for index, layer in enumerate(network.layers, 1):
         n = layer.neuron
-        bias = n.bias_u if n.input_to == "dendrite" else n.bias_v
+        bias = n.current_bias
         for number, c in enumerate(layer.connections):
             weights = f"{index:0{width}}_{number:0{digits}}_weights"
             if number == 0 and bias.any():

@@ -15,11 +15,11 @@ import numpy as np
 from tclif_deploy.errors import TclifError
 from tclif_deploy.formats.nir import metadata
 from tclif_deploy.formats.nir.form import check_expressible, layer_graph
-from tclif_deploy.formats.nir.graph import Edges, NirGraph, NotInNir, Primitive, shaped, shaped_layer
+from tclif_deploy.formats.nir.graph import NirGraph, NotInNir, Primitive, shaped, shaped_layer
 from tclif_deploy.formats.nir.read_foreign import read_foreign
 from tclif_deploy.formats.nir.write_file import node_name, save_graph
 from tclif_deploy.formats.nir.write_spatial import map_shapes, weights_node
-from tclif_deploy.network import INPUT, Float, Layer, Network, Neuron, check_network
+from tclif_deploy.network import INPUT, Connection, Float, Layer, Network, Neuron, check_network
 
 DT = 1e-4
 """The time step in seconds that snnTorch has built in."""
@@ -80,7 +80,7 @@ def standard_graph(network: Network, dt: float, *, as_primitives: bool = False) 
             n = layer.neuron
             check_expressible(n, f"layer {layer.name}")
             nodes[name] = shaped_layer(layer_graph(n, metadata.of_layer(layer)), shapes[layer.name])
-            gain, bias = np.ones(n.size), n.bias_u if n.input_to == "dendrite" else n.bias_v
+            gain, bias = np.ones(n.size), n.current_bias
             told.append(f"{layer.name}: {n.type} as a graph of primitives")
         else:
             nodes[name] = shaped(found.node, shapes[layer.name])
@@ -101,40 +101,29 @@ def standard_graph(network: Network, dt: float, *, as_primitives: bool = False) 
                 nodes[f"{weights}_flat"] = Primitive("Flatten", shape)
                 edges.append((before, f"{weights}_flat"))
                 before = f"{weights}_flat"
-            edges += [
-                (before, weights),
-                *_late(
-                    layer, c.source, c.delay, weights, name, order, nodes, np.full(shapes[layer.name], c.delay * dt)
-                ),
-            ]
+            edges.append((before, weights))
+            delay = _delay(layer, c, order, np.full(shapes[layer.name], c.delay * dt))
+            if delay is not None:
+                nodes[f"{weights}_delay"] = delay
+                edges.append((weights, f"{weights}_delay"))
+                weights = f"{weights}_delay"
+            edges.append((weights, name))
     nodes["output"] = Primitive("Output", {"shape": np.array(shapes[network.layers[-1].name])})
     edges.append((names[network.layers[-1].name], "output"))
     said = {metadata.EXPORT: json.dumps({"version": metadata.VERSION, "dt": dt})}
     return NirGraph(nodes, tuple(edges), said), tuple(told)
 
 
-def _late(
-    layer: Layer,
-    source: str,
-    delay: int,
-    weights: str,
-    name: str,
-    order: dict[str, int],
-    nodes: dict[str, Primitive | NirGraph],
-    time: Float,
-) -> Edges:
-    """Edges from the weights to the layer, through a Delay where the connection has one."""
-    if order[source] >= order[layer.name]:
-        if delay != 1:
+def _delay(layer: Layer, c: Connection, order: dict[str, int], time: Float) -> Primitive | None:
+    """The Delay behind a connection's weights; None where there is none, or where the edge that closes a loop is it."""
+    if order[c.source] >= order[layer.name]:
+        if c.delay != 1:
             raise NotInNir(
-                f"layer {layer.name}: connection from {source}: NIR's loops take one step, this one takes {delay}",
+                f"layer {layer.name}: connection from {c.source}: NIR's loops take one step, this one takes {c.delay}",
                 "recurrence of one step can be written",
             )
-        return ((weights, name),)
-    if delay == 0:
-        return ((weights, name),)
-    nodes[f"{weights}_delay"] = Primitive("Delay", {"delay": time})
-    return ((weights, f"{weights}_delay"), (f"{weights}_delay", name))
+        return None
+    return Primitive("Delay", {"delay": time}) if c.delay else None
 
 
 def _standard(n: Neuron, dt: float) -> _Standard | None:
