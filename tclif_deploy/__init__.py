@@ -15,6 +15,7 @@ from tclif_deploy.version import __version__
 
 if TYPE_CHECKING:
     from tclif_deploy import neurons
+    from tclif_deploy.builds import Build
     from tclif_deploy.data import Dataset, load_data
     from tclif_deploy.data.windows import sliding_windows
     from tclif_deploy.errors import TclifError
@@ -28,13 +29,17 @@ if TYPE_CHECKING:
     from tclif_deploy.simulation import FloatResult, Result, simulate
     from tclif_deploy.target import Target, load_target
     from tclif_deploy.verification import Requirements, Verdict, verify
-    from tclif_deploy.workflows.compile import Build, CompileOptions, compile
+    from tclif_deploy.workflows.check import check
+    from tclif_deploy.workflows.compile import CompileOptions, compile
+    from tclif_deploy.workflows.cost import cost
+    from tclif_deploy.workflows.explain import explain
     from tclif_deploy.workflows.finetune import TuneSettings, finetune
     from tclif_deploy.workflows.sweep import sweep
 
 _PLACES = {
     name: room
     for room, names in {
+        "builds": "Build",
         "data": "Dataset load_data",
         "data.windows": "sliding_windows",
         "errors": "TclifError",
@@ -48,7 +53,10 @@ _PLACES = {
         "simulation": "FloatResult Result simulate",
         "target": "Target load_target",
         "verification": "Requirements Verdict verify",
-        "workflows.compile": "Build CompileOptions compile",
+        "workflows.check": "check",
+        "workflows.compile": "CompileOptions compile",
+        "workflows.cost": "cost",
+        "workflows.explain": "explain",
         "workflows.finetune": "TuneSettings finetune",
         "workflows.sweep": "sweep",
     }.items()
@@ -66,8 +74,9 @@ _ROOMS = (
 __all__ = [
     "Build", "CompileOptions", "Connection", "Dataset", "FixedNetwork", "FloatResult", "Layer", "Network",
     "QuantizeSettings", "ReadOptions", "Requirements", "Result", "Target", "TclifError", "TuneSettings", "Verdict",
-    "__version__", "compile", "export_nir", "finetune", "load", "load_data", "load_target", "neurons", "place",
-    "quantize", "read_nir", "register_neuron", "save", "simulate", "sliding_windows", "sweep", "verify", "write_nir",
+    "__version__", "check", "compile", "cost", "explain", "export_nir", "finetune", "load", "load_data", "load_target",
+    "neurons", "place", "quantize", "read_nir", "register_neuron", "save", "simulate", "sliding_windows", "sweep",
+    "verify", "write_nir",
 ]  # fmt: skip
 
 aliases.install()
