@@ -29,43 +29,38 @@ if TYPE_CHECKING:
     from tclif_deploy.simulation import FloatResult, Result, simulate
     from tclif_deploy.target import Target, load_target
     from tclif_deploy.verification import Requirements, Verdict, verify
+    from tclif_deploy.workflows.check import check
     from tclif_deploy.workflows.compile import CompileOptions, compile
+    from tclif_deploy.workflows.cost import cost
+    from tclif_deploy.workflows.explain import explain
     from tclif_deploy.workflows.finetune import TuneSettings, finetune
     from tclif_deploy.workflows.sweep import sweep
 
 _PLACES = {
-    "Build": "builds",
-    "CompileOptions": "workflows.compile",
-    "Connection": "network",
-    "Dataset": "data",
-    "FixedNetwork": "fixed",
-    "FloatResult": "simulation",
-    "Layer": "network",
-    "Network": "network",
-    "QuantizeSettings": "quantization",
-    "ReadOptions": "formats.read_options",
-    "Requirements": "verification",
-    "Result": "simulation",
-    "Target": "target",
-    "TclifError": "errors",
-    "TuneSettings": "workflows.finetune",
-    "Verdict": "verification",
-    "compile": "workflows.compile",
-    "export_nir": "formats",
-    "finetune": "workflows.finetune",
-    "load": "frontends",
-    "load_data": "data",
-    "load_target": "target",
-    "place": "mapping",
-    "quantize": "quantization",
-    "read_nir": "formats",
-    "register_neuron": "frontends",
-    "save": "frontends",
-    "simulate": "simulation",
-    "sliding_windows": "data.windows",
-    "sweep": "workflows.sweep",
-    "verify": "verification",
-    "write_nir": "formats",
+    name: room
+    for room, names in {
+        "builds": "Build",
+        "data": "Dataset load_data",
+        "data.windows": "sliding_windows",
+        "errors": "TclifError",
+        "fixed": "FixedNetwork",
+        "formats": "export_nir read_nir write_nir",
+        "formats.read_options": "ReadOptions",
+        "frontends": "load register_neuron save",
+        "mapping": "place",
+        "network": "Connection Layer Network",
+        "quantization": "QuantizeSettings quantize",
+        "simulation": "FloatResult Result simulate",
+        "target": "Target load_target",
+        "verification": "Requirements Verdict verify",
+        "workflows.check": "check",
+        "workflows.compile": "CompileOptions compile",
+        "workflows.cost": "cost",
+        "workflows.explain": "explain",
+        "workflows.finetune": "TuneSettings finetune",
+        "workflows.sweep": "sweep",
+    }.items()
+    for name in names.split()
 }
 """public name -> where it is defined: loaded when it is first asked for, so that a command imports only what it runs"""
 
@@ -77,41 +72,12 @@ _ROOMS = (
 """modules that are there as attributes without an import of their own"""
 
 __all__ = [
-    "Build",
-    "CompileOptions",
-    "Connection",
-    "Dataset",
-    "FixedNetwork",
-    "FloatResult",
-    "Layer",
-    "Network",
-    "QuantizeSettings",
-    "ReadOptions",
-    "Requirements",
-    "Result",
-    "Target",
-    "TclifError",
-    "TuneSettings",
-    "Verdict",
-    "__version__",
-    "compile",
-    "export_nir",
-    "finetune",
-    "load",
-    "load_data",
-    "load_target",
-    "neurons",
-    "place",
-    "quantize",
-    "read_nir",
-    "register_neuron",
-    "save",
-    "simulate",
-    "sliding_windows",
-    "sweep",
-    "verify",
-    "write_nir",
-]
+    "Build", "CompileOptions", "Connection", "Dataset", "FixedNetwork", "FloatResult", "Layer", "Network",
+    "QuantizeSettings", "ReadOptions", "Requirements", "Result", "Target", "TclifError", "TuneSettings", "Verdict",
+    "__version__", "check", "compile", "cost", "explain", "export_nir", "finetune", "load", "load_data", "load_target",
+    "neurons", "place", "quantize", "read_nir", "register_neuron", "save", "simulate", "sliding_windows", "sweep",
+    "verify", "write_nir",
+]  # fmt: skip
 
 aliases.install()
 

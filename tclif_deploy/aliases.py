@@ -24,6 +24,7 @@ MOVED = {
     "interchange": "formats",
     "interchange.netx": "formats.netx.read",
     "interchange.netx_fixed": "formats.netx.write_fixed",
+    "interchange.netx_loader": "formats.netx.lava_loader",
     "interchange.netx_loader.network": "formats.netx.lava_loader.network",
     "interchange.netx_write": "formats.netx.write",
     "interchange.nir": "formats.nir",

@@ -6,10 +6,11 @@ import sys
 import numpy as np
 import pytest
 
-from tclif_deploy import Dataset, TclifError, quantize, simulate, verify
+from tclif_deploy import CompileOptions, Dataset, TclifError, compile, quantize, simulate, verify
 from tclif_deploy.network import Connection, Layer, Network
 from tclif_deploy.verification.verdict import BackendCheck
 
+from . import models
 from .requirements import needs_module
 from .test_quantize import data, network
 
@@ -87,3 +88,14 @@ def test_without_pandas_a_frame_is_refused_in_one_line(shown, monkeypatch):
     monkeypatch.setitem(sys.modules, "pandas", None)  # as if it were not installed
     with pytest.raises(TclifError, match="pandas is not installed, which to_frame needs; pip install pandas"):
         shown["verdict"].to_frame()
+
+
+def test_a_build_prints_what_it_was_made_of_and_what_came_out(tmp_path):
+    model = models.checkpoint(tmp_path / "net")
+    build = compile(
+        model, data=models.data(tmp_path / "d.npz"), output=tmp_path / "b", options=CompileOptions(backend="none")
+    )
+    first, *rest = repr(build).splitlines()
+    assert first == f"Build {tmp_path / 'b'}: {model} for loihi2, calibrated on {build.calibration}"
+    assert [line.split()[0] for line in rest] == ["network", "integers", "verdict", "missed", "to"]
+    assert "<td>verdict</td>" in build._repr_html_()

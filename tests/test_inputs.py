@@ -11,7 +11,10 @@ from tclif_deploy.formats import export_nir, read_nir, write_nir
 from tclif_deploy.mapping import measure, place
 from tclif_deploy.network import equal
 from tclif_deploy.nn import TCLIF
+from tclif_deploy.workflows.check import check
 from tclif_deploy.workflows.compile import CompileOptions, compile
+from tclif_deploy.workflows.cost import cost
+from tclif_deploy.workflows.explain import explain
 from tclif_deploy.workflows.finetune import finetune
 from tclif_deploy.workflows.sweep import Point, sweep
 
@@ -87,13 +90,39 @@ def test_half_precision_of_torch_is_taken():
     assert np.array_equal(as_dataset(rounded).x, rounded.float().numpy())
 
 
-def test_compile_takes_arrays_and_pairs(tmp_path):
+@pytest.fixture(scope="module")
+def build(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("build")
     options = CompileOptions(backend="none")
-    build = compile(
-        models.checkpoint(tmp_path / "m"), data=(X, Y), calibration=X, output=tmp_path / "b", options=options
-    )
+    model = models.checkpoint(folder / "m")
+    return compile(model, data=(X, Y), calibration=X, output=folder / "b", options=options)
+
+
+def test_compile_and_explain_take_arrays_and_pairs(build):
     assert build.verdict.samples == 6
     assert build.verdict.accuracy_fixed is not None
+    assert explain(build, (torch.from_numpy(X), Y), calibration=X, jobs=1).samples == 6
+
+
+def test_check_and_cost_take_models_and_data_as_people_hold_them(build):
+    module = torch.nn.Sequential(torch.nn.Linear(3, 8), TCLIF(), torch.nn.Linear(8, 4))
+    for subject in (module, load(module), quantize(load(module), "loihi2", X), build, build.folder, str(build.folder)):
+        assert check(subject, "loihi2", X).fits
+        assert len(cost(subject, (X, Y), "loihi2", calibration=X).placement.cores) == 1
+
+
+@pytest.mark.parametrize(
+    ("use", "message"),
+    [
+        (lambda: check(3), "cannot read a int; expected the path of a model file"),
+        (lambda: check(network(), 3), "cannot read a int; expected a Target"),
+        (lambda: cost(network(), None), "data is a NoneType; expected a Dataset"),
+        (lambda: explain(3, X), "cannot read a int; expected a build folder"),
+    ],
+)
+def test_what_is_no_build_no_target_and_no_data_is_one_line(use, message):
+    with pytest.raises(TclifError, match=message):
+        use()
 
 
 def test_sweep_takes_a_model_a_target_and_data_as_people_hold_them(tmp_path):

@@ -60,7 +60,7 @@ def check(
     True
     """
     subject = opened(subject)
-    machine = own_target(subject) if target is None else as_target(target)
+    machine = as_target(target) if target is not None else own_target(subject)
     try:
         quantized_for = None if isinstance(subject, Build) else machine  # a build's integers are looked at as they are
         found = integers_for(subject, quantized_for, data, calibration=calibration, read=read, say=say)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tclif_deploy import mapping
-from tclif_deploy.data import DataLike
+from tclif_deploy.data import DataLike, as_dataset
 from tclif_deploy.errors import TclifError
 from tclif_deploy.frontends import ReadOptions
 from tclif_deploy.mapping import CannotFit, Cost, HardwareSummary, Placement, hardware_summary
@@ -65,7 +65,7 @@ def cost(
     >>> len(price.placement.cores), price.cost.operations.samples
     (1, 2)
     """
-    machine = None if target is None else as_target(target)
+    machine, data = None if target is None else as_target(target), as_dataset(data, needed=True)
     found = integers_for(subject, machine, data, calibration=calibration, read=read, say=say)
     assert found.data is not None
     test = found.data[:samples]
@@ -96,8 +96,7 @@ def compare_costs(
 
     Examples
     --------
-    >>> from tclif_deploy.target import load_target
-    >>> loihi2 = load_target("loihi2")
+    >>> loihi2 = as_target("loihi2")
     >>> model, data = "fixtures/smnist_ff/checkpoint.pth.tar", "fixtures/smnist_test.npz"
     >>> wide, narrow = compare_costs(model, data, (loihi2, loihi2.override(weight_bits=4)), samples=2)
     >>> narrow.placement.utilization()["synaptic_memory"].peak < wide.placement.utilization()["synaptic_memory"].peak

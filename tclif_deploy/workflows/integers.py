@@ -18,7 +18,7 @@ from tclif_deploy.target import Target, load_target
 DEFAULT_TARGET = "loihi2"
 
 Subject: TypeAlias = "Build | FixedNetwork | ModelLike"
-"""a build or its folder, compiled integers, or a model"""
+"""a build or its folder, compiled integers, or whatever is taken as a model"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,8 +72,7 @@ def integers_for(
         say(f"quantizing again for {target.name}, calibrated on {chosen}")
         settings = narrowed(subject.settings, target)
         return Integers(quantize(subject.network, target, given or chosen.load(), settings), target, chosen, test)
-    network = load(subject, read)
-    path = Path(subject) if isinstance(subject, (str, Path)) else None
+    network, path = load(subject, read), Path(subject) if isinstance(subject, (Path, str)) else None
     choice = choose_calibration(path, calibration, test)
     say(f"quantizing for {target.name}, calibrated on {choice.calibration}")
     return Integers(quantize(network, target, choice.data), target, choice.calibration, choice.left)
