@@ -11,7 +11,7 @@ PACKAGE = "tclif_deploy"
 ROOT = Path(__file__).parents[1] / PACKAGE
 LINES = (
     "errors version aliases",
-    "comparison files json_form progress jit",
+    "comparison display files json_form progress jit",
     "convolution",
     "network",
     "neurons",
@@ -35,7 +35,6 @@ ALONE = "backends/lava/template"
 """Runs without this package, from the folder that it is copied to."""
 
 ALLOWED_TODAY = {
-    ("data/tasks.py", "nn"),
     ("report/sweep.py", "workflows"),
     ("report/terminal/hardware.py", "workflows"),
     ("report/terminal/tables.py", "workflows"),
