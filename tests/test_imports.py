@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -86,6 +87,13 @@ def upward() -> set[tuple[str, str]]:
 
 def test_every_room_has_a_line():
     assert {room_of(module) for module in FILES} - RANK.keys() == set()
+
+
+def test_the_page_on_architecture_shows_these_lines():
+    text = (ROOT.parent / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \|", text, re.MULTILINE)
+    shown = [set(re.findall(r"`(\w+)`", row)) for row in rows]
+    assert shown == [set(line.split()) for line in reversed(LINES) if line != PACKAGE]
 
 
 def test_rooms_import_from_lower_lines_alone():
