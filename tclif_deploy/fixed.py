@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from tclif_deploy.convolution import Conv, Weighted
 from tclif_deploy.errors import TclifError
+from tclif_deploy.files import narrowest_int, write_npz
 from tclif_deploy.network import INPUT, Float, InputTo, Reset, check_kernel, check_topology
 
 Int = NDArray[np.int64]
@@ -213,7 +214,7 @@ class FixedNetwork:
             for name in (*LAYER_ARRAYS, "multiplier", "lsb_u", "lsb_v"):
                 arrays[f"{n}.{name}"] = getattr(layer, name)
             for m, connection in enumerate(layer.connections):
-                arrays[f"{n}.weight.{m}"] = connection.weight.astype(smallest_int(connection.weight))
+                arrays[f"{n}.weight.{m}"] = connection.weight.astype(narrowest_int(connection.weight))
         arrays["header"] = np.frombuffer(json.dumps(header, sort_keys=True).encode(), dtype=np.uint8)
         write_npz(path, arrays)
 
@@ -256,22 +257,3 @@ def _connection(
         return FixedConnection(source, weight, delay, exponent)
     fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in conv.items()}
     return FixedConnection(source, weight, delay, exponent, Conv(**fields))
-
-
-def smallest_int(values: Int) -> type[np.signedinteger[Any]]:
-    """Narrowest signed dtype that holds ``values``."""
-    for dtype in (np.int8, np.int16, np.int32):
-        info = np.iinfo(dtype)
-        if values.size == 0 or (info.min <= values.min() and values.max() <= info.max):
-            return dtype
-    return np.int64
-
-
-def write_npz(path: Path | str, arrays: dict[str, NDArray[Any]]) -> None:
-    """Like `numpy.savez_compressed`, but with fixed time stamps: same arrays, same bytes."""
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, array in arrays.items():
-            info = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
-            info.compress_type = zipfile.ZIP_DEFLATED
-            with archive.open(info, "w", force_zip64=True) as file:
-                np.lib.format.write_array(file, np.ascontiguousarray(array), allow_pickle=False)

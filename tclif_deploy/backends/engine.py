@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tclif_deploy.errors import TclifError
+from tclif_deploy.errors import cannot_write
 from tclif_deploy.fixed import FixedNetwork, Int
 from tclif_deploy.network import Progress
 from tclif_deploy.simulation import simulate
@@ -24,7 +24,7 @@ def emit(fixed: FixedNetwork, target: Target | None, folder: Path) -> None:
         Path(folder).mkdir(parents=True, exist_ok=True)
         fixed.save(Path(folder) / FILE)
     except OSError as error:
-        raise TclifError(f"{folder}: cannot be written ({error.strerror})", "choose another folder") from error
+        raise cannot_write(folder, error) from error
 
 
 def run(

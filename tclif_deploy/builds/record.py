@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from tclif_deploy.data import Dataset
 from tclif_deploy.errors import TclifError
-from tclif_deploy.fixed import FixedLayer, FixedNetwork, Int, write_npz
+from tclif_deploy.files import write_npz
+from tclif_deploy.fixed import FixedLayer, FixedNetwork, Int
 from tclif_deploy.network import INPUT, Float, Layer, Network
 from tclif_deploy.simulation import simulate
 from tclif_deploy.simulation.floating import simulate_float

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from tclif_deploy.builds import folder as buildfolder
 from tclif_deploy.data import Dataset, as_dataset
 from tclif_deploy.errors import TclifError
-from tclif_deploy.fixed import FixedNetwork, smallest_int
+from tclif_deploy.files import narrowest_int
+from tclif_deploy.fixed import FixedNetwork
 from tclif_deploy.formats.read_options import read_args
 from tclif_deploy.frontends import load
 from tclif_deploy.network import Network, Progress
@@ -209,7 +210,7 @@ def _calibration(path: Path, given: Dataset | Path | str | None, train: Dataset)
 def _encoded(fixed: FixedNetwork, data: Dataset) -> Dataset:
     """``data`` as the integers that the chip sees."""
     x, _ = fixed.input.encode(data.x, data.scale)
-    return replace(data, x=x.astype(smallest_int(x)), scale=1.0)
+    return replace(data, x=x.astype(narrowest_int(x)), scale=1.0)
 
 
 def _fingerprint(fixed: FixedNetwork) -> str:

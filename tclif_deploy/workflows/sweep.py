@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from tclif_deploy import mapping
 from tclif_deploy.data import Dataset
-from tclif_deploy.errors import TclifError
+from tclif_deploy.errors import TclifError, cannot_write
 from tclif_deploy.mapping.memory import RESOURCES
 from tclif_deploy.network import Network, Progress
 from tclif_deploy.quantization import QuantizeSettings, Ranges, quantize, seen_ranges
@@ -194,7 +194,7 @@ def _append(path: Path, row: Row) -> None:
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
-        raise TclifError(f"{path}: cannot be written ({error.strerror})", "choose another --out") from error
+        raise cannot_write(path, error, "choose another --out") from error
 
 
 def _row(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from tclif_deploy.backends.c.layout import Types, choose_types, convolves, delays, sizes
 from tclif_deploy.convolution import Conv
-from tclif_deploy.errors import TclifError
+from tclif_deploy.errors import cannot_write
 from tclif_deploy.fixed import FixedConnection, FixedLayer, FixedNetwork, Int
 from tclif_deploy.network import INPUT
 from tclif_deploy.target import Target
@@ -55,7 +55,7 @@ def emit(fixed: FixedNetwork, target: Target | None, folder: Path, *, accumulato
         for name, text in files.items():
             (folder / name).write_text(text, encoding="ascii")
     except OSError as error:
-        raise TclifError(f"{folder}: cannot be written ({error.strerror})", "choose another folder") from error
+        raise cannot_write(folder, error) from error
 
 
 def _config(fixed: FixedNetwork, types: Types) -> Iterator[str]:

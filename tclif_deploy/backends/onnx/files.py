@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tclif_deploy.errors import TclifError
+from tclif_deploy.errors import TclifError, cannot_write
 from tclif_deploy.fixed import FixedNetwork, InputEncoding, Int
 from tclif_deploy.network import Progress
 from tclif_deploy.simulation.result import Result, check_integers, check_lengths
@@ -56,7 +56,7 @@ def emit(fixed: FixedNetwork, target: Target | None, folder: Path) -> None:
         for name, model in models.items():
             (Path(folder) / name).write_bytes(model.SerializeToString(deterministic=True))
     except OSError as error:
-        raise TclifError(f"{folder}: cannot be written ({error.strerror})", "choose another folder") from error
+        raise cannot_write(folder, error) from error
 
 
 def session(path: Path, threads: int | None = None) -> Any:
