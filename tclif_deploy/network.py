@@ -14,8 +14,7 @@ A layer that does not spike (a readout) has ``spiking=False``, and neither thres
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -211,18 +210,3 @@ def check_kernel(connection: Weighted, where: str) -> None:
             connection.conv.output_shape(connection.weight.shape)
         except TclifError as error:
             raise TclifError(f"{where}: {error.what}", error.hint) from error
-
-
-def equal(a: object, b: object) -> bool:
-    """Whether two of this package's dataclasses (or tuples of them) are equal bit for bit, arrays included."""
-    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
-        return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
-    if isinstance(a, tuple) and isinstance(b, tuple):
-        return len(a) == len(b) and all(map(equal, a, b))
-    if type(a) is type(b) and hasattr(a, "__dataclass_fields__"):
-        return all(equal(getattr(a, f.name), getattr(b, f.name)) for f in fields(a) if f.name != "notices")  # type: ignore[arg-type]
-    return bool(a == b)
-
-
-Progress = Callable[[int, int], None]
-"""Called with (done, total) as long work goes on."""

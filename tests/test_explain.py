@@ -188,7 +188,7 @@ def test_a_build_without_its_float_network_says_so(build, tmp_path):
 
 
 def test_the_network_of_a_build_is_the_model(build):
-    from tclif_deploy.network import equal
+    from tclif_deploy.comparison import equal
     from tclif_deploy.workflows.explain import float_network
 
     model = load("fixtures/spoken_digits/checkpoint.pth.tar")

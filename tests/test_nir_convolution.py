@@ -13,11 +13,12 @@ import pytest
 import torch
 
 from tclif_deploy import TclifError, load, neurons
+from tclif_deploy.comparison import equal
 from tclif_deploy.convolution import Conv, Kernel
 from tclif_deploy.formats.nir import write_nir
 from tclif_deploy.formats.nir.form import NotInNir
 from tclif_deploy.formats.nir.standard import export_nir
-from tclif_deploy.network import Connection, Layer, Network, equal
+from tclif_deploy.network import Connection, Layer, Network
 from tclif_deploy.simulation.floating import simulate_float
 
 from .requirements import needs_module

@@ -10,7 +10,8 @@ import numpy as np
 from tclif_deploy.data import Dataset, as_dataset
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedNetwork, InputEncoding
-from tclif_deploy.network import Network, Progress
+from tclif_deploy.network import Network
+from tclif_deploy.progress import Progress, no_progress
 from tclif_deploy.quantization.layer_plan import Machine, build_layer, plan_layer
 from tclif_deploy.quantization.notices import layer_notices
 from tclif_deploy.quantization.passes import chosen_passes
@@ -26,7 +27,7 @@ def quantize(
     calibration: Dataset | Path | str | None = None,
     settings: QuantizeSettings = DEFAULTS,
     ranges: Ranges | None = None,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = no_progress,
 ) -> FixedNetwork:
     """Integers of ``network`` for ``target``.
 

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from tclif_deploy.data import Dataset
 from tclif_deploy.fixed import FixedNetwork
-from tclif_deploy.network import Float, Network, Progress
+from tclif_deploy.network import Float, Network
+from tclif_deploy.progress import Progress, no_progress
 from tclif_deploy.simulation.partially_quantized import (
     INPUT_PART,
     LAYER_PARTS,
@@ -119,7 +120,7 @@ def account(
     calibration: Dataset | None = None,
     *,
     saturations: dict[str, int] | None = None,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = no_progress,
     jobs: int = 2,
 ) -> Account:
     """Quantize every source of error alone, and everything but it, and compare what the network decides on ``data``.

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from tclif_deploy.data import Dataset, load_data
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedNetwork
-from tclif_deploy.network import Network, Progress
+from tclif_deploy.network import Network
+from tclif_deploy.progress import Progress, no_progress
 from tclif_deploy.simulation import Engine, simulate
 from tclif_deploy.simulation.floating import batches, simulate_float
 from tclif_deploy.simulation.result import Result
@@ -60,7 +61,7 @@ def verify(
     data: Dataset | Path | str,
     *,
     engine: Engine = "auto",
-    progress: Progress | None = None,
+    progress: Progress = no_progress,
 ) -> Verdict:
     """Run both networks on ``data`` and compare spikes, readouts and decisions.
 
@@ -107,8 +108,7 @@ def verify(
         if batch.y is not None:
             right_float += int(np.count_nonzero(a.classes == batch.y))
             right_fixed += int(np.count_nonzero(b.classes == batch.y))
-        if progress is not None:
-            progress(part.stop, data.samples)
+        progress(part.stop, data.samples)
     labelled = data.y is not None
     return Verdict(
         samples=data.samples,

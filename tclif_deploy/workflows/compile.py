@@ -20,7 +20,8 @@ from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedNetwork
 from tclif_deploy.formats import NotInNir, write_nir
 from tclif_deploy.frontends import ReadOptions, load
-from tclif_deploy.network import Network, Progress
+from tclif_deploy.network import Network
+from tclif_deploy.progress import Bars, Say, no_bars, say_nothing
 from tclif_deploy.quantization import QuantizeSettings, quantize
 from tclif_deploy.quantization.couplings import rotation_frequency
 from tclif_deploy.quantization.notices import input_notice
@@ -32,8 +33,6 @@ from tclif_deploy.target import Target, load_target
 from tclif_deploy.verification import BackendCheck, Requirements, Verdict, difference, verify
 from tclif_deploy.verification.health import health
 from tclif_deploy.version import __version__
-
-Say = Callable[[str], None]
 
 ACTIVITY_SAMPLES = 32
 """samples whose spikes are counted for the cost model"""
@@ -87,8 +86,8 @@ def compile(
     calibration: Dataset | Path | str | None = None,
     output: Path | str | None = None,
     options: CompileOptions = CompileOptions(),
-    say: Say = lambda line: None,
-    progress: Callable[[str], Progress] = lambda title: lambda done, total: None,
+    say: Say = say_nothing,
+    progress: Bars = no_bars,
 ) -> Build:
     """Compile ``model`` (a checkpoint, or a .nir file) for ``target`` into the folder ``output``.
 
@@ -140,7 +139,7 @@ def _narrowed(
     test: Dataset | None,
     options: CompileOptions,
     say: Say,
-    progress: Callable[[str], Progress],
+    progress: Bars,
 ) -> tuple[FixedNetwork, CompileOptions]:
     """The integers with the narrowest weights, and the options that give just these."""
     if test is None or calibration is None or options.narrowest is None:
@@ -172,7 +171,7 @@ def write_build(
     *,
     options: CompileOptions,
     say: Say,
-    progress: Callable[[str], Progress],
+    progress: Bars,
     extra: Callable[[Verdict | None], dict[str, Any]] = lambda verdict: {},
 ) -> Build:
     """Fill the empty folder ``temporary``, which will be ``folder``: files, backends, verdict on ``test``, report.
@@ -226,7 +225,7 @@ def _run_backends(
     folder: Path,
     options: CompileOptions,
     say: Say,
-    progress: Callable[[str], Progress],
+    progress: Bars,
 ) -> dict[str, BackendCheck]:
     """Every emitted backend on ``data`` against the reference, which runs once."""
     if not chosen:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,8 @@ from tclif_deploy.data import Dataset, as_dataset
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedNetwork
 from tclif_deploy.frontends import load
-from tclif_deploy.network import Network, Progress
+from tclif_deploy.network import Network
+from tclif_deploy.progress import Bars, Say, no_bars, say_nothing
 from tclif_deploy.quantization import QuantizeSettings
 from tclif_deploy.report import page
 from tclif_deploy.target import build as target_of
@@ -26,8 +26,6 @@ FILE = "explain.json"
 SAMPLES = 100
 """a run of the whole network for each source of error alone and for all but it: more samples cost time"""
 
-Say = Callable[[str], None]
-
 
 def explain(
     folder: Path | str,
@@ -36,8 +34,8 @@ def explain(
     calibration: Dataset | Path | str | None = None,
     samples: int | None = SAMPLES,
     jobs: int = 2,
-    say: Say = lambda line: None,
-    progress: Callable[[str], Progress] = lambda title: lambda done, total: None,
+    say: Say = say_nothing,
+    progress: Bars = no_bars,
 ) -> dict[str, Any]:
     """Account for the error of the build in ``folder`` on ``data``; the account is also kept in the build.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,12 +19,13 @@ from tclif_deploy.files import narrowest_int
 from tclif_deploy.fixed import FixedNetwork
 from tclif_deploy.formats.read_options import read_args
 from tclif_deploy.frontends import load
-from tclif_deploy.network import Network, Progress
+from tclif_deploy.network import Network
 from tclif_deploy.nn.from_network import to_module
+from tclif_deploy.progress import Bars, Say, no_bars, say_nothing
 from tclif_deploy.quantization import quantize
 from tclif_deploy.target import Target, load_target
 from tclif_deploy.verification import Verdict
-from tclif_deploy.workflows.compile import Build, CompileOptions, Say, chosen_backends, write_build
+from tclif_deploy.workflows.compile import Build, CompileOptions, chosen_backends, write_build
 
 CALIBRATION = 128
 """training samples that set the scales where no calibration data are given"""
@@ -69,8 +69,8 @@ def finetune(
     output: Path | str | None = None,
     options: CompileOptions | None = None,
     settings: TuneSettings = TuneSettings(),
-    say: Say = lambda line: None,
-    progress: Callable[[str], Progress] = lambda title: lambda done, total: None,
+    say: Say = say_nothing,
+    progress: Bars = no_bars,
 ) -> Build:
     """Quantize ``model`` for ``target``, train it on through the integers, and build the result into ``output``.
 
@@ -144,7 +144,7 @@ class _Tuning:
 
     settings: TuneSettings
     work: Path
-    progress: Callable[[str], Progress]
+    progress: Bars
     say: Say
 
     def train(self, kind: str, name: str, network: Any, train: Dataset, test: Dataset) -> _Outcome:

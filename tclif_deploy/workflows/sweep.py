@@ -19,7 +19,8 @@ from tclif_deploy import mapping
 from tclif_deploy.data import Dataset
 from tclif_deploy.errors import TclifError, cannot_write
 from tclif_deploy.mapping.memory import RESOURCES
-from tclif_deploy.network import Network, Progress
+from tclif_deploy.network import Network
+from tclif_deploy.progress import Progress, no_progress
 from tclif_deploy.quantization import QuantizeSettings, Ranges, quantize, seen_ranges
 from tclif_deploy.simulation import simulate
 from tclif_deploy.simulation.floating import batches, simulate_float
@@ -112,7 +113,7 @@ def sweep(
     *,
     settings: QuantizeSettings | None = None,
     jobs: int = -1,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = no_progress,
 ) -> list[Row]:
     """Quantize, run and place ``network`` at every point, on ``jobs`` processes (-1: all cores).
 
