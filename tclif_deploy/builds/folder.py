@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tclif_deploy.errors import TclifError, cannot_write
+from tclif_deploy.target import Target, build
 
 MANIFEST = "manifest.json"
 FORMAT = "tclif-build"
@@ -79,6 +80,11 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             f"{folder}: build format {manifest.get('version')}, expected {FORMAT_VERSION}", "compile the model again"
         )
     return manifest
+
+
+def manifest_target(folder: Path, manifest: dict[str, Any]) -> Target:
+    """The target that a build's ``manifest`` holds. Raises `TclifError` where it is none."""
+    return build(manifest.get("target", {}), f"{folder}: {MANIFEST}: target")
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -18,7 +18,7 @@ from tclif_deploy.quantization.passes import chosen_passes
 from tclif_deploy.quantization.ranges import Ranges, bounded_ranges, seen_ranges
 from tclif_deploy.quantization.settings import DEFAULTS, QuantizeSettings
 from tclif_deploy.quantization.statistics import Evidence
-from tclif_deploy.target import Target, load_target
+from tclif_deploy.target import Target, as_target
 
 
 def quantize(
@@ -44,7 +44,7 @@ def quantize(
     >>> fixed.layers[1].connections[0].weight.shape, int(abs(fixed.layers[1].connections[0].weight).max())
     ((256, 64), 127)
     """
-    target = target if isinstance(target, Target) else load_target(target)
+    target = as_target(target)
     calibration = as_dataset(calibration)
     bits = weight_widths(network, target, settings)
     notices: list[str] = []

@@ -1,6 +1,16 @@
 """Targets: what a machine can hold, as data, in TOML files."""
 
-from tclif_deploy.target.read import build, known_targets, load_target, targets_folder
+from tclif_deploy.target.read import as_target, build, known_targets, load_target, targets_folder
 from tclif_deploy.target.schema import EVIDENCE, UNITS, Limit, Target
 
-__all__ = ["EVIDENCE", "UNITS", "Limit", "Target", "build", "known_targets", "load_target", "targets_folder"]
+__all__ = [
+    "EVIDENCE",
+    "UNITS",
+    "Limit",
+    "Target",
+    "as_target",
+    "build",
+    "known_targets",
+    "load_target",
+    "targets_folder",
+]

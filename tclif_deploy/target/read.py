@@ -16,14 +16,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from tclif_deploy.errors import TclifError
-from tclif_deploy.target.schema import EVIDENCE, UNITS, Limit, Target
+from tclif_deploy.target.schema import UNITS, Limit, Target
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
-
-__all__ = ["EVIDENCE", "UNITS", "Limit", "Target", "build", "known_targets", "load_target", "targets_folder"]
 
 HINT = "see targets/loihi2.toml for the form"
 MAX_BYTES = 1 << 20
@@ -58,6 +56,11 @@ def load_target(target: str | Path) -> Target:
     path = _path(target)
     data, lines = _read(path, (), shipped=Path(target).suffix != ".toml")
     return build(data, str(path), lines)
+
+
+def as_target(target: Target | str | Path) -> Target:
+    """``target`` itself, or what `load_target` reads by its name or path."""
+    return target if isinstance(target, Target) else load_target(target)
 
 
 def build(data: dict[str, Any], where: str, lines: Lines | None = None) -> Target:

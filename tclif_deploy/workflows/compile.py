@@ -29,7 +29,7 @@ from tclif_deploy.quantization.quantizer import weight_widths
 from tclif_deploy.quantization.weight_width_search import choose_widths
 from tclif_deploy.report import page
 from tclif_deploy.simulation import Engine, simulate
-from tclif_deploy.target import Target, load_target
+from tclif_deploy.target import Target, as_target
 from tclif_deploy.verification import BackendCheck, Requirements, Verdict, difference, verify
 from tclif_deploy.verification.health import health
 from tclif_deploy.version import __version__
@@ -106,7 +106,7 @@ def compile(
     2
     """
     path = Path(model)
-    target = target if isinstance(target, Target) else load_target(target)
+    target = as_target(target)
     folder = Path(output) if output is not None else buildfolder.default_folder(path, target.name)
     for backend in chosen_backends(target, options).values():
         if data is not None:

@@ -15,7 +15,6 @@ from tclif_deploy.network import Network
 from tclif_deploy.progress import Bars, Say, no_bars, say_nothing
 from tclif_deploy.quantization import QuantizeSettings
 from tclif_deploy.report import page
-from tclif_deploy.target import build as target_of
 from tclif_deploy.verification import verify
 from tclif_deploy.verification.error_attribution import account
 from tclif_deploy.verification.health import health
@@ -64,7 +63,7 @@ def explain(
     if calibrating is not None and "finetune" not in manifest:
         say(f"measuring what would help, calibrated on {source}")
         settings: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in manifest["settings"].items()}
-        target = target_of(manifest["target"], str(folder / buildfolder.MANIFEST))
+        target = buildfolder.manifest_target(folder, manifest)
         measured = remedies(
             found, network, target, QuantizeSettings(**settings), test, calibrating,
             progress=progress("remedies"), jobs=jobs,

@@ -23,7 +23,7 @@ from tclif_deploy.network import Network
 from tclif_deploy.nn.from_network import to_module
 from tclif_deploy.progress import Bars, Say, no_bars, say_nothing
 from tclif_deploy.quantization import quantize
-from tclif_deploy.target import Target, load_target
+from tclif_deploy.target import Target, as_target
 from tclif_deploy.verification import Verdict
 from tclif_deploy.workflows.compile import Build, CompileOptions, chosen_backends, write_build
 
@@ -84,7 +84,7 @@ def finetune(
     from tclif_deploy.nn.sequence import SequenceNetwork
 
     path, options = Path(model), options or CompileOptions()
-    target = target if isinstance(target, Target) else load_target(target)
+    target = as_target(target)
     folder = Path(output) if output is not None else buildfolder.default_folder(path, f"{target.name}-tuned")
     work = folder.with_name(f"{folder.name}.tuning")
     for backend in chosen_backends(target, options).values():

@@ -11,13 +11,12 @@ from typing import Any
 import numpy as np
 
 from tclif_deploy import backends
-from tclif_deploy.builds.folder import read_manifest
+from tclif_deploy.builds.folder import manifest_target, read_manifest
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedNetwork, InputEncoding, Int
 from tclif_deploy.progress import Bars, Say, no_bars, say_nothing
 from tclif_deploy.simulation import reference
 from tclif_deploy.simulation.floating import batches
-from tclif_deploy.target import Target
 from tclif_deploy.verification.fidelity import difference
 from tclif_deploy.verification.verdict import BackendCheck
 
@@ -137,7 +136,7 @@ def _ready(
             ready[name] = folder / name
             if not ready[name].is_dir():
                 ready[name] = scratch / name
-                backend.emit(fixed, Target.model_validate(manifest["target"]), ready[name])
+                backend.emit(fixed, manifest_target(folder, manifest), ready[name])
         except TclifError as error:
             if not skip_missing:
                 raise

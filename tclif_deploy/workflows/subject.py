@@ -15,7 +15,7 @@ from tclif_deploy.mapping.cost import Cost, cost
 from tclif_deploy.mapping.placement import Placement, place
 from tclif_deploy.network import Network
 from tclif_deploy.quantization import quantize
-from tclif_deploy.target import Target, build, load_target
+from tclif_deploy.target import Target, load_target
 
 DEFAULT_TARGET = "loihi2"
 
@@ -38,8 +38,7 @@ class Subject:
         """A build's target; `DEFAULT_TARGET` for a model."""
         if not self.is_build:
             return load_target(DEFAULT_TARGET)
-        manifest = buildfolder.read_manifest(self.path)
-        return build(manifest.get("target", {}), f"{self.path}: {buildfolder.MANIFEST}: target")
+        return buildfolder.manifest_target(self.path, buildfolder.read_manifest(self.path))
 
     def network(self) -> Network:
         """The float network."""

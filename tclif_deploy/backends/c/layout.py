@@ -46,11 +46,6 @@ class Sizes:
     parameter_bytes: int
     """coefficients, thresholds, multipliers and the descriptors that point at them"""
 
-    @property
-    def flash_bytes(self) -> int:
-        """All const tables."""
-        return self.weight_bytes + self.parameter_bytes
-
 
 def choose_types(fixed: FixedNetwork, accumulator_bits: int) -> Types:
     """The narrowest types that hold every value, whatever the input.
