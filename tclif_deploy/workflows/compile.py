@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import platform
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from tclif_deploy import backends, mapping
+from tclif_deploy.analysis.dynamics import rotation_frequency
 from tclif_deploy.builds import folder as buildfolder
 from tclif_deploy.builds.record import make_record
 from tclif_deploy.data import Dataset, as_dataset, load_data
@@ -23,7 +25,6 @@ from tclif_deploy.frontends import ReadOptions, load
 from tclif_deploy.network import Network
 from tclif_deploy.progress import Bars, Say, no_bars, say_nothing
 from tclif_deploy.quantization import QuantizeSettings, quantize
-from tclif_deploy.quantization.couplings import rotation_frequency
 from tclif_deploy.quantization.notices import input_notice
 from tclif_deploy.quantization.quantizer import weight_widths
 from tclif_deploy.quantization.weight_width_search import choose_widths
@@ -330,8 +331,8 @@ def _manifest(
 def _layer_summary(real: Any, fixed: Any, network: FixedNetwork) -> dict[str, Any]:
     """Scales and couplings of one layer, float beside fixed."""
     one = float(2**network.arithmetic.frac_bits)
-    before = [rotation_frequency(u, v) for u, v in zip(real.neuron.b_u, real.neuron.b_v, strict=True)]
-    after = [rotation_frequency(u / one, v / one) for u, v in zip(fixed.b_u, fixed.b_v, strict=True)]
+    before = [rotation_frequency(u, v, math.nan) for u, v in zip(real.neuron.b_u, real.neuron.b_v, strict=True)]
+    after = [rotation_frequency(u / one, v / one, math.nan) for u, v in zip(fixed.b_u, fixed.b_v, strict=True)]
     turning = [(a, b) for a, b in zip(before, after, strict=True) if np.isfinite(a) and np.isfinite(b) and a > 0]
     return {
         "name": fixed.name,

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tclif_deploy.analysis.dynamics import rotation_frequency
 from tclif_deploy.builds.record import BINS, REACH, LayerRecord, weight_edges, weight_histogram
 from tclif_deploy.builds.stored import StoredBuild
 from tclif_deploy.fixed import FixedLayer
-from tclif_deploy.quantization.couplings import rotation_frequency
 from tclif_deploy.report.content import Block, Note, Plots, Section, Table
 from tclif_deploy.report.figure import Figure, Panel, Role, Series, number, percent
 
@@ -75,7 +75,7 @@ def _couplings(build: StoredBuild) -> Table:
         pairs = np.unique(np.stack([real[0], real[1], layer.b_u / one, layer.b_v / one]), axis=1).T
         found = []
         for b1, b2, fixed1, fixed2 in pairs.tolist():
-            before, after = rotation_frequency(b1, b2), rotation_frequency(fixed1, fixed2)
+            before, after = (rotation_frequency(u, v, math.nan) for u, v in ((b1, b2), (fixed1, fixed2)))
             error = abs(after / before - 1) if before > 0 and math.isfinite(after) else math.nan
             texts = (f"{b1:+.5f}", f"{b2:+.5f}", f"{round(fixed1 * one):+d}", f"{round(fixed2 * one):+d}")
             turns = (f"{before:.5f}", f"{after:.5f}") if b1 * b2 != 0 else ("–", "–")
