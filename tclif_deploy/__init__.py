@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tclif_deploy.errors import TclifError
     from tclif_deploy.formats.read_options import ReadOptions
     from tclif_deploy.frontends import load, register_neuron, save
-    from tclif_deploy.quantization import QuantizeSettings, quantize
+    from tclif_deploy.quantization import QuantizeSettings, dequantize, quantize
     from tclif_deploy.simulation import simulate
     from tclif_deploy.target import Target, load_target
     from tclif_deploy.verification import Requirements, Verdict, verify
@@ -36,6 +36,7 @@ _PLACES = {
     "TclifError": "errors",
     "Verdict": "verification",
     "compile": "workflows.compile",
+    "dequantize": "quantization",
     "load": "frontends",
     "load_data": "data",
     "load_target": "target",
@@ -63,6 +64,7 @@ __all__ = [
     "Verdict",
     "__version__",
     "compile",
+    "dequantize",
     "load",
     "load_data",
     "load_target",

@@ -140,6 +140,11 @@ class Weighted:
         """One value of each row of `rows`, for each neuron: (neurons,)."""
         return np.repeat(rows, self.sharing)
 
+    def per_row(self, values: NDArray[Any]) -> NDArray[Any]:
+        """``values`` of the neurons (neurons,), alike where they share a row, in a shape that broadcasts with
+        ``weight``: the way back from `spread`."""
+        return values[:: self.sharing].reshape(-1, *[1] * (self.weight.ndim - 1))
+
     def apply(self, x: NDArray[Any]) -> NDArray[Any]:
         """The current of each neuron for ``x`` (samples, sources): (samples, neurons)."""
         if self.conv is None:

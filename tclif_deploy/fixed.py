@@ -40,6 +40,10 @@ LAYER_ARRAYS = (
     "a_u", "b_u", "a_v", "b_v", "q", "threshold", "r_u", "r_v", "v_reset", "bias_u", "bias_v", "v0",
 )  # fmt: skip
 """The per-neuron integers of `FixedLayer`, in the order in which files list them."""
+COEFFICIENTS = ("a_u", "b_u", "a_v", "b_v", "q")
+"""those of them that are factors, with fractional bits; all others count LSBs of a state"""
+OF_DENDRITE = ("r_u", "bias_u")
+"""those that count LSBs of u"""
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,11 @@ class Arithmetic:
     overflow_u: Overflow
     """``saturate`` to +-(2^(bits-1)-1), or ``wrap`` (two's complement)"""
     overflow_v: Overflow
+
+    @property
+    def one(self) -> int:
+        """2^k, the integer of a factor of 1."""
+        return 1 << self.frac_bits
 
     def __post_init__(self) -> None:
         if not 0 <= self.frac_bits <= 24:
@@ -85,6 +94,10 @@ class InputEncoding:
     def limit(self) -> int:
         """Largest magnitude of an input integer."""
         return int(2 ** (self.bits - 1) - 1)
+
+    def unit(self, source: str) -> float:
+        """What one integer from a connection's ``source`` means to the float network: 1 for a spike."""
+        return self.lsb if source == INPUT else 1.0
 
     def encode(self, x: NDArray[Any], scale: float = 1.0) -> tuple[NDArray[Any], int]:
         """Integers of the shape of ``x``, and how many values were clipped.
@@ -139,7 +152,7 @@ class FixedLayer:
     bias_v: Int
     v0: Int
     lsb_u: Float
-    """what one unit of the dendrite means to the float network; float64 (neurons,), for reports only"""
+    """what one unit of the dendrite means to the float network; float64 (neurons,), no simulator needs it"""
     lsb_v: Float
     multiplier: Int
     """readout: classes compare as v*multiplier"""
@@ -151,6 +164,16 @@ class FixedLayer:
     def size(self) -> int:
         """Number of neurons."""
         return int(self.a_u.size)
+
+    @property
+    def rho(self) -> Float:
+        """LSB of v over LSB of u, a free choice that changes no spike; (neurons,)."""
+        return self.lsb_v / self.lsb_u
+
+    @property
+    def accumulator_lsb(self) -> Float:
+        """What one unit of the accumulator means to the float network, (neurons,)."""
+        return (self.lsb_u if self.input_to == "dendrite" else self.lsb_v) * 2.0**self.shift
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,6 +218,40 @@ class FixedNetwork:
     def source_size(self, source: str) -> int:
         """Width of a connection's source."""
         return self.input.size if source == INPUT else self.layer(source).size
+
+    def source_unit(self, source: str) -> float:
+        """What one integer from ``source`` means to the float network: the input's LSB, or 1 for a spike."""
+        return self.input.unit(source)
+
+    def weight_step(self, layer: FixedLayer, connection: FixedConnection) -> Float:
+        """What one integer of each weight means to the float network; it broadcasts with ``connection.weight``."""
+        step = connection.per_row(layer.accumulator_lsb) * 2.0**connection.exponent
+        return np.asarray(step / self.source_unit(connection.source))
+
+    @property
+    def readout_unit(self) -> Float:
+        """What one integer of the readout means: the LSB of the last layer's soma, or 1 spike; (classes,)."""
+        return np.ones(self.output.size) if self.output.spiking else self.output.lsb_v
+
+    def to_real(self, layer: FixedLayer, name: str, integers: NDArray[Any] | None = None) -> Float:
+        """What ``integers`` (default: the layer's own) of the array ``name``, one of `LAYER_ARRAYS`, mean to the float
+        network; (neurons,).
+
+        A factor from one state to the other is counted by the ratio of their LSBs.
+        """
+        values = np.asarray(getattr(layer, name) if integers is None else integers)
+        if name not in COEFFICIENTS:
+            return values * (layer.lsb_u if name in OF_DENDRITE else layer.lsb_v)
+        factor = values / self.arithmetic.one
+        return factor / layer.rho if name == "b_u" else factor * layer.rho if name in ("b_v", "q") else factor
+
+    def from_real(self, layer: FixedLayer, name: str, values: Float) -> Float:
+        """``values`` of the float network counted in the integers of the array ``name``, not rounded: the way back from
+        `to_real`."""
+        if name not in COEFFICIENTS:
+            return values / (layer.lsb_u if name in OF_DENDRITE else layer.lsb_v)
+        factor = values * layer.rho if name == "b_u" else values / layer.rho if name in ("b_v", "q") else values
+        return factor * self.arithmetic.one
 
     def save(self, path: Path | str) -> None:
         """Write ``fixed.npz``: plain arrays and one JSON header, nothing pickled, same input same bytes."""

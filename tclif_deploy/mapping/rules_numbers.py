@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from tclif_deploy.bounds import accumulator_reach
+from tclif_deploy.fixed import COEFFICIENTS
 from tclif_deploy.mapping.findings import Context, Finding, again, over
 
 WIDEST = 62
@@ -48,7 +49,7 @@ def parameter_width(c: Context) -> Iterator[Finding]:
             if largest > top:
                 remedy = f"quantize for {c.target.name}: the state shift follows from this width"
                 yield over("parameter_width", f"{layer.name}: {name}", largest, top, "", remedy)
-        for name in ("a_u", "b_u", "a_v", "b_v", "q"):
+        for name in COEFFICIENTS:
             largest = int(np.abs(getattr(layer, name)).max())
             if largest > one:
                 yield over("parameter_width", f"{layer.name}: {name}", largest, one, "", again(c))

@@ -173,7 +173,7 @@ def account(
         },
         divergence=_first(network, fixed, data, real, whole),
         states=state_safety(
-            network, fixed, seen.peaks, whole.peaks,
+            fixed, seen.peaks, whole.peaks,
             saturations or dict.fromkeys((la.name for la in fixed.layers), 0), data.time,
         ),
     )  # fmt: skip
@@ -216,7 +216,7 @@ def _first(
         return found.probed, bool(found.spikes[0, step, starts[n] + neuron])
 
     (a, fired), (b, _) = at(()), at(parts_of(network))
-    theta = network.layers[n].neuron.threshold[neuron] / layer.lsb_v[neuron]
+    theta = fixed.from_real(layer, "threshold", network.layers[n].neuron.threshold)[neuron]
     error = b - a
     causes = tuple(part for part in LAYER_PARTS if at(((name, part),))[1] != fired)
     return FirstDivergence(

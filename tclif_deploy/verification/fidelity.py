@@ -87,7 +87,6 @@ def verify(
     saturations = dict.fromkeys((layer.name for layer in fixed.layers), 0)
     clipped = agree = right_float = right_fixed = 0
     signal = noise = 0.0
-    lsb = fixed.output.lsb_v if not fixed.output.spiking else np.ones(fixed.output.size)
     decisions = np.zeros((2, data.samples), np.int64)
     for part in batches(data.samples, BATCH):
         batch = data[part]
@@ -104,7 +103,7 @@ def verify(
         decisions[:, part] = a.classes, b.classes
         agree += int(np.count_nonzero(a.classes == b.classes))
         signal += float((a.readout**2).sum())
-        noise += float(((a.readout - b.readout * lsb) ** 2).sum())
+        noise += float(((a.readout - b.readout * fixed.readout_unit) ** 2).sum())
         if batch.y is not None:
             right_float += int(np.count_nonzero(a.classes == batch.y))
             right_fixed += int(np.count_nonzero(b.classes == batch.y))

@@ -330,7 +330,7 @@ def _manifest(
 
 def _layer_summary(real: Any, fixed: Any, network: FixedNetwork) -> dict[str, Any]:
     """Scales and couplings of one layer, float beside fixed."""
-    one = float(2**network.arithmetic.frac_bits)
+    one = network.arithmetic.one
     before = [rotation_frequency(u, v, math.nan) for u, v in zip(real.neuron.b_u, real.neuron.b_v, strict=True)]
     after = [rotation_frequency(u / one, v / one, math.nan) for u, v in zip(fixed.b_u, fixed.b_v, strict=True)]
     turning = [(a, b) for a, b in zip(before, after, strict=True) if np.isfinite(a) and np.isfinite(b) and a > 0]

@@ -68,7 +68,7 @@ def _range(values: NDArray[Any]) -> str:
 def _couplings(build: StoredBuild) -> Table:
     """β before and after: the rotation's frequency is what must be kept."""
     assert build.record is not None
-    one = float(2**build.fixed.arithmetic.frac_bits)
+    one = build.fixed.arithmetic.one
     rows: list[tuple[str, ...]] = []
     for layer in build.fixed.layers:
         real = build.record.layer(layer.name).couplings
@@ -85,7 +85,7 @@ def _couplings(build: StoredBuild) -> Table:
             more = f" (worst {COUPLINGS_SHOWN} of {len(found)})" if len(found) > COUPLINGS_SHOWN and n == 0 else ""
             rows.append((layer.name + more, *cells))
     return Table(
-        f"Couplings β before, B (in units of 1/{one:.0f}) after: their product sets the frequency ω and must be kept",
+        f"Couplings β before, B (in units of 1/{one}) after: their product sets the frequency ω and must be kept",
         ("layer", "β1", "β2", "B_u", "B_v", "ω before", "ω after", "error"),
         tuple(rows), left=("layer",),
     )  # fmt: skip
