@@ -12,7 +12,14 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tclif_deploy.errors import cannot_write
+from tclif_deploy.errors import TclifError, cannot_write
+
+
+def as_path(value: object, expected: str) -> Path:
+    """``value`` as a path; raises `TclifError`, which says what was ``expected``, where it is none."""
+    if not isinstance(value, (str, os.PathLike)):
+        raise TclifError(f"cannot read a {type(value).__name__}", expected)
+    return Path(value)
 
 
 def write_atomic(path: Path, write: Callable[[IO[bytes]], object], *, parents: bool = False) -> None:

@@ -170,6 +170,11 @@ def test_neurons_that_share_weights_but_not_lsbs_have_no_float_kernel():
         dequantize(one_layer(layer))
 
 
+def test_a_float_network_has_nothing_to_dequantize():
+    with pytest.raises(TclifError, match="expected a FixedNetwork, got a Network"):
+        dequantize(random_float_network(0)[0])  # type: ignore[arg-type]
+
+
 def neurons_of(size: int, lsb: float = 1.0, **arrays: list[int]) -> FixedLayer:
     """A layer of one input by weights of 1; everything is 0 but what is given, and decays, which are 1."""
     values: dict[str, Any] = {name: np.zeros(size, np.int64) for name in LAYER_ARRAYS}

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from tclif_deploy import json_form
 from tclif_deploy.cli.common import FELL_SHORT, Debug, Json, Quiet, Reporter, app, choice, out
 from tclif_deploy.cli.reading import AS_THE_FILE_SAYS, reads_models
-from tclif_deploy.errors import TclifError
 from tclif_deploy.frontends import ReadOptions
 
 
@@ -36,35 +35,19 @@ def check_command(
 
     Exit code 0: no errors; 1: at least one; 2: bad input.
     """
-    from tclif_deploy.data import load_data
-    from tclif_deploy.mapping import STRATEGIES, Finding, check, measure
-    from tclif_deploy.mapping.report import print_findings
-    from tclif_deploy.target import load_target
-    from tclif_deploy.workflows.subject import subject
+    from tclif_deploy.mapping import STRATEGIES
+    from tclif_deploy.report.terminal.hardware import print_findings
+    from tclif_deploy.workflows.check import check
 
     choice("--strategy", strategy, tuple(STRATEGIES))
-    test = load_data(data)[:samples] if data is not None else None
-    found = subject(model, read, calibration, test)
-    machine = load_target(target) if target is not None else found.own_target()
     with Reporter(quiet or as_json).running() as reporter:
-        try:
-            fixed = found.compiled() if found.is_build else found.integers(machine)
-        except TclifError as error:
-            if found.is_build or not error.what.startswith("layer "):
-                raise
-            findings: tuple[Finding, ...] = (
-                Finding("quantize", "error", machine.name, error.what, "", error.hint or "choose another target"),
-            )
-        else:
-            activity = None
-            if test is not None:
-                reporter.say(f"running {test.samples} samples")
-                activity = measure(fixed, test, progress=reporter.progress("samples"))
-            findings = check(fixed, machine, None, activity, strategy)
+        result = check(
+            model, target, data, calibration=calibration, samples=samples, strategy=strategy, read=read,
+            say=reporter.say, progress=reporter.progress,
+        )  # fmt: skip
     if as_json:
-        result = {"target": machine.name, "findings": [f.to_json() for f in findings]}
-        sys.stdout.write(json.dumps(result, indent=2) + "\n")
+        sys.stdout.write(json_form.text_of(result))
     else:
-        print_findings(out, findings, machine.name)
-    if any(f.severity == "error" for f in findings):
+        print_findings(out, result.findings, result.target)
+    if not result.fits:
         raise typer.Exit(FELL_SHORT)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from tclif_deploy import json_form
 from tclif_deploy.cli.common import FELL_SHORT, Debug, Json, Quiet, Reporter, Verbose, app, choice, command_line, out
 from tclif_deploy.cli.reading import AS_THE_FILE_SAYS, reads_models
 from tclif_deploy.errors import TclifError
@@ -108,7 +108,7 @@ def compile_command(
             say=reporter.say, progress=reporter.progress,
         )  # fmt: skip
     if as_json:
-        sys.stdout.write(json.dumps(build.report, indent=2, sort_keys=True) + "\n")
+        sys.stdout.write(json_form.text_of(build.report))
     else:
         print_build(out, build)
     if build.shortfalls:

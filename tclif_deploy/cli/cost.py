@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -41,45 +40,31 @@ def cost_command(
 
     Exit code 0: it fits; 1: it fits none of the targets asked for; 2: bad input.
     """
-    from tclif_deploy.data import load_data
-    from tclif_deploy.mapping import STRATEGIES, CannotFit, report
-    from tclif_deploy.mapping.advice import advise
-    from tclif_deploy.mapping.report import print_comparison, print_cost, print_placement
-    from tclif_deploy.target import load_target
-    from tclif_deploy.workflows.subject import assess, subject
-    from tclif_deploy.workflows.subject import compare as what_if
+    from tclif_deploy import json_form
+    from tclif_deploy.mapping import STRATEGIES
+    from tclif_deploy.report.terminal.hardware import print_comparison, print_cost, print_placement
+    from tclif_deploy.workflows.cost import compare_costs, cost, price_summary
 
     choice("--strategy", strategy, tuple(STRATEGIES))
-    test = load_data(data)[:samples]
-    found = subject(build, read, calibration, test)
+    if compare is not None and target is not None:
+        raise TclifError("--target and --compare were both given", "choose one")
     with Reporter(quiet or as_json).running() as reporter:
-        if compare is not None:
-            if target is not None:
-                raise TclifError("--target and --compare were both given", "choose one")
-            targets = tuple(load_target(name) for name in compare)
-            reporter.say(f"comparing {targets[0].name} and {targets[1].name} on {test.samples} samples")
-            results = what_if(found, targets, test, strategy)
-        else:
-            machine = load_target(target) if target is not None else found.own_target()
-            reporter.say(f"counting the activity of {test.samples} samples on {machine.name}")
-            try:
-                placement, price = assess(found, machine, test, strategy)
-            except CannotFit as error:
-                advice = advise(found.integers(machine), machine, strategy)
-                raise TclifError(error.what, "; ".join([*([error.hint] if error.hint else []), *advice])) from None
-    if compare is not None:
-        if as_json:
-            rows: list[dict[str, Any]] = [
-                {"target": r[0], "error": str(r[1])} if len(r) == 2 else {"target": r[0], **report(r[1], r[2])}
-                for r in results
-            ]
-            sys.stdout.write(json.dumps(rows, indent=2) + "\n")
-        else:
-            print_comparison(out, results)
-        if all(len(r) == 2 for r in results):
-            raise typer.Exit(FELL_SHORT)
-    elif as_json:
-        sys.stdout.write(json.dumps(report(placement, price), indent=2) + "\n")
+        given: dict[str, Any] = {
+            "calibration": calibration, "samples": samples, "strategy": strategy, "read": read, "say": reporter.say,
+        }  # fmt: skip
+        results = compare_costs(build, data, compare, **given) if compare else [cost(build, data, target, **given)]
+    if as_json:
+        rows = [
+            {"target": r[0], "error": str(r[1])} if isinstance(r, tuple) else json_form.plain(price_summary(r))
+            for r in results
+        ]
+        sys.stdout.write(json_form.text_of(rows if compare else rows[0]))
+    elif compare:
+        print_comparison(out, results)
     else:
-        print_placement(out, placement)
-        print_cost(out, price)
+        price = results[0]
+        assert not isinstance(price, tuple)
+        print_placement(out, price.placement)
+        print_cost(out, price.cost)
+    if all(isinstance(r, tuple) for r in results):
+        raise typer.Exit(FELL_SHORT)

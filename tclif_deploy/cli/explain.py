@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from tclif_deploy import json_form
 from tclif_deploy.cli.common import Debug, Json, Quiet, Reporter, Verbose, app, out
 
 
@@ -18,7 +18,7 @@ def explain_command(
     data: Annotated[Path, typer.Option(help="Data to account on, as for tclif compile.", show_default=False)],
     calibration: Annotated[
         Path | None,
-        typer.Option(help="Data for the remedies. [default: calibration.npz beside the model, else 1/4 of --data]"),
+        typer.Option(help="Data for the remedies. [default: the build's own]"),
     ] = None,
     samples: Annotated[int, typer.Option(min=1, help="Use only the first samples of --data.")] = 100,
     jobs: Annotated[int, typer.Option(min=1, help="Threads.")] = 2,
@@ -41,6 +41,6 @@ def explain_command(
             say=reporter.say, progress=reporter.progress,
         )  # fmt: skip
     if as_json:
-        sys.stdout.write(json.dumps(found, indent=2, sort_keys=True) + "\n")
+        sys.stdout.write(json_form.text_of(found))
     else:
         show_blocks(out, account_blocks(found))

@@ -67,18 +67,24 @@ def export_command(
 
         told = write_netx(network, path)
     else:
-        told = _integers(network, to, path, load_target(target).override(weight_bits=weight_bits), calibration)
+        machine = load_target(target).override(weight_bits=weight_bits)
+        told = _integers(network, to, path, machine, model, calibration, reporter)
     for line in (*network.notices, *told):
         reporter.say(f"note: {line}")
     reporter.say(f"written: {path}")
 
 
-def _integers(network: Network, to: str, path: Path, target: Target, calibration: Path | None) -> tuple[str, ...]:
+def _integers(
+    network: Network, to: str, path: Path, target: Target, model: Path, calibration: Path | None, reporter: Reporter
+) -> tuple[str, ...]:
     """Write the compiled network; what there is to say about it."""
     from tclif_deploy import backends, quantize
     from tclif_deploy.formats import write_netx_fixed
+    from tclif_deploy.quantization.calibration import choose_calibration
 
-    fixed = quantize(network, target, calibration)
+    choice = choose_calibration(model, calibration, None)
+    reporter.say(f"quantizing for {target.name}, calibrated on {choice.calibration}")
+    fixed = quantize(network, target, choice.data)
     if to == "netx":
         write_netx_fixed(fixed, path)
         own = "its neurons are not netx's own: run it with tclif_deploy.formats.netx.lava_loader.network.Network"

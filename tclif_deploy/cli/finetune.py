@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from tclif_deploy import json_form
 from tclif_deploy.cli.common import Debug, Json, Quiet, Reporter, Verbose, app, command_line, out
 from tclif_deploy.cli.reading import AS_THE_FILE_SAYS, Model, reads_models
 from tclif_deploy.frontends import ReadOptions
@@ -71,13 +71,13 @@ def finetune_command(
     from tclif_deploy.quantization import QuantizeSettings
     from tclif_deploy.report.terminal.tables import print_build, print_tuning
     from tclif_deploy.target import load_target
-    from tclif_deploy.workflows.compile import CompileOptions
+    from tclif_deploy.workflows.compile import BuildOptions
     from tclif_deploy.workflows.finetune import TuneSettings, finetune
 
     machine = load_target(target).override(
         weight_bits=weight_bits, coefficient_bits=coefficient_bits, state_bits=state_bits, rounding=rounding
     )
-    options = CompileOptions(
+    options = BuildOptions(
         read=read,
         quantize=QuantizeSettings(headroom=headroom), backend=backend, command=command_line(context),
     )  # fmt: skip
@@ -90,7 +90,8 @@ def finetune_command(
             say=reporter.say, progress=reporter.progress,
         )  # fmt: skip
     if as_json:
-        sys.stdout.write(json.dumps(build.report, indent=2, sort_keys=True) + "\n")
+        sys.stdout.write(json_form.text_of(build.report))
         return
     print_build(out, build)
-    print_tuning(out, build.report["finetune"])
+    assert build.report.finetune is not None
+    print_tuning(out, build.report.finetune)

@@ -19,12 +19,12 @@ def inspect_command(
     debug: Debug = False,
 ) -> None:
     """Show what a model file holds: layers, neurons, coefficients, conventions, and what had to be assumed."""
-    from tclif_deploy.frontends import load
-    from tclif_deploy.frontends.summary import file_kind, summary
+    from tclif_deploy.frontends.reader import read_model
+    from tclif_deploy.frontends.summary import summary
     from tclif_deploy.report.terminal.network import print_summary
 
-    found = summary(load(model, read))
-    kind = file_kind(model)
+    kind, network = read_model(model, read)
+    found = summary(network)
     if as_json:
         sys.stdout.write(json.dumps({"file": str(model), "kind": kind, **found}, indent=2) + "\n")
     else:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tclif_deploy.errors import TclifError
-from tclif_deploy.fixed import FixedConnection, FixedLayer, FixedNetwork
+from tclif_deploy.fixed import FixedConnection, FixedLayer, FixedNetwork, check_fixed
 from tclif_deploy.network import NEURON_ARRAYS, Connection, Layer, Network, Neuron
 
 SAME = 1e-12
@@ -28,7 +28,8 @@ def dequantize(fixed: FixedNetwork) -> Network:
     happens and float64 holds the sums exactly, as it does for LSBs that are powers of two; elsewhere it differs by
     what the rounding of states alone costs.
 
-    Raises `TclifError` where neurons that share a convolution's weights have LSBs of their own: no kernel means that.
+    Raises `TclifError` for what is no `FixedNetwork`, and where neurons that share a convolution's weights have LSBs of
+    their own: no kernel means that.
 
     Examples
     --------
@@ -41,6 +42,7 @@ def dequantize(fixed: FixedNetwork) -> Network:
     >>> bool(abs(error).max() < abs(network.layers[1].connections[0].weight).max() / 100)
     True
     """
+    check_fixed(fixed)
     return Network(fixed.input.size, tuple(_layer(layer, fixed) for layer in fixed.layers))
 
 

@@ -167,8 +167,7 @@ def weight_scales(layer: Layer, machine: Machine, limit: int) -> tuple[Float, tu
 
 def weight_steps(connection: Weighted, plan: LayerPlan, m: int, encoding: InputEncoding) -> Float:
     """What one integer of each weight of the ``m``-th connection means; it broadcasts with the weights."""
-    source: str = connection.source  # type: ignore[attr-defined]
-    return np.asarray(connection.per_row(plan.scale) * 2.0 ** plan.exponents[m] / encoding.unit(source))
+    return np.asarray(connection.per_row(plan.scale) * 2.0 ** plan.exponents[m] / encoding.unit(connection.source))
 
 
 def bases(layer: Layer, plan: LayerPlan) -> tuple[Float, Float]:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from tclif_deploy.data import Dataset, as_dataset
+from tclif_deploy.data import DataLike, Dataset, as_dataset
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedLayer, FixedNetwork, InputEncoding
-from tclif_deploy.network import INPUT, Network
+from tclif_deploy.network import INPUT, Network, check_network
 from tclif_deploy.progress import Progress, no_progress
 from tclif_deploy.quantization.layer_plan import Machine, build_layer, plan_layer
 from tclif_deploy.quantization.notices import layer_notices
@@ -23,7 +23,7 @@ from tclif_deploy.target import Target, as_target
 def quantize(
     network: Network,
     target: Target | Path | str,
-    calibration: Dataset | Path | str | None = None,
+    calibration: DataLike | None = None,
     settings: QuantizeSettings = DEFAULTS,
     ranges: Ranges | None = None,
     progress: Progress = no_progress,
@@ -43,8 +43,9 @@ def quantize(
     >>> fixed.layers[1].connections[0].weight.shape, int(abs(fixed.layers[1].connections[0].weight).max())
     ((256, 64), 127)
     """
+    check_network(network)
     target = as_target(target)
-    calibration = as_dataset(calibration)
+    calibration = as_dataset(calibration, "calibration")
     bits = weight_widths(network, target, settings)
     notices: list[str] = []
     if calibration is None:

@@ -16,6 +16,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from tclif_deploy.errors import TclifError
+from tclif_deploy.files import as_path
 from tclif_deploy.target.schema import UNITS, Limit, Target
 
 if sys.version_info >= (3, 11):
@@ -53,7 +54,7 @@ def load_target(target: str | Path) -> Target:
     Raises `TclifError` for an unknown name (with the nearest known one) and for a file that is not a target: every
     problem is named with file, line and key.
     """
-    path = _path(target)
+    path = _path(as_path(target, "expected a Target, the name of one, or the path of a .toml"))
     data, lines = _read(path, (), shipped=Path(target).suffix != ".toml")
     return build(data, str(path), lines)
 

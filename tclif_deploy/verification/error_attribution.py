@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,15 +102,6 @@ class Account:
         best = max(found, default=None)
         return None if best is None or best[0] == 0 else (best[2], best[3])
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        worst = self.worst
-        return {
-            **asdict(self), "states": [asdict(s) | {"headroom": s.headroom, "proven": s.proven} for s in self.states],
-            "interaction": self.interaction, "layer_interaction": self.layer_interaction,
-            "worst": None if worst is None else {"layer": worst[0], "source": worst[1]},
-        }  # fmt: skip
-
 
 def account(
     network: Network,
@@ -196,8 +186,7 @@ def _first(
     network: Network, fixed: FixedNetwork, data: Dataset, real: MixedResult, whole: MixedResult
 ) -> FirstDivergence | None:
     """Where the first spike differs, and why."""
-    last = np.full(data.samples, data.time) if data.lengths is None else data.lengths
-    differs = (real.spikes != whole.spikes) & (np.arange(data.time)[None, :, None] < last[:, None, None])
+    differs = (real.spikes != whole.spikes) & data.valid()[:, :, None]
     steps = np.flatnonzero(differs.any(axis=(0, 2)))
     if not steps.size:
         return None
