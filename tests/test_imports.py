@@ -35,7 +35,6 @@ ALONE = "backends/lava/template"
 """Runs without this package, from the folder that it is copied to."""
 
 ALLOWED_TODAY = {
-    ("data/tasks.py", "nn"),
     ("report/sweep.py", "workflows"),
     ("report/terminal/hardware.py", "workflows"),
     ("report/terminal/tables.py", "workflows"),
