@@ -16,10 +16,11 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 import tclif_deploy as tc
+from tclif_deploy.analysis import rotation_frequency
 from tclif_deploy.network import Network
 from tclif_deploy.quantization import QuantizeSettings
 from tclif_deploy.quantization import layer_plan as plan
-from tclif_deploy.quantization.couplings import CouplingPair, coupling_pair, rotation_frequency
+from tclif_deploy.quantization.couplings import CouplingPair, coupling_pair
 from tclif_deploy.quantization.settings import PASSES
 from tclif_deploy.report.static import STYLE
 from tclif_deploy.simulation.reference import rnd

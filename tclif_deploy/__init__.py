@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tclif_deploy.frontends import load, register_neuron, save
     from tclif_deploy.mapping import place
     from tclif_deploy.network import Connection, Layer, Network
-    from tclif_deploy.quantization import QuantizeSettings, quantize
+    from tclif_deploy.quantization import QuantizeSettings, dequantize, quantize
     from tclif_deploy.simulation import FloatResult, Result, simulate
     from tclif_deploy.target import Target, load_target
     from tclif_deploy.verification import Requirements, Verdict, verify
@@ -49,7 +49,7 @@ _PLACES = {
         "frontends": "load register_neuron save",
         "mapping": "place",
         "network": "Connection Layer Network",
-        "quantization": "QuantizeSettings quantize",
+        "quantization": "QuantizeSettings dequantize quantize",
         "simulation": "FloatResult Result simulate",
         "target": "Target load_target",
         "verification": "Requirements Verdict verify",
@@ -74,9 +74,9 @@ _ROOMS = (
 __all__ = [
     "Build", "CompileOptions", "Connection", "Dataset", "FixedNetwork", "FloatResult", "Layer", "Network",
     "QuantizeSettings", "ReadOptions", "Requirements", "Result", "Target", "TclifError", "TuneSettings", "Verdict",
-    "__version__", "check", "compile", "cost", "explain", "export_nir", "finetune", "load", "load_data", "load_target",
-    "neurons", "place", "quantize", "read_nir", "register_neuron", "save", "simulate", "sliding_windows", "sweep",
-    "verify", "write_nir",
+    "__version__", "check", "compile", "cost", "dequantize", "explain", "export_nir", "finetune", "load", "load_data",
+    "load_target", "neurons", "place", "quantize", "read_nir", "register_neuron", "save", "simulate", "sliding_windows",
+    "sweep", "verify", "write_nir",
 ]  # fmt: skip
 
 aliases.install()

@@ -49,6 +49,15 @@ def state_limit(bits: int, overflow: Overflow) -> int:
     return int(2 ** (bits - 1)) - (overflow == "saturate")
 
 
+def accumulator_reach(network: FixedNetwork, layer: FixedLayer) -> Any:
+    """Largest magnitude of each neuron's accumulator, were everything active at once; Python integers, (neurons,)."""
+    reach = np.zeros(layer.size, dtype=object)
+    for c in layer.connections:
+        most = peak(network, c.source) << c.exponent
+        reach = reach + c.spread(_row_reach(c.rows)) * most
+    return reach
+
+
 def layer_bounds(network: FixedNetwork, layer: FixedLayer) -> LayerBounds:
     """The bounds of ``layer``.
 
@@ -64,12 +73,8 @@ def layer_bounds(network: FixedNetwork, layer: FixedLayer) -> LayerBounds:
     (49, 127, 128)
     """
     m = network.arithmetic
-    accumulator = _exact(np.zeros(layer.size, np.int64))
-    scaled_peak = 0
-    for c in layer.connections:
-        most = peak(network, c.source) << c.exponent
-        accumulator = accumulator + c.spread(_exact(c.rows).sum(axis=1)) * most
-        scaled_peak = max(scaled_peak, most)
+    accumulator = accumulator_reach(network, layer)
+    scaled_peak = max(peak(network, c.source) << c.exponent for c in layer.connections)
     before, current = _shifted(accumulator, layer.shift, m)
     i_u, i_v = (current, 0 * current) if layer.input_to == "dendrite" else (0 * current, current)
     u = state_limit(m.bits_u, m.overflow_u)
@@ -93,6 +98,12 @@ def layer_bounds(network: FixedNetwork, layer: FixedLayer) -> LayerBounds:
         sum=max(*charged_u, *charged_v, *reset_u, *reset_v),
         constant=max(int(max(_exact(values))) for values in constants),
     )
+
+
+def _row_reach(rows: Int) -> Any:
+    """Sums of magnitudes along each row, as Python integers."""
+    fits = max(int(rows.max()), -int(rows.min())) * rows.shape[1] < 2**63
+    return np.abs(rows).sum(axis=1).astype(object) if fits else _exact(rows).sum(axis=1)
 
 
 def _exact(values: Int) -> Any:

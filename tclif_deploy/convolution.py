@@ -143,6 +143,11 @@ class Weighted(Shown):
         """One value of each row of `rows`, for each neuron: (neurons,)."""
         return np.repeat(rows, self.sharing)
 
+    def per_row(self, values: NDArray[Any]) -> NDArray[Any]:
+        """``values`` of the neurons (neurons,), alike where they share a row, in a shape that broadcasts with
+        ``weight``: the way back from `spread`."""
+        return values[:: self.sharing].reshape(-1, *[1] * (self.weight.ndim - 1))
+
     def _brief(self) -> Brief:
         low, high = (f"{value:.4g}" for value in (self.weight.min(), self.weight.max()))
         shape = "x".join(map(str, self.weight.shape))

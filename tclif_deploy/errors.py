@@ -1,5 +1,9 @@
 """The one exception type of this package."""
 
+from __future__ import annotations
+
+from pathlib import Path
+
 
 class TclifError(Exception):
     """Something the user can mend: the message is one line that says what, where, why and what to do.
@@ -21,6 +25,18 @@ class TclifError(Exception):
         self.what = one_line(what)
         self.hint = hint and one_line(hint)
         super().__init__(f"{self.what}; {self.hint}" if self.hint else self.what)
+
+
+def cannot_write(path: Path | str, error: Exception, hint: str = "choose another folder") -> TclifError:
+    """What to raise where ``error`` kept ``path`` from being written.
+
+    Examples
+    --------
+    >>> str(cannot_write("a/b", OSError(28, "No space left on device")))
+    'a/b: cannot be written (No space left on device); choose another folder'
+    """
+    reason = getattr(error, "strerror", None) or next(iter(str(error).splitlines()), type(error).__name__)
+    return TclifError(f"{path}: cannot be written ({reason})", hint)
 
 
 def one_line(text: str) -> str:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import tempfile
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
-from tclif_deploy.errors import TclifError
+import numpy as np
+from numpy.typing import NDArray
+
+from tclif_deploy.errors import TclifError, cannot_write
 
 
 def as_path(value: object, expected: str) -> Path:
@@ -38,12 +42,28 @@ def write_atomic(path: Path, write: Callable[[IO[bytes]], object], *, parents: b
     except (OSError, RuntimeError) as error:  # torch's zip writer turns a full disk into a RuntimeError
         if name is not None:
             Path(name).unlink(missing_ok=True)
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-        kept = "; what stood there before is intact" if path.exists() else ""
-        raise TclifError(
-            f"{path}: cannot be written ({reason}){kept}", "free some space or choose another place"
-        ) from None
+        kept = "what stood there before is intact; " if path.exists() else ""
+        raise cannot_write(path, error, f"{kept}free some space or choose another place") from None
     except BaseException:
         if name is not None:
             Path(name).unlink(missing_ok=True)
         raise
+
+
+def write_npz(path: Path | str, arrays: dict[str, NDArray[Any]]) -> None:
+    """Like `numpy.savez_compressed`, but with fixed time stamps: same arrays, same bytes."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, array in arrays.items():
+            info = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
+            info.compress_type = zipfile.ZIP_DEFLATED
+            with archive.open(info, "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, np.ascontiguousarray(array), allow_pickle=False)
+
+
+def narrowest_int(values: NDArray[np.int64]) -> type[np.signedinteger[Any]]:
+    """Narrowest signed dtype that holds ``values``."""
+    for dtype in (np.int8, np.int16, np.int32):
+        info = np.iinfo(dtype)
+        if values.size == 0 or (info.min <= values.min() and values.max() <= info.max):
+            return dtype
+    return np.int64

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from tclif_deploy.convolution import Conv, Weighted
 from tclif_deploy.display import Brief, Shown, count
 from tclif_deploy.errors import TclifError
+from tclif_deploy.files import narrowest_int, write_npz
 from tclif_deploy.network import (
     INPUT,
     Float,
@@ -51,6 +52,10 @@ LAYER_ARRAYS = (
     "a_u", "b_u", "a_v", "b_v", "q", "threshold", "r_u", "r_v", "v_reset", "bias_u", "bias_v", "v0",
 )  # fmt: skip
 """The per-neuron integers of `FixedLayer`, in the order in which files list them."""
+COEFFICIENTS = ("a_u", "b_u", "a_v", "b_v", "q")
+"""those of them that are factors, with fractional bits; all others count LSBs of a state"""
+OF_DENDRITE = ("r_u", "bias_u")
+"""those that count LSBs of u"""
 
 
 @dataclass(frozen=True)
@@ -67,6 +72,11 @@ class Arithmetic:
     overflow_u: Overflow
     """``saturate`` to +-(2^(bits-1)-1), or ``wrap`` (two's complement)"""
     overflow_v: Overflow
+
+    @property
+    def one(self) -> int:
+        """2^k, the integer of a factor of 1."""
+        return 1 << self.frac_bits
 
     def __post_init__(self) -> None:
         if not 0 <= self.frac_bits <= 24:
@@ -96,6 +106,10 @@ class InputEncoding:
     def limit(self) -> int:
         """Largest magnitude of an input integer."""
         return int(2 ** (self.bits - 1) - 1)
+
+    def unit(self, source: str) -> float:
+        """What one integer from a connection's ``source`` means to the float network: 1 for a spike."""
+        return self.lsb if source == INPUT else 1.0
 
     def encode(self, x: NDArray[Any], scale: float = 1.0) -> tuple[NDArray[Any], int]:
         """Integers of the shape of ``x``, and how many values were clipped.
@@ -150,7 +164,7 @@ class FixedLayer(Shown):
     bias_v: Int
     v0: Int
     lsb_u: Float
-    """what one unit of the dendrite means to the float network; float64 (neurons,), for reports only"""
+    """what one unit of the dendrite means to the float network; float64 (neurons,), no simulator needs it"""
     lsb_v: Float
     multiplier: Int
     """readout: classes compare as v*multiplier"""
@@ -162,6 +176,16 @@ class FixedLayer(Shown):
     def size(self) -> int:
         """Number of neurons."""
         return int(self.a_u.size)
+
+    @property
+    def rho(self) -> Float:
+        """LSB of v over LSB of u, a free choice that changes no spike; (neurons,)."""
+        return self.lsb_v / self.lsb_u
+
+    @property
+    def accumulator_lsb(self) -> Float:
+        """What one unit of the accumulator means to the float network, (neurons,)."""
+        return (self.lsb_u if self.input_to == "dendrite" else self.lsb_v) * 2.0**self.shift
 
     def _brief(self) -> Brief:
         neurons, stored = count(self.size, "neuron"), count(weights(self), "weight")
@@ -214,6 +238,40 @@ class FixedNetwork(Shown):
         """Width of a connection's source."""
         return self.input.size if source == INPUT else self.layer(source).size
 
+    def source_unit(self, source: str) -> float:
+        """What one integer from ``source`` means to the float network: the input's LSB, or 1 for a spike."""
+        return self.input.unit(source)
+
+    def weight_step(self, layer: FixedLayer, connection: FixedConnection) -> Float:
+        """What one integer of each weight means to the float network; it broadcasts with ``connection.weight``."""
+        step = connection.per_row(layer.accumulator_lsb) * 2.0**connection.exponent
+        return np.asarray(step / self.source_unit(connection.source))
+
+    @property
+    def readout_unit(self) -> Float:
+        """What one integer of the readout means: the LSB of the last layer's soma, or 1 spike; (classes,)."""
+        return np.ones(self.output.size) if self.output.spiking else self.output.lsb_v
+
+    def to_real(self, layer: FixedLayer, name: str, integers: NDArray[Any] | None = None) -> Float:
+        """What ``integers`` (default: the layer's own) of the array ``name``, one of `LAYER_ARRAYS`, mean to the float
+        network; (neurons,).
+
+        A factor from one state to the other is counted by the ratio of their LSBs.
+        """
+        values = np.asarray(getattr(layer, name) if integers is None else integers)
+        if name not in COEFFICIENTS:
+            return values * (layer.lsb_u if name in OF_DENDRITE else layer.lsb_v)
+        factor = values / self.arithmetic.one
+        return factor / layer.rho if name == "b_u" else factor * layer.rho if name in ("b_v", "q") else factor
+
+    def from_real(self, layer: FixedLayer, name: str, values: Float) -> Float:
+        """``values`` of the float network counted in the integers of the array ``name``, not rounded: the way back from
+        `to_real`."""
+        if name not in COEFFICIENTS:
+            return values / (layer.lsb_u if name in OF_DENDRITE else layer.lsb_v)
+        factor = values * layer.rho if name == "b_u" else values / layer.rho if name in ("b_v", "q") else values
+        return factor * self.arithmetic.one
+
     def save(self, path: Path | str) -> None:
         """Write ``fixed.npz``: plain arrays and one JSON header, nothing pickled, same input same bytes."""
         header: dict[str, Any] = {
@@ -232,7 +290,7 @@ class FixedNetwork(Shown):
             for name in (*LAYER_ARRAYS, "multiplier", "lsb_u", "lsb_v"):
                 arrays[f"{n}.{name}"] = getattr(layer, name)
             for m, connection in enumerate(layer.connections):
-                arrays[f"{n}.weight.{m}"] = connection.weight.astype(smallest_int(connection.weight))
+                arrays[f"{n}.weight.{m}"] = connection.weight.astype(narrowest_int(connection.weight))
         arrays["header"] = np.frombuffer(json.dumps(header, sort_keys=True).encode(), dtype=np.uint8)
         write_npz(path, arrays)
 
@@ -299,22 +357,3 @@ def _connection(
         return FixedConnection(source, weight, delay, exponent)
     fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in conv.items()}
     return FixedConnection(source, weight, delay, exponent, Conv(**fields))
-
-
-def smallest_int(values: Int) -> type[np.signedinteger[Any]]:
-    """Narrowest signed dtype that holds ``values``."""
-    for dtype in (np.int8, np.int16, np.int32):
-        info = np.iinfo(dtype)
-        if values.size == 0 or (info.min <= values.min() and values.max() <= info.max):
-            return dtype
-    return np.int64
-
-
-def write_npz(path: Path | str, arrays: dict[str, NDArray[Any]]) -> None:
-    """Like `numpy.savez_compressed`, but with fixed time stamps: same arrays, same bytes."""
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, array in arrays.items():
-            info = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
-            info.compress_type = zipfile.ZIP_DEFLATED
-            with archive.open(info, "w", force_zip64=True) as file:
-                np.lib.format.write_array(file, np.ascontiguousarray(array), allow_pickle=False)

@@ -14,8 +14,7 @@ A layer that does not spike (a readout) has ``spiking=False``, and neither thres
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -289,18 +288,3 @@ def chain_links(layer: Any, source: str, hint: str) -> list[Any]:
     if [(c.source, c.delay) for c in links] not in ([(source, 0)], [(source, 0), (layer.name, 1)]):
         raise TclifError(f"layer {layer.name}: not a chain with recurrence of one step within a layer", hint)
     return links
-
-
-def equal(a: object, b: object) -> bool:
-    """Whether two of this package's dataclasses (or tuples of them) are equal bit for bit, arrays included."""
-    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
-        return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
-    if isinstance(a, tuple) and isinstance(b, tuple):
-        return len(a) == len(b) and all(map(equal, a, b))
-    if type(a) is type(b) and hasattr(a, "__dataclass_fields__"):
-        return all(equal(getattr(a, f.name), getattr(b, f.name)) for f in fields(a) if f.name != "notices")  # type: ignore[arg-type]
-    return bool(a == b)
-
-
-Progress = Callable[[int, int], None]
-"""Called with (done, total) as long work goes on."""

@@ -87,6 +87,11 @@ def test_rotation_is_refused_where_there_is_none():
         rotation_frequency(0.5, 0.5)
 
 
+def test_a_table_can_say_what_stands_where_nothing_rotates():
+    assert np.isnan(rotation_frequency(0.5, 0.5, otherwise=np.nan))
+    assert rotation_frequency(0.0, 0.5, otherwise=np.nan) == 0.0
+
+
 def test_a_quiet_lifs_gradient_decays_and_a_tclifs_does_not():
     quiet = torch.zeros(60, 1, 1)
     lif, tclif = gradient_share(LIF(decay=0.8), quiet), gradient_share(TCLIF(), quiet)

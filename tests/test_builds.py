@@ -15,7 +15,8 @@ import tclif_deploy as tc
 from tclif_deploy.builds.network_file import read_network, write_network
 from tclif_deploy.builds.schema import FORMS, path_of, schema
 from tclif_deploy.cli.main import run
-from tclif_deploy.network import INPUT, Connection, Layer, Network, equal
+from tclif_deploy.comparison import equal
+from tclif_deploy.network import INPUT, Connection, Layer, Network
 from tclif_deploy.nn import TCLIF
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"

@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from tclif_deploy import TclifError, neurons
+from tclif_deploy.comparison import equal
 from tclif_deploy.data import load_npz
 from tclif_deploy.frontends import from_module, load, save
-from tclif_deploy.network import Connection, Layer, Network, equal
+from tclif_deploy.network import Connection, Layer, Network
 from tclif_deploy.nn import LIF, PLIF, TCLIF, Recurrent, SpikingNeuron, reset_states
 from tclif_deploy.simulation.floating import simulate_float
 from tests import authors

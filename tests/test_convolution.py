@@ -9,9 +9,10 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from tclif_deploy import TclifError, neurons
+from tclif_deploy.comparison import equal
 from tclif_deploy.convolution import MOST_UNITS, Conv, Kernel, compose, pooling
 from tclif_deploy.fixed import FixedNetwork
-from tclif_deploy.network import INPUT, Connection, Layer, Network, equal
+from tclif_deploy.network import INPUT, Connection, Layer, Network
 from tclif_deploy.simulation import engine, reference
 from tclif_deploy.simulation.floating import simulate_float
 

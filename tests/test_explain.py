@@ -126,7 +126,7 @@ def test_a_proven_bound_holds_for_inputs_that_try_to_break_it():
     top = fixed.input.limit
     hard = Dataset(rng.choice([-top, 0, top], (20, 30, 3)).astype(np.int32), scale=fixed.input.lsb)
     peaks = simulate_mixed(net, fixed, hard, parts_of(net)).peaks
-    states = state_safety(net, fixed, peaks, peaks, dict.fromkeys(["a", "b", "out"], 0), 30)
+    states = state_safety(fixed, peaks, peaks, dict.fromkeys(["a", "b", "out"], 0), 30)
     for state in states:
         assert state.bound is not None
         assert 0 <= state.seen <= state.bound

@@ -12,10 +12,11 @@ import torch
 
 from tclif_deploy import load, load_data, load_target, neurons, quantize, simulate
 from tclif_deploy.cli import main as runner
+from tclif_deploy.comparison import equal
 from tclif_deploy.data import Dataset
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedNetwork
-from tclif_deploy.network import Connection, Layer, Network, equal
+from tclif_deploy.network import Connection, Layer, Network
 from tclif_deploy.nn import LIF, PLIF, TCLIF, Recurrent, SequenceNetwork
 from tclif_deploy.nn import build as architecture
 from tclif_deploy.nn.checkpoint import load_weights

@@ -12,10 +12,11 @@ import torch
 from torch import nn
 
 from tclif_deploy import TclifError, load, neurons
+from tclif_deploy.comparison import equal
 from tclif_deploy.formats import write_nir
 from tclif_deploy.graph.lower import lower
 from tclif_deploy.graph.nodes import Affine, BatchNorm, Input, NetworkGraph, Output, Population
-from tclif_deploy.network import Connection, Layer, Network, equal
+from tclif_deploy.network import Connection, Layer, Network
 from tclif_deploy.nn import LIF
 
 from . import models

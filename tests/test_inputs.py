@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from tclif_deploy import TclifError, load, load_data, quantize, save, simulate, sliding_windows, verify
+from tclif_deploy.comparison import equal
 from tclif_deploy.data import Dataset, as_dataset
 from tclif_deploy.formats import export_nir, read_nir, write_nir
 from tclif_deploy.mapping import measure, place
-from tclif_deploy.network import equal
 from tclif_deploy.nn import TCLIF
 from tclif_deploy.workflows.check import check
 from tclif_deploy.workflows.compile import CompileOptions, compile

@@ -16,9 +16,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tclif_deploy import neurons
+from tclif_deploy.comparison import equal
 from tclif_deploy.errors import TclifError
 from tclif_deploy.formats import NotInNir, read_nir, write_nir
-from tclif_deploy.network import INPUT, NEURON_ARRAYS, Connection, Layer, Network, Neuron, equal
+from tclif_deploy.network import INPUT, NEURON_ARRAYS, Connection, Layer, Network, Neuron
 from tclif_deploy.neurons import canonical
 from tclif_deploy.simulation.floating import simulate_float
 from tests.nir_interpreter import Machine, Simultaneous, run

@@ -13,9 +13,10 @@ import pytest
 import torch
 
 from tclif_deploy import TclifError, load, neurons
+from tclif_deploy.comparison import equal
 from tclif_deploy.convolution import Conv, Kernel
 from tclif_deploy.formats import NotInNir, export_nir, write_nir
-from tclif_deploy.network import Connection, Layer, Network, equal
+from tclif_deploy.network import Connection, Layer, Network
 from tclif_deploy.simulation.floating import simulate_float
 
 from . import foreign

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from tclif_deploy import neurons
+from tclif_deploy.comparison import equal
 from tclif_deploy.errors import TclifError
 from tclif_deploy.formats import read_nir, write_nir
-from tclif_deploy.network import INPUT, Connection, Layer, Network, equal
+from tclif_deploy.network import INPUT, Connection, Layer, Network
 
 HIDDEN = "node/nodes/1_2_hidden"
 INNER = f"{HIDDEN}/nodes"

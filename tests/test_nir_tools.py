@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from tclif_deploy import load
-from tclif_deploy.network import equal
+from tclif_deploy.comparison import equal
 from tclif_deploy.simulation.floating import simulate_float
 
 from . import foreign

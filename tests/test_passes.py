@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tclif_deploy import QuantizeSettings, TclifError, load, load_data, neurons, quantize, simulate
+from tclif_deploy.comparison import equal
 from tclif_deploy.network import Connection, Layer, Network
 from tclif_deploy.quantization.rounding import damped, response_error, round_compensated
 from tclif_deploy.quantization.settings import PASSES
@@ -70,6 +71,14 @@ def test_a_pass_changes_integers_and_keeps_them_in_the_format(name, recurrent):
     for layer in found.layers:
         for connection in layer.connections:
             assert np.abs(connection.weight).max() <= 7
+
+
+@pytest.mark.parametrize("recurrent", [False, True])
+def test_what_comes_after_a_layer_changes_nothing_of_it(recurrent):
+    whole = network(recurrent=recurrent)
+    cut = Network(whole.input_size, whole.layers[:2])
+    for a, b in zip(quantize(whole, LOIHI2, data()).layers, quantize(cut, LOIHI2, data()).layers, strict=False):
+        assert equal(a, b)
 
 
 @pytest.mark.slow

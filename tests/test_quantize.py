@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tclif_deploy import TclifError, neurons
+from tclif_deploy.analysis import rotation_frequency
 from tclif_deploy.data import Dataset
 from tclif_deploy.network import Connection, Layer, Network
 from tclif_deploy.quantization import QuantizeSettings, quantize
-from tclif_deploy.quantization.couplings import coupling_pair, rotation_frequency
+from tclif_deploy.quantization.couplings import coupling_pair
 from tclif_deploy.simulation import simulate
 from tclif_deploy.simulation.floating import simulate_float
 from tclif_deploy.target import load_target

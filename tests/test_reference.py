@@ -6,8 +6,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tclif_deploy import TclifError
+from tclif_deploy.comparison import equal
 from tclif_deploy.fixed import FixedNetwork
-from tclif_deploy.network import equal
 from tclif_deploy.simulation import reference
 
 from . import oracle

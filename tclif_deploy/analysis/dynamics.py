@@ -65,17 +65,19 @@ def determinant(matrix: Matrix) -> float:
     return float(matrix[0, 0] * matrix[1, 1] - matrix[0, 1] * matrix[1, 0])
 
 
-def rotation_frequency(beta1: float, beta2: float) -> float:
+def rotation_frequency(beta1: float, beta2: float, otherwise: float | None = None) -> float:
     """Angle in radians by which the states turn each step below threshold: cos w = 1 + beta1*beta2/2.
 
-    Raises `TclifError` where the map does not rotate (beta1*beta2 outside (-4, 0)).
+    Where the map does not rotate (beta1*beta2 outside [-4, 0]) it is ``otherwise``, or `TclifError` is raised.
 
     Examples
     --------
     >>> round(2 * math.pi / rotation_frequency(-0.5, 0.5), 2)  # steps a turn
     12.43
     """
-    product = beta1 * beta2
-    if not -4.0 < product < 0.0:
-        raise TclifError(f"beta1*beta2 is {product:g}", "states rotate where it lies in (-4, 0)")
-    return math.acos(1.0 + product / 2.0)
+    cosine = 1.0 + beta1 * beta2 / 2.0
+    if -1.0 <= cosine <= 1.0:
+        return math.acos(cosine)
+    if otherwise is None:
+        raise TclifError(f"beta1*beta2 is {beta1 * beta2:g}", "states rotate where it lies in [-4, 0]")
+    return otherwise

@@ -18,7 +18,7 @@ from typing import Protocol, cast
 
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedNetwork, Int
-from tclif_deploy.network import Progress
+from tclif_deploy.progress import Progress, no_progress
 from tclif_deploy.simulation.result import Result
 from tclif_deploy.target import Target
 
@@ -51,7 +51,7 @@ class Backend(Protocol):
         *,
         lengths: Int | None = None,
         batched: bool = False,
-        progress: Progress | None = None,
+        progress: Progress = no_progress,
     ) -> Result:
         """Run what `emit` wrote on input integers ``x`` (samples, time, features): all that the reference says.
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tclif_deploy.errors import TclifError
+from tclif_deploy.errors import cannot_write
 from tclif_deploy.fixed import FixedNetwork, Int
-from tclif_deploy.network import Progress
+from tclif_deploy.progress import Progress, no_progress
 from tclif_deploy.simulation import simulate
 from tclif_deploy.simulation.result import Result
 from tclif_deploy.target import Target
@@ -24,7 +24,7 @@ def emit(fixed: FixedNetwork, target: Target | None, folder: Path) -> None:
         Path(folder).mkdir(parents=True, exist_ok=True)
         fixed.save(Path(folder) / FILE)
     except OSError as error:
-        raise TclifError(f"{folder}: cannot be written ({error.strerror})", "choose another folder") from error
+        raise cannot_write(folder, error) from error
 
 
 def run(
@@ -33,10 +33,9 @@ def run(
     *,
     lengths: Int | None = None,
     batched: bool = False,
-    progress: Progress | None = None,
+    progress: Progress = no_progress,
 ) -> Result:
     """Run the engine on input integers ``x`` (samples, time, features). Raises `TclifError`."""
     found = simulate(FixedNetwork.load(Path(folder) / FILE), x, lengths=lengths, spikes=True, engine="engine")
-    if progress is not None:
-        progress(x.shape[0], x.shape[0])
+    progress(x.shape[0], x.shape[0])
     return found

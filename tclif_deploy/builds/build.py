@@ -16,13 +16,14 @@ from tclif_deploy.builds.manifest import Manifest
 from tclif_deploy.builds.network_file import read_network
 from tclif_deploy.builds.record import Record
 from tclif_deploy.builds.report import Report
+from tclif_deploy.comparison import equal
 from tclif_deploy.data import Dataset
 from tclif_deploy.display import Brief, Shown, count
 from tclif_deploy.errors import TclifError
 from tclif_deploy.files import as_path
 from tclif_deploy.fixed import FixedNetwork
 from tclif_deploy.mapping.summary import PlacementSummary
-from tclif_deploy.network import Network, equal
+from tclif_deploy.network import Network
 from tclif_deploy.quantization import QuantizeSettings
 from tclif_deploy.quantization.calibration import Calibration
 from tclif_deploy.target import Target

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tclif_deploy import json_form
-from tclif_deploy.errors import TclifError
+from tclif_deploy.errors import TclifError, cannot_write
 from tclif_deploy.files import write_atomic
 
 MANIFEST = "manifest.json"
@@ -44,7 +44,7 @@ def new_build(folder: Path) -> Iterator[Path]:
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     except OSError as error:
-        raise TclifError(f"{folder}: cannot be written ({error.strerror})", "choose another place with -o") from None
+        raise cannot_write(folder, error, "choose another place with -o") from None
     old = temporary.with_name(temporary.name + "-old")
     try:
         temporary.chmod(0o755)
@@ -55,7 +55,7 @@ def new_build(folder: Path) -> Iterator[Path]:
     except OSError as error:
         if error.filename is None or not str(error.filename).startswith(str(folder.parent)):
             raise
-        raise TclifError(f"{folder}: cannot be written ({error.strerror})", "choose another place with -o") from error
+        raise cannot_write(folder, error, "choose another place with -o") from error
     finally:
         if old.exists() and not folder.exists():
             os.replace(old, folder)

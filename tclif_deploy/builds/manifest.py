@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import platform
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tclif_deploy.analysis.dynamics import rotation_frequency
 from tclif_deploy.builds.folder import FORMAT, FORMAT_VERSION
 from tclif_deploy.builds.report import Tuning
 from tclif_deploy.fixed import Arithmetic, FixedLayer, FixedNetwork, InputEncoding
@@ -19,7 +21,6 @@ from tclif_deploy.json_form import EXACT
 from tclif_deploy.network import Layer, Network
 from tclif_deploy.quantization import QuantizeSettings
 from tclif_deploy.quantization.calibration import Calibration
-from tclif_deploy.quantization.couplings import rotation_frequency
 from tclif_deploy.target import Target
 from tclif_deploy.verification import Requirements
 from tclif_deploy.version import __version__
@@ -89,13 +90,13 @@ def versions() -> dict[str, str]:
 
 def layer_summaries(network: Network, fixed: FixedNetwork) -> tuple[LayerSummary, ...]:
     """Every layer of ``fixed``, beside the float layer that it was made of."""
-    one = float(2**fixed.arithmetic.frac_bits)
+    one = fixed.arithmetic.one
     return tuple(_layer(a, b, one) for a, b in zip(network.layers, fixed.layers, strict=True))
 
 
 def _layer(original: Layer, layer: FixedLayer, one: float) -> LayerSummary:
-    before = [rotation_frequency(u, v) for u, v in zip(original.neuron.b_u, original.neuron.b_v, strict=True)]
-    after = [rotation_frequency(u / one, v / one) for u, v in zip(layer.b_u, layer.b_v, strict=True)]
+    before = [rotation_frequency(u, v, math.nan) for u, v in zip(original.neuron.b_u, original.neuron.b_v, strict=True)]
+    after = [rotation_frequency(u / one, v / one, math.nan) for u, v in zip(layer.b_u, layer.b_v, strict=True)]
     turning = [(a, b) for a, b in zip(before, after, strict=True) if np.isfinite(a) and np.isfinite(b) and a > 0]
     return LayerSummary(
         layer.name, layer.size, layer.shift,

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from tclif_deploy.convolution import Conv
 from tclif_deploy.errors import TclifError
-from tclif_deploy.fixed import write_npz
+from tclif_deploy.files import write_npz
 from tclif_deploy.network import NEURON_ARRAYS, Connection, Layer, Network, Neuron
 
 FORMAT, FORMAT_VERSION = "tclif-network", 1

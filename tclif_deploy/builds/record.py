@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 
 from tclif_deploy.data import Dataset
 from tclif_deploy.errors import TclifError
-from tclif_deploy.fixed import FixedLayer, FixedNetwork, Int, write_npz
-from tclif_deploy.network import INPUT, Float, Layer, Network
+from tclif_deploy.files import write_npz
+from tclif_deploy.fixed import FixedLayer, FixedNetwork, Int
+from tclif_deploy.network import Float, Layer, Network
 from tclif_deploy.simulation import simulate
 from tclif_deploy.simulation.floating import simulate_float
 from tclif_deploy.verification.verdict import Divergence, Verdict
@@ -252,11 +253,9 @@ def weight_histogram(weights: NDArray[Any], bits: int) -> Int:
 
 
 def _weights(real: Layer, layer: FixedLayer, fixed: FixedNetwork, bits: int) -> Int:
-    scale = (layer.lsb_u if layer.input_to == "dendrite" else layer.lsb_v) * 2.0**layer.shift
     total = np.zeros(len(weight_edges(bits)) - 1, np.int64)
     for a, b in zip(real.connections, layer.connections, strict=True):
-        unit = fixed.input.lsb if a.source == INPUT else 1.0
-        total += weight_histogram(a.rows * unit / (scale[:: a.sharing, None] * 2.0**b.exponent), bits)
+        total += weight_histogram(a.weight / fixed.weight_step(layer, b), bits)
     return total
 
 

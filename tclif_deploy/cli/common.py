@@ -16,7 +16,7 @@ from rich.progress import Progress as Bars
 
 from tclif_deploy.errors import TclifError
 from tclif_deploy.jit import on_compile
-from tclif_deploy.network import Progress
+from tclif_deploy.progress import Progress, no_progress
 
 OK, FELL_SHORT, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 """exit codes"""
@@ -60,7 +60,7 @@ class Reporter:
     def progress(self, title: str) -> Progress:
         """The callback that moves a bar of that title."""
         if self.bars is None:
-            return lambda done, total: None
+            return no_progress
         bars, task = self.bars, self.bars.add_task(title, total=None)
         return lambda done, total: bars.update(task, completed=done, total=total)
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from tclif_deploy.cli.common import Debug, app, out
-from tclif_deploy.errors import TclifError
+from tclif_deploy.errors import TclifError, cannot_write
 
 
 @app.command("report")
@@ -42,7 +42,7 @@ def report_command(
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise TclifError(f"{path}: cannot be written ({error.strerror})", "choose another place with -o") from None
+        raise cannot_write(path, error, "choose another place with -o") from None
     out.print(str(path), highlight=False, markup=False, soft_wrap=True)
     if figures is not None:
         names = ("",) if len(builds) == 1 else ("a", "b")

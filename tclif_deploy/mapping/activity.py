@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from tclif_deploy.data import DataLike, Dataset, as_dataset
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedNetwork, Int, check_fixed
-from tclif_deploy.network import INPUT, Progress
+from tclif_deploy.network import INPUT
+from tclif_deploy.progress import Progress, no_progress
 from tclif_deploy.simulation import Engine, simulate
 
 BATCH_VALUES = 1 << 24
@@ -66,7 +67,7 @@ def measure(
     data: DataLike,
     *,
     engine: Engine = "auto",
-    progress: Progress = lambda done, total: None,
+    progress: Progress = no_progress,
 ) -> Activity:
     """Run ``data`` and keep what fired when, a byte for each input and neuron and step: some dozen samples do.
 

@@ -112,7 +112,7 @@ def cost(fixed: FixedNetwork, target: Target, placement: Placement, activity: Ac
         notes.append(
             f"{operations.messages_between_chips:,} messages cross chips: no public figure, counted as tiles crossed"
         )
-    one = 1 << fixed.arithmetic.frac_bits
+    one = fixed.arithmetic.one
     absent = tuple(sorted({k for layer in fixed.layers if not offers(target, k := kind_of(layer, one))}))
     if absent:
         notes.insert(0, f"{target.name} has no {' or '.join(absent)} neuron: a cost of this shape, not of this network")

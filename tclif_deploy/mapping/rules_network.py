@@ -24,7 +24,7 @@ def neuron_kind(c: Context) -> Iterator[Finding]:
     """The target's neuron can do what the layer's neuron does."""
     kinds, resets = c.target.neuron_kinds, c.target.reset_kinds
     for layer in c.fixed.layers:
-        kind = kind_of(layer, 1 << c.fixed.arithmetic.frac_bits)
+        kind = kind_of(layer, c.fixed.arithmetic.one)
         if not offers(c.target, kind):
             remedy = "train another neuron, or choose a target with programmable neurons (loihi2, spinnaker2)"
             limit = ", ".join(kinds.value) if kinds else ""

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tclif_deploy.fixed import FixedLayer, FixedNetwork
+from tclif_deploy.bounds import accumulator_reach
+from tclif_deploy.fixed import COEFFICIENTS
 from tclif_deploy.mapping.findings import Context, Finding, again, over
-from tclif_deploy.network import INPUT
 
 WIDEST = 62
 """bits in which every backend sums exactly (int64, with room for a shift's rounding)"""
@@ -49,7 +49,7 @@ def parameter_width(c: Context) -> Iterator[Finding]:
             if largest > top:
                 remedy = f"quantize for {c.target.name}: the state shift follows from this width"
                 yield over("parameter_width", f"{layer.name}: {name}", largest, top, "", remedy)
-        for name in ("a_u", "b_u", "a_v", "b_v", "q"):
+        for name in COEFFICIENTS:
             largest = int(np.abs(getattr(layer, name)).max())
             if largest > one:
                 yield over("parameter_width", f"{layer.name}: {name}", largest, one, "", again(c))
@@ -89,7 +89,7 @@ def input_payload(c: Context) -> Iterator[Finding]:
 def accumulator(c: Context) -> Iterator[Finding]:
     """The sum of one step's weights fits its register, whatever arrives, and so does the current after its shift."""
     for layer in c.fixed.layers:
-        bits = worst_sum(c.fixed, layer).bit_length() + 1
+        bits = max(accumulator_reach(c.fixed, layer)).bit_length() + 1
         limit = c.target.accumulator_bits
         if limit is not None and bits > limit.value:
             remedy = "fewer weight or input bits, or a smaller fan-in; the bound assumes that everything fires at once"
@@ -106,7 +106,7 @@ def state_range(c: Context) -> Iterator[Finding]:
         if count:
             yield Finding("state_range", "warning", layer.name, f"{count:,} values overflowed on the data", "none",
                           "calibrate on more data, or raise the headroom")  # fmt: skip
-        total = worst_sum(c.fixed, layer)
+        total = max(accumulator_reach(c.fixed, layer))
         worst = total << layer.shift if layer.shift >= 0 else total >> -layer.shift
         top = (1 << (c.fixed.arithmetic.bits_u - 1)) - 1
         if worst > top:
@@ -125,12 +125,3 @@ def dead_weights(c: Context) -> Iterator[Finding]:
         if (rows == 0).any() and rows.any():
             yield Finding("dead_weights", "note", layer.name, f"neurons without input: {int((rows == 0).sum())}", "",
                           "prune them, or lower the scale floor")  # fmt: skip
-
-
-def worst_sum(fixed: FixedNetwork, layer: FixedLayer) -> int:
-    """Largest magnitude of the accumulator of any neuron, were everything active at once."""
-    worst = np.zeros(layer.size, dtype=object)  # Python integers: nothing overflows
-    for link in layer.connections:
-        reach = fixed.input.limit if link.source == INPUT else 1
-        worst = worst + link.spread(np.abs(link.rows).sum(axis=1)).astype(object) * (reach << link.exponent)
-    return int(max(worst))

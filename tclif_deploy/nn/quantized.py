@@ -22,8 +22,8 @@ from torch import Tensor
 
 from tclif_deploy.bounds import layer_bounds
 from tclif_deploy.errors import TclifError
-from tclif_deploy.fixed import FixedConnection, FixedLayer, FixedNetwork, Int
-from tclif_deploy.network import INPUT, Float
+from tclif_deploy.fixed import LAYER_ARRAYS, FixedLayer, FixedNetwork, Int
+from tclif_deploy.network import Float
 from tclif_deploy.nn.fused import array_of
 from tclif_deploy.nn.neuron import TCLIF, Recurrent, SpikingNeuron
 from tclif_deploy.nn.quantized_layer import LayerScan, instead, quantized_layer
@@ -71,7 +71,7 @@ class QuantizedNetwork(SequenceNetwork):
         with torch.no_grad():
             for n, layer in enumerate(start.layers):
                 for weight, c in zip(self._weights(n), layer.connections, strict=True):
-                    step = step_of(layer, c, start)
+                    step = start.weight_step(layer, c)
                     left = np.clip(array_of(weight) / step - c.weight, -0.5, 0.5)
                     weight.copy_(torch.from_numpy((c.weight + residual * left) * step))
                 self.first.append(self._smooth(n))
@@ -163,14 +163,16 @@ class QuantizedNetwork(SequenceNetwork):
         start, first, now = self.start.layers[n], self.first[n], self._smooth(n)
         top = self.limits["weight_bits"]
         connections = tuple(
-            replace(c, weight=_rounded(array_of(w) / step_of(start, c, self.start), top))
+            replace(c, weight=_rounded(array_of(w) / self.start.weight_step(start, c), top))
             for w, c in zip(self._weights(n), start.connections, strict=True)
         )
-        one, rho = float(2**self.start.arithmetic.frac_bits), start.lsb_v / start.lsb_u
-        units = {"bias_u": start.lsb_u, "b_u": 1 / (rho * one), "b_v": rho / one}
-        bounds = {"bias_u": self.limits["bias_bits"], "b_u": int(one), "b_v": int(one)}
+        one = self.start.arithmetic.one
+        bounds = {"bias_u": self.limits["bias_bits"], "b_u": one, "b_v": one}
         moved: dict[str, Any] = {
-            name: _rounded(getattr(start, name) + (now[name] - first[name]) / units[name], bounds[name]) for name in now
+            name: _rounded(
+                getattr(start, name) + self.start.from_real(start, name, now[name] - first[name]), bounds[name]
+            )
+            for name in now
         }
         if start.spiking:
             gain = array_of(self.gains[n]).astype(np.float64)
@@ -181,13 +183,12 @@ class QuantizedNetwork(SequenceNetwork):
 
     def _scan(self, network: FixedNetwork, n: int) -> LayerScan:
         layer, m, wide = network.layers[n], network.arithmetic, self.wide[n]
-        one = float(2**m.frac_bits)
         half = {"toward_zero": None, "floor": 0.0, "nearest": 0.5}[m.rounding]
         rooms = [
             float(2 ** (bits - 1) - 1) if overflow == "saturate" else (float(2 ** (bits - 1)), float(2**bits))
             for bits, overflow in ((m.bits_u, m.overflow_u), (m.bits_v, m.overflow_v))
         ]
-        steps = [step_of(layer, c, network) for c in layer.connections]
+        steps = [network.weight_step(layer, c) for c in layer.connections]
         weights = [
             (np.ascontiguousarray((c.weight << c.exponent).T, dtype=wide), torch.from_numpy(c.weight * step).float())
             for c, step in zip(layer.connections, steps, strict=True)
@@ -195,28 +196,26 @@ class QuantizedNetwork(SequenceNetwork):
         if layer.connections[0].source == layer.name:
             weights.reverse()
         none = np.zeros((0, layer.size), wide), torch.zeros(0, layer.size)
-        (weight, real), (recurrent, real_recurrent) = weights[0], weights[1] if len(weights) > 1 else none
+        (weight, real_weight), (recurrent, real_recurrent) = weights[0], weights[1] if len(weights) > 1 else none
 
         def real64(values: Int) -> Float:
             return values.astype(np.float64)
 
         fire_at = real64(layer.threshold) if layer.spiking else np.full(layer.size, np.inf)
-        couplings = tuple(getattr(layer, name) / one for name in ("a_u", "b_u", "a_v", "b_v"))
+        couplings = tuple(getattr(layer, name) / m.one for name in ("a_u", "b_u", "a_v", "b_v"))
         numbers = (
             float(2.0**layer.shift), real64(layer.bias_u), *couplings, half, *rooms, fire_at, real64(layer.r_u),
             real64(layer.r_v), real64(layer.v_reset),
         )  # fmt: skip
-        rho = layer.lsb_v / layer.lsb_u
-        meant = (
-            layer.a_u / one, layer.b_u / one / rho, layer.a_v / one, layer.b_v / one * rho,
-            (layer.threshold - 0.5) * layer.lsb_v, layer.r_u * layer.lsb_u, layer.r_v * layer.lsb_v,
-            layer.v_reset * layer.lsb_v,
-        )  # fmt: skip
+        real = {name: network.to_real(layer, name) for name in LAYER_ARRAYS}
+        real["fire_at"] = network.to_real(layer, "threshold", layer.threshold - 0.5)
+        backward = ("a_u", "b_u", "a_v", "b_v", "fire_at", "r_u", "r_v", "v_reset")
+        feed = next(c.source for c in layer.connections if c.source != layer.name)
         neuron = self._neuron(n)
         return LayerScan(
             weight, recurrent, numbers, layer.reset == "hard" and layer.spiking, layer.lsb_v,
-            self.start.input.lsb if n == 0 else 1.0, real, real_recurrent,
-            tuple(value.astype(np.float32) for value in meant), (layer.threshold * layer.lsb_v).astype(np.float32),
+            network.source_unit(feed), real_weight, real_recurrent,
+            tuple(real[name].astype(np.float32) for name in backward), real["threshold"].astype(np.float32),
             neuron.surrogate if neuron else "triangle", neuron.detach_reset if neuron else False,
         )  # fmt: skip
 
@@ -282,13 +281,6 @@ class QuantizedNetwork(SequenceNetwork):
             if isinstance(self.features[2 * n + 1], Recurrent):
                 state[f"features.{2 * n + 1}.hid_weight.bias"] = torch.zeros_like(scale)
         return state
-
-
-def step_of(layer: FixedLayer, connection: FixedConnection, network: FixedNetwork) -> Float:
-    """What one integer of each neuron's weights means to the float network, (neurons, 1)."""
-    source = network.input.lsb if connection.source == INPUT else 1.0
-    step: Float = layer.lsb_u * 2.0 ** (layer.shift + connection.exponent) / source
-    return step[:, None]
 
 
 def _rounded(values: Float, limit: int) -> Int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,12 +16,12 @@ from tclif_deploy.data.dataset import Dataset
 from tclif_deploy.data.tasks import Task, load_task
 from tclif_deploy.errors import TclifError
 from tclif_deploy.files import write_atomic
-from tclif_deploy.network import Progress
 from tclif_deploy.nn.checkpoint import load_torch, load_weights, save_json, save_torch
 from tclif_deploy.nn.config import LEARNED, Epoch, TrainConfig, TrainResult, args_of, rate_at
 from tclif_deploy.nn.models import architecture, build
 from tclif_deploy.nn.sequence import SequenceNetwork
 from tclif_deploy.nn.trainer import Trainer, one_thread_each
+from tclif_deploy.progress import Progress, Say, no_progress, say_nothing
 
 RATE_SAMPLES = 64
 """test samples that the firing rates are taken from"""
@@ -34,9 +33,7 @@ def resume_path(out: Path) -> Path:
     return out.with_name(f"{out.name}.resume")
 
 
-def train(
-    config: TrainConfig, progress: Progress | None = None, say: Callable[[str], None] | None = None
-) -> TrainResult:
+def train(config: TrainConfig, progress: Progress = no_progress, say: Say = say_nothing) -> TrainResult:
     """Train as ``config`` says, resuming where a state of the same settings stands beside ``config.out``.
 
     After every epoch the checkpoint (float32 state_dict, the authors' keys), the state to resume from and a log are
@@ -70,8 +67,8 @@ def fit(
     trainer: Trainer,
     task: Task,
     held: Dataset | None = None,
-    progress: Progress | None = None,
-    say: Callable[[str], None] | None = None,
+    progress: Progress = no_progress,
+    say: Say = say_nothing,
     worst: float = math.inf,
 ) -> TrainResult:
     """The epochs of `train` on a network that ``trainer`` holds; ``held`` chooses the best one. The state stays.
@@ -90,8 +87,7 @@ def fit(
             )
         run.history.append(epoch)
         run.save()
-        if say is not None:
-            say(run.history[-1].line())
+        say(run.history[-1].line())
         stopped = bool(config.patience) and len(run.history) - run.best >= config.patience
     return TrainResult(config.out, tuple(run.history), run.best, stopped)
 
@@ -120,7 +116,7 @@ class _Run:
         """What a training that goes wrong leaves."""
         return f"{self.config.out} holds epoch {self.best}" if self.history else "nothing was written"
 
-    def epoch(self, progress: Progress | None) -> Epoch:
+    def epoch(self, progress: Progress) -> Epoch:
         """Show the training samples once, learned ones less often, then measure."""
         config, data, done = self.config, self.data, len(self.history)
         began = time.monotonic()
@@ -143,8 +139,7 @@ class _Run:
             self.chances[index] = (losses / LEARNED).clamp(config.easy, 1.0).mul(255).ceil().to(torch.uint8)
             loss, total = loss + float((losses * weight).sum()), total + float(weight.sum())
             correct += hits
-            if progress is not None:
-                progress(done * data.samples + (n + 1) * data.samples // steps, config.epochs * data.samples)
+            progress(done * data.samples + (n + 1) * data.samples // steps, config.epochs * data.samples)
         test = self.trainer.accuracy(self.task.test)
         validation = None if self.held is None else self.trainer.accuracy(self.held)
         x, _ = self.trainer.inputs(self.task.test, slice(0, RATE_SAMPLES))

@@ -77,9 +77,3 @@ def coupling_pair(b_u: float, b_v: float, k: int) -> CouplingPair:
     big_v = int(math.copysign(int(candidates[best]), b_v))
     big_u = int(math.copysign(int(partners[best]), b_u))
     return CouplingPair(big_u, big_v, math.sqrt(big_u * b_v / (b_u * big_v)), float(errors[best]))
-
-
-def rotation_frequency(b_u: float, b_v: float) -> float:
-    """omega in radians a step, of a neuron with a_u = a_v = 1; nan where the map does not rotate."""
-    cosine = 1.0 + b_u * b_v / 2.0
-    return math.acos(cosine) if -1.0 <= cosine <= 1.0 else math.nan

@@ -14,7 +14,7 @@ import numpy as np
 from tclif_deploy.convolution import Weighted
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedConnection, FixedLayer, InputEncoding, Int
-from tclif_deploy.network import INPUT, Float, Layer
+from tclif_deploy.network import Float, Layer
 from tclif_deploy.quantization.couplings import coupling_pair
 from tclif_deploy.quantization.ranges import Ranges
 from tclif_deploy.quantization.settings import QuantizeSettings
@@ -151,7 +151,8 @@ def weight_scales(layer: Layer, machine: Machine, limit: int) -> tuple[Float, tu
     A graded input's weights, counted for one input unit, are often far smaller than recurrent ones; the coarser
     connection's exponent spares the finer one its bits. Neurons that share a convolution's weights share their scale.
     """
-    rows = [c.spread(np.abs(c.rows).max(axis=1)) * unit(c.source, machine.encoding) / limit for c in layer.connections]
+    unit = machine.encoding.unit
+    rows = [c.spread(np.abs(c.rows).max(axis=1)) * unit(c.source) / limit for c in layer.connections]
     coarsest = [float(row.max()) for row in rows]
     finest = min((value for value in coarsest if value > 0), default=0.0)
     if finest == 0.0:
@@ -166,8 +167,7 @@ def weight_scales(layer: Layer, machine: Machine, limit: int) -> tuple[Float, tu
 
 def weight_steps(connection: Weighted, plan: LayerPlan, m: int, encoding: InputEncoding) -> Float:
     """What one integer of each weight of the ``m``-th connection means; it broadcasts with the weights."""
-    steps = plan.scale[:: connection.sharing] * 2.0 ** plan.exponents[m] / unit(connection.source, encoding)
-    return steps.reshape(-1, *[1] * (connection.weight.ndim - 1))
+    return np.asarray(connection.per_row(plan.scale) * 2.0 ** plan.exponents[m] / encoding.unit(connection.source))
 
 
 def bases(layer: Layer, plan: LayerPlan) -> tuple[Float, Float]:
@@ -213,11 +213,6 @@ def state_shift(layer: Layer, plan: LayerPlan, machine: Machine) -> int:
 def largest_shift(load: float) -> int:
     """The largest shift at which a share of ``load`` still fits."""
     return max(-SHIFT_LIMIT, min(SHIFT_LIMIT, math.floor(-math.log2(load)))) if load > 0 else 0
-
-
-def unit(source: str, encoding: InputEncoding) -> float:
-    """What one integer from ``source`` means to the float network: 1 for a spike."""
-    return encoding.lsb if source == INPUT else 1.0
 
 
 def rint(x: Float) -> Int:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from tclif_deploy.data import DataLike, Dataset, as_dataset
 from tclif_deploy.errors import TclifError
-from tclif_deploy.fixed import FixedNetwork, InputEncoding
-from tclif_deploy.network import Network, Progress, check_network
+from tclif_deploy.fixed import FixedLayer, FixedNetwork, InputEncoding
+from tclif_deploy.network import INPUT, Network, check_network
+from tclif_deploy.progress import Progress, no_progress
 from tclif_deploy.quantization.layer_plan import Machine, build_layer, plan_layer
 from tclif_deploy.quantization.notices import layer_notices
 from tclif_deploy.quantization.passes import chosen_passes
@@ -26,7 +26,7 @@ def quantize(
     calibration: DataLike | None = None,
     settings: QuantizeSettings = DEFAULTS,
     ranges: Ranges | None = None,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = no_progress,
 ) -> FixedNetwork:
     """Integers of ``network`` for ``target``.
 
@@ -61,19 +61,37 @@ def quantize(
         ranges = ranges or seen_ranges(network, calibration)
     machine = Machine(target, encoding, ranges, settings)
     plans = [plan_layer(layer, machine, width) for layer, width in zip(network.layers, bits, strict=True)]
-    layers = [build_layer(layer, plan, machine) for layer, plan in zip(network.layers, plans, strict=True)]
-    fixed = FixedNetwork(encoding, target.arithmetic, tuple(layers))
+    layers: dict[int, FixedLayer] = {}
+
+    def built(n: int) -> FixedLayer:
+        if n not in layers:
+            layers[n] = build_layer(network.layers[n], plans[n], machine)
+        return layers[n]
+
     passes = chosen_passes(settings.passes) if calibration is not None else ()
     for n, layer in enumerate(network.layers):
         if calibration is not None and passes and Evidence.covers(layer):
-            evidence = Evidence(layer, fixed, calibration, machine)
+            # a loop makes later layers, and this one, drive its sources: by their integers before any pass
+            upstream = FixedNetwork(encoding, target.arithmetic, tuple(map(built, _upstream(network, n))))
+            evidence = Evidence(layer, upstream, calibration, machine)
             for item in passes:
                 plans[n] = item.apply(plans[n], evidence)
-            layers[n] = build_layer(layer, plans[n], machine)
-            fixed = replace(fixed, layers=tuple(layers))
-        notices += layer_notices(layer, layers[n], plans[n], machine)
-        progress(n + 1, len(layers))
-    return replace(fixed, notices=tuple(notices))
+            layers.pop(n, None)
+        notices += layer_notices(layer, built(n), plans[n], machine)
+        progress(n + 1, len(plans))
+    return FixedNetwork(encoding, target.arithmetic, tuple(map(built, range(len(plans)))), tuple(notices))
+
+
+def _upstream(network: Network, n: int) -> list[int]:
+    """The layers on which the sources of layer ``n`` depend, themselves among them, in evaluation order."""
+    index = {layer.name: m for m, layer in enumerate(network.layers)}
+    found: set[int] = set()
+    pending = [n]
+    while pending:
+        sources = {index[c.source] for c in network.layers[pending.pop()].connections if c.source != INPUT}
+        pending += sources - found
+        found |= sources
+    return sorted(found)
 
 
 def weight_widths(network: Network, target: Target, settings: QuantizeSettings) -> tuple[int, ...]:

@@ -28,14 +28,14 @@ forget is not paid for, and what it keeps is"""
 
 
 class Evidence:
-    """A layer that `covers` says can be looked at, in a network whose earlier layers are quantized already.
+    """A layer that `covers` says can be looked at, and the quantized layers on which its sources depend.
 
     It is about rows of weights: those of neurons, or of a convolution's channels, whose sources are what a position
     sees. Some positions stand for all.
     """
 
-    def __init__(self, layer: Layer, fixed: FixedNetwork, data: Dataset, machine: Machine) -> None:
-        self.layer, self.fixed, self.data, self.machine = layer, fixed, data, machine
+    def __init__(self, layer: Layer, upstream: FixedNetwork, data: Dataset, machine: Machine) -> None:
+        self.layer, self.upstream, self.data, self.machine = layer, upstream, data, machine
         self.sharing = layer.connections[0].sharing
         """neurons of a row"""
         self.positions = np.sort(np.random.default_rng(0).permutation(self.sharing)[:POSITIONS])
@@ -95,7 +95,7 @@ class Evidence:
         """Real values of the connections, and a constant 1: float32 (time, samples * positions, sources + 1)."""
         encoding, connections = self.machine.encoding, self.layer.connections
         x, _ = encoding.encode(self.data.x[:SAMPLES], self.data.scale)
-        seen = simulate(self.fixed, x, spikes=True).spikes if any(c.source != INPUT for c in connections) else {}
+        seen = simulate(self.upstream, x, spikes=True).spikes if self.upstream.layers else {}
         for part in batches(x.shape[0], max(1, BATCH // self.positions.size)):
             columns = []
             for c in connections:

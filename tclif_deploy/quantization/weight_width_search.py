@@ -10,7 +10,8 @@ import numpy as np
 from tclif_deploy.data import Dataset
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedNetwork
-from tclif_deploy.network import Network, Progress
+from tclif_deploy.network import Network
+from tclif_deploy.progress import Progress, no_progress
 from tclif_deploy.quantization import QuantizeSettings, quantize, seen_ranges
 from tclif_deploy.simulation import simulate
 from tclif_deploy.simulation.floating import float_classes
@@ -63,7 +64,7 @@ def choose_widths(
     data: Dataset,
     allowed: float,
     settings: QuantizeSettings,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = no_progress,
 ) -> Widths:
     """The narrowest weights of each layer with which at most ``allowed`` (a fraction) is lost on ``data``.
 

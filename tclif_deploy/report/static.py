@@ -11,7 +11,7 @@ import numpy as np
 
 from tclif_deploy.builds import Build
 from tclif_deploy.builds.record import LayerRecord, Record
-from tclif_deploy.errors import TclifError
+from tclif_deploy.errors import TclifError, cannot_write
 from tclif_deploy.report.figure import Figure, Panel, Series
 from tclif_deploy.report.sections import story
 
@@ -44,7 +44,7 @@ def write_figures(build: Build, folder: Path | str) -> tuple[Path, ...]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise TclifError(f"{folder}: cannot be written ({error.strerror})", "choose another folder") from None
+        raise cannot_write(folder, error) from None
     written: list[Path] = []
 
     def save(canvas: Any, name: str) -> None:
@@ -53,7 +53,7 @@ def write_figures(build: Build, folder: Path | str) -> tuple[Path, ...]:
             try:
                 canvas.savefig(path, dpi=DPI, metadata=METADATA[kind])
             except OSError as error:
-                raise TclifError(f"{path}: cannot be written ({error.strerror})", "choose another folder") from None
+                raise cannot_write(path, error) from None
             written.append(path)
 
     with rc_context(STYLE):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from tclif_deploy.errors import TclifError
+from tclif_deploy.errors import TclifError, cannot_write
 from tclif_deploy.workflows.sweep import Row, pareto
 
 
@@ -35,6 +35,4 @@ def draw(rows: Sequence[Row], path: Path) -> None:
     try:
         figure.savefig(path, dpi=150)
     except (OSError, ValueError) as error:
-        raise TclifError(
-            f"{path}: cannot be written ({error})", "choose a .png or .svg in a folder that exists"
-        ) from error
+        raise cannot_write(path, error, "choose a .png or .svg in a folder that exists") from error

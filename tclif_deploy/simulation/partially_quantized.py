@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tclif_deploy.data.dataset import Dataset
-from tclif_deploy.fixed import FixedConnection, FixedLayer, FixedNetwork
+from tclif_deploy.fixed import COEFFICIENTS, FixedConnection, FixedLayer, FixedNetwork
 from tclif_deploy.jit import helper, kernel
 from tclif_deploy.network import INPUT, Connection, Float, Layer, Network
 from tclif_deploy.simulation.result import check_lengths
@@ -120,10 +120,8 @@ def simulate_mixed(
     with ThreadPoolExecutor(jobs) as pool:
         list(pool.map(run, range(0, data.samples, CHUNK)))
     out = fixed.output
-    compared: NDArray[Any] = np.ones(out.size)
-    unit = np.ones(out.size)
-    if not out.spiking:
-        compared, unit = out.multiplier if (out.name, "thresholds") in chosen else out.lsb_v, out.lsb_v
+    unit = fixed.readout_unit
+    compared = out.multiplier if not out.spiking and (out.name, "thresholds") in chosen else unit
     lsb = np.stack([np.concatenate([getattr(la, name) for la in fixed.layers]) for name in ("lsb_u", "lsb_v")])
     return MixedResult(
         readout * unit, np.argmax(readout * compared, axis=1), kept.astype(np.bool_), probed, peaks.max(axis=0) * lsb
@@ -140,30 +138,27 @@ def layer_numbers(
 
 def _numbers(real: Layer, layer: FixedLayer, fixed: FixedNetwork, on: Collection[Part]) -> Float:
     """a_u, b_u, a_v, b_v, q, threshold, r_u, r_v, v_reset, bias_u, bias_v, v0 as (12, neurons), in LSBs."""
-    n, one, rho = real.neuron, 2.0**fixed.arithmetic.frac_bits, layer.lsb_v / layer.lsb_u
-    if "coefficients" in on:
-        rows: list[Any] = [value / one for value in (layer.a_u, layer.b_u, layer.a_v, layer.b_v, layer.q)]
-    else:
-        rows = [n.a_u, n.b_u * rho, n.a_v, n.b_v / rho, n.q / rho]
-    if "thresholds" in on:
-        rows += [layer.threshold, layer.r_u, layer.r_v, layer.v_reset]
-    else:
-        rows += [n.threshold / layer.lsb_v, n.r_u / layer.lsb_u, n.r_v / layer.lsb_v, n.v_reset / layer.lsb_v]
-    for bias, whole, lsb in ((n.bias_u, layer.bias_u, layer.lsb_u), (n.bias_v, layer.bias_v, layer.lsb_v)):
-        exact, rounded = bias / lsb, np.rint(bias / lsb)
+
+    def counted(name: str, part: Part) -> Float:
+        if part in on:
+            return np.asarray(getattr(layer, name), np.float64)
+        return fixed.from_real(layer, name, getattr(real.neuron, name))
+
+    rows = [counted(name, "coefficients") / fixed.arithmetic.one for name in COEFFICIENTS]
+    rows += [counted(name, "thresholds") for name in ("threshold", "r_u", "r_v", "v_reset")]
+    for name in ("bias_u", "bias_v"):
+        exact = fixed.from_real(layer, name, getattr(real.neuron, name))
+        rounded = np.rint(exact)
         own = rounded if "bias" in on else exact
-        rows.append(own + (whole - rounded if "weights" in on else 0.0))
-    rows.append(layer.v0 if "thresholds" in on else n.v0 / layer.lsb_v)
-    return np.stack([np.asarray(row, np.float64) for row in rows])
+        rows.append(own + (getattr(layer, name) - rounded if "weights" in on else 0.0))
+    return np.stack([*rows, counted("v0", "thresholds")])
 
 
 def _weights(real: Connection, whole: FixedConnection, layer: FixedLayer, fixed: FixedNetwork, on: bool) -> Float:
     """Weights in units of the accumulator, (neurons, sources)."""
     if on:
         return whole.matrix().astype(np.float64) * 2.0**whole.exponent
-    unit = fixed.input.lsb if real.source == INPUT else 1.0
-    lsb = layer.lsb_u if layer.input_to == "dendrite" else layer.lsb_v
-    return np.asarray(real.matrix() * (unit / (lsb * 2.0**layer.shift))[:, None])
+    return np.asarray(real.matrix() * (fixed.source_unit(real.source) / layer.accumulator_lsb)[:, None])
 
 
 @helper

@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 
 from tclif_deploy.data.dataset import Dataset
-from tclif_deploy.errors import TclifError
+from tclif_deploy.errors import cannot_write
 from tclif_deploy.fixed import FixedNetwork
 from tclif_deploy.simulation.result import Result
 
@@ -43,7 +43,7 @@ class TraceFile:
         try:
             self.file = h5py.File(self.path, "w")
         except OSError as error:
-            raise TclifError(f"{self.path}: cannot be written ({error})", "choose another place") from error
+            raise cannot_write(self.path, error) from error
 
     def add(self, data: Dataset, result: Result) -> None:
         """Append one batch, run with ``spikes=True`` and ``traces`` of the layers in ``states``."""

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from tclif_deploy.data import Dataset
 from tclif_deploy.fixed import FixedNetwork
-from tclif_deploy.network import Float, Network, Progress
+from tclif_deploy.network import Float, Network
+from tclif_deploy.progress import Progress, no_progress
 from tclif_deploy.simulation.partially_quantized import (
     INPUT_PART,
     LAYER_PARTS,
@@ -109,7 +110,7 @@ def account(
     calibration: Dataset | None = None,
     *,
     saturations: dict[str, int] | None = None,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = no_progress,
     jobs: int = 2,
 ) -> Account:
     """Quantize every source of error alone, and everything but it, and compare what the network decides on ``data``.
@@ -162,7 +163,7 @@ def account(
         },
         divergence=_first(network, fixed, data, real, whole),
         states=state_safety(
-            network, fixed, seen.peaks, whole.peaks,
+            fixed, seen.peaks, whole.peaks,
             saturations or dict.fromkeys((la.name for la in fixed.layers), 0), data.time,
         ),
     )  # fmt: skip
@@ -204,7 +205,7 @@ def _first(
         return found.probed, bool(found.spikes[0, step, starts[n] + neuron])
 
     (a, fired), (b, _) = at(()), at(parts_of(network))
-    theta = network.layers[n].neuron.threshold[neuron] / layer.lsb_v[neuron]
+    theta = fixed.from_real(layer, "threshold", network.layers[n].neuron.threshold)[neuron]
     error = b - a
     causes = tuple(part for part in LAYER_PARTS if at(((name, part),))[1] != fired)
     return FirstDivergence(

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from tclif_deploy.data import DataLike, as_dataset
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedNetwork, check_fixed
-from tclif_deploy.network import Network, Progress, check_network
+from tclif_deploy.network import Network, check_network
+from tclif_deploy.progress import Progress, no_progress
 from tclif_deploy.simulation import Engine, simulate
 from tclif_deploy.simulation.floating import batches, simulate_float
 from tclif_deploy.simulation.result import Result
@@ -59,7 +60,7 @@ def verify(
     data: DataLike,
     *,
     engine: Engine = "auto",
-    progress: Progress | None = None,
+    progress: Progress = no_progress,
 ) -> Verdict:
     """Run both networks on ``data`` and compare spikes, readouts and decisions.
 
@@ -86,7 +87,6 @@ def verify(
     saturations = dict.fromkeys((layer.name for layer in fixed.layers), 0)
     clipped = agree = right_float = right_fixed = 0
     signal = noise = 0.0
-    lsb = fixed.output.lsb_v if not fixed.output.spiking else np.ones(fixed.output.size)
     decisions = np.zeros((2, data.samples), np.int64)
     for part in batches(data.samples, BATCH):
         batch = data[part]
@@ -102,12 +102,11 @@ def verify(
         decisions[:, part] = a.classes, b.classes
         agree += int(np.count_nonzero(a.classes == b.classes))
         signal += float((a.readout**2).sum())
-        noise += float(((a.readout - b.readout * lsb) ** 2).sum())
+        noise += float(((a.readout - b.readout * fixed.readout_unit) ** 2).sum())
         if batch.y is not None:
             right_float += int(np.count_nonzero(a.classes == batch.y))
             right_fixed += int(np.count_nonzero(b.classes == batch.y))
-        if progress is not None:
-            progress(part.stop, data.samples)
+        progress(part.stop, data.samples)
     labelled = data.y is not None
     return Verdict(
         samples=data.samples,

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 from tclif_deploy.data import Dataset
 from tclif_deploy.errors import TclifError
-from tclif_deploy.network import Network, Progress
+from tclif_deploy.network import Network
+from tclif_deploy.progress import Progress, no_progress
 from tclif_deploy.quantization import QuantizeSettings, Ranges, quantize, seen_ranges
 from tclif_deploy.quantization.quantizer import weight_widths
 from tclif_deploy.target import Target
@@ -33,7 +34,7 @@ def remedies(
     data: Dataset,
     calibration: Dataset,
     *,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = no_progress,
     jobs: int = 2,
 ) -> tuple[Remedy, ...]:
     """Quantize ``network`` anew with one bit more where ``account`` finds the worst, and measure on ``data``."""

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tclif_deploy.errors import TclifError
-from tclif_deploy.fixed import FixedNetwork
-from tclif_deploy.network import INPUT, Float, Layer, Network
+from tclif_deploy.fixed import FixedLayer, FixedNetwork
+from tclif_deploy.network import Float, Layer
+from tclif_deploy.quantization import dequantize
 from tclif_deploy.quantization.ranges import layer_bound
 
 ROUNDED = 3
@@ -46,7 +47,7 @@ class StateSafety:
 
 
 def state_safety(
-    network: Network, fixed: FixedNetwork, calibrated: Float, seen: Float, saturations: dict[str, int], steps: int
+    fixed: FixedNetwork, calibrated: Float, seen: Float, saturations: dict[str, int], steps: int
 ) -> tuple[StateSafety, ...]:
     """Both states of every layer; ``calibrated`` and ``seen`` are peaks as (2, neurons of all layers), real units.
 
@@ -55,10 +56,10 @@ def state_safety(
     and one LSB for each product that is rounded.
     """
     found, start = [], 0
-    for real, layer in zip(network.layers, fixed.layers, strict=True):
+    for meant, layer in zip(dequantize(fixed).layers, fixed.layers, strict=True):
         part = slice(start, start + layer.size)
         start += layer.size
-        bound = _bound(real, fixed, steps)
+        bound = _bound(meant, layer, fixed, steps)
         for n, (state, lsb, bits) in enumerate(
             (("u", layer.lsb_u, fixed.arithmetic.bits_u), ("v", layer.lsb_v, fixed.arithmetic.bits_v))
         ):
@@ -75,26 +76,13 @@ def state_safety(
     return tuple(found)
 
 
-def _bound(real: Layer, fixed: FixedNetwork, steps: int) -> Float | None:
-    """Largest |u| and |v|, (2, neurons) in real units, or None."""
-    layer, n, one = fixed.layer(real.name), real.neuron, 2.0**fixed.arithmetic.frac_bits
-    rho = layer.lsb_v / layer.lsb_u
-    neuron = replace(
-        n,
-        a_u=layer.a_u / one, b_u=layer.b_u / one / rho, a_v=layer.a_v / one, b_v=layer.b_v / one * rho,
-        q=layer.q / one * rho, r_u=layer.r_u * layer.lsb_u, r_v=layer.r_v * layer.lsb_v,
-        v_reset=layer.v_reset * layer.lsb_v, v0=layer.v0 * layer.lsb_v,
-        bias_u=(np.abs(layer.bias_u) + ROUNDED) * layer.lsb_u, bias_v=(np.abs(layer.bias_v) + ROUNDED) * layer.lsb_v,
-    )  # fmt: skip
-    unit = (layer.lsb_u if layer.input_to == "dendrite" else layer.lsb_v) * 2.0**layer.shift
-    connections = []
-    for c, whole in zip(real.connections, layer.connections, strict=True):
-        step = unit[:: whole.sharing].reshape(-1, *[1] * (whole.weight.ndim - 1)) * 2.0**whole.exponent
-        source = fixed.input.lsb if c.source == INPUT else 1.0
-        connections.append(replace(c, weight=whole.weight * step / source))
+def _bound(meant: Layer, layer: FixedLayer, fixed: FixedNetwork, steps: int) -> Float | None:
+    """Largest |u| and |v|, (2, neurons) in real units, or None; ``meant`` is what ``layer`` stands for."""
+    bias_u, bias_v = (
+        fixed.to_real(layer, name, np.abs(getattr(layer, name)) + ROUNDED) for name in ("bias_u", "bias_v")
+    )
+    pushed = replace(meant, neuron=replace(meant.neuron, bias_u=bias_u, bias_v=bias_v))
     try:
-        return layer_bound(
-            replace(real, neuron=neuron, connections=tuple(connections)), fixed.input.limit * fixed.input.lsb, steps
-        )
+        return layer_bound(pushed, fixed.input.limit * fixed.input.lsb, steps)
     except TclifError:
         return None

@@ -8,7 +8,7 @@ from pathlib import Path
 from tclif_deploy import backends
 from tclif_deploy.data import Dataset
 from tclif_deploy.fixed import FixedNetwork, Int
-from tclif_deploy.network import Progress
+from tclif_deploy.progress import Bars, Say
 from tclif_deploy.simulation import reference
 from tclif_deploy.simulation.floating import batches
 from tclif_deploy.simulation.result import Result
@@ -24,8 +24,8 @@ def check_backends(
     data: Dataset | Iterable[tuple[Int, Int | None]],
     *,
     batched: bool,
-    say: Callable[[str], None],
-    progress: Callable[[str], Progress],
+    say: Say,
+    progress: Bars,
     each: Callable[[Result], None] = lambda expected: None,
 ) -> dict[str, BackendCheck]:
     """Run every backend in its folder on ``data``, or on batches of (input integers, lengths), beside the reference.

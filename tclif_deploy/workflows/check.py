@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from tclif_deploy.data import DataLike
 from tclif_deploy.errors import TclifError
 from tclif_deploy.frontends import ReadOptions
 from tclif_deploy.mapping import Finding
-from tclif_deploy.network import Progress
+from tclif_deploy.progress import Bars, Say, no_bars, say_nothing
 from tclif_deploy.quantization.calibration import Calibration
 from tclif_deploy.target import Target, as_target
 from tclif_deploy.workflows.integers import Subject, integers_for, opened, own_target
@@ -46,8 +45,8 @@ def check(
     samples: int = SAMPLES,
     strategy: str = "greedy",
     read: ReadOptions | None = None,
-    say: Callable[[str], None] = lambda line: None,
-    progress: Callable[[str], Progress] = lambda title: lambda done, total: None,
+    say: Say = say_nothing,
+    progress: Bars = no_bars,
 ) -> Check:
     """Run every design rule of ``target`` (default: the build's own, or loihi2) on a model, a build, or its integers.
 

@@ -20,7 +20,8 @@ from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedNetwork
 from tclif_deploy.formats import NotInNir, write_nir
 from tclif_deploy.frontends import ModelLike, ReadOptions, load
-from tclif_deploy.network import Network, Progress
+from tclif_deploy.network import Network
+from tclif_deploy.progress import Bars, Say, no_bars, say_nothing
 from tclif_deploy.quantization import QuantizeSettings, quantize
 from tclif_deploy.quantization.calibration import Calibration, choose_calibration
 from tclif_deploy.quantization.notices import input_notice
@@ -32,8 +33,6 @@ from tclif_deploy.target import Target, as_target
 from tclif_deploy.verification import Requirements, Verdict, verify
 from tclif_deploy.verification.health import health
 from tclif_deploy.workflows.backend_runs import check_backends
-
-Say = Callable[[str], None]
 
 ACTIVITY_SAMPLES = 32
 """samples whose spikes are counted for the cost model"""
@@ -75,8 +74,8 @@ def compile(
     calibration: DataLike | None = None,
     output: Path | str | None = None,
     options: CompileOptions = CompileOptions(),
-    say: Say = lambda line: None,
-    progress: Callable[[str], Progress] = lambda title: lambda done, total: None,
+    say: Say = say_nothing,
+    progress: Bars = no_bars,
 ) -> Build:
     """Compile ``model`` (a file that `load` reads, a live module, a graph) for ``target`` into the folder ``output``.
 
@@ -131,7 +130,7 @@ def _narrowed(
     test: Dataset | None,
     options: CompileOptions,
     say: Say,
-    progress: Callable[[str], Progress],
+    progress: Bars,
 ) -> tuple[FixedNetwork, CompileOptions]:
     """The integers with the narrowest weights, and the options that give just these."""
     if test is None or calibration is None or options.narrowest is None:
@@ -171,7 +170,7 @@ def write_build(
     options: BuildOptions,
     samples: int | None = None,
     say: Say,
-    progress: Callable[[str], Progress],
+    progress: Bars,
     tuning: Callable[[Verdict], Tuning] | None = None,
 ) -> Build:
     """Fill the empty ``folder``: files, backends, verdict on ``test``, report.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from tclif_deploy.errors import TclifError
 from tclif_deploy.frontends import ReadOptions
 from tclif_deploy.mapping import CannotFit, Cost, HardwareSummary, Placement, hardware_summary
 from tclif_deploy.mapping.advice import advise
+from tclif_deploy.progress import Say, say_nothing
 from tclif_deploy.quantization.calibration import Calibration
 from tclif_deploy.target import Target, as_target
 from tclif_deploy.workflows.check import SAMPLES
@@ -52,7 +53,7 @@ def cost(
     samples: int = SAMPLES,
     strategy: str = "greedy",
     read: ReadOptions | None = None,
-    say: Callable[[str], None] = lambda line: None,
+    say: Say = say_nothing,
 ) -> Price:
     """Place a model, a build or its integers on ``target`` (default: the build's own, or loihi2), and count its work.
 
@@ -90,7 +91,7 @@ def compare_costs(
     samples: int = SAMPLES,
     strategy: str = "greedy",
     read: ReadOptions | None = None,
-    say: Callable[[str], None] = lambda line: None,
+    say: Say = say_nothing,
 ) -> list[Price | tuple[str, TclifError]]:
     """What if: `cost` for each target; one that does not fit is told by its name and why, and stops no other.
 

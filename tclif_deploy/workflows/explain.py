@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from tclif_deploy.builds import folder as build_folder
 from tclif_deploy.builds.attribution import FILE, Attribution, Worst
 from tclif_deploy.data import DataLike, Dataset, as_dataset
 from tclif_deploy.errors import TclifError
-from tclif_deploy.network import Progress
+from tclif_deploy.progress import Bars, Say, no_bars, say_nothing
 from tclif_deploy.quantization.calibration import Calibration, calibration_of
 from tclif_deploy.report import page
 from tclif_deploy.verification import verify
@@ -23,8 +22,6 @@ from tclif_deploy.verification.verdict import FloatAndFixed
 SAMPLES = 100
 """a run of the whole network for each source of error alone and for all but it: more samples cost time"""
 
-Say = Callable[[str], None]
-
 
 def explain(
     build: Build | Path | str,
@@ -33,8 +30,8 @@ def explain(
     calibration: DataLike | None = None,
     samples: int | None = SAMPLES,
     jobs: int = 2,
-    say: Say = lambda line: None,
-    progress: Callable[[str], Progress] = lambda title: lambda done, total: None,
+    say: Say = say_nothing,
+    progress: Bars = no_bars,
 ) -> Attribution:
     """Account for the error of a build on ``data``; the account is also kept in the build's folder.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,17 +18,18 @@ from tclif_deploy.builds.manifest import sha256
 from tclif_deploy.builds.report import Tuning, TuningControl, TuningEpoch
 from tclif_deploy.data import DataLike, Dataset
 from tclif_deploy.errors import TclifError
-from tclif_deploy.files import as_path
-from tclif_deploy.fixed import FixedNetwork, smallest_int
+from tclif_deploy.files import as_path, narrowest_int
+from tclif_deploy.fixed import FixedNetwork
 from tclif_deploy.formats.read_options import read_args
 from tclif_deploy.frontends import load
-from tclif_deploy.network import Network, Progress
+from tclif_deploy.network import Network
 from tclif_deploy.nn.from_network import to_module
+from tclif_deploy.progress import Bars, Say, no_bars, say_nothing
 from tclif_deploy.quantization import quantize
 from tclif_deploy.quantization.calibration import Calibration, calibration_of, choose_calibration
 from tclif_deploy.target import Target, as_target
 from tclif_deploy.verification import Verdict
-from tclif_deploy.workflows.compile import BuildOptions, Say, chosen_backends, source_of, write_build
+from tclif_deploy.workflows.compile import BuildOptions, chosen_backends, source_of, write_build
 
 CALIBRATION = 128
 """training samples that set the scales where no calibration data are given"""
@@ -73,8 +73,8 @@ def finetune(
     output: Path | str | None = None,
     options: BuildOptions | None = None,
     settings: TuneSettings = TuneSettings(),
-    say: Say = lambda line: None,
-    progress: Callable[[str], Progress] = lambda title: lambda done, total: None,
+    say: Say = say_nothing,
+    progress: Bars = no_bars,
 ) -> Build:
     """Quantize ``model`` for ``target``, train it on through the integers, and build the result into ``output``.
 
@@ -146,7 +146,7 @@ class _Tuning:
 
     settings: TuneSettings
     work: Path
-    progress: Callable[[str], Progress]
+    progress: Bars
     say: Say
 
     def train(self, kind: str, name: str, network: Any, train: Dataset, test: Dataset) -> _Outcome:
@@ -210,7 +210,7 @@ def _calibration(path: Path, given: DataLike | None, train: Dataset) -> tuple[Ca
 def _encoded(fixed: FixedNetwork, data: Dataset) -> Dataset:
     """``data`` as the integers that the chip sees."""
     x, _ = fixed.input.encode(data.x, data.scale)
-    return replace(data, x=x.astype(smallest_int(x)), scale=1.0)
+    return replace(data, x=x.astype(narrowest_int(x)), scale=1.0)
 
 
 def _fingerprint(fixed: FixedNetwork) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from tclif_deploy import backends
 from tclif_deploy.builds import Build
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import InputEncoding, Int
-from tclif_deploy.network import Progress
+from tclif_deploy.progress import Bars, Say, no_bars, say_nothing
 from tclif_deploy.simulation.floating import batches
 from tclif_deploy.simulation.result import Result
 from tclif_deploy.verification.verdict import BackendCheck
@@ -68,8 +68,8 @@ def fuzz(
     steps: int = STEPS,
     seed: int = 0,
     skip_missing: bool = False,
-    say: Callable[[str], None] = lambda line: None,
-    progress: Callable[[str], Progress] = lambda title: lambda done, total: None,
+    say: Say = say_nothing,
+    progress: Bars = no_bars,
 ) -> FuzzReport:
     """Run ``samples`` random inputs of ``steps`` steps through backends of a build.
 

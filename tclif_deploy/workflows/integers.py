@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
@@ -11,6 +10,7 @@ from tclif_deploy.builds import Build
 from tclif_deploy.data import DataLike, Dataset, as_dataset
 from tclif_deploy.fixed import FixedNetwork
 from tclif_deploy.frontends import ModelLike, ReadOptions, load
+from tclif_deploy.progress import Say, say_nothing
 from tclif_deploy.quantization import QuantizeSettings, quantize
 from tclif_deploy.quantization.calibration import Calibration, calibration_of, choose_calibration
 from tclif_deploy.target import Target, load_target
@@ -51,7 +51,7 @@ def integers_for(
     *,
     calibration: DataLike | None = None,
     read: ReadOptions | None = None,
-    say: Callable[[str], None] = lambda line: None,
+    say: Say = say_nothing,
 ) -> Integers:
     """Integers of ``subject`` for ``target`` (default: the build's own, or `DEFAULT_TARGET`).
 

@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 
 from tclif_deploy import mapping
 from tclif_deploy.data import DataLike, Dataset, as_dataset
-from tclif_deploy.errors import TclifError
+from tclif_deploy.errors import TclifError, cannot_write
 from tclif_deploy.frontends import ModelLike, load
 from tclif_deploy.mapping.memory import RESOURCES
-from tclif_deploy.network import Network, Progress
+from tclif_deploy.network import Network
+from tclif_deploy.progress import Progress, no_progress
 from tclif_deploy.quantization import QuantizeSettings, Ranges, quantize, seen_ranges
 from tclif_deploy.simulation import simulate
 from tclif_deploy.simulation.floating import float_classes
@@ -113,7 +114,7 @@ def sweep(
     *,
     settings: QuantizeSettings | None = None,
     jobs: int = -1,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = no_progress,
 ) -> list[Row]:
     """Quantize, run and place ``model`` at every point (see `grid`), on ``jobs`` processes (-1: all cores).
 
@@ -207,7 +208,7 @@ def _append(path: Path, row: Row) -> None:
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
-        raise TclifError(f"{path}: cannot be written ({error.strerror})", "choose another --out") from error
+        raise cannot_write(path, error, "choose another --out") from error
 
 
 def _row(

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 from tclif_deploy.bounds import layer_bounds
 from tclif_deploy.errors import TclifError
-from tclif_deploy.fixed import LAYER_ARRAYS, FixedNetwork, Int
+from tclif_deploy.fixed import COEFFICIENTS, LAYER_ARRAYS, FixedNetwork, Int
 from tclif_deploy.network import INPUT
 
-COEFFICIENTS = ("a_u", "b_u", "a_v", "b_v", "q")
 POINTER = 4
 """bytes on a 32-bit microcontroller"""
 CONNECTION_RECORD, LAYER_RECORD = POINTER + 8, POINTER + 12 * 2 * POINTER + 20
@@ -45,11 +44,6 @@ class Sizes:
     weight_bytes: int
     parameter_bytes: int
     """coefficients, thresholds, multipliers and the descriptors that point at them"""
-
-    @property
-    def flash_bytes(self) -> int:
-        """All const tables."""
-        return self.weight_bytes + self.parameter_bytes
 
 
 def choose_types(fixed: FixedNetwork, accumulator_bits: int) -> Types:

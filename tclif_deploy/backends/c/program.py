@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from tclif_deploy.backends.c.source import DESCRIPTION
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import InputEncoding, Int
-from tclif_deploy.network import Progress
+from tclif_deploy.progress import Progress, no_progress
 from tclif_deploy.simulation.result import Result, check_integers, check_lengths
 
 COMPILERS = ("cc", "gcc", "clang")
@@ -43,7 +43,7 @@ def run(
     *,
     lengths: Int | None = None,
     batched: bool = False,
-    progress: Progress | None = None,
+    progress: Progress = no_progress,
     compiler: Sequence[str] = (),
     emulator: Sequence[str] = (),
 ) -> Result:
@@ -73,8 +73,7 @@ def run(
             piece = slice(start, start + CHUNK)
             output = _call([*emulator, str(program)], _stream(x[piece], lengths[piece]))
             parts.append(np.frombuffer(output, _record(layers, time)))
-            if progress is not None:
-                progress(min(start + CHUNK, samples), samples)
+            progress(min(start + CHUNK, samples), samples)
     return _result(layers, np.concatenate(parts))
 
 

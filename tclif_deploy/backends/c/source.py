@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from tclif_deploy.backends.c.layout import Types, choose_types, convolves, delays, sizes
 from tclif_deploy.convolution import Conv
-from tclif_deploy.errors import TclifError
-from tclif_deploy.fixed import FixedConnection, FixedLayer, FixedNetwork, Int
+from tclif_deploy.errors import cannot_write
+from tclif_deploy.fixed import COEFFICIENTS, FixedConnection, FixedLayer, FixedNetwork, Int
 from tclif_deploy.network import INPUT
 from tclif_deploy.target import Target
 
@@ -24,7 +24,6 @@ SOURCES = ("network.h", "network.c", "main.c")
 """the same for every network"""
 DESCRIPTION, SIZE = "network.json", "size.json"
 ROUNDINGS = {"toward_zero": "TCLIF_TOWARD_ZERO", "floor": "TCLIF_FLOOR", "nearest": "TCLIF_NEAREST"}
-COEFFICIENTS = ("a_u", "b_u", "a_v", "b_v", "q")
 LEVELS = ("threshold", "r_u", "r_v", "v_reset", "bias_u", "bias_v", "v0")
 LINE = 110
 """characters of a line of numbers"""
@@ -55,7 +54,7 @@ def emit(fixed: FixedNetwork, target: Target | None, folder: Path, *, accumulato
         for name, text in files.items():
             (folder / name).write_text(text, encoding="ascii")
     except OSError as error:
-        raise TclifError(f"{folder}: cannot be written ({error.strerror})", "choose another folder") from error
+        raise cannot_write(folder, error) from error
 
 
 def _config(fixed: FixedNetwork, types: Types) -> Iterator[str]:

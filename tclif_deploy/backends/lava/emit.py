@@ -19,8 +19,9 @@ from tclif_deploy.backends.lava.template.tclif_lava import structure
 from tclif_deploy.backends.lava.template.tclif_lava.compat import INSTALL_COMMANDS
 from tclif_deploy.bounds import layer_bounds, peak
 from tclif_deploy.convolution import Kernel, Weighted
-from tclif_deploy.errors import TclifError
-from tclif_deploy.fixed import FixedNetwork, smallest_int, write_npz
+from tclif_deploy.errors import TclifError, cannot_write
+from tclif_deploy.files import narrowest_int, write_npz
+from tclif_deploy.fixed import FixedNetwork
 from tclif_deploy.network import Network
 from tclif_deploy.target import Target
 
@@ -81,7 +82,7 @@ def emit(fixed: FixedNetwork, target: Target, folder: Path | str) -> None:
     shape = (*EXAMPLE_SHAPE, fixed.input.size)
     example = np.random.default_rng(0).integers(0, fixed.input.limit, shape, endpoint=True)
     promise = f"bit for bit the integers compiled for {target.name}"
-    _write(network, arrays, example.astype(smallest_int(example)), promise, Path(folder))
+    _write(network, arrays, example.astype(narrowest_int(example)), promise, Path(folder))
 
 
 def emit_float(network: Network, folder: Path | str) -> None:
@@ -130,7 +131,7 @@ def _numbers(layer: str, arrays: Arrays) -> Callable[[str, NDArray[Any]], Any]:
     def number(name: str, values: NDArray[Any]) -> Any:
         if (values == values[0]).all():
             return values[0].item()
-        arrays[f"{layer}.{name}"] = values.astype(smallest_int(values)) if values.dtype == np.int64 else values
+        arrays[f"{layer}.{name}"] = values.astype(narrowest_int(values)) if values.dtype == np.int64 else values
         return f"{layer}.{name}"
 
     return number
@@ -164,7 +165,7 @@ def _write(network: structure.Network, arrays: Arrays, example: NDArray[Any], pr
         write_npz(folder / "weights.npz", arrays)
         write_npz(folder / "example.npz", {"x": example, "scale": np.float64(network.input.lsb)})
     except OSError as error:
-        raise TclifError(f"{folder}: cannot be written ({error})", "choose another output folder") from None
+        raise cannot_write(folder, error) from None
 
 
 def _literal(value: Any, indent: str = "") -> str:

@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from tclif_deploy.backends.lava.template.tclif_lava.compat import INSTALL_COMMANDS, MISSING_HINT
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import Int
-from tclif_deploy.network import Float, Progress
+from tclif_deploy.network import Float
+from tclif_deploy.progress import Progress, no_progress
 from tclif_deploy.simulation.result import Result, check_lengths
 
 STALL_SECONDS = 120.0
@@ -83,7 +84,7 @@ def run(
     lengths: Int | None = None,
     batched: bool = False,
     timeout: float = STALL_SECONDS,
-    progress: Progress | None = None,
+    progress: Progress = no_progress,
 ) -> Result:
     """Run integers ``x`` (samples, time, features) on the network that `emit` wrote into ``folder``.
 
@@ -114,7 +115,7 @@ def run_float(
     lengths: Int | None = None,
     batched: bool = False,
     timeout: float = STALL_SECONDS,
-    progress: Progress | None = None,
+    progress: Progress = no_progress,
 ) -> FloatRun:
     """Like `run`, for what `emit_float` wrote: ``x`` is real, in the float network's own units."""
     found = _run(Path(folder), np.asarray(x, dtype=np.float64), lengths, batched, timeout, progress)
@@ -128,7 +129,7 @@ def _by_layer(found: dict[str, NDArray[Any]], key: str) -> dict[str, Any]:
 
 
 def _run(
-    folder: Path, x: NDArray[Any], lengths: Int | None, batched: bool, timeout: float, progress: Progress | None
+    folder: Path, x: NDArray[Any], lengths: Int | None, batched: bool, timeout: float, progress: Progress
 ) -> dict[str, NDArray[Any]]:
     """Input to a file, ``run.py``, output from a file."""
     if not (folder / "run.py").is_file():
@@ -146,7 +147,7 @@ def _run(
             return {name: file[name] for name in file.files}
 
 
-def _supervise(command: list[str], scratch: Path, timeout: float, progress: Progress | None) -> None:
+def _supervise(command: list[str], scratch: Path, timeout: float, progress: Progress) -> None:
     """Run ``command`` in a session of its own until it ends well; `TclifError` says how it did not."""
     # No .pyc in the build folder; one thread each, for Lava starts a dozen processes.
     env = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
@@ -169,8 +170,7 @@ def _supervise(command: list[str], scratch: Path, timeout: float, progress: Prog
                     continue
                 if len(words) == 3 and words[0] == b"progress":
                     heard = time.monotonic()
-                    if progress is not None:
-                        progress(int(words[1]), int(words[2]))
+                    progress(int(words[1]), int(words[2]))
             if child.returncode != 0:
                 raise TclifError(
                     f"lava: the run failed{_tail(stderr, scratch) or f' with exit code {child.returncode}'}"

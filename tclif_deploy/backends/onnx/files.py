@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tclif_deploy.errors import TclifError
+from tclif_deploy.errors import TclifError, cannot_write
 from tclif_deploy.fixed import FixedNetwork, InputEncoding, Int
-from tclif_deploy.network import Progress
+from tclif_deploy.progress import Progress, no_progress
 from tclif_deploy.simulation.result import Result, check_integers, check_lengths
 from tclif_deploy.target import Target
 
@@ -56,7 +56,7 @@ def emit(fixed: FixedNetwork, target: Target | None, folder: Path) -> None:
         for name, model in models.items():
             (Path(folder) / name).write_bytes(model.SerializeToString(deterministic=True))
     except OSError as error:
-        raise TclifError(f"{folder}: cannot be written ({error.strerror})", "choose another folder") from error
+        raise cannot_write(folder, error) from error
 
 
 def session(path: Path, threads: int | None = None) -> Any:
@@ -85,7 +85,7 @@ def run(
     *,
     lengths: Int | None = None,
     batched: bool = False,
-    progress: Progress | None = None,
+    progress: Progress = no_progress,
     threads: int | None = None,
 ) -> Result:
     """Run input integers ``x`` (samples, time, features) on ``threads`` (default: one a core).
@@ -105,8 +105,7 @@ def run(
             names = [output.name for output in model.get_outputs()]
             part |= dict(zip(names, model.run(names, feeds), strict=True))
         parts.append(part)
-        if progress is not None:
-            progress(min(start + BATCH, samples), samples)
+        progress(min(start + BATCH, samples), samples)
     joined = {
         name: np.sum([part[name] for part in parts], axis=0) if name.startswith("overflows_")
         else np.concatenate([part[name] for part in parts])

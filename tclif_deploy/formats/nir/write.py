@@ -31,7 +31,8 @@ def write_nir(network: Network, path: Path | str) -> None:
     >>> import tempfile
     >>> from tclif_deploy import neurons
     >>> from tclif_deploy.formats import read_nir
-    >>> from tclif_deploy.network import Connection, equal
+    >>> from tclif_deploy.comparison import equal
+    >>> from tclif_deploy.network import Connection
     >>> hidden = Layer("hidden", neurons.tclif(2, c1=0.0, c2=0.0, gamma=0.5, threshold=1.0),
     ...                (Connection("input", np.ones((2, 3))), Connection("hidden", np.ones((2, 2)), delay=1)))
     >>> with tempfile.TemporaryDirectory() as folder:

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tclif_deploy.analysis.dynamics import rotation_frequency
 from tclif_deploy.builds import Build
 from tclif_deploy.builds.record import BINS, REACH, LayerRecord, weight_edges, weight_histogram
 from tclif_deploy.fixed import FixedLayer
-from tclif_deploy.quantization.couplings import rotation_frequency
 from tclif_deploy.report.content import Block, Note, Plots, Section, Table
 from tclif_deploy.report.figure import Figure, Panel, Role, Series, number, percent
 
@@ -68,14 +68,14 @@ def _range(values: NDArray[Any]) -> str:
 def _couplings(build: Build) -> Table:
     """β before and after: the rotation's frequency is what must be kept."""
     assert build.record is not None
-    one = float(2**build.fixed.arithmetic.frac_bits)
+    one = build.fixed.arithmetic.one
     rows: list[tuple[str, ...]] = []
     for layer in build.fixed.layers:
         real = build.record.layer(layer.name).couplings
         pairs = np.unique(np.stack([real[0], real[1], layer.b_u / one, layer.b_v / one]), axis=1).T
         found = []
         for b1, b2, fixed1, fixed2 in pairs.tolist():
-            before, after = rotation_frequency(b1, b2), rotation_frequency(fixed1, fixed2)
+            before, after = (rotation_frequency(u, v, math.nan) for u, v in ((b1, b2), (fixed1, fixed2)))
             error = abs(after / before - 1) if before > 0 and math.isfinite(after) else math.nan
             texts = (f"{b1:+.5f}", f"{b2:+.5f}", f"{round(fixed1 * one):+d}", f"{round(fixed2 * one):+d}")
             turns = (f"{before:.5f}", f"{after:.5f}") if b1 * b2 != 0 else ("–", "–")
@@ -85,7 +85,7 @@ def _couplings(build: Build) -> Table:
             more = f" (worst {COUPLINGS_SHOWN} of {len(found)})" if len(found) > COUPLINGS_SHOWN and n == 0 else ""
             rows.append((layer.name + more, *cells))
     return Table(
-        f"Couplings β before, B (in units of 1/{one:.0f}) after: their product sets the frequency ω and must be kept",
+        f"Couplings β before, B (in units of 1/{one}) after: their product sets the frequency ω and must be kept",
         ("layer", "β1", "β2", "B_u", "B_v", "ω before", "ω after", "error"),
         tuple(rows), left=("layer",),
     )  # fmt: skip

@@ -163,7 +163,7 @@ def _plan_layer(network: FixedNetwork, layer: FixedLayer, known: set[str]) -> Fa
     shifted = any(c.exponent for c in layer.connections)
     sums = (WIDE if wide else 0) | (SHIFTED if shifted else 0)
     links = tuple(_link(c, _pack(c.weight, tiles, width, wide)) for c in layer.connections)
-    adds_up = not layer.spiking and _adds_up(layer, m)
+    adds_up = not layer.spiking and _adds_up(layer, m, links)
     numbers = (_numbers(layer, m, tiles, width, FIRST_INFINITY), _numbers(layer, m, tiles, width, 1))
     return FastLayer(
         layer.name, layer.size, sums if adds_up else sums | _flags(layer, m), width, links,
@@ -242,15 +242,13 @@ def _flags(layer: FixedLayer, m: Arithmetic) -> int:
     return sum(flag for flag, is_set in found.items() if is_set)
 
 
-def _adds_up(layer: FixedLayer, m: Arithmetic) -> bool:
+def _adds_up(layer: FixedLayer, m: Arithmetic, links: tuple[FastLink, ...]) -> bool:
     """Whether a readout is u = i + bias_u, v = v + u + bias_v, and int32 holds it until an overflow is seen."""
     one = 1 << m.frac_bits
     plain = _direct(layer) and bool((layer.a_v == one).all() and (layer.b_v == one).all())
     if not plain or layer.input_to == "soma" or not 0 <= layer.shift <= 30:
         return False
-    reach = sum(_link(c, np.zeros(0)).reach << c.exponent for c in layer.connections if c.source != INPUT)
-    if any(c.source == INPUT for c in layer.connections):
-        reach = EXACT
+    reach = EXACT if any(k.source == INPUT for k in links) else sum(k.reach << k.exponent for k in links)
     most = (min(reach, EXACT) << layer.shift) + int(np.abs(layer.bias_u).max()) + int(np.abs(layer.bias_v).max())
     return most + (1 << (m.bits_v - 1)) < 1 << 31
 

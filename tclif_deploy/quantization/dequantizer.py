@@ -1,0 +1,62 @@
+"""Fixed-point network -> the float network that its integers stand for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tclif_deploy.errors import TclifError
+from tclif_deploy.fixed import FixedConnection, FixedLayer, FixedNetwork, check_fixed
+from tclif_deploy.network import NEURON_ARRAYS, Connection, Layer, Network, Neuron
+
+SAME = 1e-12
+"""relative difference of LSBs that are the same but for float64's rounding"""
+
+
+def dequantize(fixed: FixedNetwork) -> Network:
+    """The float network whose every number is what the integer of ``fixed`` means.
+
+    Weights (with exponent, shift and the input's LSB), factors, biases, thresholds, resets and v(0) are the integers
+    times their units, with what rounding and calibration made of them. A threshold of ``fixed`` fires at >=, whatever
+    the comparator of the network that was quantized, and so does this one, at just that threshold: an integer state
+    reaches it where its meaning does.
+
+    Not in it is what only a computation on integers has: rounding of products and of a current shifted right, overflow,
+    the rounding and clipping of input (feed it ``fixed.input.lsb`` times the integers), and the rounded multipliers of
+    a readout, for which the float network compares its soma itself. So it fires like ``fixed`` where nothing of that
+    happens and float64 holds the sums exactly, as it does for LSBs that are powers of two; elsewhere it differs by
+    what the rounding of states alone costs.
+
+    Raises `TclifError` for what is no `FixedNetwork`, and where neurons that share a convolution's weights have LSBs of
+    their own: no kernel means that.
+
+    Examples
+    --------
+    >>> from tclif_deploy import load, load_data, quantize
+    >>> from tclif_deploy.simulation.floating import simulate_float
+    >>> network, test = load("fixtures/smnist_ff/checkpoint.pth.tar"), load_data("fixtures/smnist_test.npz")[:4]
+    >>> fixed = quantize(network, "loihi2", "fixtures/smnist_ff/calibration.npz")
+    >>> meant = dequantize(fixed)
+    >>> error = meant.layers[1].connections[0].weight - network.layers[1].connections[0].weight
+    >>> bool(abs(error).max() < abs(network.layers[1].connections[0].weight).max() / 100)
+    True
+    """
+    check_fixed(fixed)
+    return Network(fixed.input.size, tuple(_layer(layer, fixed) for layer in fixed.layers))
+
+
+def _layer(layer: FixedLayer, fixed: FixedNetwork) -> Layer:
+    numbers: dict[str, Any] = {name: fixed.to_real(layer, name) for name in NEURON_ARRAYS}
+    neuron = Neuron(**numbers, reset=layer.reset, input_to=layer.input_to, spiking=layer.spiking)
+    return Layer(layer.name, neuron, tuple(_connection(c, layer, fixed) for c in layer.connections))
+
+
+def _connection(c: FixedConnection, layer: FixedLayer, fixed: FixedNetwork) -> Connection:
+    shared = layer.accumulator_lsb.reshape(-1, c.sharing)
+    if (np.ptp(shared, axis=1) > SAME * shared[:, 0]).any():
+        raise TclifError(
+            f"layer {layer.name}: connection from {c.source}: neurons that share its weights have different LSBs",
+            "one LSB a channel is needed, as quantize gives",
+        )
+    return Connection(c.source, c.weight * fixed.weight_step(layer, c), c.delay, c.conv)
