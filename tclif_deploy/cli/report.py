@@ -7,11 +7,12 @@ from typing import Annotated
 
 import typer
 
-from tclif_deploy.cli.common import Debug, app, out
+from tclif_deploy.cli.options import command
+from tclif_deploy.cli.output import out
 from tclif_deploy.errors import TclifError
 
 
-@app.command("report")
+@command("report")
 def report_command(
     build: Annotated[Path | None, typer.Argument(help="Build folder.", show_default=False)] = None,
     compare: Annotated[
@@ -22,9 +23,8 @@ def report_command(
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Page to write. [default: BUILD/report.html, or comparison.html]"),
+        typer.Option("--output", "-o", help="Page to write.", show_default="BUILD/report.html, or comparison.html"),
     ] = None,
-    debug: Debug = False,
 ) -> None:
     """Write report.html again from what a build stores; or compare two builds; or draw figures for a paper."""
     from tclif_deploy.builds.stored import load_build

@@ -1,6 +1,8 @@
 """Targets: what a machine can hold, as data, in TOML files."""
 
 from tclif_deploy.target.read import build, known_targets, load_target, targets_folder
-from tclif_deploy.target.schema import EVIDENCE, UNITS, Limit, Target
+from tclif_deploy.target.schema import EVIDENCE, UNITS, Limit, Overrides, Target
 
-__all__ = ["EVIDENCE", "UNITS", "Limit", "Target", "build", "known_targets", "load_target", "targets_folder"]
+__all__ = [
+    "EVIDENCE", "UNITS", "Limit", "Overrides", "Target", "build", "known_targets", "load_target", "targets_folder",
+]  # fmt: skip

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from tclif_deploy.settings import Limits, check_settings
+
+Share = Annotated[float | None, Limits(0, 1)]
 
 
 @dataclass(frozen=True)
@@ -97,13 +101,17 @@ class Verdict:
 class Requirements:
     """What the verdict must reach; None asks nothing."""
 
-    min_agreement: float | None = None
-    min_accuracy: float | None = None
-    """of the fixed-point network"""
-    max_accuracy_drop: float | None = None
-    """float minus fixed, as a fraction"""
-    min_jaccard: float | None = None
-    """of every layer"""
+    min_agreement: Share = None
+    """least share of samples on which float and fixed name the same class"""
+    min_accuracy: Share = None
+    """least accuracy of the fixed-point network"""
+    max_accuracy_drop: Share = None
+    """greatest loss of accuracy, float minus fixed"""
+    min_jaccard: Share = None
+    """least spike overlap (Jaccard) of any layer"""
+
+    def __post_init__(self) -> None:
+        check_settings(self)
 
     def shortfalls(self, verdict: Verdict) -> list[str]:
         """One line for each requirement that ``verdict`` misses, and for each backend that disagrees."""

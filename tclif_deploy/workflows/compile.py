@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -27,6 +27,7 @@ from tclif_deploy.quantization.notices import input_notice
 from tclif_deploy.quantization.quantizer import weight_widths
 from tclif_deploy.quantization.weight_width_search import choose_widths
 from tclif_deploy.report import page
+from tclif_deploy.settings import Limits, Named, check_settings
 from tclif_deploy.simulation import Engine, simulate
 from tclif_deploy.target import Target, load_target
 from tclif_deploy.verification import BackendCheck, Requirements, Verdict, difference, verify
@@ -40,25 +41,35 @@ ACTIVITY_SAMPLES = 32
 
 
 @dataclass(frozen=True)
-class CompileOptions:
-    """Everything that can be chosen about a compilation, apart from the model, the target and the data."""
+class BuildOptions:
+    """What can be chosen about a build, however its integers come about."""
 
     read: ReadOptions = ReadOptions()
     quantize: QuantizeSettings = QuantizeSettings()
-    narrowest: float | None = None
-    """choose the narrowest weights of each layer that lose at most this fraction of accuracy on the data"""
     requirements: Requirements = Requirements()
     backend: str = "default"
     """backends' names, separated by commas; ``none``, ``all``, or ``default`` for the target's own"""
-    backend_samples: int = 4
+    backend_samples: Annotated[int, Limits(1)] = 4
     """samples that every backend runs, compared with the reference bit for bit"""
     backend_batched: bool = False
     """run a backend's fast, simulation-only form, where it has one, on all samples"""
-    samples: int | None = None
-    """use only the first samples of the data"""
     engine: Engine = "auto"
-    command: str = ""
+    """what simulates the integers: the fast engine, or the reference, which is the specification"""
+    command: Annotated[str, Named(None, "what was typed")] = ""
     """the command line that asked for this, for the record"""
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+
+
+@dataclass(frozen=True)
+class CompileOptions(BuildOptions):
+    """Everything that can be chosen about a compilation, apart from the model, the target and the data."""
+
+    narrowest: Annotated[float | None, Limits(0, 1), Named("--auto-max-drop")] = None
+    """choose the narrowest weights of each layer that lose at most this fraction of accuracy on the data"""
+    samples: Annotated[int | None, Limits(1)] = None
+    """use only the first samples of the data"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,7 +165,7 @@ def _narrowed(
     return fixed, replace(options, quantize=replace(options.quantize, weight_bits=found.bits))
 
 
-def chosen_backends(target: Target, options: CompileOptions) -> dict[str, backends.Backend]:
+def chosen_backends(target: Target, options: BuildOptions) -> dict[str, backends.Backend]:
     """The backends that ``options`` name, by name."""
     names = target.backend if options.backend == "default" else options.backend
     return {name: backends.get(name) for name in backends.parse(names)}
@@ -170,7 +181,7 @@ def write_build(
     source: str,
     test: Dataset | None,
     *,
-    options: CompileOptions,
+    options: BuildOptions,
     say: Say,
     progress: Callable[[str], Progress],
     extra: Callable[[Verdict | None], dict[str, Any]] = lambda verdict: {},
@@ -224,7 +235,7 @@ def _run_backends(
     fixed: FixedNetwork,
     data: Dataset,
     folder: Path,
-    options: CompileOptions,
+    options: BuildOptions,
     say: Say,
     progress: Callable[[str], Progress],
 ) -> dict[str, BackendCheck]:
@@ -302,7 +313,7 @@ def _manifest(
     network: Network,
     fixed: FixedNetwork,
     calibration: str,
-    options: CompileOptions,
+    options: BuildOptions,
     notices: tuple[str, ...],
 ) -> dict[str, Any]:
     """Enough to know what was built from what, and to build it again."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,12 @@ from tclif_deploy.fixed import FixedNetwork, smallest_int
 from tclif_deploy.formats.read_options import read_args
 from tclif_deploy.frontends import load
 from tclif_deploy.network import Network, Progress
+from tclif_deploy.nn.config import FitSettings, TrainConfig, TuneSettings
 from tclif_deploy.nn.from_network import to_module
 from tclif_deploy.quantization import quantize
 from tclif_deploy.target import Target, load_target
 from tclif_deploy.verification import Verdict
-from tclif_deploy.workflows.compile import Build, CompileOptions, Say, chosen_backends, write_build
+from tclif_deploy.workflows.compile import Build, BuildOptions, Say, chosen_backends, write_build
 
 CALIBRATION = 128
 """training samples that set the scales where no calibration data are given"""
@@ -36,29 +37,6 @@ TUNED, CONTROL = "tuned", "control"
 """folders of the two trainings"""
 
 
-@dataclass(frozen=True)
-class TuneSettings:
-    """How to fine-tune."""
-
-    epochs: int = 2
-    batch_size: int = 64
-    lr: float = 1e-4
-    """peak learning rate of AdamW; cosine to 0 by the last epoch"""
-    warmup: float = 0.1
-    """epochs over which the rate rises from 0"""
-    clip: float = 1.0
-    easy: float = 1.0
-    """least chance that an epoch shows a learned sample, see `tclif_deploy.nn.config.TrainConfig`"""
-    seed: int = 0
-    threads: int = 0
-    control: bool = True
-    """train the float network on in the same way, to tell what fine-tuning won from what training alone wins"""
-    task: str | None = None
-    """whose data lie in the folder: smnist, psmnist, digits, shd, ssc, ... (default: the model's args.json says)"""
-    samples: int | None = None
-    """train on this many samples, drawn once"""
-
-
 def finetune(
     model: Path | str,
     target: Target | Path | str,
@@ -66,8 +44,8 @@ def finetune(
     *,
     calibration: Dataset | Path | str | None = None,
     output: Path | str | None = None,
-    options: CompileOptions | None = None,
-    settings: TuneSettings = TuneSettings(),
+    options: BuildOptions | None = None,
+    settings: TuneSettings | None = None,
     say: Say = lambda line: None,
     progress: Callable[[str], Progress] = lambda title: lambda done, total: None,
 ) -> Build:
@@ -82,7 +60,7 @@ def finetune(
     from tclif_deploy.nn.quantized import QuantizedNetwork
     from tclif_deploy.nn.sequence import SequenceNetwork
 
-    path, options = Path(model), options or CompileOptions()
+    path, options, settings = Path(model), options or BuildOptions(), settings or TuneSettings()
     target = target if isinstance(target, Target) else load_target(target)
     folder = Path(output) if output is not None else buildfolder.default_folder(path, f"{target.name}-tuned")
     work = folder.with_name(f"{folder.name}.tuning")
@@ -149,15 +127,11 @@ class _Tuning:
     def train(self, kind: str, name: str, network: Any, train: Dataset, test: Dataset) -> _Outcome:
         """Train ``network``, resuming where its state stands in the folder ``kind`` of the work folder."""
         from tclif_deploy.data.tasks import Task
-        from tclif_deploy.nn.config import TrainConfig
         from tclif_deploy.nn.train import fit
         from tclif_deploy.nn.trainer import Trainer, one_thread_each
 
-        s = self.settings
-        config = TrainConfig(
-            name, None, self.work / kind / "checkpoint.pth.tar", epochs=s.epochs, batch_size=s.batch_size, lr=s.lr,
-            warmup=s.warmup, clip=s.clip, easy=s.easy, seed=s.seed, threads=s.threads,
-        )  # fmt: skip
+        fit_settings = {field.name: getattr(self.settings, field.name) for field in fields(FitSettings)}
+        config = TrainConfig(name, None, self.work / kind / "checkpoint.pth.tar", **fit_settings)
         with one_thread_each(), Trainer(network, config) as trainer:
             before = trainer.accuracy(test)
             worst = DIVERGED * trainer.loss(train[:PROBE]) + SLACK
@@ -177,7 +151,7 @@ def _modules(network: Network) -> torch.nn.Sequential:
 
 
 def _data(
-    path: Path, network: Network, options: CompileOptions, settings: TuneSettings, folder: Path | None
+    path: Path, network: Network, options: BuildOptions, settings: TuneSettings, folder: Path | None
 ) -> tuple[Dataset, Dataset]:
     """Training data (the chosen share of them, in an order of their own) and test data."""
     from tclif_deploy.data.tasks import load_task
@@ -222,7 +196,7 @@ def _fingerprint(fixed: FixedNetwork) -> str:
 
 
 def _keep_checkpoint(
-    tuned: Any, work: Path, folder: Path, model: Path, options: CompileOptions, settings: TuneSettings
+    tuned: Any, work: Path, folder: Path, model: Path, options: BuildOptions, settings: TuneSettings
 ) -> None:
     """Put the masters' checkpoint, an args.json that says how to read it, and both logs into ``folder``."""
     target = folder / TUNED
