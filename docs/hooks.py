@@ -1,4 +1,4 @@
-"""Pages that mkdocs makes from the code: the command reference."""
+"""Pages that mkdocs makes from the code: the command reference, and the fields of a build's JSON files."""
 
 from __future__ import annotations
 
@@ -6,14 +6,26 @@ from typing import Any
 
 import typer
 
+from tclif_deploy.builds.schema import FORMS, schema
 from tclif_deploy.cli.main import app
-
-MARK = "<!-- commands -->"
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Put the commands where a page asks for them."""
-    return markdown.replace(MARK, commands()) if MARK in markdown else markdown
+    """Put the commands, or the schemas, where a page asks for them."""
+    for mark, write in (("<!-- commands -->", commands), ("<!-- schema -->", schemas)):
+        if mark in markdown:
+            markdown = markdown.replace(mark, write())
+    return markdown
+
+
+def schemas() -> str:
+    """The fields of each file, with what they mean."""
+    parts = []
+    for name in FORMS:
+        fields = schema(name)["properties"]
+        rows = [f"| `{key}` | {' '.join(field.get('description', '').split())} |" for key, field in fields.items()]
+        parts.append("\n".join([f"### {name}.json", "", "| key | what it is |", "|---|---|", *rows]))
+    return "\n\n".join(parts)
 
 
 def commands() -> str:

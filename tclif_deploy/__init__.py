@@ -14,6 +14,7 @@ from tclif_deploy import aliases
 from tclif_deploy.version import __version__
 
 if TYPE_CHECKING:
+    from tclif_deploy.builds import Build
     from tclif_deploy.data import Dataset, load_data
     from tclif_deploy.data.windows import sliding_windows
     from tclif_deploy.errors import TclifError
@@ -23,10 +24,10 @@ if TYPE_CHECKING:
     from tclif_deploy.simulation import simulate
     from tclif_deploy.target import Target, load_target
     from tclif_deploy.verification import Requirements, Verdict, verify
-    from tclif_deploy.workflows.compile import Build, CompileOptions, compile
+    from tclif_deploy.workflows.compile import CompileOptions, compile
 
 _PLACES = {
-    "Build": "workflows.compile",
+    "Build": "builds",
     "CompileOptions": "workflows.compile",
     "Dataset": "data",
     "QuantizeSettings": "quantization",

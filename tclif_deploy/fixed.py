@@ -69,7 +69,7 @@ class Arithmetic:
                 raise TclifError(f"arithmetic: overflow is {overflow!r}", "saturate or wrap")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class InputEncoding:
     """How real input becomes the integers that the first layers see: ``clip(rint(x * scale / lsb))``."""
 

@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,11 +13,11 @@ from tclif_deploy.analysis.energy import LayerActivity, lif_energy, lstm_energy,
 from tclif_deploy.cli.main import run
 from tclif_deploy.data import Dataset, load_data
 from tclif_deploy.frontends import load
-from tclif_deploy.mapping import STRATEGIES, check, cost, measure, place, report
+from tclif_deploy.mapping import STRATEGIES, check, cost, hardware_summary, measure, place
 from tclif_deploy.quantization import quantize
 from tclif_deploy.simulation import simulate
 from tclif_deploy.target import load_target
-from tclif_deploy.workflows.subject import Subject, compare
+from tclif_deploy.workflows.cost import compare_costs
 
 from . import oracle
 from .networks import assert_alive, drawn_network, options, random_network
@@ -185,10 +184,10 @@ def test_without_public_figures_there_is_no_energy_and_no_latency():
     fixed, x = alive()
     found = cost(fixed, IDEAL, place(fixed, IDEAL), measured(fixed, x))
     assert (found.energy.total, found.latency) == (None, None)
-    told = json.loads(json.dumps(report(place(fixed, IDEAL), found)))
-    assert told["energy"]["nj_per_inference_low"] is None
-    assert told["latency"]["us_per_step"] is None
-    assert told["mapping"]["cores"] == 1
+    told = hardware_summary(place(fixed, IDEAL), found)
+    assert told.energy.nj_per_inference_low is None
+    assert told.latency.us_per_step is None
+    assert told.mapping.cores == 1
 
 
 def test_a_neuron_that_the_target_lacks_is_told_with_the_cost():
@@ -279,13 +278,11 @@ def test_the_papers_ratios_hold_for_our_own_activity():
 
 def test_what_if_shows_bits_against_cores_and_energy():
     data = load_data(DATA)[:2]
-    found = Subject(Path(MODEL), calibration=data)
     machine = LOIHI2.override(synaptic_memory=300_000)
-    wide, narrow, none = compare(
-        found, (machine, machine.override(weight_bits=4), machine.override(cores_per_chip=1, chips=1)), data
-    )
-    assert len(narrow[1].cores) < len(wide[1].cores)
-    assert narrow[2].energy.total is not None
+    targets = (machine, machine.override(weight_bits=4), machine.override(cores_per_chip=1, chips=1))
+    wide, narrow, none = compare_costs(MODEL, data, targets, calibration=data)
+    assert len(narrow.placement.cores) < len(wide.placement.cores)
+    assert narrow.cost.energy.total is not None
     assert len(none) == 2
     assert "cores are needed" in none[1].what
 

@@ -2,15 +2,25 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from tclif_deploy import QuantizeSettings, TclifError, load, neurons, quantize, simulate, verify
+from tclif_deploy import (
+    Build,
+    QuantizeSettings,
+    ReadOptions,
+    TclifError,
+    load_data,
+    neurons,
+    quantize,
+    simulate,
+    verify,
+)
 from tclif_deploy.cli.main import app
 from tclif_deploy.data import Dataset
-from tclif_deploy.network import Connection, Network
 from tclif_deploy.simulation.floating import simulate_float
 from tclif_deploy.simulation.partially_quantized import LAYER_PARTS, parts_of, simulate_mixed
 from tclif_deploy.verification.error_attribution import account
@@ -175,26 +185,31 @@ def test_data_of_another_width_are_refused(build):
         explain(build, data())
 
 
-def test_a_build_without_its_float_network_says_so(build, tmp_path):
-    import shutil
-
-    copy = shutil.copytree(build, tmp_path / "copy")
-    (copy / "network.nir").unlink()
-    manifest = json.loads((copy / "manifest.json").read_text())
-    manifest["model"]["sha256"] = "0" * 64
-    (copy / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(TclifError, match="has changed since"):
-        explain(copy, "fixtures/spoken_digits/test.npz")
+def test_what_explain_returns_is_what_the_build_keeps(build):
+    found = explain(build, "fixtures/spoken_digits/test.npz", samples=3)
+    assert Build.open(build).attribution == found
 
 
-def test_the_network_of_a_build_is_the_model(build):
-    from tclif_deploy.network import equal
-    from tclif_deploy.workflows.explain import float_network
+def test_explain_looks_at_the_samples_that_the_build_was_verified_on(tmp_path):
+    test = load_data("fixtures/spoken_digits/test.npz")
+    model = tmp_path / "model.pth.tar"  # with no calibration.npz beside it: the first quarter of the data serves
+    model.write_bytes(Path("fixtures/spoken_digits/checkpoint.pth.tar").read_bytes())
+    args = Path("fixtures/spoken_digits/args.json")
+    options = CompileOptions(samples=12, backend="none", read=ReadOptions(args=args))
+    made = compile(model, COARSE, data=test, output=tmp_path / "b", options=options)
+    assert (made.calibration.kind, made.calibration.samples, made.report.samples) == ("first_quarter", 3, 9)
+    found = explain(made, test)
+    assert found.samples == 9
+    assert found.calibration == made.calibration
+    assert found.accuracy.quantized == made.report.accuracy.quantized
 
-    model = load("fixtures/spoken_digits/checkpoint.pth.tar")
-    found = float_network(build, {})
-    assert isinstance(found, Network)
-    assert all(
-        equal(a.connections[0].weight, b.connections[0].weight) for a, b in zip(model.layers, found.layers, strict=True)
-    )
-    assert isinstance(found.layers[0].connections[0], Connection)
+
+def test_a_build_needs_its_model_no_more(tmp_path):
+    model = tmp_path / "model.pth.tar"
+    model.write_bytes(Path("fixtures/spoken_digits/checkpoint.pth.tar").read_bytes())
+    args = Path("fixtures/spoken_digits/args.json")
+    options = CompileOptions(samples=4, backend="none", read=ReadOptions(args=args))
+    compile(model, COARSE, data="fixtures/spoken_digits/test.npz", output=tmp_path / "b", options=options)
+    model.unlink()
+    (tmp_path / "b" / "network.nir").unlink()
+    assert explain(tmp_path / "b", "fixtures/spoken_digits/test.npz", samples=2).samples == 2

@@ -14,7 +14,8 @@ from tclif_deploy import TclifError
 from tclif_deploy.cli.main import run
 from tclif_deploy.convolution import Conv
 from tclif_deploy.fixed import FixedConnection, FixedNetwork
-from tclif_deploy.mapping import STRATEGIES, CannotFit, Group, Link, Workload, check, place
+from tclif_deploy.json_form import text_of
+from tclif_deploy.mapping import STRATEGIES, CannotFit, Group, Link, Workload, check, place, placement_summary
 from tclif_deploy.mapping.advice import advise
 from tclif_deploy.mapping.connectivity import Dense, Sparse
 from tclif_deploy.mapping.memory import RESOURCES, SynapseFormat
@@ -187,7 +188,7 @@ def test_balanced_cores_have_like_work():
 @pytest.mark.parametrize("strategy", sorted(STRATEGIES))
 def test_the_same_network_lies_the_same_way(strategy):
     workload = Workload.synthetic(neurons=5_000, fan_in=20, layers=3, seed=2)
-    first, second = (json.dumps(place(workload, LOIHI1, strategy).to_json()) for _ in range(2))
+    first, second = (text_of(placement_summary(place(workload, LOIHI1, strategy))) for _ in range(2))
     assert first == second
 
 
@@ -433,6 +434,7 @@ def test_the_check_command_exits_1_on_errors_and_prints_json(capsys, tmp_path):
     found = json.loads(capsys.readouterr().out)
     assert found["target"] == "xylo2"
     assert found["findings"][0]["rule"] == "neuron_kind"
+    assert found["calibration"]["kind"] == "given"
     assert set(found["findings"][0]) == {"rule", "severity", "subject", "value", "limit", "remedy"}
     assert run(["check", "absent.pt"]) == 2
     assert run(["check", model, "--strategy", "best"]) == 2

@@ -1,7 +1,8 @@
-"""lava-dl's netx files: real ones, ours run by lava-dl's own netx, and what is no netx."""
+"""lava-dl's netx files: those that lava-dl writes, ours run by lava-dl's own netx, and what is no netx."""
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -12,15 +13,16 @@ import numpy as np
 import pytest
 
 from tclif_deploy import Dataset, TclifError, load, load_target, neurons, quantize, simulate
+from tclif_deploy.cli.main import run
 from tclif_deploy.convolution import Conv, Kernel
 from tclif_deploy.formats import read_netx, write_netx, write_netx_fixed
 from tclif_deploy.formats.netx.read import effective_weights
 from tclif_deploy.network import Connection, Layer, Network
 from tclif_deploy.simulation.floating import simulate_float
 
+from . import foreign
 from .requirements import needs_package
 
-REAL = Path(__file__).parents[1] / "fixtures" / "nir_paper" / "lava_network.net"
 TEMPLATE = Path(__file__).parents[1] / "tclif_deploy" / "backends" / "lava" / "template"
 
 
@@ -50,18 +52,6 @@ def refused(path: Path) -> str:
     return str(error.value)
 
 
-def test_a_real_file_of_lava_dl_is_read():
-    found = load(REAL)
-    assert found.input_size == 200
-    assert [layer.size for layer in found.layers] == [256, 200]
-    first = found.layers[0].neuron
-    assert (first.a_u[0], first.a_v[0], first.threshold[0]) == (0.0, 1 - 414 / 4096, 6.0)
-    assert first.strict
-    assert first.reset == "hard"
-    with h5py.File(REAL) as file:
-        np.testing.assert_array_equal(found.layers[1].connections[0].weight, file["layer/1/weight"][()])
-
-
 def test_what_is_written_comes_back_as_it_was_rounded(tmp_path):
     told = write_netx(network(), tmp_path / "out.net")
     assert told[0].startswith("a: CUBA, weights rounded by at most 0.00")
@@ -88,6 +78,55 @@ def run_script(name: str, *arguments: object) -> None:
         capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, start_new_session=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+SHAPES = {"dense": (20,), "recurrent": (20,), "convolutional": (2, 8, 8), "delayed": (20,), "pooled": (2, 8, 8)}
+
+
+@pytest.fixture(scope="module")
+def lava_dl(tmp_path_factory) -> Path:
+    """What make_netx.py leaves: each network's file, its input and its spikes."""
+    folder = tmp_path_factory.mktemp("lava_dl")
+    rng = np.random.default_rng(1)
+    np.savez(folder / "inputs.npz", **{k: (rng.random((*s, 100)) < 0.3).astype(np.int8) for k, s in SHAPES.items()})
+    run_script("make_netx.py", folder / "inputs.npz", folder, TEMPLATE)
+    return folder
+
+
+@pytest.mark.parametrize("name", ["dense", "recurrent", "convolutional", "delayed"])
+def test_a_network_that_lava_dl_writes_spikes_as_lava_dl_runs_it(lava_dl, name):
+    """Only the dense one has decays, which lava-dl truncates; no spike of this input hangs on it."""
+    found = load(lava_dl / f"{name}.net")
+    with np.load(lava_dl / "inputs.npz") as inputs:
+        x = inputs[name].reshape(found.input_size, -1).T[None].astype(float)
+    mine = simulate_float(found, x).spikes
+    with np.load(lava_dl / f"{name}.npz") as theirs:
+        assert list(mine) == list(theirs)
+        for late, layer in enumerate(mine, 1):
+            assert 0.01 <= mine[layer].mean() <= 0.6
+            np.testing.assert_array_equal(theirs[layer][late:].astype(bool), mine[layer][0, :-late], err_msg=layer)
+
+
+def test_neurons_and_weights_are_those_of_lava_dls_file(lava_dl):
+    found = load(lava_dl / "dense.net")
+    first = found.layers[0].neuron
+    assert (first.strict, first.reset) == (True, "hard")
+    with h5py.File(lava_dl / "dense.net") as file:
+        stored = file["layer/0/neuron"]
+        assert first.a_u[0] == 1 - stored["iDecay"][()] / 4096 == 0.5
+        assert first.a_v[0] == 1 - stored["vDecay"][()] / 4096 == 0.875
+        assert first.threshold[0] == stored["vThMant"][()]
+        for n, layer in enumerate(found.layers):
+            np.testing.assert_array_equal(layer.connections[0].weight, file[f"layer/{n}/weight"][()])
+
+
+def test_pooling_of_lava_dl_is_refused_by_name(lava_dl):
+    assert "layer 1: is of type 'pool', which is not read" in refused(lava_dl / "pooled.net")
+
+
+def test_inspect_knows_a_file_of_lava_dl(lava_dl, capsys):
+    assert run(["inspect", str(lava_dl / "dense.net"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["kind"] == "netx file of lava-dl"
 
 
 @pytest.mark.slow
@@ -270,7 +309,7 @@ def test_wrong_bytes_anywhere_give_one_line_or_a_network(tmp_path, seed):
     """Of netx files, and of NIR files of other tools."""
     rng = np.random.default_rng(seed)
     write_netx(network(), tmp_path / "good.net")
-    nir_file = REAL.parent / "two_lif_neurons.nir"
+    nir_file = foreign.write(foreign.chain_with_leak(), tmp_path / "good.nir")
     outcomes = set()
     for n in range(60):
         source = nir_file if n % 2 else tmp_path / "good.net"

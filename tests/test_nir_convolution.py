@@ -1,4 +1,4 @@
-"""Convolutions and poolings of NIR files: against torch's own, and a real network against Norse's run of it."""
+"""Convolutions and poolings of NIR files: against torch's own, and networks as Norse and SpikingJelly run them."""
 
 from __future__ import annotations
 
@@ -20,9 +20,8 @@ from tclif_deploy.formats.nir.standard import export_nir
 from tclif_deploy.network import Connection, Layer, Network, equal
 from tclif_deploy.simulation.floating import simulate_float
 
+from . import foreign
 from .requirements import needs_module
-
-PAPER = Path(__file__).parents[1] / "fixtures" / "nir_paper"
 
 
 def one_layer(path: Path, node, shape, out, before=()):
@@ -159,18 +158,47 @@ def test_what_differs_within_a_channel_is_refused_by_name(tmp_path, change, said
         export_nir(replace(network, layers=(first, *network.layers[1:])), tmp_path / "network.nir")
 
 
-@pytest.mark.slow
-def test_the_papers_convolutional_network_spikes_as_norse_runs_it(tmp_path):
+def pooled_maps(path: Path) -> Path:
+    """Convolutions, poolings and dense layers with IF, as sinabs writes them: numbered nodes, edges in no order."""
+    rng = np.random.default_rng(7)
+
+    def conv(shape, size, stride, gain):
+        out, channels, width = size
+        weight = rng.normal(0.4, 1, (out, channels, width, width)) * gain / width / channels**0.5
+        return nir.Conv2d(shape, weight.astype(np.float32), stride, 1, 1, 1, np.zeros(out, np.float32))
+
+    def dense(out, sources, gain):
+        weight = rng.normal(0.3, 1, (out, sources)) * gain / sources**0.5
+        return nir.Affine(weight.astype(np.float32), np.zeros(out, np.float32))
+
+    def fires(*shape):
+        return nir.IF(r=np.ones(shape, np.float32), v_threshold=np.ones(shape, np.float32))
+
+    def pool():
+        return nir.SumPool2d(np.array([2, 2]), np.array([2, 2]), np.array([0, 0]))
+
+    found = [
+        conv((18, 18), (4, 2, 5), 2, 0.5), fires(4, 8, 8), conv((8, 8), (4, 4, 3), 1, 0.5), fires(4, 8, 8), pool(),
+        conv((4, 4), (5, 4, 3), 1, 0.3), fires(5, 4, 4), pool(), nir.Flatten({"input": np.array([5, 2, 2])}, 0),
+        dense(16, 20, 0.3), fires(16), dense(10, 16, 0.5), fires(10),
+    ]  # fmt: skip
+    names = ["input", *map(str, range(len(found))), "output"]
+    nodes = dict(zip(names, [nir.Input(np.array([2, 18, 18])), *found, nir.Output(np.array([10]))], strict=True))
+    edges = [(names[k], names[k + 1]) for k in rng.permutation(len(names) - 1)]
+    return foreign.write(nir.NIRGraph(nodes, edges, metadata={}, type_check=False), path)
+
+
+def test_a_network_of_maps_and_poolings_spikes_as_norse_runs_it(tmp_path):
     import_nir = needs_module("norse.torch.utils.import_nir")
-    path = PAPER / "cnn_sinabs.nir"
-    x = (np.random.default_rng(3).random((12, 2, 34, 34)) < 0.15).astype(float)
+    path = foreign.as_nir_0_2_wrote_it(pooled_maps(tmp_path / "maps.nir"))
+    x = (np.random.default_rng(3).random((30, 2, 18, 18)) < 0.15).astype(float)
     network = load(path, convention="norse")
     kinds = [c.kind for layer in network.layers for c in layer.connections]
     assert kinds.count("conv") >= 3, "no convolution is blown up"
     assert not any("matrix" in notice for notice in network.notices)
-    spikes = simulate_float(network, x.reshape(1, 12, -1)).spikes
-    for name in ("layer1", "layer3", "layer6", "layer10"):
-        assert 0.01 <= spikes[name].mean() <= 0.6, (name, spikes[name].mean())
+    spikes = simulate_float(network, x.reshape(1, len(x), -1)).spikes
+    for name, fired in spikes.items():
+        assert 0.01 <= fired.mean() <= 0.6, (name, fired.mean())
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         module = import_nir.from_nir(nir.read(path), ignore_warnings=True)
@@ -179,12 +207,35 @@ def test_the_papers_convolutional_network_spikes_as_norse_runs_it(tmp_path):
             z, state = module(torch.as_tensor(step, dtype=torch.float32), state)
             out.append(z.numpy().reshape(-1))
     theirs = np.stack(out).astype(bool)
-    assert theirs.any()
-    np.testing.assert_array_equal(spikes["layer12"][0], theirs)
+    last = network.layers[-1].name
+    np.testing.assert_array_equal(spikes[last][0], theirs)
     export_nir(network, tmp_path / "again.nir")
     assert sum(isinstance(node, nir.Conv2d) for node in nir.read(tmp_path / "again.nir").nodes.values()) == 3
-    again = simulate_float(load(tmp_path / "again.nir"), x.reshape(1, 12, -1)).spikes
-    np.testing.assert_array_equal(again["layer12"][0], theirs)
+    again = simulate_float(load(tmp_path / "again.nir"), x.reshape(1, len(x), -1)).spikes
+    np.testing.assert_array_equal(again[last][0], theirs)
+
+
+def test_a_convolutional_network_that_spikingjelly_writes_spikes_as_spikingjelly_runs_it(tmp_path):
+    neuron, functional, exchange = (
+        needs_module(f"spikingjelly.activation_based.{name}") for name in ("neuron", "functional", "nir_exchange")
+    )
+    nn = torch.nn
+    module = foreign.lively(nn.Sequential(
+        nn.Conv2d(2, 4, 5, stride=2, padding=1), neuron.IFNode(v_reset=0.0), nn.AvgPool2d(2),
+        nn.Conv2d(4, 6, 3, dilation=2, padding=2), neuron.IFNode(v_reset=0.0), nn.Flatten(),
+        nn.Linear(96, 10), neuron.IFNode(v_reset=0.0),
+    ))  # fmt: skip
+    exchange.export_to_nir(module, torch.zeros(1, 2, 18, 18), save_path=tmp_path / "sj.nir", dt=foreign.DT)
+    functional.reset_net(module)
+    x = (np.random.default_rng(3).random((2, 30, 2, 18, 18)) < 0.15).astype(np.float32)
+    with torch.no_grad():
+        theirs = torch.stack([module(torch.as_tensor(x[:, t])) for t in range(x.shape[1])], 1).numpy()
+    network = load(tmp_path / "sj.nir", dt=foreign.DT, convention="spikingjelly")
+    assert [c.kind for layer in network.layers for c in layer.connections].count("conv") == 2
+    spikes = simulate_float(network, x.reshape(2, 30, -1)).spikes
+    for name, fired in spikes.items():
+        assert 0.01 <= fired.mean() <= 0.6, (name, fired.mean())
+    np.testing.assert_array_equal(spikes[network.layers[-1].name], theirs.astype(bool))
 
 
 def damaged(path: Path, edit) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-
 import nir
 import numpy as np
 import pytest
@@ -14,10 +12,10 @@ from tclif_deploy.formats import NotInNir, export_nir
 from tclif_deploy.network import Connection, Layer, Network
 from tclif_deploy.simulation.floating import simulate_float
 
+from .foreign import DT, steps
 from .requirements import needs_module
 
 RNG = np.random.default_rng(8)
-DT = 1e-4
 
 
 def trains(features=5, steps=150, samples=3):
@@ -85,18 +83,6 @@ def test_neurons_that_nir_has_become_nirs_own_nodes(tmp_path):
     assert isinstance(nodes["layer0"], nir.LIF)
     assert isinstance(nodes["layer1"], nir.NIRGraph)
     np.testing.assert_allclose(nodes["layer0"].r, nodes["layer0"].tau / DT)
-
-
-def steps(module, x):
-    """Outputs (samples, time, neurons) of a module that takes a step and its state."""
-    state, out = None, []
-    with torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for t in range(x.shape[1]):
-            step = torch.as_tensor(x[:, t], dtype=torch.float32)
-            z, state = module(step) if state is None else module(step, state)
-            out.append(z.numpy())
-    return np.stack(out, 1)
 
 
 def uniform(kind, size):

@@ -1,38 +1,26 @@
-"""NIR files of other tools: the paper's own files, each framework's own run of a graph, and graphs without meaning."""
+"""NIR files of other tools: graphs against their equations written down straight, and graphs without meaning."""
 
 from __future__ import annotations
 
 import re
-import warnings
 from pathlib import Path
 
 import h5py
 import nir
 import numpy as np
 import pytest
-import torch
 
 from tclif_deploy import TclifError, load
 from tclif_deploy.simulation.floating import simulate_float
 
-from .requirements import needs_module
-
-PAPER = Path(__file__).parents[1] / "fixtures" / "nir_paper"
-DT = 1e-4
-
-
-def spike_trains(rate, features, steps=200, samples=3, seed=0):
-    return (np.random.default_rng(seed).random((samples, steps, features)) < rate).astype(float)
+from . import foreign
+from .foreign import DT, ends, spike_trains
 
 
 def written(path: Path, nodes: dict, edges: list, **options):
     """The network of a graph of nir's own nodes, written by nir itself."""
     nir.write(path / "graph.nir", nir.NIRGraph(nodes, edges, metadata={}, type_check=False))
     return load(path / "graph.nir", **options)
-
-
-def ends(first: int, last: int) -> dict:
-    return {"in": nir.Input(np.array([first])), "out": nir.Output(np.array([last]))}
 
 
 def lif(size, seed=0, **changes):
@@ -51,93 +39,47 @@ def refused(path: Path, **options) -> str:
     return str(error.value)
 
 
-@pytest.mark.parametrize("tool", ["norse", "snntorch"])
-def test_the_papers_lif_fires_at_the_steps_that_the_tools_recorded(tool):
-    recorded = np.loadtxt(PAPER / f"lif_{tool}.csv", delimiter=",")
-    network = load(PAPER / "lif_norse.nir", dt=DT, convention=tool)
-    x = np.loadtxt(PAPER / "lif_norse.csv", delimiter=",")[None, :, :1]
-    spikes = simulate_float(network, x).spikes[network.layers[-1].name][0, :, 0]
-    assert recorded[:, 2].sum() >= 3
-    np.testing.assert_array_equal(spikes, recorded[:, 2] > 0)
-
-
-def test_the_papers_braille_network_spikes_as_snntorch_runs_it():
-    snn = needs_module("snntorch")
-    path = PAPER / "braille_noDelay_bias_zero.nir"
-    nodes = nir.read(path).nodes
-    x = spike_trains(0.15, 12)
-
-    def linear(node):
-        weight = torch.as_tensor(node.weight, dtype=torch.float64)
-        bias = torch.as_tensor(node.bias, dtype=torch.float64)
-        return lambda x: x @ weight.T + bias
-
-    def neuron(node):
-        return snn.Synaptic(
-            alpha=float(1 - DT / node.tau_syn[0]), beta=float(1 - DT / node.tau_mem[0]),
-            threshold=float(node.v_threshold[0]), reset_mechanism="zero", reset_delay=False,
-        ).double()  # fmt: skip
-
-    first, second, recurrent = neuron(nodes["lif1.lif"]), neuron(nodes["lif2"]), linear(nodes["lif1.w_rec"])
-    fc1, fc2 = linear(nodes["fc1"]), linear(nodes["fc2"])
-    spikes, a, b = torch.zeros(3, 38, dtype=torch.float64), (), ()
-    seen: dict[str, list] = {"lif1.lif": [], "lif2": []}
-    with torch.no_grad():
-        for t in range(x.shape[1]):
-            spikes, *a = first(fc1(torch.as_tensor(x[:, t])) + recurrent(spikes), *a)
-            spikes = spikes.double()
-            out, *b = second(fc2(spikes), *b)
-            seen["lif1.lif"].append(spikes.numpy().copy())
-            seen["lif2"].append(out.numpy())
-    mine = simulate_float(load(path, dt=DT, convention="snntorch"), x).spikes
-    for name, theirs in seen.items():
-        assert 0.003 <= mine[name].mean() <= 0.6
-        np.testing.assert_array_equal(mine[name], np.stack(theirs, 1).astype(bool), err_msg=name)
-
-
-def norse_run(graph, x):
-    """Spikes (samples, time, neurons) of Norse's own import of a graph."""
-    import_nir = needs_module("norse.torch.utils.import_nir")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        module = import_nir.from_nir(graph, ignore_warnings=True, dt=DT)
-        state, out = None, []
-        with torch.no_grad():
-            for t in range(x.shape[1]):
-                z, state = module(torch.as_tensor(x[:, t], dtype=torch.float32), state)
-                out.append(z.numpy())
-    return np.stack(out, 1).astype(bool)
-
-
-def test_the_papers_other_braille_network_spikes_as_norse_runs_it():
-    path = PAPER / "braille_noDelay_noBias_subtract.nir"
-    x = spike_trains(0.15, 12)
-    mine = simulate_float(load(path, dt=DT, convention="norse"), x).spikes["lif2"]
-    assert 0.01 <= mine.mean() <= 0.6
-    np.testing.assert_array_equal(mine, norse_run(nir.read(path), x))
-
-
-def test_rockpools_file_with_an_output_of_three_axes_is_read():
-    network = load(PAPER / "lif_rockpool.nir", dt=DT)
-    assert network.layers[0].neuron.threshold[0] == np.float32(0.1)
-
-
-def test_a_leak_potential_drives_a_neuron_without_input():
-    """The paper's file: lif1 leaks towards 1.2 and fires at 1, so it fires with no input at all."""
-    network = load(PAPER / "two_lif_neurons.nir", dt=DT)
-    spikes = simulate_float(network, np.zeros((1, 1000, 1))).spikes["lif1"][0, :, 0]
+def test_an_output_of_three_axes_is_read(tmp_path):
+    """As in files of Rockpool, whose nodes are also called by their number and class."""
+    tau, theta = 2e-3, 0.2
+    node = nir.LIF(tau=np.array([tau]), r=np.array([15.0]), v_leak=np.zeros(1), v_threshold=np.array([theta]))
+    nodes = {"input": nir.Input(np.array([1])), "0_Linear": nir.Linear(np.array([[0.5]])), "1_LIF": node,
+             "output": nir.Output(np.array([1, 1, 1]))}  # fmt: skip
+    network = written(tmp_path, nodes, [("0_Linear", "1_LIF"), ("1_LIF", "output"), ("input", "0_Linear")], dt=DT)
+    x = spike_trains(0.1, 1, steps=1000, samples=1)
+    (spikes,) = simulate_float(network, x).spikes.values()
     expected, v = [], 0.0
+    for value in x[0, :, 0]:
+        v += DT / tau * (15.0 * 0.5 * value - v)
+        expected.append(v > theta)
+        v = 0.0 if v > theta else v
+    assert 0.01 <= np.mean(expected) <= 0.6
+    np.testing.assert_array_equal(spikes[0, :, 0], expected)
+
+
+def test_a_leak_potential_drives_a_neuron_without_input(tmp_path):
+    """The first of two leaks towards 2 and fires at 1, so it fires with no input at all, and drives the second."""
+    network = load(foreign.write(foreign.chain_with_leak(), tmp_path / "chain.nir"), dt=DT)
+    seen = simulate_float(network, np.zeros((1, 1000, 1))).spikes
+    first, second, v, w = [], [], 0.0, 0.0
     for _ in range(1000):
-        v += DT / 0.01 * (1.2 - v)
-        expected.append(v > 1)
-        v = 0.0 if v > 1 else v
-    assert sum(expected) >= 3
-    np.testing.assert_array_equal(spikes, expected)
+        v += DT / 5e-3 * (2.0 - v)
+        first.append(v > 1)
+        w += DT / 8e-3 * (20.0 * first[-1] - w)
+        second.append(w > 0.3)
+        v, w = 0.0 if first[-1] else v, 0.0 if second[-1] else w
+    assert 0.01 <= np.mean(first) <= 0.6
+    assert 0.01 <= np.mean(second) <= 0.6
+    np.testing.assert_array_equal(seen["lif1"][0, :, 0], first)
+    np.testing.assert_array_equal(seen["lif2"][0, :, 0], second)
 
 
-def test_a_real_file_whose_edges_name_a_node_it_lacks_is_refused():
-    said = refused(PAPER / "braille_noDelay_bias_zero_subgraph.nir", dt=DT)
-    assert "no node 'lif'" in said
+def test_a_nested_graph_whose_edges_name_a_node_it_lacks_is_refused(tmp_path):
+    """As where a script nests a loop and renames its neuron in the nodes alone."""
+    graph = foreign.nested(foreign.recurrent())
+    inner = graph.nodes["lif1"].nodes
+    inner["lif1"] = inner.pop("lif")
+    assert "no node 'lif'" in refused(foreign.write(graph, tmp_path / "bad.nir"), dt=DT)
 
 
 def test_nested_graphs_skips_scales_delays_and_loops_do_what_the_equations_say(tmp_path):
@@ -244,28 +186,6 @@ def test_cubalif_takes_the_new_current_or_that_of_the_step_before(tmp_path, late
         v = np.where(expected[-1], 0.0, v)
     assert 0.01 <= np.mean(expected) <= 0.6
     np.testing.assert_array_equal(simulate_float(network, x).spikes["cuba"][0], np.stack(expected))
-
-
-def test_a_feedforward_graph_spikes_as_snntorchs_own_import_runs_it(tmp_path):
-    import_nir = needs_module("snntorch.import_nir")
-    rng = np.random.default_rng(5)
-    tau = 8e-4
-    node = nir.LIF(tau=np.full(6, tau), r=np.full(6, tau / DT), v_leak=np.zeros(6), v_threshold=np.full(6, 1.1),
-                   v_reset=np.zeros(6))  # fmt: skip
-    nodes = {"input": nir.Input(np.array([4])), "fc": nir.Affine(rng.normal(0.2, 0.5, (6, 4)), rng.normal(0, 0.1, 6)),
-             "lif": node, "output": nir.Output(np.array([6]))}  # fmt: skip
-    edges = [("input", "fc"), ("fc", "lif"), ("lif", "output")]
-    network = written(tmp_path, nodes, edges, convention="snntorch")
-    x = spike_trains(0.3, 4)
-    module, state, out = import_nir.import_from_nir(nir.NIRGraph(nodes, edges, metadata={})), None, []
-    with torch.no_grad():
-        for t in range(x.shape[1]):
-            step = torch.as_tensor(x[:, t], dtype=torch.float32)
-            z, state = module(step) if state is None else module(step, state)
-            out.append(z.numpy())
-    mine = simulate_float(network, x).spikes["lif"]
-    assert 0.01 <= mine.mean() <= 0.6
-    np.testing.assert_array_equal(mine, np.stack(out, 1).astype(bool))
 
 
 def test_the_convention_and_the_step_are_told_and_can_be_changed(tmp_path):
@@ -376,7 +296,8 @@ def test_options_of_nir_files_are_refused_elsewhere(tmp_path):
     from . import models
 
     assert "--dt is for .nir files" in refused(models.checkpoint(tmp_path / "net"), dt=DT)
-    assert "says everything itself" in refused(PAPER / "lif_norse.nir", dt=DT, gamma=0.5)
+    path = foreign.write(foreign.chain_with_leak(), tmp_path / "chain.nir")
+    assert "says everything itself" in refused(path, dt=DT, gamma=0.5)
 
 
 def test_states_that_grow_are_told_where_a_network_is_read(tmp_path):
@@ -401,7 +322,7 @@ def test_weights_in_half_precision_are_read_exactly(tmp_path):
 
 @pytest.mark.parametrize("at", [0, 8, 24])
 def test_a_damaged_heap_of_strings_is_refused_where_hdf5_itself_might_hang(tmp_path, at):
-    data = bytearray((PAPER / "two_lif_neurons.nir").read_bytes())
+    data = bytearray(foreign.write(foreign.chain_with_leak(), tmp_path / "good.nir").read_bytes())
     for place in [found.start() for found in re.finditer(b"GCOL", data)]:
         data[place + at : place + at + 8] = b"\xff\xff\x03\0\0\0\0\0"
     (tmp_path / "bad.nir").write_bytes(data)

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -14,7 +15,6 @@ import tclif_deploy as tc
 from tclif_deploy import mapping
 from tclif_deploy.builds import record
 from tclif_deploy.builds.record import Record, make_record, weight_edges
-from tclif_deploy.builds.stored import load_build
 from tclif_deploy.cli.main import run
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedNetwork
@@ -25,6 +25,7 @@ from tclif_deploy.report.sections.quantization import quantization
 from tclif_deploy.report.static import write_figures
 from tclif_deploy.report.terminal.blocks import show, spark
 from tclif_deploy.simulation.floating import simulate_float
+from tclif_deploy.verification import BackendCheck
 
 from . import models
 
@@ -57,6 +58,7 @@ def rename(build: Path, folder: Path, old: str, new: str) -> Path:
         found = json.loads((build / name).read_text())
         text = json.dumps(found).replace(json.dumps(old), json.dumps(new))
         (folder / name).write_text(text)
+    shutil.copy(build / "network.npz", folder)
     fixed, kept = FixedNetwork.load(build / "fixed.npz"), Record.load(build / "record.npz")
     layers = tuple(
         replace(
@@ -95,7 +97,7 @@ class Elements(HTMLParser):
 
 def printed(build: Path, width: int = 200) -> str:
     console = Console(width=width, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
-    show(console, load_build(build))
+    show(console, tc.Build.open(build))
     return console.export_text()
 
 
@@ -149,11 +151,11 @@ def test_histograms_count_every_weight_and_every_state_of_the_samples(kept):
 
 def test_each_layers_weights_are_drawn_over_their_own_width(made, tmp_path):
     model, data, usual = made
-    assert len(set(load_build(usual).weight_bits)) == 1
-    widths = (4, *load_build(usual).weight_bits[1:])
+    assert len(set(tc.Build.open(usual).weight_bits)) == 1
+    widths = (4, *tc.Build.open(usual).weight_bits[1:])
     options = tc.CompileOptions(backend="none", quantize=tc.QuantizeSettings(weight_bits=widths))
-    build = load_build(tc.compile(model, data=data, output=tmp_path / "b", options=options).folder)
-    assert build.weight_bits == [*widths]
+    build = tc.compile(model, data=data, output=tmp_path / "b", options=options)
+    assert build.weight_bits == widths
     for bits, layer in zip(widths, build.record.layers, strict=True):
         assert layer.weights.size == weight_edges(bits).size - 1
     section = quantization(build)
@@ -215,25 +217,25 @@ def test_the_page_loads_nothing_from_anywhere(made):
 def test_every_section_stands_on_the_page_in_order_with_a_line_that_explains_it(made):
     elements = Elements((made[2] / "report.html").read_text())
     assert [a["id"] for tag, a in elements.found if tag == "section"] == SECTIONS
-    for section in story(load_build(made[2])):
+    for section in story(tc.Build.open(made[2])):
         assert section.says in elements.text
         assert len(section.says) > 30
 
 
 def test_the_verdict_comes_first_with_its_word_and_numbers(made):
-    build = load_build(made[2])
+    build = tc.Build.open(made[2])
     text = Elements((made[2] / "report.html").read_text()).text
     assert text.index("VERIFIED") < text.index("Network")
-    assert f"Agreement {100 * build.report['agreement']['argmax']:.2f} % on 9 samples" in text
+    assert f"Agreement {100 * build.report.agreement.argmax:.2f} % on 9 samples" in text
 
 
 @pytest.mark.parametrize(
     ("change", "word", "level"),
     [
         ({}, "VERIFIED", "good"),
-        ({"shortfalls": ["argmax agreement is 0.5, required at least 0.9"]}, "FALLS SHORT", "bad"),
+        ({"shortfalls": ("argmax agreement is 0.5, required at least 0.9",)}, "FALLS SHORT", "bad"),
         (
-            {"findings": [{"severity": "error", "rule": "cores"}]},
+            {"findings": (mapping.Finding("cores", "error", "loihi2", "200", "128", "prune"),)},
             "VERIFIED, BUT DOES NOT FIT loihi2",
             "bad",
         ),
@@ -241,16 +243,16 @@ def test_the_verdict_comes_first_with_its_word_and_numbers(made):
     ],
 )
 def test_the_verdict_is_a_word_and_a_colour(made, change, word, level):
-    build = load_build(made[2])
-    found = headline(replace(build, report=build.report | change))
+    build = tc.Build.open(made[2])
+    found = headline(replace(build, report=replace(build.report, **change)))
     assert (found.word, found.level) == (word, level)
     for line in change.get("shortfalls", ()):
         assert line in found.sentence
 
 
 def test_requirements_that_are_met_make_it_pass(made):
-    build = load_build(made[2])
-    asked = build.manifest | {"requirements": {"min_agreement": 0.5, "min_accuracy": None}}
+    build = tc.Build.open(made[2])
+    asked = replace(build.manifest, requirements=tc.Requirements(min_agreement=0.5))
     assert headline(replace(build, manifest=asked)).word == "PASS"
 
 
@@ -263,7 +265,7 @@ def test_report_makes_the_same_page_again(made, tmp_path, capsys):
 def test_hostile_layer_names_are_text_on_the_page_on_the_terminal_and_in_figures(made, tmp_path):
     old = FixedNetwork.load(made[2] / "fixed.npz").layers[0].name
     build = rename(made[2], tmp_path / "hostile", old, HOSTILE)
-    text = page.render(load_build(build))
+    text = page.render(tc.Build.open(build))
     elements = Elements(text)
     assert not [tag for tag, _ in elements.found if tag in ("img", "b")]
     assert HOSTILE in elements.text
@@ -275,7 +277,7 @@ def test_hostile_layer_names_are_text_on_the_page_on_the_terminal_and_in_figures
     coded = rename(made[2], tmp_path / "coded", old, "a\x1b[31mb")
     assert "\x1b" not in printed(coded)
     assert r"a\x1b[31mb" in printed(coded)
-    assert write_figures(load_build(build), tmp_path / "figures")
+    assert write_figures(tc.Build.open(build), tmp_path / "figures")
 
 
 def test_without_data_every_gap_is_said_in_words(made, tmp_path):
@@ -289,36 +291,43 @@ def test_without_data_every_gap_is_said_in_words(made, tmp_path):
     assert "data-raster=" not in text
 
 
-def test_a_build_without_placement_says_why(made):
-    build = replace(load_build(made[2]), mapping=None)
-    bare = {key: value for key, value in build.report.items() if key not in ("findings", "energy", "latency")}
-    text = Elements(page.render(replace(build, report=bare))).text
+def without_side_files(build, folder):
+    """A copy of a build that holds only what every build must hold."""
+    shutil.copytree(build, folder)
+    for name in ("mapping.json", "record.npz"):
+        (folder / name).unlink()
+    return tc.Build.open(folder)
+
+
+def test_a_build_without_placement_says_why(made, tmp_path):
+    build = without_side_files(made[2], tmp_path / "bare")
+    text = Elements(page.render(build)).text
     assert "No placement on cores: this build stores none" in text
-    assert "The design rules did not run" in text
-    error = mapping.Finding("cores", "error", "loihi2", "200", "128", "prune").to_json()
-    text = Elements(page.render(replace(build, report=build.report | {"findings": [error], "energy": None}))).text
+    error = mapping.Finding("cores", "error", "loihi2", "200", "128", "prune")
+    text = Elements(page.render(replace(build, report=replace(build.report, findings=(error,), energy=None)))).text
     assert "No placement on cores: the network does not fit" in text
 
 
 def test_backends_stand_on_the_page_with_what_they_compared(made):
-    build = load_build(made[2])
-    check = {"samples": 2, "steps": 60, "neuron_steps": 3120, "spike_mismatches": 0, "state_mismatches": 0}
-    broken = check | {"spike_mismatches": 7}
-    text = Elements(page.render(replace(build, report=build.report | {"backends": {"lava": check, "c": broken}}))).text
+    build = tc.Build.open(made[2])
+    check = BackendCheck(2, 60, 3120, 0, 0)
+    broken = replace(check, spike_mismatches=7)
+    mixed = replace(build.report, backends={"lava": check, "c": broken})
+    text = Elements(page.render(replace(build, report=mixed))).text
     assert "lava equals the reference in every bit of 3,120 neuron steps" in text
     assert "c DIFFERS from the reference" in text
-    both = replace(build, report=build.report | {"backends": {"c": check, "lava": check}})
+    both = replace(build, report=replace(build.report, backends={"c": check, "lava": check}))
     assert "c, lava equal the reference in every bit of 6,240 neuron steps" in headline(both).sentence
     assert "not silicon" in text
 
 
 def test_placement_findings_and_cost_stand_on_the_page(made, tmp_path):
-    build, target, test = load_build(made[2]), tc.load_target("loihi2"), tc.load_data(made[1])[3:]
+    build, target, test = tc.Build.open(made[2]), tc.load_target("loihi2"), tc.load_data(made[1])[3:]
     placement = mapping.place(build.fixed, target)
     cost = mapping.cost(build.fixed, target, placement, mapping.measure(build.fixed, test))
     finding = mapping.Finding("weight_bits", "error", "layer x", "9 bit", "8 bit", "quantize again")
-    report = build.report | mapping.report(placement, cost) | {"findings": [finding.to_json()]}
-    text = Elements(page.render(replace(build, mapping=placement.to_json(), report=report))).text
+    report = replace(build.report, findings=(finding,), **vars(mapping.hardware_summary(placement, cost)))
+    text = Elements(page.render(replace(build, report=report))).text
     assert "1 core on 1 chip" in text
     assert "quantize again" in text
     assert cost.energy.evidence in text
@@ -360,7 +369,7 @@ def test_two_builds_stand_side_by_side_with_what_differs(made, tmp_path, capsys)
 
 
 def test_figures_are_written_as_png_and_svg_and_are_the_same_each_time(made, tmp_path):
-    build = load_build(made[2])
+    build = tc.Build.open(made[2])
     first, second = (write_figures(build, tmp_path / name) for name in "ab")
     names = {path.name for path in first}
     assert {"fidelity-layers.png", "confusion.svg", "distributions-0.svg", "raster-0-sample-0.png"} <= names
@@ -372,11 +381,11 @@ def test_figures_are_written_as_png_and_svg_and_are_the_same_each_time(made, tmp
 
 def test_show_tells_the_page_s_story_on_a_terminal(made):
     text = printed(made[2])
-    for section in story(load_build(made[2])):
+    for section in story(tc.Build.open(made[2])):
         assert section.title in text
-    build = load_build(made[2])
-    for layer in build.report["layers"]:
-        assert f"{layer['jaccard']:.4f}" in text
+    build = tc.Build.open(made[2])
+    for layer in build.report.layers:
+        assert f"{layer.jaccard:.4f}" in text
     assert re.search("[▁▂▃▄▅▆▇█]{3}", text)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tclif_deploy.builds.stored import load_build
+from tclif_deploy.builds import Build
 from tclif_deploy.cli.main import run
 
 from .browser import chromium
@@ -131,7 +131,7 @@ def test_the_raster_zooms_and_pans(opened):
 
 
 def test_the_pickers_show_every_stored_layer_and_sample_with_the_record_s_counts(opened, build):
-    record = load_build(build).record
+    record = Build.open(build).record
     opened.execute_script("document.querySelector('[data-raster]').scrollIntoView({behavior: 'instant'})")
     raster(opened, SAYS)
     layers = [layer for layer in record.layers if layer.spikes.shape[1]]

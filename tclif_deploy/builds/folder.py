@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -12,11 +11,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tclif_deploy import json_form
 from tclif_deploy.errors import TclifError
+from tclif_deploy.files import write_atomic
 
 MANIFEST = "manifest.json"
 FORMAT = "tclif-build"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+AGAIN = "compile the model again"
 
 
 def default_folder(model: Path, target: str) -> Path:
@@ -69,27 +71,16 @@ def is_build(folder: Path) -> bool:
         return False
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a build folder. Raises `TclifError` where ``folder`` is none."""
+def check_is_build(folder: Path) -> None:
+    """Raise `TclifError` where ``folder`` is no build of ours, or one of another version."""
     if not is_build(folder):
         raise TclifError(f"{folder}: not a build folder (no {MANIFEST} of ours)", "compile first: tclif compile MODEL")
-    manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    if manifest.get("version") != FORMAT_VERSION:
-        raise TclifError(
-            f"{folder}: build format {manifest.get('version')}, expected {FORMAT_VERSION}", "compile the model again"
-        )
-    return manifest
+    version = json.loads((folder / MANIFEST).read_text(encoding="utf-8")).get("version")
+    if version != FORMAT_VERSION:
+        raise TclifError(f"{folder}: build format {version!r:.20}, expected {FORMAT_VERSION}", AGAIN)
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Sorted, indented, newline at the end; NaN and infinity are refused."""
-    path.write_text(json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8")
-
-
-def sha256(path: Path) -> str:
-    """Hex digest of a file."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+    """Write a dataclass, or plain values, as a JSON file that is there whole or not at all."""
+    text = json_form.text_of(value).encode()
+    write_atomic(path, lambda file: file.write(text))

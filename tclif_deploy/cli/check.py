@@ -9,7 +9,6 @@ import typer
 
 from tclif_deploy.cli.options import AnyTarget, Calibration, ModelOrBuild, SomeSamples, Strategy, command, refuse
 from tclif_deploy.cli.output import FELL_SHORT, Output, out
-from tclif_deploy.errors import TclifError
 from tclif_deploy.formats.read_options import ReadOptions
 
 
@@ -30,37 +29,18 @@ def check_command(
 
     Exit code 0: no errors; 1: at least one; 2: bad input.
     """
-    from tclif_deploy.data import load_data
-    from tclif_deploy.mapping import Finding, check, measure
-    from tclif_deploy.mapping.report import print_findings
-    from tclif_deploy.target import load_target
-    from tclif_deploy.workflows.subject import subject
+    from tclif_deploy.report.terminal.hardware import print_findings
+    from tclif_deploy.workflows.check import check
 
     if model.is_dir():
         refuse(context, f"is for a model file, {model} is a build", ReadOptions, "calibration")
     if data is None:
         refuse(context, "needs --data", "samples")
-    test = load_data(data)[:samples] if data is not None else None
-    found = subject(model, read, calibration, test)
-    machine = load_target(target) if target is not None else found.own_target()
     with printed.running() as reporter:
-        try:
-            fixed = found.compiled() if found.is_build else found.integers(machine)
-        except TclifError as error:
-            if found.is_build or not error.what.startswith("layer "):
-                raise
-            findings: tuple[Finding, ...] = (
-                Finding("quantize", "error", machine.name, error.what, "", error.hint or "choose another target"),
-            )
-        else:
-            activity = None
-            if test is not None:
-                reporter.say(f"running {test.samples} samples")
-                activity = measure(fixed, test, progress=reporter.progress("samples"))
-            findings = check(fixed, machine, None, activity, strategy)
-    printed.result(
-        {"target": machine.name, "findings": [f.to_json() for f in findings]},
-        lambda: print_findings(out, findings, machine.name),
-    )
-    if any(f.severity == "error" for f in findings):
+        result = check(
+            model, target, data, calibration=calibration, samples=samples, strategy=strategy, read=read,
+            say=reporter.say, progress=reporter.progress,
+        )  # fmt: skip
+    printed.result(result, lambda: print_findings(out, result.findings, result.target))
+    if not result.fits:
         raise typer.Exit(FELL_SHORT)

@@ -8,7 +8,6 @@ import typer
 
 from tclif_deploy.cli.options import AnyTarget, Calibration, Data, ModelOrBuild, SomeSamples, Strategy, command, refuse
 from tclif_deploy.cli.output import FELL_SHORT, Output, out
-from tclif_deploy.errors import TclifError
 from tclif_deploy.formats.read_options import ReadOptions
 
 
@@ -32,43 +31,31 @@ def cost_command(
 
     Exit code 0: it fits; 1: it fits none of the targets asked for; 2: bad input.
     """
-    from tclif_deploy.data import load_data
-    from tclif_deploy.mapping import CannotFit, report
-    from tclif_deploy.mapping.advice import advise
-    from tclif_deploy.mapping.report import print_comparison, print_cost, print_placement
-    from tclif_deploy.target import load_target
-    from tclif_deploy.workflows.subject import assess, subject
-    from tclif_deploy.workflows.subject import compare as what_if
+    from tclif_deploy import json_form
+    from tclif_deploy.report.terminal.hardware import print_comparison, print_cost, print_placement
+    from tclif_deploy.workflows.cost import compare_costs, cost, price_summary
 
     if build.is_dir():
         refuse(context, f"is for a model file, {build} is a build", ReadOptions)
-        if target is None and compare is None:
-            refuse(context, f"is for a network that is quantized, {build} is a build", "calibration")
     if compare is not None:
         refuse(context, "and --compare were both given", "target")
-    test = load_data(data)[:samples]
-    found = subject(build, read, calibration, test)
     with printed.running() as reporter:
-        if compare is not None:
-            targets = tuple(load_target(name) for name in compare)
-            reporter.say(f"comparing {targets[0].name} and {targets[1].name} on {test.samples} samples")
-            results = what_if(found, targets, test, strategy)
+        given: dict[str, Any] = {
+            "calibration": calibration, "samples": samples, "strategy": strategy, "read": read, "say": reporter.say,
+        }  # fmt: skip
+        if compare is None:
+            price = cost(build, data, target, **given)
         else:
-            machine = load_target(target) if target is not None else found.own_target()
-            reporter.say(f"counting the activity of {test.samples} samples on {machine.name}")
-            try:
-                placement, price = assess(found, machine, test, strategy)
-            except CannotFit as error:
-                advice = advise(found.integers(machine), machine, strategy)
-                raise TclifError(error.what, "; ".join([*([error.hint] if error.hint else []), *advice])) from None
+            results = compare_costs(build, data, compare, **given)
     if compare is None:
         printed.result(
-            report(placement, price), lambda: print_placement(out, placement), lambda: print_cost(out, price)
+            price_summary(price), lambda: print_placement(out, price.placement), lambda: print_cost(out, price.cost)
         )
         return
-    rows: list[dict[str, Any]] = [
-        {"target": r[0], "error": str(r[1])} if len(r) == 2 else {"target": r[0], **report(r[1], r[2])} for r in results
+    rows = [
+        {"target": r[0], "error": str(r[1])} if isinstance(r, tuple) else json_form.plain(price_summary(r))
+        for r in results
     ]
     printed.result(rows, lambda: print_comparison(out, results))
-    if all(len(r) == 2 for r in results):
+    if all(isinstance(r, tuple) for r in results):
         raise typer.Exit(FELL_SHORT)

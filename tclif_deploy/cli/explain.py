@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from tclif_deploy.cli.options import BuildFolder, Calibration, Data, SomeSamples, command
+from tclif_deploy.cli.options import BuildFolder, Data, SomeSamples, command
 from tclif_deploy.cli.output import Output, out
 
 
@@ -15,7 +16,9 @@ def explain_command(
     build: BuildFolder,
     *,
     data: Data,
-    calibration: Calibration = None,
+    calibration: Annotated[
+        Path | None, typer.Option(help="Data for the remedies.", show_default="the build's own")
+    ] = None,
     samples: SomeSamples = 100,
     jobs: Annotated[int, typer.Option(min=1, help="Threads.")] = 2,
     printed: Output,

@@ -80,9 +80,12 @@ def export_command(
             told = write_netx(network, path)
         else:
             from tclif_deploy.quantization import quantize
+            from tclif_deploy.quantization.calibration import choose_calibration
 
             machine = load_target(target).override(**asdict(overrides))
-            told = _integers(quantize(network, machine, calibration, settings), to, path, machine)
+            chosen = choose_calibration(model, calibration, None)
+            reporter.say(f"quantizing for {machine.name}, calibrated on {chosen.calibration}")
+            told = _integers(quantize(network, machine, chosen.data, settings), to, path, machine)
         for line in (*network.notices, *told):
             reporter.say(f"note: {line}")
         reporter.say(f"written: {path}")

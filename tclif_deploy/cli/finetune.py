@@ -56,6 +56,8 @@ def finetune_command(
             options=replace(options, command=command_line(context)), settings=settings,
             say=reporter.say, progress=reporter.progress,
         )  # fmt: skip
-    printed.result(build.report, lambda: print_build(out, build), lambda: print_tuning(out, build.report["finetune"]))
+    tuned = build.report.finetune
+    assert tuned is not None
+    printed.result(build.report, lambda: print_build(out, build), lambda: print_tuning(out, tuned))
     if build.shortfalls:
         raise typer.Exit(FELL_SHORT)

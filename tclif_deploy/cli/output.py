@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
+from tclif_deploy import json_form
 from tclif_deploy.errors import TclifError
 from tclif_deploy.jit import on_compile
 from tclif_deploy.network import Progress
@@ -70,7 +70,7 @@ class Printed:
     def result(self, value: Any, *tables: Callable[[], None]) -> None:
         """Print ``value`` as JSON, or else what prints it as tables."""
         if self.as_json:
-            sys.stdout.write(json.dumps(value, indent=2) + "\n")
+            sys.stdout.write(json_form.text_of(value))
             return
         for table in tables:
             table()

@@ -27,17 +27,17 @@ def report_command(
     ] = None,
 ) -> None:
     """Write report.html again from what a build stores; or compare two builds; or draw figures for a paper."""
-    from tclif_deploy.builds.stored import load_build
+    from tclif_deploy.builds import Build
     from tclif_deploy.report import page
     from tclif_deploy.report.static import write_figures
 
     if (build is None) == (compare is None):
         raise TclifError("tclif report needs one build folder, or --compare with two", "see tclif report --help")
     if compare is not None:
-        builds, path = tuple(load_build(folder) for folder in compare), output or Path("comparison.html")
+        builds, path = tuple(Build.open(folder) for folder in compare), output or Path("comparison.html")
     else:
         assert build is not None
-        builds, path = (load_build(build),), output or build / page.PAGE
+        builds, path = (Build.open(build),), output or build / page.PAGE
     text = page.render(*builds)
     try:
         path.write_text(text, encoding="utf-8")

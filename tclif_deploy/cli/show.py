@@ -19,10 +19,10 @@ def show_command(
     ] = None,
 ) -> None:
     """Tell a build's story in tables: the verdict, then every section of its report."""
-    from tclif_deploy.builds.stored import load_build
+    from tclif_deploy.builds import Build
     from tclif_deploy.report.terminal.blocks import show, show_differences
 
     if other is None:
-        show(out, load_build(build))
+        show(out, Build.open(build))
     else:
-        show_differences(out, load_build(build), load_build(other))
+        show_differences(out, Build.open(build), Build.open(other))

@@ -39,9 +39,9 @@ def sweep_command(
     from tclif_deploy.data import load_data
     from tclif_deploy.errors import TclifError
     from tclif_deploy.frontends import load
+    from tclif_deploy.quantization.calibration import choose_calibration
     from tclif_deploy.report.terminal.tables import print_sweep
     from tclif_deploy.target import load_target
-    from tclif_deploy.workflows.compile import choose_calibration
     from tclif_deploy.workflows.sweep import grid, pareto, sweep
 
     machine = load_target(target)
@@ -49,13 +49,15 @@ def sweep_command(
     test = load_data(data)
     test = test if samples is None else test[:samples]
     network = load(model, read)
-    _, calibrated, test_left = choose_calibration(model, calibration, test)
-    if calibrated is None or test_left is None:
+    choice = choose_calibration(model, calibration, test)
+    if choice.data is None or choice.left is None:
         raise TclifError(f"{data}: one sample is too few", "give --calibration FILE, or more samples")
     with printed.running() as reporter:
-        reporter.say(f"{len(points)} points on {test_left.samples} samples, into {output}")
+        reporter.say(
+            f"{len(points)} points on {choice.left.samples} samples, calibrated on {choice.calibration}, into {output}"
+        )
         rows = sweep(
-            network, machine, points, test_left, calibrated, output, settings=settings, jobs=jobs,
+            network, machine, points, choice.left, choice.data, output, settings=settings, jobs=jobs,
             progress=reporter.progress("points"),
         )  # fmt: skip
     best = pareto(rows)

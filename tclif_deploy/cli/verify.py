@@ -19,19 +19,15 @@ def verify_command(
 
     Exit code 0: verified (and every requirement met); 1: the verdict falls short; 2: bad input.
     """
-    from tclif_deploy.builds.folder import read_manifest
+    from tclif_deploy.builds import Build
     from tclif_deploy.data import load_data
-    from tclif_deploy.fixed import FixedNetwork
     from tclif_deploy.verification import verify
-    from tclif_deploy.workflows.explain import float_network
 
-    manifest, test = read_manifest(build), load_data(data)[:samples]
+    opened = Build.open(build)
+    test = opened.unseen(load_data(data))[:samples]
     with printed.running() as reporter:
         reporter.say(f"verifying float against fixed on {test.samples} samples")
-        verdict = verify(
-            float_network(build, manifest), FixedNetwork.load(build / "fixed.npz"), test,
-            progress=reporter.progress("samples"),
-        )  # fmt: skip
+        verdict = verify(opened.network, opened.fixed, test, progress=reporter.progress("samples"))
     shortfalls = requirements.shortfalls(verdict)
     printed.result(
         {**verdict.to_json(), "shortfalls": shortfalls},

@@ -5,11 +5,12 @@ from tclif_deploy.mapping.cost import Cost, cost
 from tclif_deploy.mapping.findings import Finding
 from tclif_deploy.mapping.partition import CannotFit, Slice
 from tclif_deploy.mapping.placement import STRATEGIES, Core, Placement, place
-from tclif_deploy.mapping.report import report
 from tclif_deploy.mapping.rules import RULES, check
+from tclif_deploy.mapping.summary import HardwareSummary, hardware_summary, placement_summary
 from tclif_deploy.mapping.workload import Group, Link, Workload
 
 __all__ = [
-    "RULES", "STRATEGIES", "Activity", "CannotFit", "Core", "Cost", "Finding", "Group", "Link", "Placement", "Slice",
-    "Workload", "check", "cost", "measure", "place", "report",
+    "RULES", "STRATEGIES", "Activity", "CannotFit", "Core", "Cost", "Finding", "Group",
+    "HardwareSummary", "Link", "Placement", "Slice", "Workload", "check", "cost",
+    "hardware_summary", "measure", "place", "placement_summary",
 ]  # fmt: skip

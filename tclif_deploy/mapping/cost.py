@@ -81,35 +81,6 @@ class Cost:
     missing_neurons: tuple[str, ...] = ()
     """kinds of neuron that the target does not have: the cost is then that of a network of this shape"""
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain values under the keys of ``report.json``: ``energy``, ``latency``, ``operations``."""
-        total, static = self.energy.total, self.energy.static
-        energy: dict[str, Any] = {
-            "nj_per_inference_low": total[LOW] if total else None,
-            "nj_per_inference_high": total[HIGH] if total else None,
-            "nj_by_part": {name: list(part) if part else None for name, part in self.energy.parts.items()},
-            "static_nj_per_inference": list(static) if static else None,
-            "evidence": self.energy.evidence,
-            "sources": self.energy.sources,
-            "formula_45nm_nj_per_step": vars(self.formula_45nm),
-        }
-        latency = self.latency
-        return {
-            "energy": energy,
-            "latency": {
-                "us_per_step": latency.us_per_step[HIGH] if latency else None,
-                "us_per_step_low": latency.us_per_step[LOW] if latency else None,
-                "us_per_step_high": latency.us_per_step[HIGH] if latency else None,
-                "us_worst_step": latency.us_worst_step[HIGH] if latency else None,
-                "us_per_inference_low": latency.us_per_inference[LOW] if latency else None,
-                "us_per_inference_high": latency.us_per_inference[HIGH] if latency else None,
-                "evidence": latency.evidence if latency else None,
-            },
-            "operations": self.operations.to_json(),
-            "assumptions": list(self.assumptions),
-            "missing_neurons": list(self.missing_neurons),
-        }
-
 
 def cost(fixed: FixedNetwork, target: Target, placement: Placement, activity: Activity) -> Cost:
     """Energy and latency of ``fixed`` on ``target`` at ``activity``.

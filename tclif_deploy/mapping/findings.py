@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from tclif_deploy.fixed import FixedNetwork
 from tclif_deploy.mapping.activity import Activity
@@ -28,12 +30,8 @@ class Finding:
     value: str
     limit: str
     remedy: str
-    excess: float = 0.0
+    excess: Annotated[float, Field(exclude=True)] = field(default=0.0, compare=False)
     """how far beyond the limit, as a ratio; worse findings of one severity come first"""
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return {name: getattr(self, name) for name in ("rule", "severity", "subject", "value", "limit", "remedy")}
 
 
 @dataclass(frozen=True, eq=False)

@@ -68,10 +68,6 @@ class Operations:
     longest_way: int
     """tiles that a message crosses"""
 
-    def to_json(self) -> dict[str, Any]:
-        """The counts by name."""
-        return dict(vars(self))
-
 
 @dataclass(frozen=True, eq=False)
 class _Route:

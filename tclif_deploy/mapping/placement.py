@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -15,8 +14,6 @@ from tclif_deploy.mapping.partition import CannotFit, Cores, Slice, partition
 from tclif_deploy.mapping.traffic import Traffic, arrange, traffic
 from tclif_deploy.mapping.workload import Workload
 from tclif_deploy.target.schema import Target
-
-FORMAT, FORMAT_VERSION = "tclif-mapping", 1
 
 
 @dataclass(frozen=True)
@@ -54,6 +51,19 @@ class Core:
 
 
 @dataclass(frozen=True)
+class Utilization:
+    """How much of one resource the cores use; shares are None where the target states no limit."""
+
+    available: int | None
+    """of each core"""
+    most: int
+    """used by the fullest core"""
+    peak: float | None
+    """share that the fullest core uses"""
+    mean: float | None
+
+
+@dataclass(frozen=True)
 class Placement:
     """Where everything lies.
 
@@ -85,43 +95,14 @@ class Placement:
         """The slices of each core."""
         return [list(core.slices) for core in self.cores]
 
-    def utilization(self) -> dict[str, dict[str, float | int | None]]:
-        """Resource -> available a core, the fullest core's use, its share, and the mean share."""
-        table: dict[str, dict[str, float | int | None]] = {}
+    def utilization(self) -> dict[str, Utilization]:
+        """How much of each resource the cores use."""
+        table = {}
         for n, (name, limit) in enumerate(zip(RESOURCES, self.available, strict=True)):
             used = [core.used[n] for core in self.cores]
-            table[name] = {
-                "available": limit,
-                "most": max(used),
-                "peak": None if limit is None else max(used) / limit,
-                "mean": None if limit is None else sum(used) / limit / len(used),
-            }
+            shares = (None, None) if limit is None else (max(used) / limit, sum(used) / limit / len(used))
+            table[name] = Utilization(limit, max(used), *shares)
         return table
-
-    def to_json(self) -> dict[str, Any]:
-        """What ``mapping.json`` holds."""
-        x, y = self.mesh.position(self.slots)
-        return {
-            "format": FORMAT,
-            "version": FORMAT_VERSION,
-            "target": self.target,
-            "strategy": self.strategy,
-            "chips": self.chips,
-            "hops": self.hops,
-            "available": dict(zip(RESOURCES, self.available, strict=True)),
-            "utilization": self.utilization(),
-            "cores": [
-                {
-                    "chip": core.chip,
-                    "core": core.number,
-                    "x": int(cx),
-                    "y": int(cy),
-                    "slices": [{"layer": s.layer, "start": s.start, "stop": s.stop} for s in core.slices],
-                    "used": dict(zip(RESOURCES, core.used, strict=True)),
-                }
-                for core, cx, cy in zip(self.cores, x, y, strict=True)
-            ],
-        }
 
 
 def place(network: FixedNetwork | Workload, target: Target, strategy: str = "greedy") -> Placement:

@@ -105,10 +105,10 @@ def fullness(c: Context) -> Iterator[Finding]:
     if c.placement is None:
         return
     for name, row in c.placement.utilization().items():
-        peak = row["peak"]
+        peak = row.peak
         if peak is not None and len(c.placement.cores) == 1 and peak > NEARLY_FULL:
-            yield Finding("fullness", "note", name, f"{row['most']:,} ({peak:.0%})", f"{row['available']:,}",
-                          "a larger network takes another core", float(peak))  # fmt: skip
+            yield Finding("fullness", "note", name, f"{row.most:,} ({peak:.0%})", f"{row.available:,}",
+                          "a larger network takes another core", peak)  # fmt: skip
 
 
 def offers(target: Target, kind: str) -> bool:

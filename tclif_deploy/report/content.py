@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from tclif_deploy.builds.stored import StoredBuild
+from tclif_deploy.builds import Build
 from tclif_deploy.report.figure import Figure, percent
 
 Level = Literal["good", "bad", "open"]
@@ -111,31 +111,31 @@ class Headline:
     sentence: str
 
 
-def headline(build: StoredBuild) -> Headline:
+def headline(build: Build) -> Headline:
     """The verdict of a stored build, in the words of the compiler's last line."""
     report = build.report
-    if not build.verified:
+    if not report.verified:
         return Headline("COMPILED, NOT VERIFIED", "open", "No data were given, so nothing was compared.")
-    asked = [name for name, value in build.manifest.get("requirements", {}).items() if value is not None]
-    parts = [f"Agreement {percent(report['agreement']['argmax'])} on {report['samples']:,} samples"]
-    accuracy = report["accuracy"]
-    if accuracy["float"] is not None:
-        parts.append(f"accuracy {percent(accuracy['float'])} → {percent(accuracy['fixed'])}")
-    checks = report["backends"]
-    agree = [n for n, c in checks.items() if not c["spike_mismatches"] and not c["state_mismatches"]]
+    asked = any(value is not None for value in vars(build.requirements).values())
+    parts = [f"Agreement {percent(report.agreement.argmax)} on {report.samples:,} samples"]
+    accuracy = report.accuracy
+    if accuracy.original is not None:
+        parts.append(f"accuracy {percent(accuracy.original)} → {percent(accuracy.quantized)}")
+    checks = report.backends
+    agree = [n for n, c in checks.items() if c.equal]
     if agree:
-        steps = sum(checks[name]["neuron_steps"] for name in agree)
+        steps = sum(checks[name].neuron_steps for name in agree)
         verb = "equals" if len(agree) == 1 else "equal"
         parts.append(f"{', '.join(agree)} {verb} the reference in every bit of {steps:,} neuron steps")
     parts += [f"{name} DIFFERS from the reference" for name in checks if name not in agree]
     sentence = ", ".join(parts) + "."
     level: Level = "good"
-    if report["shortfalls"]:
-        word, level, sentence = "FALLS SHORT", "bad", f"{sentence} {'; '.join(report['shortfalls'])}."
+    if report.shortfalls:
+        word, level, sentence = "FALLS SHORT", "bad", f"{sentence} {'; '.join(report.shortfalls)}."
     elif asked:
         word = "PASS"
     else:
         word, sentence = "VERIFIED", f"{sentence} Nothing was required."
-    if any(finding["severity"] == "error" for finding in report.get("findings", [])):
-        word, level = f"{word}, BUT DOES NOT FIT {build.target}", "bad"
+    if not report.fits:
+        word, level = f"{word}, BUT DOES NOT FIT {build.target.name}", "bad"
     return Headline(word, level, sentence)

@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from tclif_deploy.builds import Build
 from tclif_deploy.builds.record import Record
-from tclif_deploy.builds.stored import StoredBuild, load_build
 from tclif_deploy.errors import TclifError
+from tclif_deploy.files import write_atomic
 from tclif_deploy.report.compare import differences
 from tclif_deploy.report.content import Headline, Plots, Raster, Section, headline
 from tclif_deploy.report.figure import Figure, Panel, Series
@@ -43,14 +44,15 @@ def missing() -> str | None:
     return f"no {PAGE}: {' and '.join(lacking)} not installed; get it with: {INSTALL}" if lacking else None
 
 
-def write_page(folder: Path | str) -> Path:
-    """Write ``report.html`` into a build folder, from what it stores. Raises `TclifError`."""
-    path = Path(folder) / PAGE
-    path.write_text(render(load_build(folder)), encoding="utf-8")
+def write_page(build: Build) -> Path:
+    """Write ``report.html`` into a build's folder. Raises `TclifError`."""
+    path = build.folder / PAGE
+    text = render(build).encode()
+    write_atomic(path, lambda file: file.write(text))
     return path
 
 
-def render(*builds: StoredBuild) -> str:
+def render(*builds: Build) -> str:
     """The page of one build, or of two side by side. Raises `TclifError` where what it needs is not installed."""
     lacking = missing()
     if lacking is not None:
@@ -64,7 +66,7 @@ def render(*builds: StoredBuild) -> str:
     columns = tuple(
         Column(
             prefix="" if len(builds) == 1 else f"{'ab'[n]}-",
-            title=f"{build.model} on {build.target}",
+            title=f"{build.report.model} on {build.target.name}",
             headline=headline(build),
             sections=story(build),
         )

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from tclif_deploy.builds import Build
 from tclif_deploy.builds.record import LayerRecord, Record
-from tclif_deploy.builds.stored import StoredBuild
 from tclif_deploy.errors import TclifError
 from tclif_deploy.report.figure import Figure, Panel, Series
 from tclif_deploy.report.sections import story
@@ -30,7 +30,7 @@ METADATA: dict[str, dict[str, Any]] = {"png": {"Software": None}, "svg": {"Date"
 """nothing that changes from run to run"""
 
 
-def write_figures(build: StoredBuild, folder: Path | str) -> tuple[Path, ...]:
+def write_figures(build: Build, folder: Path | str) -> tuple[Path, ...]:
     """Every figure of a build as ``NAME.png`` and ``NAME.svg`` in ``folder``.
 
     Raises `TclifError` where matplotlib is missing, or ``folder`` cannot be written.

@@ -40,6 +40,8 @@ class Unit:
 
 def _both(value: object) -> object:
     """One figure is its own lowest and highest."""
+    if isinstance(value, list):
+        return tuple(value)
     return (value, value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
 
 

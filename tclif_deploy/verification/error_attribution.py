@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -101,15 +100,6 @@ class Account:
         found = [(e.alone.readout, e.alone.agreement, n, k) for n, row in self.parts.items() for k, e in row.items()]
         best = max(found, default=None)
         return None if best is None or best[0] == 0 else (best[2], best[3])
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        worst = self.worst
-        return {
-            **asdict(self), "states": [asdict(s) | {"headroom": s.headroom, "proven": s.proven} for s in self.states],
-            "interaction": self.interaction, "layer_interaction": self.layer_interaction,
-            "worst": None if worst is None else {"layer": worst[0], "source": worst[1]},
-        }  # fmt: skip
 
 
 def account(

@@ -7,7 +7,9 @@ from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
+from tclif_deploy import json_form
 from tclif_deploy.settings import Limits, check_settings
 
 Share = Annotated[float | None, Limits(0, 1)]
@@ -53,6 +55,13 @@ class BackendCheck:
         """Whether every bit agreed."""
         return self.spike_mismatches == 0 and self.state_mismatches == 0
 
+    def __add__(self, other: BackendCheck) -> BackendCheck:
+        """Both, of further samples of as many steps."""
+        return BackendCheck(
+            self.samples + other.samples, self.steps, self.neuron_steps + other.neuron_steps,
+            self.spike_mismatches + other.spike_mismatches, self.state_mismatches + other.state_mismatches,
+        )  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -74,27 +83,66 @@ class Verdict:
     decisions: NDArray[np.int64] | None = field(default=None, repr=False, compare=False)
     """(2, samples): the class that float, and that fixed, names for each sample; not in the JSON form"""
 
+    def summary(self) -> VerdictSummary:
+        """The figures as ``report.json`` holds them."""
+        return VerdictSummary(
+            samples=self.samples,
+            accuracy=FloatAndFixed(self.accuracy_float, self.accuracy_fixed),
+            agreement=Agreement(self.agreement_argmax, self.logit_snr_db),
+            layers=self.layers,
+            saturations=sum(self.saturations.values()),
+            saturations_by_layer=self.saturations,
+            input_clipped=self.input_clipped,
+            backends=self.backends,
+        )
+
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values under the keys of ``report.json``."""
-        return {
-            "samples": self.samples,
-            "accuracy": {"float": self.accuracy_float, "fixed": self.accuracy_fixed},
-            "agreement": {"argmax": self.agreement_argmax, "logit_snr_db": self.logit_snr_db},
-            "layers": [
-                {
-                    "name": layer.name,
-                    "jaccard": layer.jaccard,
-                    "spike_rate_float": layer.spike_rate_float,
-                    "spike_rate_fixed": layer.spike_rate_fixed,
-                    "first_divergence": None if layer.first_divergence is None else vars(layer.first_divergence),
-                }
-                for layer in self.layers
-            ],
-            "saturations": sum(self.saturations.values()),
-            "saturations_by_layer": self.saturations,
-            "input_clipped": self.input_clipped,
-            "backends": {name: vars(check) for name, check in self.backends.items()},
-        }
+        values: dict[str, Any] = json_form.plain(self.summary())
+        return values
+
+
+@dataclass(frozen=True)
+class FloatAndFixed:
+    """One figure of both networks."""
+
+    original: Annotated[float | None, Field(alias="float")] = None
+    quantized: Annotated[float | None, Field(alias="fixed")] = None
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How alike both networks decide."""
+
+    argmax: float | None = None
+    """share of samples for which both choose the same class"""
+    logit_snr_db: float | None = None
+    """readout power over error power; None where there is no error"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerdictSummary:
+    """A verdict's part of ``report.json``; the defaults are those of a build that was not verified."""
+
+    samples: int = 0
+    accuracy: FloatAndFixed = FloatAndFixed()
+    agreement: Agreement = Agreement()
+    layers: tuple[LayerFidelity, ...] = ()
+    saturations: int | None = None
+    """state values that overflowed on the data"""
+    saturations_by_layer: dict[str, int] = field(default_factory=dict)
+    input_clipped: int | None = None
+    """input values outside the payload"""
+    backends: dict[str, BackendCheck] = field(default_factory=dict)
+
+    def verdict(self) -> Verdict | None:
+        """The verdict with these figures, without the decisions on each sample; None where nothing was verified."""
+        if self.agreement.argmax is None or self.input_clipped is None:
+            return None
+        return Verdict(
+            self.samples, self.accuracy.original, self.accuracy.quantized, self.agreement.argmax,
+            self.agreement.logit_snr_db, self.layers, self.saturations_by_layer, self.input_clipped, self.backends,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)

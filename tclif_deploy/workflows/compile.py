@@ -3,36 +3,36 @@
 from __future__ import annotations
 
 import json
-import platform
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Any
-
-import numpy as np
+from typing import Annotated
 
 from tclif_deploy import backends, mapping
-from tclif_deploy.builds import folder as buildfolder
+from tclif_deploy.builds import folder as build_folder
+from tclif_deploy.builds.build import FIXED, MAPPING, NETWORK, RECORD, REPORT, Build
+from tclif_deploy.builds.manifest import Manifest, ModelSource, layer_summaries, sha256, versions
+from tclif_deploy.builds.network_file import write_network
 from tclif_deploy.builds.record import make_record
-from tclif_deploy.data import Dataset, as_dataset, load_data
+from tclif_deploy.builds.report import Report, Tuning
+from tclif_deploy.data import Dataset, as_dataset
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedNetwork
 from tclif_deploy.formats import NotInNir, write_nir
 from tclif_deploy.frontends import ReadOptions, load
 from tclif_deploy.network import Network, Progress
 from tclif_deploy.quantization import QuantizeSettings, quantize
-from tclif_deploy.quantization.couplings import rotation_frequency
+from tclif_deploy.quantization.calibration import Calibration, choose_calibration
 from tclif_deploy.quantization.notices import input_notice
 from tclif_deploy.quantization.quantizer import weight_widths
 from tclif_deploy.quantization.weight_width_search import choose_widths
 from tclif_deploy.report import page
 from tclif_deploy.settings import Limits, Named, check_settings
-from tclif_deploy.simulation import Engine, simulate
+from tclif_deploy.simulation import Engine
 from tclif_deploy.target import Target, load_target
-from tclif_deploy.verification import BackendCheck, Requirements, Verdict, difference, verify
+from tclif_deploy.verification import Requirements, Verdict, verify
 from tclif_deploy.verification.health import health
-from tclif_deploy.version import __version__
+from tclif_deploy.workflows.backend_runs import check_backends
 
 Say = Callable[[str], None]
 
@@ -42,7 +42,7 @@ ACTIVITY_SAMPLES = 32
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """What can be chosen about a build, however its integers come about."""
+    """What can be chosen about any build, apart from the model, the target and the data."""
 
     read: ReadOptions = ReadOptions()
     quantize: QuantizeSettings = QuantizeSettings()
@@ -64,30 +64,12 @@ class BuildOptions:
 
 @dataclass(frozen=True)
 class CompileOptions(BuildOptions):
-    """Everything that can be chosen about a compilation, apart from the model, the target and the data."""
+    """What can be chosen about a compilation."""
 
     narrowest: Annotated[float | None, Limits(0, 1), Named("--auto-max-drop")] = None
     """choose the narrowest weights of each layer that lose at most this fraction of accuracy on the data"""
     samples: Annotated[int | None, Limits(1)] = None
     """use only the first samples of the data"""
-
-
-@dataclass(frozen=True, eq=False)
-class Build:
-    """A finished compilation."""
-
-    folder: Path
-    network: Network
-    fixed: FixedNetwork
-    target: Target
-    verdict: Verdict | None
-    """None where no data was given: nothing was verified"""
-    requirements: Requirements
-    shortfalls: tuple[str, ...]
-    """which requirements the verdict misses, and which backends differ from the reference"""
-    notices: tuple[str, ...]
-    report: dict[str, Any]
-    """what ``report.json`` holds"""
 
 
 def compile(
@@ -119,7 +101,7 @@ def compile(
     """
     path = Path(model)
     target = target if isinstance(target, Target) else load_target(target)
-    folder = Path(output) if output is not None else buildfolder.default_folder(path, target.name)
+    folder = Path(output) if output is not None else build_folder.default_folder(path, target.name)
     for backend in chosen_backends(target, options).values():
         if data is not None:
             backend.check_installed()
@@ -128,20 +110,22 @@ def compile(
         test = test[: options.samples]
     _check_requirements(options.requirements, test)
 
-    with buildfolder.new_build(folder) as temporary:
+    with build_folder.new_build(folder) as temporary:
         say(f"reading {path}")
         network = load(path, options.read)
-        source, calibration_data, test = choose_calibration(path, calibration, test)
-        say(f"quantizing for {target.name}, calibrated on {source}")
+        choice = choose_calibration(path, calibration, test)
+        say(f"quantizing for {target.name}, calibrated on {choice.calibration}")
         if options.narrowest is None:
-            fixed = quantize(network, target, calibration_data, options.quantize, progress=progress("layers"))
+            fixed = quantize(network, target, choice.data, options.quantize, progress=progress("layers"))
         else:
-            fixed, options = _narrowed(network, target, calibration_data, test, options, say, progress)
-        if calibration_data is not None and test is not None and (notice := input_notice(calibration_data, test)):
+            fixed, options = _narrowed(network, target, choice.data, choice.left, options, say, progress)
+        if choice.data is not None and choice.left is not None and (notice := input_notice(choice.data, choice.left)):
             fixed = replace(fixed, notices=(*fixed.notices, notice))
-        return write_build(
-            temporary, folder, path, network, fixed, target, source, test, options=options, say=say, progress=progress
-        )
+        build = write_build(
+            temporary, source_of(path, options.read), network, fixed, target, choice.calibration, choice.left,
+            samples=options.samples, options=options, say=say, progress=progress,
+        )  # fmt: skip
+    return replace(build, folder=folder)
 
 
 def _narrowed(
@@ -171,112 +155,95 @@ def chosen_backends(target: Target, options: BuildOptions) -> dict[str, backends
     return {name: backends.get(name) for name in backends.parse(names)}
 
 
+def source_of(path: Path, read: ReadOptions) -> ModelSource:
+    """The model of that file, read in that way."""
+    return ModelSource(str(path), sha256(path), replace(read, args=None if read.args is None else Path(read.args)))
+
+
 def write_build(
-    temporary: Path,
     folder: Path,
-    path: Path,
+    source: ModelSource,
     network: Network,
     fixed: FixedNetwork,
     target: Target,
-    source: str,
+    calibration: Calibration,
     test: Dataset | None,
     *,
     options: BuildOptions,
+    samples: int | None = None,
     say: Say,
     progress: Callable[[str], Progress],
-    extra: Callable[[Verdict | None], dict[str, Any]] = lambda verdict: {},
+    tuning: Callable[[Verdict], Tuning] | None = None,
 ) -> Build:
-    """Fill the empty folder ``temporary``, which will be ``folder``: files, backends, verdict on ``test``, report.
+    """Fill the empty ``folder``: files, backends, verdict on ``test``, report.
 
-    ``fixed`` are integers of ``network`` (of the file ``path``), calibrated on ``source``, in words; what ``extra``
-    makes of the verdict stands in the report and the manifest too.
+    ``fixed`` are integers of ``network``, and ``calibration`` is what set their scales; ``tuning`` makes of the verdict
+    what the build says of its fine-tuning.
     """
     say("writing network.nir and fixed.npz")
-    fixed.save(temporary / "fixed.npz")
+    fixed.save(folder / FIXED)
+    write_network(network, folder / NETWORK)
     notices = network.notices + fixed.notices
     no_page = page.missing()
     if no_page is not None:
         notices += (no_page,)
     try:
-        write_nir(network, temporary / "network.nir")
+        write_nir(network, folder / "network.nir")
     except NotInNir as error:
         notices += (f"no network.nir: {error}",)
     chosen = chosen_backends(target, options)
     for name, backend in chosen.items():
         say(f"emitting {name}")
-        backend.emit(fixed, target, temporary / name)
+        backend.emit(fixed, target, folder / name)
     verdict = None
     if test is not None:
         say(f"verifying float against fixed on {test.samples} samples")
         verdict = verify(network, fixed, test, engine=options.engine, progress=progress("samples"))
         part = test if options.backend_batched else test[: options.backend_samples]
-        verdict.backends.update(_run_backends(chosen, fixed, part, temporary, options, say, progress))
+        verdict.backends.update(check_backends(
+            {name: folder / name for name in chosen}, fixed, part, batched=options.backend_batched, say=say,
+            progress=progress,
+        ))  # fmt: skip
         notices += health(fixed, verdict)
-    shortfalls = tuple(options.requirements.shortfalls(verdict)) if verdict else ()
-    report = {
-        **(verdict.to_json() if verdict else empty_report()),
-        "model": str(path), "target": target.name, "verified": verdict is not None,
-        "notices": list(notices), "shortfalls": list(shortfalls), **_hardware(fixed, target, test, temporary),
-        **(more := extra(verdict)),
-    }  # fmt: skip
-    widths = weight_widths(network, target, options.quantize)
-    make_record(network, fixed, widths, test, verdict).save(temporary / "record.npz")
-    manifest = {**_manifest(temporary, path, target, network, fixed, source, options, notices), **more}
-    buildfolder.write_json(temporary / "report.json", report)
-    buildfolder.write_json(temporary / buildfolder.MANIFEST, manifest)
+    tuned = None if tuning is None or verdict is None else tuning(verdict)
+    summary = {} if verdict is None else vars(verdict.summary())
+    hardware, findings = _hardware(fixed, target, test, folder)
+    report = Report(
+        model=source.path, target=target.name, verified=verdict is not None, notices=notices,
+        shortfalls=tuple(options.requirements.shortfalls(verdict)) if verdict else (),
+        findings=findings, finetune=tuned, **summary, **vars(hardware),
+    )  # fmt: skip
+    manifest = Manifest(
+        versions=versions(), model=source, target=target, settings=options.quantize,
+        requirements=options.requirements, calibration=calibration, samples=samples, command=options.command,
+        input=fixed.input, arithmetic=fixed.arithmetic, layers=layer_summaries(network, fixed), notices=notices,
+        sizes={p.parent.name: json.loads(p.read_text(encoding="utf-8")) for p in sorted(folder.glob("*/size.json"))},
+        finetune=tuned,
+    )  # fmt: skip
+    make_record(network, fixed, weight_widths(network, target, options.quantize), test, verdict).save(folder / RECORD)
+    build_folder.write_json(folder / REPORT, report)
+    build_folder.write_json(folder / build_folder.MANIFEST, manifest)
+    build = Build(folder, manifest, report, network, fixed, verdict)
     if no_page is None:
         say(f"writing {page.PAGE}")
-        page.write_page(temporary)
-    return Build(folder, network, fixed, target, verdict, options.requirements, shortfalls, notices, report)
+        page.write_page(build)
+    return build
 
 
-def _run_backends(
-    chosen: dict[str, backends.Backend],
-    fixed: FixedNetwork,
-    data: Dataset,
-    folder: Path,
-    options: BuildOptions,
-    say: Say,
-    progress: Callable[[str], Progress],
-) -> dict[str, BackendCheck]:
-    """Every emitted backend on ``data`` against the reference, which runs once."""
-    if not chosen:
-        return {}
-    x, _ = fixed.input.encode(data.x, data.scale)
-    law = simulate(fixed, x, lengths=data.lengths, spikes=True, engine="reference")
-    found = {}
-    for name, backend in chosen.items():
-        say(f"running {name} on {data.samples} samples against the reference")
-        result = backend.run(
-            folder / name, x, lengths=data.lengths, batched=options.backend_batched, progress=progress(name)
-        )
-        found[name] = difference(law, result, data.time)
-    return found
-
-
-def _hardware(fixed: FixedNetwork, target: Target, data: Dataset | None, folder: Path) -> dict[str, Any]:
+def _hardware(
+    fixed: FixedNetwork, target: Target, data: Dataset | None, folder: Path
+) -> tuple[mapping.HardwareSummary, tuple[mapping.Finding, ...]]:
     """Placement, findings of the design rules and, with data, cost; ``mapping.json`` is written where it fits."""
     activity = None if data is None else mapping.measure(fixed, data[:ACTIVITY_SAMPLES])
-    found: dict[str, Any] = {"mapping": None, "energy": None, "latency": None}
-    placement = None
+    placement = cost = None
     try:
         placement = mapping.place(fixed, target)
     except mapping.CannotFit:
         pass  # the design rules say by how much, and what would help
     else:
-        buildfolder.write_json(folder / "mapping.json", placement.to_json())
+        build_folder.write_json(folder / MAPPING, mapping.placement_summary(placement))
         cost = None if activity is None else mapping.cost(fixed, target, placement, activity)
-        found |= mapping.report(placement, cost)
-    findings = mapping.check(fixed, target, placement, activity)
-    return {**found, "findings": [finding.to_json() for finding in findings]}
-
-
-def empty_report() -> dict[str, Any]:
-    """The verdict's keys where nothing was verified."""
-    return {
-        "samples": 0, "accuracy": {"float": None, "fixed": None}, "agreement": {"argmax": None, "logit_snr_db": None},
-        "layers": [], "saturations": None, "saturations_by_layer": {}, "input_clipped": None, "backends": {},
-    }  # fmt: skip
+    return mapping.hardware_summary(placement, cost), mapping.check(fixed, target, placement, activity)
 
 
 def _check_requirements(requirements: Requirements, data: Dataset | None) -> None:
@@ -287,71 +254,3 @@ def _check_requirements(requirements: Requirements, data: Dataset | None) -> Non
     for name in ("min-accuracy", "max-accuracy-drop"):
         if name in asked and data is not None and data.y is None:
             raise TclifError(f"{data.name}: no labels, but --{name} asks for accuracy", "add y (samples,) to the file")
-
-
-def choose_calibration(
-    model: Path, given: Dataset | Path | str | None, test: Dataset | None
-) -> tuple[str, Dataset | None, Dataset | None]:
-    """(what was used, in words; calibration data; what remains to verify on)."""
-    data = as_dataset(given)
-    if data is not None:
-        return f"{data.name} ({data.samples} samples)", data, test
-    beside = model.parent / "calibration.npz"
-    if beside.exists():
-        data = load_data(beside)
-        return f"{data.name} ({data.samples} samples)", data, test
-    if test is not None and test.samples >= 2:
-        count = max(1, test.samples // 4)
-        return f"the first {count} of {test.samples} samples of {test.name}", test[:count], test[count:]
-    return "nothing: worst-case bound", None, test
-
-
-def _manifest(
-    folder: Path,
-    model: Path,
-    target: Target,
-    network: Network,
-    fixed: FixedNetwork,
-    calibration: str,
-    options: BuildOptions,
-    notices: tuple[str, ...],
-) -> dict[str, Any]:
-    """Enough to know what was built from what, and to build it again."""
-    return {
-        "format": buildfolder.FORMAT,
-        "version": buildfolder.FORMAT_VERSION,
-        "versions": {
-            "tclif_deploy": __version__,
-            "python": platform.python_version(),
-            **{name: metadata.version(name) for name in ("numpy", "torch", "nir")},
-        },
-        "model": {"path": str(model), "sha256": buildfolder.sha256(model)},
-        "target": target.model_dump(mode="json"),
-        "settings": asdict(options.quantize),
-        "requirements": asdict(options.requirements),
-        "command": options.command,
-        "calibration": calibration,
-        "input": asdict(fixed.input),
-        "arithmetic": asdict(fixed.arithmetic),
-        "layers": [_layer_summary(a, b, fixed) for a, b in zip(network.layers, fixed.layers, strict=True)],
-        "notices": list(notices),
-        "sizes": {p.parent.name: json.loads(p.read_text(encoding="utf-8")) for p in sorted(folder.glob("*/size.json"))},
-    }
-
-
-def _layer_summary(real: Any, fixed: Any, network: FixedNetwork) -> dict[str, Any]:
-    """Scales and couplings of one layer, float beside fixed."""
-    one = float(2**network.arithmetic.frac_bits)
-    before = [rotation_frequency(u, v) for u, v in zip(real.neuron.b_u, real.neuron.b_v, strict=True)]
-    after = [rotation_frequency(u / one, v / one) for u, v in zip(fixed.b_u, fixed.b_v, strict=True)]
-    turning = [(a, b) for a, b in zip(before, after, strict=True) if np.isfinite(a) and np.isfinite(b) and a > 0]
-    return {
-        "name": fixed.name,
-        "neurons": fixed.size,
-        "shift": fixed.shift,
-        "lsb_u": [float(fixed.lsb_u.min()), float(fixed.lsb_u.max())],
-        "lsb_v": [float(fixed.lsb_v.min()), float(fixed.lsb_v.max())],
-        "threshold": [int(fixed.threshold.min()), int(fixed.threshold.max())] if fixed.spiking else None,
-        "couplings": sorted({(int(u), int(v)) for u, v in zip(fixed.b_u, fixed.b_v, strict=True)}),
-        "frequency_error": max((abs(b / a - 1) for a, b in turning), default=None),
-    }

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tclif_deploy.builds import folder as buildfolder
+from tclif_deploy.builds import Build
+from tclif_deploy.builds import folder as build_folder
+from tclif_deploy.builds.attribution import FILE, Attribution, Worst
 from tclif_deploy.data import Dataset, as_dataset
 from tclif_deploy.errors import TclifError
-from tclif_deploy.fixed import FixedNetwork
-from tclif_deploy.frontends import load
-from tclif_deploy.network import Network, Progress
-from tclif_deploy.quantization import QuantizeSettings
+from tclif_deploy.network import Progress
+from tclif_deploy.quantization.calibration import Calibration, calibration_of
 from tclif_deploy.report import page
-from tclif_deploy.target import build as target_of
 from tclif_deploy.verification import verify
 from tclif_deploy.verification.error_attribution import account
 from tclif_deploy.verification.health import health
 from tclif_deploy.verification.remedies import remedies
-from tclif_deploy.workflows.compile import choose_calibration
+from tclif_deploy.verification.verdict import FloatAndFixed
 
-FILE = "explain.json"
 SAMPLES = 100
 """a run of the whole network for each source of error alone and for all but it: more samples cost time"""
 
@@ -30,7 +27,7 @@ Say = Callable[[str], None]
 
 
 def explain(
-    folder: Path | str,
+    build: Build | Path | str,
     data: Dataset | Path | str,
     *,
     calibration: Dataset | Path | str | None = None,
@@ -38,58 +35,57 @@ def explain(
     jobs: int = 2,
     say: Say = lambda line: None,
     progress: Callable[[str], Progress] = lambda title: lambda done, total: None,
-) -> dict[str, Any]:
-    """Account for the error of the build in ``folder`` on ``data``; the account is also kept in the build.
+) -> Attribution:
+    """Account for the error of a build on ``data``; the account is also kept in the build's folder.
 
-    ``calibration`` serves the remedies that are measured (default: as for the compiler). Raises `TclifError` where
-    the folder is no build, or where the float network of the build cannot be found.
+    Looked at are the first ``samples`` of those that the build would be verified on. ``calibration`` serves the
+    remedies that are measured (default: the build's own). Raises `TclifError` where there is no such build, or where
+    the data do not fit it.
     """
-    folder = Path(folder)
-    manifest = buildfolder.read_manifest(folder)
-    fixed = FixedNetwork.load(folder / "fixed.npz")
-    network = float_network(folder, manifest)
-    source, calibrating, test = choose_calibration(Path(manifest["model"]["path"]), calibration, as_dataset(data))
-    assert test is not None
-    test = test if samples is None else test[:samples]
-    if test.features != network.input_size:
+    build = build if isinstance(build, Build) else Build.open(build)
+    given = as_dataset(data)
+    if given is None or given.features != build.network.input_size:
+        what = "no data" if given is None else f"{given.name}: {given.features} features a step"
         raise TclifError(
-            f"{test.name}: {test.features} features a step, the network takes {network.input_size}",
+            f"{what}, the network takes {build.network.input_size}",
             "give data like those that the build was verified on",
         )
+    test = build.unseen(given)
+    test = test if samples is None else test[:samples]
+    chosen, calibrating = _calibration(build, as_dataset(calibration), say)
     say(f"float against fixed on {test.samples} samples")
-    verdict = verify(network, fixed, test, progress=progress("samples"))
+    verdict = verify(build.network, build.fixed, test, progress=progress("samples"))
     say("quantizing each source of error alone, and all but it")
     found = account(
-        network, fixed, test, calibrating, saturations=verdict.saturations, progress=progress("runs"), jobs=jobs
-    )
+        build.network, build.fixed, test, calibrating, saturations=verdict.saturations, progress=progress("runs"),
+        jobs=jobs,
+    )  # fmt: skip
     measured: tuple[Any, ...] = ()
-    if calibrating is not None and "finetune" not in manifest:
-        say(f"measuring what would help, calibrated on {source}")
-        settings: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in manifest["settings"].items()}
-        target = target_of(manifest["target"], str(folder / buildfolder.MANIFEST))
+    if calibrating is not None and build.report.finetune is None:
+        say(f"measuring what would help, calibrated on {chosen}")
         measured = remedies(
-            found, network, target, QuantizeSettings(**settings), test, calibrating,
-            progress=progress("remedies"), jobs=jobs,
+            found, build.network, build.target, build.settings, test, calibrating, progress=progress("remedies"),
+            jobs=jobs,
         )  # fmt: skip
-    result = {
-        **found.to_json(), "data": test.name, "health": list(health(fixed, verdict)),
-        "remedies": [asdict(remedy) for remedy in measured],
-        "accuracy": {"float": verdict.accuracy_float, "fixed": verdict.accuracy_fixed},
-    }  # fmt: skip
-    buildfolder.write_json(folder / FILE, result)
+    result = Attribution(
+        data=test.name, calibration=chosen, health=health(build.fixed, verdict), remedies=measured,
+        accuracy=FloatAndFixed(verdict.accuracy_float, verdict.accuracy_fixed), interaction=found.interaction,
+        layer_interaction=found.layer_interaction, worst=None if found.worst is None else Worst(*found.worst),
+        **vars(found),
+    )  # fmt: skip
+    build_folder.write_json(build.folder / FILE, result)
     if page.missing() is None:
         say(f"writing {page.PAGE}")
-        page.write_page(folder)
+        page.write_page(Build.open(build.folder))
     return result
 
 
-def float_network(folder: Path, manifest: dict[str, Any]) -> Network:
-    """The float network of a build: its ``network.nir``, which is exact, or the model that it was compiled from."""
-    if (folder / "network.nir").exists():
-        return load(folder / "network.nir")
-    model = Path(manifest["model"]["path"])
-    if not model.exists():
-        raise TclifError(f"{folder}: no network.nir, and its model {model} is gone", "compile it again")
-    if buildfolder.sha256(model) != manifest["model"]["sha256"]:
-        raise TclifError(f"{model}: has changed since {folder} was compiled from it", "compile it again")
-    return load(model)
+def _calibration(build: Build, given: Dataset | None, say: Say) -> tuple[Calibration, Dataset | None]:
+    """What the remedies are quantized on: what is given, or what set the build's own scales."""
+    if given is not None:
+        return calibration_of("given", given), given
+    try:
+        return build.calibration, build.calibration.load()
+    except TclifError as error:
+        say(f"no remedies are measured: {error}")
+        return build.calibration, None

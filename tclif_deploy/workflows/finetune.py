@@ -13,8 +13,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tclif_deploy.builds import folder as buildfolder
-from tclif_deploy.data import Dataset, as_dataset
+from tclif_deploy.builds import Build
+from tclif_deploy.builds import folder as build_folder
+from tclif_deploy.builds.manifest import sha256
+from tclif_deploy.builds.report import Tuning, TuningControl, TuningEpoch
+from tclif_deploy.data import Dataset
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedNetwork, smallest_int
 from tclif_deploy.formats.read_options import read_args
@@ -23,9 +26,10 @@ from tclif_deploy.network import Network, Progress
 from tclif_deploy.nn.config import FitSettings, TrainConfig, TuneSettings
 from tclif_deploy.nn.from_network import to_module
 from tclif_deploy.quantization import quantize
+from tclif_deploy.quantization.calibration import Calibration, calibration_of, choose_calibration
 from tclif_deploy.target import Target, load_target
 from tclif_deploy.verification import Verdict
-from tclif_deploy.workflows.compile import Build, BuildOptions, Say, chosen_backends, write_build
+from tclif_deploy.workflows.compile import BuildOptions, Say, chosen_backends, source_of, write_build
 
 CALIBRATION = 128
 """training samples that set the scales where no calibration data are given"""
@@ -62,20 +66,20 @@ def finetune(
 
     path, options, settings = Path(model), options or BuildOptions(), settings or TuneSettings()
     target = target if isinstance(target, Target) else load_target(target)
-    folder = Path(output) if output is not None else buildfolder.default_folder(path, f"{target.name}-tuned")
+    folder = Path(output) if output is not None else build_folder.default_folder(path, f"{target.name}-tuned")
     work = folder.with_name(f"{folder.name}.tuning")
     for backend in chosen_backends(target, options).values():
         backend.check_installed()
-    with buildfolder.new_build(folder) as temporary:
+    with build_folder.new_build(folder) as temporary:
         say(f"reading {path}")
         network = load(path, options.read)
         modules = _modules(network)
         train, test = _data(path, network, options, settings, None if data is None else Path(data))
-        source, calibrated = _calibration(path, calibration, train)
-        say(f"quantizing for {target.name}, calibrated on {source}")
+        chosen, calibrated = _calibration(path, calibration, train)
+        say(f"quantizing for {target.name}, calibrated on {chosen}")
         fixed = quantize(network, target, calibrated, options.quantize)
         tuned = QuantizedNetwork(list(modules), fixed, target)
-        name = f"{path.name} {buildfolder.sha256(path)[:12]} on {train.samples} samples"
+        name = f"{path.name} {sha256(path)[:12]} on {train.samples} samples"
         run = _Tuning(settings, work, progress, say)
         say(f"fine-tuning on {train.samples} samples")
         outcome = run.train(
@@ -92,23 +96,20 @@ def finetune(
             control = run.train(CONTROL, name, SequenceNetwork(list(_modules(network))), train, test)
         _keep_checkpoint(tuned, work, temporary, path, options, settings)
 
-        def facts(verdict: Verdict | None) -> dict[str, Any]:
-            assert verdict is not None
-            return {"finetune": {**asdict(settings), **_facts(verdict, outcome, control), "overflows": overflows}}
-
         build = write_build(
-            temporary, folder, path, network, tuned.fixed(), target, f"{source}, then fine-tuned", test,
-            options=options, say=say, progress=progress, extra=facts,
+            temporary, source_of(path, options.read), network, tuned.fixed(), target, chosen, test,
+            options=options, say=say, progress=progress,
+            tuning=lambda verdict: _tuning(settings, verdict, outcome, control, overflows),
         )  # fmt: skip
     shutil.rmtree(work, ignore_errors=True)
-    return build
+    return replace(build, folder=folder)
 
 
 @dataclass(frozen=True, eq=False)
 class _Outcome:
     """What one training did to the network."""
 
-    epochs: list[dict[str, Any]]
+    epochs: tuple[TuningEpoch, ...]
     before: float
     """accuracy on the test data before it"""
     classes: NDArray[np.int64] | None
@@ -139,7 +140,7 @@ class _Tuning:
                 config, trainer, Task(train, test), progress=self.progress(f"{kind}: samples"),
                 say=lambda line: self.say(f"{kind}: {line}"), worst=worst,
             )  # fmt: skip
-            epochs = [asdict(epoch) for epoch in result.history]
+            epochs = tuple(TuningEpoch(**asdict(epoch)) for epoch in result.history)
             return _Outcome(epochs, before, trainer.classes(test) if kind == CONTROL else None)
 
 
@@ -170,14 +171,16 @@ def _data(
     ), task.test  # fmt: skip
 
 
-def _calibration(path: Path, given: Dataset | Path | str | None, train: Dataset) -> tuple[str, Dataset]:
-    """(what was used, in words; the data): what is given, what lies beside the model, or some training data."""
-    beside = path.parent / "calibration.npz"
-    data = as_dataset(given if given is not None or not beside.exists() else beside)
-    if data is not None:
-        return f"{data.name} ({data.samples} samples)", data
+def _calibration(path: Path, given: Dataset | Path | str | None, train: Dataset) -> tuple[Calibration, Dataset]:
+    """What sets the scales, and its data: what is given, what lies beside the model, or some training data.
+
+    Training data are not left out of the training: it is the test data that must stay unseen.
+    """
+    choice = choose_calibration(path, given, None)
+    if choice.data is not None:
+        return choice.calibration, choice.data
     data = train[:CALIBRATION]
-    return f"{data.samples} training samples", data
+    return calibration_of("training_samples", data, of=train.samples), data
 
 
 def _encoded(fixed: FixedNetwork, data: Dataset) -> Dataset:
@@ -219,25 +222,25 @@ def _keep_checkpoint(
             "model": "finetuned", **read_args(options.read.args, model).values, "epochs": settings.epochs,
             "lr": settings.lr, "batch_size": settings.batch_size, "start": str(model), **said[0],
         }  # fmt: skip
-        buildfolder.write_json(target / "args.json", values)
+        build_folder.write_json(target / "args.json", values)
 
 
-def _facts(verdict: Verdict, tuned: _Outcome, control: _Outcome | None) -> dict[str, Any]:
-    """Accuracies as fractions, drops in points of a hundred, agreements as fractions."""
+def _tuning(
+    settings: TuneSettings, verdict: Verdict, tuned: _Outcome, control: _Outcome | None, overflows: int
+) -> Tuning:
+    """What the report says of it."""
     original, after = verdict.accuracy_float, verdict.accuracy_fixed
     assert original is not None
     assert after is not None
     assert verdict.decisions is not None
-    found: dict[str, Any] = {
-        "samples_tested": verdict.samples, "original": original, "quantized": tuned.before, "tuned": after,
-        "drop": 100 * (original - after), "drop_quantized": 100 * (original - tuned.before),
-        "agreement": verdict.agreement_argmax, "epochs_tuned": tuned.epochs,
-    }  # fmt: skip
+    beside: TuningControl | bool = False
     if control is not None:
-        right = control.epochs[-1]["test"]
+        right = control.epochs[-1].test
         agreement = float(np.mean(control.classes == verdict.decisions[1]))
-        found |= {
-            "control": {"accuracy": right, "drop": 100 * (right - after), "agreement": agreement,
-                        "epochs": control.epochs},
-        }  # fmt: skip
-    return found
+        beside = TuningControl(right, 100 * (right - after), agreement, control.epochs)
+    return Tuning(
+        **{**asdict(settings), "control": beside}, samples_tested=verdict.samples, original=original,
+        quantized=tuned.before, tuned=after, drop=100 * (original - after),
+        drop_quantized=100 * (original - tuned.before), agreement=verdict.agreement_argmax,
+        epochs_tuned=tuned.epochs, overflows=overflows,
+    )  # fmt: skip

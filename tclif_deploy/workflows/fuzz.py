@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,18 +11,15 @@ from typing import Any
 import numpy as np
 
 from tclif_deploy import backends
-from tclif_deploy.builds.folder import read_manifest
+from tclif_deploy.builds import Build
 from tclif_deploy.errors import TclifError
-from tclif_deploy.fixed import FixedNetwork, InputEncoding, Int
+from tclif_deploy.fixed import InputEncoding, Int
 from tclif_deploy.network import Progress
-from tclif_deploy.simulation import reference
 from tclif_deploy.simulation.floating import batches
-from tclif_deploy.target import Target
-from tclif_deploy.verification.fidelity import difference
+from tclif_deploy.simulation.result import Result
 from tclif_deploy.verification.verdict import BackendCheck
+from tclif_deploy.workflows.backend_runs import BATCH, check_backends
 
-BATCH = 128
-"""samples at a time: bounds the memory that the reference's spikes take"""
 STEPS = 256
 """default steps of a sample"""
 LONGEST_HOLD = 32
@@ -64,7 +61,7 @@ class FuzzReport:
 
 
 def fuzz(
-    folder: Path | str,
+    build: Build | Path | str,
     names: Sequence[str],
     samples: int,
     *,
@@ -74,36 +71,36 @@ def fuzz(
     say: Callable[[str], None] = lambda line: None,
     progress: Callable[[str], Progress] = lambda title: lambda done, total: None,
 ) -> FuzzReport:
-    """Run ``samples`` random inputs of ``steps`` steps through backends of the build in ``folder``.
+    """Run ``samples`` random inputs of ``steps`` steps through backends of a build.
 
     A backend that the build lacks is emitted into a temporary folder first. ``skip_missing`` leaves out what is not
     installed or cannot compute the network, instead of raising `TclifError`. ``say`` gets a line a step, and
     ``progress(title)`` gives the callback of a long one.
     """
-    folder = Path(folder)
-    manifest = read_manifest(folder)
+    build = build if isinstance(build, Build) else Build.open(build)
     if samples < 1 or steps < 1:
         raise TclifError(f"fuzz: {samples} samples of {steps} steps", "at least one of each is needed")
     if not names:
         raise TclifError("fuzz: no backend given", f"known: {', '.join(backends.names())}, all")
-    fixed = FixedNetwork.load(folder / "fixed.npz")
-    checks: dict[str, BackendCheck] = {}
+    fixed = build.fixed
     rates = {layer.name: 0.0 for layer in fixed.layers if layer.spiking}
-    saturations = 0
-    with tempfile.TemporaryDirectory(prefix="tclif-fuzz-") as scratch:
-        ready, skipped = _ready(folder, names, fixed, manifest, Path(scratch), skip_missing)
+    overflows = 0
+
+    def inputs() -> Iterator[tuple[Int, Int | None]]:
         for part in batches(samples, BATCH):
             # Each batch's own generator: the same inputs for the same seed, however many follow.
-            x, lengths = random_input(np.random.default_rng([seed, part.start]), fixed.input, part, steps)
-            law = reference.simulate(fixed, x, lengths=lengths)
-            saturations += law.saturations
-            for name, s in law.spikes.items():
-                rates[name] += float(s.mean()) * x.shape[0] / samples
-            for name, place in ready.items():
-                say(f"running {name} on {x.shape[0]} random samples of {steps} steps")
-                found = backends.get(name).run(place, x, lengths=lengths, batched=True, progress=progress(name))
-                checks[name] = _sum(checks.get(name), difference(law, found, steps))
-    return FuzzReport(seed, samples, steps, checks, skipped, rates, saturations)
+            yield random_input(np.random.default_rng([seed, part.start]), fixed.input, part, steps)
+
+    def count(expected: Result) -> None:
+        nonlocal overflows
+        overflows += expected.saturations
+        for name, s in expected.spikes.items():
+            rates[name] += float(s.mean()) * len(s) / samples
+
+    with tempfile.TemporaryDirectory(prefix="tclif-fuzz-") as scratch:
+        ready, skipped = _ready(build, names, Path(scratch), skip_missing)
+        checks = check_backends(ready, fixed, inputs(), batched=True, say=say, progress=progress, each=count)
+    return FuzzReport(seed, samples, steps, checks, skipped, rates, overflows)
 
 
 def random_input(rng: np.random.Generator, encoding: InputEncoding, part: slice, steps: int) -> tuple[Int, Int]:
@@ -126,7 +123,7 @@ def random_input(rng: np.random.Generator, encoding: InputEncoding, part: slice,
 
 
 def _ready(
-    folder: Path, names: Sequence[str], fixed: FixedNetwork, manifest: dict[str, Any], scratch: Path, skip_missing: bool
+    build: Build, names: Sequence[str], scratch: Path, skip_missing: bool
 ) -> tuple[dict[str, Path], dict[str, str]]:
     """(backend -> folder that it runs in, backend -> why it cannot)."""
     ready, skipped = {}, {}
@@ -134,10 +131,10 @@ def _ready(
         try:
             backend = backends.get(name)
             backend.check_installed()
-            ready[name] = folder / name
+            ready[name] = build.folder / name
             if not ready[name].is_dir():
                 ready[name] = scratch / name
-                backend.emit(fixed, Target.model_validate(manifest["target"]), ready[name])
+                backend.emit(build.fixed, build.target, ready[name])
         except TclifError as error:
             if not skip_missing:
                 raise
@@ -146,13 +143,3 @@ def _ready(
     if not ready:
         raise TclifError(f"fuzz: no backend can run ({'; '.join(skipped.values())})", "see tclif doctor")
     return ready, skipped
-
-
-def _sum(a: BackendCheck | None, b: BackendCheck) -> BackendCheck:
-    """Two batches of one backend."""
-    if a is None:
-        return b
-    return BackendCheck(
-        a.samples + b.samples, a.steps, a.neuron_steps + b.neuron_steps,
-        a.spike_mismatches + b.spike_mismatches, a.state_mismatches + b.state_mismatches,
-    )  # fmt: skip

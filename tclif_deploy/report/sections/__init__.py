@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from tclif_deploy.builds.stored import StoredBuild
+from tclif_deploy.builds import Build
 from tclif_deploy.report.content import Section
 from tclif_deploy.report.sections.backends import backends
 from tclif_deploy.report.sections.fidelity import fidelity
@@ -12,13 +12,13 @@ from tclif_deploy.report.sections.provenance import provenance
 from tclif_deploy.report.sections.quantization import quantization
 from tclif_deploy.report.sections.spikes import spikes
 
-SECTIONS: tuple[Callable[[StoredBuild], Section], ...] = (
+SECTIONS: tuple[Callable[[Build], Section], ...] = (
     network, quantization, fidelity, spikes, hardware, backends, provenance,
 )  # fmt: skip
 """in the order in which a reader asks"""
 
 
-def story(build: StoredBuild) -> tuple[Section, ...]:
+def story(build: Build) -> tuple[Section, ...]:
     """Every section of a build."""
     return tuple(section(build) for section in SECTIONS)
 

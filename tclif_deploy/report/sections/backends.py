@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from tclif_deploy.builds.stored import StoredBuild
+from tclif_deploy.builds import Build
 from tclif_deploy.report.content import Note, Section, Table
 
 SAYS = "Each backend runs the same integers as the reference; every spike and final state must be equal, bit for bit."
 
 
-def backends(build: StoredBuild) -> Section:
+def backends(build: Build) -> Section:
     """One row a backend."""
-    found = build.report["backends"]
+    found = build.report.backends
     if not found:
-        why = "none was asked for" if build.verified else "no data were given (--data FILE)"
+        why = "none was asked for" if build.report.verified else "no data were given (--data FILE)"
         return Section("backends", "Backends", SAYS, (Note(f"No backend ran: {why}."),))
     rows = []
     for name, check in found.items():
-        equal = not check["spike_mismatches"] and not check["state_mismatches"]
         rows.append(
             (
-                name, "equal" if equal else "DIFFERENT", f"{check['samples']:,} × {check['steps']:,}",
-                f"{check['neuron_steps']:,}", f"{check['spike_mismatches']:,}", f"{check['state_mismatches']:,}",
+                name, "equal" if check.equal else "DIFFERENT", f"{check.samples:,} × {check.steps:,}",
+                f"{check.neuron_steps:,}", f"{check.spike_mismatches:,}", f"{check.state_mismatches:,}",
             )
         )  # fmt: skip
     columns = (

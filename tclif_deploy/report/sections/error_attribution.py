@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 
+from tclif_deploy.builds.attribution import Attribution
 from tclif_deploy.report.content import Block, Note, Plots, Table
 from tclif_deploy.report.figure import Cells, Figure, Panel, number, percent
-
-Json = dict[str, Any]
+from tclif_deploy.verification.error_attribution import Effect
 
 WORDS = {
     "weights": "weights", "coefficients": "couplings", "states": "states", "thresholds": "thresholds",
@@ -18,45 +18,45 @@ WORDS = {
 """what the kinds of error are called"""
 
 
-def account_blocks(a: Json) -> tuple[Block, ...]:
+def account_blocks(a: Attribution) -> tuple[Block, ...]:
     """Everything that ``explain.json`` says."""
     return (
-        *(Note(text) for text in a["health"]), _sources(a), _layers(a), *_figure(a), Note(_divergence(a)),
+        *(Note(text) for text in a.health), _sources(a), _layers(a), *_figure(a), Note(_divergence(a)),
         *(Note(text) for text in advice(a)), _states(a),
     )  # fmt: skip
 
 
-def advice(a: Json) -> list[str]:
+def advice(a: Attribution) -> list[str]:
     """What is worst and what would help, as it was measured."""
-    worst = a["worst"]
+    worst = a.worst
     if worst is None:
         return ["No source of error changes the readout: there is nothing to do."]
-    effect = a["parts"][worst["layer"]][worst["source"]]
+    effect = a.parts[worst.layer][worst.source]
     found = [
-        f"Worst: {WORDS[worst['source']]} of layer {worst['layer']}: alone they cost "
-        f"{percent(effect['alone']['agreement'])} of agreement and a readout error of "
-        f"{percent(effect['alone']['readout'], 1)}; all together {percent(a['loss']['agreement'])} and "
-        f"{percent(a['loss']['readout'], 1)}."
+        f"Worst: {WORDS[worst.source]} of layer {worst.layer}: alone they cost "
+        f"{percent(effect.alone.agreement)} of agreement and a readout error of "
+        f"{percent(effect.alone.readout, 1)}; all together {percent(a.loss.agreement)} and "
+        f"{percent(a.loss.readout, 1)}."
     ]
-    for r in a["remedies"]:
-        where = f" in layer {r['layer']}" if r["layer"] else ""
-        gained = a["loss"]["agreement"] - r["loss"]["agreement"]
+    for r in a.remedies:
+        where = f" in layer {r.layer}" if r.layer else ""
+        gained = a.loss.agreement - r.loss.agreement
         found.append(
-            f"Measured: {r['what']}{where} would recover {percent(gained)} of agreement "
-            f"({percent(1 - a['loss']['agreement'])} → {percent(1 - r['loss']['agreement'])}); readout error "
-            f"{percent(a['loss']['readout'], 1)} → {percent(r['loss']['readout'], 1)}."
+            f"Measured: {r.what}{where} would recover {percent(gained)} of agreement "
+            f"({percent(1 - a.loss.agreement)} → {percent(1 - r.loss.agreement)}); readout error "
+            f"{percent(a.loss.readout, 1)} → {percent(r.loss.readout, 1)}."
         )
-    if worst["source"] in ("weights", "coefficients", "thresholds", "bias"):
+    if worst.source in ("weights", "coefficients", "thresholds", "bias"):
         found.append("Fine-tuning trains through these very integers, without more bits: tclif finetune.")
     return found
 
 
-def _sources(a: Json) -> Table:
-    rows = [(WORDS[kind], *_losses(effect)) for kind, effect in _ordered(a["sources"])]
-    rows.append(("interaction", _points(a["interaction"]), "", "", ""))
-    rows.append(("all together", percent(a["loss"]["agreement"]), percent(a["loss"]["readout"], 1), "", ""))
+def _sources(a: Attribution) -> Table:
+    rows = [(WORDS[kind], *_losses(effect)) for kind, effect in _ordered(a.sources)]
+    rows.append(("interaction", _points(a.interaction), "", "", ""))
+    rows.append(("all together", percent(a.loss.agreement), percent(a.loss.readout, 1), "", ""))
     title = (
-        f"Where the error comes from, on {a['samples']:,} samples: agreement lost, and the readout's error as a share "
+        f"Where the error comes from, on {a.samples:,} samples: agreement lost, and the readout's error as a share "
         "of its spread. All together = the sum of alone + interaction"
     )
     return Table(title, ("source", *COLUMNS), tuple(rows), left=("source",))
@@ -66,14 +66,14 @@ COLUMNS = ("lost, alone", "readout, alone", "lost, all but it", "readout, all bu
 """share of samples that change their class, and rms readout error over the readout's spread"""
 
 
-def _ordered(effects: Json) -> list[tuple[str, Json]]:
+def _ordered(effects: Mapping[str, Effect]) -> list[tuple[str, Effect]]:
     return [(kind, effects[kind]) for kind in WORDS if kind in effects]
 
 
-def _losses(effect: Json) -> tuple[str, ...]:
+def _losses(effect: Effect) -> tuple[str, ...]:
     found: list[str] = []
-    for which in ("alone", "without"):
-        found += [percent(effect[which]["agreement"]), percent(effect[which]["readout"], 1)]
+    for loss in (effect.alone, effect.without):
+        found += [percent(loss.agreement), percent(loss.readout, 1)]
     return tuple(found)
 
 
@@ -81,23 +81,23 @@ def _points(share: float) -> str:
     return f"{100 * share:+.2f} %"
 
 
-def _layers(a: Json) -> Table:
+def _layers(a: Attribution) -> Table:
     rows = []
-    for name, effect in a["layers"].items():
+    for name, effect in a.layers.items():
         rows.append((name, "all", *_losses(effect)))
-        rows += [(name, WORDS[kind], *_losses(part)) for kind, part in _ordered(a["parts"][name])]
-    rows.append(("interaction", "", _points(a["layer_interaction"]), "", "", ""))
+        rows += [(name, WORDS[kind], *_losses(part)) for kind, part in _ordered(a.parts[name])]
+    rows.append(("interaction", "", _points(a.layer_interaction), "", "", ""))
     return Table("The same by layer", ("layer", "source", *COLUMNS), tuple(rows), left=("layer", "source"))
 
 
-def _figure(a: Json) -> tuple[Block, ...]:
-    names = list(a["layers"])
-    kinds = [kind for kind in WORDS if any(kind in row for row in a["parts"].values())]
+def _figure(a: Attribution) -> tuple[Block, ...]:
+    names = list(a.layers)
+    kinds = [kind for kind in WORDS if any(kind in row for row in a.parts.values())]
     if not kinds:
         return ()
-    found = [[a["parts"][n].get(kind) for kind in kinds] for n in names]
-    shares = np.array([[0.0 if e is None else e["alone"]["readout"] for e in row] for row in found])
-    text = [["exact" if e is None else percent(e["alone"]["readout"], 1) for e in row] for row in found]
+    found = [[a.parts[n].get(kind) for kind in kinds] for n in names]
+    shares = np.array([[0.0 if e is None else e.alone.readout for e in row] for row in found])
+    text = [["exact" if e is None else percent(e.alone.readout, 1) for e in row] for row in found]
     cells = Cells(shares, names, [WORDS[kind] for kind in kinds], text, max(float(shares.max()), 1e-9))
     says = "How far the readout moves when one source of one layer is quantized alone, as a share of its spread."
     height = 90 + 36 * len(names)
@@ -105,29 +105,29 @@ def _figure(a: Json) -> tuple[Block, ...]:
     return (Plots(Figure("account", "What each source does alone", says, (panel,), height=height)),)
 
 
-def _divergence(a: Json) -> str:
-    d = a["divergence"]
+def _divergence(a: Attribution) -> str:
+    d = a.divergence
     if d is None:
         return "No spike differs from the float network's."
-    causes = [WORDS[kind] for kind in d["causes"]]
+    causes = [WORDS[kind] for kind in d.causes]
     why = f"Alone, {' or '.join(causes)} would do it" if causes else "No source does it alone: they add up"
     return (
-        f"The first spike that differs: sample {d['sample']}, step {d['step']}, layer {d['layer']}, neuron "
-        f"{d['neuron']}: only {d['fired']} fires. Float's soma is {d['margin_float']:+,.1f} LSB from the threshold, "
-        f"fixed's {d['margin_fixed']:+,.1f} LSB; the {d['compartment']} is further off (dendrite {d['error_u']:+,.1f} "
-        f"LSB, soma {d['error_v']:+,.1f} LSB). {why}."
+        f"The first spike that differs: sample {d.sample}, step {d.step}, layer {d.layer}, neuron "
+        f"{d.neuron}: only {d.fired} fires. Float's soma is {d.margin_float:+,.1f} LSB from the threshold, "
+        f"fixed's {d.margin_fixed:+,.1f} LSB; the {d.compartment} is further off (dendrite {d.error_u:+,.1f} "
+        f"LSB, soma {d.error_v:+,.1f} LSB). {why}."
     )
 
 
-def _states(a: Json) -> Table:
+def _states(a: Attribution) -> Table:
     rows = tuple(
         (
-            s["layer"], s["state"], f"{(s['limit'] + 1).bit_length()} bit", percent(s["calibrated"], 1),
-            "–" if s["headroom"] is None else f"{s['headroom']:.2f}×", percent(s["seen"], 1),
-            "none known" if s["bound"] is None else f"{s['bound']:,.2f}×" + (" (safe)" if s["proven"] else ""),
-            number(s["saturations"]),
+            s.layer, s.state, f"{(s.limit + 1).bit_length()} bit", percent(s.calibrated, 1),
+            "–" if s.headroom is None else f"{s.headroom:.2f}×", percent(s.seen, 1),
+            "none known" if s.bound is None else f"{s.bound:,.2f}×" + (" (safe)" if s.proven else ""),
+            number(s.saturations),
         )
-        for s in a["states"]
+        for s in a.states
     )  # fmt: skip
     return Table(
         "States: shares of what their width holds; the bound holds for every input, and only one below 1 is a promise",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from tclif_deploy.builds import Build
 from tclif_deploy.builds.record import LayerRecord, Record, Window
-from tclif_deploy.builds.stored import StoredBuild
 from tclif_deploy.report.content import Block, Note, Plots, Section, Table
 from tclif_deploy.report.figure import Cells, Figure, Panel, Series, number, percent
 from tclif_deploy.report.sections.error_attribution import account_blocks
@@ -18,20 +18,20 @@ MAX_CLASSES = 40
 """a larger confusion matrix is not drawn"""
 
 
-def fidelity(build: StoredBuild) -> Section:
+def fidelity(build: Build) -> Section:
     """The layers' table and bars, the divergences' traces, the confusion of decisions."""
-    if not build.verified:
+    if not build.report.verified:
         return Section("fidelity", "Fidelity", SAYS, (Note("Not measured: no data were given (--data FILE)."),))
     blocks: list[Block] = [_decisions(build), _layers(build), Plots(_bars(build))]
-    if build.account is not None:
-        blocks += account_blocks(build.account)
+    if build.attribution is not None:
+        blocks += account_blocks(build.attribution)
     else:
         blocks.append(Note("Where the error comes from is told by: tclif explain BUILD --data FILE."))
     record = build.record
     if record is None:
         blocks.append(Note("Traces and decisions are not stored in this build."))
         return Section("fidelity", "Fidelity", SAYS, tuple(blocks))
-    diverging = {layer["name"] for layer in build.report["layers"] if layer["first_divergence"]}
+    diverging = {layer.name for layer in build.report.layers if layer.first_divergence}
     for n, layer in enumerate(record.layers):
         if layer.window is not None:
             blocks.append(Plots(_window(n, layer, layer.window)))
@@ -43,45 +43,45 @@ def fidelity(build: StoredBuild) -> Section:
     return Section("fidelity", "Fidelity", SAYS, tuple(blocks))
 
 
-def _decisions(build: StoredBuild) -> Table:
+def _decisions(build: Build) -> Table:
     report = build.report
-    snr = report["agreement"]["logit_snr_db"]
+    snr = report.agreement.logit_snr_db
     rows = (
-        ("samples compared", f"{report['samples']:,}"),
-        ("accuracy, float", percent(report["accuracy"]["float"])),
-        ("accuracy, fixed", percent(report["accuracy"]["fixed"])),
-        ("float and fixed name the same class", percent(report["agreement"]["argmax"])),
+        ("samples compared", f"{report.samples:,}"),
+        ("accuracy, float", percent(report.accuracy.original)),
+        ("accuracy, fixed", percent(report.accuracy.quantized)),
+        ("float and fixed name the same class", percent(report.agreement.argmax)),
         ("readout, signal over error", "no error" if snr is None else f"{snr:.1f} dB"),
-        ("state values that saturated", number(report["saturations"])),
-        ("input values that were clipped", number(report["input_clipped"])),
+        ("state values that saturated", number(report.saturations)),
+        ("input values that were clipped", number(report.input_clipped)),
     )
     return Table("Decisions", ("what", "value"), rows, left=("what",))
 
 
-def _layers(build: StoredBuild) -> Table:
+def _layers(build: Build) -> Table:
     rows = []
-    for layer in build.report["layers"]:
-        at = layer["first_divergence"]
+    for layer in build.report.layers:
+        at = layer.first_divergence
         rows.append(
             (
-                layer["name"], "–" if layer["jaccard"] is None else f"{layer['jaccard']:.4f}",
-                percent(layer["spike_rate_float"]), percent(layer["spike_rate_fixed"]),
-                "never" if at is None else f"sample {at['sample']}, step {at['step']}, neuron {at['neuron']}",
+                layer.name, "–" if layer.jaccard is None else f"{layer.jaccard:.4f}",
+                percent(layer.spike_rate_float), percent(layer.spike_rate_fixed),
+                "never" if at is None else f"sample {at.sample}, step {at.step}, neuron {at.neuron}",
             )
         )  # fmt: skip
     columns = ("layer", "Jaccard", "rate float", "rate fixed", "first divergence")
     return Table("Spiking layers", columns, tuple(rows), left=("layer", "first divergence"))
 
 
-def _bars(build: StoredBuild) -> Figure:
-    layers = build.report["layers"]
-    names = [layer["name"] for layer in layers]
+def _bars(build: Build) -> Figure:
+    layers = build.report.layers
+    names = [layer.name for layer in layers]
     rates = tuple(
-        Series(kind, names, np.array([100 * layer[f"spike_rate_{kind}"] for layer in layers]), "bars", kind)
+        Series(kind, names, np.array([100 * getattr(layer, f"spike_rate_{kind}") for layer in layers]), "bars", kind)
         for kind in ("float", "fixed")
     )  # fmt: skip
-    jaccard = Series("Jaccard", names, np.array([layer["jaccard"] or 0.0 for layer in layers]), "bars", "plain")
-    said = "; ".join(f"{n}: {x['jaccard'] or 0:.3f}" for n, x in zip(names, layers, strict=True))
+    jaccard = Series("Jaccard", names, np.array([layer.jaccard or 0.0 for layer in layers]), "bars", "plain")
+    said = "; ".join(f"{n}: {x.jaccard or 0:.3f}" for n, x in zip(names, layers, strict=True))
     return Figure(
         "fidelity-layers", "Firing rate and Jaccard by layer", f"Jaccard by layer: {said}.",
         (

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from tclif_deploy.builds.stored import StoredBuild
+from tclif_deploy.builds import Build
 from tclif_deploy.fixed import FixedConnection
 from tclif_deploy.network import INPUT
 from tclif_deploy.report.content import Box, Drawing, Section, Table
 from tclif_deploy.report.figure import percent
 
 
-def network(build: StoredBuild) -> Section:
+def network(build: Build) -> Section:
     """The drawing, and the same as a table."""
     fixed = build.fixed
-    rates = {layer["name"]: layer["spike_rate_fixed"] for layer in build.report["layers"]}
+    rates = {layer.name: layer.spike_rate_fixed for layer in build.report.layers}
     order = {INPUT: 0} | {layer.name: n + 1 for n, layer in enumerate(fixed.layers)}
     boxes = [
         Box(

@@ -4,27 +4,28 @@ from __future__ import annotations
 
 from typing import Any
 
-from tclif_deploy.builds.stored import StoredBuild
+from tclif_deploy.builds import Build
 from tclif_deploy.report.content import Note, Section, Table
 
 
-def provenance(build: StoredBuild) -> Section:
+def provenance(build: Build) -> Section:
     """Versions, hashes, settings, the command."""
     m = build.manifest
-    requirements = m.get("requirements", {})
     rows = [
-        ("model", build.model),
-        ("model, SHA-256", m["model"]["sha256"]),
-        ("target", build.target),
-        ("calibration", m["calibration"]),
-        *((f"setting: {key.replace('_', ' ')}", _text(value)) for key, value in m["settings"].items()),
-        *((f"required: {key.replace('_', ' ')}", _text(v)) for key, v in requirements.items() if v is not None),
-        *((f"version of {key}", str(value)) for key, value in m["versions"].items()),
+        ("model", m.model.path),
+        ("model, SHA-256", m.model.sha256 or "none: a live module"),
+        ("target", m.target.name),
+        ("calibration", str(m.calibration)),
+        ("calibration, SHA-256 of its samples", m.calibration.sha256 or "–"),
+        *((f"read with: {key}", str(v)) for key, v in vars(m.model.read).items() if v is not None),
+        *((f"setting: {key.replace('_', ' ')}", _text(value)) for key, value in vars(m.settings).items()),
+        *((f"required: {key.replace('_', ' ')}", _text(v)) for key, v in vars(m.requirements).items() if v is not None),
+        *((f"version of {key}", str(value)) for key, value in m.versions.items()),
         ("random seeds", "none: nothing in a compilation is random"),
     ]  # fmt: skip
-    if m.get("command"):
-        rows.insert(0, ("command", m["command"]))
-    notes = tuple(Note(text) for text in build.report["notices"])
+    if m.command:
+        rows.insert(0, ("command", m.command))
+    notes = tuple(Note(text) for text in build.report.notices)
     return Section(
         "provenance", "Provenance", "Same input, same bytes: with these, anyone can make this build again.",
         (Table("Made from", ("what", "value"), tuple(rows), left=("what", "value")), *notes),
@@ -32,6 +33,6 @@ def provenance(build: StoredBuild) -> Section:
 
 
 def _text(value: Any) -> str:
-    if isinstance(value, list):
+    if isinstance(value, tuple):
         return ", ".join(map(str, value)) or "none"
     return f"{value:g}" if isinstance(value, float) else str(value)

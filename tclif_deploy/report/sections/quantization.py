@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tclif_deploy.builds import Build
 from tclif_deploy.builds.record import BINS, REACH, LayerRecord, weight_edges, weight_histogram
-from tclif_deploy.builds.stored import StoredBuild
 from tclif_deploy.fixed import FixedLayer
 from tclif_deploy.quantization.couplings import rotation_frequency
 from tclif_deploy.report.content import Block, Note, Plots, Section, Table
@@ -19,7 +19,7 @@ COUPLINGS_SHOWN = 6
 """of a layer whose neurons have couplings of their own, the worst ones"""
 
 
-def quantization(build: StoredBuild) -> Section:
+def quantization(build: Build) -> Section:
     """Tables of scales and couplings, then each layer's distributions."""
     m = build.fixed.arithmetic
     blocks: list[Block] = [_scales(build)]
@@ -27,7 +27,7 @@ def quantization(build: StoredBuild) -> Section:
         blocks.append(Note("Distributions and the float couplings are not stored in this build."))
     else:
         blocks.append(_couplings(build))
-        if not build.verified:
+        if not build.report.verified:
             blocks.append(Note("No data were given, so no states were seen: only weights are drawn."))
         blocks += [Plots(_distributions(build, layer)) for layer in build.fixed.layers]
     says = (
@@ -38,14 +38,14 @@ def quantization(build: StoredBuild) -> Section:
     return Section("quantization", "Quantization", says, tuple(blocks))
 
 
-def _widths(build: StoredBuild) -> str:
+def _widths(build: Build) -> str:
     """Bits of the weights, of each layer where they differ."""
     bits = build.weight_bits
     return f"{bits[0]}-bit" if len(set(bits)) == 1 else f"{', '.join(map(str, bits))}-bit (by layer)"
 
 
-def _scales(build: StoredBuild) -> Table:
-    saturated = build.report["saturations_by_layer"]
+def _scales(build: Build) -> Table:
+    saturated = build.report.saturations_by_layer
     rows = tuple(
         (
             layer.name, _range(layer.lsb_u), _range(layer.lsb_v), f"{layer.shift:+d}",
@@ -65,7 +65,7 @@ def _range(values: NDArray[Any]) -> str:
     return number(float(low)) if low == high else f"{number(float(low))} … {number(float(high))}"
 
 
-def _couplings(build: StoredBuild) -> Table:
+def _couplings(build: Build) -> Table:
     """β before and after: the rotation's frequency is what must be kept."""
     assert build.record is not None
     one = float(2**build.fixed.arithmetic.frac_bits)
@@ -95,7 +95,7 @@ def _error(value: float) -> str:
     return "no rotation" if not math.isfinite(value) else "exact" if value == 0 else f"{value:.1e}"
 
 
-def _distributions(build: StoredBuild, layer: FixedLayer) -> Figure:
+def _distributions(build: Build, layer: FixedLayer) -> Figure:
     assert build.record is not None
     kept = build.record.layer(layer.name)
     index = build.fixed.layers.index(layer)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tclif_deploy.builds.stored import StoredBuild
+from tclif_deploy.builds import Build
 from tclif_deploy.report.content import Note, Raster, Section
 
 SAYS = (
@@ -13,11 +13,11 @@ RASTER_BITS = 12_000_000
 """neuron steps that the page can carry, float and fixed counted apart (2 MB of text)"""
 
 
-def spikes(build: StoredBuild) -> Section:
+def spikes(build: Build) -> Section:
     """The raster of the stored samples."""
     record = build.record
-    if not build.verified or record is None or len(record.samples) == 0:
-        why = "no data were given (--data FILE)" if not build.verified else "this build stores no spikes"
+    if not build.report.verified or record is None or len(record.samples) == 0:
+        why = "no data were given (--data FILE)" if not build.report.verified else "this build stores no spikes"
         return Section("spikes", "Spikes", SAYS, (Note(f"Nothing to show: {why}."),))
     shapes = [layer.spikes.shape for layer in record.layers if layer.spikes.shape[1]]
     most = max(1, RASTER_BITS // (2 * sum(shape[1] * shape[2] for shape in shapes)))

@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from tclif_deploy.builds.stored import StoredBuild
+from tclif_deploy.builds import Build
 from tclif_deploy.report.compare import differences
 from tclif_deploy.report.content import Bars, Block, Drawing, Headline, Note, Plots, Raster, Table, headline
 from tclif_deploy.report.figure import Panel
@@ -25,9 +25,9 @@ SPARK_WIDTH = 40
 COLORS = {"good": "green", "bad": "red", "open": "yellow"}
 
 
-def show(console: Console, build: StoredBuild) -> None:
+def show(console: Console, build: Build) -> None:
     """Print every section of a build."""
-    console.print(_verdict(f"{build.model} on {build.target}", headline(build)))
+    console.print(_verdict(f"{build.report.model} on {build.target.name}", headline(build)))
     for section in story(build):
         console.print()
         console.print(Text(section.title, style="bold underline"))
@@ -35,7 +35,7 @@ def show(console: Console, build: StoredBuild) -> None:
         show_blocks(console, section.blocks, build)
 
 
-def show_blocks(console: Console, blocks: Sequence[Block], build: StoredBuild | None = None) -> None:
+def show_blocks(console: Console, blocks: Sequence[Block], build: Build | None = None) -> None:
     """Print blocks one after another; rasters are drawn from the record of ``build``."""
     for block in blocks:
         if isinstance(block, Note):
@@ -57,10 +57,10 @@ def show_blocks(console: Console, blocks: Sequence[Block], build: StoredBuild | 
                 console.print(line)
 
 
-def show_differences(console: Console, a: StoredBuild, b: StoredBuild) -> None:
+def show_differences(console: Console, a: Build, b: Build) -> None:
     """Print two builds' verdicts and what differs between them."""
     for name, build in (("A", a), ("B", b)):
-        console.print(_verdict(f"{name}: {build.folder}: {build.model} on {build.target}", headline(build)))
+        console.print(_verdict(f"{name}: {build.folder}: {build.report.model} on {build.target.name}", headline(build)))
     console.print(_table(differences(a, b)))
 
 
@@ -132,7 +132,7 @@ def _spark_lines(panel: Panel) -> list[Text]:
     return lines
 
 
-def _rates(build: StoredBuild) -> list[Text]:
+def _rates(build: Build) -> list[Text]:
     """How many neurons of each layer fire over the time of the first stored sample."""
     record = build.record
     assert record is not None

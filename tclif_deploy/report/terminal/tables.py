@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from tclif_deploy.builds import Build
+from tclif_deploy.builds.report import Tuning, TuningControl
 from tclif_deploy.target import Target
 from tclif_deploy.verification.verdict import Verdict
 
 if TYPE_CHECKING:
     from tclif_deploy.simulation.stream import RunSummary
-    from tclif_deploy.workflows.compile import Build
     from tclif_deploy.workflows.fuzz import FuzzReport
     from tclif_deploy.workflows.sweep import Row
 
@@ -39,11 +40,11 @@ def print_build(console: Console, build: Build) -> None:
                 highlight=False, soft_wrap=True,
             )  # fmt: skip
     console.print(hardware_line(build), highlight=False, soft_wrap=True)
-    for finding in build.report["findings"]:
-        if finding["severity"] != "note":
-            said = f"{finding['subject']}: {finding['rule']}: {finding['value']} (limit {finding['limit'] or 'none'})"
-            colour = "red" if finding["severity"] == "error" else "yellow"
-            line = f"[{colour}]{finding['severity']}:[/] {escape(said)}; {escape(finding['remedy'])}"
+    for finding in build.report.findings:
+        if finding.severity != "note":
+            said = f"{finding.subject}: {finding.rule}: {finding.value} (limit {finding.limit or 'none'})"
+            colour = "red" if finding.severity == "error" else "yellow"
+            line = f"[{colour}]{finding.severity}:[/] {escape(said)}; {escape(finding.remedy)}"
             console.print(line, highlight=False, soft_wrap=True)
     for line in build.shortfalls:
         console.print(f"[bold red]falls short:[/] {escape(line)}", highlight=False, soft_wrap=True)
@@ -51,20 +52,21 @@ def print_build(console: Console, build: Build) -> None:
     console.print(f"build: {escape(str(build.folder))}", highlight=False, soft_wrap=True)
 
 
-def print_tuning(console: Console, found: dict[str, Any]) -> None:
+def print_tuning(console: Console, found: Tuning) -> None:
     """What fine-tuning did: the report's ``finetune``."""
-    table = Table(title=f"accuracy on {found['samples_tested']:,} test samples", title_justify="left")
+    table = Table(title=f"accuracy on {found.samples_tested:,} test samples", title_justify="left")
     for column in ("", "accuracy", "drop", "decides alike"):
         table.add_column(column, justify="left" if column == "" else "right")
-    table.add_row("original, float", percent(found["original"]), "", "")
-    table.add_row("quantized", percent(found["quantized"]), points(found["drop_quantized"]), "")
-    table.add_row("fine-tuned", percent(found["tuned"]), points(found["drop"]), percent(found["agreement"]))
-    if control := found.get("control"):
-        table.add_row("float, trained on alike", percent(control["accuracy"]), "", "")
-        table.add_row("fine-tuned against it", "", points(control["drop"]), percent(control["agreement"]))
+    table.add_row("original, float", percent(found.original), "", "")
+    table.add_row("quantized", percent(found.quantized), points(found.drop_quantized), "")
+    table.add_row("fine-tuned", percent(found.tuned), points(found.drop), percent(found.agreement))
+    control = found.control
+    if isinstance(control, TuningControl):
+        table.add_row("float, trained on alike", percent(control.accuracy), "", "")
+        table.add_row("fine-tuned against it", "", points(control.drop), percent(control.agreement))
     console.print(table)
-    if found["overflows"]:
-        console.print(f"[yellow]note:[/] states left their range {found['overflows']:,} times in training: more "
+    if found.overflows:
+        console.print(f"[yellow]note:[/] states left their range {found.overflows:,} times in training: more "
                       "--headroom helps", highlight=False, soft_wrap=True)  # fmt: skip
 
 
@@ -75,16 +77,16 @@ def points(value: float) -> str:
 
 def hardware_line(build: Build) -> str:
     """Cores, energy and latency in one line, with the weakest evidence."""
-    found, energy, latency = (build.report[key] for key in ("mapping", "energy", "latency"))
+    found, energy, latency = build.report.mapping, build.report.energy, build.report.latency
     if found is None:
         return f"[bold]hardware:[/] does not fit {escape(build.target.name)}"
-    count = f"{found['cores']:,} core{'s' if found['cores'] != 1 else ''}"
-    parts = [f"{count} on {found['chips']:,} chip{'s' if found['chips'] != 1 else ''}"]
-    if energy and energy["nj_per_inference_low"] is not None:
-        low, high = (energy[f"nj_per_inference_{end}"] / 1000 for end in ("low", "high"))
-        parts.append(f"{_figure(low)} to {_figure(high)} uJ an inference ({energy['evidence']})")
-    if latency and latency["us_per_step"] is not None:
-        low, high = latency["us_per_step_low"], latency["us_per_step_high"]
+    count = f"{found.cores:,} core{'s' if found.cores != 1 else ''}"
+    parts = [f"{count} on {found.chips:,} chip{'s' if found.chips != 1 else ''}"]
+    if energy and energy.nj_per_inference_low is not None and energy.nj_per_inference_high is not None:
+        low, high = energy.nj_per_inference_low / 1000, energy.nj_per_inference_high / 1000
+        parts.append(f"{_figure(low)} to {_figure(high)} uJ an inference ({energy.evidence})")
+    if latency and latency.us_per_step_low is not None and latency.us_per_step_high is not None:
+        low, high = latency.us_per_step_low, latency.us_per_step_high
         parts.append(f"{_figure(low)} to {_figure(high)} us a step (a model)")
     return f"[bold]hardware:[/] {', '.join(parts)}"
 
@@ -102,7 +104,7 @@ def verdict_line(build: Build) -> str:
     asked = any(value is not None for value in vars(build.requirements).values())
     passed = "[bold green]PASS[/]" if asked else "[bold green]VERIFIED[/] (nothing was required)"
     word = "[bold red]FALLS SHORT[/]" if build.shortfalls else passed
-    if any(finding["severity"] == "error" for finding in build.report["findings"]):
+    if not build.report.fits:
         word += f", but [bold red]DOES NOT FIT[/] {escape(build.target.name)}"
     parts = [f"agreement {percent(verdict.agreement_argmax)} on {verdict.samples} samples"]
     if verdict.accuracy_float is not None:

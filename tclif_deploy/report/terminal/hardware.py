@@ -1,9 +1,9 @@
-"""Placement and cost in words for people: the keys of ``report.json``, and tables on a terminal."""
+"""Placement and cost in tables on a terminal."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
@@ -14,24 +14,12 @@ from tclif_deploy.mapping.cost import Cost, Pair
 from tclif_deploy.mapping.findings import Finding
 from tclif_deploy.mapping.placement import Placement
 
+if TYPE_CHECKING:
+    from tclif_deploy.workflows.cost import Price
+
 MOST_CORES = 24
 """cores listed in a table; ``mapping.json`` has them all"""
 COLORS = {"error": "bold red", "warning": "yellow", "note": "dim"}
-
-
-def report(placement: Placement, cost: Cost | None = None) -> dict[str, Any]:
-    """What ``report.json`` says of a placement and its cost: the keys ``mapping``, ``energy`` and ``latency``."""
-    table = placement.utilization()
-    found: dict[str, Any] = {
-        "mapping": {
-            "target": placement.target,
-            "strategy": placement.strategy,
-            "cores": len(placement.cores),
-            "chips": placement.chips,
-            "utilization": {name: row["peak"] for name, row in table.items()},
-        }
-    }
-    return found if cost is None else {**found, **cost.to_json()}
 
 
 def print_findings(console: Console, findings: Sequence[Finding], target: str) -> None:
@@ -122,19 +110,19 @@ def print_cost_lines(console: Console, cost: Cost) -> None:
     )  # fmt: skip
 
 
-def print_comparison(console: Console, results: Sequence[tuple[str, Placement, Cost] | tuple[str, TclifError]]) -> None:
+def print_comparison(console: Console, results: Sequence[Price | tuple[str, TclifError]]) -> None:
     """One line a target: cores, fullness, energy and latency, or why it does not fit."""
     table = Table(title="what if", title_justify="left")
     columns = ("target", "cores", "chips", "synapses", "energy, nJ an inference", "us a step")
     for column in columns:
         table.add_column(column, justify="left" if column == "target" else "right")
     for result in results:
-        if len(result) == 2:
+        if isinstance(result, tuple):
             table.add_row(escape(result[0]), f"[red]does not fit:[/] {escape(result[1].what)}")
             continue
-        name, placement, cost = result
+        name, placement, cost = result.target, result.placement, result.cost
         total, latency = cost.energy.total, cost.latency
-        peak = placement.utilization()["synaptic_memory"]["peak"]
+        peak = placement.utilization()["synaptic_memory"].peak
         absent = f" (no {'/'.join(cost.missing_neurons)} neuron)" if cost.missing_neurons else ""
         table.add_row(
             escape(name + absent), f"{len(placement.cores):,}", f"{placement.chips:,}",

@@ -1,0 +1,150 @@
+"""A build: the folder that compile writes, as one value that every job on a build takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TypeVar
+
+from tclif_deploy import json_form
+from tclif_deploy.builds.attribution import FILE as ATTRIBUTION
+from tclif_deploy.builds.attribution import Attribution
+from tclif_deploy.builds.folder import AGAIN, MANIFEST, check_is_build
+from tclif_deploy.builds.manifest import Manifest
+from tclif_deploy.builds.network_file import read_network
+from tclif_deploy.builds.record import Record
+from tclif_deploy.builds.report import Report
+from tclif_deploy.data import Dataset
+from tclif_deploy.errors import TclifError
+from tclif_deploy.fixed import FixedNetwork
+from tclif_deploy.mapping.summary import PlacementSummary
+from tclif_deploy.network import Network, equal
+from tclif_deploy.quantization import QuantizeSettings
+from tclif_deploy.quantization.calibration import Calibration
+from tclif_deploy.target import Target
+from tclif_deploy.verification import Requirements, Verdict
+
+REPORT, FIXED, NETWORK, RECORD, MAPPING = "report.json", "fixed.npz", "network.npz", "record.npz", "mapping.json"
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, eq=False)
+class Build:
+    """A finished compilation: what `compile` returns, and what `Build.open` reads back from its folder.
+
+    Examples
+    --------
+    >>> import tempfile, tclif_deploy as tc
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     build = tc.compile("fixtures/smnist_ff/checkpoint.pth.tar", data="fixtures/smnist_test.npz",
+    ...                        output=f"{folder}/build", options=tc.CompileOptions(samples=2, backend="none"))
+    ...     again = tc.Build.open(f"{folder}/build")
+    >>> again == build, again.report.samples, str(again.calibration)
+    (True, 2, 'fixtures/smnist_ff/calibration.npz (64 samples)')
+    """
+
+    folder: Path
+    manifest: Manifest
+    """what it was made of"""
+    report: Report
+    """what was measured"""
+    network: Network
+    """the float network"""
+    fixed: FixedNetwork
+    """its integers"""
+    verdict: Verdict | None = None
+    """float against fixed on the data; None where none were given, and nothing was verified"""
+
+    @classmethod
+    def open(cls, folder: Path | str) -> Build:
+        """Read a build folder.
+
+        Raises `TclifError`, one line that names the file, where ``folder`` is no build, or where manifest, report,
+        network or integers are damaged. Damaged side files are done without.
+        """
+        folder = Path(folder)
+        check_is_build(folder)
+        manifest = json_form.read(Manifest, folder / MANIFEST, AGAIN)
+        report = json_form.read(Report, folder / REPORT, AGAIN)
+        verdict = report.verdict() if report.verified else None
+        network, fixed = read_network(folder / NETWORK), FixedNetwork.load(folder / FIXED)
+        return cls(folder, manifest, report, network, fixed, verdict)
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both hold the same, to the last bit, wherever they lie."""
+        if not isinstance(other, Build):
+            return NotImplemented
+        return (
+            self.manifest == other.manifest
+            and self.report == other.report
+            and equal(self.network, other.network)
+            and equal(self.fixed, other.fixed)
+        )
+
+    __hash__ = None  # type: ignore[assignment]  # holds arrays
+
+    @property
+    def target(self) -> Target:
+        """The machine whose integers these are."""
+        return self.manifest.target
+
+    @property
+    def settings(self) -> QuantizeSettings:
+        """How it was quantized."""
+        return self.manifest.settings
+
+    @property
+    def calibration(self) -> Calibration:
+        """Which data set its scales; ``.load()`` gives them where they are still there."""
+        return self.manifest.calibration
+
+    @property
+    def requirements(self) -> Requirements:
+        """What was asked of the verdict."""
+        return self.manifest.requirements
+
+    @property
+    def shortfalls(self) -> tuple[str, ...]:
+        """Which requirements the verdict misses, and which backends differ from the reference."""
+        return self.report.shortfalls
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What a user should know."""
+        return self.report.notices
+
+    @cached_property
+    def record(self) -> Record | None:
+        """Spikes, states and decisions that are kept for the page; None where they are missing or damaged."""
+        return _side_file(Record.load, self.folder / RECORD)
+
+    @cached_property
+    def placement(self) -> PlacementSummary | None:
+        """Which neurons lie on which core; None where the network does not fit."""
+        return _side_file(lambda path: json_form.read(PlacementSummary, path, AGAIN), self.folder / MAPPING)
+
+    @cached_property
+    def attribution(self) -> Attribution | None:
+        """Where the error comes from; None until ``tclif explain`` has found out."""
+        return _side_file(lambda path: json_form.read(Attribution, path, AGAIN), self.folder / ATTRIBUTION)
+
+    def unseen(self, data: Dataset) -> Dataset:
+        """What of ``data`` this build would be verified on: not the samples that set its scales, if they are there."""
+        data = data[: self.manifest.samples]
+        if self.calibration.kind == "first_quarter" and self.calibration.covers(data):
+            return data[self.calibration.samples :]
+        return data
+
+    @property
+    def weight_bits(self) -> tuple[int, ...]:
+        """The width of each layer's weights: the target's, where no others were chosen."""
+        return self.settings.weight_bits or (self.target.weight_bits.value,) * len(self.fixed.layers)
+
+
+def _side_file(read: Callable[[Path], T], path: Path) -> T | None:
+    try:
+        return read(path)
+    except TclifError:
+        return None

@@ -1,0 +1,120 @@
+"""``manifest.json``: what a build was made of and how: enough to make it again, byte for byte."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+
+from tclif_deploy.builds.folder import FORMAT, FORMAT_VERSION
+from tclif_deploy.builds.report import Tuning
+from tclif_deploy.fixed import Arithmetic, FixedLayer, FixedNetwork, InputEncoding
+from tclif_deploy.formats.read_options import ReadOptions
+from tclif_deploy.json_form import EXACT
+from tclif_deploy.network import Layer, Network
+from tclif_deploy.quantization import QuantizeSettings
+from tclif_deploy.quantization.calibration import Calibration
+from tclif_deploy.quantization.couplings import rotation_frequency
+from tclif_deploy.target import Target
+from tclif_deploy.verification import Requirements
+from tclif_deploy.version import __version__
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """The model that was compiled, and how it was read."""
+
+    path: str
+    """its file, as it was named; the class of a live module"""
+    sha256: str | None
+    """of the file; None for a live module"""
+    read: ReadOptions
+
+
+@dataclass(frozen=True)
+class LayerSummary:
+    """Scales and couplings of one layer; a pair is the least and the greatest over its neurons."""
+
+    name: str
+    neurons: int
+    shift: int
+    lsb_u: tuple[float, float]
+    lsb_v: tuple[float, float]
+    threshold: tuple[int, int] | None
+    """None where the layer does not spike"""
+    couplings: tuple[tuple[int, int], ...]
+    """each (B_u, B_v) that occurs"""
+    frequency_error: float | None
+    """largest relative error of a rotation frequency; None where nothing turns"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """What a build was made of."""
+
+    __pydantic_config__ = EXACT
+
+    format: str = FORMAT
+    version: int = FORMAT_VERSION
+    versions: dict[str, str]
+    """package -> version that took part"""
+    model: ModelSource
+    target: Target
+    settings: QuantizeSettings
+    requirements: Requirements
+    calibration: Calibration
+    samples: int | None
+    """only the first so many samples of the data were used; None: all"""
+    command: str
+    """the command line that asked for this, empty where it was a program"""
+    input: InputEncoding
+    arithmetic: Arithmetic
+    layers: tuple[LayerSummary, ...]
+    notices: tuple[str, ...]
+    sizes: dict[str, dict[str, int]]
+    """backend -> bytes, of backends that say them"""
+    finetune: Tuning | None = None
+
+
+def versions() -> dict[str, str]:
+    """The packages that take part in a compilation."""
+    packages = {name: metadata.version(name) for name in ("numpy", "torch", "nir")}
+    return {"tclif_deploy": __version__, "python": platform.python_version(), **packages}
+
+
+def layer_summaries(network: Network, fixed: FixedNetwork) -> tuple[LayerSummary, ...]:
+    """Every layer of ``fixed``, beside the float layer that it was made of."""
+    one = float(2**fixed.arithmetic.frac_bits)
+    return tuple(_layer(a, b, one) for a, b in zip(network.layers, fixed.layers, strict=True))
+
+
+def _layer(original: Layer, layer: FixedLayer, one: float) -> LayerSummary:
+    before = [rotation_frequency(u, v) for u, v in zip(original.neuron.b_u, original.neuron.b_v, strict=True)]
+    after = [rotation_frequency(u / one, v / one) for u, v in zip(layer.b_u, layer.b_v, strict=True)]
+    turning = [(a, b) for a, b in zip(before, after, strict=True) if np.isfinite(a) and np.isfinite(b) and a > 0]
+    return LayerSummary(
+        layer.name, layer.size, layer.shift,
+        (float(layer.lsb_u.min()), float(layer.lsb_u.max())), (float(layer.lsb_v.min()), float(layer.lsb_v.max())),
+        (int(layer.threshold.min()), int(layer.threshold.max())) if layer.spiking else None,
+        tuple(sorted({(int(u), int(v)) for u, v in zip(layer.b_u, layer.b_v, strict=True)})),
+        max((float(abs(b / a - 1)) for a, b in turning), default=None),
+    )  # fmt: skip
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file."""
+    with path.open("rb") as file:
+        return digest_of(lambda: file.read(1 << 20))
+
+
+def digest_of(read: Callable[[], bytes]) -> str:
+    """Hex digest of what ``read`` gives, block by block."""
+    digest = hashlib.sha256()
+    while block := read():
+        digest.update(block)
+    return digest.hexdigest()

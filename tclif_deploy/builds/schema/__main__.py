@@ -1,0 +1,5 @@
+"""Writes the schema files."""
+
+from tclif_deploy.builds.schema import write
+
+write()

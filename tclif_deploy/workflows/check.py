@@ -1,0 +1,76 @@
+"""Will it fit? Every design rule on a model or a build."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tclif_deploy import mapping
+from tclif_deploy.builds import Build
+from tclif_deploy.data import Dataset
+from tclif_deploy.errors import TclifError
+from tclif_deploy.frontends import ReadOptions
+from tclif_deploy.mapping import Finding
+from tclif_deploy.network import Progress
+from tclif_deploy.quantization.calibration import Calibration
+from tclif_deploy.target import Target, load_target
+from tclif_deploy.workflows.integers import Subject, integers_for, opened, own_target
+
+SAMPLES = 32
+"""samples whose activity is looked at, unless more are asked for"""
+
+
+@dataclass(frozen=True)
+class Check:
+    """What the design rules say."""
+
+    target: str
+    calibration: Calibration | None
+    """what set the scales of the integers; None where that is not known"""
+    findings: tuple[Finding, ...]
+    """worst first"""
+
+    @property
+    def fits(self) -> bool:
+        """Whether there is no error among them."""
+        return all(finding.severity != "error" for finding in self.findings)
+
+
+def check(
+    subject: Subject,
+    target: Target | Path | str | None = None,
+    data: Dataset | Path | str | None = None,
+    *,
+    calibration: Dataset | Path | str | None = None,
+    samples: int = SAMPLES,
+    strategy: str = "greedy",
+    read: ReadOptions | None = None,
+    say: Callable[[str], None] = lambda line: None,
+    progress: Callable[[str], Progress] = lambda title: lambda done, total: None,
+) -> Check:
+    """Run every design rule of ``target`` (default: the build's own, or loihi2) on a model, a build, or its integers.
+
+    A build's integers are looked at as they are, whatever the target. ``data`` show silent layers, overflows and rates:
+    the first ``samples`` of those that did not set the scales. A model is calibrated as `tclif_deploy.compile` would.
+
+    Examples
+    --------
+    >>> check("fixtures/smnist_ff/checkpoint.pth.tar", "loihi2").fits
+    True
+    """
+    subject = opened(subject)
+    machine = target if isinstance(target, Target) else load_target(target) if target else own_target(subject)
+    try:
+        quantized_for = None if isinstance(subject, Build) else machine  # a build's integers are looked at as they are
+        found = integers_for(subject, quantized_for, data, calibration=calibration, read=read, say=say)
+    except TclifError as error:
+        if not error.what.startswith("layer "):
+            raise
+        hint = error.hint or "choose another target"
+        return Check(machine.name, None, (Finding("quantize", "error", machine.name, error.what, "", hint),))
+    activity = None
+    if found.data is not None:
+        say(f"running {min(samples, found.data.samples)} samples")
+        activity = mapping.measure(found.fixed, found.data[:samples], progress=progress("samples"))
+    return Check(machine.name, found.calibration, mapping.check(found.fixed, machine, None, activity, strategy))

@@ -1,0 +1,116 @@
+"""What does it cost there? Cores, energy and latency of a model or a build, on real data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tclif_deploy import mapping
+from tclif_deploy.data import Dataset
+from tclif_deploy.errors import TclifError
+from tclif_deploy.frontends import ReadOptions
+from tclif_deploy.mapping import CannotFit, Cost, HardwareSummary, Placement, hardware_summary
+from tclif_deploy.mapping.advice import advise
+from tclif_deploy.quantization.calibration import Calibration
+from tclif_deploy.target import Target, load_target
+from tclif_deploy.workflows.check import SAMPLES
+from tclif_deploy.workflows.integers import Subject, integers_for, opened
+
+
+@dataclass(frozen=True, eq=False)
+class Price:
+    """A network on a target: where it lies, and what that costs."""
+
+    target: str
+    calibration: Calibration | None
+    """what set the scales of the integers; None where that is not known"""
+    placement: Placement
+    cost: Cost
+
+
+@dataclass(frozen=True, kw_only=True)
+class PriceSummary(HardwareSummary):
+    """What ``tclif cost --json`` prints."""
+
+    target: str
+    calibration: Calibration | None
+
+
+def price_summary(price: Price) -> PriceSummary:
+    """A price's figures."""
+    figures = vars(hardware_summary(price.placement, price.cost))
+    return PriceSummary(target=price.target, calibration=price.calibration, **figures)
+
+
+def cost(
+    subject: Subject,
+    data: Dataset | Path | str,
+    target: Target | Path | str | None = None,
+    *,
+    calibration: Dataset | Path | str | None = None,
+    samples: int = SAMPLES,
+    strategy: str = "greedy",
+    read: ReadOptions | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> Price:
+    """Place a model, a build or its integers on ``target`` (default: the build's own, or loihi2), and count its work.
+
+    Counted are the first ``samples`` of ``data`` that did not set the scales. Raises `TclifError` where it does not
+    fit, with what would help.
+
+    Examples
+    --------
+    >>> price = cost("fixtures/smnist_ff/checkpoint.pth.tar", "fixtures/smnist_test.npz", samples=2)
+    >>> len(price.placement.cores), price.cost.operations.samples
+    (1, 2)
+    """
+    machine = target if isinstance(target, Target) or target is None else load_target(target)
+    found = integers_for(subject, machine, data, calibration=calibration, read=read, say=say)
+    assert found.data is not None
+    test = found.data[:samples]
+    say(f"counting the activity of {test.samples} samples on {found.target.name}")
+    try:
+        placement = mapping.place(found.fixed, found.target, strategy)
+    except CannotFit as error:
+        advice = advise(found.fixed, found.target, strategy)
+        hint = "; ".join([*([error.hint] if error.hint else []), *advice])
+        raise CannotFit(error.what, hint) from None
+    activity = mapping.measure(found.fixed, test)
+    total = mapping.cost(found.fixed, found.target, placement, activity)
+    return Price(found.target.name, found.calibration, placement, total)
+
+
+def compare_costs(
+    subject: Subject,
+    data: Dataset | Path | str,
+    targets: Sequence[Target | Path | str],
+    *,
+    calibration: Dataset | Path | str | None = None,
+    samples: int = SAMPLES,
+    strategy: str = "greedy",
+    read: ReadOptions | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> list[Price | tuple[str, TclifError]]:
+    """What if: `cost` for each target; one that does not fit is told by its name and why, and stops no other.
+
+    Examples
+    --------
+    >>> loihi2 = load_target("loihi2")
+    >>> model, data = "fixtures/smnist_ff/checkpoint.pth.tar", "fixtures/smnist_test.npz"
+    >>> wide, narrow = compare_costs(model, data, (loihi2, loihi2.override(weight_bits=4)), samples=2)
+    >>> narrow.placement.utilization()["synaptic_memory"].peak < wide.placement.utilization()["synaptic_memory"].peak
+    True
+    """
+    subject = opened(subject)
+    machines = [target if isinstance(target, Target) else load_target(target) for target in targets]
+    results: list[Price | tuple[str, TclifError]] = []
+    for machine in machines:
+        try:
+            results.append(
+                cost(subject, data, machine, calibration=calibration, samples=samples, strategy=strategy, read=read,
+                     say=say)
+            )  # fmt: skip
+        except TclifError as error:
+            results.append((machine.name, error))
+    return results

@@ -1,0 +1,85 @@
+"""The integers of whatever a job is given: those of a build as they are, or a model's, quantized for a target."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tclif_deploy.builds import Build
+from tclif_deploy.data import Dataset, as_dataset
+from tclif_deploy.fixed import FixedNetwork
+from tclif_deploy.frontends import ReadOptions, load
+from tclif_deploy.network import Network
+from tclif_deploy.quantization import QuantizeSettings, quantize
+from tclif_deploy.quantization.calibration import Calibration, calibration_of, choose_calibration
+from tclif_deploy.target import Target, load_target
+
+DEFAULT_TARGET = "loihi2"
+
+Subject = Build | FixedNetwork | Network | Path | str
+"""a build or its folder, compiled integers, a float network, or a model's file"""
+
+
+@dataclass(frozen=True, eq=False)
+class Integers:
+    """What a job on a network and a target works with."""
+
+    fixed: FixedNetwork
+    target: Target
+    calibration: Calibration | None
+    """what set the scales; None where nobody knows: integers that came by themselves"""
+    data: Dataset | None
+    """the job's data less those that set the scales"""
+
+
+def opened(subject: Subject) -> Subject:
+    """A build folder as its `Build`; everything else as it is."""
+    return Build.open(subject) if isinstance(subject, (Path, str)) and Path(subject).is_dir() else subject
+
+
+def own_target(subject: Subject) -> Target:
+    """A build's target; `DEFAULT_TARGET` for everything else."""
+    subject = opened(subject)
+    return subject.target if isinstance(subject, Build) else load_target(DEFAULT_TARGET)
+
+
+def integers_for(
+    subject: Subject,
+    target: Target | None = None,
+    data: Dataset | Path | str | None = None,
+    *,
+    calibration: Dataset | Path | str | None = None,
+    read: ReadOptions | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> Integers:
+    """Integers of ``subject`` for ``target`` (default: the build's own, or `DEFAULT_TARGET`).
+
+    A build is quantized again only for another target: from its float network, with its own settings and calibration
+    data. A model is calibrated as `compile` would on all of ``data``. Raises `TclifError` where the target cannot hold
+    the network's numbers.
+    """
+    subject, test = opened(subject), as_dataset(data)
+    target = target or own_target(subject)
+    if isinstance(subject, FixedNetwork):
+        return Integers(subject, target, None, test)
+    if isinstance(subject, Build):
+        test = None if test is None else subject.unseen(test)
+        if target == subject.target and calibration is None:
+            return Integers(subject.fixed, target, subject.calibration, test)
+        given = as_dataset(calibration)
+        chosen = subject.calibration if given is None else calibration_of("given", given)
+        say(f"quantizing again for {target.name}, calibrated on {chosen}")
+        settings = narrowed(subject.settings, target)
+        return Integers(quantize(subject.network, target, given or chosen.load(), settings), target, chosen, test)
+    path = None if isinstance(subject, Network) else Path(subject)
+    network = subject if isinstance(subject, Network) else load(subject, read)
+    choice = choose_calibration(path, calibration, test)
+    say(f"quantizing for {target.name}, calibrated on {choice.calibration}")
+    return Integers(quantize(network, target, choice.data), target, choice.calibration, choice.left)
+
+
+def narrowed(settings: QuantizeSettings, target: Target) -> QuantizeSettings:
+    """``settings`` with weights no wider than ``target`` holds."""
+    most = target.weight_bits.value
+    return replace(settings, weight_bits=tuple(min(bits, most) for bits in settings.weight_bits))
