@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import math
-from dataclasses import dataclass, fields
+from dataclasses import Field, dataclass, fields
 from numbers import Integral, Real
 from pathlib import Path
 from types import NoneType, UnionType
@@ -66,6 +66,8 @@ class Setting:
     limits: Limits
     option: str | None
     """what the command line calls it; None: nothing"""
+    default: Any
+    """`dataclasses.MISSING` where there is none"""
 
     @property
     def expected(self) -> str:
@@ -99,12 +101,12 @@ def settings_of(cls: Any) -> tuple[Setting, ...]:
     [('steps', 'expected a whole number, 1 or more'), ('pace', 'known: slow, fast')]
     """
     hints = get_type_hints(cls, include_extras=True)
-    return tuple(_setting(field.name, hints[field.name]) for field in fields(cls))
+    return tuple(_setting(field, hints[field.name]) for field in fields(cls))
 
 
-def _setting(name: str, hint: Any) -> Setting:
+def _setting(field: Field[Any], hint: Any) -> Setting:
     limits, many = Limits(), False
-    option: str | None = f"--{name.replace('_', '-')}"
+    option: str | None = f"--{field.name.replace('_', '-')}"
     while (origin := get_origin(hint)) in (Annotated, Union, UnionType, tuple):
         if origin is Annotated:
             for extra in hint.__metadata__:
@@ -114,14 +116,14 @@ def _setting(name: str, hint: Any) -> Setting:
         parts = [part for part in get_args(hint) if part is not NoneType]
         hint = Path if Path in parts else parts[0]
     choices = get_args(hint) if get_origin(hint) is Literal else ()
-    return Setting(name, str if choices else hint, many, choices, limits, option)
+    return Setting(field.name, str if choices else hint, many, choices, limits, option, field.default)
 
 
 def check_settings(settings: Any) -> None:
     """Raise `TclifError` for the first field that holds what it does not take; a default of None is right."""
     cls: Any = type(settings)
-    for field, setting in zip(fields(cls), settings_of(cls), strict=True):
+    for setting in settings_of(cls):
         value = getattr(settings, setting.name)
         for item in value if setting.many else (value,):
-            if not setting.takes(item) and not (item is None and field.default is None):
+            if not setting.takes(item) and not (item is None and setting.default is None):
                 raise TclifError(f"{setting.name} is {item!r:.60}", setting.expected)

@@ -27,8 +27,8 @@ TAKEN = {
     "finetune": (BuildOptions, TuneSettings, Overrides),
     "train": (TrainConfig,),
     "verify": (Requirements,),
-    "check": (ReadOptions,),
-    "cost": (ReadOptions,),
+    "check": (ReadOptions, QuantizeSettings, Overrides),
+    "cost": (ReadOptions, QuantizeSettings, Overrides),
     "inspect": (ReadOptions,),
     "sweep": (ReadOptions, QuantizeSettings, Overrides),
     "export": (ReadOptions, QuantizeSettings, Overrides),
@@ -120,9 +120,9 @@ def test_commands_stand_in_the_order_of_use():
 @pytest.mark.parametrize(
     ("option", "commands"),
     [
-        ("--weight-bits", {"compile", "finetune", "sweep", "export"}),
-        ("--coefficient-bits", {"compile", "finetune", "sweep", "export"}),
-        ("--passes", {"compile", "finetune", "sweep", "export"}),
+        ("--weight-bits", {"compile", "finetune", "sweep", "export", "check", "cost"}),
+        ("--coefficient-bits", {"compile", "finetune", "sweep", "export", "check", "cost"}),
+        ("--passes", {"compile", "finetune", "sweep", "export", "check", "cost"}),
         ("--output", {"compile", "finetune", "sweep", "export", "train", "report"}),
         ("--min-agreement", {"compile", "finetune", "verify"}),
         ("--train-samples", {"finetune"}),
@@ -192,13 +192,10 @@ def refused(capsys, *argv) -> str:
         (["train", "digits-rec", "--patience", "3"], "--patience without validation"),
         (["check", "MODEL", "--samples", "3"], "--samples needs --data"),
         (["check", "BUILD", "--convention", "nowhere"], "--convention is for a model file, BUILD is a build; leave"),
-        (["check", "BUILD", "--calibration", "DATA"], "--calibration is for a model file"),
+        (["check", "BUILD", "--bound-steps", "9"], "--bound-steps is for a model file"),
         (["cost", "BUILD", "--data", "DATA", "--dt", "-1"], "--dt is -1.0"),
         (["cost", "BUILD", "--data", "DATA", "--dt", "1"], "--dt is for a model file"),
-        (
-            ["cost", "BUILD", "--data", "DATA", "--calibration", "DATA"],
-            "--calibration is for a network that is quantized",
-        ),
+        (["cost", "BUILD", "--data", "DATA", "--headroom", "2"], "--headroom is for a model file"),
         (
             ["cost", "MODEL", "--data", "DATA", "--target", "loihi2", "--compare", "loihi1", "loihi2"],
             "--target and --compare",
@@ -274,11 +271,11 @@ def test_the_drop_that_auto_may_cost_was_in_points(model, data, tmp_path, capsys
     [
         (
             ["sweep", "m", "--coef-bits", "8", "--out=s.csv"],
-            ["sweep", "m", "--coefficient-bits", "8", "--output=s.csv"],
+            ["sweep", "m", "--coefficient-bits", "8", "--output", "s.csv"],
         ),
         (["train", "m", "--out", "x"], ["train", "m", "--output", "x"]),
         (["finetune", "m", "--samples", "9"], ["finetune", "m", "--train-samples", "9"]),
-        (["compile", "m", "--min-accuracy-drop=1"], ["compile", "m", "--auto-max-drop=0.01"]),
+        (["compile", "m", "--min-accuracy-drop=1"], ["compile", "m", "--auto-max-drop", "0.01"]),
         (["compile", "m", "--min-accuracy-drop", "few"], ["compile", "m", "--auto-max-drop", "few"]),
         (["compile", "m", "--min-accuracy-drop"], ["compile", "m", "--auto-max-drop"]),
         (["verify", "b", "--fuzz", "3"], ["fuzz", "b", "--samples", "3"]),
@@ -298,7 +295,6 @@ def test_an_old_spelling_is_read_as_todays(words, now):
         ["verify", "b", "--data", "d", "--backend", "c"],
         ["--help"],
         [],
-        ["train", "--", "--out"],
     ],
 )
 def test_todays_spelling_is_left_alone(words):
@@ -328,3 +324,15 @@ def test_verify_that_falls_short_exits_1_and_says_by_what(build, data, capsys):
     assert "falls short: spike Jaccard of layer" in printed
     assert "first divergence" in printed
     assert run(["verify", str(build), "--data", str(data), "--min-jaccard", "0", "-q"]) == 0
+
+
+def test_check_and_cost_quantize_a_model_as_they_are_told(model, data, capsys):
+    def costs(*argv) -> str:
+        assert run(["cost", str(model), "--data", str(data), "--json", *argv]) == 0
+        return capsys.readouterr().out
+
+    narrow = costs("--weight-bits", "3")
+    assert costs("--weight-bits", "8") == costs() != narrow
+    assert costs("--weight-bits", "3", "--passes", "none") != narrow
+    assert run(["check", str(model), "--data", str(data), "-q"]) == 0
+    assert run(["check", str(model), "--data", str(data), "--coefficient-bits", "1", "--state-bits", "4", "-q"]) == 1

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from tclif_deploy.cli.options import Calibration, Model, OptionalData, TargetName, command, command_line, refuse
+from tclif_deploy.cli.options import Calibration, Model, OptionalData, TargetName, command, command_line, refuse, saved
 from tclif_deploy.cli.output import FELL_SHORT, Output, out
 from tclif_deploy.errors import TclifError
 from tclif_deploy.target import Overrides
@@ -26,9 +26,7 @@ def compile_command(
     target: TargetName = "loihi2",
     data: OptionalData = None,
     calibration: Calibration = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Build folder.", show_default="build/<model>-<target>")
-    ] = None,
+    output: Annotated[Path | None, saved("Build folder.", "build/<model>-<target>")] = None,
     weight_bits: Annotated[
         str | None, typer.Option(help="Width of a weight, sign included; auto finds the least, layer by layer.")
     ] = None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
@@ -9,6 +10,8 @@ import typer
 from tclif_deploy.cli.options import AnyTarget, Calibration, Data, ModelOrBuild, SomeSamples, Strategy, command, refuse
 from tclif_deploy.cli.output import FELL_SHORT, Output, out
 from tclif_deploy.formats.read_options import ReadOptions
+from tclif_deploy.quantization.settings import QuantizeSettings
+from tclif_deploy.target import Overrides
 
 
 @command("cost")
@@ -24,7 +27,9 @@ def cost_command(
     calibration: Calibration = None,
     samples: SomeSamples = 32,
     strategy: Strategy = "greedy",
+    overrides: Overrides,
     read: ReadOptions,
+    settings: QuantizeSettings,
     printed: Output,
 ) -> None:
     """Count what a network really does on data, and what that costs: cores, energy, latency.
@@ -33,20 +38,28 @@ def cost_command(
     """
     from tclif_deploy import json_form
     from tclif_deploy.report.terminal.hardware import print_comparison, print_cost, print_placement
+    from tclif_deploy.target import load_target
     from tclif_deploy.workflows.cost import compare_costs, cost, price_summary
+    from tclif_deploy.workflows.integers import opened, own_target
 
     if build.is_dir():
-        refuse(context, f"is for a model file, {build} is a build", ReadOptions)
+        refuse(context, f"is for a model file, {build} is a build", ReadOptions, QuantizeSettings)
     if compare is not None:
         refuse(context, "and --compare were both given", "target")
+    subject = opened(build)
+    machines = [
+        (load_target(name) if name else own_target(subject)).override(**asdict(overrides))
+        for name in compare or [target]
+    ]
     with printed.running() as reporter:
         given: dict[str, Any] = {
-            "calibration": calibration, "samples": samples, "strategy": strategy, "read": read, "say": reporter.say,
+            "calibration": calibration, "samples": samples, "strategy": strategy, "read": read, "settings": settings,
+            "say": reporter.say,
         }  # fmt: skip
         if compare is None:
-            price = cost(build, data, target, **given)
+            price = cost(subject, data, machines[0], **given)
         else:
-            results = compare_costs(build, data, compare, **given)
+            results = compare_costs(subject, data, machines, **given)
     if compare is None:
         printed.result(
             price_summary(price), lambda: print_placement(out, price.placement), lambda: print_cost(out, price.cost)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tclif_deploy.cli.options import Model, TargetName, choice, command, refuse
+from tclif_deploy.cli.options import Model, TargetName, choice, command, refuse, saved
 from tclif_deploy.cli.output import Steps
 from tclif_deploy.errors import TclifError
 from tclif_deploy.formats.read_options import ReadOptions
@@ -29,9 +29,7 @@ def export_command(
     model: Model,
     *,
     to: Annotated[str, typer.Option("--to", metavar="|".join(FORMATS), help="The format.", show_default=False)],
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="File (a folder for onnx).", show_default="the model's name")
-    ] = None,
+    output: Annotated[Path | None, saved("File (a folder for onnx).", "the model's name")] = None,
     target: TargetName = "loihi2",
     calibration: Annotated[Path | None, typer.Option(help="Data that set the integers' state scales.")] = None,
     step: Annotated[float, typer.Option("--export-dt", help="For nir: the time step that time constants mean.")] = 1e-4,

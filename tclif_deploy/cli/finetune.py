@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from tclif_deploy.cli.compile import refuse_unused
-from tclif_deploy.cli.options import Model, TargetName, command, command_line
+from tclif_deploy.cli.options import Model, TargetName, command, command_line, saved
 from tclif_deploy.cli.output import FELL_SHORT, Output, out
 from tclif_deploy.nn.config import TuneSettings
 from tclif_deploy.target import Overrides
@@ -32,9 +32,7 @@ def finetune_command(
             help="Data that set the state scales.", show_default="calibration.npz beside the model, else training data"
         ),
     ] = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Build folder.", show_default="build/<model>-<target>-tuned")
-    ] = None,
+    output: Annotated[Path | None, saved("Build folder.", "build/<model>-<target>-tuned")] = None,
     settings: TuneSettings,
     overrides: Overrides,
     options: BuildOptions,

@@ -15,7 +15,7 @@ import re
 import shlex
 import sys
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import MISSING, Field, fields, is_dataclass
+from dataclasses import MISSING, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
@@ -54,9 +54,7 @@ BuildFolder = Annotated[Path, typer.Argument(help="Build folder that tclif compi
 TargetName = Annotated[str, typer.Option("--target", "-t", help="Target by name, or a .toml file.")]
 AnyTarget = Annotated[
     str | None,
-    typer.Option(
-        "--target", "-t", help="Target by name, or a .toml file.", show_default="the build's; loihi2 for a model"
-    ),
+    typer.Option("--target", "-t", help="Target by name, or .toml file.", show_default="the build's; loihi2"),
 ]
 FILES = ".npz (x of samples, time, features; y, scale, lengths), MNIST IDX (.gz too) or SHD/SSC HDF5"
 Data = Annotated[Path, typer.Option(help=f"Data to run on: {FILES}.", show_default=False)]
@@ -67,12 +65,19 @@ Calibration = Annotated[
         help="Data that set the state scales.", show_default="calibration.npz beside the model, else 1/4 of --data"
     ),
 ]
+
+
+def saved(help: str, default: str) -> Any:
+    """``--output``: what is written, and where if it is not given."""
+    return typer.Option("--output", "-o", help=help, show_default=default)
+
+
 Samples = Annotated[int | None, typer.Option(min=1, help="Use only the first samples of --data.")]
 SomeSamples = Annotated[int, typer.Option(min=1, help="Use only the first samples of --data.")]
 Strategy = Annotated[str, typer.Option(help="Placement: greedy, balanced or traffic.", callback=_strategy)]
 """what the same word means in every command"""
 
-SHORT = {"--output": "-o", "--quiet": "-q", "--target": "-t", "--verbose": "-v"}
+SHORT = {"--output": ["-o"], "--quiet": ["-q"], "--verbose": ["-v"]}
 DEBUG = inspect.Parameter(
     "debug", inspect.Parameter.KEYWORD_ONLY, default=False,
     annotation=Annotated[bool, typer.Option("--debug", help="Show tracebacks.")],
@@ -88,7 +93,7 @@ def command(name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
         parameters: list[inspect.Parameter] = []
         for n, parameter in own.items():
             if n in expanded:
-                parameters += [_parameter(*found) for found in _settings(expanded[n]) if found[2].name not in own]
+                parameters += [_parameter(*found) for found in _settings(expanded[n]) if found[1].name not in own]
             else:
                 parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=hints[n]))
         parameters.append(DEBUG)
@@ -106,35 +111,32 @@ def command(name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     return register
 
 
-def _settings(cls: Any) -> Iterator[tuple[Any, Field[Any], Setting]]:
+def _settings(cls: Any) -> Iterator[tuple[Any, Setting]]:
     """Every field that is an option, those of nested dataclasses too: whose it is, and what it is."""
-    for field, setting in zip(fields(cls), settings_of(cls), strict=True):
+    for setting in settings_of(cls):
         if is_dataclass(setting.type):
             yield from _settings(setting.type)
         elif setting.option is not None:
-            yield cls, field, setting
+            yield cls, setting
 
 
-def _parameter(cls: Any, field: Field[Any], setting: Setting) -> inspect.Parameter:
+def _parameter(cls: Any, setting: Setting) -> inspect.Parameter:
     """The command line's parameter of a field; one without a default is an argument."""
-    text = re.sub(r"`+([^`]+)`+", r"\1", " ".join(_docstring(cls, field.name).split()))
+    text = re.sub(r"`+([^`]+)`+", r"\1", " ".join(_docstring(cls, setting.name).split()))
     text = f"{text[0].upper()}{text[1:]}" + (f" ({setting.limits})" if str(setting.limits) else "") + "."
-    if field.default is MISSING:
-        return inspect.Parameter(
-            field.name, DEBUG.kind, annotation=Annotated[setting.type, typer.Argument(help=text, show_default=False)]
-        )
-    default = (",".join(field.default) or "none") if setting.many else field.default
-    option = setting.option or ""
-    names = [f"{option}/--no-{option[2:]}" if default is True else option]
+    kind, default, option = setting.type, setting.default, setting.option or ""
+    if default is MISSING:
+        info: Any = typer.Argument(help=text, show_default=False)
+        return inspect.Parameter(setting.name, DEBUG.kind, annotation=Annotated[kind, info])
+    if setting.many:
+        default = ",".join(default) or "none"
     info = typer.Option(
-        *names, *filter(None, [SHORT.get(option)]), help=text,
+        f"{option}/--no-{option[2:]}" if default is True else option, *SHORT.get(option, ()), help=text,
         metavar=("," if setting.many else "|").join(setting.choices) or None,
         rich_help_panel=re.split(r"[;,.]", cls.__doc__)[0],
     )  # fmt: skip
-    return inspect.Parameter(
-        field.name, DEBUG.kind, default=default,
-        annotation=Annotated[setting.type if default is not None else setting.type | None, info],
-    )  # fmt: skip
+    annotation: Any = Annotated[kind if default is not None else kind | None, info]
+    return inspect.Parameter(setting.name, DEBUG.kind, default=default, annotation=annotation)
 
 
 @functools.cache
@@ -157,10 +159,8 @@ def _docstrings(module: str) -> dict[str, dict[str, str]]:
 
 def _docstring(cls: type, name: str) -> str:
     """The docstring under a field of a dataclass, or under that which it redefines."""
-    for base in cls.__mro__[:-1]:
-        if text := _docstrings(base.__module__).get(base.__name__, {}).get(name):
-            return text
-    return name
+    found = (_docstrings(base.__module__).get(base.__name__, {}).get(name) for base in cls.__mro__[:-1])
+    return next(filter(None, found), name)
 
 
 def _make(cls: Any, values: dict[str, Any], own: Collection[str]) -> Any:
@@ -192,11 +192,9 @@ def _typed(context: typer.Context) -> Iterator[Any]:
 
 def refuse(context: typer.Context, why: str, *names: Any) -> None:
     """Raise `TclifError` where the user gave one of these parameters, or a field of one of these dataclasses."""
-    refused = {
-        n for name in names for n in ([name] if isinstance(name, str) else [s.name for *_, s in _settings(name)])
-    }
+    fields = [setting.name for cls in names if not isinstance(cls, str) for _, setting in _settings(cls)]
     for parameter in _typed(context):
-        if parameter.name in refused:
+        if parameter.name in (*names, *fields):
             option = max(parameter.opts, key=len)
             raise TclifError(f"{option} {why}", f"leave {option} out")
 

@@ -40,27 +40,22 @@ def modernize(words: list[str]) -> tuple[list[str], list[str]]:
     Examples
     --------
     >>> modernize(["sweep", "net.pt", "--coef-bits=8"])
-    (['sweep', 'net.pt', '--coefficient-bits=8'], ['--coef-bits=8 is now --coefficient-bits=8'])
+    (['sweep', 'net.pt', '--coefficient-bits', '8'], ['--coef-bits 8 is now --coefficient-bits 8'])
     """
-    words, hints = list(words), []
-    end = words.index("--") if "--" in words else len(words)
-    names = [word.partition("=")[0] for word in words[:end]]
-    place = next((n for n, name in enumerate(names) if not name.startswith("-")), None)
+    words = [part for word in words for part in (word.split("=", 1) if word.startswith("--") else [word])]
+    hints: list[str] = []
+    place = next((n for n, word in enumerate(words) if not word.startswith("-")), None)
     if place is None:
-        return words, []
-    command, marks, today = COMMANDS.get(names[place], (names[place], set(), ""))
-    if marks.intersection(names) and today not in names:
+        return words, hints
+    command, marks, today = COMMANDS.get(words[place], (words[place], set(), ""))
+    if marks.intersection(words) and today not in words:
         hints.append(f"tclif {words[place]} on random inputs is now tclif {command}")
         words[place] = command
-    for n, old in enumerate(names):
-        if (words[place], old) not in OPTIONS:
-            continue
-        new, convert = OPTIONS[words[place], old]
-        _, equals, value = words[n].partition("=")
-        before = words[n : n + 1] if equals else words[n : n + 2]
-        after = [f"{new}={convert(value)}"] if equals else [new, *map(convert, before[1:])]
-        words[n : n + len(before)] = after
-        hints.append(f"{' '.join(before)} is now {' '.join(after)}")
+    for n, old in enumerate(words):
+        if (words[place], old) in OPTIONS:
+            new, convert = OPTIONS[words[place], old]
+            hints.append(f"{' '.join(words[n : n + 2])} is now {' '.join([new, *map(convert, words[n + 1 : n + 2])])}")
+            words[n : n + 2] = [new, *map(convert, words[n + 1 : n + 2])]
     return words, hints
 
 

@@ -16,14 +16,9 @@ __all__ = [
 ]  # fmt: skip
 
 
-_PLACES = {
-    "MODELS": "models", "SequenceNetwork": "sequence", "build": "models", "parameter_count": "models",
-}  # fmt: skip
-"""where a public name is, if not in ``neuron``"""
-
-
 def __getattr__(name: str) -> Any:
     """A public name, loaded when it is first asked for: the command line reads the settings here, without torch."""
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_PLACES.get(name, 'neuron')}"), name)
+    for place in ("neuron", "sequence", "models") if name in __all__ else ():
+        if hasattr(module := import_module(f"{__name__}.{place}"), name):
+            return getattr(module, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -222,6 +222,8 @@ class Target(BaseModel):
         from tclif_deploy.target import build
 
         changed = {key: value for key, value in values.items() if value is not None}
+        if not changed:
+            return self
         if "state_bits" in changed:
             for name in ("threshold_bits", "reset_bits", "bias_bits"):
                 changed.setdefault(name, changed["state_bits"])

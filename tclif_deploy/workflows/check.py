@@ -13,6 +13,7 @@ from tclif_deploy.errors import TclifError
 from tclif_deploy.frontends import ReadOptions
 from tclif_deploy.mapping import Finding
 from tclif_deploy.network import Progress
+from tclif_deploy.quantization import QuantizeSettings
 from tclif_deploy.quantization.calibration import Calibration
 from tclif_deploy.target import Target, load_target
 from tclif_deploy.workflows.integers import Subject, integers_for, opened, own_target
@@ -46,6 +47,7 @@ def check(
     samples: int = SAMPLES,
     strategy: str = "greedy",
     read: ReadOptions | None = None,
+    settings: QuantizeSettings | None = None,
     say: Callable[[str], None] = lambda line: None,
     progress: Callable[[str], Progress] = lambda title: lambda done, total: None,
 ) -> Check:
@@ -63,7 +65,9 @@ def check(
     machine = target if isinstance(target, Target) else load_target(target) if target else own_target(subject)
     try:
         quantized_for = None if isinstance(subject, Build) else machine  # a build's integers are looked at as they are
-        found = integers_for(subject, quantized_for, data, calibration=calibration, read=read, say=say)
+        found = integers_for(
+            subject, quantized_for, data, calibration=calibration, read=read, settings=settings, say=say
+        )
     except TclifError as error:
         if not error.what.startswith("layer "):
             raise

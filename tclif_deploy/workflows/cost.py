@@ -12,6 +12,7 @@ from tclif_deploy.errors import TclifError
 from tclif_deploy.frontends import ReadOptions
 from tclif_deploy.mapping import CannotFit, Cost, HardwareSummary, Placement, hardware_summary
 from tclif_deploy.mapping.advice import advise
+from tclif_deploy.quantization import QuantizeSettings
 from tclif_deploy.quantization.calibration import Calibration
 from tclif_deploy.target import Target, load_target
 from tclif_deploy.workflows.check import SAMPLES
@@ -52,6 +53,7 @@ def cost(
     samples: int = SAMPLES,
     strategy: str = "greedy",
     read: ReadOptions | None = None,
+    settings: QuantizeSettings | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> Price:
     """Place a model, a build or its integers on ``target`` (default: the build's own, or loihi2), and count its work.
@@ -66,7 +68,7 @@ def cost(
     (1, 2)
     """
     machine = target if isinstance(target, Target) or target is None else load_target(target)
-    found = integers_for(subject, machine, data, calibration=calibration, read=read, say=say)
+    found = integers_for(subject, machine, data, calibration=calibration, read=read, settings=settings, say=say)
     assert found.data is not None
     test = found.data[:samples]
     say(f"counting the activity of {test.samples} samples on {found.target.name}")
@@ -90,6 +92,7 @@ def compare_costs(
     samples: int = SAMPLES,
     strategy: str = "greedy",
     read: ReadOptions | None = None,
+    settings: QuantizeSettings | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> list[Price | tuple[str, TclifError]]:
     """What if: `cost` for each target; one that does not fit is told by its name and why, and stops no other.
@@ -109,7 +112,7 @@ def compare_costs(
         try:
             results.append(
                 cost(subject, data, machine, calibration=calibration, samples=samples, strategy=strategy, read=read,
-                     say=say)
+                     settings=settings, say=say)
             )  # fmt: skip
         except TclifError as error:
             results.append((machine.name, error))
