@@ -24,7 +24,7 @@ from typing import Any  # noqa: E402
 import numpy as np  # noqa: E402
 from inputs import IMAGES, events  # noqa: E402
 
-from tclif_deploy.data.dataset import Dataset, load_data  # noqa: E402
+from tclif_deploy.data import Dataset, load_data  # noqa: E402
 from tclif_deploy.data.stream import open_stream  # noqa: E402
 from tclif_deploy.fixed import FixedNetwork  # noqa: E402
 from tclif_deploy.simulation import reference, simulate  # noqa: E402

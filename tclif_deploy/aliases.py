@@ -15,6 +15,7 @@ from typing import Any
 PACKAGE = "tclif_deploy"
 
 MOVED = {
+    "analysis.gradient": "nn.gradient",
     "buildfolder": "builds.folder",
     "explain": "workflows.explain",
     "finetune": "workflows.finetune",
@@ -56,7 +57,6 @@ class _Moved(ModuleType):
 
     def __init__(self, old: str, new: str) -> None:
         super().__init__(f"{PACKAGE}.{old}", f"Moved to {PACKAGE}.{new}.")
-        self.__path__: list[str] = []  # so that modules below it are looked up, in sys.modules too
         self._new = f"{PACKAGE}.{new}"
 
     def __getattr__(self, name: str) -> Any:

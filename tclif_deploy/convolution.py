@@ -18,6 +18,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from tclif_deploy.display import Brief, Shown
 from tclif_deploy.errors import TclifError
 
 Pair = tuple[int, int]
@@ -100,10 +101,12 @@ def _check_map(shape: Shape, what: str) -> None:
         raise TclifError(f"{what} has shape {shape}", f"maps of up to {MOST_UNITS} elements are read")
 
 
-class Weighted:
+class Weighted(Shown):
     """What connections have in common: ``weight`` is (neurons, sources), or a kernel that ``conv`` moves."""
 
+    source: str
     weight: NDArray[Any]
+    delay: int
     conv: Conv | None
 
     @property
@@ -139,6 +142,17 @@ class Weighted:
     def spread(self, rows: NDArray[Any]) -> NDArray[Any]:
         """One value of each row of `rows`, for each neuron: (neurons,)."""
         return np.repeat(rows, self.sharing)
+
+    def _brief(self) -> Brief:
+        low, high = (f"{value:.4g}" for value in (self.weight.min(), self.weight.max()))
+        shape = "x".join(map(str, self.weight.shape))
+        return Brief(f"{type(self).__name__} from {self.label}: {shape} weights of {low} to {high}")
+
+    @property
+    def label(self) -> str:
+        """Its source, and how it differs from a dense connection without delay, in a few words."""
+        delay = f" (delay {self.delay})" if self.delay else ""
+        return self.source + ("" if self.conv is None else " (conv)") + delay
 
     def apply(self, x: NDArray[Any]) -> NDArray[Any]:
         """The current of each neuron for ``x`` (samples, sources): (samples, neurons)."""

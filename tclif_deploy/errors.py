@@ -18,11 +18,11 @@ class TclifError(Exception):
     """
 
     def __init__(self, what: str, hint: str | None = None) -> None:
-        self.what = _one_line(what)
-        self.hint = hint and _one_line(hint)
+        self.what = one_line(what)
+        self.hint = hint and one_line(hint)
         super().__init__(f"{self.what}; {self.hint}" if self.hint else self.what)
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
     """``text`` with line breaks and terminal codes escaped: messages quote names out of files from anywhere."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

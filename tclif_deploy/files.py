@@ -11,6 +11,13 @@ from typing import IO
 from tclif_deploy.errors import TclifError
 
 
+def as_path(value: object, expected: str) -> Path:
+    """``value`` as a path; raises `TclifError`, which says what was ``expected``, where it is none."""
+    if not isinstance(value, (str, os.PathLike)):
+        raise TclifError(f"cannot read a {type(value).__name__}", expected)
+    return Path(value)
+
+
 def write_atomic(path: Path, write: Callable[[IO[bytes]], object], *, parents: bool = False) -> None:
     """Let ``write`` fill a temporary file beside ``path``, then put it in the place of ``path`` in one step.
 

@@ -25,8 +25,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tclif_deploy.convolution import Conv, Weighted
+from tclif_deploy.display import Brief, Shown, count
 from tclif_deploy.errors import TclifError
-from tclif_deploy.network import INPUT, Float, InputTo, Reset, check_kernel, check_topology
+from tclif_deploy.network import (
+    INPUT,
+    Float,
+    InputTo,
+    Reset,
+    check_kernel,
+    check_topology,
+    layer_named,
+    sources,
+    totals,
+    weights,
+)
 
 Int = NDArray[np.int64]
 Rounding = Literal["toward_zero", "floor", "nearest"]
@@ -101,7 +113,7 @@ class InputEncoding:
         return clipped, int(np.count_nonzero(clipped != raw))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class FixedConnection(Weighted):
     """Integer weights from one source into one layer."""
 
@@ -117,8 +129,8 @@ class FixedConnection(Weighted):
         check_kernel(self, f"connection from {self.source}")
 
 
-@dataclass(frozen=True, eq=False)
-class FixedLayer:
+@dataclass(frozen=True, eq=False, repr=False)
+class FixedLayer(Shown):
     """One layer's integers; every array is int64 of shape ``(neurons,)``."""
 
     name: str
@@ -151,9 +163,13 @@ class FixedLayer:
         """Number of neurons."""
         return int(self.a_u.size)
 
+    def _brief(self) -> Brief:
+        neurons, stored = count(self.size, "neuron"), count(weights(self), "weight")
+        return Brief(f"FixedLayer {self.name}: {neurons} from {sources(self)}, {stored} of {weight_bits(self)} bits")
 
-@dataclass(frozen=True, eq=False)
-class FixedNetwork:
+
+@dataclass(frozen=True, eq=False, repr=False)
+class FixedNetwork(Shown):
     """Everything that a simulator or a backend may know; its arrays become read-only."""
 
     input: InputEncoding
@@ -186,10 +202,13 @@ class FixedNetwork:
 
     def layer(self, name: str) -> FixedLayer:
         """The layer of that name."""
-        for layer in self.layers:
-            if layer.name == name:
-                return layer
-        raise TclifError(f"no layer {name!r}", f"known: {', '.join(item.name for item in self.layers)}")
+        return layer_named(self.layers, name)
+
+    def _brief(self) -> Brief:
+        m = self.arithmetic
+        widths = f"states of {m.bits_u} and {m.bits_v} bits, coefficients of {m.frac_bits}, rounded {m.rounding}"
+        inputs = f"{count(self.input.size, 'input feature')} of {self.input.bits} bits"
+        return layers_brief(f"FixedNetwork: {inputs}, {widths}", self.layers, self.notices)
 
     def source_size(self, source: str) -> int:
         """Width of a connection's source."""
@@ -244,6 +263,30 @@ class FixedNetwork:
             raise TclifError(f"{path}: file not found", "compile first, or name the build folder") from None
         except (KeyError, ValueError, TypeError, OSError, EOFError, zipfile.BadZipFile) as error:
             raise TclifError(f"{path}: not a compiled network ({error})", "compile the model again") from error
+
+
+def layers_brief(line: str, layers: tuple[FixedLayer, ...], notices: tuple[str, ...] = ()) -> Brief:
+    """Layers for a person, after the beginning of a ``line``."""
+    rows = [
+        (
+            la.name, f"{la.size:,}", f"{la.reset} reset" if la.spiking else "readout",
+            sources(la), f"{weights(la):,}", str(weight_bits(la)), str(la.shift),
+        )
+        for la in layers
+    ]  # fmt: skip
+    columns = ("layer", "neurons", "type", "from", "weights", "their bits", "shift")
+    return Brief(f"{line}, {totals(layers, notices)}", columns, rows)
+
+
+def weight_bits(layer: FixedLayer) -> int:
+    """Bits, sign included, that a layer's weights need."""
+    return 1 + max(max(int(c.weight.max()), ~int(c.weight.min())).bit_length() for c in layer.connections)
+
+
+def check_fixed(network: object) -> None:
+    """Raise `TclifError` unless ``network`` is a `FixedNetwork`."""
+    if not isinstance(network, FixedNetwork):
+        raise TclifError(f"expected a FixedNetwork, got a {type(network).__name__}", "tclif_deploy.quantize makes one")
 
 
 def _connection(

@@ -15,16 +15,19 @@ A layer that does not spike (a readout) has ``spiking=False``, and neither thres
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
-from typing import Any, Literal
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tclif_deploy.convolution import Conv, Weighted
+from tclif_deploy.display import Brief, Shown, count
 from tclif_deploy.errors import TclifError
 
 Float = NDArray[np.float64]
+AnyLayer = TypeVar("AnyLayer", bound=Any)
+"""a layer of the float or of the fixed-point network"""
 InputTo = Literal["dendrite", "soma"]
 Reset = Literal["soft", "hard"]
 
@@ -37,8 +40,8 @@ NEURON_ARRAYS = (
 """The per-neuron coefficients of `Neuron`, in the order in which files list them."""
 
 
-@dataclass(frozen=True, eq=False)
-class Neuron:
+@dataclass(frozen=True, eq=False, repr=False)
+class Neuron(Shown):
     """A population of canonical two-compartment neurons; every array is float64 of shape ``(neurons,)``."""
 
     a_u: Float
@@ -93,8 +96,24 @@ class Neuron:
         """Number of neurons."""
         return int(self.a_u.size)
 
+    def _brief(self) -> Brief:
+        ranges = [(n, f"{getattr(self, n).min():.6g}", f"{getattr(self, n).max():.6g}") for n in NEURON_ARRAYS]
+        fires = f"v {'>' if self.strict else '>='} threshold, {self.reset} reset" if self.spiking else "never"
+        line = f"Neuron: {count(self.size, self.type + ' neuron')}, fires: {fires}, input to the {self.input_to}"
+        return Brief(line, ("coefficient", "least", "greatest"), ranges)
 
-@dataclass(frozen=True, eq=False)
+    @property
+    def current_bias(self) -> Float:
+        """The bias that enters with the input current."""
+        return self.bias_u if self.input_to == "dendrite" else self.bias_v
+
+    def with_current_bias(self, bias: Float) -> Neuron:
+        """The same neurons with another `current_bias`."""
+        name = "bias_u" if self.input_to == "dendrite" else "bias_v"
+        return replace(self, **{name: bias})  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Connection(Weighted):
     """Weights from one source into one layer."""
 
@@ -122,8 +141,8 @@ class Connection(Weighted):
         check_kernel(self, where)
 
 
-@dataclass(frozen=True, eq=False)
-class Layer:
+@dataclass(frozen=True, eq=False, repr=False)
+class Layer(Shown):
     """A named population and all connections into it."""
 
     name: str
@@ -135,9 +154,13 @@ class Layer:
         """Number of neurons."""
         return self.neuron.size
 
+    def _brief(self) -> Brief:
+        neurons = count(self.size, f"{self.neuron.type} neuron")
+        return Brief(f"Layer {self.name}: {neurons} from {sources(self)}, {count(weights(self), 'weight')}")
 
-@dataclass(frozen=True, eq=False)
-class Network:
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Network(Shown):
     """Layers in evaluation order; the last one is what the network says.
 
     Examples
@@ -166,6 +189,50 @@ class Network:
     def spiking_layers(self) -> tuple[Layer, ...]:
         """The layers that fire, in evaluation order."""
         return tuple(layer for layer in self.layers if layer.neuron.spiking)
+
+    def layer(self, name: str) -> Layer:
+        """The layer of that name."""
+        return layer_named(self.layers, name)
+
+    def _brief(self) -> Brief:
+        return layers_brief(f"Network: {count(self.input_size, 'input feature')}", self.layers, self.notices)
+
+
+def layers_brief(line: str, layers: tuple[Layer, ...], notices: tuple[str, ...] = ()) -> Brief:
+    """Layers for a person, after the beginning of a ``line``."""
+    rows = [(la.name, f"{la.size:,}", la.neuron.type, sources(la), f"{weights(la):,}") for la in layers]
+    return Brief(f"{line}, {totals(layers, notices)}", ("layer", "neurons", "type", "from", "weights"), rows)
+
+
+def sources(layer: Any) -> str:
+    """What leads into a layer, float or fixed-point, in words."""
+    return ", ".join(c.label for c in layer.connections)
+
+
+def weights(layer: Any) -> int:
+    """Stored weights of a layer, float or fixed-point."""
+    return sum(c.weight.size for c in layer.connections)
+
+
+def totals(layers: tuple[Any, ...], notices: tuple[str, ...]) -> str:
+    """How large a network, float or fixed-point, is, in words."""
+    sizes = {"layer": len(layers), "neuron": sum(la.size for la in layers), "weight": sum(map(weights, layers))}
+    told = {"notice": len(notices)} if notices else {}
+    return ", ".join(count(number, name) for name, number in (sizes | told).items())
+
+
+def check_network(network: object) -> None:
+    """Raise `TclifError` unless ``network`` is a float `Network`."""
+    if not isinstance(network, Network):
+        raise TclifError(f"expected a float Network, got a {type(network).__name__}", "tclif_deploy.load reads one")
+
+
+def layer_named(layers: tuple[AnyLayer, ...], name: str) -> AnyLayer:
+    """The one of ``layers``, float or fixed-point, of that name; raises `TclifError` where there is none."""
+    for layer in layers:
+        if layer.name == name:
+            return layer
+    raise TclifError(f"no layer {name!r}", f"known: {', '.join(layer.name for layer in layers)}")
 
 
 def check_topology(input_size: int, layers: tuple[Any, ...]) -> None:
@@ -211,6 +278,17 @@ def check_kernel(connection: Weighted, where: str) -> None:
             connection.conv.output_shape(connection.weight.shape)
         except TclifError as error:
             raise TclifError(f"{where}: {error.what}", error.hint) from error
+
+
+def chain_links(layer: Any, source: str, hint: str) -> list[Any]:
+    """The connections into a layer of a chain: from ``source``, then its own recurrence of one step where it has any.
+
+    Raises `TclifError` where there are others. Serves the float and the fixed-point network alike.
+    """
+    links = sorted(layer.connections, key=lambda c: bool(c.source == layer.name))
+    if [(c.source, c.delay) for c in links] not in ([(source, 0)], [(source, 0), (layer.name, 1)]):
+        raise TclifError(f"layer {layer.name}: not a chain with recurrence of one step within a layer", hint)
+    return links
 
 
 def equal(a: object, b: object) -> bool:

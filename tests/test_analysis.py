@@ -9,7 +9,6 @@ import torch
 from tclif_deploy.analysis import (
     LayerActivity,
     determinant,
-    gradient_share,
     lif_energy,
     lstm_energy,
     paper_jacobian,
@@ -21,6 +20,7 @@ from tclif_deploy.analysis import (
 )
 from tclif_deploy.errors import TclifError
 from tclif_deploy.nn import LIF, TCLIF
+from tclif_deploy.nn.gradient import gradient_share
 
 # supplementary Table 7: norms before training, rows beta1 = -0.2, -0.4, -0.6, -0.8, columns beta2 = 0.2, 0.4, 0.6, 0.8
 TABLE7 = [
@@ -118,3 +118,11 @@ def test_a_sparse_tclif_costs_twice_a_lifs_updates_and_far_less_than_an_lstm():
     layer = LayerActivity(256, 256, True, 0.07, 0.014)
     assert tclif_energy(layer) - lif_energy(layer) == pytest.approx(256 * 0.0046 + 256 * 0.014 * 0.0009)
     assert lstm_energy(layer) > 50 * tclif_energy(layer)
+
+
+def test_the_gradients_old_places_still_serve_with_a_warning():
+    with pytest.warns(DeprecationWarning, match=r"moved to tclif_deploy\.nn\.gradient"):
+        from tclif_deploy.analysis import gradient_share as from_package
+    with pytest.warns(DeprecationWarning, match=r"moved to tclif_deploy\.nn\.gradient"):
+        from tclif_deploy.analysis.gradient import gradient_share as from_module
+    assert from_package is from_module is gradient_share

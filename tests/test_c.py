@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 
 from tclif_deploy import TclifError, load
 from tclif_deploy.backends import c as backend
-from tclif_deploy.data.dataset import load_data
+from tclif_deploy.data import load_data
 from tclif_deploy.fixed import FixedConnection, FixedNetwork, Int
 from tclif_deploy.quantization import quantize
 from tclif_deploy.simulation import reference

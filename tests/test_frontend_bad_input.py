@@ -113,7 +113,7 @@ def test_a_zip_file_of_something_else(tmp_path: Path) -> None:
 
 
 def test_an_object_that_is_no_model() -> None:
-    assert "cannot read a model from a int" in refusal(3)
+    assert "cannot read a int; expected the path of a model file" in refusal(3)
 
 
 @pytest.mark.parametrize("zipped", [True, False])
@@ -352,19 +352,22 @@ def norm(size: int, var: float) -> dict[str, Tensor]:
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"features__2__weight": torch.zeros(2, 7)}, "features.2.weight takes 7 inputs"),
+        ({"features__2__weight": torch.zeros(2, 7)},
+         "edge features.1 -> features.2: 5 values meet a weight of shape (2, 7)"),
         ({"features__0__bias": torch.zeros(4)}, "features.0.bias has shape (4,)"),
         ({"features__1__decay_factor": torch.zeros(4, 2)}, "features.1 has parameters for 4 neurons, the layer has 5"),
         ({"features__1__decay_factor": torch.zeros(2)}, "features.1.decay_factor has shape (2,)"),
-        ({"features__1__hid_weight__weight": torch.zeros(4, 4)}, "hid_weight has size (4, 4)"),
-        ({"features__1__hid_weight__weight": torch.zeros(5, 4)}, "hid_weight has size (5, 4)"),
+        ({"features__1__hid_weight__weight": torch.zeros(4, 4)},
+         "edge features.1 -> features.1.hid_weight: 5 values meet a weight of shape (4, 4)"),
+        ({"features__1__hid_weight__weight": torch.zeros(5, 4)},
+         "edge features.1 -> features.1.hid_weight: 5 values meet a weight of shape (5, 4)"),
         ({"features__3__weight": torch.zeros(2, 2)}, "follows the Linear features.2 with no neuron between"),
         ({"features__3__decay_factor": torch.zeros(1, 2), "features__4__decay_factor": torch.zeros(1, 2)},
          "the neuron features.4 has no Linear before it"),
         ({"features__3__hid_weight__weight": torch.zeros(2, 2)}, "recurrent weights, but not the neuron's"),
         ({"features__3__w": torch.tensor(0.5)}, "both TC-LIF and PLIF"),
         ({"features__3__k": torch.tensor(0.5)}, "features.3.k of shape ()"),
-        (norm(9, 1.0), "features.3 has size 9"),
+        (norm(9, 1.0), "edge features.2 -> features.3: 2 values meet a node of 9"),
         (norm(2, -1.0), "cannot be negative"),
         (norm(2, 1.0) | {"features__3__running_var": torch.ones(3)}, "running_var has shape"),
     ],
@@ -530,7 +533,7 @@ def test_args_for_a_self_contained_model_or_options_for_a_nir_file(tmp_path: Pat
     assert "leave --args out" in refusal(nn.Sequential(nn.Linear(3, 5), TCLIF()), args=tmp_path / "args.json")
     assert "1 is a tclif, not a lif" in refusal(path, neuron="lif")
     (tmp_path / "network.nir").write_bytes(b"\x89HDF\r\n\x1a\n")
-    assert "leave --threshold out" in refusal(tmp_path / "network.nir", threshold=1.0)
+    assert "leave threshold out" in refusal(tmp_path / "network.nir", threshold=1.0)
 
 
 shared_neuron = TCLIF()
@@ -546,7 +549,7 @@ shared_neuron = TCLIF()
             "3 (TCLIF) is the same module as 1",
         ),
         (nn.Sequential(nn.Linear(3, 5), nn.Linear(5, 2)), "no neuron between"),
-        (nn.Sequential(nn.Linear(3, 5), TCLIF(), nn.Linear(6, 2)), "takes 6 inputs"),
+        (nn.Sequential(nn.Linear(3, 5), TCLIF(), nn.Linear(6, 2)), "5 values meet a weight of shape (2, 6)"),
         (
             nn.Sequential(nn.Linear(3, 5), nn.BatchNorm1d(5, track_running_stats=False), TCLIF()),
             "no running statistics",

@@ -314,7 +314,7 @@ def test_examples_and_options_that_make_no_sense_are_one_line(tmp_path):
     assert "shape (3, 6)" in refused(model, np.ones((3, 6)))
     assert "shape (3, 0, 6)" in refused(model, np.ones((3, 0, 6)))
     assert "complex" in refused(model, np.ones((3, 4, 6), complex))
-    assert "threshold is given for a live module" in refused(model, threshold=1.0)
+    assert "a live module says everything itself, threshold included" in refused(model, threshold=1.0)
     assert "for live modules, not for files" in refused(tmp_path / "model.pt")
 
 

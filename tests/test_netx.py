@@ -273,7 +273,10 @@ DAMAGE = {
         "layer 0: weight reaches 1000; expected whole numbers",
     ),
     "flat weight": (put("layer/0/weight", np.ones(60)), "layer 0: weight has shape (60,)"),
-    "not meeting": (put("layer/1/weight", np.ones((5, 9))), "weight has shape (5, 9), expected (5, 10)"),
+    "not meeting": (
+        put("layer/1/weight", np.ones((5, 9))),
+        "edge layer0 -> layer1.weight: 10 values meet a weight of shape (5, 9)",
+    ),
     "decay": (put("layer/0/neuron/iDecay", 5000), "layer 0: iDecay is 5000"),
     "no decay": (lambda f: f.__delitem__("layer/0/neuron/vDecay"), "no vDecay"),
     "threshold": (put("layer/0/neuron/vThMant", 0), "threshold is 0"),

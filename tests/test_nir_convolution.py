@@ -14,9 +14,7 @@ import torch
 
 from tclif_deploy import TclifError, load, neurons
 from tclif_deploy.convolution import Conv, Kernel
-from tclif_deploy.formats.nir import write_nir
-from tclif_deploy.formats.nir.form import NotInNir
-from tclif_deploy.formats.nir.standard import export_nir
+from tclif_deploy.formats import NotInNir, export_nir, write_nir
 from tclif_deploy.network import Connection, Layer, Network, equal
 from tclif_deploy.simulation.floating import simulate_float
 

@@ -186,16 +186,22 @@ DAMAGE: dict[str, tuple[Callable[[h5py.File], None], str]] = {
         "node 1_0_weights: weight is (5, 3), bias is (4,), but it feeds 4 neurons",
     ),
     "weight with another fan-in": (
-        replaced("node/nodes/1_1_weights/weight", np.ones((4, 3))), "connection from hidden: weight has shape (4, 3)",
+        replaced("node/nodes/1_1_weights/weight", np.ones((4, 3))),
+        "edge 1_2_hidden -> 1_1_weights: 4 values meet a weight of shape (4, 3)",
     ),
     "weight of three axes": (replaced("node/nodes/1_1_weights/weight", np.ones((4, 4, 1))), "weight is (4, 4, 1)"),
     "scale of another width": (
         replaced(f"{INNER}/10_soma_to_dendrite/scale", np.ones(5)),
         "node 1_2_hidden/10_soma_to_dendrite: scale is (5,), but 14_dendrite has 4 neurons",
     ),
-    "another input": (replaced("node/nodes/0_input/shape", [7]), "weight has shape (4, 3), expected (4, 7)"),
+    "another input": (
+        replaced("node/nodes/0_input/shape", [7]),
+        "edge 0_input -> 1_0_weights: 7 values meet a weight of shape (4, 3)",
+    ),
     "input in two axes": (replaced("node/nodes/0_input/shape", [3, 1]), "node 0_input: shape is [3.0, 1.0]"),
-    "another output": (replaced("node/nodes/3_output/shape", [3]), "node 3_output: 3 values"),
+    "another output": (
+        replaced("node/nodes/3_output/shape", [3]), "edge 2_1_out -> 3_output: 2 values meet a node of 3",
+    ),
     "nan": (scaled("node/nodes/1_0_weights/weight", np.nan), "node 1_0_weights: weight[0, 0] is nan"),
     "infinite metadata": (scaled(f"{METADATA}/r_u", np.inf), "metadata: r_u[0] is inf"),
     "text for numbers": (replaced(f"{INNER}/15_soma/r", "four"), "node 1_2_hidden/15_soma: r has type object"),

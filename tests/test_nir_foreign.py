@@ -226,7 +226,9 @@ BAD = {
     "tau is negative": (simple(lif=lif(5, tau=-np.ones(5))), {}, "tau reaches -1"),
     "threshold is zero": (simple(lif=lif(5, v_threshold=np.zeros(5))), {}, "v_threshold reaches 0"),
     "shapes do not meet": (simple(lif=lif(6)), {}, "edge fc -> lif: 5 values meet a node of 6"),
-    "weights do not meet": (simple(fc=nir.Linear(np.ones((5, 3)))), {}, "edge in -> fc: 4 values meet a node of 3"),
+    "weights do not meet": (
+        simple(fc=nir.Linear(np.ones((5, 3)))), {}, "edge in -> fc: 4 values meet a weight of shape (5, 3)",
+    ),
     "zero-size weight": (simple(fc=nir.Linear(np.ones((0, 4)))), {}, "node fc: weight has shape (0, 4)"),
     "delay between steps": (
         (simple(d=nir.Delay(np.full(5, 2.5e-4)))[0], [("in", "fc"), ("fc", "d"), ("d", "lif"), ("lif", "out")]), {},

@@ -16,7 +16,7 @@ from onnx.reference import ReferenceEvaluator
 from tclif_deploy import TclifError, load
 from tclif_deploy.backends import onnx as backend
 from tclif_deploy.backends.onnx.files import session
-from tclif_deploy.data.dataset import load_data
+from tclif_deploy.data import load_data
 from tclif_deploy.fixed import LAYER_ARRAYS, FixedConnection, FixedNetwork, Int
 from tclif_deploy.quantization import quantize
 from tclif_deploy.simulation import reference

@@ -16,7 +16,7 @@ import torch
 
 from tclif_deploy import load
 from tclif_deploy.data import Dataset
-from tclif_deploy.data.tasks import windows
+from tclif_deploy.data.windows import sliding_windows
 from tclif_deploy.errors import TclifError
 from tclif_deploy.nn import build
 from tclif_deploy.nn.checkpoint import load_torch, load_weights, save_torch
@@ -192,9 +192,9 @@ def test_psmnist_stores_the_permutation_it_trained_on(tmp_path):
 
 
 def test_windows_stay_at_the_end():
-    data = windows(Dataset(np.arange(10).reshape(1, 10, 1)), 4)
-    assert data.x[0, 0].tolist() == [0, 1, 2, 3]
-    assert data.x[0, 5:].tolist() == [[5, 6, 7, 8], [6, 7, 8, 9], [6, 7, 8, 9], [6, 7, 8, 9], [6, 7, 8, 9]]
+    x = sliding_windows(np.arange(10).reshape(1, 10, 1), 4)
+    assert x[0, 0].tolist() == [0, 1, 2, 3]
+    assert x[0, 5:].tolist() == [[5, 6, 7, 8], [6, 7, 8, 9], [6, 7, 8, 9], [6, 7, 8, 9], [6, 7, 8, 9]]
 
 
 def test_training_begins_with_given_weights(config):

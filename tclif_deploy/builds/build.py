@@ -17,7 +17,9 @@ from tclif_deploy.builds.network_file import read_network
 from tclif_deploy.builds.record import Record
 from tclif_deploy.builds.report import Report
 from tclif_deploy.data import Dataset
+from tclif_deploy.display import Brief, Shown, count
 from tclif_deploy.errors import TclifError
+from tclif_deploy.files import as_path
 from tclif_deploy.fixed import FixedNetwork
 from tclif_deploy.mapping.summary import PlacementSummary
 from tclif_deploy.network import Network, equal
@@ -30,8 +32,8 @@ REPORT, FIXED, NETWORK, RECORD, MAPPING = "report.json", "fixed.npz", "network.n
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, eq=False)
-class Build:
+@dataclass(frozen=True, eq=False, repr=False)
+class Build(Shown):
     """A finished compilation: what `compile` returns, and what `Build.open` reads back from its folder.
 
     Examples
@@ -64,7 +66,7 @@ class Build:
         Raises `TclifError`, one line that names the file, where ``folder`` is no build, or where manifest, report,
         network or integers are damaged. Damaged side files are done without.
         """
-        folder = Path(folder)
+        folder = as_path(folder, "expected a build folder")
         check_is_build(folder)
         manifest = json_form.read(Manifest, folder / MANIFEST, AGAIN)
         report = json_form.read(Report, folder / REPORT, AGAIN)
@@ -136,6 +138,17 @@ class Build:
         if self.calibration.kind == "first_quarter" and self.calibration.covers(data):
             return data[self.calibration.samples :]
         return data
+
+    def _brief(self) -> Brief:
+        rows = [
+            ("network", self.network._brief().line),
+            ("integers", self.fixed._brief().line),
+            ("verdict", "nothing was verified" if self.verdict is None else self.verdict._brief().line),
+            ("missed", "; ".join(self.shortfalls) or "-"),
+            ("to know", count(len(self.notices), "notice")),
+        ]
+        what = f"{self.manifest.model.path} for {self.target.name}, calibrated on {self.calibration}"
+        return Brief(f"Build {self.folder}: {what}", ("", ""), rows)
 
     @property
     def weight_bits(self) -> tuple[int, ...]:

@@ -162,8 +162,7 @@ def make_record(
     real = data.x[again, :steps].astype(np.float64) * data.scale
     a = simulate_float(network, real, traces=names)
     b = simulate(fixed, x, spikes=True, traces=names)
-    lengths = (np.full(data.samples, data.time) if data.lengths is None else data.lengths).clip(max=steps)
-    valid = np.arange(steps)[None, :] < lengths[again][:, None]
+    valid = data[again].valid()[:, :steps]
     rows = [again.index(sample) for sample in kept]
     first = {layer.name: layer.first_divergence for layer in verdict.layers}
     layers = []
@@ -193,7 +192,7 @@ def make_record(
     confusion = np.bincount(verdict.decisions[0] * size + verdict.decisions[1], minlength=size * size)
     labels = np.full(len(kept), -1, np.int64) if data.y is None else data.y[kept]
     return Record(
-        np.array(kept, np.int64), lengths[kept], labels, verdict.decisions[:, kept],
+        np.array(kept, np.int64), valid[rows].sum(axis=1), labels, verdict.decisions[:, kept],
         confusion.reshape(size, size).astype(np.int64), tuple(layers),
     )  # fmt: skip
 

@@ -10,9 +10,10 @@ from tclif_deploy.formats.read_options import ReadOptions
 @command("inspect")
 def inspect_command(model: Model, *, read: ReadOptions, printed: Printed) -> None:
     """Show what a model file holds: layers, neurons, coefficients, conventions, and what had to be assumed."""
-    from tclif_deploy.frontends import load
-    from tclif_deploy.frontends.summary import file_kind, summary
+    from tclif_deploy.frontends.reader import read_model
+    from tclif_deploy.frontends.summary import summary
     from tclif_deploy.report.terminal.network import print_summary
 
-    found, kind = summary(load(model, read)), file_kind(model)
+    kind, network = read_model(model, read)
+    found = summary(network)
     printed.result({"file": str(model), "kind": kind, **found}, lambda: print_summary(out, str(model), kind, found))

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from tclif_deploy.cli.options import Data, Samples, choice, command, refuse
+from tclif_deploy.cli.options import FILES, Samples, choice, command, refuse
 from tclif_deploy.cli.output import Output, out
 
 
@@ -17,7 +17,7 @@ def simulate_command(
     context: typer.Context,
     build: Annotated[Path, typer.Argument(help="Build folder, or a fixed.npz.", show_default=False)],
     *,
-    data: Data,
+    data: Annotated[Path, typer.Option(help=f"Data to run on: {FILES}, or .npy (x).", show_default=False)],
     samples: Samples = None,
     steps: Annotated[int, typer.Option(min=1, help="Steps into which SHD and SSC are binned.")] = 250,
     seconds: Annotated[float, typer.Option(min=1e-6, help="Seconds of SHD and SSC that are binned.")] = 1.4,
@@ -30,6 +30,7 @@ def simulate_command(
     printed: Output,
 ) -> None:
     """Run a compiled network's integers on data: accuracy, rate, spikes and synaptic operations by layer."""
+    from tclif_deploy.builds import Build
     from tclif_deploy.data.stream import open_stream
     from tclif_deploy.errors import TclifError
     from tclif_deploy.fixed import FixedNetwork
@@ -39,7 +40,7 @@ def simulate_command(
 
     if data.suffix not in (".h5", ".hdf5"):
         refuse(context, f"is for SHD and SSC, {data} is another file", "steps", "seconds")
-    network = FixedNetwork.load(build / "fixed.npz" if build.is_dir() else build)
+    network = Build.open(build).fixed if build.is_dir() else FixedNetwork.load(build)
     stream = open_stream(data, samples=samples, steps=steps, seconds=seconds)
     if stream.features != network.input.size:
         raise TclifError(f"{data}: {stream.features} features a step, the network takes {network.input.size}")

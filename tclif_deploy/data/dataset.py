@@ -1,21 +1,24 @@
-"""Our data file: an ``.npz`` with ``x`` and, where known, ``y``, ``scale`` and ``lengths``."""
+"""What a network is run on: samples in memory."""
 
 from __future__ import annotations
 
-import zipfile
+import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tclif_deploy.display import Brief, Shown, count
 from tclif_deploy.errors import TclifError
 
 
-@dataclass(frozen=True, eq=False)
-class Dataset:
+@dataclass(frozen=True, eq=False, repr=False)
+class Dataset(Shown):
     """Samples of one task. The float network sees ``x * scale``; the chip sees integers.
+
+    An index gives a `Dataset` too: ``data[3]`` of one sample, ``data[:100]`` and ``data[[0, 5]]`` of several.
 
     Examples
     --------
@@ -34,7 +37,7 @@ class Dataset:
     """for messages: where it came from"""
 
     def __post_init__(self) -> None:
-        x = np.asarray(self.x)
+        x = to_array(self.x, f"{self.name}: x")
         if x.ndim != 3:
             raise TclifError(f"{self.name}: x has shape {x.shape}", "expected (samples, time, features)")
         if 0 in x.shape:
@@ -47,13 +50,15 @@ class Dataset:
                 f"{self.name}: x[{sample}, {step}, {feature}] is {x[sample, step, feature]}",
                 "inputs must be finite; remove or replace the missing values",
             )
-        if not np.isfinite(self.scale) or self.scale <= 0:
-            raise TclifError(f"{self.name}: scale is {self.scale}", "expected a positive number")
+        scale = to_array(self.scale, f"{self.name}: scale")
+        if scale.size != 1 or scale.dtype.kind not in "iuf" or not 0 < scale.reshape(()) < np.inf:
+            raise TclifError(f"{self.name}: scale is {scale!s:.60}", "expected a positive number")
+        object.__setattr__(self, "scale", float(scale.reshape(())))
         for key in ("y", "lengths"):
             value = getattr(self, key)
             if value is None:
                 continue
-            value = np.asarray(value)
+            value = to_array(value, f"{self.name}: {key}")
             if value.shape != (x.shape[0],) or not np.issubdtype(value.dtype, np.integer):
                 raise TclifError(
                     f"{self.name}: {key} is {value.dtype} of shape {value.shape}",
@@ -82,61 +87,50 @@ class Dataset:
         """Values a step."""
         return int(self.x.shape[2])
 
-    def __getitem__(self, index: slice) -> Dataset:
-        """The samples of a slice."""
-        y = None if self.y is None else self.y[index]
-        return replace(self, x=self.x[index], y=y, lengths=None if self.lengths is None else self.lengths[index])
+    def __getitem__(self, index: int | slice | list[int] | NDArray[Any]) -> Dataset:
+        """One sample, the samples of a slice, or what `take` gives."""
+        return self.take([int(index)] if isinstance(index, (int, np.integer)) else index)
+
+    def __iter__(self) -> Iterator[Dataset]:
+        """Its samples, one by one."""
+        return self.batches(1)
+
+    def take(self, indices: slice | list[int] | NDArray[Any]) -> Dataset:
+        """The samples of these numbers, in their order, or of a mask. Raises `TclifError` where there is none."""
+        try:
+            y, lengths = (None if rows is None else rows[indices] for rows in (self.y, self.lengths))
+            return replace(self, x=self.x[indices], y=y, lengths=lengths)
+        except IndexError as error:
+            raise TclifError(f"{self.name}: no samples {indices!r:.60} ({error})", f"it has {self.samples}") from None
+
+    def batches(self, size: int) -> Iterator[Dataset]:
+        """The samples in order, at most ``size`` at a time."""
+        return (self[start : start + size] for start in range(0, self.samples, size))
+
+    def valid(self) -> NDArray[np.bool_]:
+        """Which steps belong to their sample, and are no padding: (samples, time)."""
+        if self.lengths is None:
+            return np.ones((self.samples, self.time), np.bool_)
+        return np.arange(self.time) < self.lengths[:, None]
 
     def real(self) -> NDArray[np.float64]:
         """What the float network sees: ``x * scale`` in float64."""
         return self.x.astype(np.float64) * self.scale
 
+    def _brief(self) -> Brief:
+        what = f"{count(self.samples, 'sample')} of {count(self.time, 'step')} of {count(self.features, 'feature')}"
+        ranges = ((name, getattr(self, name)) for name in ("y", "lengths"))
+        more = "".join(f", {name} {rows.min()}..{rows.max()}" for name, rows in ranges if rows is not None)
+        return Brief(f"Dataset {self.name}: {what}, {self.x.dtype}, scale {self.scale:.6g}{more}")
 
-def load_npz(path: Path | str) -> Dataset:
-    """Read an ``.npz`` with ``x`` (samples, time, features) and, where present, ``y``, ``scale``, ``lengths``."""
-    path = Path(path)
-    expected = "expected an .npz with x (samples, time, features) and optionally y, scale, lengths"
-    if path.is_dir():
-        raise TclifError(f"{path}: is a folder", expected)
-    if not path.exists():
-        raise TclifError(f"{path}: file not found", expected)
-    if path.stat().st_size == 0:
-        raise TclifError(f"{path}: is empty", expected)
+
+def to_array(value: Any, where: str) -> NDArray[Any]:
+    """``value``, whatever numpy takes or a torch tensor, as an array; ``where`` is for the `TclifError` otherwise."""
+    torch = sys.modules.get("torch")  # who holds a tensor has imported it
     try:
-        with np.load(path, allow_pickle=False) as file:
-            if not isinstance(file, np.lib.npyio.NpzFile):
-                raise TclifError(f"{path}: holds a single array", expected)
-            if "x" not in file.files:
-                raise TclifError(f"{path}: no array 'x' (found: {', '.join(file.files) or 'nothing'})", expected)
-            arrays = {key: file[key] for key in ("x", "y", "scale", "lengths") if key in file.files}
-    except ValueError as error:
-        if "pickle" in str(error).lower() or "object" in str(error).lower():
-            raise TclifError(
-                f"{path}: holds object arrays, which could run code when read", "save plain numeric arrays"
-            ) from error
-        raise TclifError(f"{path}: cannot be read ({error})", expected) from error
-    except (zipfile.BadZipFile, OSError, EOFError, KeyError, zipfile.error) as error:
-        raise TclifError(f"{path}: truncated or not an .npz ({error})", expected) from error
-    scale = arrays.pop("scale", np.float64(1.0))
-    if np.size(scale) != 1 or not np.issubdtype(np.asarray(scale).dtype, np.number):
-        raise TclifError(f"{path}: scale has shape {np.shape(scale)}", "expected one positive number")
-    return Dataset(scale=float(np.asarray(scale).reshape(())), name=str(path), **arrays)
-
-
-def load_data(path: Path | str) -> Dataset:
-    """Read a data file: our ``.npz``, MNIST images (IDX, plain or .gz, their labels found beside) or SHD/SSC HDF5."""
-    from tclif_deploy.data.mnist import idx_dataset, labels_beside
-
-    path = Path(path)
-    if path.is_file() and path.suffix in (".h5", ".hdf5"):
-        from tclif_deploy.data.shd import load_shd
-
-        return load_shd(path)
-    if path.is_file() and ("idx" in path.name or path.name.removesuffix(".gz").endswith("ubyte")):
-        return idx_dataset(path, labels_beside(path))
-    return load_npz(path)
-
-
-def as_dataset(data: Dataset | Path | str | None) -> Dataset | None:
-    """``data`` itself, or what the file of that path holds."""
-    return data if data is None or isinstance(data, Dataset) else load_data(data)
+        if torch is not None and isinstance(value, torch.Tensor):
+            value = value.detach().cpu()
+            value = value.float() if value.dtype == torch.bfloat16 else value  # which numpy lacks
+        return np.asarray(value)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TclifError(f"{where} is no array of numbers ({' '.join(str(error).split())[:200]})") from error

@@ -11,7 +11,9 @@ from typing import IO, Any
 
 import numpy as np
 
-from tclif_deploy.data.dataset import Dataset, load_data, load_npz
+from tclif_deploy.data.dataset import Dataset
+from tclif_deploy.data.npz import load_npz
+from tclif_deploy.data.read import load_data
 from tclif_deploy.data.shd import SECONDS, STEPS, load_shd, recordings
 from tclif_deploy.errors import TclifError
 
@@ -46,9 +48,7 @@ def open_stream(
     if path.is_file() and path.suffix == ".npz" and zipfile.is_zipfile(path):
         return _cut(_npz(path), samples)
     data = load_data(path)
-    return _cut(
-        Stream(data.name, data.samples, data.features, data.y is not None, lambda size: _slices(data, size)), samples
-    )
+    return _cut(Stream(data.name, data.samples, data.features, data.y is not None, data.batches), samples)
 
 
 def _cut(stream: Stream, samples: int | None) -> Stream:
@@ -65,11 +65,6 @@ def _cut(stream: Stream, samples: int | None) -> Stream:
                 return
 
     return Stream(stream.name, samples, stream.features, stream.labelled, batches)
-
-
-def _slices(data: Dataset, size: int) -> Iterator[Dataset]:
-    for start in range(0, data.samples, size):
-        yield data[start : start + size]
 
 
 def _shd(path: Path, count: int, steps: int, seconds: float) -> Stream:

@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tclif_deploy.data.dataset import Dataset, load_npz
+from tclif_deploy.data.dataset import Dataset
 from tclif_deploy.data.mnist import load_mnist
+from tclif_deploy.data.npz import load_npz
 from tclif_deploy.data.shd import load_shd
 from tclif_deploy.data.spoken_digits import FILE, load_spoken_digits
+from tclif_deploy.data.windows import sliding_windows
 from tclif_deploy.errors import TclifError
-from tclif_deploy.nn.models import Architecture
 
 
 @dataclass(frozen=True)
@@ -29,22 +30,6 @@ class Task:
 def pixel_permutation(pixels: int, seed: int) -> NDArray[np.int64]:
     """A fixed random order of pixels (PS-MNIST): step t shows pixel ``permutation[t]``."""
     return np.random.default_rng(seed).permutation(pixels)
-
-
-def windows(data: Dataset, width: int) -> Dataset:
-    """Each step sees the ``width`` next values of a one-feature sequence (the authors' ``--ind``).
-
-    Near the end the window stays at the last ``width`` values.
-
-    Examples
-    --------
-    >>> windows(Dataset(np.arange(4).reshape(1, 4, 1)), 2).x[0].tolist()
-    [[0, 1], [1, 2], [2, 3], [2, 3]]
-    """
-    if data.features != 1 or width > data.time:
-        raise TclifError(f"{data.name}: {data.features} features, {data.time} steps", f"no windows of {width} values")
-    starts = np.minimum(np.arange(data.time), data.time - width)
-    return replace(data, x=data.x[:, starts[:, None] + np.arange(width), 0])
 
 
 def _parts(model: str, folder: Path | None) -> tuple[Dataset, Dataset]:
@@ -65,9 +50,10 @@ def _parts(model: str, folder: Path | None) -> tuple[Dataset, Dataset]:
     )
 
 
-def load_task(model: str, arch: Architecture, folder: Path | None, seed: int) -> Task:
+def load_task(model: str, sizes: tuple[int, ...], folder: Path | None, seed: int) -> Task:
     """Read the data of ``model`` from ``folder`` (``train.npz`` and ``test.npz`` there win) and check that it fits.
 
+    ``sizes`` are the network's: its input's first, its classes last.
     Raises `TclifError` where files are missing, features or labels do not fit the network.
     """
     train, test = _parts(model, folder)
@@ -75,17 +61,17 @@ def load_task(model: str, arch: Architecture, folder: Path | None, seed: int) ->
     if model.startswith("psmnist"):
         permutation = pixel_permutation(train.time, seed)
         train, test = (replace(data, x=np.ascontiguousarray(data.x[:, permutation])) for data in (train, test))
-    if "mnist" in model and arch.sizes[0] > 1:
-        train, test = windows(train, arch.sizes[0]), windows(test, arch.sizes[0])
+    if "mnist" in model and sizes[0] > 1:
+        train, test = (replace(data, x=sliding_windows(data.x, sizes[0])) for data in (train, test))
     for data in (train, test):
-        if data.features != arch.sizes[0]:
-            raise TclifError(f"{data.name}: {data.features} features a step", f"{model} takes {arch.sizes[0]}")
+        if data.features != sizes[0]:
+            raise TclifError(f"{data.name}: {data.features} features a step", f"{model} takes {sizes[0]}")
         if data.y is None:
             raise TclifError(f"{data.name}: has no labels", "training needs y, one class a sample")
-        if data.samples == 0 or data.y.min() < 0 or data.y.max() >= arch.sizes[-1]:
+        if data.samples == 0 or data.y.min() < 0 or data.y.max() >= sizes[-1]:
             raise TclifError(
                 f"{data.name}: labels lie in {data.y.min()}..{data.y.max()}",
-                f"{model} has the classes 0..{arch.sizes[-1] - 1}",
+                f"{model} has the classes 0..{sizes[-1] - 1}",
             )
     if train.time != test.time and (train.lengths is None or test.lengths is None):
         raise TclifError(

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tclif_deploy.data.dataset import to_array
 from tclif_deploy.errors import TclifError
 
 
@@ -20,8 +21,9 @@ def sliding_windows(x: NDArray[Any], size: int) -> NDArray[Any]:
     >>> sliding_windows(np.arange(4).reshape(1, 4, 1), 2)[0].tolist()
     [[0, 1], [1, 2], [2, 3], [2, 3]]
     """
-    _, time, features = x.shape
-    if features != 1 or not 1 <= size <= time:
+    x = to_array(x, "x")
+    if x.ndim != 3 or x.shape[2] != 1 or not 1 <= size <= x.shape[1]:
         raise TclifError(f"windows of {size} steps over data of shape {x.shape}", "expected (samples, time, 1)")
+    time = x.shape[1]
     first = np.minimum(np.arange(time), time - size)
     return np.asarray(x[:, first[:, None] + np.arange(size), 0])

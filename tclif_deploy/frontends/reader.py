@@ -5,18 +5,23 @@ from __future__ import annotations
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tclif_deploy.errors import TclifError
 from tclif_deploy.formats.checkpoint.state_dict import network_from_state_dict
 from tclif_deploy.formats.checkpoint.torch_file import is_torch, read_torch, state_dict_of, to_arrays
-from tclif_deploy.formats.model_file.file import from_module, is_ours, network_from_file
+from tclif_deploy.formats.model_file.file import is_ours, network_from_file
 from tclif_deploy.formats.read_options import ReadOptions
+from tclif_deploy.frontends.live.structure import from_module
 from tclif_deploy.network import Network
 from tclif_deploy.neurons import growth_notice
 
 if TYPE_CHECKING:
+    import nir
     import torch
+
+ModelLike: TypeAlias = "Path | str | torch.nn.Module | nir.NIRGraph | Network"
+"""What is taken as a model: the path of a file that `load` reads, a live torch module, a NIR graph, or a `Network`."""
 
 EXPECTED = (
     "expected a checkpoint (.pt, .pth.tar) that torch.save or tclif_deploy.save wrote, a .nir file, or a netx .net file"
@@ -30,7 +35,7 @@ LFS_POINTER = b"version https://git-lfs"
 
 
 def load(
-    model: Path | str | torch.nn.Module,
+    model: ModelLike,
     options: ReadOptions | None = None,
     *,
     example_input: Any = None,
@@ -44,8 +49,8 @@ def load(
     dt: float | None = None,
     convention: str | None = None,
 ) -> Network:
-    """Read a trained network: a checkpoint, a bare state_dict, a file of `save`, a ``.nir`` or netx file, or a live
-    module.
+    """Read a trained network: a checkpoint, a bare state_dict, a file of `save`, a ``.nir`` or netx file, a live
+    module, or a ``nir.NIRGraph``. A `Network` comes back as it is.
 
     A live module is read by what its classes say or, with an ``example_input`` (samples, time, features), by running
     it, whatever its classes: SpikingJelly's, snnTorch's and Norse's neurons are known too, and the network is then
@@ -62,33 +67,52 @@ def load(
     >>> [(layer.name, layer.size) for layer in network.layers]
     [('features.1', 64), ('features.3', 256), ('features.5', 256), ('features.6', 10)]
     """
-    by_hand = {
+    override = {
         "args": args, "threshold": threshold, "gamma": gamma, "comparator": comparator, "reset": reset,
         "neuron": neuron, "decay": decay, "dt": dt, "convention": convention,
     }  # fmt: skip
-    said = {name: value for name, value in by_hand.items() if value is not None}
-    given = replace(options or ReadOptions(), **said)  # type: ignore[arg-type]
-    network = _load(model, given, example_input)
+    given = {name: value for name, value in override.items() if value is not None}
+    return read_model(model, replace(options or ReadOptions(), **given), example_input)[1]  # type: ignore[arg-type]
+
+
+def read_model(model: ModelLike, given: ReadOptions, example_input: Any = None) -> tuple[str, Network]:
+    """(what sort of model it is, in words, its network); see `load`. The only place where models are told apart."""
+    if isinstance(model, Network):
+        _refuse(given, (), "a Network", "leave {} out")
+        return "Network", model
+    if _is_of(model, "torch.nn", "Module"):
+        kind, network = "live module", _read_module(model, given, example_input)
+    elif example_input is not None:
+        what = model if isinstance(model, str | Path) else type(model).__name__
+        raise TclifError(f"{what}: an example input is for live modules, not for files", "leave example_input out")
+    elif isinstance(model, str | Path):
+        kind, network = _read_file(Path(model), given)
+    elif _is_of(model, "nir", "NIRGraph"):
+        kind, network = _read_nir(model, given)
+    else:
+        raise TclifError(
+            f"cannot read a model from a {type(model).__name__}",
+            f"{EXPECTED}, or a live torch module, a nir.NIRGraph or a Network",
+        )
     grows = (growth_notice(layer.name, layer.neuron) for layer in network.layers)
-    return replace(network, notices=(*network.notices, *(notice for notice in grows if notice is not None)))
+    return kind, replace(network, notices=(*network.notices, *(notice for notice in grows if notice is not None)))
 
 
-def _load(model: Path | str | torch.nn.Module, given: ReadOptions, example: Any) -> Network:
-    """The network, before anything is said about what its numbers mean."""
-    if not isinstance(model, (str, Path)):
-        if "torch" in sys.modules and isinstance(model, sys.modules["torch"].nn.Module):
-            if example is None:
-                return from_module(model, given)
-            said = [name for name, value in asdict(given).items() if value is not None]
-            if said:
-                raise TclifError(f"{said[0]} is given for a live module, which says it itself", f"leave {said[0]} out")
-            from tclif_deploy.frontends.live.tracing import record
+def _is_of(model: object, library: str, name: str) -> bool:
+    """Whether ``model`` is of a class of a library, which is not imported for the question."""
+    return library in sys.modules and isinstance(model, getattr(sys.modules[library], name))
 
-            return record(model, example)
-        raise TclifError(f"cannot read a model from a {type(model).__name__}", EXPECTED)
-    path = Path(model)
-    if example is not None:
-        raise TclifError(f"{path}: an example input is for live modules, not for files", "leave example_input out")
+
+def _read_module(model: Any, given: ReadOptions, example: Any) -> Network:
+    if example is None:
+        return from_module(model, given)
+    _refuse(given, (), "a live module", "leave {} out")
+    from tclif_deploy.frontends.live.tracing import record
+
+    return record(model, example)
+
+
+def _read_file(path: Path, given: ReadOptions) -> tuple[str, Network]:
     data = _read(path)
     if data.startswith(HDF5):
         return _read_hdf5(path, given)
@@ -99,9 +123,9 @@ def _load(model: Path | str | torch.nn.Module, given: ReadOptions, example: Any)
             raise TclifError(f"{path}: --{name} is for .nir files, this is one of torch", f"leave --{name} out")
     content = read_torch(data, str(path))
     if is_ours(content):
-        return network_from_file(content, len(data), given, path)
+        return "model file of tclif_deploy.save", network_from_file(content, len(data), given, path)
     tensors = to_arrays(state_dict_of(content, str(path)), str(path), len(data))
-    return network_from_state_dict(tensors, given, path)
+    return "torch checkpoint", network_from_state_dict(tensors, given, path)
 
 
 def _read(path: Path) -> bytes:
@@ -123,18 +147,32 @@ def _read(path: Path) -> bytes:
         raise TclifError(f"{path}: cannot be read ({error.strerror})", EXPECTED) from error
 
 
-def _read_hdf5(path: Path, given: ReadOptions) -> Network:
-    from tclif_deploy.formats import is_netx, read_netx, read_nir
+def _read_hdf5(path: Path, given: ReadOptions) -> tuple[str, Network]:
+    from tclif_deploy.formats.netx import is_netx, read_netx
 
-    said = [name for name, value in asdict(given).items() if value is not None]
     if is_netx(path):
-        if said:
-            raise TclifError(f"{path}: a netx file says everything itself, {said[0]} included", f"leave {said[0]} out")
-        return read_netx(path)
-    for name in said:
-        if name not in (*OF_NIR, "comparator", "reset"):
-            raise TclifError(f"{path}: a .nir file says everything itself, {name} included", f"leave --{name} out")
-    return read_nir(path, dt=given.dt, convention=given.convention, comparator=given.comparator, reset=given.reset)
+        _refuse(given, (), f"{path}: a netx file")
+        return "netx file of lava-dl", read_netx(path)
+    return _read_nir(path, given)
+
+
+def _read_nir(model: Path | nir.NIRGraph, given: ReadOptions) -> tuple[str, Network]:
+    from tclif_deploy.formats.nir.read import network_of
+    from tclif_deploy.formats.nir.read_file import model_name, read_graph
+    from tclif_deploy.formats.nir.read_own import is_ours
+
+    where = model_name(model)
+    _refuse(given, (*OF_NIR, "comparator", "reset"), f"{where}: a NIR graph")
+    graph = read_graph(model)
+    kind = "NIR file of tclif" if is_ours(graph) else "NIR file"
+    return kind, network_of(graph, where, given.dt, given.convention, given.comparator, given.reset)
+
+
+def _refuse(given: ReadOptions, but: tuple[str, ...], what: str, hint: str = "leave --{} out") -> None:
+    """Raise `TclifError` for options that a model, which says everything itself, does not take."""
+    for name, value in asdict(given).items():
+        if value is not None and name not in but:
+            raise TclifError(f"{what} says everything itself, {name} included", hint.format(name))
 
 
 def _not_torch(path: Path, data: bytes) -> tuple[str, str]:

@@ -3,40 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tclif_deploy.errors import TclifError
-from tclif_deploy.formats.checkpoint.torch_file import read_torch
-from tclif_deploy.formats.model_file.file import is_ours
-from tclif_deploy.frontends.reader import HDF5
 from tclif_deploy.network import Float, Layer, Network
 from tclif_deploy.neurons import spectral_radius
 
 COEFFICIENTS = ("a_u", "b_u", "a_v", "b_v", "threshold", "r_u", "r_v", "v_reset", "q", "v0")
 """of `Neuron`, but for the biases, which count as parameters"""
-
-
-def file_kind(path: Path | str) -> str:
-    """What sort of file it is, in words. Raises `TclifError` where it is none that can be read."""
-    path = Path(path)
-    try:
-        head = path.open("rb").read(8)
-    except OSError as error:
-        raise TclifError(f"{path}: cannot be read ({error.strerror})", "check the path") from error
-    if head == HDF5:
-        from tclif_deploy.formats import is_netx
-        from tclif_deploy.formats.nir.foreign import is_ours as is_our_nir
-        from tclif_deploy.formats.nir.hdf5 import read_graph
-
-        if is_netx(path):
-            return "netx file of lava-dl"
-        return "NIR file of tclif" if is_our_nir(read_graph(path)) else "NIR file"
-    return (
-        "model file of tclif_deploy.save" if is_ours(read_torch(path.read_bytes(), str(path))) else "torch checkpoint"
-    )
 
 
 def summary(network: Network) -> dict[str, Any]:

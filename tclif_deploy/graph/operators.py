@@ -8,9 +8,9 @@ from tclif_deploy.convolution import MOST_WEIGHTS, Conv, Kernel, compose
 from tclif_deploy.errors import TclifError
 from tclif_deploy.network import Float
 
-Linear = Float | Kernel
+LinearOperator = Float | Kernel
 """A convolution, a matrix, or (one dimension) the diagonal of one."""
-Operator = Linear | None
+Operator = LinearOperator | None
 """None is the identity."""
 
 
@@ -20,7 +20,7 @@ class Algebra:
     def __init__(self, where: str, notices: list[str]) -> None:
         self.where, self.notices = where, notices
 
-    def times(self, left: Linear, right: Operator, name: str) -> Linear:
+    def times(self, left: LinearOperator, right: Operator, name: str) -> LinearOperator:
         """The product of two operators, each a convolution, dense, diagonal or (``right`` None) the identity."""
         if right is None:
             return left
@@ -33,7 +33,7 @@ class Algebra:
         self.check_size(len(left), right.shape[1], name)
         return np.asarray(left @ right)
 
-    def times_kernel(self, left: Linear, right: Linear, name: str) -> Linear:
+    def times_kernel(self, left: LinearOperator, right: LinearOperator, name: str) -> LinearOperator:
         """The same where one is a convolution: one too where that is exact, else a matrix."""
         if not isinstance(left, Kernel):
             assert isinstance(right, Kernel)

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tclif_deploy.data.dataset import Dataset
+from tclif_deploy.data import DataLike, Dataset, as_dataset
 from tclif_deploy.errors import TclifError
-from tclif_deploy.fixed import FixedNetwork, Int
+from tclif_deploy.fixed import FixedNetwork, Int, check_fixed
 from tclif_deploy.network import INPUT, Progress
 from tclif_deploy.simulation import Engine, simulate
 
@@ -63,7 +63,7 @@ class Activity:
 
 def measure(
     fixed: FixedNetwork,
-    data: Dataset,
+    data: DataLike,
     *,
     engine: Engine = "auto",
     progress: Progress = lambda done, total: None,
@@ -72,18 +72,19 @@ def measure(
 
     Raises `TclifError` where the width of ``data`` is not the network's.
     """
+    check_fixed(fixed)
+    data = as_dataset(data, needed=True)
     if data.features != fixed.input.size:
         raise TclifError(f"{data.name}: {data.features} features a step, the network takes {fixed.input.size}")
     x, clipped = fixed.input.encode(data.x, data.scale)
     batches = []
     overflows = {layer.name: 0 for layer in fixed.layers}
     for part in _parts(fixed, data):
-        lengths = None if data.lengths is None else data.lengths[part]
-        found = simulate(fixed, x[part], lengths=lengths, spikes=True, engine=engine)
+        batch = data[part]
+        found = simulate(fixed, x[part], lengths=batch.lengths, spikes=True, engine=engine)
         for name, counts in found.overflows.items():
             overflows[name] += int(counts.sum())
-        last = np.full(x[part].shape[0], data.time) if lengths is None else lengths
-        valid = np.arange(data.time)[None, :] < last[:, None]
+        valid = batch.valid()
         active = {INPUT: x[part] != 0, **found.spikes}
         batches.append(Batch({name: a & valid[:, :, None] for name, a in active.items()}, valid))
         progress(part.stop, data.samples)

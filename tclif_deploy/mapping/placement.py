@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from tclif_deploy.errors import TclifError
-from tclif_deploy.fixed import FixedNetwork, Int
+from tclif_deploy.fixed import FixedNetwork, Int, check_fixed
 from tclif_deploy.mapping.memory import RESOURCES, UNBOUNDED, limits_of, number
 from tclif_deploy.mapping.mesh import Mesh
 from tclif_deploy.mapping.partition import CannotFit, Cores, Slice, partition
 from tclif_deploy.mapping.traffic import Traffic, arrange, traffic
 from tclif_deploy.mapping.workload import Workload
-from tclif_deploy.target.schema import Target
+from tclif_deploy.target import Target, as_target
 
 
 @dataclass(frozen=True)
@@ -105,15 +106,17 @@ class Placement:
         return table
 
 
-def place(network: FixedNetwork | Workload, target: Target, strategy: str = "greedy") -> Placement:
+def place(network: FixedNetwork | Workload, target: Target | Path | str, strategy: str = "greedy") -> Placement:
     """Place ``network`` on ``target``. Raises `CannotFit` where it does not fit (see `mapping.advice` for what would).
 
     The same input gives the same placement.
     """
     if strategy not in STRATEGIES:
         raise TclifError(f"placement strategy is {strategy!r}", f"known: {', '.join(STRATEGIES)}")
-    plan = STRATEGIES[strategy]
-    workload = Workload.of(network, target) if isinstance(network, FixedNetwork) else network
+    plan, target = STRATEGIES[strategy], as_target(target)
+    if not isinstance(network, Workload):
+        check_fixed(network)
+    workload = network if isinstance(network, Workload) else Workload.of(network, target)
     cores, usage = partition(workload, target, plan.cut)
     per_chip = number(target.cores_per_chip, len(cores))
     chips = -(-len(cores) // per_chip)

@@ -18,7 +18,9 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """A public name, loaded when it is first asked for: the command line reads the settings here, without torch."""
-    for place in ("neuron", "sequence", "models") if name in __all__ else ():
-        if hasattr(module := import_module(f"{__name__}.{place}"), name):
-            return getattr(module, name)
+    for place in ("neuron", "sequence", "models"):
+        if name in (place, *__all__):
+            module = import_module(f"{__name__}.{place}")
+            if name == place or hasattr(module, name):
+                return getattr(module, name, module)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

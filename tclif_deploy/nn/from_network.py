@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tclif_deploy.errors import TclifError
-from tclif_deploy.network import INPUT, Float, Layer, Network
+from tclif_deploy.network import INPUT, Float, Layer, Network, chain_links
 
 if TYPE_CHECKING:
     import torch
@@ -34,9 +34,7 @@ def to_module(network: Network) -> torch.nn.Sequential:
     modules: list[torch.nn.Module] = []
     source = INPUT
     for index, layer in enumerate(network.layers):
-        links = sorted(layer.connections, key=lambda c: c.source == layer.name)
-        if [(c.source, c.delay) for c in links] not in ([(source, 0)], [(source, 0), (layer.name, 1)]):
-            raise TclifError(f"layer {layer.name}: not a chain with recurrence of one step within a layer", HINT)
+        links = chain_links(layer, source, HINT)
         if any(c.conv is not None for c in links):
             raise TclifError(f"layer {layer.name}: a convolution is not among the torch modules", HINT)
         n = layer.neuron

@@ -49,7 +49,7 @@ def train(
     arch = architecture(config.model)
     if config.device != "cpu" and not (config.device.startswith("cuda") and torch.cuda.is_available()):
         raise TclifError(f"device is {config.device!r}", "cpu, or cuda where torch sees one")
-    task = load_task(config.model, arch, config.data, config.seed)
+    task = load_task(config.model, arch.sizes, config.data, config.seed)
     data, held = _hold_out(task.train, config)
     network = build(
         config.model, config.neuron, seed=config.seed, surrogate=config.surrogate, strict=config.strict
@@ -198,12 +198,7 @@ def _hold_out(data: Dataset, config: TrainConfig) -> tuple[Dataset, Dataset | No
     if config.validation >= data.samples:
         raise TclifError(f"validation takes {config.validation} of {data.samples} training samples", "take fewer")
     order = np.random.default_rng(config.seed).permutation(data.samples)
-    return _take(data, order[config.validation :]), _take(data, order[: config.validation])
-
-
-def _take(data: Dataset, index: Any) -> Dataset:
-    y = None if data.y is None else data.y[index]
-    return Dataset(data.x[index], y, data.scale, None if data.lengths is None else data.lengths[index], data.name)
+    return data[order[config.validation :]], data[order[: config.validation]]
 
 
 def _checkpoint(network: SequenceNetwork, last: Epoch) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import Literal
 
 import numpy as np
 
-from tclif_deploy.data import Dataset, as_dataset, load_data
+from tclif_deploy.data import DataLike, Dataset, as_dataset, load_data
 from tclif_deploy.errors import TclifError
 
 BESIDE = "calibration.npz"
@@ -79,7 +79,7 @@ class CalibrationChoice:
 
 
 def choose_calibration(
-    model: Path | None, given: Dataset | Path | str | None, data: Dataset | None, *, quarter: bool = True
+    model: Path | None, given: DataLike | None, data: Dataset | None, *, quarter: bool = True
 ) -> CalibrationChoice:
     """Choose for the model of that path (None where it has none), and for all of the job's ``data``.
 
@@ -92,7 +92,7 @@ def choose_calibration(
     >>> str(choice.calibration), choice.left.samples
     ('the first 2 of 8 samples of data in memory', 6)
     """
-    chosen = as_dataset(given)
+    chosen = as_dataset(given, "calibration")
     if chosen is not None:
         return CalibrationChoice(calibration_of("given", chosen), chosen, data)
     if model is not None and (beside := model.parent / BESIDE).exists():

@@ -166,8 +166,7 @@ def weight_scales(layer: Layer, machine: Machine, limit: int) -> tuple[Float, tu
 
 def weight_steps(connection: Weighted, plan: LayerPlan, m: int, encoding: InputEncoding) -> Float:
     """What one integer of each weight of the ``m``-th connection means; it broadcasts with the weights."""
-    source: str = connection.source  # type: ignore[attr-defined]
-    steps = plan.scale[:: connection.sharing] * 2.0 ** plan.exponents[m] / unit(source, encoding)
+    steps = plan.scale[:: connection.sharing] * 2.0 ** plan.exponents[m] / unit(connection.source, encoding)
     return steps.reshape(-1, *[1] * (connection.weight.ndim - 1))
 
 

@@ -7,23 +7,23 @@ from pathlib import Path
 
 import numpy as np
 
-from tclif_deploy.data import Dataset, as_dataset
+from tclif_deploy.data import DataLike, Dataset, as_dataset
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedNetwork, InputEncoding
-from tclif_deploy.network import Network, Progress
+from tclif_deploy.network import Network, Progress, check_network
 from tclif_deploy.quantization.layer_plan import Machine, build_layer, plan_layer
 from tclif_deploy.quantization.notices import layer_notices
 from tclif_deploy.quantization.passes import chosen_passes
 from tclif_deploy.quantization.ranges import Ranges, bounded_ranges, seen_ranges
 from tclif_deploy.quantization.settings import DEFAULTS, QuantizeSettings
 from tclif_deploy.quantization.statistics import Evidence
-from tclif_deploy.target import Target, load_target
+from tclif_deploy.target import Target, as_target
 
 
 def quantize(
     network: Network,
     target: Target | Path | str,
-    calibration: Dataset | Path | str | None = None,
+    calibration: DataLike | None = None,
     settings: QuantizeSettings = DEFAULTS,
     ranges: Ranges | None = None,
     progress: Progress = lambda done, total: None,
@@ -43,8 +43,9 @@ def quantize(
     >>> fixed.layers[1].connections[0].weight.shape, int(abs(fixed.layers[1].connections[0].weight).max())
     ((256, 64), 127)
     """
-    target = target if isinstance(target, Target) else load_target(target)
-    calibration = as_dataset(calibration)
+    check_network(network)
+    target = as_target(target)
+    calibration = as_dataset(calibration, "calibration")
     bits = weight_widths(network, target, settings)
     notices: list[str] = []
     if calibration is None:

@@ -9,7 +9,7 @@ import numpy as np
 from tclif_deploy.data.dataset import Dataset
 from tclif_deploy.errors import TclifError
 from tclif_deploy.network import INPUT, Float, Layer, Network
-from tclif_deploy.simulation.floating import batches, simulate_float
+from tclif_deploy.simulation.floating import simulate_float
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,8 +24,8 @@ class Ranges:
 def seen_ranges(network: Network, data: Dataset, batch: int = 32) -> Ranges:
     """Ranges met by the float network on ``data``, before and after resets."""
     peaks = {layer.name: np.zeros((2, layer.size)) for layer in network.layers}
-    for part in batches(data.samples, batch):
-        result = simulate_float(network, data[part].real(), spikes=False)
+    for part in data.batches(batch):
+        result = simulate_float(network, part.real(), spikes=False)  # padding too: states go through it as well
         for name, value in result.peaks.items():
             np.maximum(peaks[name], value, out=peaks[name])
     return Ranges(peaks, calibrated=True)

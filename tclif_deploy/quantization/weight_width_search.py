@@ -13,7 +13,7 @@ from tclif_deploy.fixed import FixedNetwork
 from tclif_deploy.network import Network, Progress
 from tclif_deploy.quantization import QuantizeSettings, quantize, seen_ranges
 from tclif_deploy.simulation import simulate
-from tclif_deploy.simulation.floating import batches, simulate_float
+from tclif_deploy.simulation.floating import float_classes
 from tclif_deploy.target import Target
 
 LOWEST = 2
@@ -77,7 +77,7 @@ def choose_widths(
             "leave --weight-bits auto out, or state mixed_weight_bits in the target's file",
         )
     ranges = seen_ranges(network, calibration)
-    real = np.concatenate([_float_classes(network, data[part]) for part in batches(data.samples, 128)])
+    real = float_classes(network, data, batch=128)
     top = target.weight_bits.value
     weights = [sum(c.weight.size for c in layer.connections) for layer in network.layers]
     trials: list[Trial] = []
@@ -85,7 +85,7 @@ def choose_widths(
 
     def attempt(bits: tuple[int, ...]) -> tuple[FixedNetwork, float]:
         fixed = quantize(network, target, calibration, replace(settings, weight_bits=bits), ranges)
-        found = np.concatenate([simulate(fixed, data[part]).classes for part in batches(data.samples, 1024)])
+        found = np.concatenate([simulate(fixed, batch).classes for batch in data.batches(1024)])
         if data.y is None:
             drop = float((found != real).mean())
         else:
@@ -118,7 +118,3 @@ def _next(bits: tuple[int, ...], weights: list[int], stuck: set[int]) -> Iterato
     """Layers that can be narrowed, those with the most weights first."""
     order = sorted(range(len(weights)), key=lambda n: -weights[n])
     return (n for n in order if bits[n] > LOWEST and n not in stuck)
-
-
-def _float_classes(network: Network, data: Dataset) -> np.ndarray:
-    return simulate_float(network, data.real(), lengths=data.lengths, spikes=False).classes

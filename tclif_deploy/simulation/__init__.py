@@ -3,19 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Literal
+from typing import Literal, get_args, overload
 
-from tclif_deploy.data.dataset import Dataset
-from tclif_deploy.fixed import FixedNetwork, Int
+from tclif_deploy.data.accept import DataLike, as_dataset, integers_of
+from tclif_deploy.errors import TclifError
+from tclif_deploy.fixed import FixedNetwork, Int, check_fixed
+from tclif_deploy.network import Network
 from tclif_deploy.simulation import reference
+from tclif_deploy.simulation.floating import FloatResult, simulate_float
 from tclif_deploy.simulation.result import Result
+
+__all__ = ["Engine", "FloatResult", "Result", "simulate"]
 
 Engine = Literal["auto", "engine", "reference"]
 
 
+@overload
 def simulate(
-    network: FixedNetwork,
-    x: Dataset | Int,
+    network: FixedNetwork, x: DataLike, *, lengths: Int | None = None, spikes: bool = False, counts: bool = False,
+    traces: Collection[str] = (), engine: Engine = "auto", jobs: int | None = None,
+) -> Result: ...  # fmt: skip
+@overload
+def simulate(
+    network: Network, x: DataLike, *, lengths: Int | None = None, spikes: bool = False, counts: bool = False,
+    traces: Collection[str] = (), engine: Engine = "auto", jobs: int | None = None,
+) -> FloatResult: ...  # fmt: skip
+def simulate(
+    network: FixedNetwork | Network,
+    x: DataLike,
     *,
     lengths: Int | None = None,
     spikes: bool = False,
@@ -23,13 +38,19 @@ def simulate(
     traces: Collection[str] = (),
     engine: Engine = "auto",
     jobs: int | None = None,
-) -> Result:
-    """Run a fixed-point network on data, or on integers ``x`` (samples, time, features) as its encoding gives them.
+) -> Result | FloatResult:
+    """Run a network, float or fixed-point, on data: a `Dataset`, a path, an array or torch tensor, a pair (x, y).
+
+    What ``x`` (samples, time, features) holds is what the float network sees, times a Dataset's scale, and a
+    fixed-point network encodes it. One case differs: a plain array of *integers* given to a fixed-point network
+    holds its own input integers, as `InputEncoding.encode` makes them (for integer data as real values, give a
+    `Dataset`, or an array of floats).
 
     ``lengths`` (samples,) is the number of steps after which a sample's readout is taken (default: the data's, or
     all). ``spikes`` keeps every layer's spikes, ``counts`` how many each neuron fired (which is much cheaper),
-    ``traces`` names layers whose states are kept. ``engine`` is ``"reference"`` for the specification itself; the fast
-    one runs on ``jobs`` threads (default: one a core).
+    ``traces`` names layers whose states are kept. ``engine`` is ``"reference"`` for the specification of the
+    fixed-point network itself; the fast one runs on ``jobs`` threads (default: one a core). The float network has one
+    engine, which runs on one thread.
     Raises `TclifError` for input that does not fit the network.
 
     Examples
@@ -39,13 +60,26 @@ def simulate(
     >>> fixed = quantize(network, "loihi2", "fixtures/smnist_ff/calibration.npz")
     >>> simulate(fixed, test, spikes=True).spikes["features.1"].shape
     (4, 784, 64)
+    >>> bool((simulate(network, test).classes == simulate(fixed, test.real()).classes).all())
+    True
     """
-    if isinstance(x, Dataset):
-        lengths = x.lengths if lengths is None else lengths
-        x, _ = network.input.encode(x.x, x.scale)
+    if engine not in get_args(Engine):
+        raise TclifError(f"engine is {engine!r:.60}", f"known: {', '.join(get_args(Engine))}")
+    if isinstance(network, Network):
+        if engine != "auto":
+            raise TclifError(f"engine {engine} is for fixed-point networks, this one is float", "leave engine out")
+        data = as_dataset(x, needed=True)
+        lengths = data.lengths if lengths is None else lengths
+        return simulate_float(network, data.real(), lengths=lengths, spikes=spikes, counts=counts, traces=traces)
+    check_fixed(network)
+    encoded = integers_of(x)
+    if encoded is None:
+        data = as_dataset(x, needed=True)
+        lengths = data.lengths if lengths is None else lengths
+        encoded, _ = network.input.encode(data.x, data.scale)
     if engine == "reference":
-        return reference.simulate(network, x, lengths=lengths, spikes=spikes, counts=counts, traces=traces)
+        return reference.simulate(network, encoded, lengths=lengths, spikes=spikes, counts=counts, traces=traces)
     # Imported here, because numba takes a while and not every use of this package simulates.
     from tclif_deploy.simulation import engine as fast
 
-    return fast.simulate(network, x, lengths=lengths, spikes=spikes, counts=counts, traces=traces, jobs=jobs)
+    return fast.simulate(network, encoded, lengths=lengths, spikes=spikes, counts=counts, traces=traces, jobs=jobs)

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tclif_deploy.data.dataset import Dataset
+from tclif_deploy.display import Brief, Shown
 from tclif_deploy.errors import TclifError
 from tclif_deploy.network import INPUT, Float, Layer, Network
-from tclif_deploy.simulation.result import check_lengths
+from tclif_deploy.simulation.result import check_lengths, result_brief
 
 
-@dataclass(frozen=True, eq=False)
-class FloatResult:
+@dataclass(frozen=True, eq=False, repr=False)
+class FloatResult(Shown):
     """Outcome of a float run over (samples, time)."""
 
     spikes: dict[str, NDArray[np.bool_]]
@@ -28,6 +30,12 @@ class FloatResult:
     """layer -> (2, neurons): largest |u| and |v| met before or after a reset"""
     traces: dict[str, Float] = field(default_factory=dict)
     """traced layer -> (2, samples, time, neurons): u and v after each step"""
+    counts: dict[str, NDArray[np.int64]] = field(default_factory=dict)
+    """spiking layer -> spikes of each neuron up to the sample's last valid step, (samples, neurons); empty where
+    counts were not asked for"""
+
+    def _brief(self) -> Brief:
+        return result_brief(self)
 
 
 def step(layer: Layer, u: Float, v: Float, i: Float) -> tuple[Float, Float, NDArray[np.bool_], Float, Float]:
@@ -50,11 +58,13 @@ def simulate_float(
     *,
     lengths: NDArray[np.int64] | None = None,
     spikes: bool = True,
-    traces: tuple[str, ...] = (),
+    counts: bool = False,
+    traces: Collection[str] = (),
 ) -> FloatResult:
     """Run ``x`` (samples, time, features), in the float network's own units, through ``network``.
 
-    Raises `TclifError` where the shape of ``x`` is not the network's.
+    ``counts`` and ``traces`` as in `tclif_deploy.simulate`. Raises `TclifError` where the shape of ``x`` is not the
+    network's, or a traced layer is none of it.
     """
     x = np.asarray(x, dtype=np.float64)
     if x.ndim != 3 or 0 in x.shape:
@@ -70,7 +80,7 @@ def simulate_float(
     peaks = {layer.name: np.stack([np.zeros(layer.size), np.abs(layer.neuron.v0)]) for layer in layers}
     kept = {la.name: np.zeros((time, samples, la.size), np.bool_) for la in layers if la.neuron.spiking}
     past |= kept
-    traced = {n: np.zeros((2, samples, time, u[n].shape[1])) for n in traces}
+    traced = {n: np.zeros((2, samples, time, network.layer(n).size)) for n in traces}
     out = layers[-1]
     readout = np.zeros((samples, out.size))
     for t in range(time):
@@ -96,7 +106,15 @@ def simulate_float(
         else:
             readout[t == last] = v[out.name][t == last]
     found = {n: s.transpose(1, 0, 2) for n, s in kept.items()} if spikes else {}
-    return FloatResult(found, readout, np.argmax(readout, axis=1), peaks, traced)
+    valid = np.arange(time)[:, None, None] <= last[:, None]
+    fired = {n: (s & valid).sum(axis=0) for n, s in kept.items()} if counts else {}
+    return FloatResult(found, readout, np.argmax(readout, axis=1), peaks, traced, fired)
+
+
+def float_classes(network: Network, data: Dataset, batch: int = 32) -> NDArray[np.int64]:
+    """The class that ``network`` names for each sample of ``data``, (samples,), run ``batch`` samples at a time."""
+    parts = data.batches(batch)
+    return np.concatenate([simulate_float(network, d.real(), lengths=d.lengths, spikes=False).classes for d in parts])
 
 
 def batches(samples: int, size: int) -> Iterator[slice]:

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tclif_deploy.display import Brief, Shown, count
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedNetwork, InputEncoding, Int
 
 
-@dataclass(frozen=True, eq=False)
-class Result:
+@dataclass(frozen=True, eq=False, repr=False)
+class Result(Shown):
     """Outcome of a run over (samples, time) of a `FixedNetwork`."""
 
     spikes: dict[str, NDArray[np.bool_]]
@@ -38,6 +39,17 @@ class Result:
     def saturations(self) -> int:
         """All values that ovf changed."""
         return int(sum(counts.sum() for counts in self.overflows.values()))
+
+    def _brief(self) -> Brief:
+        return result_brief(self, f", {count(self.saturations, 'overflow')}")
+
+
+def result_brief(result: Any, more: str = "") -> Brief:
+    """Of a run, float or fixed-point: how much there is of what."""
+    kept = [f"{name} of {', '.join(getattr(result, name)) or '-'}" for name in ("spikes", "counts", "traces")]
+    samples, outputs = result.readout.shape
+    what = f"{type(result).__name__}: {count(samples, 'sample')}, {count(outputs, 'output')}{more}"
+    return Brief(f"{what}; {', '.join(kept)}")
 
 
 def check_input(network: FixedNetwork, x: NDArray[Any]) -> Int:

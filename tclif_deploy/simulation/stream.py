@@ -91,8 +91,7 @@ class Tally:
 
     def add(self, data: Dataset, result: Result) -> None:
         """One batch, run with ``counts=True``."""
-        last = np.full(data.samples, data.time) if data.lengths is None else data.lengths
-        valid = np.arange(data.time)[None, :] < last[:, None]
+        valid = data.valid()
         x, clipped = self.network.input.encode(data.x, data.scale)
         given = x != 0
         events = {name: counts.sum(axis=0) for name, counts in result.counts.items()}
@@ -104,7 +103,7 @@ class Tally:
         for name, counts in result.overflows.items():
             self.saturations[name] += int(counts.sum())
         self.samples += data.samples
-        self.steps += int(last.sum())
+        self.steps += int(valid.sum())
         self.clipped += clipped
         if data.y is not None:
             self.labelled += data.samples

@@ -1,8 +1,17 @@
 """Targets: what a machine can hold, as data, in TOML files."""
 
-from tclif_deploy.target.read import build, known_targets, load_target, targets_folder
+from tclif_deploy.target.read import as_target, build, known_targets, load_target, targets_folder
 from tclif_deploy.target.schema import EVIDENCE, UNITS, Limit, Overrides, Target
 
 __all__ = [
-    "EVIDENCE", "UNITS", "Limit", "Overrides", "Target", "build", "known_targets", "load_target", "targets_folder",
-]  # fmt: skip
+    "EVIDENCE",
+    "UNITS",
+    "Limit",
+    "Overrides",
+    "Target",
+    "as_target",
+    "build",
+    "known_targets",
+    "load_target",
+    "targets_folder",
+]

@@ -16,14 +16,13 @@ from typing import Any
 from pydantic import ValidationError
 
 from tclif_deploy.errors import TclifError
-from tclif_deploy.target.schema import EVIDENCE, UNITS, Limit, Target
+from tclif_deploy.files import as_path
+from tclif_deploy.target.schema import UNITS, Limit, Target
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
-
-__all__ = ["EVIDENCE", "UNITS", "Limit", "Target", "build", "known_targets", "load_target", "targets_folder"]
 
 HINT = "see targets/loihi2.toml for the form"
 MAX_BYTES = 1 << 20
@@ -55,9 +54,14 @@ def load_target(target: str | Path) -> Target:
     Raises `TclifError` for an unknown name (with the nearest known one) and for a file that is not a target: every
     problem is named with file, line and key.
     """
-    path = _path(target)
+    path = _path(as_path(target, "expected a Target, the name of one, or the path of a .toml"))
     data, lines = _read(path, (), shipped=Path(target).suffix != ".toml")
     return build(data, str(path), lines)
+
+
+def as_target(target: Target | str | Path) -> Target:
+    """``target`` itself, or what `load_target` reads by its name or path."""
+    return target if isinstance(target, Target) else load_target(target)
 
 
 def build(data: dict[str, Any], where: str, lines: Lines | None = None) -> Target:

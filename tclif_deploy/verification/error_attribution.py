@@ -185,8 +185,7 @@ def _first(
     network: Network, fixed: FixedNetwork, data: Dataset, real: MixedResult, whole: MixedResult
 ) -> FirstDivergence | None:
     """Where the first spike differs, and why."""
-    last = np.full(data.samples, data.time) if data.lengths is None else data.lengths
-    differs = (real.spikes != whole.spikes) & (np.arange(data.time)[None, :, None] < last[:, None, None])
+    differs = (real.spikes != whole.spikes) & data.valid()[:, :, None]
     steps = np.flatnonzero(differs.any(axis=(0, 2)))
     if not steps.size:
         return None

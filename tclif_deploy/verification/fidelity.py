@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tclif_deploy.data import Dataset, load_data
+from tclif_deploy.data import DataLike, as_dataset
 from tclif_deploy.errors import TclifError
-from tclif_deploy.fixed import FixedNetwork
-from tclif_deploy.network import Network, Progress
+from tclif_deploy.fixed import FixedNetwork, check_fixed
+from tclif_deploy.network import Network, Progress, check_network
 from tclif_deploy.simulation import Engine, simulate
 from tclif_deploy.simulation.floating import batches, simulate_float
 from tclif_deploy.simulation.result import Result
@@ -57,7 +56,7 @@ class _LayerTally:
 def verify(
     network: Network,
     fixed: FixedNetwork,
-    data: Dataset | Path | str,
+    data: DataLike,
     *,
     engine: Engine = "auto",
     progress: Progress | None = None,
@@ -75,8 +74,9 @@ def verify(
     >>> verdict.samples, [layer.name for layer in verdict.layers][0], verdict.layers[0].jaccard > 0.95
     (4, 'features.1', True)
     """
-    if not isinstance(data, Dataset):
-        data = load_data(data)
+    check_network(network)
+    check_fixed(fixed)
+    data = as_dataset(data, needed=True)
     if data.features != network.input_size:
         raise TclifError(
             f"{data.name}: {data.features} features a step, the network takes {network.input_size}",
@@ -94,8 +94,7 @@ def verify(
         clipped += outside
         a = simulate_float(network, batch.real(), lengths=batch.lengths)
         b = simulate(fixed, x, lengths=batch.lengths, spikes=True, engine=engine)
-        last = np.full(batch.samples, batch.time) if batch.lengths is None else batch.lengths
-        valid = np.arange(batch.time)[None, :] < last[:, None]
+        valid = batch.valid()
         for tally in tallies:
             tally.add(a.spikes[tally.name], b.spikes[tally.name], valid, part.start)
         for name, counts in b.overflows.items():

@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from tclif_deploy import json_form
+from tclif_deploy.display import Brief, Shown
 from tclif_deploy.settings import Limits, check_settings
+from tclif_deploy.verification.tables import verdict_brief, verdict_frame
 
 Share = Annotated[float | None, Limits(0, 1)]
 
@@ -63,8 +65,8 @@ class BackendCheck:
         )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Verdict:
+@dataclass(frozen=True, repr=False)
+class Verdict(Shown):
     """Float against fixed on data, and every backend against the reference. None is undefined or infinite."""
 
     samples: int
@@ -100,6 +102,13 @@ class Verdict:
         """Plain JSON values under the keys of ``report.json``."""
         values: dict[str, Any] = json_form.plain(self.summary())
         return values
+
+    def to_frame(self) -> Any:
+        """A pandas ``DataFrame`` with a row for each spiking layer. Raises `TclifError` where pandas is missing."""
+        return verdict_frame(self)
+
+    def _brief(self) -> Brief:
+        return verdict_brief(self)
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,10 @@
 """The jobs: each command is one function here."""
+
+from importlib import import_module
+from types import ModuleType
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name in ("check", "compile", "cost", "explain", "finetune", "fuzz", "sweep"):  # loaded when asked for
+        return import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

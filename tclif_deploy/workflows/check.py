@@ -8,14 +8,14 @@ from pathlib import Path
 
 from tclif_deploy import mapping
 from tclif_deploy.builds import Build
-from tclif_deploy.data import Dataset
+from tclif_deploy.data import DataLike
 from tclif_deploy.errors import TclifError
 from tclif_deploy.frontends import ReadOptions
 from tclif_deploy.mapping import Finding
 from tclif_deploy.network import Progress
 from tclif_deploy.quantization import QuantizeSettings
 from tclif_deploy.quantization.calibration import Calibration
-from tclif_deploy.target import Target, load_target
+from tclif_deploy.target import Target, as_target
 from tclif_deploy.workflows.integers import Subject, integers_for, opened, own_target
 
 SAMPLES = 32
@@ -41,9 +41,9 @@ class Check:
 def check(
     subject: Subject,
     target: Target | Path | str | None = None,
-    data: Dataset | Path | str | None = None,
+    data: DataLike | None = None,
     *,
-    calibration: Dataset | Path | str | None = None,
+    calibration: DataLike | None = None,
     samples: int = SAMPLES,
     strategy: str = "greedy",
     read: ReadOptions | None = None,
@@ -62,7 +62,7 @@ def check(
     True
     """
     subject = opened(subject)
-    machine = target if isinstance(target, Target) else load_target(target) if target else own_target(subject)
+    machine = as_target(target) if target is not None else own_target(subject)
     try:
         quantized_for = None if isinstance(subject, Build) else machine  # a build's integers are looked at as they are
         found = integers_for(

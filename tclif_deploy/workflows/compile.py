@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -15,11 +16,11 @@ from tclif_deploy.builds.manifest import Manifest, ModelSource, layer_summaries,
 from tclif_deploy.builds.network_file import write_network
 from tclif_deploy.builds.record import make_record
 from tclif_deploy.builds.report import Report, Tuning
-from tclif_deploy.data import Dataset, as_dataset
+from tclif_deploy.data import DataLike, Dataset, as_dataset
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedNetwork
 from tclif_deploy.formats import NotInNir, write_nir
-from tclif_deploy.frontends import ReadOptions, load
+from tclif_deploy.frontends import ModelLike, ReadOptions, load
 from tclif_deploy.network import Network, Progress
 from tclif_deploy.quantization import QuantizeSettings, quantize
 from tclif_deploy.quantization.calibration import Calibration, choose_calibration
@@ -29,7 +30,7 @@ from tclif_deploy.quantization.weight_width_search import choose_widths
 from tclif_deploy.report import page
 from tclif_deploy.settings import Limits, Named, check_settings
 from tclif_deploy.simulation import Engine
-from tclif_deploy.target import Target, load_target
+from tclif_deploy.target import Target, as_target
 from tclif_deploy.verification import Requirements, Verdict, verify
 from tclif_deploy.verification.health import health
 from tclif_deploy.workflows.backend_runs import check_backends
@@ -73,17 +74,17 @@ class CompileOptions(BuildOptions):
 
 
 def compile(
-    model: Path | str,
+    model: ModelLike,
     target: Target | Path | str = "loihi2",
     *,
-    data: Dataset | Path | str | None = None,
-    calibration: Dataset | Path | str | None = None,
+    data: DataLike | None = None,
+    calibration: DataLike | None = None,
     output: Path | str | None = None,
     options: CompileOptions = CompileOptions(),
     say: Say = lambda line: None,
     progress: Callable[[str], Progress] = lambda title: lambda done, total: None,
 ) -> Build:
-    """Compile ``model`` (a checkpoint, or a .nir file) for ``target`` into the folder ``output``.
+    """Compile ``model`` (a file that `load` reads, a live module, a graph) for ``target`` into the folder ``output``.
 
     With ``data`` the result is verified: float against fixed on all samples, the backend against the reference
     on some. ``calibration`` sets the state scales (default: ``calibration.npz`` beside the model, else the first
@@ -99,9 +100,10 @@ def compile(
     >>> build.verdict.samples
     2
     """
-    path = Path(model)
-    target = target if isinstance(target, Target) else load_target(target)
-    folder = Path(output) if output is not None else build_folder.default_folder(path, target.name)
+    source = source_of(model, options.read)
+    path = None if source.sha256 is None else Path(source.path)
+    target = as_target(target)
+    folder = Path(output) if output is not None else build_folder.default_folder(path or Path(source.path), target.name)
     for backend in chosen_backends(target, options).values():
         if data is not None:
             backend.check_installed()
@@ -111,8 +113,8 @@ def compile(
     _check_requirements(options.requirements, test)
 
     with build_folder.new_build(folder) as temporary:
-        say(f"reading {path}")
-        network = load(path, options.read)
+        say(f"reading {source.path}")
+        network = load(model, options.read)
         choice = choose_calibration(path, calibration, test)
         say(f"quantizing for {target.name}, calibrated on {choice.calibration}")
         if options.narrowest is None:
@@ -122,7 +124,7 @@ def compile(
         if choice.data is not None and choice.left is not None and (notice := input_notice(choice.data, choice.left)):
             fixed = replace(fixed, notices=(*fixed.notices, notice))
         build = write_build(
-            temporary, source_of(path, options.read), network, fixed, target, choice.calibration, choice.left,
+            temporary, source, network, fixed, target, choice.calibration, choice.left,
             samples=options.samples, options=options, say=say, progress=progress,
         )  # fmt: skip
     return replace(build, folder=folder)
@@ -155,9 +157,12 @@ def chosen_backends(target: Target, options: BuildOptions) -> dict[str, backends
     return {name: backends.get(name) for name in backends.parse(names)}
 
 
-def source_of(path: Path, read: ReadOptions) -> ModelSource:
-    """The model of that file, read in that way."""
-    return ModelSource(str(path), sha256(path), replace(read, args=None if read.args is None else Path(read.args)))
+def source_of(model: ModelLike, read: ReadOptions) -> ModelSource:
+    """What a build remembers of ``model`` and of how it was read."""
+    read = replace(read, args=None if read.args is None else Path(read.args))
+    if isinstance(model, (str, os.PathLike)):
+        return ModelSource(str(model), sha256(Path(model)) if Path(model).is_file() else "", read)
+    return ModelSource(type(model).__name__, None, read)
 
 
 def write_build(

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tclif_deploy import mapping
-from tclif_deploy.data import Dataset
+from tclif_deploy.data import DataLike, as_dataset
 from tclif_deploy.errors import TclifError
 from tclif_deploy.frontends import ReadOptions
 from tclif_deploy.mapping import CannotFit, Cost, HardwareSummary, Placement, hardware_summary
 from tclif_deploy.mapping.advice import advise
 from tclif_deploy.quantization import QuantizeSettings
 from tclif_deploy.quantization.calibration import Calibration
-from tclif_deploy.target import Target, load_target
+from tclif_deploy.target import Target, as_target
 from tclif_deploy.workflows.check import SAMPLES
 from tclif_deploy.workflows.integers import Subject, integers_for, opened
 
@@ -46,10 +46,10 @@ def price_summary(price: Price) -> PriceSummary:
 
 def cost(
     subject: Subject,
-    data: Dataset | Path | str,
+    data: DataLike,
     target: Target | Path | str | None = None,
     *,
-    calibration: Dataset | Path | str | None = None,
+    calibration: DataLike | None = None,
     samples: int = SAMPLES,
     strategy: str = "greedy",
     read: ReadOptions | None = None,
@@ -67,7 +67,7 @@ def cost(
     >>> len(price.placement.cores), price.cost.operations.samples
     (1, 2)
     """
-    machine = target if isinstance(target, Target) or target is None else load_target(target)
+    machine, data = None if target is None else as_target(target), as_dataset(data, needed=True)
     found = integers_for(subject, machine, data, calibration=calibration, read=read, settings=settings, say=say)
     assert found.data is not None
     test = found.data[:samples]
@@ -85,10 +85,10 @@ def cost(
 
 def compare_costs(
     subject: Subject,
-    data: Dataset | Path | str,
+    data: DataLike,
     targets: Sequence[Target | Path | str],
     *,
-    calibration: Dataset | Path | str | None = None,
+    calibration: DataLike | None = None,
     samples: int = SAMPLES,
     strategy: str = "greedy",
     read: ReadOptions | None = None,
@@ -99,14 +99,14 @@ def compare_costs(
 
     Examples
     --------
-    >>> loihi2 = load_target("loihi2")
+    >>> loihi2 = as_target("loihi2")
     >>> model, data = "fixtures/smnist_ff/checkpoint.pth.tar", "fixtures/smnist_test.npz"
     >>> wide, narrow = compare_costs(model, data, (loihi2, loihi2.override(weight_bits=4)), samples=2)
     >>> narrow.placement.utilization()["synaptic_memory"].peak < wide.placement.utilization()["synaptic_memory"].peak
     True
     """
     subject = opened(subject)
-    machines = [target if isinstance(target, Target) else load_target(target) for target in targets]
+    machines = [as_target(target) for target in targets]
     results: list[Price | tuple[str, TclifError]] = []
     for machine in machines:
         try:

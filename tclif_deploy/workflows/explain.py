@@ -9,7 +9,7 @@ from typing import Any
 from tclif_deploy.builds import Build
 from tclif_deploy.builds import folder as build_folder
 from tclif_deploy.builds.attribution import FILE, Attribution, Worst
-from tclif_deploy.data import Dataset, as_dataset
+from tclif_deploy.data import DataLike, Dataset, as_dataset
 from tclif_deploy.errors import TclifError
 from tclif_deploy.network import Progress
 from tclif_deploy.quantization.calibration import Calibration, calibration_of
@@ -28,9 +28,9 @@ Say = Callable[[str], None]
 
 def explain(
     build: Build | Path | str,
-    data: Dataset | Path | str,
+    data: DataLike,
     *,
-    calibration: Dataset | Path | str | None = None,
+    calibration: DataLike | None = None,
     samples: int | None = SAMPLES,
     jobs: int = 2,
     say: Say = lambda line: None,
@@ -43,16 +43,15 @@ def explain(
     the data do not fit it.
     """
     build = build if isinstance(build, Build) else Build.open(build)
-    given = as_dataset(data)
-    if given is None or given.features != build.network.input_size:
-        what = "no data" if given is None else f"{given.name}: {given.features} features a step"
+    given = as_dataset(data, needed=True)
+    if given.features != build.network.input_size:
         raise TclifError(
-            f"{what}, the network takes {build.network.input_size}",
+            f"{given.name}: {given.features} features a step, the network takes {build.network.input_size}",
             "give data like those that the build was verified on",
         )
     test = build.unseen(given)
     test = test if samples is None else test[:samples]
-    chosen, calibrating = _calibration(build, as_dataset(calibration), say)
+    chosen, calibrating = _calibration(build, as_dataset(calibration, "calibration"), say)
     say(f"float against fixed on {test.samples} samples")
     verdict = verify(build.network, build.fixed, test, progress=progress("samples"))
     say("quantizing each source of error alone, and all but it")

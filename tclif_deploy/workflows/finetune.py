@@ -17,8 +17,9 @@ from tclif_deploy.builds import Build
 from tclif_deploy.builds import folder as build_folder
 from tclif_deploy.builds.manifest import sha256
 from tclif_deploy.builds.report import Tuning, TuningControl, TuningEpoch
-from tclif_deploy.data import Dataset
+from tclif_deploy.data import DataLike, Dataset
 from tclif_deploy.errors import TclifError
+from tclif_deploy.files import as_path
 from tclif_deploy.fixed import FixedNetwork, smallest_int
 from tclif_deploy.formats.read_options import read_args
 from tclif_deploy.frontends import load
@@ -27,7 +28,7 @@ from tclif_deploy.nn.config import FitSettings, TrainConfig, TuneSettings
 from tclif_deploy.nn.from_network import to_module
 from tclif_deploy.quantization import quantize
 from tclif_deploy.quantization.calibration import Calibration, calibration_of, choose_calibration
-from tclif_deploy.target import Target, load_target
+from tclif_deploy.target import Target, as_target
 from tclif_deploy.verification import Verdict
 from tclif_deploy.workflows.compile import BuildOptions, Say, chosen_backends, source_of, write_build
 
@@ -46,7 +47,7 @@ def finetune(
     target: Target | Path | str,
     data: Path | str | None,
     *,
-    calibration: Dataset | Path | str | None = None,
+    calibration: DataLike | None = None,
     output: Path | str | None = None,
     options: BuildOptions | None = None,
     settings: TuneSettings | None = None,
@@ -64,8 +65,8 @@ def finetune(
     from tclif_deploy.nn.quantized import QuantizedNetwork
     from tclif_deploy.nn.sequence import SequenceNetwork
 
-    path, options, settings = Path(model), options or BuildOptions(), settings or TuneSettings()
-    target = target if isinstance(target, Target) else load_target(target)
+    path = as_path(model, "expected the file of a model: tclif_deploy.save makes one")
+    options, settings, target = options or BuildOptions(), settings or TuneSettings(), as_target(target)
     folder = Path(output) if output is not None else build_folder.default_folder(path, f"{target.name}-tuned")
     work = folder.with_name(f"{folder.name}.tuning")
     for backend in chosen_backends(target, options).values():
@@ -74,7 +75,7 @@ def finetune(
         say(f"reading {path}")
         network = load(path, options.read)
         modules = _modules(network)
-        train, test = _data(path, network, options, settings, None if data is None else Path(data))
+        train, test = _data(path, network, options, settings, data)
         chosen, calibrated = _calibration(path, calibration, train)
         say(f"quantizing for {target.name}, calibrated on {chosen}")
         fixed = quantize(network, target, calibrated, options.quantize)
@@ -152,26 +153,22 @@ def _modules(network: Network) -> torch.nn.Sequential:
 
 
 def _data(
-    path: Path, network: Network, options: BuildOptions, settings: TuneSettings, folder: Path | None
+    path: Path, network: Network, options: BuildOptions, settings: TuneSettings, data: Path | str | None
 ) -> tuple[Dataset, Dataset]:
     """Training data (the chosen share of them, in an order of their own) and test data."""
     from tclif_deploy.data.tasks import load_task
-    from tclif_deploy.nn.models import Architecture
 
     args = read_args(options.read.args, path)
     name = settings.task or args.text("model") or (args.text("task") or "").lower()
     seed = int(args.number("seed") or 0)  # PS-MNIST's permutation is the training's
-    arch = Architecture((network.input_size, network.layers[-1].size))
-    task = load_task(name or "this model (say --task)", arch, folder, seed)
+    sizes = (network.input_size, network.layers[-1].size)
+    folder = None if data is None else as_path(data, "expected the folder of training and test data")
+    task = load_task(name or "this model (say --task)", sizes, folder, seed)
     order = np.random.default_rng(settings.seed).permutation(task.train.samples)[: settings.samples]
-    train = task.train
-    return replace(
-        train, x=train.x[order], y=None if train.y is None else train.y[order],
-        lengths=None if train.lengths is None else train.lengths[order],
-    ), task.test  # fmt: skip
+    return task.train[order], task.test
 
 
-def _calibration(path: Path, given: Dataset | Path | str | None, train: Dataset) -> tuple[Calibration, Dataset]:
+def _calibration(path: Path, given: DataLike | None, train: Dataset) -> tuple[Calibration, Dataset]:
     """What sets the scales, and its data: what is given, what lies beside the model, or some training data.
 
     Training data are not left out of the training: it is the test data that must stay unseen.

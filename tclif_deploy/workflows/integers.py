@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeAlias
 
 from tclif_deploy.builds import Build
-from tclif_deploy.data import Dataset, as_dataset
+from tclif_deploy.data import DataLike, Dataset, as_dataset
 from tclif_deploy.fixed import FixedNetwork
-from tclif_deploy.frontends import ReadOptions, load
-from tclif_deploy.network import Network
+from tclif_deploy.frontends import ModelLike, ReadOptions, load
 from tclif_deploy.quantization import QuantizeSettings, quantize
 from tclif_deploy.quantization.calibration import Calibration, calibration_of, choose_calibration
 from tclif_deploy.quantization.settings import DEFAULTS
@@ -18,8 +18,8 @@ from tclif_deploy.target import Target, load_target
 
 DEFAULT_TARGET = "loihi2"
 
-Subject = Build | FixedNetwork | Network | Path | str
-"""a build or its folder, compiled integers, a float network, or a model's file"""
+Subject: TypeAlias = "Build | FixedNetwork | ModelLike"
+"""a build or its folder, compiled integers, or whatever is taken as a model"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,9 +48,9 @@ def own_target(subject: Subject) -> Target:
 def integers_for(
     subject: Subject,
     target: Target | None = None,
-    data: Dataset | Path | str | None = None,
+    data: DataLike | None = None,
     *,
-    calibration: Dataset | Path | str | None = None,
+    calibration: DataLike | None = None,
     read: ReadOptions | None = None,
     settings: QuantizeSettings | None = None,
     say: Callable[[str], None] = lambda line: None,
@@ -69,13 +69,12 @@ def integers_for(
         test = None if test is None else subject.unseen(test)
         if target == subject.target and calibration is None:
             return Integers(subject.fixed, target, subject.calibration, test)
-        given = as_dataset(calibration)
+        given = as_dataset(calibration, "calibration")
         chosen = subject.calibration if given is None else calibration_of("given", given)
         say(f"quantizing again for {target.name}, calibrated on {chosen}")
         own = narrowed(subject.settings, target)
         return Integers(quantize(subject.network, target, given or chosen.load(), own), target, chosen, test)
-    path = None if isinstance(subject, Network) else Path(subject)
-    network = subject if isinstance(subject, Network) else load(subject, read)
+    network, path = load(subject, read), Path(subject) if isinstance(subject, (Path, str)) else None
     choice = choose_calibration(path, calibration, test)
     say(f"quantizing for {target.name}, calibrated on {choice.calibration}")
     return Integers(

@@ -16,14 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tclif_deploy import mapping
-from tclif_deploy.data import Dataset
+from tclif_deploy.data import DataLike, Dataset, as_dataset
 from tclif_deploy.errors import TclifError
+from tclif_deploy.frontends import ModelLike, load
 from tclif_deploy.mapping.memory import RESOURCES
 from tclif_deploy.network import Network, Progress
 from tclif_deploy.quantization import QuantizeSettings, Ranges, quantize, seen_ranges
 from tclif_deploy.simulation import simulate
-from tclif_deploy.simulation.floating import batches, simulate_float
-from tclif_deploy.target import Target
+from tclif_deploy.simulation.floating import float_classes
+from tclif_deploy.target import Target, as_target
 
 ACTIVITY_SAMPLES = 16
 """samples whose spikes are counted for the cost model at each point"""
@@ -103,24 +104,36 @@ def numbers(option: str, text: str) -> list[int]:
 
 
 def sweep(
-    network: Network,
-    target: Target,
+    model: ModelLike,
+    target: Target | Path | str,
     points: Sequence[Point],
-    data: Dataset,
-    calibration: Dataset,
-    path: Path,
+    data: DataLike,
+    calibration: DataLike,
+    path: Path | str,
     *,
     settings: QuantizeSettings | None = None,
     jobs: int = -1,
     progress: Progress = lambda done, total: None,
 ) -> list[Row]:
-    """Quantize, run and place ``network`` at every point, on ``jobs`` processes (-1: all cores).
+    """Quantize, run and place ``model`` at every point (see `grid`), on ``jobs`` processes (-1: all cores).
 
     Rows are appended to the CSV file ``path`` as they come; points that it already holds are not run again, so that
     an interrupted sweep goes on. Raises `TclifError` where the file is another sweep's.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> model, test = "fixtures/spoken_digits/checkpoint.pth.tar", "fixtures/spoken_digits/test.npz"
+    >>> points = grid(as_target("loihi2"), "4,8", "", "", "")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     rows = sweep(model, "loihi2", points, test, "fixtures/spoken_digits/calibration.npz", f"{folder}/table.csv")
+    >>> rows[0].memory_bytes < rows[1].memory_bytes
+    True
     """
     import joblib
 
+    network, target, path = load(model), as_target(target), Path(path)
+    data, calibration = as_dataset(data, needed=True), as_dataset(calibration, "calibration", needed=True)
     settings = settings or QuantizeSettings()
     for point in points:  # an impossible width is refused before any work
         target.override(**asdict(point))
@@ -131,7 +144,7 @@ def sweep(
     left = [point for point in points if point not in known]
     if left:
         ranges = seen_ranges(network, calibration)
-        classes = _float_classes(network, data)
+        classes = float_classes(network, data)
         work = (
             joblib.delayed(_row)(network, target, point, data, calibration, ranges, classes, settings, digest)
             for point in left
@@ -213,7 +226,7 @@ def _row(
         fixed = quantize(network, machine, calibration, settings, ranges)
     except TclifError as error:
         return Row(digest, **asdict(point), problem=str(error))
-    found = [simulate(fixed, data[part], jobs=1) for part in batches(data.samples, 256)]
+    found = [simulate(fixed, batch, jobs=1) for batch in data.batches(256)]
     chosen = np.concatenate([result.classes for result in found])
     figures: dict[str, Any] = {
         "agreement": float((chosen == classes).mean()),
@@ -235,14 +248,6 @@ def _row(
             "energy_nj_low": total[0], "energy_nj_high": total[1],
         }  # fmt: skip
     return Row(digest, **asdict(point), **figures, problem=problem)
-
-
-def _float_classes(network: Network, data: Dataset) -> NDArray[np.int64]:
-    parts = []
-    for part in batches(data.samples, 32):
-        piece = data[part]
-        parts.append(simulate_float(network, piece.real(), lengths=piece.lengths, spikes=False).classes)
-    return np.concatenate(parts)
 
 
 def _digest(network: Network, target: Target, data: Dataset, calibration: Dataset, settings: QuantizeSettings) -> str:

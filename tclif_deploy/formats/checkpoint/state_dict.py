@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tclif_deploy.errors import TclifError
 from tclif_deploy.formats.checkpoint.resolve import OWN_PARAMETERS, Found, resolve
 from tclif_deploy.formats.read_options import ReadOptions, read_args
-from tclif_deploy.graph.parts import BatchNorm, Linear, Part, Spiking, assemble, neuron_parameter
+from tclif_deploy.formats.torch_modules import Linear, Part, Spiking, graph_of_modules, neuron_parameter
+from tclif_deploy.graph.lower import lower
+from tclif_deploy.graph.nodes import BatchNorm
 from tclif_deploy.network import Float, Network
 
 WRAPPERS = ("module.", "_orig_mod.")
@@ -60,7 +62,8 @@ def network_from_state_dict(tensors: Mapping[str, Float], given: ReadOptions, pa
     if indices is None:
         order = ", ".join(module.path for module in modules)
         notices += (f"layers are taken in the state_dict's own order: {order:.300}",)
-    return assemble(tuple(parts), settings, notices, where)
+    parts = [replace(part, settings=settings) if isinstance(part, Spiking) else part for part in parts]
+    return lower(graph_of_modules(parts, notices, where))
 
 
 def _modules(tensors: Mapping[str, Float], where: str) -> tuple[list[Module], list[tuple[int, ...]] | None]:

@@ -13,7 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from tclif_deploy.errors import TclifError
 from tclif_deploy.formats.read_options import LIF_DECAY, NeuronSettings, ReadOptions
-from tclif_deploy.graph.parts import BatchNorm, Linear, Part, Spiking, neuron_parameter
+from tclif_deploy.formats.torch_modules import Linear, Part, Spiking, neuron_parameter
+from tclif_deploy.graph.nodes import BatchNorm
 from tclif_deploy.network import Float
 
 Positive = Annotated[FiniteFloat, Field(gt=0)]

@@ -16,9 +16,10 @@ import numpy as np
 from tclif_deploy import neurons
 from tclif_deploy.convolution import Conv, Kernel
 from tclif_deploy.errors import TclifError
-from tclif_deploy.formats.nir.hdf5 import DAMAGE, FileReader
-from tclif_deploy.graph.parts import unique_name
-from tclif_deploy.network import INPUT, Connection, Float, Layer, Network
+from tclif_deploy.formats.hdf5 import DAMAGE, FileReader
+from tclif_deploy.graph.lower import lower
+from tclif_deploy.graph.nodes import Affine, Input, NetworkGraph, Node, Output, Population
+from tclif_deploy.network import INPUT, Float, Network, Neuron
 
 UNITY = 4096
 """a decay of 1: lava-dl's ``w_scale`` of 12 bits"""
@@ -44,21 +45,18 @@ def read_netx(path: Path | str) -> Network:
 
     Raises `TclifError` for a layer or a neuron that is not read, by name and number, and for damaged files.
     """
-    path = Path(path)
-    try:
-        with h5py.File(path, "r") as file:
-            reader = FileReader(str(path), path.stat().st_size)
-            return _read(reader, reader.child(file, "layer", h5py.Group, str(path)), str(path))
-    except DAMAGE as error:
-        raise TclifError(f"{path}: damaged or not HDF5 ({' '.join(str(error).split())[:150]})", EXPECTED) from error
+    with FileReader.opened(Path(path), str(path), EXPECTED) as reader:
+        graph = _graph(reader, reader.child(reader.file, "layer", h5py.Group, str(path)), str(path))
+    return lower(graph)
 
 
-def _read(reader: FileReader, group: Any, where: str) -> Network:
+def _graph(reader: FileReader, group: Any, where: str) -> NetworkGraph:
     count = len(group)
     if count == 0 or sorted(group, key=lambda k: (len(k), k)) != [str(n) for n in range(count)]:
         raise TclifError(f"{where}: its layers are not numbered from 0", EXPECTED)
-    layers: list[Layer] = []
-    source, taken, size = INPUT, {INPUT}, 0
+    nodes: dict[str, Node] = {}
+    edges: list[tuple[str, str, int]] = []
+    order: list[str] = []
     shape: tuple[int, ...] = ()
     for n in range(count):
         here = f"{where}: layer {n}"
@@ -72,26 +70,30 @@ def _read(reader: FileReader, group: Any, where: str) -> Network:
             shape = _shape(reader, layer, here)
         if kind in ("input", "flatten"):
             continue
+        weight: Float | Kernel
         if kind == "conv":
-            kernel = _kernel(reader, layer, shape, here)
-            links, shape = [Connection(source, kernel.weight, conv=kernel.conv)], kernel.output_shape
+            weight = _kernel(reader, layer, shape, here)
+            shape, sources, size = weight.output_shape, weight.sources, weight.neurons
         else:
-            links, shape = [Connection(source, _weights(reader, layer, "weight", here))], ()
-        name = unique_name(f"layer{n}", taken)
+            weight = _weights(reader, layer, "weight", here)
+            shape, (size, sources) = (), weight.shape
+        name = f"layer{n}"
+        nodes.setdefault(INPUT, Input(sources))
+        nodes[f"{name}.weight"] = Affine(weight)
+        edges += [(order[-1] if order else INPUT, f"{name}.weight", 0), (f"{name}.weight", name, 0)]
         if kind == "dense_rec":
-            links.append(Connection(name, _weights(reader, layer, "weight_rec", here), delay=1))
+            nodes[f"{name}.weight_rec"] = Affine(_weights(reader, layer, "weight_rec", here))
+            edges += [(name, f"{name}.weight_rec", 1), (f"{name}.weight_rec", name, 0)]
         if "delay" in layer and reader.array(layer, "delay", here).any():
             raise TclifError(f"{here}: synaptic or axonal delays are not read", "train without delays")
-        size = size or links[0].sources
-        layers.append(Layer(name, _neuron(reader, layer, links[0], here), tuple(links)))
-        source = name
-    if not layers:
+        nodes[name] = Population(_neuron(reader, layer, weight, size, here))
+        order.append(name)
+    if not order:
         raise TclifError(f"{where}: no layer with neurons in it", EXPECTED)
-    try:
-        notice = "netx: integers of Loihi, whose truncation of each decay towards zero the float network does not have"
-        return Network(size, tuple(layers), (notice,))
-    except TclifError as error:
-        raise TclifError(f"{where}: {error.what}", error.hint) from error
+    nodes["output"] = Output()
+    edges.append((order[-1], "output", 0))
+    notice = "netx: integers of Loihi, whose truncation of each decay towards zero the float network does not have"
+    return NetworkGraph(where, nodes, tuple(edges), (notice,), tuple(order))
 
 
 def _weights(reader: FileReader, layer: Any, name: str, where: str) -> Float:
@@ -157,8 +159,7 @@ def effective_weights(weight: Float) -> Float:
     return np.clip(weight, -256, 255)
 
 
-def _neuron(reader: FileReader, layer: Any, link: Connection, where: str) -> Any:
-    size = link.neurons
+def _neuron(reader: FileReader, layer: Any, weight: Float | Kernel, size: int, where: str) -> Neuron:
     if "neuron" not in layer:
         raise TclifError(f"{where}: has no neurons", EXPECTED)
     group = reader.child(layer, "neuron", h5py.Group, where)
@@ -185,8 +186,8 @@ def _neuron(reader: FileReader, layer: Any, link: Connection, where: str) -> Any
     bias = np.zeros(size)
     if "bias" in layer:
         bias = reader.array(layer, "bias", where).reshape(-1)
-        if link.conv is not None and bias.size == len(link.weight):
-            bias = link.spread(bias)
+        if isinstance(weight, Kernel) and bias.size == len(weight.weight):
+            bias = weight.spread(bias)
         if bias.size not in (1, size):
             raise TclifError(f"{where}: bias has {bias.size} values, the layer {size} neurons")
     return neurons.cuba_lif(
@@ -205,6 +206,6 @@ def _text(reader: FileReader, group: Any, name: str, where: str) -> str:
     """A string, alone or as the only element of an array, as netx has both."""
     data = reader.child(group, name, h5py.Dataset, where)
     if data.dtype.kind == "S" and data.shape == (1,) and data.dtype.itemsize <= 100:
-        reader.account(data, name, where)
+        reader.count_bytes(data, name, where)
         return str(data[0].decode("utf8", errors="replace"))
     return reader.text(group, name, where)

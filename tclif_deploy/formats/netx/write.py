@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 
-from tclif_deploy.convolution import Kernel, evenly_padded
+from tclif_deploy.convolution import Kernel, Weighted, evenly_padded
 from tclif_deploy.errors import TclifError
-from tclif_deploy.files import write_atomic
+from tclif_deploy.formats.hdf5 import write_hdf5
 from tclif_deploy.formats.netx.read import UNITY, WEIGHT_LIMIT
-from tclif_deploy.network import INPUT, Connection, Float, Layer, Network
+from tclif_deploy.network import INPUT, Connection, Float, Layer, Network, chain_links
 
+CHAINS = "netx writes nothing else: use --to nir"
 THRESHOLD_LIMIT = (1 << 17) - 1
 BIAS_LIMIT = (1 << 12) - 1
 """Lava's ``vth`` and ``bias_mant`` (lava-nc, proc/lif/models.py)"""
@@ -80,20 +79,13 @@ def write_netx(network: Network, path: Path | str) -> tuple[str, ...]:
             if part[1]:
                 group["shape"] = np.array(part[1])
 
-    save_hdf5(path, fill)
+    write_hdf5(path, fill)
     return tuple(told)
 
 
-def save_hdf5(path: Path | str, fill: Callable[[Any], None]) -> None:
-    """An HDF5 file with what ``fill`` puts into it, there whole or not at all; `TclifError` where it cannot be."""
-    buffer = io.BytesIO()
-    with h5py.File(buffer, "w") as file:
-        fill(file)
-    write_atomic(Path(path), lambda out: out.write(buffer.getbuffer()))
-
-
-def _write_layer(group: Any, found: _Integers) -> None:
-    recurrent, link = len(found.links) > 1, found.links[0]
+def write_weights(group: Any, links: Sequence[Weighted]) -> None:
+    """A layer's type, shape and whole-number weights: ``links`` are what leads into it, its recurrence second."""
+    recurrent, link = len(links) > 1, links[0]
     kind = "conv" if link.conv is not None else "dense_rec" if recurrent else "dense"
     group.create_dataset("type", (1,), "S10", [kind.encode()])
     group["shape"] = np.array(link.output_shape)
@@ -107,7 +99,11 @@ def _write_layer(group: Any, found: _Integers) -> None:
     else:
         group["inFeatures"], group["outFeatures"] = link.sources, link.neurons
     if recurrent:
-        group["weight_rec"] = found.links[1].weight.astype(np.int32)
+        group["weight_rec"] = links[1].weight.astype(np.int32)
+
+
+def _write_layer(group: Any, found: _Integers) -> None:
+    write_weights(group, found.links)
     if found.bias.any():
         group["bias"] = found.bias.astype(np.int32)
     neuron = group.create_group("neuron")
@@ -119,9 +115,7 @@ def _write_layer(group: Any, found: _Integers) -> None:
 def _integers(layer: Layer, source: str) -> tuple[_Integers, float]:
     """(netx's numbers of a layer, the largest relative error of a weight)."""
     n, where = layer.neuron, f"layer {layer.name}"
-    links = [_even(c) for c in sorted(layer.connections, key=lambda c: c.source == layer.name)]
-    if [(c.source, c.delay) for c in links] not in ([(source, 0)], [(source, 0), (layer.name, 1)]):
-        raise TclifError(f"{where}: netx writes chains, and recurrence of one step within a layer", "use --to nir")
+    links = [_even(c) for c in chain_links(layer, source, CHAINS)]
     if n.type == "tclif" or n.b_u.any() or n.q.any() or n.v0.any() or n.input_to != "dendrite":
         raise TclifError(f"{where}: a {n.type} is not one of netx's neurons", "use --to nir, or the Lava backend")
     if n.reset != "hard" or n.v_reset.any():

@@ -8,7 +8,7 @@ types, weights) is netx's own schema. `tclif_deploy.formats.netx.lava_loader` ru
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,10 @@ import numpy as np
 
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import LAYER_ARRAYS, FixedLayer, FixedNetwork
+from tclif_deploy.formats.hdf5 import write_hdf5
 from tclif_deploy.formats.netx.read import WEIGHT_LIMIT
-from tclif_deploy.formats.netx.write import save_hdf5
-from tclif_deploy.network import INPUT
+from tclif_deploy.formats.netx.write import CHAINS, write_weights
+from tclif_deploy.network import INPUT, chain_links
 
 TYPE = "TCLIF"
 WORDS = ("reset", "input_to")
@@ -38,32 +39,24 @@ def write_netx_fixed(network: FixedNetwork, path: Path | str) -> None:
             _write_layer(file.create_group(f"layer/{n}"), network, layer, source)
             source = layer.name
 
-    save_hdf5(path, fill)
+    write_hdf5(path, fill)
 
 
 def _write_layer(group: Any, network: FixedNetwork, layer: FixedLayer, source: str) -> None:
     where = f"layer {layer.name}"
-    links = sorted(layer.connections, key=lambda c: c.source == layer.name)
-    if [(c.source, c.delay) for c in links] not in ([(source, 0)], [(source, 0), (layer.name, 1)]):
-        raise TclifError(f"{where}: netx writes chains, and recurrence of one step within a layer", "use --to nir")
+    links = chain_links(layer, source, CHAINS)
     if any(c.conv is not None for c in links):
         raise TclifError(
             f"{where}: TC-LIF neurons fed by a convolution are not written as netx", "emit for Lava itself"
         )
-    weights = [c.weight << c.exponent for c in links]
-    largest = max(int(np.abs(w).max()) for w in weights)
+    links = [replace(c, weight=c.weight << c.exponent) for c in links]
+    largest = max(int(np.abs(c.weight).max()) for c in links)
     if largest > WEIGHT_LIMIT:
         raise TclifError(
             f"{where}: its weights reach {largest}, exponents included, netx's synapses hold {WEIGHT_LIMIT} exactly",
             "compile for a target with narrower weights, or whose connections need no exponents",
         )
-    recurrent = len(links) > 1
-    group.create_dataset("type", (1,), "S10", [b"dense_rec" if recurrent else b"dense"])
-    group["shape"] = np.array([layer.size])
-    group["inFeatures"], group["outFeatures"] = weights[0].shape[1], layer.size
-    group["weight"] = weights[0].astype(np.int32)
-    if recurrent:
-        group["weight_rec"] = weights[1].astype(np.int32)
+    write_weights(group, links)
     neuron = group.create_group("neuron")
     neuron["type"] = TYPE
     for name in LAYER_ARRAYS:

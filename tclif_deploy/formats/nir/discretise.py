@@ -13,7 +13,7 @@ import numpy as np
 
 from tclif_deploy import neurons
 from tclif_deploy.errors import TclifError
-from tclif_deploy.graph.dataflow import Population
+from tclif_deploy.graph.nodes import Population
 from tclif_deploy.network import Float, Reset
 
 
@@ -140,4 +140,4 @@ def population(kind: str, arrays: Mapping[str, Float], size: int, how: Reading, 
         found = neurons.readout(size, decay=1 - membrane, current_decay=current, gain=gain, rest=rest)
     else:
         found = neurons.cuba_lif(size, current_decay=current, voltage_decay=membrane, gain=gain, rest=rest, **fires)
-    return Population(found, gain=None if (w_in == 1).all() else w_in, late=c.late)
+    return Population(found, gain=None if (w_in == 1).all() else w_in, delay=c.late)

@@ -31,15 +31,14 @@ Names sort in evaluation order, as ``nir.read`` returns nodes alphabetically.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tclif_deploy.errors import TclifError
+from tclif_deploy.formats.nir.graph import Edges, NirGraph, NotInNir, Primitive
 from tclif_deploy.network import Float, Neuron
 from tclif_deploy.neurons import canonical
 
@@ -54,67 +53,42 @@ U, V, SPIKES = "14_dendrite", "15_soma", "16_spikes"
 TOLERANCE = 1e-12
 """To this, relative to 1 or to the value where that is larger, coefficients come back from the primitives."""
 
-SAME = -1.0
-"""Stands for a convolution's padding ``same`` where numbers are read."""
-
 _FORM = "expected a layer as write_nir makes it"
 
-Edges = tuple[tuple[str, str], ...]
 
-
-class NotInNir(TclifError):
-    """The network is sound, but NIR's primitives cannot say what it does."""
-
-
-@dataclass(frozen=True, eq=False)
-class Primitive:
-    """One NIR node that is not a graph."""
-
-    kind: str
-    """NIR's name of the type"""
-    arrays: Mapping[str, NDArray[Any]]
-    """its parameters by NIR's names; ``shape`` for Input and Output"""
-
-
-@dataclass(frozen=True, eq=False)
-class Graph:
-    """A NIR graph, free of any library's types."""
-
-    nodes: Mapping[str, Primitive | Graph]
-    edges: Edges
-    metadata: Mapping[str, Float | str] = field(default_factory=dict)
-
-
-def check_expressible(neuron: Neuron) -> None:
-    """Raise `NotInNir` with the reason where ``neuron`` cannot be written; the caller adds which layer it is."""
+def check_expressible(neuron: Neuron, where: str) -> None:
+    """Raise `NotInNir` with the reason where ``neuron`` cannot be written; ``where`` says which layer it is."""
     n = neuron
     if not n.spiking:
         return
     if n.reset == "hard":
         if n.b_u.any():
             raise NotInNir(
-                "a hard reset of a soma that feeds its dendrite (b_u != 0) cannot be written as NIR, "
+                f"{where}: a hard reset of a soma that feeds its dendrite (b_u != 0) cannot be written as NIR, "
                 "whose primitives do not multiply a state by a spike",
                 "use a soft reset",
             )
         if (n.a_v == 1).any() and (n.a_v != 1).any():
             raise NotInNir(
-                "a hard reset where some neurons leak and others do not (a_v = 1) cannot be written as one NIR node",
+                f"{where}: a hard reset where some neurons leak and others do not (a_v = 1) cannot be written as one "
+                "NIR node",
                 "put them into layers of their own",
             )
         return
     if n.q.any():
         raise NotInNir(
-            "q != 0 cannot be written as NIR, whose primitives do not multiply a state by a spike", "leave q at 0"
+            f"{where}: q != 0 cannot be written as NIR, whose primitives do not multiply a state by a spike",
+            "leave q at 0",
         )
     if (_nir_threshold(n) < 0).any():
         raise NotInNir(
-            f"a threshold of {n.threshold.min():g} cannot be written as NIR: the states' initial 0 would be a spike",
+            f"{where}: a threshold of {n.threshold.min():g} cannot be written as NIR: "
+            "the states' initial 0 would be a spike",
             "thresholds must be above 0",
         )
 
 
-def layer_graph(neuron: Neuron, metadata: Mapping[str, Float | str] | None = None) -> Graph:
+def layer_graph(neuron: Neuron, metadata: Mapping[str, Float | str] | None = None) -> NirGraph:
     """The primitives of a layer that `check_expressible` accepts; its current enters at `IN`."""
     n, ones, zeros = neuron, np.ones(neuron.size), np.zeros(neuron.size)
     hard = n.spiking and n.reset == "hard"
@@ -137,49 +111,18 @@ def layer_graph(neuron: Neuron, metadata: Mapping[str, Float | str] | None = Non
     elif n.spiking:
         nodes |= {RESET_U: _scale(-n.r_u), RESET_V: _scale(-n.r_v), SPIKES: _threshold(_nir_threshold(n))}
     nodes[OUT] = Primitive("Output", {"shape": np.array([n.size])})
-    return Graph(dict(sorted(nodes.items())), _edges(frozenset(nodes), hard, n.input_to == "dendrite"), metadata or {})
+    return NirGraph(
+        dict(sorted(nodes.items())), _edges(frozenset(nodes), hard, n.input_to == "dendrite"), metadata or {}
+    )
 
 
-def shaped(node: Primitive, shape: tuple[int, ...]) -> Primitive:
-    """A neuron's node with parameters of the ``shape`` of its map."""
-    arrays = {k: np.array(shape) if k == "shape" else v.reshape(shape) for k, v in node.arrays.items()}
-    return replace(node, arrays=arrays)
-
-
-def shaped_layer(graph: Graph, shape: tuple[int, ...]) -> Graph:
-    """A layer's graph with parameters of the ``shape`` of its map."""
-    nodes = {name: shaped(node, shape) for name, node in graph.nodes.items() if isinstance(node, Primitive)}
-    return replace(graph, nodes=nodes)
-
-
-def flattened(graph: Graph) -> Graph:
-    """A layer's graph whose parameters have the shape of a map, as one whose neurons stand in a row."""
-    ends = graph.nodes.get(IN)
-    if not isinstance(ends, Primitive) or ends.kind != "Input" or ends.arrays["shape"].size < 2:
-        return graph
-    shape = tuple(int(v) for v in ends.arrays["shape"].reshape(-1))
-    nodes = {
-        name: replace(node, arrays={k: _in_a_row(v, shape) for k, v in node.arrays.items()})
-        if isinstance(node, Primitive) else node
-        for name, node in graph.nodes.items()
-    }  # fmt: skip
-    return replace(graph, nodes=nodes)
-
-
-def _in_a_row(value: Float, shape: tuple[int, ...]) -> Float:
-    """A parameter of a map of ``shape``, or that shape itself, for its neurons in a row; all else as it is."""
-    if value.shape == shape:
-        return value.reshape(-1)
-    return np.array([math.prod(shape)]) if value.tolist() == list(shape) else value
-
-
-def layer_size(graph: Graph, where: str) -> int:
+def layer_size(graph: NirGraph, where: str) -> int:
     """Number of neurons of a layer's graph, after a check that all its parameters have this size."""
     for name in (IN, U_TO_V, U, V, OUT):
         if name not in graph.nodes:
             raise TclifError(f"{where}: no node {name} in it", _FORM)
     anchor = graph.nodes[U]
-    if isinstance(anchor, Graph) or anchor.kind != "I" or anchor.arrays["r"].ndim != 1:
+    if isinstance(anchor, NirGraph) or anchor.kind != "I" or anchor.arrays["r"].ndim != 1:
         raise TclifError(f"{where}/{U}: is not an I with r of shape (neurons,)", _FORM)
     size = int(anchor.arrays["r"].size)
     for name, node in graph.nodes.items():
@@ -191,7 +134,7 @@ def layer_size(graph: Graph, where: str) -> int:
     return size
 
 
-def read_layer(graph: Graph, where: str) -> Neuron:
+def read_layer(graph: NirGraph, where: str) -> Neuron:
     """The neurons whose `layer_graph` is ``graph``, without the metadata and without the input's own bias.
 
     What the primitives cannot tell comes back as its equivalent: strict as not strict, coefficients without effect
@@ -203,8 +146,8 @@ def read_layer(graph: Graph, where: str) -> Neuron:
         node = graph.nodes.get(name)
         if node is None:
             return np.full(size, default)
-        if isinstance(node, Graph) or key not in node.arrays:
-            kind = "NIRGraph" if isinstance(node, Graph) else node.kind
+        if isinstance(node, NirGraph) or key not in node.arrays:
+            kind = "NIRGraph" if isinstance(node, NirGraph) else node.kind
             raise TclifError(f"{where}/{name}: is a {kind}, which has no {key}", _FORM)
         return np.asarray(node.arrays[key], np.float64)
 
@@ -226,11 +169,11 @@ def read_layer(graph: Graph, where: str) -> Neuron:
         v_reset=get(V, "v_reset") if hard else 0.0, v0=get(START, "scale"),
         **bias,
     )  # fmt: skip
-    check_expressible(neuron)
+    check_expressible(neuron, where)
     return neuron
 
 
-def differences(found: Graph, expected: Graph, exact: bool) -> list[str]:
+def differences(found: NirGraph, expected: NirGraph, exact: bool) -> list[str]:
     """What of ``found``, the nodes and edges of a layer, is not as ``expected``; each in a few words.
 
     Numbers must be equal where ``exact``, else within `TOLERANCE`.
@@ -240,8 +183,8 @@ def differences(found: Graph, expected: Graph, exact: bool) -> list[str]:
         here, there = found.nodes.get(name), expected.nodes.get(name)
         if here is None or there is None:
             said.append(f"node {name} {'is missing' if here is None else 'does not belong here'}")
-        elif isinstance(here, Graph) or isinstance(there, Graph) or here.kind != there.kind:
-            kinds = ["NIRGraph" if isinstance(node, Graph) else node.kind for node in (here, there)]
+        elif isinstance(here, NirGraph) or isinstance(there, NirGraph) or here.kind != there.kind:
+            kinds = ["NIRGraph" if isinstance(node, NirGraph) else node.kind for node in (here, there)]
             said.append(f"node {name} is a {kinds[0]}, expected {kinds[1]}")
         else:
             a, b = (here.arrays, there.arrays) if exact else (_effect(here), _effect(there))

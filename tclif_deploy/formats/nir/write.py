@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from tclif_deploy.formats.nir import metadata
-from tclif_deploy.formats.nir.form import Graph, NotInNir, Primitive, check_expressible, layer_graph
-from tclif_deploy.formats.nir.save import node_name, save_graph
-from tclif_deploy.formats.nir.standard import DT, check_round_trip, standard_graph
-from tclif_deploy.network import INPUT, Layer, Network
+from tclif_deploy.formats.nir.form import check_expressible, layer_graph
+from tclif_deploy.formats.nir.graph import NirGraph, NotInNir, Primitive
+from tclif_deploy.formats.nir.write_file import node_name, save_graph
+from tclif_deploy.formats.nir.write_standard import DT, check_round_trip, standard_graph
+from tclif_deploy.network import INPUT, Layer, Network, check_network
 
 LONGEST_NAME = 10_000
 """Bytes of a node's name; HDF5 has room for some 60 kB."""
@@ -39,6 +40,7 @@ def write_nir(network: Network, path: Path | str) -> None:
     >>> equal(same, Network(3, (hidden,)))
     True
     """
+    check_network(network)
     if any(c.conv is not None for layer in network.layers for c in layer.connections):
         graph, _ = standard_graph(network, DT, as_primitives=True)
         check_round_trip(network, graph)
@@ -47,7 +49,7 @@ def write_nir(network: Network, path: Path | str) -> None:
     save_graph(graph, path)
 
 
-def network_graph(network: Network) -> Graph:
+def network_graph(network: Network) -> NirGraph:
     """The NIR graph of ``network``; raises `NotInNir` with the reason where there is none."""
     order = {INPUT: -1} | {layer.name: index for index, layer in enumerate(network.layers)}
     for layer in network.layers:
@@ -69,11 +71,13 @@ def network_graph(network: Network) -> Graph:
                 f"layer {layer.name[:40]}...: a name of {len(layer.name)} characters", "choose a shorter name"
             )
     end = f"{len(network.layers) + 1:0{width}}_output"
-    nodes: dict[str, Primitive | Graph] = {names[INPUT]: Primitive("Input", {"shape": np.array([network.input_size])})}
+    nodes: dict[str, Primitive | NirGraph] = {
+        names[INPUT]: Primitive("Input", {"shape": np.array([network.input_size])})
+    }
     edges = []
     for index, layer in enumerate(network.layers, 1):
         n = layer.neuron
-        bias = n.bias_u if n.input_to == "dendrite" else n.bias_v
+        bias = n.current_bias
         for number, c in enumerate(layer.connections):
             weights = f"{index:0{width}}_{number:0{digits}}_weights"
             if number == 0 and bias.any():
@@ -84,15 +88,12 @@ def network_graph(network: Network) -> Graph:
         nodes[names[layer.name]] = layer_graph(n, metadata.of_layer(layer))
     nodes[end] = Primitive("Output", {"shape": np.array([network.layers[-1].size])})
     edges.append((names[network.layers[-1].name], end))
-    return Graph(nodes, tuple(edges), metadata.of_network())
+    return NirGraph(nodes, tuple(edges), metadata.of_network())
 
 
 def _check(layer: Layer, order: dict[str, int]) -> None:
     """Raise `NotInNir` where ``layer`` or a connection into it has no NIR form."""
-    try:
-        check_expressible(layer.neuron)
-    except NotInNir as error:
-        raise NotInNir(f"layer {layer.name}: {error.what}", error.hint) from error
+    check_expressible(layer.neuron, f"layer {layer.name}")
     for c in layer.connections:
         # An edge backwards is late by one step in every scheduler. Other delays would need NIR's Delay node, of
         # which the standard does not say whether it adds to that step.

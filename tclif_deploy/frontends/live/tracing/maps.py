@@ -9,7 +9,7 @@ import torch
 
 from tclif_deploy.convolution import Conv, Kernel, pooling
 from tclif_deploy.errors import TclifError
-from tclif_deploy.graph.dataflow import Weights
+from tclif_deploy.graph.nodes import Affine
 
 CONVOLUTIONS = (torch.nn.Conv1d, torch.nn.Conv2d)
 POOLINGS = (torch.nn.AvgPool1d, torch.nn.AvgPool2d)
@@ -25,7 +25,7 @@ def sample_shape(module: torch.nn.Module, tensor: torch.Tensor, lead: int) -> tu
     return tuple(tensor.shape[lead:])
 
 
-def read_convolution(path: str, module: Any, shape: tuple[int, ...]) -> Weights:
+def read_convolution(path: str, module: Any, shape: tuple[int, ...]) -> Affine:
     """A convolution of maps of ``shape``; raises `TclifError` for padding that is not of zeros."""
     if module.padding_mode != "zeros":
         raise TclifError(f"{path} pads by {module.padding_mode}, which is not read", "use padding_mode='zeros'")
@@ -44,11 +44,11 @@ def read_convolution(path: str, module: Any, shape: tuple[int, ...]) -> Weights:
     except TclifError as error:
         raise TclifError(f"{path}: {error.what}", error.hint) from error
     if module.bias is None:
-        return Weights(kernel)
-    return Weights(kernel, kernel.spread(module.bias.detach().to("cpu", torch.float64).numpy()))
+        return Affine(kernel)
+    return Affine(kernel, kernel.spread(module.bias.detach().to("cpu", torch.float64).numpy()))
 
 
-def read_pooling(path: str, module: Any, shape: tuple[int, ...]) -> Weights:
+def read_pooling(path: str, module: Any, shape: tuple[int, ...]) -> Affine:
     """An average pooling of maps of ``shape``; raises `TclifError` where it is no convolution."""
     line = isinstance(module, torch.nn.AvgPool1d)
     size, stride = _pair(module.kernel_size, line, 1), _pair(module.stride, line, 1)
@@ -65,7 +65,7 @@ def read_pooling(path: str, module: Any, shape: tuple[int, ...]) -> Weights:
         raise TclifError(f"{path}: averages without the padding are no convolution", "use count_include_pad=True")
     if override is not None:
         kernel = Kernel(kernel.weight / override, kernel.conv)
-    return Weights(kernel)
+    return Affine(kernel)
 
 
 def _pair(value: Any, line: bool, along: int) -> tuple[int, int]:

@@ -17,7 +17,8 @@ from tclif_deploy.frontends.live.tracing.encoding import Encoding, encodings
 from tclif_deploy.frontends.live.tracing.maps import sample_shape
 from tclif_deploy.frontends.live.tracing.trace import INPUT, Call, Trace, run
 from tclif_deploy.frontends.live.tracing.units import Recurrent, is_neuron, is_unit, read_unit, refusal
-from tclif_deploy.graph.dataflow import Flow, Node, Sink, Source, Weights, lower
+from tclif_deploy.graph.lower import lower
+from tclif_deploy.graph.nodes import Affine, Input, NetworkGraph, Node, Output
 from tclif_deploy.network import Float, Network
 from tclif_deploy.simulation.floating import FloatResult, simulate_float
 
@@ -188,7 +189,7 @@ class _Recording:
         output = self.output(feeds)
         encoding = self.encoding()
         x = encoding.steps(self.x)
-        nodes: dict[str, Node] = {SOURCE: Source(x.shape[2]), SINK: Sink(output)}
+        nodes: dict[str, Node] = {SOURCE: Input(x.shape[2]), SINK: Output(output)}
         edges: list[tuple[str, str, int]] = [(output, SINK, 0)]
         for path, calls in self.trace.calls.items():
             for place in range(self.repeats[path]):
@@ -199,7 +200,7 @@ class _Recording:
                     start = source
                     if factor != 1.0:
                         start = f"{name}<{number}"
-                        nodes[start] = Weights(np.full(math.prod(shapes[0]), factor))
+                        nodes[start] = Affine(np.full(math.prod(shapes[0]), factor))
                         edges.append((source, start, 0))
                     edges.append((start, name, delay))
         told = encoding.told()
@@ -207,8 +208,8 @@ class _Recording:
         notices = (told,) if told else ()
         if unused:
             notices = (*notices, f"never called on the example, left out: {', '.join(unused)[:200]}")
-        flow = Flow("model", nodes, tuple(edges), notices)
-        network = lower(flow)
+        graph = NetworkGraph("model", nodes, tuple(edges), notices)
+        network = lower(graph)
         fired = self.check(network, simulate_float(network, x), output)
         said = f"checked against the model itself on {x.shape[0]} x {x.shape[1]} steps: {fired} spikes, all equal"
         return replace(network, notices=(*network.notices, said))

@@ -13,6 +13,7 @@ from tclif_deploy import neurons
 from tclif_deploy.errors import TclifError
 from tclif_deploy.formats.model_file.description import NeuronEntry, settings_of
 from tclif_deploy.formats.read_options import ReadOptions
+from tclif_deploy.formats.torch_modules import Spiking, neuron_of, neuron_parameter
 from tclif_deploy.frontends.live.modules import neuron_entry
 from tclif_deploy.frontends.live.registry import REGISTERED, NeuronReader
 from tclif_deploy.frontends.live.tracing.maps import (
@@ -23,8 +24,7 @@ from tclif_deploy.frontends.live.tracing.maps import (
     read_pooling,
     spread,
 )
-from tclif_deploy.graph import parts
-from tclif_deploy.graph.dataflow import Population, Weights
+from tclif_deploy.graph.nodes import Affine, BatchNorm, Population
 from tclif_deploy.network import Float, Neuron
 
 
@@ -33,7 +33,7 @@ class Recurrent:
     """A population whose own module brings its spikes back through these weights."""
 
     population: Population
-    weights: Weights
+    weights: Affine
 
 
 def is_unit(module: torch.nn.Module) -> bool:
@@ -53,7 +53,7 @@ def refusal(module: torch.nn.Module) -> str | None:
 
 def read_unit(
     path: str, module: torch.nn.Module, shape: tuple[int, ...], output_shape: tuple[int, ...]
-) -> Weights | Population | Recurrent:
+) -> Affine | BatchNorm | Population | Recurrent:
     """What a unit does with one sample's input of ``shape`` in one step."""
     size = math.prod(output_shape)
     if isinstance(module, CONVOLUTIONS):
@@ -63,14 +63,13 @@ def read_unit(
     if isinstance(module, torch.nn.Linear):
         if len(shape) != 1:
             raise TclifError(f"{path} is fed {shape} a sample, row by row", "flatten what enters a Linear")
-        return Weights(_array(module.weight), None if module.bias is None else _array(module.bias))
+        return Affine(_array(module.weight), None if module.bias is None else _array(module.bias))
     if isinstance(module, NORMS):
         if module.running_mean is None or module.running_var is None:
             raise TclifError(f"{path} keeps no running statistics", "train it with track_running_stats=True")
-        weight, bias = (None if p is None else _array(p) for p in (module.weight, module.bias))
-        mean, var = _array(module.running_mean), _array(module.running_var)
-        norm = parts.BatchNorm(path, mean, var, weight, bias, module.eps)
-        return Weights(*(spread(values, shape) for values in norm.affine()))
+        mean, var = (spread(_array(value), shape) for value in (module.running_mean, module.running_var))
+        weight, bias = (None if p is None else spread(_array(p), shape) for p in (module.weight, module.bias))
+        return BatchNorm(path, mean, var, weight, bias, module.eps)
     reader = _reader(module)
     assert reader is not None
     population = Population(reader(module, size))
@@ -78,9 +77,9 @@ def read_unit(
     if _of(module, "snntorch", "RLeaky"):
         if isinstance(recurrent, torch.nn.Linear):
             inner = read_unit(f"{path}.recurrent", recurrent, output_shape, output_shape)
-            assert isinstance(inner, Weights)
+            assert isinstance(inner, Affine)
             return Recurrent(population, inner)
-        return Recurrent(population, Weights(np.broadcast_to(_array(module.recurrent.V), size).astype(np.float64)))  # type: ignore[union-attr]
+        return Recurrent(population, Affine(np.broadcast_to(_array(module.recurrent.V), size).astype(np.float64)))  # type: ignore[union-attr]
     return population
 
 
@@ -107,9 +106,9 @@ def _ours_or_the_authors(module: Any, size: int) -> Neuron:
         raise TclifError(f"{name} cannot be read", "register its class: tclif_deploy.register_neuron")
     parameter = None
     if entry.parameter is not None:
-        parameter = parts.neuron_parameter(entry.neuron, _array(getattr(module, entry.parameter)), name)
-    own = settings_of(entry, ReadOptions(), name)
-    return parts.neuron_of(parts.Spiking(name, entry.neuron, parameter), own, size, np.zeros(size), "model")
+        parameter = neuron_parameter(entry.neuron, _array(getattr(module, entry.parameter)), name)
+    part = Spiking(name, entry.neuron, parameter, settings=settings_of(entry, ReadOptions(), name))
+    return neuron_of(part, size, 0.0, "model")
 
 
 def _spikingjelly(module: Any, size: int) -> Neuron:

@@ -9,8 +9,9 @@ import numpy as np
 from tclif_deploy.convolution import Conv, Kernel, Shape, pooling
 from tclif_deploy.errors import TclifError
 from tclif_deploy.formats.nir import form
-from tclif_deploy.formats.nir.form import SAME, Graph, Primitive
-from tclif_deploy.graph.dataflow import LONGEST_CHAIN, Weights
+from tclif_deploy.formats.nir.graph import SAME, NirGraph, Primitive
+from tclif_deploy.graph.lower import LONGEST_CHAIN
+from tclif_deploy.graph.nodes import Affine
 
 SPATIAL = ("Conv1d", "Conv2d", "SumPool2d", "AvgPool2d")
 
@@ -19,20 +20,20 @@ class Shapes:
     """The nodes of a flat graph, asked for what convolutions need."""
 
     def __init__(
-        self, flat: Mapping[str, Primitive], layers: Mapping[str, Graph], sources: Mapping[str, list[str]]
+        self, flat: Mapping[str, Primitive], layers: Mapping[str, NirGraph], sources: Mapping[str, list[str]]
     ) -> None:
         self.flat, self.layers, self.sources = flat, layers, sources
         self.walking: list[str] = []
 
-    def weights(self, name: str, node: Primitive, where: str) -> Weights:
+    def weights(self, name: str, node: Primitive, where: str) -> Affine:
         """A convolution or a pooling."""
         kernel = self.kernel(name, node, where)
         bias = node.arrays.get("bias")
         if bias is None or not bias.any():
-            return Weights(kernel)
+            return Affine(kernel)
         if bias.size not in (1, len(kernel.weight)):
             raise TclifError(f"{where}: bias has {bias.size} values, weight {len(kernel.weight)} channels")
-        return Weights(kernel, kernel.spread(np.broadcast_to(bias.reshape(-1), len(kernel.weight))))
+        return Affine(kernel, kernel.spread(np.broadcast_to(bias.reshape(-1), len(kernel.weight))))
 
     def kernel(self, name: str, node: Primitive, where: str) -> Kernel:
         """What a convolution or pooling moves over its input."""

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from collections.abc import Mapping
 
 import numpy as np
 
 from tclif_deploy.errors import TclifError
 from tclif_deploy.formats.nir import form, metadata
 from tclif_deploy.formats.nir.discretise import Reading, population, reading
-from tclif_deploy.formats.nir.form import Graph, Primitive
-from tclif_deploy.formats.nir.spatial import SPATIAL, Shapes
-from tclif_deploy.graph.dataflow import Delay, Flow, Node, Population, Sink, Source, Weights, lower
+from tclif_deploy.formats.nir.graph import NEURONS, NirGraph, Primitive, flattened
+from tclif_deploy.formats.nir.read_own import is_layer
+from tclif_deploy.formats.nir.read_spatial import SPATIAL, Shapes
+from tclif_deploy.graph.lower import lower
+from tclif_deploy.graph.nodes import Affine, Delay, Input, NetworkGraph, Node, Output, Population
 from tclif_deploy.network import Float, Network, Neuron
 
-NEURONS = ("I", "IF", "LI", "LIF", "CubaLI", "CubaLIF")
 TIMED = ("LI", "LIF", "CubaLI", "CubaLIF", "Delay")
 """Nodes whose numbers are in units of time."""
 MOST_DELAY = 1 << 16
@@ -23,7 +24,7 @@ MOST_DELAY = 1 << 16
 
 
 def read_foreign(
-    graph: Graph,
+    graph: NirGraph,
     where: str,
     *,
     dt: float | None = None,
@@ -36,34 +37,20 @@ def read_foreign(
     if written is not None and dt is None and convention is None:
         dt = written
     flat: dict[str, Primitive] = {}
-    layers: dict[str, Graph] = {}
+    layers: dict[str, NirGraph] = {}
     edges: list[tuple[str, str]] = []
     _flatten(graph, "", where, flat, layers, edges)
     how = reading(dt, convention, comparator, reset, not any(node.kind in TIMED for node in flat.values()), where)
     doubled = len(edges) - len(set(edges))
     edges = list(dict.fromkeys(edges))
-    reader = _Nodes(where, flat, layers, edges, how)
-    nodes = reader.all()
-    notices = [how.told(), *reader.notices]
+    nodes = _Nodes(where, flat, layers, edges, how).all()
+    notices = [how.told()]
     if doubled:
         notices.append(f"{doubled} edges occur twice: each counts once")
-    return lower(Flow(where, nodes, tuple((a, b, 0) for a, b in edges), tuple(notices)))
+    return lower(NetworkGraph(where, nodes, tuple((a, b, 0) for a, b in edges), tuple(notices)))
 
 
-def is_ours(graph: Graph) -> bool:
-    """Whether every layer is spelled as `write_nir` spells it (with or without metadata)."""
-    if metadata.KEY in graph.metadata or metadata.EXPORT in graph.metadata:
-        return metadata.KEY in graph.metadata
-    inner = [node for node in graph.nodes.values() if isinstance(node, Graph)]
-    standard = any(isinstance(node, Primitive) and node.kind in NEURONS for node in graph.nodes.values())
-    return bool(inner) and not standard and all(_is_layer(node) for node in inner)
-
-
-def _is_layer(graph: Graph) -> bool:
-    return metadata.KEY in graph.metadata or form.U_TO_V in graph.nodes
-
-
-def _written_with(graph: Graph, where: str) -> float | None:
+def _written_with(graph: NirGraph, where: str) -> float | None:
     """The dt in the metadata of a file of `export_nir`."""
     text = graph.metadata.get(metadata.EXPORT)
     if text is None:
@@ -78,11 +65,11 @@ def _written_with(graph: Graph, where: str) -> float | None:
 
 
 def _flatten(
-    graph: Graph,
+    graph: NirGraph,
     prefix: str,
     where: str,
     flat: dict[str, Primitive],
-    layers: dict[str, Graph],
+    layers: dict[str, NirGraph],
     edges: list[tuple[str, str]],
 ) -> None:
     """All nodes of all graphs under their paths; a graph's Input and Output are where edges pass through it."""
@@ -98,8 +85,8 @@ def _flatten(
         if isinstance(node, Primitive):
             flat[path] = node
             ends[name] = (path, path)
-        elif _is_layer(node):
-            layers[path] = form.flattened(node)
+        elif is_layer(node):
+            layers[path] = flattened(node, form.IN)
             ends[name] = (path, path)
         else:
             _flatten(node, f"{path}/", where, flat, layers, edges)
@@ -113,19 +100,18 @@ def _flatten(
 
 
 class _Nodes:
-    """Nodes of the flow, from those of the flat graph; sizes that a file leaves open come from the edges."""
+    """Nodes of the network's graph, from those of the flat graph; sizes that a file leaves open come from the edges."""
 
     def __init__(
         self,
         where: str,
         flat: dict[str, Primitive],
-        layers: dict[str, Graph],
+        layers: dict[str, NirGraph],
         edges: list[tuple[str, str]],
         how: Reading,
     ) -> None:
         self.where, self.flat, self.layers, self.how = where, flat, layers, how
         self.before: dict[str, list[str]] = {}
-        self.notices: list[str] = []
         self.shapes = Shapes(flat, layers, self.before)
         for source, target in edges:
             self.before.setdefault(target, []).append(source)
@@ -133,11 +119,10 @@ class _Nodes:
     def all(self) -> dict[str, Node]:
         nodes: dict[str, Node] = {name: self.node(name, node) for name, node in self.flat.items()}
         for name, graph in self.layers.items():
-            here = f"{self.where}: node {name}"
-            nodes[name] = Population(self.layer(graph, here))
+            nodes[name] = Population(self.layer(graph, f"{self.where}: node {name}"))
         return nodes
 
-    def layer(self, graph: Graph, where: str) -> Neuron:
+    def layer(self, graph: NirGraph, where: str) -> Neuron:
         """A layer in this program's own form; the bias that enters with its current is the weights' before it."""
         form.layer_size(graph, where)
         said = metadata.read_layer(graph.metadata, where)
@@ -147,38 +132,35 @@ class _Nodes:
         wrong = form.differences(graph, form.layer_graph(neuron), exact=True)
         if wrong:
             raise TclifError(f"{where}: its metadata and its nodes disagree: {wrong[0]}", "export the network again")
-        if neuron.input_to == "dendrite":
-            return replace(neuron, bias_u=np.zeros(neuron.size))
-        return replace(neuron, bias_v=np.zeros(neuron.size))
+        return neuron.with_current_bias(np.zeros(neuron.size))
 
     def node(self, name: str, node: Primitive) -> Node:
         where, a = f"{self.where}: node {name}", node.arrays
         if node.kind == "Input":
-            return Source(self.shape(name)) if "/" not in name else Weights(np.ones(self.shape(name)))
+            return Input(self.shape(name)) if "/" not in name else Affine(np.ones(self.shape(name)))
         if node.kind == "Output":
-            return Sink() if "/" not in name else Weights(np.ones(self.size(name)))
+            return Output() if "/" not in name else Affine(np.ones(self.size(name)))
         if node.kind in ("Linear", "Affine"):
             return self.weights(a, where)
         if node.kind in SPATIAL:
             return self.shapes.weights(name, node, where)
         if node.kind == "Scale":
-            return Weights(self.spread(a["scale"], name))
+            return Affine(self.spread(a["scale"], name))
         if node.kind == "Flatten":
-            return Weights(np.ones(self.size(name)))
+            return Affine(np.ones(self.size(name)))
         if node.kind == "Delay":
             return Delay(self.steps(self.spread(a["delay"], name), where))
         if node.kind in NEURONS:
             return population(node.kind, a, self.size(name), self.how, where)
         raise TclifError(f"{where}: a {node.kind} outside a layer of this program's own", "spikes come from IF or LIF")
 
-    def weights(self, a: dict[str, Float] | object, where: str) -> Weights:
-        assert isinstance(a, dict)
+    def weights(self, a: Mapping[str, Float], where: str) -> Affine:
         weight, bias = a["weight"], a.get("bias")
         if weight.ndim != 2 or 0 in weight.shape:
             raise TclifError(f"{where}: weight has shape {weight.shape}", "expected (neurons, sources), none of them 0")
         if bias is not None and bias.shape != weight.shape[:1]:
             raise TclifError(f"{where}: bias has shape {bias.shape}, weight {weight.shape}")
-        return Weights(weight, bias)
+        return Affine(weight, bias)
 
     def steps(self, delay: Float, where: str) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
         exact = delay / self.how.dt

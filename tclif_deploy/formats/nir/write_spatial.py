@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from tclif_deploy.convolution import Kernel, evenly_padded, regrouped
-from tclif_deploy.formats.nir.form import NotInNir, Primitive
+from tclif_deploy.formats.nir.graph import NotInNir, Primitive
 from tclif_deploy.network import INPUT, Connection, Float, Network
 
 

@@ -14,20 +14,12 @@ import numpy as np
 
 from tclif_deploy.errors import TclifError
 from tclif_deploy.formats.nir import metadata
-from tclif_deploy.formats.nir.foreign import read_foreign
-from tclif_deploy.formats.nir.form import (
-    Edges,
-    Graph,
-    NotInNir,
-    Primitive,
-    check_expressible,
-    layer_graph,
-    shaped,
-    shaped_layer,
-)
-from tclif_deploy.formats.nir.maps import map_shapes, weights_node
-from tclif_deploy.formats.nir.save import node_name, save_graph
-from tclif_deploy.network import INPUT, Float, Layer, Network, Neuron
+from tclif_deploy.formats.nir.form import check_expressible, layer_graph
+from tclif_deploy.formats.nir.graph import NirGraph, NotInNir, Primitive, shaped, shaped_layer
+from tclif_deploy.formats.nir.read_foreign import read_foreign
+from tclif_deploy.formats.nir.write_file import node_name, save_graph
+from tclif_deploy.formats.nir.write_spatial import map_shapes, weights_node
+from tclif_deploy.network import INPUT, Connection, Float, Layer, Network, Neuron, check_network
 
 DT = 1e-4
 """The time step in seconds that snnTorch has built in."""
@@ -61,6 +53,7 @@ def export_nir(network: Network, path: Path | str, dt: float = DT) -> tuple[str,
     ...     export_nir(Network(3, (out,)), f"{folder}/network.nir")
     ('out: LIF',)
     """
+    check_network(network)
     if not np.isfinite(dt) or dt <= 0:
         raise TclifError(f"dt is {dt:g}", "a time step must be a positive number")
     graph, told = standard_graph(network, dt)
@@ -69,7 +62,7 @@ def export_nir(network: Network, path: Path | str, dt: float = DT) -> tuple[str,
     return told
 
 
-def standard_graph(network: Network, dt: float, *, as_primitives: bool = False) -> tuple[Graph, tuple[str, ...]]:
+def standard_graph(network: Network, dt: float, *, as_primitives: bool = False) -> tuple[NirGraph, tuple[str, ...]]:
     """(the graph, what each layer became); see `export_nir`. ``as_primitives`` uses none of NIR's own neurons."""
     order = {INPUT: -1} | {layer.name: index for index, layer in enumerate(network.layers)}
     names = {INPUT: "input"} | {layer.name: node_name(layer.name) for layer in network.layers}
@@ -77,20 +70,17 @@ def standard_graph(network: Network, dt: float, *, as_primitives: bool = False) 
     if taken:
         raise NotInNir("a layer is called output, which is the name of the graph's own end", "rename it")
     shapes = map_shapes(network)
-    nodes: dict[str, Primitive | Graph] = {"input": Primitive("Input", {"shape": np.array(shapes[INPUT])})}
+    nodes: dict[str, Primitive | NirGraph] = {"input": Primitive("Input", {"shape": np.array(shapes[INPUT])})}
     edges: list[tuple[str, str]] = []
     told = []
     for layer in network.layers:
         found = None if as_primitives else _standard(layer.neuron, dt)
         name = names[layer.name]
         if found is None:
-            try:
-                check_expressible(layer.neuron)
-            except NotInNir as error:
-                raise NotInNir(f"layer {layer.name}: {error.what}", error.hint) from error
             n = layer.neuron
+            check_expressible(n, f"layer {layer.name}")
             nodes[name] = shaped_layer(layer_graph(n, metadata.of_layer(layer)), shapes[layer.name])
-            gain, bias = np.ones(n.size), n.bias_u if n.input_to == "dendrite" else n.bias_v
+            gain, bias = np.ones(n.size), n.current_bias
             told.append(f"{layer.name}: {n.type} as a graph of primitives")
         else:
             nodes[name] = shaped(found.node, shapes[layer.name])
@@ -111,40 +101,29 @@ def standard_graph(network: Network, dt: float, *, as_primitives: bool = False) 
                 nodes[f"{weights}_flat"] = Primitive("Flatten", shape)
                 edges.append((before, f"{weights}_flat"))
                 before = f"{weights}_flat"
-            edges += [
-                (before, weights),
-                *_late(
-                    layer, c.source, c.delay, weights, name, order, nodes, np.full(shapes[layer.name], c.delay * dt)
-                ),
-            ]
+            edges.append((before, weights))
+            delay = _delay(layer, c, order, np.full(shapes[layer.name], c.delay * dt))
+            if delay is not None:
+                nodes[f"{weights}_delay"] = delay
+                edges.append((weights, f"{weights}_delay"))
+                weights = f"{weights}_delay"
+            edges.append((weights, name))
     nodes["output"] = Primitive("Output", {"shape": np.array(shapes[network.layers[-1].name])})
     edges.append((names[network.layers[-1].name], "output"))
     said = {metadata.EXPORT: json.dumps({"version": metadata.VERSION, "dt": dt})}
-    return Graph(nodes, tuple(edges), said), tuple(told)
+    return NirGraph(nodes, tuple(edges), said), tuple(told)
 
 
-def _late(
-    layer: Layer,
-    source: str,
-    delay: int,
-    weights: str,
-    name: str,
-    order: dict[str, int],
-    nodes: dict[str, Primitive | Graph],
-    time: Float,
-) -> Edges:
-    """Edges from the weights to the layer, through a Delay where the connection has one."""
-    if order[source] >= order[layer.name]:
-        if delay != 1:
+def _delay(layer: Layer, c: Connection, order: dict[str, int], time: Float) -> Primitive | None:
+    """The Delay behind a connection's weights; None where there is none, or where the edge that closes a loop is it."""
+    if order[c.source] >= order[layer.name]:
+        if c.delay != 1:
             raise NotInNir(
-                f"layer {layer.name}: connection from {source}: NIR's loops take one step, this one takes {delay}",
+                f"layer {layer.name}: connection from {c.source}: NIR's loops take one step, this one takes {c.delay}",
                 "recurrence of one step can be written",
             )
-        return ((weights, name),)
-    if delay == 0:
-        return ((weights, name),)
-    nodes[f"{weights}_delay"] = Primitive("Delay", {"delay": time})
-    return ((weights, f"{weights}_delay"), (f"{weights}_delay", name))
+        return None
+    return Primitive("Delay", {"delay": time}) if c.delay else None
 
 
 def _standard(n: Neuron, dt: float) -> _Standard | None:
@@ -175,7 +154,7 @@ def _standard(n: Neuron, dt: float) -> _Standard | None:
     return _Standard(Primitive("CubaLIF" if n.spiking else "CubaLI", arrays), gain, bias)
 
 
-def check_round_trip(network: Network, graph: Graph) -> None:
+def check_round_trip(network: Network, graph: NirGraph) -> None:
     """Raise `NotInNir` where a reader cannot know which of the loops' edges is the late one."""
     back = read_foreign(graph, "the exported graph")
     names = {INPUT: INPUT} | {b.name: a.name for a, b in zip(network.layers, back.layers, strict=False)}

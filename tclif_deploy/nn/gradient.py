@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from tclif_deploy.nn.neuron import SpikingNeuron
+from tclif_deploy.nn.canonical import step
+from tclif_deploy.nn.neuron import SpikingNeuron
 
 
 def gradient_share(neuron: SpikingNeuron, current: Tensor) -> NDArray[np.float64]:
@@ -26,10 +24,6 @@ def gradient_share(neuron: SpikingNeuron, current: Tensor) -> NDArray[np.float64
     >>> gradient_share(LIF(), torch.zeros(3, 1, 1)).round(3).tolist()
     [0.262, 0.328, 0.41]
     """
-    import torch  # Here, because it takes seconds, and this room's other functions are imported everywhere.
-
-    from tclif_deploy.nn.canonical import step
-
     current = current.detach().double().requires_grad_()
     with torch.enable_grad():
         coefficients = neuron.coefficients(current)

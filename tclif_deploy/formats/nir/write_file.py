@@ -10,13 +10,13 @@ from urllib.parse import quote
 import nir
 
 from tclif_deploy.files import write_atomic
-from tclif_deploy.formats.nir.form import Graph, Primitive
+from tclif_deploy.formats.nir.graph import NirGraph, Primitive
 
 _READABLE = " !#$&'()*+,;<=>@[]^{|}"
 """Characters that stay as they are in a node's name; slash, percent and non-ASCII become %XX."""
 
 
-def save_graph(graph: Graph, path: Path | str) -> None:
+def save_graph(graph: NirGraph, path: Path | str) -> None:
     """Write ``graph`` into a file that appears whole or not at all; raises `TclifError` where it cannot be written."""
     buffer = io.BytesIO()
     nir.write(buffer, _to_nir(graph))
@@ -28,9 +28,9 @@ def node_name(name: str) -> str:
     return quote(name, safe=_READABLE, errors="surrogatepass")
 
 
-def _to_nir(node: Primitive | Graph) -> Any:
+def _to_nir(node: Primitive | NirGraph) -> Any:
     """The object of the nir package."""
-    if isinstance(node, Graph):
+    if isinstance(node, NirGraph):
         nodes = {name: _to_nir(inner) for name, inner in node.nodes.items()}
         # Without the type check, which adds an Output node for each layer that nothing reads.
         return nir.NIRGraph(nodes, list(node.edges), metadata=dict(node.metadata), type_check=False)

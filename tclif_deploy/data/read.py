@@ -1,0 +1,22 @@
+"""Any data file that is read, told apart by its name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tclif_deploy.data.dataset import Dataset
+from tclif_deploy.data.mnist import idx_dataset, labels_beside
+from tclif_deploy.data.npz import load_npz
+from tclif_deploy.files import as_path
+
+
+def load_data(path: Path | str) -> Dataset:
+    """Read a data file: our ``.npz``, MNIST images (IDX, plain or .gz, their labels found beside) or SHD/SSC HDF5."""
+    path = as_path(path, "expected the path of a data file; arrays need no reading")
+    if path.is_file() and path.suffix in (".h5", ".hdf5"):
+        from tclif_deploy.data.shd import load_shd  # h5py takes a while to load, and few data are of HDF5
+
+        return load_shd(path)
+    if path.is_file() and ("idx" in path.name or path.name.removesuffix(".gz").endswith("ubyte")):
+        return idx_dataset(path, labels_beside(path))
+    return load_npz(path)

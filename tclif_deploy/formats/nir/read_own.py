@@ -1,0 +1,185 @@
+"""A NIR graph in our own form, read as a `Network`: with its metadata bit for bit, else from the primitives."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+import numpy as np
+
+from tclif_deploy.errors import TclifError
+from tclif_deploy.formats.nir import form, metadata
+from tclif_deploy.formats.nir.graph import NEURONS, NirGraph, Primitive
+from tclif_deploy.graph.lower import lower
+from tclif_deploy.graph.nodes import Affine, Input, NetworkGraph, Node, Output, Population
+from tclif_deploy.network import Float, Network, Neuron
+
+_FORM = "expected a network as write_nir makes it"
+
+_SAID = 3
+"""So many disagreements are spelled out; of the rest only the number."""
+
+
+def is_ours(graph: NirGraph) -> bool:
+    """Whether every layer is spelled as `write_nir` spells it (with or without metadata)."""
+    if metadata.KEY in graph.metadata or metadata.EXPORT in graph.metadata:
+        return metadata.KEY in graph.metadata
+    inner = [node for node in graph.nodes.values() if isinstance(node, NirGraph)]
+    standard = any(isinstance(node, Primitive) and node.kind in NEURONS for node in graph.nodes.values())
+    return bool(inner) and not standard and all(is_layer(node) for node in inner)
+
+
+def is_layer(graph: NirGraph) -> bool:
+    """Whether a graph is one layer in our own form."""
+    return metadata.KEY in graph.metadata or form.U_TO_V in graph.nodes
+
+
+def read_own(graph: NirGraph, where: str) -> Network:
+    """The network of a graph of `write_nir`; raises `TclifError`, which names the node."""
+    metadata.check_network(graph.metadata, where)
+    return lower(_Outline.of(graph, where).network_graph())
+
+
+@dataclass(frozen=True)
+class _Link:
+    """Weights from one node of the outer graph into a layer's."""
+
+    name: str
+    source: str
+    weight: Float
+    bias: Float
+
+
+@dataclass(frozen=True)
+class _Outline:
+    """The outer graph, all of its nodes and edges accounted for."""
+
+    where: str
+    """the file, for messages"""
+    graph: NirGraph
+    order: dict[str, int]
+    """the input's and the layers' nodes; the input has -1"""
+    links: dict[str, list[_Link]]
+    """layer node -> what leads into it, in order of the weights' names"""
+    input: str
+    output: str
+
+    @staticmethod
+    def of(graph: NirGraph, where: str) -> _Outline:
+        """Sort out the nodes of ``graph``; raises `TclifError` where one has no place in a network."""
+        ends = []
+        for kind in ("Input", "Output"):
+            found = [name for name, node in graph.nodes.items() if isinstance(node, Primitive) and node.kind == kind]
+            if len(found) != 1:
+                raise TclifError(f"{where}: {len(found)} {kind} nodes ({_listed(found)})", f"one is needed: {_FORM}")
+            ends += found
+        layers = [name for name in sorted(graph.nodes) if isinstance(graph.nodes[name], NirGraph)]
+        order = {name: index for index, name in enumerate([ends[0], *layers], -1)}
+        outline = _Outline(where, graph, order, {name: [] for name in layers}, ends[0], ends[1])
+        for name in sorted(graph.nodes):
+            node = graph.nodes[name]
+            if isinstance(node, Primitive) and name not in ends:
+                target, link = outline._link(name, node)
+                outline.links[target].append(link)
+        for source, target in graph.edges:
+            if (source in order and target in layers) or source == ends[1] or target == ends[0]:
+                raise TclifError(f"{where}: edge {source} -> {target}: does not belong here", _FORM)
+        fed = [source for source, target in graph.edges if target == ends[1]]
+        if fed != layers[-1:]:
+            raise TclifError(f"{where}: node {ends[1]}: reads {_listed(fed)}", f"expected {_listed(layers[-1:])} alone")
+        return outline
+
+    def _link(self, name: str, node: Primitive) -> tuple[str, _Link]:
+        """(layer node, what leads into it) for the node ``name``, which must be weights."""
+        where = f"{self.where}: node {name}"
+        if "weight" not in node.arrays:
+            raise TclifError(f"{where}: is a {node.kind} outside a layer", _FORM)
+        sources = [source for source, target in self.graph.edges if target == name]
+        targets = [target for source, target in self.graph.edges if source == name]
+        if len(sources) != 1 or len(targets) != 1 or sources[0] not in self.order or targets[0] not in self.links:
+            raise TclifError(
+                f"{where}: leads from {_listed(sources)} to {_listed(targets)}",
+                "weights must lead from the input or one layer to one layer",
+            )
+        weight = node.arrays["weight"]
+        size = form.layer_size(self._layer_graph(targets[0]), f"{self.where}: node {targets[0]}")
+        bias = node.arrays.get("bias", np.zeros(size))
+        if weight.ndim != 2 or len(weight) != size or bias.shape != (size,):
+            shapes = f"weight is {weight.shape}" + (f", bias is {bias.shape}" if "bias" in node.arrays else "")
+            raise TclifError(f"{where}: {shapes}, but it feeds {size} neurons", "expected (neurons, sources)")
+        return targets[0], _Link(name, sources[0], weight, bias)
+
+    def _layer_graph(self, name: str) -> NirGraph:
+        node = self.graph.nodes[name]
+        assert isinstance(node, NirGraph)
+        return node
+
+    def network_graph(self) -> NetworkGraph:
+        """The graph, whose weights have no bias: the neurons have it, bit for bit.
+
+        Raises `TclifError` where a layer is not of the known form, or not as its metadata says.
+        """
+        nodes: dict[str, Node] = {self.input: Input(self._width(self.input))}
+        nodes[self.output] = Output(size=self._width(self.output))
+        edges = [(source, target, 0) for source, target in self.graph.edges if target == self.output]
+        for node, links in self.links.items():
+            name, neuron = self._layer(node)
+            nodes[node] = Population(neuron, name=name)
+            for link in links:
+                nodes[link.name] = Affine(link.weight)
+                late = int(self.order[link.source] >= self.order[node])
+                edges += [(link.source, link.name, late), (link.name, node, 0)]
+        return NetworkGraph(self.where, nodes, tuple(edges), order=tuple(self.links))
+
+    def _layer(self, node: str) -> tuple[str, Neuron]:
+        """(name, neurons) of a layer, from its metadata or else from its primitives."""
+        graph, where = self._layer_graph(node), f"{self.where}: node {node}"
+        size = form.layer_size(graph, where)
+        current = sum((link.bias for link in self.links[node]), start=np.zeros(size))
+        said = metadata.read_layer(graph.metadata, where)
+        if said is None:
+            neuron = form.read_layer(graph, where).with_current_bias(current)
+        else:
+            neuron = said[1]
+            form.check_expressible(neuron, where)
+        wrong = form.differences(graph, form.layer_graph(neuron), exact=said is not None)
+        if said is None:
+            if wrong:
+                raise TclifError(f"{where}: not a layer that this program knows: {_some(wrong)}", _FORM)
+            return _layer_name(node), neuron
+        if neuron.size == size and not np.array_equal(neuron.current_bias, current):
+            largest = np.abs(neuron.current_bias - current).max()
+            wrong.append(
+                f"the bias of {self.links[node][0].name if self.links[node] else node} is off by {largest:.3g}"
+            )
+        if wrong:
+            hint = "write the file again, or remove the metadata where the nodes are right"
+            raise TclifError(f"{where}: its metadata and its nodes disagree: {_some(wrong)}", hint)
+        return said[0], neuron
+
+    def _width(self, name: str) -> int:
+        """The one number in the shape of an Input or Output node."""
+        node = self.graph.nodes[name]
+        shape = node.arrays["shape"] if isinstance(node, Primitive) else np.zeros(0)
+        if shape.size != 1 or shape.reshape(()) < 1 or shape.reshape(()) % 1:
+            raise TclifError(f"{self.where}: node {name}: shape is {shape.tolist()}", "expected one number of features")
+        return int(shape.reshape(()))
+
+
+def _layer_name(node: str) -> str:
+    """The layer's name that `write_nir` made the node's name from."""
+    numbered = re.fullmatch(r"\d+_\d+_(.*)", node, re.DOTALL)
+    try:
+        return unquote(numbered[1], errors="surrogatepass") if numbered else node
+    except UnicodeDecodeError:
+        return node
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:_SAID]) + (", ..." if len(names) > _SAID else "") if names else "nothing"
+
+
+def _some(wrong: list[str]) -> str:
+    rest = len(wrong) - _SAID
+    return ", ".join(wrong[:_SAID]) + (f" and {rest} more" if rest > 0 else "")
