@@ -12,7 +12,7 @@ PACKAGE = "tclif_deploy"
 ROOT = Path(__file__).parents[1] / PACKAGE
 LINES = (
     "errors version aliases text",
-    "comparison display files json_form progress jit",
+    "comparison display files json_form progress jit settings",
     "convolution",
     "network",
     "neurons",

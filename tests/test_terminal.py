@@ -76,7 +76,7 @@ def test_the_command_line_is_kept_for_who_builds_again(tmp_path):
     argv = ["compile", str(model), "-o", str(out), "--backend", "none", "--headroom", "2", "-q"]
     assert run(argv) == 0
     manifest = json.loads((out / "manifest.json").read_text())
-    assert manifest["command"] == f"tclif compile {model} --backend none --headroom 2.0"
+    assert manifest["command"] == f"tclif compile {model} --headroom 2.0 --backend none"
 
 
 # --- doctor

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Annotated
 
 from tclif_deploy import backends, mapping
 from tclif_deploy.builds import folder as build_folder
@@ -28,6 +29,7 @@ from tclif_deploy.quantization.notices import input_notice
 from tclif_deploy.quantization.quantizer import weight_widths
 from tclif_deploy.quantization.weight_width_search import choose_widths
 from tclif_deploy.report import page
+from tclif_deploy.settings import Limits, Named, check_settings
 from tclif_deploy.simulation import Engine
 from tclif_deploy.target import Target, as_target
 from tclif_deploy.verification import Requirements, Verdict, verify
@@ -46,22 +48,26 @@ class BuildOptions:
     requirements: Requirements = Requirements()
     backend: str = "default"
     """backends' names, separated by commas; ``none``, ``all``, or ``default`` for the target's own"""
-    backend_samples: int = 4
+    backend_samples: Annotated[int, Limits(1)] = 4
     """samples that every backend runs, compared with the reference bit for bit"""
     backend_batched: bool = False
     """run a backend's fast, simulation-only form, where it has one, on all samples"""
     engine: Engine = "auto"
-    command: str = ""
+    """what simulates the integers: the fast engine, or the reference, which is the specification"""
+    command: Annotated[str, Named(None, "what was typed")] = ""
     """the command line that asked for this, for the record"""
+
+    def __post_init__(self) -> None:
+        check_settings(self)
 
 
 @dataclass(frozen=True)
 class CompileOptions(BuildOptions):
     """What can be chosen about a compilation."""
 
-    narrowest: float | None = None
+    narrowest: Annotated[float | None, Limits(0, 1), Named("--auto-max-drop")] = None
     """choose the narrowest weights of each layer that lose at most this fraction of accuracy on the data"""
-    samples: int | None = None
+    samples: Annotated[int | None, Limits(1)] = None
     """use only the first samples of the data"""
 
 

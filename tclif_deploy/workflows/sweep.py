@@ -43,7 +43,7 @@ def grid(target: Target, weight: str, coefficient: str, state: str, rounding: st
     """
     axes = (
         numbers("--weight-bits", weight) or [target.weight_bits.value],
-        numbers("--coef-bits", coefficient) or [target.coefficient_bits.value],
+        numbers("--coefficient-bits", coefficient) or [target.coefficient_bits.value],
         numbers("--state-bits", state) or [target.state_bits.value],
         [part.strip() for part in rounding.split(",") if part.strip()] or [target.rounding.value],
     )
@@ -105,7 +105,7 @@ def sweep(
     digest = _digest(network, target, data, calibration, settings)
     known = {row.point: row for row in read(path)} if path.exists() else {}
     if any(row.sweep != digest for row in known.values()):
-        raise TclifError(f"{path}: holds rows of another model, data or setting", "choose another --out")
+        raise TclifError(f"{path}: holds rows of another model, data or setting", "choose another --output")
     left = [point for point in points if point not in known]
     if left:
         ranges = seen_ranges(network, calibration)
@@ -130,13 +130,13 @@ def read(path: Path) -> Iterator[Row]:
         with path.open(newline="", encoding="utf-8") as file:
             reader = csv.DictReader(file)
             if reader.fieldnames != [field.name for field in fields(Row)]:
-                raise TclifError(f"{path}: not a table of tclif sweep", "choose another --out")
+                raise TclifError(f"{path}: not a table of tclif sweep", "choose another --output")
             for line in reader:
                 if None in line.values():
                     continue
                 yield Row(**{name: _parse(name, text) for name, text in line.items()})
     except (OSError, UnicodeDecodeError, ValueError) as error:
-        raise TclifError(f"{path}: cannot be read ({error})", "choose another --out") from error
+        raise TclifError(f"{path}: cannot be read ({error})", "choose another --output") from error
 
 
 def _parse(name: str, text: str) -> Any:
@@ -162,7 +162,7 @@ def _append(path: Path, row: Row) -> None:
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
-        raise cannot_write(path, error, "choose another --out") from error
+        raise cannot_write(path, error, "choose another --output") from error
 
 
 def _row(

@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from tclif_deploy.builds import Build, Report
+from tclif_deploy.builds import Build
 from tclif_deploy.builds.record import LayerRecord, Record, Window
 from tclif_deploy.report.content import Block, Note, Plots, Section, Table
 from tclif_deploy.report.figure import Cells, Figure, Panel, Series
 from tclif_deploy.report.sections.error_attribution import account_blocks
 from tclif_deploy.text import number, percent
 from tclif_deploy.verification.tables import LAYER_COLUMNS, decibels, layer_rows
-from tclif_deploy.verification.verdict import Verdict
+from tclif_deploy.verification.verdict import Verdict, VerdictSummary
 
 SAYS = (
     "Whether float and fixed still spike and decide alike. Jaccard is spikes in both over spikes in either; deep "
@@ -22,7 +22,7 @@ SAYS = (
 )
 MAX_CLASSES = 40
 """a larger confusion matrix is not drawn"""
-Measured = tuple[str, Callable[[Report], Any], Callable[[Any], str]]
+Measured = tuple[str, Callable[[Any], Any], Callable[[Any], str]]
 """(what, its figure in a report, how that is written)"""
 DECISIONS: tuple[Measured, ...] = (
     ("samples compared", lambda r: r.samples, number),
@@ -40,9 +40,7 @@ def fidelity(build: Build) -> Section:
     verdict = build.report.verdict()
     if verdict is None:
         return Section("fidelity", "Fidelity", SAYS, (Note("Not measured: no data were given (--data FILE)."),))
-    decisions = tuple((what, show(figure(build.report))) for what, figure, show in DECISIONS)
-    blocks: list[Block] = [Table("Decisions", ("what", "value"), decisions, left=("what",))]
-    blocks += [layer_table(verdict), Plots(_bars(build))]
+    blocks: list[Block] = [decision_table(build.report), layer_table(verdict), Plots(_bars(build))]
     if build.attribution is not None:
         blocks += account_blocks(build.attribution, told=build.report.findings)
     else:
@@ -61,6 +59,12 @@ def fidelity(build: Build) -> Section:
             blocks.append(Note(f"Layer {layer.name}: no spike differs."))
     blocks += [Plots(_confusion(record))] if 0 < len(record.confusion) <= MAX_CLASSES else []
     return Section("fidelity", "Fidelity", SAYS, tuple(blocks))
+
+
+def decision_table(figures: VerdictSummary) -> Table:
+    """How alike both networks decide."""
+    rows = tuple((what, show(figure(figures))) for what, figure, show in DECISIONS)
+    return Table("Decisions", ("what", "value"), rows, left=("what",))
 
 
 def layer_table(verdict: Verdict) -> Table:

@@ -10,7 +10,7 @@ from tclif_deploy.builds import Build
 from tclif_deploy.builds.report import Tuning, TuningControl
 from tclif_deploy.report.content import Block, Note, Table
 from tclif_deploy.report.sections.backends import comparison
-from tclif_deploy.report.sections.fidelity import layer_table
+from tclif_deploy.report.sections.fidelity import decision_table, layer_table
 from tclif_deploy.report.sections.findings import finding_note
 from tclif_deploy.report.sections.hardware import hardware_note
 from tclif_deploy.report.sweep import Row
@@ -20,6 +20,7 @@ from tclif_deploy.simulation.stream import RunSummary
 from tclif_deploy.target import Target
 from tclif_deploy.text import NONE, count, number, percent, span
 from tclif_deploy.verification.fuzz_report import FuzzReport
+from tclif_deploy.verification.verdict import Verdict
 
 
 def print_build(console: Console, build: Build) -> None:
@@ -33,6 +34,12 @@ def print_build(console: Console, build: Build) -> None:
     blocks += [finding_note(f) for f in report.findings if f.severity != "info"]
     blocks += [Note(str(verdict), "verdict", verdict.level), Note(str(build.folder), "build")]
     show_blocks(console, blocks, whole_lines=True)
+
+
+def print_verdict(console: Console, verdict: Verdict, shortfalls: Sequence[str]) -> None:
+    """The verdict by layer, how alike both networks decide, and what falls short."""
+    blocks: list[Block] = [layer_table(verdict), decision_table(verdict.summary())]
+    show_blocks(console, [*blocks, *(Note(line, "falls short", "bad") for line in shortfalls)], whole_lines=True)
 
 
 def print_tuning(console: Console, tuning: Tuning) -> None:
