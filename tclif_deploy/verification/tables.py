@@ -16,10 +16,8 @@ FRAME_COLUMNS = (
     "first_neuron",
 )  # fmt: skip
 """the last three are the place of the first divergence"""
-LAYER_COLUMNS = (
-    "layer", "spike overlap (Jaccard)", "rate float", "rate fixed", "first divergence (sample, step, neuron)", "SNR",
-    "overflows",
-)  # fmt: skip
+LAYER_COLUMNS = ("layer", "Jaccard", "rate float", "rate fixed", "first divergence", "SNR", "overflows")
+LAYER_LEGEND = "Jaccard: spike overlap; first divergence: sample, step, neuron"
 
 
 def verdict_frame(verdict: Verdict) -> Any:

@@ -13,7 +13,7 @@ from tclif_deploy.report.content import Block, Note, Plots, Section, Table
 from tclif_deploy.report.figure import Cells, Figure, Panel, Series
 from tclif_deploy.report.sections.error_attribution import account_blocks
 from tclif_deploy.text import number, percent
-from tclif_deploy.verification.tables import LAYER_COLUMNS, decibels, layer_rows
+from tclif_deploy.verification.tables import LAYER_COLUMNS, LAYER_LEGEND, decibels, layer_rows
 from tclif_deploy.verification.verdict import Verdict, VerdictSummary
 
 SAYS = (
@@ -70,7 +70,7 @@ def decision_table(figures: VerdictSummary) -> Table:
 def layer_table(verdict: Verdict) -> Table:
     """Every layer, float against fixed."""
     words = LAYER_COLUMNS[0], LAYER_COLUMNS[4]
-    return Table("Float against fixed, by layer", LAYER_COLUMNS, layer_rows(verdict), left=words)
+    return Table(f"Float against fixed, by layer ({LAYER_LEGEND})", LAYER_COLUMNS, layer_rows(verdict), left=words)
 
 
 def _bars(build: Build) -> Figure:
