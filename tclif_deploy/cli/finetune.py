@@ -16,7 +16,7 @@ from tclif_deploy.target import Overrides
 from tclif_deploy.workflows.compile import BuildOptions
 
 
-@command("finetune")
+@command("finetune", without=["bound_steps"])  # there always are calibration data
 def finetune_command(
     context: typer.Context,
     model: Model,

@@ -84,22 +84,23 @@ DEBUG = inspect.Parameter(
 )  # fmt: skip
 
 
-def command(name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Register a function as the command of that name."""
+def command(name: str, *, without: Collection[str] = ()) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Register a function as the command of that name, which has no options for the fields named by ``without``."""
 
     def register(body: Callable[..., None]) -> Callable[..., None]:
         hints, own = get_type_hints(body, include_extras=True), inspect.signature(body).parameters
         expanded = {n: hints[n] for n in own if is_dataclass(hints[n])}
+        left_out = {*own, *without}
         parameters: list[inspect.Parameter] = []
         for n, parameter in own.items():
             if n in expanded:
-                parameters += [_parameter(*found) for found in _settings(expanded[n]) if found[1].name not in own]
+                parameters += [_parameter(*found) for found in _settings(expanded[n]) if found[1].name not in left_out]
             else:
                 parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=hints[n]))
         parameters.append(DEBUG)
 
         def run(debug: bool, **values: Any) -> None:
-            made = {n: _make(cls, values, own) for n, cls in expanded.items()}
+            made = {n: _make(cls, values, left_out) for n, cls in expanded.items()}
             body(**made, **{n: values[n] for n in own if n not in expanded})
 
         run.__doc__ = body.__doc__
@@ -163,13 +164,13 @@ def _docstring(cls: type, name: str) -> str:
     return next(filter(None, found), name)
 
 
-def _make(cls: Any, values: dict[str, Any], own: Collection[str]) -> Any:
+def _make(cls: Any, values: dict[str, Any], left_out: Collection[str]) -> Any:
     """Settings from what was given; an error names the option, not the field."""
     given: dict[str, Any] = {}
     for setting in settings_of(cls):
         if is_dataclass(setting.type):
-            given[setting.name] = _make(setting.type, values, own)
-        elif setting.option is not None and setting.name not in own:
+            given[setting.name] = _make(setting.type, values, left_out)
+        elif setting.option is not None and setting.name not in left_out:
             value = values[setting.name]
             if setting.many:
                 value = () if value == "none" else tuple(item.strip() for item in value.split(","))

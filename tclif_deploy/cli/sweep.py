@@ -14,7 +14,7 @@ from tclif_deploy.formats.read_options import ReadOptions
 from tclif_deploy.quantization.settings import QuantizeSettings
 
 
-@command("sweep", without=["bound_steps"])
+@command("sweep", without=["bound_steps"])  # there always are calibration data
 def sweep_command(
     model: Model,
     *,

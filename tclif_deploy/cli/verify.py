@@ -21,10 +21,12 @@ def verify_command(
     from tclif_deploy.builds import Build
     from tclif_deploy.data import load_data
     from tclif_deploy.verification import verify
+    from tclif_deploy.workflows.compile import check_requirements
 
     opened = Build.open(build)
     test = opened.unseen(load_data(data))[:samples]
     with printed.running() as reporter:
+        check_requirements(requirements, test)
         reporter.say(f"verifying float against fixed on {test.samples} samples")
         verdict = verify(opened.network, opened.fixed, test, progress=reporter.progress("samples"))
     shortfalls = requirements.shortfalls(verdict)

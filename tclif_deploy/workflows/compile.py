@@ -108,7 +108,7 @@ def compile(
     test = as_dataset(data)
     if test is not None and options.samples is not None:
         test = test[: options.samples]
-    _check_requirements(options.requirements, test)
+    check_requirements(options.requirements, test)
 
     with build_folder.new_build(folder) as temporary:
         say(f"reading {source.path}")
@@ -250,7 +250,7 @@ def _hardware(
     return mapping.hardware_summary(placement, cost), findings
 
 
-def _check_requirements(requirements: Requirements, data: Dataset | None) -> None:
+def check_requirements(requirements: Requirements, data: Dataset | None) -> None:
     """Refuse, before any work, requirements that the given data cannot answer."""
     asked = [name.replace("_", "-") for name, value in asdict(requirements).items() if value is not None]
     if asked and data is None:
