@@ -11,12 +11,13 @@ from tclif_deploy.data import Dataset, as_dataset
 from tclif_deploy.formats import export_nir, read_nir, write_nir
 from tclif_deploy.mapping import measure, place
 from tclif_deploy.nn import TCLIF
+from tclif_deploy.report.sweep import Point
 from tclif_deploy.workflows.check import check
 from tclif_deploy.workflows.compile import CompileOptions, compile
 from tclif_deploy.workflows.cost import cost
 from tclif_deploy.workflows.explain import explain
 from tclif_deploy.workflows.finetune import finetune
-from tclif_deploy.workflows.sweep import Point, sweep
+from tclif_deploy.workflows.sweep import sweep
 
 from . import models
 from .networks import assert_same, random_network

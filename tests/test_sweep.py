@@ -8,8 +8,9 @@ import pytest
 
 from tclif_deploy import Dataset, QuantizeSettings, TclifError, load_target, quantize, simulate
 from tclif_deploy.cli.main import run
+from tclif_deploy.report.sweep import Point, Row, pareto
 from tclif_deploy.simulation.floating import simulate_float
-from tclif_deploy.workflows.sweep import Point, Row, grid, numbers, pareto, read, sweep
+from tclif_deploy.workflows.sweep import grid, numbers, read, sweep
 
 from . import models
 from .test_quantize import data, network

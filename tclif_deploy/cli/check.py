@@ -49,5 +49,5 @@ def check_command(
         sys.stdout.write(json_form.text_of(result))
     else:
         print_findings(out, result.findings, result.target)
-    if not result.fits:
+    if not result.passed:
         raise typer.Exit(FELL_SHORT)

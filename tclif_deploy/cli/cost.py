@@ -42,7 +42,7 @@ def cost_command(
     """
     from tclif_deploy import json_form
     from tclif_deploy.mapping import STRATEGIES
-    from tclif_deploy.report.terminal.hardware import print_comparison, print_cost, print_placement
+    from tclif_deploy.report.terminal.hardware import print_comparison, print_price
     from tclif_deploy.workflows.cost import compare_costs, cost, price_summary
 
     choice("--strategy", strategy, tuple(STRATEGIES))
@@ -64,7 +64,6 @@ def cost_command(
     else:
         price = results[0]
         assert not isinstance(price, tuple)
-        print_placement(out, price.placement)
-        print_cost(out, price.cost)
+        print_price(out, price)
     if all(isinstance(r, tuple) for r in results):
         raise typer.Exit(FELL_SHORT)

@@ -23,17 +23,18 @@ def doctor_command(
 
     Exit code 0: everything installed works; 1: a backend is broken or differs from the reference.
     """
+    from tclif_deploy.report.terminal.doctor import print_parts, print_test
     from tclif_deploy.workflows import doctor
 
     if not as_json:
-        doctor.print_parts(out)
+        print_parts(out, doctor.parts())
         if test:
             out.print("self-test: a small recurrent network against the reference, bit for bit", highlight=False)
     tests = []
     for found in doctor.self_tests() if test else ():
         tests.append(found)
         if not as_json:
-            doctor.print_test(out, found)
+            print_test(out, found)
     if as_json:
         sys.stdout.write(json.dumps(doctor.to_json(tests), indent=2) + "\n")
     if any(found.failed for found in tests):

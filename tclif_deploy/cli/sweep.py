@@ -44,9 +44,10 @@ def sweep_command(
     from tclif_deploy.errors import TclifError
     from tclif_deploy.frontends import load
     from tclif_deploy.quantization.calibration import choose_calibration
+    from tclif_deploy.report.sweep import draw, pareto
     from tclif_deploy.report.terminal.tables import print_sweep
     from tclif_deploy.target import load_target
-    from tclif_deploy.workflows.sweep import grid, pareto, sweep
+    from tclif_deploy.workflows.sweep import grid, sweep
 
     machine = load_target(target)
     points = grid(machine, weight_bits, coef_bits, state_bits, rounding)
@@ -65,8 +66,6 @@ def sweep_command(
         )
     best = pareto(rows)
     if plot is not None:
-        from tclif_deploy.report.sweep import draw
-
         draw(rows, plot)
     if as_json:
         front = [asdict(row) for row in best]

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from tclif_deploy import json_form
 from tclif_deploy.display import Brief, Shown
+from tclif_deploy.mapping import Behaviour, LayerBehaviour
 from tclif_deploy.verification.tables import verdict_brief, verdict_frame
 
 
@@ -94,6 +95,12 @@ class Verdict(Shown):
             input_clipped=self.input_clipped,
             backends=self.backends,
         )
+
+    def behaviour(self) -> Behaviour:
+        """What the network does on this data, for `tclif_deploy.mapping.check` to judge."""
+        rates = {layer.name: (layer.spike_rate_fixed, layer.spike_rate_float) for layer in self.layers}
+        layers = {name: LayerBehaviour(count, *rates.get(name, ())) for name, count in self.saturations.items()}
+        return Behaviour(self.samples, layers, self.input_clipped)
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values under the keys of ``report.json``."""

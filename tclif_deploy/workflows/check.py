@@ -32,7 +32,12 @@ class Check:
 
     @property
     def fits(self) -> bool:
-        """Whether there is no error among them."""
+        """Whether the target can hold the network."""
+        return not any(finding.is_misfit for finding in self.findings)
+
+    @property
+    def passed(self) -> bool:
+        """Whether there is no error of any kind among them."""
         return all(finding.severity != "error" for finding in self.findings)
 
 

@@ -31,7 +31,6 @@ from tclif_deploy.report import page
 from tclif_deploy.simulation import Engine
 from tclif_deploy.target import Target, as_target
 from tclif_deploy.verification import Requirements, Verdict, verify
-from tclif_deploy.verification.health import health
 from tclif_deploy.workflows.backend_runs import check_backends
 
 ACTIVITY_SAMPLES = 32
@@ -202,10 +201,9 @@ def write_build(
             {name: folder / name for name in chosen}, fixed, part, batched=options.backend_batched, say=say,
             progress=progress,
         ))  # fmt: skip
-        notices += health(fixed, verdict)
     tuned = None if tuning is None or verdict is None else tuning(verdict)
     summary = {} if verdict is None else vars(verdict.summary())
-    hardware, findings = _hardware(fixed, target, test, folder)
+    hardware, findings = _hardware(fixed, target, test, verdict, folder)
     report = Report(
         model=source.path, target=target.name, verified=verdict is not None, notices=notices,
         shortfalls=tuple(options.requirements.shortfalls(verdict)) if verdict else (),
@@ -229,9 +227,9 @@ def write_build(
 
 
 def _hardware(
-    fixed: FixedNetwork, target: Target, data: Dataset | None, folder: Path
+    fixed: FixedNetwork, target: Target, data: Dataset | None, verdict: Verdict | None, folder: Path
 ) -> tuple[mapping.HardwareSummary, tuple[mapping.Finding, ...]]:
-    """Placement, findings of the design rules and, with data, cost; ``mapping.json`` is written where it fits."""
+    """Placement, findings of all rules and, with data, cost; ``mapping.json`` is written where it fits."""
     activity = None if data is None else mapping.measure(fixed, data[:ACTIVITY_SAMPLES])
     placement = cost = None
     try:
@@ -241,7 +239,9 @@ def _hardware(
     else:
         build_folder.write_json(folder / MAPPING, mapping.placement_summary(placement))
         cost = None if activity is None else mapping.cost(fixed, target, placement, activity)
-    return mapping.hardware_summary(placement, cost), mapping.check(fixed, target, placement, activity)
+    behaviour = None if verdict is None else verdict.behaviour()
+    findings = mapping.check(fixed, target, placement, activity, behaviour=behaviour)
+    return mapping.hardware_summary(placement, cost), findings
 
 
 def _check_requirements(requirements: Requirements, data: Dataset | None) -> None:
