@@ -29,9 +29,9 @@ def schemas() -> str:
 
 
 def commands() -> str:
-    """Every command: what it does, its arguments and options."""
+    """Every command, in the order of use: what it does, its arguments and options."""
     group: Any = typer.main.get_command(app)
-    return "\n".join(_command(name, group.commands[name]) for name in sorted(group.commands))
+    return "\n".join(_command(name, command) for name, command in group.commands.items())
 
 
 def _command(name: str, command: Any) -> str:
@@ -57,6 +57,7 @@ def _title(parameter: Any) -> str:
 def _cell(parameter: Any) -> str:
     text = (getattr(parameter, "help", None) or "").replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
     default = parameter.default
+    if isinstance(parameter.show_default, str):
+        return f"{text} Default: {parameter.show_default.replace('<', '&lt;')}."
     plain = isinstance(default, (int, float, str)) and not isinstance(default, bool)
-    shown = f" Default: `{default}`." if plain and default != "" and "[default" not in text else ""
-    return text + shown
+    return text + (f" Default: `{default}`." if plain and default != "" else "")

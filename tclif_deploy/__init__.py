@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from tclif_deploy.frontends import load, register_neuron, save
     from tclif_deploy.mapping import place
     from tclif_deploy.network import Connection, Layer, Network
+    from tclif_deploy.nn.config import TuneSettings
     from tclif_deploy.quantization import QuantizeSettings, dequantize, quantize
     from tclif_deploy.simulation import FloatResult, Result, simulate
     from tclif_deploy.target import Target, load_target
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from tclif_deploy.workflows.compile import CompileOptions, compile
     from tclif_deploy.workflows.cost import cost
     from tclif_deploy.workflows.explain import explain
-    from tclif_deploy.workflows.finetune import TuneSettings, finetune
+    from tclif_deploy.workflows.finetune import finetune
     from tclif_deploy.workflows.sweep import sweep
 
 _PLACES = {
@@ -49,6 +50,7 @@ _PLACES = {
         "frontends": "load register_neuron save",
         "mapping": "place",
         "network": "Connection Layer Network",
+        "nn.config": "TuneSettings",
         "quantization": "QuantizeSettings dequantize quantize",
         "simulation": "FloatResult Result simulate",
         "target": "Target load_target",
@@ -57,7 +59,7 @@ _PLACES = {
         "workflows.compile": "CompileOptions compile",
         "workflows.cost": "cost",
         "workflows.explain": "explain",
-        "workflows.finetune": "TuneSettings finetune",
+        "workflows.finetune": "finetune",
         "workflows.sweep": "sweep",
     }.items()
     for name in names.split()

@@ -68,19 +68,3 @@ class Shown:
     def _repr_html_(self) -> str:
         """For notebooks."""
         return self._brief().html()
-
-
-def count(number: int, name: str) -> str:
-    """A number and the plural of what it counts.
-
-    Examples
-    --------
-    >>> count(1, "step"), count(85400, "weight")
-    ('1 step', '85,400 weights')
-    """
-    return f"{number:,} {name}{'' if number == 1 else 's'}"
-
-
-def percent(value: float | None) -> str:
-    """A fraction in percent, ``-`` where there is none."""
-    return "-" if value is None else f"{100 * value:.2f} %"

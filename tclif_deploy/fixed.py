@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tclif_deploy.convolution import Conv, Weighted
-from tclif_deploy.display import Brief, Shown, count
+from tclif_deploy.display import Brief, Shown
 from tclif_deploy.errors import TclifError
 from tclif_deploy.files import narrowest_int, write_npz
 from tclif_deploy.network import (
@@ -40,6 +40,7 @@ from tclif_deploy.network import (
     totals,
     weights,
 )
+from tclif_deploy.text import count
 
 Int = NDArray[np.int64]
 Rounding = Literal["toward_zero", "floor", "nearest"]

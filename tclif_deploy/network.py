@@ -21,8 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tclif_deploy.convolution import Conv, Weighted
-from tclif_deploy.display import Brief, Shown, count
+from tclif_deploy.display import Brief, Shown
 from tclif_deploy.errors import TclifError
+from tclif_deploy.text import count
 
 Float = NDArray[np.float64]
 AnyLayer = TypeVar("AnyLayer", bound=Any)

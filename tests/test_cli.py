@@ -115,7 +115,7 @@ def test_an_old_build_is_replaced_and_a_foreign_folder_refused(model, data, tmp_
 def test_a_verdict_that_falls_short_exits_1_and_keeps_the_build(model, data, tmp_path, capsys):
     argv = ["compile", str(model), "--data", str(data), "-o", str(tmp_path / "b"), "--backend", "none", "-q"]
     assert run([*argv, "--weight-bits", "2", "--min-agreement", "1", "--min-jaccard", "0.99"]) == 1
-    assert "falls short" in capsys.readouterr().out
+    assert "verdict: FALLS SHORT: agreement" in capsys.readouterr().out
     assert (tmp_path / "b" / "report.json").is_file()
     assert run([*argv, "--min-agreement", "0"]) == 0
 

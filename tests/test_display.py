@@ -38,7 +38,7 @@ SAYS = {
     "network": "Network: 3 input features, 3 layers, 32 neurons, 288 weights, 1 notice",
     "fixed": "FixedNetwork: 3 input features of 9 bits, states of 24 and 24 bits, coefficients of 12, rounded toward_",
     "dataset": "Dataset <i>: 6 samples of 60 steps of 3 features, uint8, scale 0.00392157, y 0..3, lengths 50..50",
-    "verdict": r"backends: c equal",
+    "verdict": r"c equals the reference",
     "layer": r"Layer <b>\x1b[2J: 16 tclif neurons from input, 48 weights",
     "neuron": "Neuron: 16 tclif neurons, fires: v >= threshold, soft reset, input to the dendrite",
     "connection": r"Connection from <b>\x1b[2J: 12x16 weights of -",

@@ -43,7 +43,7 @@ def test_every_command_on_the_page_exists_with_its_options(page):
 def test_the_guides_show_commands_at_all():
     assert len(typed(ROOT / "docs" / "index.md")) >= 2
     assert {words[0] for words in typed(ROOT / "docs" / "tutorial.md")} >= {
-        "train", "check", "compile", "show", "report", "verify", "cost",
+        "train", "check", "compile", "show", "report", "fuzz", "cost",
     }  # fmt: skip
 
 
@@ -70,7 +70,7 @@ def test_the_command_reference_is_made_from_the_code(monkeypatch):
 
     made = hooks.on_page_markdown((ROOT / "docs" / "cli.md").read_text(encoding="utf-8"))
     group: Any = typer.main.get_command(app)
-    assert re.findall(r"^## tclif (\S+)$", made, re.MULTILINE) == sorted(group.commands)
+    assert re.findall(r"^## tclif (\S+)$", made, re.MULTILINE) == list(group.commands)
     for command in group.commands.values():
         for parameter in command.params:
             assert all(f"`{option}`" in made for option in parameter.opts if option.startswith("--"))

@@ -21,10 +21,11 @@ from tclif_deploy import (
 )
 from tclif_deploy.cli.main import app
 from tclif_deploy.data import Dataset
+from tclif_deploy.mapping import Behaviour, Finding, LayerBehaviour, behaviour_findings, measure
+from tclif_deploy.report.sections.error_attribution import account_blocks
 from tclif_deploy.simulation.floating import simulate_float
 from tclif_deploy.simulation.partially_quantized import LAYER_PARTS, parts_of, simulate_mixed
 from tclif_deploy.verification.error_attribution import account
-from tclif_deploy.verification.health import health
 from tclif_deploy.verification.state_safety import state_safety
 from tclif_deploy.workflows.compile import CompileOptions, compile
 from tclif_deploy.workflows.explain import FILE, explain
@@ -140,19 +141,65 @@ def test_a_layer_that_falls_silent_is_named_with_its_cause():
         replace(c, weight=np.zeros_like(c.weight)) for c in fixed.layers[0].connections
     ), bias_u=np.zeros_like(fixed.layers[0].bias_u))  # fmt: skip
     broken = replace(fixed, layers=(dead, *fixed.layers[1:]))
-    found = health(broken, verify(net, broken, data()))
-    assert "layer a fell silent" in found[0]
-    assert "rounded to 0" in found[0]
-    assert "layer b fell silent" in found[1]
-    assert "its source a is silent" in found[1]
-    assert health(fixed, verify(net, fixed, data())) == ()
+    first, second = behaviour_findings(broken, verify(net, broken, data()).behaviour())
+    assert (first.rule, first.subject, first.severity) == ("silent_layer", "a", "error")
+    assert "rounded to 0" in first.value
+    assert second.subject == "b"
+    assert "its source a is silent" in second.value
+    assert behaviour_findings(fixed, verify(net, fixed, data()).behaviour()) == ()
 
 
-def test_saturation_is_named():
+def test_overflows_are_counted_and_named():
     net = network()
     fixed = quantize(net, LOIHI2, QUIET, QuantizeSettings(headroom=1.0))
-    found = health(fixed, verify(net, fixed, data()))
-    assert any("saturated" in line for line in found)
+    verdict = verify(net, fixed, data())
+    found = [f for f in behaviour_findings(fixed, verdict.behaviour()) if f.rule == "overflow"]
+    assert {f.severity for f in found} == {"warning"}
+    for finding in found:
+        assert f"{verdict.saturations[finding.subject]:,} state values overflowed on 6 samples" in finding.value
+
+
+def behaves(rate, rate_float, **more):
+    """What is found where layer a of a network does this, and all others what is usual."""
+    fixed = quantize(network(), LOIHI2, data())
+    layers = {"a": LayerBehaviour(0, rate, rate_float), "b": LayerBehaviour(0, 0.1, 0.1), "out": LayerBehaviour(0)}
+    return behaviour_findings(fixed, Behaviour(6, layers, **{"input_clipped": 0, **more}))
+
+
+@pytest.mark.parametrize(
+    ("rate", "rate_float", "expected"),
+    [
+        (0.0, 0.2, [("silent_layer", "error")]),
+        (0.0, None, [("silent_layer", "error")]),
+        (0.0, 0.0, [("silent_layer", "warning")]),
+        (0.2, 0.0, []),
+        (0.9, 0.2, []),
+        (0.95, 0.2, [("busy_layer", "warning")]),
+        (1.0, 1.0, [("busy_layer", "warning")]),
+        (0.95, None, [("busy_layer", "warning")]),
+    ],
+)  # fmt: skip
+def test_a_layer_is_judged_by_its_rate_beside_floats(rate, rate_float, expected):
+    assert [(f.rule, f.severity) for f in behaves(rate, rate_float)] == expected
+
+
+def test_clipped_input_is_counted_and_nothing_in_a_behaviour_is_a_misfit():
+    (clipped,) = behaves(0.2, 0.2, input_clipped=7)
+    assert (clipped.rule, clipped.severity, clipped.value) == (
+        "clipped_input",
+        "warning",
+        "7 values clipped on 6 samples",
+    )
+    assert not any(f.is_misfit for f in (clipped, *behaves(0.0, 0.2)))
+
+
+def test_a_measurement_and_a_verdict_of_the_same_samples_say_the_same():
+    net = network()
+    fixed = quantize(net, LOIHI2, QUIET, QuantizeSettings(headroom=1.0))
+    measured, verified = measure(fixed, data()).behaviour(), verify(net, fixed, data()).behaviour()
+    assert (measured.samples, measured.input_clipped) == (verified.samples, verified.input_clipped)
+    for name, layer in verified.layers.items():
+        assert measured.layers[name] == replace(layer, rate_float=None)
 
 
 @pytest.fixture(scope="module")
@@ -213,3 +260,10 @@ def test_a_build_needs_its_model_no_more(tmp_path):
     model.unlink()
     (tmp_path / "b" / "network.nir").unlink()
     assert explain(tmp_path / "b", "fixtures/spoken_digits/test.npz", samples=2).samples == 2
+
+
+def test_on_the_page_a_finding_of_the_build_is_not_said_again_by_its_account(build):
+    found = Finding("overflow", "warning", "a", "3 state values overflowed", "", "headroom", kind="network")
+    account = replace(explain(build, "fixtures/spoken_digits/test.npz", samples=2), findings=(found,))
+    for told, times in (((), 1), ((found,), 0)):
+        assert [getattr(block, "label", "") for block in account_blocks(account, told)].count("warning") == times

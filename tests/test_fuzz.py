@@ -1,4 +1,4 @@
-"""`tclif verify`: every backend of a build on random inputs, counted."""
+"""`tclif fuzz`: every backend of a build on random inputs, counted."""
 
 import json
 import shutil
@@ -67,19 +67,19 @@ def test_a_backend_that_lies_is_found_out(build, tmp_path, capsys):
     report = fuzz(folder, ("engine",), 4, steps=100)
     assert not report.equal
     assert report.backends["engine"].spike_mismatches > 0
-    assert command(["verify", str(folder), "--backend", "engine", "--fuzz", "4", "--steps", "100"]) == 1
+    assert command(["fuzz", str(folder), "--backend", "engine", "--samples", "4", "--steps", "100"]) == 1
     assert "DIFFERS" in capsys.readouterr().out
 
 
 def test_the_command_prints_the_count_of_neuron_steps(build, capsys):
-    assert command(["verify", str(build), "--backend", "c", "--fuzz", "2", "--steps", "20", "-q"]) == 0
+    assert command(["fuzz", str(build), "--backend", "c", "--samples", "2", "--steps", "20", "-q"]) == 0
     printed = capsys.readouterr().out
     assert "c: equal, 10,640 neuron steps of 2 samples: 0 spikes and 0 states differ" in printed
     assert "10,640 neuron steps compared with the reference" in printed
 
 
 def test_json_says_the_same(build, capsys):
-    assert command(["verify", str(build), "--backend", "c,onnx", "--fuzz", "2", "--steps", "20", "--json"]) == 0
+    assert command(["fuzz", str(build), "--backend", "c,onnx", "--samples", "2", "--steps", "20", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["equal"] is True
     assert report["neuron_steps"] == 2 * 10_640
@@ -91,9 +91,9 @@ def test_all_leaves_out_what_is_not_installed_and_says_why(build, monkeypatch, c
         raise TclifError("lava-nc is not installed", "install it")
 
     monkeypatch.setattr(backends.get("lava"), "check_installed", missing)
-    assert command(["verify", str(build), "--fuzz", "1", "--steps", "10"]) == 0
+    assert command(["fuzz", str(build), "--samples", "1", "--steps", "10"]) == 0
     assert "not run: lava: lava-nc is not installed; install it" in capsys.readouterr().out
-    assert command(["verify", str(build), "--backend", "lava", "--fuzz", "1"]) == 2
+    assert command(["fuzz", str(build), "--backend", "lava", "--samples", "1"]) == 2
 
 
 @pytest.mark.parametrize(
@@ -101,17 +101,17 @@ def test_all_leaves_out_what_is_not_installed_and_says_why(build, monkeypatch, c
     [
         (["--backend", "spinnaker"], "backend 'spinnaker' is not known"),
         (["--backend", "none"], "no backend given"),
-        (["--fuzz", "0"], "--fuzz"),
+        (["--samples", "0"], "--samples"),
         (["--steps", "0"], "--steps"),
     ],
 )
 def test_bad_arguments_are_one_line_and_code_2(build, capsys, arguments, message):
-    assert command(["verify", str(build), *arguments]) == 2
+    assert command(["fuzz", str(build), *arguments]) == 2
     printed = capsys.readouterr().err
     assert message in printed
     assert len(printed.strip().splitlines()) == 1
 
 
 def test_a_folder_that_is_no_build_is_refused(tmp_path, capsys):
-    assert command(["verify", str(tmp_path)]) == 2
+    assert command(["fuzz", str(tmp_path)]) == 2
     assert "not a build folder" in capsys.readouterr().err

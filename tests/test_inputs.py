@@ -11,12 +11,13 @@ from tclif_deploy.data import Dataset, as_dataset
 from tclif_deploy.formats import export_nir, read_nir, write_nir
 from tclif_deploy.mapping import measure, place
 from tclif_deploy.nn import TCLIF
+from tclif_deploy.report.sweep import Point
 from tclif_deploy.workflows.check import check
 from tclif_deploy.workflows.compile import CompileOptions, compile
 from tclif_deploy.workflows.cost import cost
 from tclif_deploy.workflows.explain import explain
 from tclif_deploy.workflows.finetune import finetune
-from tclif_deploy.workflows.sweep import Point, sweep
+from tclif_deploy.workflows.sweep import sweep
 
 from . import models
 from .networks import assert_same, random_network
@@ -114,7 +115,7 @@ def test_check_and_cost_take_models_and_data_as_people_hold_them(build):
 @pytest.mark.parametrize(
     ("use", "message"),
     [
-        (lambda: check(3), "cannot read a int; expected the path of a model file"),
+        (lambda: check(3), "cannot read a model from a int; expected a checkpoint"),
         (lambda: check(network(), 3), "cannot read a int; expected a Target"),
         (lambda: cost(network(), None), "data is a NoneType; expected a Dataset"),
         (lambda: explain(3, X), "cannot read a int; expected a build folder"),
@@ -236,10 +237,14 @@ def test_a_nir_graph_in_memory_is_read_as_its_file_is(tmp_path):
     ("given", "options", "message"),
     [
         (nir.NIRGraph.from_list(nir.Affine(np.ones((4, 3)), np.zeros(4))), {"gamma": 1.0}, "a NIR graph says every"),
-        (nir.NIRGraph.from_list(nir.Affine(np.full((4, 3), np.nan), np.zeros(4))), {}, "NIR graph: node .* is nan"),
+        (
+            nir.NIRGraph.from_list(nir.Affine(np.full((4, 3), np.nan), np.zeros(4))),
+            {},
+            r"weight\[0, 0\] is nan",
+        ),
         (network(), {"reset": "hard"}, "a Network says everything itself, reset included"),
-        (network(), {"example_input": X}, "an example input is for live modules alone"),
-        (3, {}, "cannot read a int; expected the path of a model file, a torch module, a nir.NIRGraph"),
+        (network(), {"example_input": X}, "Network: an example input is for live modules"),
+        (3, {}, "cannot read a model from a int; .* or a live torch module, a nir.NIRGraph or a Network"),
     ],
 )
 def test_a_model_of_the_wrong_kind_or_with_wrong_options_is_one_line(given, options, message):

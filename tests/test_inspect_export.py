@@ -152,7 +152,7 @@ def test_a_foreign_nir_file_is_checked_costed_and_swept_with_its_time_step(recur
     x = (np.random.default_rng(0).random((4, 40, 10)) < 0.15).astype(np.int64)
     np.savez(tmp_path / "data.npz", x=x)
     words = [command, str(recurrent), "--data", str(tmp_path / "data.npz"), "-q"]
-    out = ["--out", str(tmp_path / "sweep.csv"), "--jobs", "1"] if command == "sweep" else []
+    out = ["--output", str(tmp_path / "sweep.csv"), "--jobs", "1"] if command == "sweep" else []
     assert run([*words, *out, "--dt", "1e-4"]) in (0, 1)  # 1: it does not fit
     capsys.readouterr()
     assert run([*words, *out]) == 2

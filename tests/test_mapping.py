@@ -363,7 +363,7 @@ def test_all_findings_are_told_worst_first_with_value_limit_and_remedy():
     found = check(fitting(), LOIHI2.override(weight_bits=4, max_inputs=4, max_fan_in=10, neuron_kinds=["lif"]))
     errors = [f for f in found if f.severity == "error"]
     assert {"weight_width", "inputs", "fan_in", "neuron_kind"} <= {f.rule for f in errors}
-    assert [f.severity for f in found] == sorted((f.severity for f in found), key=("error", "warning", "note").index)
+    assert [f.severity for f in found] == sorted((f.severity for f in found), key=("error", "warning", "info").index)
     assert [f.excess for f in errors] == sorted((f.excess for f in errors), reverse=True)
     assert all(f.value and f.remedy for f in found)
     assert any((f.subject, f.value, f.limit) == ("layer0: neuron 0", "19 synapses", "10 synapses") for f in errors) or (
@@ -435,7 +435,7 @@ def test_the_check_command_exits_1_on_errors_and_prints_json(capsys, tmp_path):
     assert found["target"] == "xylo2"
     assert found["findings"][0]["rule"] == "neuron_kind"
     assert found["calibration"]["kind"] == "given"
-    assert set(found["findings"][0]) == {"rule", "severity", "subject", "value", "limit", "remedy"}
+    assert set(found["findings"][0]) == {"rule", "severity", "subject", "value", "limit", "remedy", "kind"}
     assert run(["check", "absent.pt"]) == 2
     assert run(["check", model, "--strategy", "best"]) == 2
 

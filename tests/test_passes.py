@@ -139,5 +139,5 @@ def test_weight_widths_that_do_not_fit_are_refused(bits, message):
 
 
 def test_an_unknown_pass_is_refused_with_the_known_ones():
-    with pytest.raises(TclifError, match="pass 'magic' is not known; known: scales, compensate, bias"):
+    with pytest.raises(TclifError, match="passes is 'magic'; known: scales, compensate, bias"):
         QuantizeSettings(passes=("magic",))

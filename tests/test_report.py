@@ -19,17 +19,20 @@ from tclif_deploy.cli.main import run
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedNetwork
 from tclif_deploy.report import page
-from tclif_deploy.report.content import Plots, headline
+from tclif_deploy.report.content import Plots
 from tclif_deploy.report.sections import story
 from tclif_deploy.report.sections.quantization import quantization
 from tclif_deploy.report.static import write_figures
 from tclif_deploy.report.terminal.blocks import show, spark
+from tclif_deploy.report.terminal.tables import print_build
+from tclif_deploy.report.verdict_text import headline
 from tclif_deploy.simulation.floating import simulate_float
 from tclif_deploy.verification import BackendCheck
+from tclif_deploy.verification.verdict import Agreement
 
 from . import models
 
-SECTIONS = ["network", "quantization", "fidelity", "spikes", "hardware", "backends", "provenance"]
+SECTIONS = ["findings", "network", "quantization", "fidelity", "spikes", "hardware", "backends", "provenance"]
 HOSTILE = "<img src=x onerror=alert(1)>&\"'</script><b>$"
 
 
@@ -95,9 +98,9 @@ class Elements(HTMLParser):
             self.text += data
 
 
-def printed(build: Path, width: int = 200) -> str:
+def printed(build: tc.Build | Path, width: int = 200, show=show) -> str:
     console = Console(width=width, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
-    show(console, tc.Build.open(build))
+    show(console, build if isinstance(build, tc.Build) else tc.Build.open(build))
     return console.export_text()
 
 
@@ -226,20 +229,25 @@ def test_the_verdict_comes_first_with_its_word_and_numbers(made):
     build = tc.Build.open(made[2])
     text = Elements((made[2] / "report.html").read_text()).text
     assert text.index("VERIFIED") < text.index("Network")
-    assert f"Agreement {100 * build.report.agreement.argmax:.2f} % on 9 samples" in text
+    assert f"agreement {100 * build.report.agreement.argmax:.2f} % on 9 samples" in text
 
 
 @pytest.mark.parametrize(
     ("change", "word", "level"),
     [
-        ({}, "VERIFIED", "good"),
+        ({}, "VERIFIED (nothing was required)", "good"),
         ({"shortfalls": ("argmax agreement is 0.5, required at least 0.9",)}, "FALLS SHORT", "bad"),
         (
             {"findings": (mapping.Finding("cores", "error", "loihi2", "200", "128", "prune"),)},
-            "VERIFIED, BUT DOES NOT FIT loihi2",
+            "VERIFIED (nothing was required), but DOES NOT FIT loihi2",
             "bad",
         ),
-        ({"verified": False}, "COMPILED, NOT VERIFIED", "open"),
+        (
+            {"findings": tuple(mapping.Finding("silent_layer", "error", n, "", "", "", kind="network") for n in "ab")},
+            "VERIFIED (nothing was required), but SILENT LAYER: a, b",
+            "bad",
+        ),
+        ({"verified": False, "agreement": Agreement()}, "COMPILED, NOT VERIFIED", "open"),
     ],
 )
 def test_the_verdict_is_a_word_and_a_colour(made, change, word, level):
@@ -334,6 +342,30 @@ def test_placement_findings_and_cost_stand_on_the_page(made, tmp_path):
     for source in cost.energy.sources.values():
         assert source in text
     assert f"TC-LIF {cost.formula_45nm.tclif:.1f}" in text
+
+
+def test_a_finding_stands_once_on_the_page_once_in_show_and_once_after_compile(made, tmp_path):
+    build = tc.Build.open(made[2])
+    fit = mapping.Finding("fan_in", "error", "layer x", "19 synapses", "10 synapses", "prune this")
+    dead = mapping.Finding("silent_layer", "error", "layer y", "no spike at all", "", "more bits", kind="network")
+    known = mapping.Finding("fullness", "info", "neurons", "97 %", "100", "another core")
+    build = replace(build, report=replace(build.report, findings=(fit, dead, known)))
+    page_text = Elements(page.render(build)).text
+    for shown, findings in ((page_text, (fit, dead, known)), (printed(build), (fit, dead, known)),
+                            (printed(build, show=print_build), (fit, dead))):  # fmt: skip
+        lines = [f"{f.severity}: {f.rule}: {f.subject}: {f.value}" for f in findings]
+        assert [shown.count(line) for line in lines] == [1] * len(lines)
+        assert "but DOES NOT FIT loihi2 and SILENT LAYER: layer y" in shown
+    assert "another core" not in printed(build, show=print_build)
+
+
+def test_page_show_and_compile_print_the_same_verdict_and_layers(made):
+    build = tc.Build.open(made[2])
+    sentence = headline(build).sentence
+    layer = build.report.layers[0]
+    for shown in (Elements(page.render(build)).text, printed(build), printed(build, show=print_build)):
+        assert sentence in " ".join(shown.split())
+        assert shown.count(f"{layer.jaccard:.4f}") == 1
 
 
 def test_compile_leaves_the_page_out_with_a_notice_where_the_libraries_are_missing(made, tmp_path, monkeypatch, capsys):

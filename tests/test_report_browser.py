@@ -107,7 +107,7 @@ def test_it_opens_quickly_without_network_or_console_errors(opened):
 
 def test_every_section_and_every_plot_is_there(opened, build):
     found = opened.execute_script("return [...document.querySelectorAll('main > section')].map(e => e.id)")
-    assert found == ["network", "quantization", "fidelity", "spikes", "hardware", "backends", "provenance"]
+    assert found == ["findings", "network", "quantization", "fidelity", "spikes", "hardware", "backends", "provenance"]
     scroll_through(opened)
     empty = opened.execute_script(
         "return [...document.querySelectorAll('.plot')].filter(e => !e.data.length).map(e => e.dataset.plot)"

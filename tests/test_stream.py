@@ -221,4 +221,4 @@ def test_a_build_that_is_none_and_data_of_another_width_are_refused(build, tmp_p
     assert run(["simulate", str(fixed), "--data", str(wide), "-q"]) == 2
     assert "5 features a step, the network takes 3" in capsys.readouterr().err
     assert run(["simulate", str(tmp_path), "--data", str(wide), "-q"]) == 2
-    assert "file not found" in capsys.readouterr().err
+    assert "not a build folder" in capsys.readouterr().err

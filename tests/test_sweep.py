@@ -8,8 +8,9 @@ import pytest
 
 from tclif_deploy import Dataset, QuantizeSettings, TclifError, load_target, quantize, simulate
 from tclif_deploy.cli.main import run
+from tclif_deploy.report.sweep import Point, Row, pareto
 from tclif_deploy.simulation.floating import simulate_float
-from tclif_deploy.workflows.sweep import Point, Row, grid, numbers, pareto, read, sweep
+from tclif_deploy.workflows.sweep import grid, numbers, read, sweep
 
 from . import models
 from .test_quantize import data, network
@@ -94,7 +95,7 @@ def test_the_command_prints_a_table_json_and_a_picture(tmp_path, capsys, monkeyp
     monkeypatch.chdir(tmp_path)
     model = models.checkpoint(tmp_path / "net")
     path = models.data(tmp_path / "d.npz")
-    argv = ["sweep", str(model), "--data", str(path), "--weight-bits", "4,8", "--jobs", "1", "--out", "s.csv"]
+    argv = ["sweep", str(model), "--data", str(path), "--weight-bits", "4,8", "--jobs", "1", "--output", "s.csv"]
     assert run([*argv, "--plot", "s.svg"]) == 0
     assert "4/12/24" in capsys.readouterr().out
     assert (tmp_path / "s.svg").read_text().count("<svg") == 1
@@ -108,5 +109,5 @@ def test_the_command_prints_a_table_json_and_a_picture(tmp_path, capsys, monkeyp
 def test_one_sample_is_too_few(tmp_path, capsys):
     model = models.checkpoint(tmp_path / "net")
     np.savez(tmp_path / "d.npz", x=Dataset(np.zeros((1, 5, 3), np.uint8)).x)
-    assert run(["sweep", str(model), "--data", str(tmp_path / "d.npz"), "--out", str(tmp_path / "s.csv")]) == 2
+    assert run(["sweep", str(model), "--data", str(tmp_path / "d.npz"), "--output", str(tmp_path / "s.csv")]) == 2
     assert "one sample is too few" in capsys.readouterr().err

@@ -76,7 +76,7 @@ def test_the_command_line_is_kept_for_who_builds_again(tmp_path):
     argv = ["compile", str(model), "-o", str(out), "--backend", "none", "--headroom", "2", "-q"]
     assert run(argv) == 0
     manifest = json.loads((out / "manifest.json").read_text())
-    assert manifest["command"] == f"tclif compile {model} --backend none --headroom 2.0"
+    assert manifest["command"] == f"tclif compile {model} --headroom 2.0 --backend none"
 
 
 # --- doctor
@@ -87,7 +87,7 @@ def test_doctor_prints_the_exact_commands_for_what_is_missing(monkeypatch, capsy
     monkeypatch.setattr(util, "find_spec", lambda name: None if name == "plotly" else object())
     assert run(["doctor", "--no-test"]) == 0
     printed = capsys.readouterr().out
-    assert "missing   plotly (report.html); install it with:\n            pip install 'tclif-deploy[report]'" in printed
+    assert "missing: plotly (report.html); install it with:\n    pip install 'tclif-deploy[report]'" in printed
     assert "pip install --no-deps --ignore-requires-python lava-nc==0.10.0" in printed
 
 
@@ -122,9 +122,9 @@ def test_doctor_fails_where_a_backend_differs_or_breaks(monkeypatch, capsys):
             raise TclifError("no simulator", "get one")
 
     for backend, code, says in (
-        (Wrong, 1, "DIFFERENT self: 0 spikes and 4 states differ"),
-        (Broken, 1, "broken    self: the simulator died"),
-        (Absent, 0, "missing   self: no simulator; get one"),
+        (Wrong, 1, "self: DIFFERENT, 0 spikes and 4 states differ"),
+        (Broken, 1, "self: broken, the simulator died"),
+        (Absent, 0, "self: missing, no simulator; get one"),
     ):
         monkeypatch.setattr(backends, "names", lambda: ("self",))
         monkeypatch.setattr(backends, "get", lambda name, backend=backend: backend)

@@ -82,7 +82,7 @@ def words(tmp_path):
 
 @pytest.mark.slow
 def test_the_command_chooses_and_says_what_it_chose(words, tmp_path):
-    done = CliRunner().invoke(app, [*words, "--weight-bits", "auto", "--min-accuracy-drop", "10"])
+    done = CliRunner().invoke(app, [*words, "--weight-bits", "auto", "--auto-max-drop", "0.1"])
     assert done.exit_code == 0, done.output
     assert "weight bits, chosen in" in done.output
     bits = json.loads((tmp_path / "build" / "manifest.json").read_text())["settings"]["weight_bits"]
@@ -95,8 +95,8 @@ def test_the_command_chooses_and_says_what_it_chose(words, tmp_path):
     ("more", "message"),
     [
         (["--weight-bits", "few"], "--weight-bits is 'few'; expected a number of bits, or auto"),
-        (["--min-accuracy-drop", "1"], "--min-accuracy-drop without --weight-bits auto"),
-        (["--weight-bits", "auto", "--min-accuracy-drop", "-1"], "--min-accuracy-drop is -1"),
+        (["--auto-max-drop", "0.01"], "--auto-max-drop without --weight-bits auto"),
+        (["--weight-bits", "auto", "--auto-max-drop", "-0.1"], "--auto-max-drop is -0.1; expected a number, 0 to 1"),
     ],
 )
 def test_widths_that_make_no_sense_are_refused(words, more, message, capsys):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tclif_deploy.json_form import EXACT
+from tclif_deploy.mapping import Finding
 from tclif_deploy.quantization.calibration import Calibration
 from tclif_deploy.verification.error_attribution import Effect, FirstDivergence, Loss
 from tclif_deploy.verification.remedies import Remedy
@@ -42,6 +43,7 @@ class Attribution:
     interaction: float
     layer_interaction: float
     worst: Worst | None
-    health: tuple[str, ...]
+    findings: tuple[Finding, ...]
+    """what the network does on these data that is worth a worry"""
     remedies: tuple[Remedy, ...]
     accuracy: FloatAndFixed

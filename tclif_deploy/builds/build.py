@@ -18,7 +18,7 @@ from tclif_deploy.builds.record import Record
 from tclif_deploy.builds.report import Report
 from tclif_deploy.comparison import equal
 from tclif_deploy.data import Dataset
-from tclif_deploy.display import Brief, Shown, count
+from tclif_deploy.display import Brief, Shown
 from tclif_deploy.errors import TclifError
 from tclif_deploy.files import as_path
 from tclif_deploy.fixed import FixedNetwork
@@ -27,6 +27,7 @@ from tclif_deploy.network import Network
 from tclif_deploy.quantization import QuantizeSettings
 from tclif_deploy.quantization.calibration import Calibration
 from tclif_deploy.target import Target
+from tclif_deploy.text import NONE, count
 from tclif_deploy.verification import Requirements, Verdict
 
 REPORT, FIXED, NETWORK, RECORD, MAPPING = "report.json", "fixed.npz", "network.npz", "record.npz", "mapping.json"
@@ -145,8 +146,8 @@ class Build(Shown):
             ("network", self.network._brief().line),
             ("integers", self.fixed._brief().line),
             ("verdict", "nothing was verified" if self.verdict is None else self.verdict._brief().line),
-            ("missed", "; ".join(self.shortfalls) or "-"),
-            ("to know", count(len(self.notices), "notice")),
+            ("missed", "; ".join(self.shortfalls) or NONE),
+            ("to know", f"{count(len(self.report.findings), 'finding')}, {count(len(self.notices), 'notice')}"),
         ]
         what = f"{self.manifest.model.path} for {self.target.name}, calibrated on {self.calibration}"
         return Brief(f"Build {self.folder}: {what}", ("", ""), rows)

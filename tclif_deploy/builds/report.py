@@ -89,10 +89,10 @@ class Report(VerdictSummary, HardwareSummary):
     shortfalls: tuple[str, ...] = ()
     """which requirements are missed, and which backends differ from the reference"""
     findings: tuple[Finding, ...] = ()
-    """of the design rules, worst first"""
+    """what to worry about, worst first: how it fits the target, and what it does on the data"""
     finetune: Tuning | None = None
 
     @property
     def fits(self) -> bool:
-        """Whether no design rule found an error."""
-        return all(finding.severity != "error" for finding in self.findings)
+        """Whether the target can hold the network."""
+        return not any(finding.is_misfit for finding in self.findings)

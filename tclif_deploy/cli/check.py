@@ -2,52 +2,54 @@
 
 from __future__ import annotations
 
-import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from tclif_deploy import json_form
-from tclif_deploy.cli.common import FELL_SHORT, Debug, Json, Quiet, Reporter, app, choice, out
-from tclif_deploy.cli.reading import AS_THE_FILE_SAYS, reads_models
-from tclif_deploy.frontends import ReadOptions
+from tclif_deploy.cli.options import AnyTarget, Calibration, ModelOrBuild, SomeSamples, Strategy, command, refuse
+from tclif_deploy.cli.output import FELL_SHORT, Output, out
+from tclif_deploy.formats.read_options import ReadOptions
+from tclif_deploy.quantization.settings import QuantizeSettings
+from tclif_deploy.target import Overrides
 
 
-@app.command("check")
-@reads_models
+@command("check")
 def check_command(
-    model: Annotated[Path, typer.Argument(help="Model file, or a build folder.", show_default=False)],
-    target: Annotated[
-        str | None,
-        typer.Option("--target", "-t", help="Target by name, or a .toml file. [default: the build's, loihi2]"),
-    ] = None,
+    context: typer.Context,
+    model: ModelOrBuild,
+    *,
+    target: AnyTarget = None,
     data: Annotated[Path | None, typer.Option(help="Data that show silent layers, overflows and input rates.")] = None,
-    calibration: Annotated[Path | None, typer.Option(help="Data that set the state scales of a model.")] = None,
-    samples: Annotated[int, typer.Option(min=1, help="Use only the first samples of --data.")] = 32,
-    strategy: Annotated[str, typer.Option(help="Placement: 'greedy', 'balanced' or 'traffic'.")] = "greedy",
-    read: ReadOptions = AS_THE_FILE_SAYS,
-    as_json: Json = False,
-    quiet: Quiet = False,
-    debug: Debug = False,
+    calibration: Calibration = None,
+    samples: SomeSamples = 32,
+    strategy: Strategy = "greedy",
+    overrides: Overrides,
+    read: ReadOptions,
+    settings: QuantizeSettings,
+    printed: Output,
 ) -> None:
     """Say whether a model or a build fits a target: every design rule is run, and every finding is told.
 
     Exit code 0: no errors; 1: at least one; 2: bad input.
     """
-    from tclif_deploy.mapping import STRATEGIES
     from tclif_deploy.report.terminal.hardware import print_findings
+    from tclif_deploy.target import load_target
     from tclif_deploy.workflows.check import check
+    from tclif_deploy.workflows.integers import opened, own_target
 
-    choice("--strategy", strategy, tuple(STRATEGIES))
-    with Reporter(quiet or as_json).running() as reporter:
+    if model.is_dir():
+        refuse(context, f"is for a model file, {model} is a build", ReadOptions, QuantizeSettings)
+    if data is None:
+        refuse(context, "needs --data", "samples")
+    with printed.running() as reporter:
+        subject = opened(model)
+        machine = load_target(target) if target else own_target(subject)
         result = check(
-            model, target, data, calibration=calibration, samples=samples, strategy=strategy, read=read,
-            say=reporter.say, progress=reporter.progress,
+            subject, machine.override(**asdict(overrides)), data, calibration=calibration, samples=samples,
+            strategy=strategy, read=read, settings=settings, say=reporter.say, progress=reporter.progress,
         )  # fmt: skip
-    if as_json:
-        sys.stdout.write(json_form.text_of(result))
-    else:
-        print_findings(out, result.findings, result.target)
-    if not result.fits:
+    printed.result(result, lambda: print_findings(out, result.findings, result.target))
+    if not result.passed:
         raise typer.Exit(FELL_SHORT)

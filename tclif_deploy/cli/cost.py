@@ -2,69 +2,71 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
 
-from tclif_deploy.cli.common import FELL_SHORT, Debug, Json, Quiet, Reporter, app, choice, out
-from tclif_deploy.cli.reading import AS_THE_FILE_SAYS, reads_models
-from tclif_deploy.errors import TclifError
-from tclif_deploy.frontends import ReadOptions
+from tclif_deploy.cli.options import AnyTarget, Calibration, Data, ModelOrBuild, SomeSamples, Strategy, command, refuse
+from tclif_deploy.cli.output import FELL_SHORT, Output, out
+from tclif_deploy.formats.read_options import ReadOptions
+from tclif_deploy.quantization.settings import QuantizeSettings
+from tclif_deploy.target import Overrides
 
 
-@app.command("cost")
-@reads_models
+@command("cost")
 def cost_command(
-    build: Annotated[Path, typer.Argument(help="Build folder, or a model file.", show_default=False)],
-    data: Annotated[Path, typer.Option(help="Data whose activity is counted.", show_default=False)],
-    target: Annotated[
-        str | None,
-        typer.Option("--target", "-t", help="Target by name, or a .toml file. [default: the build's, loihi2]"),
-    ] = None,
+    context: typer.Context,
+    build: ModelOrBuild,
+    *,
+    data: Data,
+    target: AnyTarget = None,
     compare: Annotated[
         tuple[str, str] | None, typer.Option(help="What if: two targets, by name or .toml file, side by side.")
     ] = None,
-    calibration: Annotated[
-        Path | None, typer.Option(help="Data that set the state scales where a network is quantized again.")
-    ] = None,
-    samples: Annotated[int, typer.Option(min=1, help="Use only the first samples of --data.")] = 32,
-    strategy: Annotated[str, typer.Option(help="Placement: 'greedy', 'balanced' or 'traffic'.")] = "greedy",
-    read: ReadOptions = AS_THE_FILE_SAYS,
-    as_json: Json = False,
-    quiet: Quiet = False,
-    debug: Debug = False,
+    calibration: Calibration = None,
+    samples: SomeSamples = 32,
+    strategy: Strategy = "greedy",
+    overrides: Overrides,
+    read: ReadOptions,
+    settings: QuantizeSettings,
+    printed: Output,
 ) -> None:
     """Count what a network really does on data, and what that costs: cores, energy, latency.
 
     Exit code 0: it fits; 1: it fits none of the targets asked for; 2: bad input.
     """
     from tclif_deploy import json_form
-    from tclif_deploy.mapping import STRATEGIES
-    from tclif_deploy.report.terminal.hardware import print_comparison, print_cost, print_placement
+    from tclif_deploy.report.terminal.hardware import print_comparison, print_price
+    from tclif_deploy.target import load_target
     from tclif_deploy.workflows.cost import compare_costs, cost, price_summary
+    from tclif_deploy.workflows.integers import opened, own_target
 
-    choice("--strategy", strategy, tuple(STRATEGIES))
-    if compare is not None and target is not None:
-        raise TclifError("--target and --compare were both given", "choose one")
-    with Reporter(quiet or as_json).running() as reporter:
+    if build.is_dir():
+        refuse(context, f"is for a model file, {build} is a build", ReadOptions, QuantizeSettings)
+    if compare is not None:
+        refuse(context, "and --compare were both given", "target")
+    subject = opened(build)
+    machines = [
+        (load_target(name) if name else own_target(subject)).override(**asdict(overrides))
+        for name in compare or [target]
+    ]
+    with printed.running() as reporter:
         given: dict[str, Any] = {
-            "calibration": calibration, "samples": samples, "strategy": strategy, "read": read, "say": reporter.say,
+            "calibration": calibration, "samples": samples, "strategy": strategy, "read": read, "settings": settings,
+            "say": reporter.say,
         }  # fmt: skip
-        results = compare_costs(build, data, compare, **given) if compare else [cost(build, data, target, **given)]
-    if as_json:
-        rows = [
-            {"target": r[0], "error": str(r[1])} if isinstance(r, tuple) else json_form.plain(price_summary(r))
-            for r in results
-        ]
-        sys.stdout.write(json_form.text_of(rows if compare else rows[0]))
-    elif compare:
-        print_comparison(out, results)
-    else:
-        price = results[0]
-        assert not isinstance(price, tuple)
-        print_placement(out, price.placement)
-        print_cost(out, price.cost)
+        if compare is None:
+            price = cost(subject, data, machines[0], **given)
+        else:
+            results = compare_costs(subject, data, machines, **given)
+    if compare is None:
+        printed.result(price_summary(price), lambda: print_price(out, price))
+        return
+    rows = [
+        {"target": r[0], "error": str(r[1])} if isinstance(r, tuple) else json_form.plain(price_summary(r))
+        for r in results
+    ]
+    printed.result(rows, lambda: print_comparison(out, results))
     if all(isinstance(r, tuple) for r in results):
         raise typer.Exit(FELL_SHORT)

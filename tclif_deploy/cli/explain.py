@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from tclif_deploy import json_form
-from tclif_deploy.cli.common import Debug, Json, Quiet, Reporter, Verbose, app, out
+from tclif_deploy.cli.options import BuildFolder, Data, SomeSamples, command
+from tclif_deploy.cli.output import Output, out
 
 
-@app.command("explain")
+@command("explain")
 def explain_command(
-    build: Annotated[Path, typer.Argument(help="Build folder.", show_default=False)],
-    data: Annotated[Path, typer.Option(help="Data to account on, as for tclif compile.", show_default=False)],
+    build: BuildFolder,
+    *,
+    data: Data,
     calibration: Annotated[
-        Path | None,
-        typer.Option(help="Data for the remedies. [default: the build's own]"),
+        Path | None, typer.Option(help="Data for the remedies.", show_default="the build's own")
     ] = None,
-    samples: Annotated[int, typer.Option(min=1, help="Use only the first samples of --data.")] = 100,
+    samples: SomeSamples = 100,
     jobs: Annotated[int, typer.Option(min=1, help="Threads.")] = 2,
-    as_json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-    debug: Debug = False,
+    printed: Output,
 ) -> None:
     """Account for every error of a build: by source and layer, the first spike that differs, what would help.
 
@@ -35,12 +31,9 @@ def explain_command(
     from tclif_deploy.report.terminal.blocks import show_blocks
     from tclif_deploy.workflows.explain import explain
 
-    with Reporter(quiet or as_json, verbose).running() as reporter:
+    with printed.running() as reporter:
         found = explain(
             build, data, calibration=calibration, samples=samples, jobs=jobs,
             say=reporter.say, progress=reporter.progress,
         )  # fmt: skip
-    if as_json:
-        sys.stdout.write(json_form.text_of(found))
-    else:
-        show_blocks(out, account_blocks(found))
+    printed.result(found, lambda: show_blocks(out, account_blocks(found)))

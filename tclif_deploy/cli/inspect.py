@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import sys
-
-from tclif_deploy.cli.common import Debug, Json, app, out
-from tclif_deploy.cli.reading import AS_THE_FILE_SAYS, Model, reads_models
-from tclif_deploy.frontends import ReadOptions
+from tclif_deploy.cli.options import Model, command
+from tclif_deploy.cli.output import Printed, out
+from tclif_deploy.formats.read_options import ReadOptions
 
 
-@app.command("inspect")
-@reads_models
-def inspect_command(
-    model: Model,
-    read: ReadOptions = AS_THE_FILE_SAYS,
-    as_json: Json = False,
-    debug: Debug = False,
-) -> None:
+@command("inspect")
+def inspect_command(model: Model, *, read: ReadOptions, printed: Printed) -> None:
     """Show what a model file holds: layers, neurons, coefficients, conventions, and what had to be assumed."""
     from tclif_deploy.frontends.reader import read_model
     from tclif_deploy.frontends.summary import summary
@@ -25,7 +16,4 @@ def inspect_command(
 
     kind, network = read_model(model, read)
     found = summary(network)
-    if as_json:
-        sys.stdout.write(json.dumps({"file": str(model), "kind": kind, **found}, indent=2) + "\n")
-    else:
-        print_summary(out, str(model), kind, found)
+    printed.result({"file": str(model), "kind": kind, **found}, lambda: print_summary(out, str(model), kind, found))

@@ -4,32 +4,26 @@ from __future__ import annotations
 
 import signal
 import sys
+from importlib import import_module
 from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.markup import escape
 from threadpoolctl import threadpool_limits
 
-from tclif_deploy.cli import (  # noqa: F401  (each registers its command)
-    check,
-    compile,
-    cost,
-    doctor,
-    explain,
-    export,
-    finetune,
-    inspect,
-    report,
-    show,
-    simulate,
-    sweep,
-    targets,
-    train,
-    verify,
-)
-from tclif_deploy.cli.common import BAD_INPUT, FELL_SHORT, INTERRUPTED, OK, app, err, out
+from tclif_deploy.cli.options import app
+from tclif_deploy.cli.output import BAD_INPUT, FELL_SHORT, INTERRUPTED, OK, err, out
 from tclif_deploy.errors import TclifError
 from tclif_deploy.version import __version__
+
+COMMANDS = (
+    "compile", "show", "report", "verify", "fuzz", "simulate", "explain", "inspect", "check", "cost", "sweep",
+    "finetune", "train", "export", "targets", "doctor",
+)  # fmt: skip
+"""in the order of use: the main job, what its build is good for, what comes before and after it"""
+
+for name in COMMANDS:  # each registers itself
+    import_module(f"tclif_deploy.cli.{name}")
 
 # typer brings click along as a dependency or as a part of itself, by version: reach its classes through typer
 UsageError: Any

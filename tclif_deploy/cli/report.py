@@ -7,11 +7,12 @@ from typing import Annotated
 
 import typer
 
-from tclif_deploy.cli.common import Debug, app, out
+from tclif_deploy.cli.options import command, saved
+from tclif_deploy.cli.output import out
 from tclif_deploy.errors import TclifError, cannot_write
 
 
-@app.command("report")
+@command("report")
 def report_command(
     build: Annotated[Path | None, typer.Argument(help="Build folder.", show_default=False)] = None,
     compare: Annotated[
@@ -20,11 +21,7 @@ def report_command(
     figures: Annotated[
         Path | None, typer.Option("--figures", help="Also write every figure as PNG and SVG into this folder.")
     ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", help="Page to write. [default: BUILD/report.html, or comparison.html]"),
-    ] = None,
-    debug: Debug = False,
+    output: Annotated[Path | None, saved("Page to write.", "BUILD/report.html, or comparison.html")] = None,
 ) -> None:
     """Write report.html again from what a build stores; or compare two builds; or draw figures for a paper."""
     from tclif_deploy.builds import Build

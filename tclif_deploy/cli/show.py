@@ -7,16 +7,16 @@ from typing import Annotated
 
 import typer
 
-from tclif_deploy.cli.common import Debug, app, out
+from tclif_deploy.cli.options import BuildFolder, command
+from tclif_deploy.cli.output import out
 
 
-@app.command("show")
+@command("show")
 def show_command(
-    build: Annotated[Path, typer.Argument(help="Build folder.", show_default=False)],
+    build: BuildFolder,
     other: Annotated[
         Path | None, typer.Argument(help="A second build: print what differs instead.", show_default=False)
     ] = None,
-    debug: Debug = False,
 ) -> None:
     """Tell a build's story in tables: the verdict, then every section of its report."""
     from tclif_deploy.builds import Build

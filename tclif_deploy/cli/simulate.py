@@ -3,36 +3,34 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from tclif_deploy.cli.common import Debug, Json, Quiet, Reporter, app, choice, out
+from tclif_deploy.cli.options import FILES, Samples, choice, command, refuse
+from tclif_deploy.cli.output import Output, out
 
 
-@app.command("simulate")
+@command("simulate")
 def simulate_command(
+    context: typer.Context,
     build: Annotated[Path, typer.Argument(help="Build folder, or a fixed.npz.", show_default=False)],
-    data: Annotated[
-        Path, typer.Option(help=".npz (x, y), .npy, MNIST IDX (.gz too) or SHD/SSC HDF5.", show_default=False)
-    ],
-    samples: Annotated[int | None, typer.Option(min=1, help="Only the first samples.")] = None,
+    *,
+    data: Annotated[Path, typer.Option(help=f"Data to run on: {FILES}, or .npy (x).", show_default=False)],
+    samples: Samples = None,
     steps: Annotated[int, typer.Option(min=1, help="Steps into which SHD and SSC are binned.")] = 250,
     seconds: Annotated[float, typer.Option(min=1e-6, help="Seconds of SHD and SSC that are binned.")] = 1.4,
     trace: Annotated[Path | None, typer.Option(help="Write spikes, readouts and classes to this HDF5 file.")] = None,
     states: Annotated[str, typer.Option(help="Layers whose u and v go to the trace too, by commas.")] = "",
     engine: Annotated[str, typer.Option(help="'engine' (fast) or 'reference' (the specification).")] = "auto",
-    jobs: Annotated[int | None, typer.Option(min=1, help="Threads, or workers with --parallel.")] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Threads of the engine, or workers with --parallel.")] = None,
     parallel: Annotated[str | None, typer.Option(help="Hand batches to joblib: loky, threading, dask or ray.")] = None,
     batch: Annotated[int, typer.Option(min=1, help="Samples in memory at a time.")] = 256,
-    as_json: Json = False,
-    quiet: Quiet = False,
-    debug: Debug = False,
+    printed: Output,
 ) -> None:
     """Run a compiled network's integers on data: accuracy, rate, spikes and synaptic operations by layer."""
+    from tclif_deploy.builds import Build
     from tclif_deploy.data.stream import open_stream
     from tclif_deploy.errors import TclifError
     from tclif_deploy.fixed import FixedNetwork
@@ -40,7 +38,9 @@ def simulate_command(
     from tclif_deploy.simulation.stream import run_all
     from tclif_deploy.simulation.trace_file import TraceFile
 
-    network = FixedNetwork.load(build / "fixed.npz" if build.is_dir() else build)
+    if data.suffix not in (".h5", ".hdf5"):
+        refuse(context, f"is for SHD and SSC, {data} is another file", "steps", "seconds")
+    network = Build.open(build).fixed if build.is_dir() else FixedNetwork.load(build)
     stream = open_stream(data, samples=samples, steps=steps, seconds=seconds)
     if stream.features != network.input.size:
         raise TclifError(f"{data}: {stream.features} features a step, the network takes {network.input.size}")
@@ -49,7 +49,7 @@ def simulate_command(
         raise TclifError("--states without --trace", "name the file with --trace FILE")
     if trace is not None and parallel is not None:
         raise TclifError("--trace with --parallel", "a trace is written by one process: leave --parallel out")
-    with Reporter(quiet or as_json).running() as reporter, contextlib.ExitStack() as stack:
+    with printed.running() as reporter, contextlib.ExitStack() as stack:
         file = None if trace is None else stack.enter_context(TraceFile(trace, network, states=traced))
         bar, done = reporter.progress("samples"), 0
 
@@ -64,9 +64,6 @@ def simulate_command(
             network, stream.batches(batch), engine=choice("--engine", engine, ("auto", "engine", "reference")),
             jobs=jobs, parallel=parallel, spikes=file is not None, traces=traced, each=each,
         )  # fmt: skip
-    if as_json:
-        sys.stdout.write(json.dumps(summary.to_json(), indent=2, sort_keys=True) + "\n")
-    else:
-        print_run(out, summary)
-        if trace is not None:
-            out.print(f"trace: {trace}", highlight=False)
+    printed.result(summary.to_json(), lambda: print_run(out, summary))
+    if trace is not None and not printed.as_json:
+        out.print(f"trace: {trace}", highlight=False)

@@ -2,36 +2,27 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from typing import Annotated
 
 import typer
 
-from tclif_deploy.cli.common import Debug, Json, app, out
+from tclif_deploy.cli.options import command
+from tclif_deploy.cli.output import Printed, out
 
 
-@app.command("targets")
+@command("targets")
 def targets_command(
     name: Annotated[str | None, typer.Argument(help="Target by name or file; all are listed without.")] = None,
-    as_json: Json = False,
-    debug: Debug = False,
+    *,
+    printed: Printed,
 ) -> None:
     """List the targets, or show one with every number's unit, source and evidence."""
     from tclif_deploy.report.terminal.tables import print_target, print_targets
     from tclif_deploy.target import known_targets, load_target
 
+    targets = [load_target(known) for known in (known_targets() if name is None else (name,))]
+    plain = {t.name: t.model_dump(mode="json", exclude_none=True) for t in targets}
     if name is None:
-        targets = [load_target(known) for known in known_targets()]
-        if as_json:
-            sys.stdout.write(
-                json.dumps({t.name: t.model_dump(mode="json", exclude_none=True) for t in targets}, indent=2) + "\n"
-            )
-        else:
-            print_targets(out, targets)
-        return
-    target = load_target(name)
-    if as_json:
-        sys.stdout.write(json.dumps(target.model_dump(mode="json", exclude_none=True), indent=2) + "\n")
+        printed.result(plain, lambda: print_targets(out, targets))
     else:
-        print_target(out, target)
+        printed.result(plain[targets[0].name], lambda: print_target(out, targets[0]))

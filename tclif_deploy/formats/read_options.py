@@ -6,14 +6,16 @@ import json
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
 
 from tclif_deploy.errors import TclifError
 from tclif_deploy.network import Reset
+from tclif_deploy.settings import Limits, check_settings
 
-NEURONS = ("tclif", "lif", "plif")
+NeuronName = Literal["tclif", "lif", "plif"]
+NEURONS: tuple[NeuronName, ...] = get_args(NeuronName)
 """The kinds of neuron that checkpoints can hold."""
 LIF_DECAY = float(np.float32(0.8))
 """The decay that the authors' LIF hard-codes: ``torch.tensor(0.8).float()`` (MNIST and GSC-v2, neuron.py)."""
@@ -42,32 +44,25 @@ class ReadOptions:
 
     args: Path | str | None = None
     """the training script's args.json; by default the one beside the model, where there is one"""
-    threshold: float | None = None
+    threshold: Annotated[float | None, Limits(above=0)] = None
+    """firing threshold, where no file says it"""
     gamma: float | None = None
-    """what a spike takes from the dendrite"""
-    comparator: str | None = None
-    """``>=`` or ``>``: when a neuron fires"""
-    reset: str | None = None
-    """``soft`` or ``hard``"""
-    neuron: str | None = None
-    """``tclif``, ``lif`` or ``plif``"""
+    """what a spike takes from the dendrite, where no file says it"""
+    comparator: Literal[">=", ">"] | None = None
+    """when a neuron fires: at its threshold, or only above it"""
+    reset: Reset | None = None
+    """what a spike does to the soma: the threshold is taken off it, or it starts anew"""
+    neuron: NeuronName | None = None
+    """the kind of neuron, where no file says it"""
     decay: float | None = None
-    """of LIF: v <- decay*v + i"""
-    dt: float | None = None
+    """decay of LIF neurons (v <- decay*v + i), where no file says it"""
+    dt: Annotated[float | None, Limits(above=0)] = None
     """the time step of a .nir file that another tool wrote, in the unit of its time constants"""
     convention: str | None = None
-    """whose conventions such a file is read by (see `tclif_deploy.formats.nir.discretise`)"""
+    """whose way to step such a file: nir, exponential, simultaneous, snntorch, norse or spikingjelly"""
 
     def __post_init__(self) -> None:
-        for name, allowed in (("comparator", (">=", ">")), ("reset", ("soft", "hard")), ("neuron", NEURONS)):
-            value = getattr(self, name)
-            if value is not None and value not in allowed:
-                raise TclifError(f"{name} is {value!r:.60}", f"expected one of {', '.join(allowed)}")
-        if self.threshold is not None:
-            check_threshold(self.threshold, "threshold given by hand")
-        for name in ("gamma", "decay", "dt"):
-            if getattr(self, name) is not None:
-                check_finite(getattr(self, name), f"{name} given by hand")
+        check_settings(self)
 
 
 @dataclass(frozen=True)

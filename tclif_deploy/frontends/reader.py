@@ -77,7 +77,7 @@ def load(
 
 def read_model(model: ModelLike, given: ReadOptions, example_input: Any = None) -> tuple[str, Network]:
     """(what sort of model it is, in words, its network); see `load`. The only place where models are told apart."""
-    if isinstance(model, Network):
+    if isinstance(model, Network) and example_input is None:
         _refuse(given, (), "a Network", "leave {} out")
         return "Network", model
     if _is_of(model, "torch.nn", "Module"):

@@ -30,6 +30,28 @@ class Batch:
     """(samples, time): the step belongs to the sample"""
 
 
+@dataclass(frozen=True)
+class LayerBehaviour:
+    """What one layer does on data."""
+
+    overflows: int
+    """state values that overflowed"""
+    rate: float | None = None
+    """spikes a neuron a step; None where the layer does not spike"""
+    rate_float: float | None = None
+    """the float network's; None where nobody knows"""
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """What a network does on data: measured (`Activity.behaviour`), or as a verdict says it."""
+
+    samples: int
+    layers: dict[str, LayerBehaviour]
+    input_clipped: int
+    """input values outside the payload"""
+
+
 @dataclass(frozen=True, eq=False)
 class Activity:
     """A fixed-point network's behaviour on data, sample batch by sample batch."""
@@ -60,6 +82,15 @@ class Activity:
         """Events a channel or neuron a step."""
         events = self.events(source)
         return float(events.sum() / (self.steps * events.size))
+
+    def behaviour(self) -> Behaviour:
+        """What the layers do on these samples; the float network's rates are not known."""
+        spiking = self.batches[0].active
+        layers = {
+            name: LayerBehaviour(count, self.rate(name) if name in spiking else None)
+            for name, count in self.overflows.items()
+        }
+        return Behaviour(self.samples, layers, self.input_clipped)
 
 
 def measure(

@@ -160,9 +160,7 @@ def _energy(target: Target, done: Operations, placement: Placement, times: Laten
         scale = 1e-3 / done.samples
         return sum(v[LOW] * low for v, low, _ in known) * scale, sum(v[HIGH] * high for v, _, high in known) * scale
 
-    messages = (
-        done.messages_within_core + done.messages_between_cores + done.messages_between_chips + done.messages_input
-    )
+    messages = done.by_part()["messages"]
     parts = {
         "synapses": price(("energy_synapse", done.synaptic, done.synaptic)),
         "updates": price(

@@ -1,29 +1,31 @@
-"""What a design rule looks at, what it returns, and the order in which findings are told."""
+"""What a rule looks at, what it returns, and the order in which findings are told."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from tclif_deploy.fixed import FixedNetwork
-from tclif_deploy.mapping.activity import Activity
+from tclif_deploy.mapping.activity import Activity, Behaviour
 from tclif_deploy.mapping.placement import Placement
 from tclif_deploy.target.schema import Target
 
-Severity = Literal["error", "warning", "note"]
-SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
+Severity = Literal["error", "warning", "info"]
+SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")
 """worst first"""
+Kind = Literal["fit", "network"]
+"""what a finding is about: whether the network fits the target, or what became of the network itself"""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that does not fit, or that one should know."""
+    """One thing to worry about, or to know."""
 
     rule: str
-    """name of the design rule"""
+    """name of the rule"""
     severity: Severity
     subject: str
     """layer, connection, resource or target"""
@@ -32,6 +34,12 @@ class Finding:
     remedy: str
     excess: Annotated[float, Field(exclude=True)] = field(default=0.0, compare=False)
     """how far beyond the limit, as a ratio; worse findings of one severity come first"""
+    kind: Kind = "fit"
+
+    @property
+    def is_misfit(self) -> bool:
+        """Whether the target cannot hold the network as it is."""
+        return self.severity == "error" and self.kind == "fit"
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,15 +51,17 @@ class Context:
     placement: Placement | None
     """None where the network does not fit"""
     activity: Activity | None
-    """None where no data was given"""
+    """what fired when, on some samples; None where no data was given"""
+    behaviour: Behaviour | None
+    """what the layers do on as many samples as were looked at; None where no data was given"""
 
 
 Rule = Callable[[Context], Iterator[Finding]]
 
 
-def worst_first(findings: list[Finding]) -> tuple[Finding, ...]:
-    """Errors before warnings before notes; within these the larger excess first."""
-    return tuple(sorted(findings, key=lambda f: (SEVERITIES.index(f.severity), -f.excess, f.rule, f.subject)))
+def worst_first(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Errors before warnings before infos; within these the larger excess first, then in the rules' own order."""
+    return tuple(sorted(findings, key=lambda f: (SEVERITIES.index(f.severity), -f.excess)))
 
 
 def over(rule: str, subject: str, value: int, limit: int, unit: str, remedy: str) -> Finding:

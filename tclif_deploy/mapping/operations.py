@@ -68,6 +68,16 @@ class Operations:
     longest_way: int
     """tiles that a message crosses"""
 
+    def by_part(self) -> dict[str, int]:
+        """How many there are of what an energy's parts price."""
+        messages = (
+            self.messages_within_core + self.messages_between_cores + self.messages_between_chips + self.messages_input
+        )
+        return {
+            "synapses": self.synaptic, "updates": self.updates_active + self.updates_idle, "messages": messages,
+            "hops": self.hops_horizontal + self.hops_vertical,
+        }  # fmt: skip
+
 
 @dataclass(frozen=True, eq=False)
 class _Route:

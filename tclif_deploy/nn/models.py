@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 
 from tclif_deploy.errors import TclifError
+from tclif_deploy.nn.config import NeuronName
 from tclif_deploy.nn.neuron import LIF, PLIF, TCLIF, Recurrent, Reset, SpikingNeuron
 from tclif_deploy.nn.sequence import SequenceNetwork
-
-NeuronName = Literal["tclif", "lif", "plif"]
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated, Literal, get_args
 
-from tclif_deploy.errors import TclifError
+from tclif_deploy.settings import Limits, Named, check_settings
 
-PASSES = ("scales", "compensate", "bias")
+Pass = Literal["scales", "compensate", "bias"]
+PASSES: tuple[Pass, ...] = get_args(Pass)
 """names of what betters the integers on calibration data, in the order in which it is applied"""
 
 
@@ -14,32 +16,21 @@ PASSES = ("scales", "compensate", "bias")
 class QuantizeSettings:
     """What can be chosen about quantization."""
 
-    headroom: float = 1.5
+    headroom: Annotated[float, Limits(1, 1024)] = 1.5
     """states may grow to this multiple of what calibration saw before they overflow"""
-    scale_floor: float = 1 / 8
+    scale_floor: Annotated[float, Limits(0, 1)] = 1 / 8
     """no neuron's weight scale is below this share of its layer's largest (a tiny scale makes a huge threshold)"""
-    real_input_bits: int = 12
+    real_input_bits: Annotated[int, Limits(2, 24)] = 12
     """signed width of the integers that carry real-valued input (integer data enter unchanged)"""
-    bound_steps: int = 1000
+    bound_steps: Annotated[int, Limits(1, 1_000_000)] = 1000
     """without calibration data, states are bounded for this many steps"""
-    passes: tuple[str, ...] = PASSES
-    """what betters the integers on calibration data, by name: see `tclif_deploy.quantization.passes`"""
-    weight_bits: tuple[int, ...] = ()
+    passes: tuple[Pass, ...] = PASSES
+    """what betters the integers on calibration data"""
+    weight_bits: Annotated[tuple[Annotated[int, Limits(2, 16)], ...], Named(None, "--weight-bits auto finds them")] = ()
     """width of each layer's weights, where narrower than the target's; empty: the target's everywhere"""
 
     def __post_init__(self) -> None:
-        for name, value, low, high in (
-            ("headroom", self.headroom, 1.0, 1024.0),
-            ("scale_floor", self.scale_floor, 0.0, 1.0),
-            ("real_input_bits", self.real_input_bits, 2, 24),
-            ("bound_steps", self.bound_steps, 1, 1_000_000),
-            *(("weight_bits", bits, 2, 16) for bits in self.weight_bits),
-        ):
-            if not low <= value <= high:
-                raise TclifError(f"{name} is {value}", f"expected {low:g} to {high:g}")
-        for name in self.passes:
-            if name not in PASSES:
-                raise TclifError(f"pass {name!r} is not known", f"known: {', '.join(PASSES)}")
+        check_settings(self)
 
 
 DEFAULTS = QuantizeSettings()

@@ -5,17 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from tclif_deploy.builds import Build
-from tclif_deploy.report.figure import Figure, percent
+from tclif_deploy.report.figure import Figure
 
-Level = Literal["good", "bad", "open"]
+Level = Literal["good", "bad", "open", "plain"]
+"""what a colour means"""
 
 
 @dataclass(frozen=True)
 class Note:
-    """A sentence: something missing, or something to know."""
+    """A sentence: something missing, or something to know; ``label`` says what kind of thing, ``level`` colours it."""
 
     text: str
+    label: str = ""
+    level: Level = "plain"
     kind: Literal["note"] = field(default="note", init=False)
 
 
@@ -100,42 +102,3 @@ class Section:
     def figures(self) -> tuple[Figure, ...]:
         """The figures among the blocks."""
         return tuple(block.figure for block in self.blocks if isinstance(block, Plots))
-
-
-@dataclass(frozen=True)
-class Headline:
-    """The verdict: a word, a colour for it, and one sentence with the numbers."""
-
-    word: str
-    level: Level
-    sentence: str
-
-
-def headline(build: Build) -> Headline:
-    """The verdict of a stored build, in the words of the compiler's last line."""
-    report = build.report
-    if not report.verified:
-        return Headline("COMPILED, NOT VERIFIED", "open", "No data were given, so nothing was compared.")
-    asked = any(value is not None for value in vars(build.requirements).values())
-    parts = [f"Agreement {percent(report.agreement.argmax)} on {report.samples:,} samples"]
-    accuracy = report.accuracy
-    if accuracy.original is not None:
-        parts.append(f"accuracy {percent(accuracy.original)} → {percent(accuracy.quantized)}")
-    checks = report.backends
-    agree = [n for n, c in checks.items() if c.equal]
-    if agree:
-        steps = sum(checks[name].neuron_steps for name in agree)
-        verb = "equals" if len(agree) == 1 else "equal"
-        parts.append(f"{', '.join(agree)} {verb} the reference in every bit of {steps:,} neuron steps")
-    parts += [f"{name} DIFFERS from the reference" for name in checks if name not in agree]
-    sentence = ", ".join(parts) + "."
-    level: Level = "good"
-    if report.shortfalls:
-        word, level, sentence = "FALLS SHORT", "bad", f"{sentence} {'; '.join(report.shortfalls)}."
-    elif asked:
-        word = "PASS"
-    else:
-        word, sentence = "VERIFIED", f"{sentence} Nothing was required."
-    if not report.fits:
-        word, level = f"{word}, BUT DOES NOT FIT {build.target.name}", "bad"
-    return Headline(word, level, sentence)

@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-import numpy as np
 from numpy.typing import NDArray
 
 Kind = Literal["line", "steps", "bars", "points"]
@@ -74,22 +73,3 @@ class Figure:
     height: int = 240
     """of one row, in pixels"""
     tags: dict[str, str] = field(default_factory=dict)
-
-
-def thin(values: NDArray[Any], most: int = 4000) -> NDArray[Any]:
-    """Every n-th value, so that at most ``most`` remain."""
-    return values[:: max(1, -(-len(values) // most))]
-
-
-def percent(value: float | None, digits: int = 2) -> str:
-    """A fraction as a percentage; a dash where undefined."""
-    return "–" if value is None else f"{100 * value:.{digits}f} %"
-
-
-def number(value: float | None) -> str:
-    """Four significant digits, or all before the point, thousands separated; a dash where undefined."""
-    if value is None or not np.isfinite(value):
-        return "–"
-    if float(value).is_integer() and abs(value) < 1e15:
-        return f"{int(value):,}"
-    return f"{value:,.0f}" if 1000 <= abs(value) < 1e15 else f"{value:.4g}"

@@ -17,9 +17,10 @@ from tclif_deploy.builds.record import Record
 from tclif_deploy.errors import TclifError
 from tclif_deploy.files import write_atomic
 from tclif_deploy.report.compare import differences
-from tclif_deploy.report.content import Headline, Plots, Raster, Section, headline
+from tclif_deploy.report.content import Plots, Raster, Section
 from tclif_deploy.report.figure import Figure, Panel, Series
 from tclif_deploy.report.sections import story
+from tclif_deploy.report.verdict_text import Headline, headline
 from tclif_deploy.version import __version__
 
 PAGE = "report.html"

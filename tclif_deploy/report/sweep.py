@@ -1,12 +1,59 @@
-"""A sweep as a picture: agreement against memory and energy."""
+"""A sweep's rows, the best of them, and both as a picture: agreement against memory and energy."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from tclif_deploy.errors import TclifError, cannot_write
-from tclif_deploy.workflows.sweep import Row, pareto
+
+
+@dataclass(frozen=True)
+class Point:
+    """One choice of the grid."""
+
+    weight_bits: int
+    coefficient_bits: int
+    state_bits: int
+    rounding: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one point came to; None where the target cannot hold the network, or states no such figure."""
+
+    sweep: str
+    """digest of the model, the data and all settings but the grid: rows of another sweep are not mixed in"""
+    weight_bits: int
+    coefficient_bits: int
+    state_bits: int
+    rounding: str
+    agreement: float | None = None
+    """share of samples on which float and fixed name the same class"""
+    accuracy: float | None = None
+    saturations: int | None = None
+    memory_bytes: int | None = None
+    """synapses, parameters and states of all cores, at their bits"""
+    cores: int | None = None
+    energy_nj_low: float | None = None
+    energy_nj_high: float | None = None
+    problem: str = ""
+
+    @property
+    def point(self) -> Point:
+        """The row's place in the grid."""
+        return Point(self.weight_bits, self.coefficient_bits, self.state_bits, self.rounding)
+
+
+def pareto(rows: Sequence[Row], cost: str = "memory_bytes") -> list[Row]:
+    """Rows that no other beats in both agreement and ``cost``, cheapest first."""
+    found: list[Row] = []
+    usable = [row for row in rows if row.agreement is not None and getattr(row, cost) is not None]
+    for row in sorted(usable, key=lambda row: (getattr(row, cost), -(row.agreement or 0.0))):
+        if not found or (row.agreement or 0.0) > (found[-1].agreement or 0.0):
+            found.append(row)
+    return found
 
 
 def draw(rows: Sequence[Row], path: Path) -> None:

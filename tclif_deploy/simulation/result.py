@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tclif_deploy.display import Brief, Shown, count
+from tclif_deploy.display import Brief, Shown
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedNetwork, InputEncoding, Int
+from tclif_deploy.text import count
 
 
 @dataclass(frozen=True, eq=False, repr=False)

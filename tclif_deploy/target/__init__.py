@@ -1,12 +1,13 @@
 """Targets: what a machine can hold, as data, in TOML files."""
 
 from tclif_deploy.target.read import as_target, build, known_targets, load_target, targets_folder
-from tclif_deploy.target.schema import EVIDENCE, UNITS, Limit, Target
+from tclif_deploy.target.schema import EVIDENCE, UNITS, Limit, Overrides, Target
 
 __all__ = [
     "EVIDENCE",
     "UNITS",
     "Limit",
+    "Overrides",
     "Target",
     "as_target",
     "build",

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from tclif_deploy.fixed import Arithmetic, Overflow, Rounding
+from tclif_deploy.settings import check_settings
 
 T = TypeVar("T")
 
@@ -55,6 +56,23 @@ Positive = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
 Range = Limit[Annotated[tuple[Positive, Positive], BeforeValidator(_both)]]
 """the lowest and the highest figure that is published"""
 Rate = Limit[Annotated[float, Field(gt=0, le=1e15, allow_inf_nan=False)]]
+
+
+@dataclass(frozen=True)
+class Overrides:
+    """Numbers of the target that are changed by hand; None leaves the target's own."""
+
+    weight_bits: int | None = None
+    """width of a weight, sign included"""
+    coefficient_bits: int | None = None
+    """fractional bits of a coefficient"""
+    state_bits: int | None = None
+    """width of u and of v, sign included; thresholds, resets and biases take it too"""
+    rounding: Rounding | None = None
+    """how a product is rounded"""
+
+    def __post_init__(self) -> None:
+        check_settings(self)
 
 
 class Target(BaseModel):
@@ -204,6 +222,8 @@ class Target(BaseModel):
         from tclif_deploy.target import build
 
         changed = {key: value for key, value in values.items() if value is not None}
+        if not changed:
+            return self
         if "state_bits" in changed:
             for name in ("threshold_bits", "reset_bits", "bias_bits"):
                 changed.setdefault(name, changed["state_bits"])

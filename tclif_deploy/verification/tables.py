@@ -1,59 +1,79 @@
-"""A verdict as tables: at a prompt, in a notebook, and for pandas."""
+"""A verdict in one sentence and as tables: at a prompt, on the page, on a terminal, and for pandas."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tclif_deploy.display import Brief, count, percent
+from tclif_deploy.display import Brief
 from tclif_deploy.errors import TclifError
+from tclif_deploy.text import NONE, count, percent
 
 if TYPE_CHECKING:
     from tclif_deploy.verification.verdict import Verdict
 
-COLUMNS = (
+FRAME_COLUMNS = (
     "layer", "jaccard", "spike_rate_float", "spike_rate_fixed", "saturations", "first_sample", "first_step",
     "first_neuron",
 )  # fmt: skip
-"""of a frame; the last three are the place of the first divergence"""
-
-
-def rows(verdict: Verdict) -> list[tuple[Any, ...]]:
-    """A row of `COLUMNS` for each spiking layer."""
-    firsts = [la.first_divergence for la in verdict.layers]
-    return [
-        (
-            la.name, la.jaccard, la.spike_rate_float, la.spike_rate_fixed, verdict.saturations.get(la.name),
-            *((None,) * 3 if first is None else (first.sample, first.step, first.neuron)),
-        )
-        for la, first in zip(verdict.layers, firsts, strict=True)
-    ]  # fmt: skip
+"""the last three are the place of the first divergence"""
+LAYER_COLUMNS = ("layer", "Jaccard", "rate float", "rate fixed", "first divergence", "SNR", "overflows")
+LAYER_LEGEND = "Jaccard: spike overlap; first divergence: sample, step, neuron"
 
 
 def verdict_frame(verdict: Verdict) -> Any:
-    """`rows` as a pandas ``DataFrame``, named by layer."""
+    """A pandas ``DataFrame`` with a row of `FRAME_COLUMNS` for each spiking layer, named by layer."""
     try:
         import pandas
     except ImportError:
         raise TclifError("pandas is not installed, which to_frame needs", "pip install pandas") from None
-    return pandas.DataFrame(rows(verdict), columns=list(COLUMNS)).set_index("layer")
+    rows = [
+        (
+            la.name, la.jaccard, la.spike_rate_float, la.spike_rate_fixed, verdict.saturations.get(la.name),
+            *((None,) * 3 if (at := la.first_divergence) is None else (at.sample, at.step, at.neuron)),
+        )
+        for la in verdict.layers
+    ]  # fmt: skip
+    return pandas.DataFrame(rows, columns=list(FRAME_COLUMNS)).set_index("layer")
+
+
+def layer_rows(verdict: Verdict) -> tuple[tuple[str, ...], ...]:
+    """A row of `LAYER_COLUMNS` for each layer; the last one, which is read, also has its signal over its error."""
+    spiking = {layer.name: layer for layer in verdict.layers}
+    rows = []
+    for name, overflows in verdict.saturations.items():
+        spikes: tuple[str, ...] = ("",) * 4
+        if name in spiking:
+            layer, at = spiking[name], spiking[name].first_divergence
+            spikes = (
+                NONE if layer.jaccard is None else f"{layer.jaccard:.4f}", percent(layer.spike_rate_float),
+                percent(layer.spike_rate_fixed), "none" if at is None else f"{at.sample}, {at.step}, {at.neuron}",
+            )  # fmt: skip
+        rows.append([name, *spikes, "", f"{overflows:,}"])
+    if rows:
+        rows[-1][-2] = decibels(verdict.logit_snr_db)
+    return tuple(map(tuple, rows))
+
+
+def decibels(snr: float | None) -> str:
+    """A signal over its error, where there is one."""
+    return "no error" if snr is None else f"{snr:.1f} dB"
+
+
+def sentence(verdict: Verdict) -> str:
+    """Agreement, accuracy, and whether the backends equal the reference."""
+    v = verdict
+    parts = [f"agreement {percent(v.agreement_argmax)} on {count(v.samples, 'sample')}"]
+    if v.accuracy_float is not None:
+        parts.append(f"accuracy {percent(v.accuracy_float)} -> {percent(v.accuracy_fixed)}")
+    agree = [name for name, check in v.backends.items() if check.equal]
+    if agree:
+        steps = sum(v.backends[name].neuron_steps for name in agree)
+        verb = "equals" if len(agree) == 1 else "equal"
+        parts.append(f"{', '.join(agree)} {verb} the reference in every bit of {steps:,} neuron steps")
+    parts += [f"{name} DIFFERS from the reference" for name in v.backends if name not in agree]
+    return ", ".join(parts)
 
 
 def verdict_brief(verdict: Verdict) -> Brief:
-    """The figures, and the layers as a table."""
-    v = verdict
-    snr = "-" if v.logit_snr_db is None else f"{v.logit_snr_db:.1f} dB"
-    backends = [f"{name} {'equal' if check.equal else 'DIFFERS'}" for name, check in v.backends.items()]
-    line = (
-        f"Verdict on {count(v.samples, 'sample')}: argmax agreement {percent(v.agreement_argmax)}, accuracy "
-        f"{percent(v.accuracy_float)} float, {percent(v.accuracy_fixed)} fixed, readout SNR {snr}, "
-        f"{count(v.input_clipped, 'input')} clipped; backends: {', '.join(backends) or '-'}"
-    )
-    table = [
-        (
-            name, percent(jaccard), percent(a), percent(b), "-" if overflows is None else f"{overflows:,}",
-            "-" if sample is None else f"sample {sample}, step {step}, neuron {neuron}",
-        )
-        for name, jaccard, a, b, overflows, sample, step, neuron in rows(v)
-    ]  # fmt: skip
-    columns = ("layer", "spike overlap (Jaccard)", "fires in float", "in fixed", "overflows", "first divergence")
-    return Brief(line, columns, table)
+    """The sentence, and the layers as a table."""
+    return Brief(f"Verdict: {sentence(verdict)}", LAYER_COLUMNS, layer_rows(verdict))

@@ -11,7 +11,11 @@ from pydantic import Field
 
 from tclif_deploy import json_form
 from tclif_deploy.display import Brief, Shown
+from tclif_deploy.mapping import Behaviour, LayerBehaviour
+from tclif_deploy.settings import Limits, check_settings
 from tclif_deploy.verification.tables import verdict_brief, verdict_frame
+
+Share = Annotated[float | None, Limits(0, 1)]
 
 
 @dataclass(frozen=True)
@@ -95,6 +99,12 @@ class Verdict(Shown):
             backends=self.backends,
         )
 
+    def behaviour(self) -> Behaviour:
+        """What the network does on this data, for `tclif_deploy.mapping.check` to judge."""
+        rates = {layer.name: (layer.spike_rate_fixed, layer.spike_rate_float) for layer in self.layers}
+        layers = {name: LayerBehaviour(count, *rates.get(name, ())) for name, count in self.saturations.items()}
+        return Behaviour(self.samples, layers, self.input_clipped)
+
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values under the keys of ``report.json``."""
         values: dict[str, Any] = json_form.plain(self.summary())
@@ -155,13 +165,17 @@ class VerdictSummary:
 class Requirements:
     """What the verdict must reach; None asks nothing."""
 
-    min_agreement: float | None = None
-    min_accuracy: float | None = None
-    """of the fixed-point network"""
-    max_accuracy_drop: float | None = None
-    """float minus fixed, as a fraction"""
-    min_jaccard: float | None = None
-    """of every layer"""
+    min_agreement: Share = None
+    """least share of samples on which float and fixed name the same class"""
+    min_accuracy: Share = None
+    """least accuracy of the fixed-point network"""
+    max_accuracy_drop: Share = None
+    """greatest loss of accuracy, float minus fixed"""
+    min_jaccard: Share = None
+    """least spike overlap (Jaccard) of any layer"""
+
+    def __post_init__(self) -> None:
+        check_settings(self)
 
     def shortfalls(self, verdict: Verdict) -> list[str]:
         """One line for each requirement that ``verdict`` misses, and for each backend that disagrees."""

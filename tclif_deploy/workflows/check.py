@@ -12,6 +12,7 @@ from tclif_deploy.errors import TclifError
 from tclif_deploy.frontends import ReadOptions
 from tclif_deploy.mapping import Finding
 from tclif_deploy.progress import Bars, Say, no_bars, say_nothing
+from tclif_deploy.quantization import QuantizeSettings
 from tclif_deploy.quantization.calibration import Calibration
 from tclif_deploy.target import Target, as_target
 from tclif_deploy.workflows.integers import Subject, integers_for, opened, own_target
@@ -32,7 +33,12 @@ class Check:
 
     @property
     def fits(self) -> bool:
-        """Whether there is no error among them."""
+        """Whether the target can hold the network."""
+        return not any(finding.is_misfit for finding in self.findings)
+
+    @property
+    def passed(self) -> bool:
+        """Whether there is no error of any kind among them."""
         return all(finding.severity != "error" for finding in self.findings)
 
 
@@ -45,6 +51,7 @@ def check(
     samples: int = SAMPLES,
     strategy: str = "greedy",
     read: ReadOptions | None = None,
+    settings: QuantizeSettings | None = None,
     say: Say = say_nothing,
     progress: Bars = no_bars,
 ) -> Check:
@@ -62,7 +69,9 @@ def check(
     machine = as_target(target) if target is not None else own_target(subject)
     try:
         quantized_for = None if isinstance(subject, Build) else machine  # a build's integers are looked at as they are
-        found = integers_for(subject, quantized_for, data, calibration=calibration, read=read, say=say)
+        found = integers_for(
+            subject, quantized_for, data, calibration=calibration, read=read, settings=settings, say=say
+        )
     except TclifError as error:
         if not error.what.startswith("layer "):
             raise

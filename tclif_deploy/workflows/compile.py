@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Annotated
 
 from tclif_deploy import backends, mapping
 from tclif_deploy.builds import folder as build_folder
@@ -28,10 +29,10 @@ from tclif_deploy.quantization.notices import input_notice
 from tclif_deploy.quantization.quantizer import weight_widths
 from tclif_deploy.quantization.weight_width_search import choose_widths
 from tclif_deploy.report import page
+from tclif_deploy.settings import Limits, Named, check_settings
 from tclif_deploy.simulation import Engine
 from tclif_deploy.target import Target, as_target
 from tclif_deploy.verification import Requirements, Verdict, verify
-from tclif_deploy.verification.health import health
 from tclif_deploy.workflows.backend_runs import check_backends
 
 ACTIVITY_SAMPLES = 32
@@ -47,22 +48,26 @@ class BuildOptions:
     requirements: Requirements = Requirements()
     backend: str = "default"
     """backends' names, separated by commas; ``none``, ``all``, or ``default`` for the target's own"""
-    backend_samples: int = 4
+    backend_samples: Annotated[int, Limits(1)] = 4
     """samples that every backend runs, compared with the reference bit for bit"""
     backend_batched: bool = False
     """run a backend's fast, simulation-only form, where it has one, on all samples"""
     engine: Engine = "auto"
-    command: str = ""
+    """what simulates the integers: the fast engine, or the reference, which is the specification"""
+    command: Annotated[str, Named(None, "what was typed")] = ""
     """the command line that asked for this, for the record"""
+
+    def __post_init__(self) -> None:
+        check_settings(self)
 
 
 @dataclass(frozen=True)
 class CompileOptions(BuildOptions):
     """What can be chosen about a compilation."""
 
-    narrowest: float | None = None
+    narrowest: Annotated[float | None, Limits(0, 1), Named("--auto-max-drop")] = None
     """choose the narrowest weights of each layer that lose at most this fraction of accuracy on the data"""
-    samples: int | None = None
+    samples: Annotated[int | None, Limits(1)] = None
     """use only the first samples of the data"""
 
 
@@ -103,7 +108,7 @@ def compile(
     test = as_dataset(data)
     if test is not None and options.samples is not None:
         test = test[: options.samples]
-    _check_requirements(options.requirements, test)
+    check_requirements(options.requirements, test)
 
     with build_folder.new_build(folder) as temporary:
         say(f"reading {source.path}")
@@ -202,10 +207,9 @@ def write_build(
             {name: folder / name for name in chosen}, fixed, part, batched=options.backend_batched, say=say,
             progress=progress,
         ))  # fmt: skip
-        notices += health(fixed, verdict)
     tuned = None if tuning is None or verdict is None else tuning(verdict)
     summary = {} if verdict is None else vars(verdict.summary())
-    hardware, findings = _hardware(fixed, target, test, folder)
+    hardware, findings = _hardware(fixed, target, test, verdict, folder)
     report = Report(
         model=source.path, target=target.name, verified=verdict is not None, notices=notices,
         shortfalls=tuple(options.requirements.shortfalls(verdict)) if verdict else (),
@@ -229,9 +233,9 @@ def write_build(
 
 
 def _hardware(
-    fixed: FixedNetwork, target: Target, data: Dataset | None, folder: Path
+    fixed: FixedNetwork, target: Target, data: Dataset | None, verdict: Verdict | None, folder: Path
 ) -> tuple[mapping.HardwareSummary, tuple[mapping.Finding, ...]]:
-    """Placement, findings of the design rules and, with data, cost; ``mapping.json`` is written where it fits."""
+    """Placement, findings of all rules and, with data, cost; ``mapping.json`` is written where it fits."""
     activity = None if data is None else mapping.measure(fixed, data[:ACTIVITY_SAMPLES])
     placement = cost = None
     try:
@@ -241,10 +245,12 @@ def _hardware(
     else:
         build_folder.write_json(folder / MAPPING, mapping.placement_summary(placement))
         cost = None if activity is None else mapping.cost(fixed, target, placement, activity)
-    return mapping.hardware_summary(placement, cost), mapping.check(fixed, target, placement, activity)
+    behaviour = None if verdict is None else verdict.behaviour()
+    findings = mapping.check(fixed, target, placement, activity, behaviour=behaviour)
+    return mapping.hardware_summary(placement, cost), findings
 
 
-def _check_requirements(requirements: Requirements, data: Dataset | None) -> None:
+def check_requirements(requirements: Requirements, data: Dataset | None) -> None:
     """Refuse, before any work, requirements that the given data cannot answer."""
     asked = [name.replace("_", "-") for name, value in asdict(requirements).items() if value is not None]
     if asked and data is None:

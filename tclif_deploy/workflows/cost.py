@@ -13,6 +13,7 @@ from tclif_deploy.frontends import ReadOptions
 from tclif_deploy.mapping import CannotFit, Cost, HardwareSummary, Placement, hardware_summary
 from tclif_deploy.mapping.advice import advise
 from tclif_deploy.progress import Say, say_nothing
+from tclif_deploy.quantization import QuantizeSettings
 from tclif_deploy.quantization.calibration import Calibration
 from tclif_deploy.target import Target, as_target
 from tclif_deploy.workflows.check import SAMPLES
@@ -53,6 +54,7 @@ def cost(
     samples: int = SAMPLES,
     strategy: str = "greedy",
     read: ReadOptions | None = None,
+    settings: QuantizeSettings | None = None,
     say: Say = say_nothing,
 ) -> Price:
     """Place a model, a build or its integers on ``target`` (default: the build's own, or loihi2), and count its work.
@@ -67,7 +69,7 @@ def cost(
     (1, 2)
     """
     machine, data = None if target is None else as_target(target), as_dataset(data, needed=True)
-    found = integers_for(subject, machine, data, calibration=calibration, read=read, say=say)
+    found = integers_for(subject, machine, data, calibration=calibration, read=read, settings=settings, say=say)
     assert found.data is not None
     test = found.data[:samples]
     say(f"counting the activity of {test.samples} samples on {found.target.name}")
@@ -91,6 +93,7 @@ def compare_costs(
     samples: int = SAMPLES,
     strategy: str = "greedy",
     read: ReadOptions | None = None,
+    settings: QuantizeSettings | None = None,
     say: Say = say_nothing,
 ) -> list[Price | tuple[str, TclifError]]:
     """What if: `cost` for each target; one that does not fit is told by its name and why, and stops no other.
@@ -110,7 +113,7 @@ def compare_costs(
         try:
             results.append(
                 cost(subject, data, machine, calibration=calibration, samples=samples, strategy=strategy, read=read,
-                     say=say)
+                     settings=settings, say=say)
             )  # fmt: skip
         except TclifError as error:
             results.append((machine.name, error))

@@ -7,14 +7,12 @@ import platform
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib import metadata, util
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
-from rich.markup import escape
 
 from tclif_deploy import backends, neurons
 from tclif_deploy.backends.lava import install_commands, installed_version
@@ -23,6 +21,7 @@ from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedNetwork
 from tclif_deploy.network import INPUT, Connection, Layer, Network
 from tclif_deploy.quantization import quantize
+from tclif_deploy.report.terminal.doctor import Part, SelfTest
 from tclif_deploy.simulation import simulate
 from tclif_deploy.target import Target, load_target
 from tclif_deploy.verification import difference
@@ -46,33 +45,6 @@ SAMPLES, STEPS, SEED = 4, 100, 1
 SIZES = (2, 24, 16, 5)
 TRUSTED_RATES = (0.01, 0.6)
 """share of neuron steps with a spike between which equality says something"""
-
-
-@dataclass(frozen=True)
-class Part:
-    """A package, and what to type where it is missing."""
-
-    name: str
-    purpose: str
-    version: str | None
-    """None where it is not installed"""
-    commands: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class SelfTest:
-    """One backend against the reference on a small network."""
-
-    backend: str
-    result: str
-    """``equal``, ``DIFFERENT``, ``missing`` or ``broken``"""
-    says: str
-    seconds: float = 0.0
-
-    @property
-    def failed(self) -> bool:
-        """Whether something that is installed does not work."""
-        return self.result in ("DIFFERENT", "broken")
 
 
 def parts() -> tuple[Part, ...]:
@@ -139,22 +111,3 @@ def to_json(tests: list[SelfTest]) -> dict[str, Any]:
         "tclif_deploy": __version__, "python": platform.python_version(),
         "parts": [asdict(part) for part in parts()], "self_tests": [asdict(test) for test in tests],
     }  # fmt: skip
-
-
-def print_parts(console: Console) -> None:
-    """One line a part; for what is missing, the commands that install it."""
-    console.print(f"tclif_deploy {__version__}, Python {platform.python_version()}", highlight=False)
-    for part in parts():
-        if part.version is not None:
-            console.print(f"[green]installed[/] {part.name} {part.version} ({part.purpose})", highlight=False)
-            continue
-        console.print(f"[red]missing[/]   {part.name} ({part.purpose}); install it with:", highlight=False)
-        for command in part.commands:
-            console.print(f"            {escape(command)}", highlight=False, soft_wrap=True)
-
-
-def print_test(console: Console, test: SelfTest) -> None:
-    """One line."""
-    color = {"equal": "green", "missing": "yellow"}.get(test.result, "bold red")
-    line = f"[{color}]{test.result:<9}[/] {test.backend}: {escape(test.says)} ({test.seconds} s)"
-    console.print(line, highlight=False, soft_wrap=True)

@@ -10,12 +10,12 @@ from tclif_deploy.builds import folder as build_folder
 from tclif_deploy.builds.attribution import FILE, Attribution, Worst
 from tclif_deploy.data import DataLike, Dataset, as_dataset
 from tclif_deploy.errors import TclifError
+from tclif_deploy.mapping import behaviour_findings
 from tclif_deploy.progress import Bars, Say, no_bars, say_nothing
 from tclif_deploy.quantization.calibration import Calibration, calibration_of
 from tclif_deploy.report import page
 from tclif_deploy.verification import verify
 from tclif_deploy.verification.error_attribution import account
-from tclif_deploy.verification.health import health
 from tclif_deploy.verification.remedies import remedies
 from tclif_deploy.verification.verdict import FloatAndFixed
 
@@ -64,7 +64,8 @@ def explain(
             jobs=jobs,
         )  # fmt: skip
     result = Attribution(
-        data=test.name, calibration=chosen, health=health(build.fixed, verdict), remedies=measured,
+        data=test.name, calibration=chosen, remedies=measured,
+        findings=behaviour_findings(build.fixed, verdict.behaviour()),
         accuracy=FloatAndFixed(verdict.accuracy_float, verdict.accuracy_fixed), interaction=found.interaction,
         layer_interaction=found.layer_interaction, worst=None if found.worst is None else Worst(*found.worst),
         **vars(found),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from tclif_deploy.fixed import FixedNetwork
 from tclif_deploy.formats.read_options import read_args
 from tclif_deploy.frontends import load
 from tclif_deploy.network import Network
+from tclif_deploy.nn.config import FitSettings, TrainConfig, TuneSettings
 from tclif_deploy.nn.from_network import to_module
 from tclif_deploy.progress import Bars, Say, no_bars, say_nothing
 from tclif_deploy.quantization import quantize
@@ -41,29 +42,6 @@ TUNED, CONTROL = "tuned", "control"
 """folders of the two trainings"""
 
 
-@dataclass(frozen=True)
-class TuneSettings:
-    """How to fine-tune."""
-
-    epochs: int = 2
-    batch_size: int = 64
-    lr: float = 1e-4
-    """peak learning rate of AdamW; cosine to 0 by the last epoch"""
-    warmup: float = 0.1
-    """epochs over which the rate rises from 0"""
-    clip: float = 1.0
-    easy: float = 1.0
-    """least chance that an epoch shows a learned sample, see `tclif_deploy.nn.config.TrainConfig`"""
-    seed: int = 0
-    threads: int = 0
-    control: bool = True
-    """train the float network on in the same way, to tell what fine-tuning won from what training alone wins"""
-    task: str | None = None
-    """whose data lie in the folder: smnist, psmnist, digits, shd, ssc, ... (default: the model's args.json says)"""
-    samples: int | None = None
-    """train on this many samples, drawn once"""
-
-
 def finetune(
     model: Path | str,
     target: Target | Path | str,
@@ -72,7 +50,7 @@ def finetune(
     calibration: DataLike | None = None,
     output: Path | str | None = None,
     options: BuildOptions | None = None,
-    settings: TuneSettings = TuneSettings(),
+    settings: TuneSettings | None = None,
     say: Say = say_nothing,
     progress: Bars = no_bars,
 ) -> Build:
@@ -88,8 +66,7 @@ def finetune(
     from tclif_deploy.nn.sequence import SequenceNetwork
 
     path = as_path(model, "expected the file of a model: tclif_deploy.save makes one")
-    options = options or BuildOptions()
-    target = as_target(target)
+    options, settings, target = options or BuildOptions(), settings or TuneSettings(), as_target(target)
     folder = Path(output) if output is not None else build_folder.default_folder(path, f"{target.name}-tuned")
     work = folder.with_name(f"{folder.name}.tuning")
     for backend in chosen_backends(target, options).values():
@@ -152,15 +129,11 @@ class _Tuning:
     def train(self, kind: str, name: str, network: Any, train: Dataset, test: Dataset) -> _Outcome:
         """Train ``network``, resuming where its state stands in the folder ``kind`` of the work folder."""
         from tclif_deploy.data.tasks import Task
-        from tclif_deploy.nn.config import TrainConfig
         from tclif_deploy.nn.train import fit
         from tclif_deploy.nn.trainer import Trainer, one_thread_each
 
-        s = self.settings
-        config = TrainConfig(
-            name, None, self.work / kind / "checkpoint.pth.tar", epochs=s.epochs, batch_size=s.batch_size, lr=s.lr,
-            warmup=s.warmup, clip=s.clip, easy=s.easy, seed=s.seed, threads=s.threads,
-        )  # fmt: skip
+        fit_settings = {field.name: getattr(self.settings, field.name) for field in fields(FitSettings)}
+        config = TrainConfig(name, None, self.work / kind / "checkpoint.pth.tar", **fit_settings)
         with one_thread_each(), Trainer(network, config) as trainer:
             before = trainer.accuracy(test)
             worst = DIVERGED * trainer.loss(train[:PROBE]) + SLACK

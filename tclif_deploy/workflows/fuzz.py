@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -17,47 +15,13 @@ from tclif_deploy.fixed import InputEncoding, Int
 from tclif_deploy.progress import Bars, Say, no_bars, say_nothing
 from tclif_deploy.simulation.floating import batches
 from tclif_deploy.simulation.result import Result
-from tclif_deploy.verification.verdict import BackendCheck
+from tclif_deploy.verification.fuzz_report import FuzzReport
 from tclif_deploy.workflows.backend_runs import BATCH, check_backends
 
 STEPS = 256
 """default steps of a sample"""
 LONGEST_HOLD = 32
 """steps for which a random input may stay as it is"""
-
-
-@dataclass(frozen=True)
-class FuzzReport:
-    """What a fuzz run compared and found."""
-
-    seed: int
-    samples: int
-    steps: int
-    backends: dict[str, BackendCheck]
-    skipped: dict[str, str]
-    """backend -> why it did not run"""
-    rates: dict[str, float]
-    """spiking layer -> share of neuron steps with a spike: equality on silence would prove nothing"""
-    saturations: int
-    """state values that overflowed in the reference"""
-
-    @property
-    def neuron_steps(self) -> int:
-        """Neuron updates compared, over all backends."""
-        return sum(check.neuron_steps for check in self.backends.values())
-
-    @property
-    def equal(self) -> bool:
-        """Whether every bit of every backend agreed."""
-        return all(check.equal for check in self.backends.values())
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        return {
-            "seed": self.seed, "samples": self.samples, "steps": self.steps, "neuron_steps": self.neuron_steps,
-            "equal": self.equal, "backends": {name: vars(check) for name, check in self.backends.items()},
-            "skipped": self.skipped, "rates": self.rates, "saturations": self.saturations,
-        }  # fmt: skip
 
 
 def fuzz(

@@ -13,6 +13,7 @@ from tclif_deploy.frontends import ModelLike, ReadOptions, load
 from tclif_deploy.progress import Say, say_nothing
 from tclif_deploy.quantization import QuantizeSettings, quantize
 from tclif_deploy.quantization.calibration import Calibration, calibration_of, choose_calibration
+from tclif_deploy.quantization.settings import DEFAULTS
 from tclif_deploy.target import Target, load_target
 
 DEFAULT_TARGET = "loihi2"
@@ -51,13 +52,14 @@ def integers_for(
     *,
     calibration: DataLike | None = None,
     read: ReadOptions | None = None,
+    settings: QuantizeSettings | None = None,
     say: Say = say_nothing,
 ) -> Integers:
     """Integers of ``subject`` for ``target`` (default: the build's own, or `DEFAULT_TARGET`).
 
     A build is quantized again only for another target: from its float network, with its own settings and calibration
-    data. A model is calibrated as `compile` would on all of ``data``. Raises `TclifError` where the target cannot hold
-    the network's numbers.
+    data. A model is quantized by ``settings``, calibrated as `compile` would on all of ``data``. Raises `TclifError`
+    where the target cannot hold the network's numbers.
     """
     subject, test = opened(subject), as_dataset(data)
     target = target or own_target(subject)
@@ -70,12 +72,14 @@ def integers_for(
         given = as_dataset(calibration, "calibration")
         chosen = subject.calibration if given is None else calibration_of("given", given)
         say(f"quantizing again for {target.name}, calibrated on {chosen}")
-        settings = narrowed(subject.settings, target)
-        return Integers(quantize(subject.network, target, given or chosen.load(), settings), target, chosen, test)
+        own = narrowed(subject.settings, target)
+        return Integers(quantize(subject.network, target, given or chosen.load(), own), target, chosen, test)
     network, path = load(subject, read), Path(subject) if isinstance(subject, (Path, str)) else None
     choice = choose_calibration(path, calibration, test)
     say(f"quantizing for {target.name}, calibrated on {choice.calibration}")
-    return Integers(quantize(network, target, choice.data), target, choice.calibration, choice.left)
+    return Integers(
+        quantize(network, target, choice.data, settings or DEFAULTS), target, choice.calibration, choice.left
+    )
 
 
 def narrowed(settings: QuantizeSettings, target: Target) -> QuantizeSettings:

@@ -8,7 +8,7 @@ import itertools
 import json
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -23,49 +23,13 @@ from tclif_deploy.mapping.memory import RESOURCES
 from tclif_deploy.network import Network
 from tclif_deploy.progress import Progress, no_progress
 from tclif_deploy.quantization import QuantizeSettings, Ranges, quantize, seen_ranges
+from tclif_deploy.report.sweep import Point, Row
 from tclif_deploy.simulation import simulate
 from tclif_deploy.simulation.floating import float_classes
 from tclif_deploy.target import Target, as_target
 
 ACTIVITY_SAMPLES = 16
 """samples whose spikes are counted for the cost model at each point"""
-
-
-@dataclass(frozen=True)
-class Point:
-    """One choice of the grid."""
-
-    weight_bits: int
-    coefficient_bits: int
-    state_bits: int
-    rounding: str
-
-
-@dataclass(frozen=True)
-class Row:
-    """What one point came to; None where the target cannot hold the network, or states no such figure."""
-
-    sweep: str
-    """digest of the model, the data and all settings but the grid: rows of another sweep are not mixed in"""
-    weight_bits: int
-    coefficient_bits: int
-    state_bits: int
-    rounding: str
-    agreement: float | None = None
-    """share of samples on which float and fixed name the same class"""
-    accuracy: float | None = None
-    saturations: int | None = None
-    memory_bytes: int | None = None
-    """synapses, parameters and states of all cores, at their bits"""
-    cores: int | None = None
-    energy_nj_low: float | None = None
-    energy_nj_high: float | None = None
-    problem: str = ""
-
-    @property
-    def point(self) -> Point:
-        """The row's place in the grid."""
-        return Point(self.weight_bits, self.coefficient_bits, self.state_bits, self.rounding)
 
 
 def grid(target: Target, weight: str, coefficient: str, state: str, rounding: str) -> tuple[Point, ...]:
@@ -79,7 +43,7 @@ def grid(target: Target, weight: str, coefficient: str, state: str, rounding: st
     """
     axes = (
         numbers("--weight-bits", weight) or [target.weight_bits.value],
-        numbers("--coef-bits", coefficient) or [target.coefficient_bits.value],
+        numbers("--coefficient-bits", coefficient) or [target.coefficient_bits.value],
         numbers("--state-bits", state) or [target.state_bits.value],
         [part.strip() for part in rounding.split(",") if part.strip()] or [target.rounding.value],
     )
@@ -141,7 +105,7 @@ def sweep(
     digest = _digest(network, target, data, calibration, settings)
     known = {row.point: row for row in read(path)} if path.exists() else {}
     if any(row.sweep != digest for row in known.values()):
-        raise TclifError(f"{path}: holds rows of another model, data or setting", "choose another --out")
+        raise TclifError(f"{path}: holds rows of another model, data or setting", "choose another --output")
     left = [point for point in points if point not in known]
     if left:
         ranges = seen_ranges(network, calibration)
@@ -160,29 +124,19 @@ def sweep(
     return [known[point] for point in points]
 
 
-def pareto(rows: Sequence[Row], cost: str = "memory_bytes") -> list[Row]:
-    """Rows that no other beats in both agreement and ``cost``, cheapest first."""
-    found: list[Row] = []
-    usable = [row for row in rows if row.agreement is not None and getattr(row, cost) is not None]
-    for row in sorted(usable, key=lambda row: (getattr(row, cost), -(row.agreement or 0.0))):
-        if not found or (row.agreement or 0.0) > (found[-1].agreement or 0.0):
-            found.append(row)
-    return found
-
-
 def read(path: Path) -> Iterator[Row]:
     """Rows of a CSV file of ours; a last line that an interruption cut is left out."""
     try:
         with path.open(newline="", encoding="utf-8") as file:
             reader = csv.DictReader(file)
             if reader.fieldnames != [field.name for field in fields(Row)]:
-                raise TclifError(f"{path}: not a table of tclif sweep", "choose another --out")
+                raise TclifError(f"{path}: not a table of tclif sweep", "choose another --output")
             for line in reader:
                 if None in line.values():
                     continue
                 yield Row(**{name: _parse(name, text) for name, text in line.items()})
     except (OSError, UnicodeDecodeError, ValueError) as error:
-        raise TclifError(f"{path}: cannot be read ({error})", "choose another --out") from error
+        raise TclifError(f"{path}: cannot be read ({error})", "choose another --output") from error
 
 
 def _parse(name: str, text: str) -> Any:
@@ -208,7 +162,7 @@ def _append(path: Path, row: Row) -> None:
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
-        raise cannot_write(path, error, "choose another --out") from error
+        raise cannot_write(path, error, "choose another --output") from error
 
 
 def _row(

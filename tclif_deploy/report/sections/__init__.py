@@ -6,6 +6,7 @@ from tclif_deploy.builds import Build
 from tclif_deploy.report.content import Section
 from tclif_deploy.report.sections.backends import backends
 from tclif_deploy.report.sections.fidelity import fidelity
+from tclif_deploy.report.sections.findings import findings
 from tclif_deploy.report.sections.hardware import hardware
 from tclif_deploy.report.sections.network import network
 from tclif_deploy.report.sections.provenance import provenance
@@ -13,7 +14,7 @@ from tclif_deploy.report.sections.quantization import quantization
 from tclif_deploy.report.sections.spikes import spikes
 
 SECTIONS: tuple[Callable[[Build], Section], ...] = (
-    network, quantization, fidelity, spikes, hardware, backends, provenance,
+    findings, network, quantization, fidelity, spikes, hardware, backends, provenance,
 )  # fmt: skip
 """in the order in which a reader asks"""
 

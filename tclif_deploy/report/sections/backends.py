@@ -3,34 +3,26 @@
 from __future__ import annotations
 
 from tclif_deploy.builds import Build
-from tclif_deploy.report.content import Note, Section, Table
+from tclif_deploy.report.content import Note, Section
+from tclif_deploy.verification.verdict import BackendCheck
 
 SAYS = "Each backend runs the same integers as the reference; every spike and final state must be equal, bit for bit."
 
 
 def backends(build: Build) -> Section:
-    """One row a backend."""
-    found = build.report.backends
-    if not found:
+    """A line a backend."""
+    checks = build.report.backends
+    if not checks:
         why = "none was asked for" if build.report.verified else "no data were given (--data FILE)"
         return Section("backends", "Backends", SAYS, (Note(f"No backend ran: {why}."),))
-    rows = []
-    for name, check in found.items():
-        rows.append(
-            (
-                name, "equal" if check.equal else "DIFFERENT", f"{check.samples:,} × {check.steps:,}",
-                f"{check.neuron_steps:,}", f"{check.spike_mismatches:,}", f"{check.state_mismatches:,}",
-            )
-        )  # fmt: skip
-    columns = (
-        "backend",
-        "result",
-        "samples × steps",
-        "neuron steps compared",
-        "spikes that differ",
-        "states that differ",
-    )
-    lava = (Note("What Lava ran is its CPU fixed-point simulation, not silicon."),) if "lava" in found else ()
-    return Section(
-        "backends", "Backends", SAYS, (Table("Comparisons", columns, tuple(rows), left=("backend", "result")), *lava)
-    )
+    lava = (Note("What Lava ran is its CPU fixed-point simulation, not silicon."),) if "lava" in checks else ()
+    return Section("backends", "Backends", SAYS, (*(comparison(*item) for item in checks.items()), *lava))
+
+
+def comparison(name: str, check: BackendCheck) -> Note:
+    """One backend against the reference."""
+    return Note(
+        f"{'equal' if check.equal else 'DIFFERS'}, {check.neuron_steps:,} neuron steps of {check.samples:,} samples: "
+        f"{check.spike_mismatches:,} spikes and {check.state_mismatches:,} states differ",
+        name, "good" if check.equal else "bad",
+    )  # fmt: skip

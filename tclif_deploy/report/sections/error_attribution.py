@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 
 from tclif_deploy.builds.attribution import Attribution
+from tclif_deploy.mapping.findings import Finding
 from tclif_deploy.report.content import Block, Note, Plots, Table
-from tclif_deploy.report.figure import Cells, Figure, Panel, number, percent
+from tclif_deploy.report.figure import Cells, Figure, Panel
+from tclif_deploy.report.sections.findings import finding_note
+from tclif_deploy.text import NONE, number, percent
 from tclif_deploy.verification.error_attribution import Effect
 
 WORDS = {
@@ -18,10 +21,12 @@ WORDS = {
 """what the kinds of error are called"""
 
 
-def account_blocks(a: Attribution) -> tuple[Block, ...]:
-    """Everything that ``explain.json`` says."""
+def account_blocks(a: Attribution, told: Collection[Finding] = ()) -> tuple[Block, ...]:
+    """Everything that ``explain.json`` says; of its findings those that were not ``told`` already."""
+    known = {(f.rule, f.subject) for f in told}
     return (
-        *(Note(text) for text in a.health), _sources(a), _layers(a), *_figure(a), Note(_divergence(a)),
+        *(finding_note(f) for f in a.findings if (f.rule, f.subject) not in known),
+        _sources(a), _layers(a), *_figure(a), Note(_divergence(a)),
         *(Note(text) for text in advice(a)), _states(a),
     )  # fmt: skip
 
@@ -123,7 +128,7 @@ def _states(a: Attribution) -> Table:
     rows = tuple(
         (
             s.layer, s.state, f"{(s.limit + 1).bit_length()} bit", percent(s.calibrated, 1),
-            "–" if s.headroom is None else f"{s.headroom:.2f}×", percent(s.seen, 1),
+            NONE if s.headroom is None else f"{s.headroom:.2f}×", percent(s.seen, 1),
             "none known" if s.bound is None else f"{s.bound:,.2f}×" + (" (safe)" if s.proven else ""),
             number(s.saturations),
         )

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from tclif_deploy.builds import Build
 from tclif_deploy.builds.record import LayerRecord, Record, Window
 from tclif_deploy.report.content import Block, Note, Plots, Section, Table
-from tclif_deploy.report.figure import Cells, Figure, Panel, Series, number, percent
+from tclif_deploy.report.figure import Cells, Figure, Panel, Series
 from tclif_deploy.report.sections.error_attribution import account_blocks
+from tclif_deploy.text import number, percent
+from tclif_deploy.verification.tables import LAYER_COLUMNS, LAYER_LEGEND, decibels, layer_rows
+from tclif_deploy.verification.verdict import Verdict, VerdictSummary
 
 SAYS = (
     "Whether float and fixed still spike and decide alike. Jaccard is spikes in both over spikes in either; deep "
@@ -16,15 +22,27 @@ SAYS = (
 )
 MAX_CLASSES = 40
 """a larger confusion matrix is not drawn"""
+Measured = tuple[str, Callable[[Any], Any], Callable[[Any], str]]
+"""(what, its figure in a report, how that is written)"""
+DECISIONS: tuple[Measured, ...] = (
+    ("samples compared", lambda r: r.samples, number),
+    ("accuracy, float", lambda r: r.accuracy.original, percent),
+    ("accuracy, fixed", lambda r: r.accuracy.quantized, percent),
+    ("float and fixed name the same class", lambda r: r.agreement.argmax, percent),
+    ("readout, signal over error", lambda r: r.agreement.logit_snr_db, decibels),
+    ("state values that overflowed", lambda r: r.saturations, number),
+    ("input values that were clipped", lambda r: r.input_clipped, number),
+)
 
 
 def fidelity(build: Build) -> Section:
     """The layers' table and bars, the divergences' traces, the confusion of decisions."""
-    if not build.report.verified:
+    verdict = build.report.verdict()
+    if verdict is None:
         return Section("fidelity", "Fidelity", SAYS, (Note("Not measured: no data were given (--data FILE)."),))
-    blocks: list[Block] = [_decisions(build), _layers(build), Plots(_bars(build))]
+    blocks: list[Block] = [decision_table(build.report), layer_table(verdict), Plots(_bars(build))]
     if build.attribution is not None:
-        blocks += account_blocks(build.attribution)
+        blocks += account_blocks(build.attribution, told=build.report.findings)
     else:
         blocks.append(Note("Where the error comes from is told by: tclif explain BUILD --data FILE."))
     record = build.record
@@ -43,34 +61,16 @@ def fidelity(build: Build) -> Section:
     return Section("fidelity", "Fidelity", SAYS, tuple(blocks))
 
 
-def _decisions(build: Build) -> Table:
-    report = build.report
-    snr = report.agreement.logit_snr_db
-    rows = (
-        ("samples compared", f"{report.samples:,}"),
-        ("accuracy, float", percent(report.accuracy.original)),
-        ("accuracy, fixed", percent(report.accuracy.quantized)),
-        ("float and fixed name the same class", percent(report.agreement.argmax)),
-        ("readout, signal over error", "no error" if snr is None else f"{snr:.1f} dB"),
-        ("state values that saturated", number(report.saturations)),
-        ("input values that were clipped", number(report.input_clipped)),
-    )
+def decision_table(figures: VerdictSummary) -> Table:
+    """How alike both networks decide."""
+    rows = tuple((what, show(figure(figures))) for what, figure, show in DECISIONS)
     return Table("Decisions", ("what", "value"), rows, left=("what",))
 
 
-def _layers(build: Build) -> Table:
-    rows = []
-    for layer in build.report.layers:
-        at = layer.first_divergence
-        rows.append(
-            (
-                layer.name, "–" if layer.jaccard is None else f"{layer.jaccard:.4f}",
-                percent(layer.spike_rate_float), percent(layer.spike_rate_fixed),
-                "never" if at is None else f"sample {at.sample}, step {at.step}, neuron {at.neuron}",
-            )
-        )  # fmt: skip
-    columns = ("layer", "Jaccard", "rate float", "rate fixed", "first divergence")
-    return Table("Spiking layers", columns, tuple(rows), left=("layer", "first divergence"))
+def layer_table(verdict: Verdict) -> Table:
+    """Every layer, float against fixed."""
+    words = LAYER_COLUMNS[0], LAYER_COLUMNS[4]
+    return Table(f"Float against fixed, by layer ({LAYER_LEGEND})", LAYER_COLUMNS, layer_rows(verdict), left=words)
 
 
 def _bars(build: Build) -> Figure:

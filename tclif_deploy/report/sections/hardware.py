@@ -1,13 +1,14 @@
-"""What it costs on the chip: cores and what they use, findings of the design rules, energy and latency."""
+"""What it costs on the chip: cores and what they use, energy and latency."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from tclif_deploy.builds import Build
-from tclif_deploy.mapping.summary import PlacementSummary
+from tclif_deploy.mapping.summary import EnergySummary, HardwareSummary, LatencySummary, PlacementSummary
 from tclif_deploy.report.content import Bar, Bars, Block, Note, Plots, Section, Table
-from tclif_deploy.report.figure import Cells, Figure, Panel, Series, number, percent
+from tclif_deploy.report.figure import Cells, Figure, Panel, Series
+from tclif_deploy.text import NONE, count, energy, number, percent, span
 
 SAYS = "What it takes of the chip and what it costs there: models, not measurements. Every figure names its evidence."
 CORES_LISTED = 24
@@ -15,9 +16,19 @@ CORES_LISTED = 24
 
 
 def hardware(build: Build) -> Section:
-    """The core map, the findings, the cost."""
-    blocks = [*_cores(build), *_findings(build), *_cost(build)]
-    return Section("hardware", "Hardware", SAYS, tuple(blocks))
+    """The core map, the cost."""
+    return Section("hardware", "Hardware", SAYS, (*_cores(build), *_cost(build)))
+
+
+def hardware_note(hardware: HardwareSummary, target: str) -> Note:
+    """Cores, energy and latency in one line, with the weakest evidence."""
+    m, e, t = hardware.mapping, hardware.energy, hardware.latency
+    parts = [f"does not fit {target}" if m is None else f"{count(m.cores, 'core')} on {count(m.chips, 'chip')}"]
+    if e is not None and e.nj_per_inference_low is not None:
+        parts.append(f"{energy(e.nj_per_inference_low, e.nj_per_inference_high)} an inference ({e.evidence})")
+    if t is not None and t.us_per_step is not None:
+        parts.append(f"{span(t.us_per_step_low, t.us_per_step_high, 3)} µs a step (a model)")
+    return Note(", ".join(parts), "hardware")
 
 
 def _words(name: str) -> str:
@@ -29,19 +40,24 @@ def _cores(build: Build) -> list[Block]:
     if m is None:
         why = "the network does not fit, see the findings" if not build.report.fits else "this build stores none"
         return [Note(f"No placement on cores: {why}.")]
+    return [fullness(m), Plots(_map(m)), core_table(m)]
+
+
+def fullness(m: PlacementSummary) -> Block:
+    """What the fullest core uses of each resource that the target limits."""
+    title = f"{count(len(m.cores), 'core')} on {count(m.chips, 'chip')}"
     bars = []
     for name, row in m.utilization.items():
         if row.available is not None and row.peak is not None:
             text = f"{row.most:,} of {row.available:,} ({percent(row.peak, 1)}); mean {percent(row.mean, 1)}"
             bars.append(Bar(_words(name), row.peak, text))
-    cores = m.cores
-    title = f"{len(cores):,} core{'' if len(cores) == 1 else 's'} on {m.chips:,} chip{'' if m.chips == 1 else 's'}"
-    blocks: list[Block] = [
-        Bars(f"How full the fullest core is ({title}, placed by strategy {m.strategy})", tuple(bars))
-    ]
     if not bars:
-        blocks = [Note(f"{title}. The target states no limit of a core, so nothing can be full.")]
-    blocks.append(Plots(_map(m)))
+        return Note(f"{title}. The target states no limit of a core, so nothing can be full.")
+    return Bars(f"How full the fullest core is ({title}, placed by strategy {m.strategy})", tuple(bars))
+
+
+def core_table(m: PlacementSummary) -> Table:
+    """A line a core: what lies there, and how much it uses."""
     shown = [name for name, limit in m.available.items() if limit is not None] or list(m.available)[:3]
     rows = [
         (
@@ -49,13 +65,11 @@ def _cores(build: Build) -> list[Block]:
             ", ".join(f"{s.layer}[{s.start}:{s.stop}]" for s in core.slices),
             *(f"{core.used[name]:,}" for name in shown),
         )
-        for core in cores[:CORES_LISTED]
+        for core in m.cores[:CORES_LISTED]
     ]  # fmt: skip
-    if len(cores) > CORES_LISTED:
-        rows.append(("", "", f"and {len(cores) - CORES_LISTED:,} more in mapping.json", *("" for _ in shown)))
-    columns = ("chip", "core", "layers", *map(_words, shown))
-    blocks.append(Table("Cores", columns, tuple(rows), left=("layers",)))
-    return blocks
+    if len(m.cores) > CORES_LISTED:
+        rows.append(("", "", f"and {len(m.cores) - CORES_LISTED:,} more (mapping.json)", *("" for _ in shown)))
+    return Table("Cores", ("chip", "core", "layers", *map(_words, shown)), tuple(rows), left=("layers",))
 
 
 def _map(m: PlacementSummary) -> Figure:
@@ -72,68 +86,64 @@ def _map(m: PlacementSummary) -> Figure:
         text[y][x] = ", ".join(dict.fromkeys([*filter(None, [text[y][x]]), *(s.layer for s in core.slices)]))
     names = [str(x0 + n) for n in range(width)], [str(y0 + n) for n in range(height)]
     cells = Cells(full, names[1], names[0], text if width * height <= 40 else None, 1.0)
-    count = len(m.cores)
     says = (
-        f"{count:,} core{'' if count == 1 else 's'} with the layers that lie there; the colour says how full the "
-        f"fullest resource is (at most {percent(float(np.nanmax(full)), 1)})."
+        f"{count(len(m.cores), 'core')} with the layers that lie there; the colour says how full the fullest resource "
+        f"is (at most {percent(float(np.nanmax(full)), 1)})."
     )
     panel = Panel("", "mesh, across", "mesh, down", cells=cells)
     return Figure("core-map", "Core map", says, (panel,), height=max(160, min(520, 60 + 70 * height)))
 
 
-def _findings(build: Build) -> list[Block]:
-    found = build.report.findings
-    if not found:
-        return [Note("The design rules found nothing.")]
-    columns = ("severity", "rule", "subject", "value", "limit", "remedy")
-    rows = tuple((f.severity, _words(f.rule), f.subject, f.value, f.limit, f.remedy) for f in found)
-    return [Table("Findings of the design rules, worst first", columns, rows, left=columns)]
-
-
-def _cost(build: Build) -> list[Block]:
-    energy, latency = build.report.energy, build.report.latency
-    if energy is None:
+def _cost(build: Build) -> tuple[Block, ...]:
+    if build.report.energy is None:
         why = "" if build.report.verified else ": no data were given, so no activity is known"
-        return [Note(f"Energy and latency were not computed in this build{why}.")]
-    blocks: list[Block] = []
-    parts = {name: part for name, part in energy.nj_by_part.items() if part is not None}
-    low, high = energy.nj_per_inference_low, energy.nj_per_inference_high
-    if low is None:
-        blocks.append(Note(f"Energy: no figure of {build.target.name} is public."))
-    else:
-        rows = [(name, number(a), number(b)) for name, (a, b) in parts.items()] + [("all", number(low), number(high))]
-        blocks.append(
-            Table(
-                f"Energy of an inference, lowest to highest public figures (evidence: {energy.evidence})",
-                ("part", "low, nJ", "high, nJ"), tuple(rows), left=("part",),
-            )
-        )  # fmt: skip
-        ends = np.array([b for _, b in parts.values()]), np.array([a for a, _ in parts.values()])
-        series = (Series("range", list(parts), ends[0], "bars", "plain", low=ends[1]),)
-        says = (
-            f"From {number(low)} to {number(high)} nJ an inference; each bar spans one part's lowest to highest figure."
-        )
-        blocks.append(Plots(Figure("energy", "Energy by part", says, (Panel("", "", "nJ an inference", series),))))
-    if latency is not None and latency.us_per_step is not None:
-        blocks.append(
-            Table(
-                f"Latency (evidence: {latency.evidence})", ("what", "low", "high"),
-                (
-                    ("a step, µs", number(latency.us_per_step_low), number(latency.us_per_step_high)),
-                    ("an inference, µs", number(latency.us_per_inference_low), number(latency.us_per_inference_high)),
-                ),
-                left=("what",),
-            )
-        )  # fmt: skip
-    formula = energy.formula_45nm_nj_per_step
-    blocks.append(
-        Note(
-            f"The paper's 45 nm formula on this activity, nJ a step: TC-LIF {formula.tclif:.1f}, LIF at the same "
-            f"rates {formula.lif:.1f}, an LSTM of that size {formula.lstm:,.1f}."
-        )
+        return (Note(f"Energy and latency were not computed in this build{why}."),)
+    return cost_blocks(build.report, build.target.name)
+
+
+def cost_blocks(hardware: HardwareSummary, target: str) -> tuple[Block, ...]:
+    """Energy by part with its evidence, latency, the paper's formula, and what all of it rests on."""
+    e = hardware.energy
+    assert e is not None
+    formula = e.formula_45nm_nj_per_step
+    note = Note(
+        f"The paper's 45 nm formula on this activity, nJ a step: TC-LIF {formula.tclif:.1f}, LIF at the same rates "
+        f"{formula.lif:.1f}, an LSTM of that size {formula.lstm:,.1f}."
     )
-    rests = [(_words(name), source) for name, source in energy.sources.items()]
-    rests += [("assumed", text) for text in build.report.assumptions]
-    if rests:
-        blocks.append(Table("What these figures rest on", ("what", "source"), tuple(rests), left=("what", "source")))
-    return blocks
+    used: dict[str, list[str]] = {}
+    for name, source in e.sources.items():
+        used.setdefault(source, []).append(_words(name))
+    rests = [(", ".join(names), source) for source, names in used.items()]
+    rests += [("assumed", text) for text in hardware.assumptions]
+    rest = Table("What these figures rest on", ("what", "source"), tuple(rests), left=("what", "source"))
+    return (*_energy(e, hardware, target), *_latency(hardware.latency), note, *([rest] if rests else []))
+
+
+def _energy(e: EnergySummary, hardware: HardwareSummary, target: str) -> tuple[Block, ...]:
+    low, high = e.nj_per_inference_low, e.nj_per_inference_high
+    if low is None:
+        return (Note(f"Energy: no figure of {target} is public."),)
+    parts = {name: part for name, part in e.nj_by_part.items() if part is not None}
+    done = hardware.operations
+    counts = {} if done is None else {name: n / done.samples for name, n in done.by_part().items()}
+    rows = [(name, number(counts.get(name)), *map(number, part)) for name, part in parts.items()]
+    rows.append(("all", "", number(low), number(high)))
+    if e.static_nj_per_inference is not None:
+        rows.append(("static power meanwhile, beside it", "", *map(number, e.static_nj_per_inference)))
+    title = f"Energy of an inference, lowest to highest public figures (evidence: {e.evidence})"
+    table = Table(title, ("part", "operations", "low, nJ", "high, nJ"), tuple(rows), left=("part",))
+    ends = np.array([b for _, b in parts.values()]), np.array([a for a, _ in parts.values()])
+    series = (Series("range", list(parts), ends[0], "bars", "plain", low=ends[1]),)
+    says = f"From {energy(low, high)} an inference; each bar spans one part's lowest to highest figure."
+    return table, Plots(Figure("energy", "Energy by part", says, (Panel("", "", "nJ an inference", series),)))
+
+
+def _latency(t: LatencySummary | None) -> tuple[Block, ...]:
+    if t is None or t.us_per_step is None:
+        return ()
+    rows = (
+        ("a step, µs", number(t.us_per_step_low), number(t.us_per_step_high)),
+        ("the longest step, µs", NONE, number(t.us_worst_step)),
+        ("an inference, µs", number(t.us_per_inference_low), number(t.us_per_inference_high)),
+    )
+    return (Table(f"Latency (evidence: {t.evidence})", ("what", "low", "high"), rows, left=("what",)),)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from tclif_deploy.builds import Build
 from tclif_deploy.fixed import FixedConnection
-from tclif_deploy.network import INPUT
+from tclif_deploy.network import INPUT, sources, totals, weights
 from tclif_deploy.report.content import Box, Drawing, Section, Table
-from tclif_deploy.report.figure import percent
+from tclif_deploy.text import count, percent
 
 
 def network(build: Build) -> Section:
@@ -18,14 +18,13 @@ def network(build: Build) -> Section:
         Box(
             INPUT,
             (
-                f"{fixed.input.size:,} feature{'' if fixed.input.size == 1 else 's'} a step",
+                f"{count(fixed.input.size, 'feature')} a step",
                 f"{fixed.input.bits}-bit integers",
             ),
             (),
         )
     ]
     rows = []
-    weights = 0
     for layer in fixed.layers:
         kind = "spiking" if layer.spiking else "readout"
         rate = rates.get(layer.name)
@@ -34,15 +33,20 @@ def network(build: Build) -> Section:
         boxes.append(
             Box(layer.name, (f"{layer.size:,} neurons, {kind}", fires if layer.spiking else "says the class"), links)
         )
-        count = sum(int(c.weight.size) for c in layer.connections)
+        total = weights(layer)
         nonzero = sum(int((c.weight != 0).sum()) for c in layer.connections)
-        weights += count
-        inputs = ", ".join(c.source + (f" (delay {c.delay})" if c.delay else "") for c in layer.connections)
         rows.append(
-            (layer.name, kind, f"{layer.size:,}", inputs, f"{count:,}", percent(nonzero / count, 1), percent(rate))
+            (
+                layer.name,
+                kind,
+                f"{layer.size:,}",
+                sources(layer),
+                f"{total:,}",
+                percent(nonzero / total, 1),
+                percent(rate),
+            )
         )
-    neurons = sum(layer.size for layer in fixed.layers)
-    says = f"{len(fixed.layers)} layers, {neurons:,} neurons and {weights:,} weights, from the input at the top down."
+    says = f"{totals(fixed.layers, ())}, from the input at the top down."
     return Section(
         "network", "Network", f"What came in: {says}",
         (
@@ -57,5 +61,5 @@ def network(build: Build) -> Section:
 
 def _link(connection: FixedConnection) -> str:
     shape = "×".join(map(str, connection.weight.shape)) + (" kernel" if connection.kind == "conv" else "")
-    delay = f", {connection.delay} step{'s' if connection.delay > 1 else ''} later" if connection.delay else ""
+    delay = f", {count(connection.delay, 'step')} later" if connection.delay else ""
     return f"{shape}{delay}"

@@ -1,4 +1,4 @@
-"""What was done to it: distributions against the representable range, scales, couplings, saturations."""
+"""What was done to it: distributions against the representable range, scales, couplings."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from tclif_deploy.builds import Build
 from tclif_deploy.builds.record import BINS, REACH, LayerRecord, weight_edges, weight_histogram
 from tclif_deploy.fixed import FixedLayer
 from tclif_deploy.report.content import Block, Note, Plots, Section, Table
-from tclif_deploy.report.figure import Figure, Panel, Role, Series, number, percent
+from tclif_deploy.report.figure import Figure, Panel, Role, Series
+from tclif_deploy.text import NONE, percent, span
 
 COUPLINGS_SHOWN = 6
 """of a layer whose neurons have couplings of their own, the worst ones"""
@@ -45,24 +46,21 @@ def _widths(build: Build) -> str:
 
 
 def _scales(build: Build) -> Table:
-    saturated = build.report.saturations_by_layer
     rows = tuple(
         (
-            layer.name, _range(layer.lsb_u), _range(layer.lsb_v), f"{layer.shift:+d}",
-            _range(layer.threshold) if layer.spiking else "–",
-            number(saturated[layer.name]) if layer.name in saturated else "–",
+            layer.name, _span(layer.lsb_u), _span(layer.lsb_v), f"{layer.shift:+d}",
+            _span(layer.threshold) if layer.spiking else NONE,
         )
         for layer in build.fixed.layers
     )  # fmt: skip
     return Table(
         "Scales: what one unit of a state means to the float network, over a layer's neurons",
-        ("layer", "LSB of u", "LSB of v", "shift f", "threshold in LSB", "saturations"), rows, left=("layer",),
+        ("layer", "LSB of u", "LSB of v", "shift f", "threshold in LSB"), rows, left=("layer",),
     )  # fmt: skip
 
 
-def _range(values: NDArray[Any]) -> str:
-    low, high = values.min(), values.max()
-    return number(float(low)) if low == high else f"{number(float(low))} … {number(float(high))}"
+def _span(values: NDArray[Any]) -> str:
+    return span(float(values.min()), float(values.max()))
 
 
 def _couplings(build: Build) -> Table:
@@ -78,7 +76,7 @@ def _couplings(build: Build) -> Table:
             before, after = (rotation_frequency(u, v, math.nan) for u, v in ((b1, b2), (fixed1, fixed2)))
             error = abs(after / before - 1) if before > 0 and math.isfinite(after) else math.nan
             texts = (f"{b1:+.5f}", f"{b2:+.5f}", f"{round(fixed1 * one):+d}", f"{round(fixed2 * one):+d}")
-            turns = (f"{before:.5f}", f"{after:.5f}") if b1 * b2 != 0 else ("–", "–")
+            turns = (f"{before:.5f}", f"{after:.5f}") if b1 * b2 != 0 else (NONE, NONE)
             found.append((error if math.isfinite(error) else -1.0, (*texts, *turns, _error(error))))
         found.sort(key=lambda item: -item[0])
         for n, (_, cells) in enumerate(found[:COUPLINGS_SHOWN]):

@@ -1,33 +1,34 @@
-"""The report on a terminal: the page's story in tables and sparklines."""
+"""Blocks on a terminal: the one printer, and a build's whole story by it."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from rich.box import SIMPLE_HEAD
-from rich.console import Console, RenderableType
-from rich.markup import escape
+from rich.console import Console, JustifyMethod, RenderableType
 from rich.table import Table as RichTable
 from rich.text import Text
 
 from tclif_deploy.builds import Build
+from tclif_deploy.errors import one_line
 from tclif_deploy.report.compare import differences
-from tclif_deploy.report.content import Bars, Block, Drawing, Headline, Note, Plots, Raster, Table, headline
+from tclif_deploy.report.content import Bars, Block, Drawing, Level, Note, Plots, Raster, Table
 from tclif_deploy.report.figure import Panel
 from tclif_deploy.report.sections import story
+from tclif_deploy.report.verdict_text import headline
 
 TICKS = " ▁▂▃▄▅▆▇█"
 SPARK_WIDTH = 40
-COLORS = {"good": "green", "bad": "red", "open": "yellow"}
+COLORS: dict[Level, str] = {"good": "green", "bad": "red", "open": "yellow", "plain": "default"}
 
 
 def show(console: Console, build: Build) -> None:
     """Print every section of a build."""
-    console.print(_verdict(f"{build.report.model} on {build.target.name}", headline(build)))
+    console.print(_verdict("", build))
     for section in story(build):
         console.print()
         console.print(Text(section.title, style="bold underline"))
@@ -35,20 +36,26 @@ def show(console: Console, build: Build) -> None:
         show_blocks(console, section.blocks, build)
 
 
-def show_blocks(console: Console, blocks: Sequence[Block], build: Build | None = None) -> None:
-    """Print blocks one after another; rasters are drawn from the record of ``build``."""
+def show_blocks(
+    console: Console, blocks: Iterable[Block], build: Build | None = None, *, whole_lines: bool = False
+) -> None:
+    """Print blocks one after another; rasters are drawn from the record of ``build``.
+
+    ``whole_lines`` leaves notes unwrapped, so that each is one line in a pipe.
+    """
     for block in blocks:
         if isinstance(block, Note):
-            console.print(Text(printable(block.text)))
+            label = (f"{one_line(block.label)}: " if block.label else "", f"bold {COLORS[block.level]}")
+            console.print(Text.assemble(label, one_line(block.text)), soft_wrap=whole_lines)
         elif isinstance(block, Table):
             console.print(_table(block))
         elif isinstance(block, Bars):
             console.print(_bars(block))
         elif isinstance(block, Drawing):
-            console.print(Text(printable(" → ".join(box.name for box in block.boxes))))
+            console.print(Text(one_line(" → ".join(box.name for box in block.boxes))))
         elif isinstance(block, Plots):
             figure = block.figure
-            console.print(Text.assemble((printable(f"{figure.title}. "), "bold"), printable(figure.says)))
+            console.print(Text.assemble((one_line(f"{figure.title}. "), "bold"), one_line(figure.says)))
             for panel in figure.panels:
                 for line in _spark_lines(panel):
                     console.print(line)
@@ -60,7 +67,7 @@ def show_blocks(console: Console, blocks: Sequence[Block], build: Build | None =
 def show_differences(console: Console, a: Build, b: Build) -> None:
     """Print two builds' verdicts and what differs between them."""
     for name, build in (("A", a), ("B", b)):
-        console.print(_verdict(f"{name}: {build.folder}: {build.report.model} on {build.target.name}", headline(build)))
+        console.print(_verdict(f"{name}: {build.folder}: ", build))
     console.print(_table(differences(a, b)))
 
 
@@ -81,45 +88,33 @@ def spark(values: NDArray[Any], width: int = SPARK_WIDTH) -> str:
     return "".join(TICKS[int((v - low) / (high - low) * (len(TICKS) - 1))] for v in values)
 
 
-def printable(text: str) -> str:
-    """``text`` with terminal codes escaped: names come out of files from anywhere.
-
-    Examples
-    --------
-    >>> printable("a\\x1b[31mb")
-    'a\\\\x1b[31mb'
-    """
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
-
-
-def _verdict(title: str, found: Headline) -> RenderableType:
-    word = (f" {found.word} ", f"bold reverse {COLORS[found.level]}")
-    return Text.assemble((printable(title), "bold"), "\n", word, f" {printable(found.sentence)}")
+def _verdict(prefix: str, build: Build) -> RenderableType:
+    verdict = headline(build)
+    title = one_line(f"{prefix}{build.report.model} on {build.target.name}")
+    word = (f" {one_line(verdict.word)} ", f"bold reverse {COLORS[verdict.level]}")
+    return Text.assemble((title, "bold"), "\n", word, f" {one_line(verdict.sentence)}")
 
 
 def _table(table: Table) -> RichTable:
-    found = RichTable(
-        title=Text(table.title), title_justify="left", title_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0)
-    )
+    drawn = RichTable(
+        title=Text(one_line(table.title)) if table.title else None, title_justify="left", title_style="bold",
+        box=SIMPLE_HEAD, padding=(0, 1, 0, 0),
+    )  # fmt: skip
     for column in table.columns:
-        found.add_column(
-            escape(column),
-            justify="left" if column in table.left else "right",
-            overflow="fold",
-            no_wrap=column == "layer",
-        )
+        justify: JustifyMethod = "left" if column in table.left else "right"
+        drawn.add_column(Text(column), justify=justify, overflow="fold", no_wrap=column == "layer")
     for row in table.rows:
-        found.add_row(*(escape(printable(cell)) for cell in row))
-    return found
+        drawn.add_row(*(Text(one_line(cell)) for cell in row))
+    return drawn
 
 
 def _bars(bars: Bars) -> RichTable:
-    found = RichTable(title=Text(bars.title), title_justify="left", title_style="bold", show_header=False, box=None)
+    drawn = RichTable(title=Text(bars.title), title_justify="left", title_style="bold", show_header=False, box=None)
     for bar in bars.bars:
         full = round(24 * min(1.0, bar.share))
         style = "bold red" if bar.share > 1 else "blue"
-        found.add_row(escape(bar.label), Text("█" * full + "·" * (24 - full), style=style), escape(bar.text))
-    return found
+        drawn.add_row(Text(bar.label), Text("█" * full + "·" * (24 - full), style=style), Text(bar.text))
+    return drawn
 
 
 def _spark_lines(panel: Panel) -> list[Text]:
@@ -141,5 +136,5 @@ def _rates(build: Build) -> list[Text]:
         if layer.spikes.shape[1]:
             for n, kind in enumerate(("float", "fixed")):
                 counts = layer.spikes[n, 0, : record.lengths[0]].sum(axis=1)
-                lines.append(Text.assemble(f"  {printable(layer.name) + ', ' + kind:<32} ", (spark(counts), "cyan")))
+                lines.append(Text.assemble(f"  {one_line(layer.name) + ', ' + kind:<32} ", (spark(counts), "cyan")))
     return lines

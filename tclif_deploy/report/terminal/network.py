@@ -1,42 +1,38 @@
-"""What is in a model file, as a table on a terminal."""
+"""What is in a model file, on a terminal."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
+
+from tclif_deploy.report.content import Block, Note, Table
+from tclif_deploy.report.terminal.blocks import show_blocks
+from tclif_deploy.text import count, span
 
 
 def print_summary(console: Console, path: str, kind: str, summary: dict[str, Any]) -> None:
     """The layers of a network, as `tclif_deploy.frontends.summary.summary` describes it."""
-    features, count = summary["input"]["features"], summary["parameters"]
-    console.print(
-        f"[bold]{escape(path)}[/]: {kind}, {features} features a step, {count:,} weights and biases",
-        highlight=False, soft_wrap=True,
-    )  # fmt: skip
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("layer", overflow="fold")
-    table.add_column("neurons")
-    table.add_column("from", overflow="fold")
-    table.add_column("fires, resets")
-    table.add_column("coefficients", overflow="fold", ratio=1)
-    table.add_column("weights", justify="right")
-    for layer in summary["layers"]:
-        table.add_row(
-            escape(layer["name"]), f"{layer['neurons']} {layer['neuron']}", escape(_sources(layer)), _fires(layer),
+    features, weights = count(summary["input"]["features"], "feature"), f"{summary['parameters']:,}"
+    columns = ("layer", "neurons", "from", "fires, resets", "coefficients", "weights")
+    rows = tuple(
+        (
+            layer["name"], f"{layer['neurons']} {layer['neuron']}", _sources(layer), _fires(layer),
             _coefficients(layer), f"{layer['parameters']:,}",
-        )  # fmt: skip
-    console.print(table)
-    for notice in summary["notices"]:
-        console.print(f"[yellow]note:[/] {escape(notice)}", highlight=False, soft_wrap=True)
+        )
+        for layer in summary["layers"]
+    )  # fmt: skip
+    blocks: list[Block] = [
+        Note(f"{kind}, {features} a step, {weights} weights and biases", path),
+        Table("", columns, rows, left=columns[:-1]),
+        *(Note(notice, "note", "open") for notice in summary["notices"]),
+    ]
+    show_blocks(console, blocks, whole_lines=True)
 
 
 def _sources(layer: dict[str, Any]) -> str:
     """Each source, how many steps late, and the kernel that moves over it."""
-    return "\n".join(
+    return "; ".join(
         c["source"] + (f" -{c['delay']}" if c["delay"] else "") + (_kernel(c) if c["kind"] == "conv" else "")
         for c in layer["connections"]
     )
@@ -63,7 +59,7 @@ def _fires(layer: dict[str, Any]) -> str:
 def _coefficients(layer: dict[str, Any]) -> str:
     """Those that are not 0, as a number or a range."""
     parts = [
-        f"{name.replace('threshold', 'th')}={low:.4g}" + (f"..{high:.4g}" if low != high else "")
+        f"{name.replace('threshold', 'th')} {span(low, high)}"
         for name, (low, high) in layer["coefficients"].items()
         if (low, high) != (0.0, 0.0)
     ]
@@ -71,4 +67,4 @@ def _coefficients(layer: dict[str, Any]) -> str:
         parts.append("bias")
     if layer["input_to"] == "soma":
         parts.append("input to soma")
-    return " ".join(parts)
+    return ", ".join(parts)

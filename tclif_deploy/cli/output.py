@@ -1,0 +1,109 @@
+"""What a command says: its result on stdout, as tables or JSON; steps and progress bars on stderr."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+
+from tclif_deploy import json_form
+from tclif_deploy.errors import TclifError
+from tclif_deploy.jit import on_compile
+from tclif_deploy.progress import Progress, no_progress
+from tclif_deploy.settings import Named
+
+OK, FELL_SHORT, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+"""exit codes"""
+
+out = Console()
+err = Console(stderr=True)
+
+
+class Reporter:
+    """Steps and progress bars on stderr: steps unless quiet (with the time if verbose), bars only on a terminal."""
+
+    def __init__(self, quiet: bool, verbose: bool = False) -> None:
+        self.quiet, self.verbose = quiet, verbose
+        self.started = time.monotonic()
+        self.bars: Bars | None = None
+
+    @contextmanager
+    def running(self) -> Iterator[Reporter]:
+        """Show bars while the block runs, and say when it first compiles something for this CPU."""
+        on_compile(self.say)
+        if self.quiet or not err.is_terminal:
+            yield self
+            return
+        columns = (TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Bars(*columns, console=err, transient=True) as self.bars:
+            yield self
+
+    def say(self, line: str) -> None:
+        """One step."""
+        if not self.quiet:
+            when = f"[{time.monotonic() - self.started:6.1f} s] " if self.verbose else ""
+            err.print(escape(when + line), highlight=False, soft_wrap=True)
+
+    def progress(self, title: str) -> Progress:
+        """The callback that moves a bar of that title."""
+        if self.bars is None:
+            return no_progress
+        bars, task = self.bars, self.bars.add_task(title, total=None)
+        return lambda done, total: bars.update(task, completed=done, total=total)
+
+
+@dataclass(frozen=True)
+class Printed:
+    """How a command's result is printed."""
+
+    as_json: Annotated[bool, Named("--json")] = False
+    """print JSON instead of tables, and no steps without --verbose"""
+
+    def result(self, value: Any, *tables: Callable[[], None]) -> None:
+        """Print ``value`` as JSON, or else what prints it as tables."""
+        if self.as_json:
+            sys.stdout.write(json_form.text_of(value))
+            return
+        for table in tables:
+            table()
+
+
+@dataclass(frozen=True)
+class Steps:
+    """How a command says what it does meanwhile."""
+
+    quiet: bool = False
+    """no steps, no progress bars"""
+    verbose: bool = False
+    """say with each step how long it took so far"""
+
+    def __post_init__(self) -> None:
+        if self.quiet and self.verbose:
+            raise TclifError("quiet and --verbose were both given", "choose one")
+
+    @property
+    def silent(self) -> bool:
+        """Whether steps are left out."""
+        return self.quiet
+
+    def running(self) -> AbstractContextManager[Reporter]:
+        """Steps and bars while a block runs."""
+        return Reporter(self.silent, self.verbose).running()
+
+
+@dataclass(frozen=True)
+class Output(Steps, Printed):
+    """What the command prints."""
+
+    @property
+    def silent(self) -> bool:
+        """Whether steps are left out."""
+        return self.quiet or (self.as_json and not self.verbose)

@@ -1,0 +1,44 @@
+"""The verdict in words: one sentence, the same on the page and on the terminal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tclif_deploy.builds import Build
+from tclif_deploy.report.content import Level
+from tclif_deploy.verification.tables import sentence
+
+
+@dataclass(frozen=True)
+class Headline:
+    """The verdict: a word with its buts, a colour for it, and one sentence with the numbers."""
+
+    word: str
+    level: Level
+    sentence: str
+
+    def __str__(self) -> str:
+        return f"{self.word}: {self.sentence}"
+
+
+def headline(build: Build) -> Headline:
+    """The verdict of a build: what was compared, what was asked for, and what contradicts a good word."""
+    report, verdict = build.report, build.report.verdict()
+    level: Level = "good"
+    asked = any(value is not None for value in vars(build.requirements).values())
+    word = "PASS" if asked else "VERIFIED (nothing was required)"
+    if report.shortfalls:
+        word, level = "FALLS SHORT", "bad"
+    if verdict is None:
+        word, level = "COMPILED, NOT VERIFIED", "open"
+    buts = [] if report.fits else [f"DOES NOT FIT {build.target.name}"]
+    faults: dict[str, list[str]] = {}
+    for finding in report.findings:
+        if finding.severity == "error" and not finding.is_misfit:
+            faults.setdefault(finding.rule.replace("_", " ").upper(), []).append(finding.subject)
+    buts += [f"{rule}: {', '.join(subjects)}" for rule, subjects in faults.items()]
+    if buts:
+        word, level = f"{word}, but {' and '.join(buts)}", "bad"
+    if verdict is None:
+        return Headline(word, level, "nothing was verified, no data were given (--data FILE)")
+    return Headline(word, level, "; ".join([sentence(verdict), *report.shortfalls]))
