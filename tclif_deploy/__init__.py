@@ -31,10 +31,11 @@ if TYPE_CHECKING:
     from tclif_deploy.target import Target, load_target
     from tclif_deploy.verification import Requirements, Verdict, verify
     from tclif_deploy.workflows.check import check
-    from tclif_deploy.workflows.compile import CompileOptions, compile
+    from tclif_deploy.workflows.compile import compile
     from tclif_deploy.workflows.cost import cost
     from tclif_deploy.workflows.explain import explain
     from tclif_deploy.workflows.finetune import finetune
+    from tclif_deploy.workflows.options import CompileOptions
     from tclif_deploy.workflows.sweep import sweep
 
 _PLACES = {
@@ -56,10 +57,11 @@ _PLACES = {
         "target": "Target load_target",
         "verification": "Requirements Verdict verify",
         "workflows.check": "check",
-        "workflows.compile": "CompileOptions compile",
+        "workflows.compile": "compile",
         "workflows.cost": "cost",
         "workflows.explain": "explain",
         "workflows.finetune": "finetune",
+        "workflows.options": "CompileOptions",
         "workflows.sweep": "sweep",
     }.items()
     for name in names.split()

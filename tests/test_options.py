@@ -1,6 +1,8 @@
 """Options: they are the fields of the settings' dataclasses, mean the same everywhere, and old spellings still work."""
 
 import json
+import subprocess
+import sys
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
@@ -17,7 +19,7 @@ from tclif_deploy.quantization.settings import QuantizeSettings
 from tclif_deploy.settings import Limits, Named, check_settings, settings_of
 from tclif_deploy.target import Overrides
 from tclif_deploy.verification.verdict import Requirements
-from tclif_deploy.workflows.compile import BuildOptions, CompileOptions
+from tclif_deploy.workflows.options import BuildOptions, CompileOptions
 
 from . import models
 
@@ -114,6 +116,11 @@ def test_help_is_the_docstring_under_the_field():
     for command in GROUP.commands.values():
         for parameter in command.params:
             assert parameter.help, (command.name, parameter.name)
+
+
+def test_the_command_line_is_there_without_loading_what_no_command_was_asked_for():
+    code = "import sys, tclif_deploy.cli.main; print(sorted({'torch', 'numba', 'onnx', 'plotly'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
 def test_commands_stand_in_the_order_of_use():

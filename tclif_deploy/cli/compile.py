@@ -12,7 +12,7 @@ from tclif_deploy.cli.options import Calibration, Model, OptionalData, TargetNam
 from tclif_deploy.cli.output import FELL_SHORT, Output, out
 from tclif_deploy.errors import TclifError
 from tclif_deploy.target import Overrides
-from tclif_deploy.workflows.compile import BuildOptions, CompileOptions
+from tclif_deploy.workflows.options import BuildOptions, CompileOptions
 
 AUTO_MAX_DROP = 0.005
 """accuracy that ``--weight-bits auto`` may lose"""

@@ -13,7 +13,7 @@ from tclif_deploy.cli.options import Model, TargetName, command, command_line, s
 from tclif_deploy.cli.output import FELL_SHORT, Output, out
 from tclif_deploy.nn.config import TuneSettings
 from tclif_deploy.target import Overrides
-from tclif_deploy.workflows.compile import BuildOptions
+from tclif_deploy.workflows.options import BuildOptions
 
 
 @command("finetune", without=["bound_steps"])  # there always are calibration data

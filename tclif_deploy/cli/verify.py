@@ -6,7 +6,6 @@ import typer
 
 from tclif_deploy.cli.options import BuildFolder, Data, Samples, command
 from tclif_deploy.cli.output import FELL_SHORT, Output, out
-from tclif_deploy.report.terminal.tables import print_verdict
 from tclif_deploy.verification.verdict import Requirements
 
 
@@ -20,6 +19,7 @@ def verify_command(
     """
     from tclif_deploy.builds import Build
     from tclif_deploy.data import load_data
+    from tclif_deploy.report.terminal.tables import print_verdict
     from tclif_deploy.verification import verify
     from tclif_deploy.workflows.compile import check_requirements
 

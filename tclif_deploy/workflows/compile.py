@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated
 
 from tclif_deploy import backends, mapping
 from tclif_deploy.builds import folder as build_folder
@@ -23,52 +22,19 @@ from tclif_deploy.formats import NotInNir, write_nir
 from tclif_deploy.frontends import ModelLike, ReadOptions, load
 from tclif_deploy.network import Network
 from tclif_deploy.progress import Bars, Say, no_bars, say_nothing
-from tclif_deploy.quantization import QuantizeSettings, quantize
+from tclif_deploy.quantization import quantize
 from tclif_deploy.quantization.calibration import Calibration, choose_calibration
 from tclif_deploy.quantization.notices import input_notice
 from tclif_deploy.quantization.quantizer import weight_widths
 from tclif_deploy.quantization.weight_width_search import choose_widths
 from tclif_deploy.report import page
-from tclif_deploy.settings import Limits, Named, check_settings
-from tclif_deploy.simulation import Engine
 from tclif_deploy.target import Target, as_target
 from tclif_deploy.verification import Requirements, Verdict, verify
 from tclif_deploy.workflows.backend_runs import check_backends
+from tclif_deploy.workflows.options import BuildOptions, CompileOptions
 
 ACTIVITY_SAMPLES = 32
 """samples whose spikes are counted for the cost model"""
-
-
-@dataclass(frozen=True)
-class BuildOptions:
-    """What can be chosen about any build, apart from the model, the target and the data."""
-
-    read: ReadOptions = ReadOptions()
-    quantize: QuantizeSettings = QuantizeSettings()
-    requirements: Requirements = Requirements()
-    backend: str = "default"
-    """backends' names, separated by commas; ``none``, ``all``, or ``default`` for the target's own"""
-    backend_samples: Annotated[int, Limits(1)] = 4
-    """samples that every backend runs, compared with the reference bit for bit"""
-    backend_batched: bool = False
-    """run a backend's fast, simulation-only form, where it has one, on all samples"""
-    engine: Engine = "auto"
-    """what simulates the integers: the fast engine, or the reference, which is the specification"""
-    command: Annotated[str, Named(None, "what was typed")] = ""
-    """the command line that asked for this, for the record"""
-
-    def __post_init__(self) -> None:
-        check_settings(self)
-
-
-@dataclass(frozen=True)
-class CompileOptions(BuildOptions):
-    """What can be chosen about a compilation."""
-
-    narrowest: Annotated[float | None, Limits(0, 1), Named("--auto-max-drop")] = None
-    """choose the narrowest weights of each layer that lose at most this fraction of accuracy on the data"""
-    samples: Annotated[int | None, Limits(1)] = None
-    """use only the first samples of the data"""
 
 
 def compile(
@@ -78,7 +44,7 @@ def compile(
     data: DataLike | None = None,
     calibration: DataLike | None = None,
     output: Path | str | None = None,
-    options: CompileOptions = CompileOptions(),
+    options: CompileOptions | None = None,
     say: Say = say_nothing,
     progress: Bars = no_bars,
 ) -> Build:
@@ -98,6 +64,7 @@ def compile(
     >>> build.verdict.samples
     2
     """
+    options = options or CompileOptions()
     source = source_of(model, options.read)
     path = None if source.sha256 is None else Path(source.path)
     target = as_target(target)

@@ -30,7 +30,8 @@ from tclif_deploy.quantization import quantize
 from tclif_deploy.quantization.calibration import Calibration, calibration_of, choose_calibration
 from tclif_deploy.target import Target, as_target
 from tclif_deploy.verification import Verdict
-from tclif_deploy.workflows.compile import BuildOptions, chosen_backends, source_of, write_build
+from tclif_deploy.workflows.compile import chosen_backends, source_of, write_build
+from tclif_deploy.workflows.options import BuildOptions
 
 CALIBRATION = 128
 """training samples that set the scales where no calibration data are given"""

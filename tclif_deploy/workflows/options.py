@@ -1,0 +1,44 @@
+"""What can be chosen about a build; apart from the jobs, so that the command line reads it without loading them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from tclif_deploy.formats.read_options import ReadOptions
+from tclif_deploy.quantization.settings import QuantizeSettings
+from tclif_deploy.settings import Limits, Named, check_settings
+from tclif_deploy.simulation import Engine
+from tclif_deploy.verification.verdict import Requirements
+
+
+@dataclass(frozen=True)
+class BuildOptions:
+    """What can be chosen about any build, apart from the model, the target and the data."""
+
+    read: ReadOptions = ReadOptions()
+    quantize: QuantizeSettings = QuantizeSettings()
+    requirements: Requirements = Requirements()
+    backend: str = "default"
+    """backends' names, separated by commas; ``none``, ``all``, or ``default`` for the target's own"""
+    backend_samples: Annotated[int, Limits(1)] = 4
+    """samples that every backend runs, compared with the reference bit for bit"""
+    backend_batched: bool = False
+    """run a backend's fast, simulation-only form, where it has one, on all samples"""
+    engine: Engine = "auto"
+    """what simulates the integers: the fast engine, or the reference, which is the specification"""
+    command: Annotated[str, Named(None, "what was typed")] = ""
+    """the command line that asked for this, for the record"""
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+
+
+@dataclass(frozen=True)
+class CompileOptions(BuildOptions):
+    """What can be chosen about a compilation."""
+
+    narrowest: Annotated[float | None, Limits(0, 1), Named("--auto-max-drop")] = None
+    """choose the narrowest weights of each layer that lose at most this fraction of accuracy on the data"""
+    samples: Annotated[int | None, Limits(1)] = None
+    """use only the first samples of the data"""
