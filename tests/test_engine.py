@@ -11,10 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tclif_deploy import QuantizeSettings, load, load_data, quantize
 from tclif_deploy.errors import TclifError
+from tclif_deploy.fixed import Arithmetic, FixedConnection, FixedLayer, FixedNetwork, InputEncoding
 from tclif_deploy.jit import cache_folder
+from tclif_deploy.network import INPUT
 from tclif_deploy.simulation import engine, reference
 from tclif_deploy.simulation.engine import layers
+from tclif_deploy.simulation.engine.plan import plan_fast
 from tests.networks import assert_alive, assert_same, drawn_network, options, random_network
 
 
@@ -157,3 +161,30 @@ def test_threads_that_make_kernels_at_once_share_them_and_their_folder() -> None
         made = list(pool.map(lambda chosen: layers.feedforward(*chosen), wanted * 4))
     assert all(a is b for a, b in zip(made, made[len(wanted) :], strict=False))
     assert {Path(each._cache.cache_path).parent for each in made} == {cache_folder(Path(layers.__file__).parent)}
+
+
+@pytest.mark.parametrize(("rounding", "factor", "fast"), [
+    ("nearest", 4096, True), ("nearest", 6000, False), ("floor", 6000, True), ("toward_zero", 6000, True),
+])  # fmt: skip
+def test_a_half_is_added_in_float32_only_where_that_is_exact(rounding, factor, fast):
+    """Rounding to nearest adds a half to a product: beyond 2^23 that takes a fused multiply-add, which not all have."""
+    size, zero = 20, np.zeros(20, np.int64)
+    weight = np.tile([[255, 1]], (size, 1))
+    layer = FixedLayer(
+        "out", (FixedConnection(INPUT, weight),), 0, np.full(size, factor), zero, zero, zero + 1, zero, *[zero] * 7,
+        np.ones(size), np.ones(size), zero + 1, spiking=False,
+    )  # fmt: skip
+    net = FixedNetwork(InputEncoding(2, 1.0, 16), Arithmetic(12, rounding, 24, 24, "saturate", "saturate"), (layer,))
+    rng = np.random.default_rng(0)
+    x = np.zeros((40, 2, 2), np.int64)
+    x[:, 0], x[:, 1] = rng.integers(28000, 32767, (40, 2)), -rng.integers(20000, 32767, (40, 2))
+    assert (plan_fast(net) is not None) is fast
+    assert_same(engine.simulate(net, x), reference.simulate(net, x))
+    assert not reference.simulate(net, x).saturations
+
+
+@pytest.mark.parametrize("name", ["smnist_ff", "smnist_rec", "spoken_digits"])
+def test_trained_networks_take_the_fast_kernels(name):
+    network = load(f"fixtures/{name}/checkpoint.pth.tar")
+    calibration = load_data(f"fixtures/{name}/calibration.npz")[:4]
+    assert plan_fast(quantize(network, "loihi2", calibration, QuantizeSettings(passes=()))) is not None

@@ -217,6 +217,9 @@ def _exact(layer: FixedLayer, m: Arithmetic) -> bool:
     if layer.spiking and layer.reset == "hard" and np.abs(layer.v_reset).max() >= top_v:
         return False
     coefficients = max(int(np.abs(getattr(layer, name)).max()) for name in ("a_u", "b_u", "a_v", "b_v", "q"))
+    # A half is added to a product. Beyond 2^23 that rounds a second time, where the CPU does not fuse both.
+    if m.rounding == "nearest" and coefficients * max(top_u, top_v) > one * EXACT // 2:
+        return False
     fits = all(int(term.max()) <= EXACT for term in terms) and coefficients <= EXACT
     return fits and int(np.abs(layer.v0).max()) < top_v
 
