@@ -18,6 +18,7 @@ FRAME_COLUMNS = (
 """the last three are the place of the first divergence"""
 LAYER_COLUMNS = ("layer", "Jaccard", "rate float", "rate fixed", "first divergence", "SNR", "overflows")
 LAYER_LEGEND = "Jaccard: spike overlap; first divergence: sample, step, neuron"
+"""what its columns mean"""
 
 
 def verdict_frame(verdict: Verdict) -> Any:
@@ -76,4 +77,4 @@ def sentence(verdict: Verdict) -> str:
 
 def verdict_brief(verdict: Verdict) -> Brief:
     """The sentence, and the layers as a table."""
-    return Brief(f"Verdict: {sentence(verdict)}", LAYER_COLUMNS, layer_rows(verdict))
+    return Brief(f"Verdict: {sentence(verdict)} ({LAYER_LEGEND})", LAYER_COLUMNS, layer_rows(verdict))
