@@ -113,7 +113,7 @@ def test_a_zip_file_of_something_else(tmp_path: Path) -> None:
 
 
 def test_an_object_that_is_no_model() -> None:
-    assert "cannot read a int; expected the path of a model file" in refusal(3)
+    assert "cannot read a model from a int; expected a checkpoint" in refusal(3)
 
 
 @pytest.mark.parametrize("zipped", [True, False])
@@ -533,7 +533,7 @@ def test_args_for_a_self_contained_model_or_options_for_a_nir_file(tmp_path: Pat
     assert "leave --args out" in refusal(nn.Sequential(nn.Linear(3, 5), TCLIF()), args=tmp_path / "args.json")
     assert "1 is a tclif, not a lif" in refusal(path, neuron="lif")
     (tmp_path / "network.nir").write_bytes(b"\x89HDF\r\n\x1a\n")
-    assert "leave threshold out" in refusal(tmp_path / "network.nir", threshold=1.0)
+    assert "leave --threshold out" in refusal(tmp_path / "network.nir", threshold=1.0)
 
 
 shared_neuron = TCLIF()
