@@ -328,3 +328,9 @@ def test_wrong_bytes_anywhere_give_one_line_or_a_network(tmp_path, seed):
         except TclifError as error:
             outcomes.add("refused" if "\n" not in str(error) else "more than a line")
     assert outcomes == {"read", "refused"}
+
+
+def test_a_layer_without_any_weight_is_written(tmp_path):
+    silent = Layer("a", cuba(4), (Connection("input", np.zeros((4, 6))),))
+    write_netx(Network(6, (silent,)), tmp_path / "zeros.net")
+    assert not read_netx(tmp_path / "zeros.net").layers[0].connections[0].weight.any()

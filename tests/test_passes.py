@@ -141,3 +141,28 @@ def test_weight_widths_that_do_not_fit_are_refused(bits, message):
 def test_an_unknown_pass_is_refused_with_the_known_ones():
     with pytest.raises(TclifError, match="passes is 'magic'; known: scales, compensate, bias"):
         QuantizeSettings(passes=("magic",))
+
+
+@pytest.mark.parametrize("kind", ["still", "spikes"])
+def test_one_calibration_sample_is_enough_to_round_weights_together(kind):
+    """Hundreds of inputs that a sample shows in a few ways only: what they have in common has no inverse of its own."""
+    rng = np.random.default_rng(4)
+    x = rng.integers(0, 256, (1, 1, 200)).repeat(25, axis=1) / 255
+    if kind == "spikes":
+        x = (rng.random((1, 60, 200)) < 0.2).astype(np.float32)
+    weight = rng.normal(0, 0.1, (16, 200))
+    hidden = Layer("h", neurons.integrate_and_fire(16, threshold=1.0), (Connection("input", weight),))
+    out = Layer("out", neurons.readout(4), (Connection("h", rng.normal(size=(4, 16))),))
+    fixed = quantize(Network(200, (hidden, out)), LOIHI2, x)
+    error = fixed.layers[0].connections[0].weight * fixed.weight_step(fixed.layers[0], fixed.layers[0].connections[0])
+    assert np.abs(error - weight).mean() < np.abs(weight).mean() / 20
+
+
+def test_a_row_of_zeros_needs_no_scale():
+    rng = np.random.default_rng(5)
+    weight = rng.normal(size=(6, 3))
+    weight[2] = 0.0
+    hidden = Layer("h", neurons.lif(6, decay=0.9, threshold=1.0), (Connection("input", weight),))
+    fixed = quantize(Network(3, (hidden,)), LOIHI2, rng.random((2, 20, 3)), QuantizeSettings(scale_floor=0.0))
+    assert not fixed.layers[0].connections[0].weight[2].any()
+    assert fixed.layers[0].threshold[2] > 0

@@ -6,25 +6,10 @@ from dataclasses import dataclass
 
 from tclif_deploy.json_form import EXACT
 from tclif_deploy.mapping import Finding, HardwareSummary
+from tclif_deploy.nn.config import Epoch
 from tclif_deploy.verification.verdict import VerdictSummary
 
 FORMAT, FORMAT_VERSION = "tclif-report", 1
-
-
-@dataclass(frozen=True)
-class TuningEpoch:
-    """One epoch of a training; accuracies in [0, 1]."""
-
-    epoch: int
-    lr: float
-    loss: float
-    accuracy: float
-    """on the training data as it was shown"""
-    test: float
-    validation: float | None
-    rates: tuple[float, ...]
-    """mean firing rate of each spiking layer"""
-    seconds: float
 
 
 @dataclass(frozen=True)
@@ -36,7 +21,7 @@ class TuningControl:
     """its accuracy less the fine-tuned network's, in points of a hundred"""
     agreement: float
     """share of test samples for which it and the fine-tuned network choose the same class"""
-    epochs: tuple[TuningEpoch, ...]
+    epochs: tuple[Epoch, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +51,7 @@ class Tuning:
     drop_quantized: float
     agreement: float
     """share of test samples for which the tuned and the original network choose the same class"""
-    epochs_tuned: tuple[TuningEpoch, ...]
+    epochs_tuned: tuple[Epoch, ...]
     overflows: int
     """state values that left their range while training"""
 

@@ -162,7 +162,8 @@ def weight_scales(layer: Layer, machine: Machine, limit: int) -> tuple[Float, tu
     block = math.lcm(*(c.sharing for c in layer.connections))
     scale = np.repeat(scale.reshape(-1, block).max(axis=1), block)
     floor = machine.settings.scale_floor if machine.target.per_neuron_parameters.value else 1.0
-    return np.maximum(scale, floor * scale.max()), exponents
+    scale = np.maximum(scale, floor * scale.max())
+    return np.where(scale > 0, scale, scale.max()), exponents  # without a floor, a row of zeros takes any
 
 
 def weight_steps(connection: Weighted, plan: LayerPlan, m: int, encoding: InputEncoding) -> Float:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 
+from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import Int
 from tclif_deploy.network import Float
 
 DAMPING = 1e-3
 """share of the mean variance added to every source's: what calibration did not show may still come"""
+MORE_DAMPING = (0.0, *(10.0**n for n in range(-6, 7)))
+"""shares of the largest variance added to every source's, until what few calibration samples show can be inverted"""
 
 
 def damped(covariance: Float) -> Float:
-    """``covariance`` (sources, sources) with `DAMPING`, always positive definite."""
+    """``covariance`` (sources, sources) with `DAMPING`, positive definite but for what its own rounding leaves."""
     return np.asarray(covariance + np.eye(len(covariance)) * max(DAMPING * float(np.diag(covariance).mean()), 1e-12))
 
 
@@ -28,7 +31,7 @@ def round_compensated(wanted: Float, covariance: Float, steps: Float, limit: int
     shared = steps[0] / steps[0, 0]  # per source; errors are compensated in units of the first source's step
     covariance = covariance * np.outer(shared, shared)
     order = np.argsort(-np.diag(covariance), kind="stable")
-    upper = np.linalg.cholesky(np.linalg.inv(covariance[np.ix_(order, order)])).T
+    upper = _inverse_root(covariance[np.ix_(order, order)])
     left = wanted[:, order].copy()
     found = np.empty_like(left)
     for j in range(sources):
@@ -38,6 +41,19 @@ def round_compensated(wanted: Float, covariance: Float, steps: Float, limit: int
     result = np.empty(found.shape, np.int64)
     result[:, order] = found
     return result
+
+
+def _inverse_root(covariance: Float) -> Float:
+    """The upper triangle U with U^T U = inverse of ``covariance``, damped as little as it needs to have one."""
+    largest = max(float(np.abs(covariance).max()), 1.0e-12)
+    for more in MORE_DAMPING:
+        try:
+            damping = more * largest * np.eye(len(covariance)) if more else 0.0
+            root: Float = np.linalg.cholesky(np.linalg.inv(covariance + damping)).T
+            return root
+        except np.linalg.LinAlgError:
+            continue
+    raise TclifError("the calibration data are too few to round weights together", "give more, or leave the pass out")
 
 
 def response_error(missing: Float, covariance: Float) -> Float:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from tclif_deploy.builds import Build
 from tclif_deploy.builds import folder as build_folder
 from tclif_deploy.builds.manifest import sha256
-from tclif_deploy.builds.report import Tuning, TuningControl, TuningEpoch
+from tclif_deploy.builds.report import Tuning, TuningControl
 from tclif_deploy.data import DataLike, Dataset
 from tclif_deploy.errors import TclifError
 from tclif_deploy.files import as_path, narrowest_int
@@ -23,7 +23,7 @@ from tclif_deploy.fixed import FixedNetwork
 from tclif_deploy.formats.read_options import read_args
 from tclif_deploy.frontends import load
 from tclif_deploy.network import Network
-from tclif_deploy.nn.config import FitSettings, TrainConfig, TuneSettings
+from tclif_deploy.nn.config import Epoch, FitSettings, TrainConfig, TuneSettings
 from tclif_deploy.nn.from_network import to_module
 from tclif_deploy.progress import Bars, Say, no_bars, say_nothing
 from tclif_deploy.quantization import quantize
@@ -111,7 +111,7 @@ def finetune(
 class _Outcome:
     """What one training did to the network."""
 
-    epochs: tuple[TuningEpoch, ...]
+    epochs: tuple[Epoch, ...]
     before: float
     """accuracy on the test data before it"""
     classes: NDArray[np.int64] | None
@@ -142,8 +142,7 @@ class _Tuning:
                 config, trainer, Task(train, test), progress=self.progress(f"{kind}: samples"),
                 say=lambda line: self.say(f"{kind}: {line}"), worst=worst,
             )  # fmt: skip
-            epochs = tuple(TuningEpoch(**asdict(epoch)) for epoch in result.history)
-            return _Outcome(epochs, before, trainer.classes(test) if kind == CONTROL else None)
+            return _Outcome(tuple(result.history), before, trainer.classes(test) if kind == CONTROL else None)
 
 
 def _modules(network: Network) -> torch.nn.Sequential:

@@ -132,7 +132,7 @@ def _integers(layer: Layer, source: str) -> tuple[_Integers, float]:
     if len(links) > 1 and any(c.conv is not None for c in links):
         raise TclifError(f"{where}: netx has no recurrence of convolutions", "use --to nir")
     errors = (float(np.abs(w.weight * scale - c.weight * gain).max()) for w, c in zip(whole, links, strict=True))
-    error = max(errors) / largest
+    error = max(errors) / largest if largest else 0.0
     if n.a_u.any() and n.bias_u.any():
         raise TclifError(f"{where}: a bias into the current is not one of netx's", "use --to nir")
     bias = np.rint((n.bias_u * gain + n.bias_v) / scale)
