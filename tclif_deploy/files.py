@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
@@ -13,6 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tclif_deploy.errors import TclifError, cannot_write
+
+DAMAGED = (
+    KeyError, ValueError, TypeError, OSError, EOFError, RecursionError, NotImplementedError, RuntimeError, zlib.error,
+    zipfile.BadZipFile,
+)  # fmt: skip
+"""what numpy, zipfile and json raise on an .npz of any damage"""
 
 
 def as_path(value: object, expected: str) -> Path:

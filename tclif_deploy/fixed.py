@@ -16,7 +16,6 @@ overflow before the stated operation)::
 from __future__ import annotations
 
 import json
-import zipfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -27,7 +26,7 @@ from numpy.typing import NDArray
 from tclif_deploy.convolution import Conv, Weighted
 from tclif_deploy.display import Brief, Shown
 from tclif_deploy.errors import TclifError
-from tclif_deploy.files import narrowest_int, write_npz
+from tclif_deploy.files import DAMAGED, narrowest_int, write_npz
 from tclif_deploy.network import (
     INPUT,
     Float,
@@ -320,7 +319,7 @@ class FixedNetwork(Shown):
                 return cls(encoding, arithmetic, tuple(layers), tuple(header["notices"]))
         except FileNotFoundError:
             raise TclifError(f"{path}: file not found", "compile first, or name the build folder") from None
-        except (KeyError, ValueError, TypeError, OSError, EOFError, zipfile.BadZipFile) as error:
+        except DAMAGED as error:
             raise TclifError(f"{path}: not a compiled network ({error})", "compile the model again") from error
 
 

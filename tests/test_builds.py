@@ -112,7 +112,7 @@ def test_a_build_of_the_version_before_is_refused_in_one_line(build, tmp_path):
     folder = Path(shutil.copytree(build.folder, tmp_path / "b"))
     content = json.loads((folder / "manifest.json").read_text()) | {"version": 1, "calibration": "beside the model"}
     (folder / "manifest.json").write_text(json.dumps(content))
-    with pytest.raises(tc.TclifError, match="build format 1, expected 2; compile the model again"):
+    with pytest.raises(tc.TclifError, match=r"manifest\.json: build format 1, expected 2; compile the model again"):
         tc.Build.open(folder)
 
 
@@ -270,3 +270,66 @@ def test_opening_a_build_loads_neither_torch_nor_a_plotting_library(build):
     )
     done = subprocess.run([sys.executable, "-c", code, str(build.folder)], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("name", ["fixed.npz", "network.npz", "record.npz"])
+def test_a_flipped_byte_is_one_line_or_does_no_harm(build, tmp_path, name):
+    content = (build.folder / name).read_bytes()
+    folder = Path(shutil.copytree(build.folder, tmp_path / "b"))
+    refused = 0
+    for place in np.random.default_rng(1).integers(0, len(content), 150):
+        flipped = bytearray(content)
+        flipped[place] ^= 1 << int(place) % 8
+        (folder / name).write_bytes(flipped)
+        try:
+            again = tc.Build.open(folder)
+            again.record  # noqa: B018  (done without where it is damaged)
+        except tc.TclifError as error:
+            refused += 1
+            assert name in str(error)
+    assert refused > 20 or name == "record.npz"
+
+
+def test_a_manifest_of_brackets_is_no_build(tmp_path):
+    (tmp_path / "manifest.json").write_text("[" * 100_000)
+    with pytest.raises(tc.TclifError, match="not a build folder"):
+        tc.Build.open(tmp_path)
+
+
+def test_files_of_two_builds_in_one_folder_are_refused(build, tmp_path):
+    folder = Path(shutil.copytree(build.folder, tmp_path / "b"))
+    tc.quantize(tc.load(FIXTURES / "spoken_digits" / "checkpoint.pth.tar"), "loihi2").save(folder / "fixed.npz")
+    with pytest.raises(tc.TclifError, match="different networks"):
+        tc.Build.open(folder)
+
+
+def test_what_set_the_scales_is_left_out_and_said_where_nothing_else_is_there(small, tmp_path):
+    made = tc.compile(
+        small[0], data=small[1], output=tmp_path / "b", options=tc.CompileOptions(samples=8, backend="none")
+    )
+    data = tc.load_data(small[1])
+    assert (made.calibration.samples, made.report.samples) == (2, 6)
+    assert made.unseen(data).samples == 10
+    assert made.unseen(data[3:]).samples == 9
+    with pytest.raises(tc.TclifError, match="all 2 samples set the scales"):
+        made.unseen(data[:2])
+
+
+@pytest.mark.parametrize("words", [["--data", "absent.npz"], ["--data", "{data}", "--calibration", "absent.npz"]])
+def test_a_missing_file_is_bad_input_to_a_comparison_too(small, words, capsys):
+    model, data = small
+    given = [word.format(data=data) for word in words]
+    assert run(["cost", str(model), *given, "--compare", "loihi2", "ideal"]) == 2
+    assert "absent.npz: file not found" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["check", "cost", "compare", "sweep"])
+def test_tables_and_json_name_what_calibrated(moved, tmp_path, capsys, command):
+    model, data, _ = moved
+    words = [w.format(model=model, data=data, out=tmp_path / "out") for w in COMMANDS[command]]
+    _, shown = outcome(capsys, *words, "-q")
+    assert "the first 3 of 12 samples" in " ".join(shown.split())
+    _, shown = outcome(capsys, *words, "--json")
+    result = json.loads(shown)
+    found = result[0] if isinstance(result, list) else result
+    assert found["calibration"]["kind"] == "first_quarter"

@@ -74,6 +74,11 @@ class Build(Shown):
         report = json_form.read(Report, folder / REPORT, AGAIN)
         verdict = report.verdict() if report.verified else None
         network, fixed = read_network(folder / NETWORK), FixedNetwork.load(folder / FIXED)
+        if (network.input_size, *(x.size for x in network.layers)) != (
+            fixed.input.size,
+            *(x.size for x in fixed.layers),
+        ):
+            raise TclifError(f"{folder}: {NETWORK} and {FIXED} are of different networks", AGAIN)
         return cls(folder, manifest, report, network, fixed, verdict)
 
     def __eq__(self, other: object) -> bool:
@@ -135,11 +140,16 @@ class Build(Shown):
         return _side_file(lambda path: json_form.read(Attribution, path, AGAIN), self.folder / ATTRIBUTION)
 
     def unseen(self, data: Dataset) -> Dataset:
-        """What of ``data`` this build would be verified on: not the samples that set its scales, if they are there."""
-        data = data[: self.manifest.samples]
-        if self.calibration.kind == "first_quarter" and self.calibration.covers(data):
-            return data[self.calibration.samples :]
-        return data
+        """``data`` without the samples that set this build's scales, if they are the first of them.
+
+        Raises `TclifError` where none are left.
+        """
+        count = self.calibration.samples
+        if self.calibration.kind != "first_quarter" or not self.calibration.covers(data):
+            return data
+        if data.samples <= count:
+            raise TclifError(f"{data.name}: all {data.samples} samples set the scales of this build", "give others too")
+        return data[count:]
 
     def _brief(self) -> Brief:
         rows = [

@@ -67,7 +67,7 @@ def is_build(folder: Path) -> bool:
     """Whether ``folder`` holds a build of ours."""
     try:
         return bool(json.loads((folder / MANIFEST).read_text(encoding="utf-8")).get("format") == FORMAT)
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, RecursionError):
         return False
 
 
@@ -77,7 +77,7 @@ def check_is_build(folder: Path) -> None:
         raise TclifError(f"{folder}: not a build folder (no {MANIFEST} of ours)", "compile first: tclif compile MODEL")
     version = json.loads((folder / MANIFEST).read_text(encoding="utf-8")).get("version")
     if version != FORMAT_VERSION:
-        raise TclifError(f"{folder}: build format {version!r:.20}, expected {FORMAT_VERSION}", AGAIN)
+        raise TclifError(f"{folder / MANIFEST}: build format {version!r:.20}, expected {FORMAT_VERSION}", AGAIN)
 
 
 def write_json(path: Path, value: Any) -> None:

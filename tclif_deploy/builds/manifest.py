@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import math
 import platform
-from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -109,13 +108,8 @@ def _layer(original: Layer, layer: FixedLayer, one: float) -> LayerSummary:
 
 def sha256(path: Path) -> str:
     """Hex digest of a file."""
-    with path.open("rb") as file:
-        return digest_of(lambda: file.read(1 << 20))
-
-
-def digest_of(read: Callable[[], bytes]) -> str:
-    """Hex digest of what ``read`` gives, block by block."""
     digest = hashlib.sha256()
-    while block := read():
-        digest.update(block)
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
     return digest.hexdigest()

@@ -7,7 +7,6 @@ never is. Plain arrays and one JSON header, nothing pickled, same network same b
 from __future__ import annotations
 
 import json
-import zipfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 
 from tclif_deploy.convolution import Conv
 from tclif_deploy.errors import TclifError
-from tclif_deploy.files import write_npz
+from tclif_deploy.files import DAMAGED, write_npz
 from tclif_deploy.network import NEURON_ARRAYS, Connection, Layer, Network, Neuron
 
 FORMAT, FORMAT_VERSION = "tclif-network", 1
@@ -66,7 +65,7 @@ def read_network(path: Path) -> Network:
             return Network(header["input_size"], tuple(layers), tuple(header["notices"]))
     except FileNotFoundError:
         raise TclifError(f"{path}: file not found", again) from None
-    except (KeyError, ValueError, TypeError, OSError, EOFError, RecursionError, zipfile.BadZipFile) as error:
+    except DAMAGED as error:
         raise TclifError(f"{path}: damaged ({error})", again) from error
 
 

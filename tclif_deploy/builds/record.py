@@ -7,7 +7,6 @@ report again without the model, the data or another simulation.
 from __future__ import annotations
 
 import json
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 
 from tclif_deploy.data import Dataset
 from tclif_deploy.errors import TclifError
-from tclif_deploy.files import write_npz
+from tclif_deploy.files import DAMAGED, write_npz
 from tclif_deploy.fixed import FixedLayer, FixedNetwork, Int
 from tclif_deploy.network import Float, Layer, Network
 from tclif_deploy.simulation import simulate
@@ -133,7 +132,7 @@ class Record:
                 return cls(**{name: file[name] for name in names}, layers=tuple(layers))
         except FileNotFoundError:
             raise TclifError(f"{path}: file not found", "compile the model again") from None
-        except (KeyError, ValueError, TypeError, OSError, EOFError, zipfile.BadZipFile) as error:
+        except DAMAGED as error:
             raise TclifError(f"{path}: not a record of a build ({error})", "compile the model again") from error
 
 

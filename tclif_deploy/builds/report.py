@@ -1,4 +1,4 @@
-"""``report.json``: what was measured of a build, as `tclif_deploy.Report` reads and writes it."""
+"""``report.json``: what was measured of a build, as `Report` reads and writes it."""
 
 from __future__ import annotations
 

@@ -50,6 +50,6 @@ def check_command(
             subject, machine.override(**asdict(overrides)), data, calibration=calibration, samples=samples,
             strategy=strategy, read=read, settings=settings, say=reporter.say, progress=reporter.progress,
         )  # fmt: skip
-    printed.result(result, lambda: print_findings(out, result.findings, result.target))
+    printed.result(result, lambda: print_findings(out, result.findings, result.target, result.calibration))
     if not result.passed:
         raise typer.Exit(FELL_SHORT)

@@ -31,7 +31,10 @@ def export_command(
     to: Annotated[str, typer.Option("--to", metavar="|".join(FORMATS), help="The format.", show_default=False)],
     output: Annotated[Path | None, saved("File (a folder for onnx).", "the model's name")] = None,
     target: TargetName = "loihi2",
-    calibration: Annotated[Path | None, typer.Option(help="Data that set the integers' state scales.")] = None,
+    calibration: Annotated[
+        Path | None,
+        typer.Option(help="Data that set the state scales.", show_default="calibration.npz beside the model; a bound"),
+    ] = None,
     step: Annotated[float, typer.Option("--export-dt", help="For nir: the time step that time constants mean.")] = 1e-4,
     read: ReadOptions,
     overrides: Overrides,
@@ -77,13 +80,13 @@ def export_command(
             )
             told = write_netx(network, path)
         else:
-            from tclif_deploy.quantization import quantize
-            from tclif_deploy.quantization.calibration import choose_calibration
+            from tclif_deploy.workflows.integers import integers_for
 
             machine = load_target(target).override(**asdict(overrides))
-            chosen = choose_calibration(model, calibration, None)
-            reporter.say(f"quantizing for {machine.name}, calibrated on {chosen.calibration}")
-            told = _integers(quantize(network, machine, chosen.data, settings), to, path, machine)
+            found = integers_for(
+                model, machine, calibration=calibration, read=read, settings=settings, say=reporter.say
+            )
+            told = _integers(found.fixed, to, path, machine)
         for line in (*network.notices, *told):
             reporter.say(f"note: {line}")
         reporter.say(f"written: {path}")

@@ -37,34 +37,32 @@ def sweep_command(
 ) -> None:
     """Quantize, run and place a network at every point of a grid: agreement against memory and energy."""
     from tclif_deploy.data import load_data
-    from tclif_deploy.errors import TclifError
     from tclif_deploy.frontends import load
-    from tclif_deploy.quantization.calibration import choose_calibration
     from tclif_deploy.report.sweep import draw, pareto
     from tclif_deploy.report.terminal.tables import print_sweep
     from tclif_deploy.target import load_target
-    from tclif_deploy.workflows.sweep import grid, sweep
+    from tclif_deploy.workflows.sweep import grid, sweep, sweep_data
 
     machine = load_target(target)
     points = grid(machine, weight_bits, coefficient_bits, state_bits, rounding)
     test = load_data(data)
     test = test if samples is None else test[:samples]
     network = load(model, read)
-    choice = choose_calibration(model, calibration, test)
-    if choice.data is None or choice.left is None:
-        raise TclifError(f"{data}: one sample is too few", "give --calibration FILE, or more samples")
+    chosen, scales, left = sweep_data(model, test, calibration)
     with printed.running() as reporter:
-        reporter.say(
-            f"{len(points)} points on {choice.left.samples} samples, calibrated on {choice.calibration}, into {output}"
-        )
+        reporter.say(f"{len(points)} points on {left.samples} samples, calibrated on {chosen}, into {output}")
         rows = sweep(
-            network, machine, points, choice.left, choice.data, output, settings=settings, jobs=jobs,
+            network, machine, points, left, scales, output, settings=settings, jobs=jobs,
             progress=reporter.progress("points"),
         )  # fmt: skip
     best = pareto(rows)
     if plot is not None:
         draw(rows, plot)
     printed.result(
-        {"rows": [asdict(row) for row in rows], "pareto": [asdict(row) for row in best]},
-        lambda: print_sweep(out, rows, best),
+        {
+            "calibration": asdict(chosen),
+            "rows": [asdict(row) for row in rows],
+            "pareto": [asdict(row) for row in best],
+        },
+        lambda: print_sweep(out, rows, best, chosen),
     )

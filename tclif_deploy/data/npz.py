@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from tclif_deploy.data.dataset import Dataset
 from tclif_deploy.errors import TclifError
+from tclif_deploy.files import DAMAGED
 
 
 def load_npz(path: Path | str) -> Dataset:
@@ -35,6 +35,6 @@ def load_npz(path: Path | str) -> Dataset:
                 f"{path}: holds object arrays, which could run code when read", "save plain numeric arrays"
             ) from error
         raise TclifError(f"{path}: cannot be read ({error})", expected) from error
-    except (zipfile.BadZipFile, OSError, EOFError, KeyError, zipfile.error) as error:
+    except DAMAGED as error:
         raise TclifError(f"{path}: truncated or not an .npz ({error})", expected) from error
     return Dataset(**arrays, name=str(path))

@@ -16,6 +16,7 @@ from tclif_deploy.data.npz import load_npz
 from tclif_deploy.data.read import load_data
 from tclif_deploy.data.shd import SECONDS, STEPS, load_shd, recordings
 from tclif_deploy.errors import TclifError
+from tclif_deploy.files import DAMAGED
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ def _npz(path: Path) -> Stream:
             pass
         with np.load(path, allow_pickle=False) as file:
             small: dict[str, Any] = {key: file[key] for key in ("y", "scale", "lengths") if key in file.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except DAMAGED as error:
         load_npz(path)
         raise TclifError(f"{path}: cannot be read ({error})") from error
     scale = float(np.asarray(small.pop("scale", 1.0)).reshape(()))
@@ -120,7 +121,7 @@ def _npz(path: Path) -> Stream:
                 count = min(size, shape[0] - start)
                 try:
                     raw = file.read(count * row)
-                except (zipfile.BadZipFile, EOFError, OSError) as error:
+                except DAMAGED as error:
                     raise TclifError(f"{path}: truncated at sample {start} ({error})") from error
                 if len(raw) != count * row:
                     raise TclifError(f"{path}: truncated at sample {start + len(raw) // row}", "copy the file again")

@@ -78,12 +78,10 @@ class CalibrationChoice:
     """what remains of the job's data to run on"""
 
 
-def choose_calibration(
-    model: Path | None, given: DataLike | None, data: Dataset | None, *, quarter: bool = True
-) -> CalibrationChoice:
+def choose_calibration(model: Path | None, given: DataLike | None, data: Dataset | None) -> CalibrationChoice:
     """Choose for the model of that path (None where it has none), and for all of the job's ``data``.
 
-    ``data`` are those of the job before it cuts them for its own purposes. Without ``quarter`` the data are not split.
+    ``data`` are those of the job before it cuts them for its own purposes.
 
     Examples
     --------
@@ -98,7 +96,7 @@ def choose_calibration(
     if model is not None and (beside := model.parent / BESIDE).exists():
         chosen = load_data(beside)
         return CalibrationChoice(calibration_of("beside_model", chosen), chosen, data)
-    if quarter and data is not None and data.samples >= 2:
+    if data is not None and data.samples >= 2:
         count = max(1, data.samples // 4)
         found = calibration_of("first_quarter", data[:count], of=data.samples)
         return CalibrationChoice(found, data[:count], data[count:])

@@ -20,6 +20,10 @@ from tclif_deploy.quantization.statistics import Evidence
 from tclif_deploy.target import Target, as_target
 
 
+class CannotHold(TclifError):
+    """A network whose numbers a target's integers do not hold."""
+
+
 def quantize(
     network: Network,
     target: Target | Path | str,
@@ -33,7 +37,7 @@ def quantize(
     With ``calibration`` the state scale comes from the ranges its samples reach (times ``headroom``); without, from
     a worst-case bound that wastes bits, with a notice. ``ranges`` spares the run that finds them, where they are known
     (`seen_ranges` of the same calibration data). ``progress`` counts layers. Raises `TclifError` where the target
-    cannot hold the network, naming the number and the limit.
+    cannot hold the network (`CannotHold`), naming the number and the limit.
 
     Examples
     --------
@@ -46,7 +50,6 @@ def quantize(
     check_network(network)
     target = as_target(target)
     calibration = as_dataset(calibration, "calibration")
-    bits = weight_widths(network, target, settings)
     notices: list[str] = []
     if calibration is None:
         encoding = InputEncoding(network.input_size, lsb=2.0**-8, bits=min(target.input_bits.value, 16))
@@ -59,7 +62,18 @@ def quantize(
         check_calibration(calibration, network)
         encoding = choose_encoding(calibration, target, settings)
         ranges = ranges or seen_ranges(network, calibration)
-    machine = Machine(target, encoding, ranges, settings)
+    try:
+        return _integers(network, Machine(target, encoding, ranges, settings), calibration, notices, progress)
+    except TclifError as error:
+        raise CannotHold(error.what, error.hint) from None
+
+
+def _integers(
+    network: Network, machine: Machine, calibration: Dataset | None, notices: list[str], progress: Progress
+) -> FixedNetwork:
+    """The network's integers, layer by layer."""
+    target, encoding, settings = machine.target, machine.encoding, machine.settings
+    bits = weight_widths(network, target, settings)
     plans = [plan_layer(layer, machine, width) for layer, width in zip(network.layers, bits, strict=True)]
     layers: dict[int, FixedLayer] = {}
 

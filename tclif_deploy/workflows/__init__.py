@@ -1,4 +1,4 @@
-"""The jobs: each command is one function here."""
+"""The jobs that commands do, one function each."""
 
 from importlib import import_module
 from types import ModuleType

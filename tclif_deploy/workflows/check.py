@@ -8,11 +8,10 @@ from pathlib import Path
 from tclif_deploy import mapping
 from tclif_deploy.builds import Build
 from tclif_deploy.data import DataLike
-from tclif_deploy.errors import TclifError
 from tclif_deploy.frontends import ReadOptions
 from tclif_deploy.mapping import Finding
 from tclif_deploy.progress import Bars, Say, no_bars, say_nothing
-from tclif_deploy.quantization import QuantizeSettings
+from tclif_deploy.quantization import CannotHold, QuantizeSettings
 from tclif_deploy.quantization.calibration import Calibration
 from tclif_deploy.target import Target, as_target
 from tclif_deploy.workflows.integers import Subject, integers_for, opened, own_target
@@ -72,9 +71,7 @@ def check(
         found = integers_for(
             subject, quantized_for, data, calibration=calibration, read=read, settings=settings, say=say
         )
-    except TclifError as error:
-        if not error.what.startswith("layer "):
-            raise
+    except CannotHold as error:
         hint = error.hint or "choose another target"
         return Check(machine.name, None, (Finding("quantize", "error", machine.name, error.what, "", hint),))
     activity = None

@@ -13,7 +13,7 @@ from tclif_deploy.frontends import ReadOptions
 from tclif_deploy.mapping import CannotFit, Cost, HardwareSummary, Placement, hardware_summary
 from tclif_deploy.mapping.advice import advise
 from tclif_deploy.progress import Say, say_nothing
-from tclif_deploy.quantization import QuantizeSettings
+from tclif_deploy.quantization import CannotHold, QuantizeSettings
 from tclif_deploy.quantization.calibration import Calibration
 from tclif_deploy.target import Target, as_target
 from tclif_deploy.workflows.check import SAMPLES
@@ -108,6 +108,7 @@ def compare_costs(
     """
     subject = opened(subject)
     machines = [as_target(target) for target in targets]
+    data = as_dataset(data, needed=True)
     results: list[Price | tuple[str, TclifError]] = []
     for machine in machines:
         try:
@@ -115,6 +116,6 @@ def compare_costs(
                 cost(subject, data, machine, calibration=calibration, samples=samples, strategy=strategy, read=read,
                      settings=settings, say=say)
             )  # fmt: skip
-        except TclifError as error:
+        except (CannotHold, CannotFit) as error:
             results.append((machine.name, error))
     return results

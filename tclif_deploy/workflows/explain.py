@@ -46,7 +46,7 @@ def explain(
             f"{given.name}: {given.features} features a step, the network takes {build.network.input_size}",
             "give data like those that the build was verified on",
         )
-    test = build.unseen(given)
+    test = build.unseen(given[: build.manifest.samples])
     test = test if samples is None else test[:samples]
     chosen, calibrating = _calibration(build, as_dataset(calibration, "calibration"), say)
     say(f"float against fixed on {test.samples} samples")

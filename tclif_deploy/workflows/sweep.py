@@ -23,6 +23,7 @@ from tclif_deploy.mapping.memory import RESOURCES
 from tclif_deploy.network import Network
 from tclif_deploy.progress import Progress, no_progress
 from tclif_deploy.quantization import QuantizeSettings, Ranges, quantize, seen_ranges
+from tclif_deploy.quantization.calibration import Calibration, choose_calibration
 from tclif_deploy.report.sweep import Point, Row
 from tclif_deploy.simulation import simulate
 from tclif_deploy.simulation.floating import float_classes
@@ -68,12 +69,22 @@ def numbers(option: str, text: str) -> list[int]:
     return list(dict.fromkeys(found))
 
 
+def sweep_data(model: ModelLike, data: DataLike, calibration: DataLike | None) -> tuple[Calibration, Dataset, Dataset]:
+    """What sets a sweep's scales, its data, and those that remain to measure on; `TclifError` where there are none."""
+    path = Path(model) if isinstance(model, (str, os.PathLike)) else None
+    test = as_dataset(data, needed=True)
+    choice = choose_calibration(path, calibration, test)
+    if choice.data is None or choice.left is None:
+        raise TclifError(f"{test.name}: one sample is too few", "give --calibration FILE, or more samples")
+    return choice.calibration, choice.data, choice.left
+
+
 def sweep(
     model: ModelLike,
     target: Target | Path | str,
     points: Sequence[Point],
     data: DataLike,
-    calibration: DataLike,
+    calibration: DataLike | None,
     path: Path | str,
     *,
     settings: QuantizeSettings | None = None,
@@ -82,6 +93,7 @@ def sweep(
 ) -> list[Row]:
     """Quantize, run and place ``model`` at every point (see `grid`), on ``jobs`` processes (-1: all cores).
 
+    ``calibration`` sets the scales (None: chosen as for `tclif_deploy.compile`, and not measured on).
     Rows are appended to the CSV file ``path`` as they come; points that it already holds are not run again, so that
     an interrupted sweep goes on. Raises `TclifError` where the file is another sweep's.
 
@@ -91,14 +103,14 @@ def sweep(
     >>> model, test = "fixtures/spoken_digits/checkpoint.pth.tar", "fixtures/spoken_digits/test.npz"
     >>> points = grid(as_target("loihi2"), "4,8", "", "", "")
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     rows = sweep(model, "loihi2", points, test, "fixtures/spoken_digits/calibration.npz", f"{folder}/table.csv")
+    ...     rows = sweep(model, "loihi2", points, test, None, f"{folder}/table.csv")
     >>> rows[0].memory_bytes < rows[1].memory_bytes
     True
     """
     import joblib
 
+    _, calibration, data = sweep_data(model, data, calibration)
     network, target, path = load(model), as_target(target), Path(path)
-    data, calibration = as_dataset(data, needed=True), as_dataset(calibration, "calibration", needed=True)
     settings = settings or QuantizeSettings()
     for point in points:  # an impossible width is refused before any work
         target.override(**asdict(point))

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from tclif_deploy.errors import TclifError
 from tclif_deploy.mapping import Cost, Finding, Placement, hardware_summary, placement_summary
+from tclif_deploy.quantization.calibration import Calibration
 from tclif_deploy.report.content import Block, Note, Table
 from tclif_deploy.report.sections.findings import finding_note
 from tclif_deploy.report.sections.hardware import core_table, cost_blocks, fullness
@@ -23,25 +24,35 @@ class Price(Protocol):
     @property
     def target(self) -> str: ...
     @property
+    def calibration(self) -> Calibration | None: ...
+    @property
     def placement(self) -> Placement: ...
     @property
     def cost(self) -> Cost: ...
 
 
-def print_findings(console: Console, findings: Sequence[Finding], target: str) -> None:
-    """Every finding, worst first, and how many there are of each severity."""
+def calibrated(calibration: Calibration | None) -> list[Block]:
+    """What set the scales of the integers, where that is known."""
+    return [] if calibration is None else [Note(str(calibration), "calibrated on")]
+
+
+def print_findings(
+    console: Console, findings: Sequence[Finding], target: str, calibration: Calibration | None = None
+) -> None:
+    """Every finding, worst first, what set the scales, and how many findings there are of each severity."""
     counts = Counter(f.severity for f in findings)
     fits = not any(f.is_misfit for f in findings)
     total = f"{count(counts['error'], 'error')}, {count(counts['warning'], 'warning')}, {counts['info']} info"
     summary = Note(f"{'fits' if fits else 'does not fit'}: {total}", target, "bad" if counts["error"] else "good")
-    show_blocks(console, [*map(finding_note, findings), summary], whole_lines=True)
+    show_blocks(console, [*map(finding_note, findings), *calibrated(calibration), summary], whole_lines=True)
 
 
 def print_price(console: Console, price: Price) -> None:
     """What lies on each core, then energy, latency and what they rest on."""
     cores = placement_summary(price.placement)
     show_blocks(console, [fullness(cores), core_table(cores)])
-    show_blocks(console, cost_blocks(hardware_summary(price.placement, price.cost), price.target))
+    blocks = cost_blocks(hardware_summary(price.placement, price.cost), price.target)
+    show_blocks(console, [*calibrated(price.calibration), *blocks])
 
 
 def print_comparison(console: Console, results: Sequence[Price | tuple[str, TclifError]]) -> None:
@@ -63,4 +74,5 @@ def print_comparison(console: Console, results: Sequence[Price | tuple[str, Tcli
             )
         )  # fmt: skip
     table: list[Block] = [Table("What if", columns, tuple(rows), left=("target",))] if rows else []
-    show_blocks(console, [*table, *problems], whole_lines=True)
+    known = [calibrated(result.calibration) for result in results if not isinstance(result, tuple)]
+    show_blocks(console, [*table, *problems, *(known[0] if known else [])], whole_lines=True)

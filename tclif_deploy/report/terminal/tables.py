@@ -8,6 +8,7 @@ from rich.console import Console
 
 from tclif_deploy.builds import Build
 from tclif_deploy.builds.report import Tuning, TuningControl
+from tclif_deploy.quantization.calibration import Calibration
 from tclif_deploy.report.content import Block, Note, Table
 from tclif_deploy.report.sections.backends import comparison
 from tclif_deploy.report.sections.fidelity import decision_table, layer_table
@@ -15,6 +16,7 @@ from tclif_deploy.report.sections.findings import finding_note
 from tclif_deploy.report.sections.hardware import hardware_note
 from tclif_deploy.report.sweep import Row
 from tclif_deploy.report.terminal.blocks import show_blocks
+from tclif_deploy.report.terminal.hardware import calibrated
 from tclif_deploy.report.verdict_text import headline
 from tclif_deploy.simulation.stream import RunSummary
 from tclif_deploy.target import Target
@@ -97,8 +99,8 @@ def print_target(console: Console, target: Target) -> None:
     show_blocks(console, [Table(f"{target.name}: {target.description}", columns, rows, left=columns)])
 
 
-def print_sweep(console: Console, rows: Sequence[Row], front: Sequence[Row]) -> None:
-    """Every point of a sweep; ``best`` marks those that no other beats in both agreement and memory."""
+def print_sweep(console: Console, rows: Sequence[Row], front: Sequence[Row], calibration: Calibration) -> None:
+    """Every point of a sweep, and what set the scales; ``best``: no other beats it in both agreement and memory."""
     columns = ("bits", "rounding", "agreement", "accuracy", "KiB", "cores", "µJ", "best")
     cells = tuple(
         (
@@ -109,7 +111,7 @@ def print_sweep(console: Console, rows: Sequence[Row], front: Sequence[Row]) -> 
         for row in rows
     )  # fmt: skip
     title = f"{count(len(rows), 'point')} (bits: weights/coefficients/states)"
-    blocks: list[Block] = [Table(title, columns, cells, left=("bits", "rounding", "best"))]
+    blocks: list[Block] = [Table(title, columns, cells, left=("bits", "rounding", "best")), *calibrated(calibration)]
     for row in rows:
         if row.problem:
             where = f"weights {row.weight_bits}, coefficients {row.coefficient_bits}, states {row.state_bits}"
