@@ -530,7 +530,7 @@ def test_the_float_simulation_obeys_the_papers_equations_in_both_conventions(
     c1: float, c2: float, literal: bool
 ) -> None:
     current = np.random.default_rng(2).normal(scale=0.3, size=(784, 40))
-    neuron = neurons.tclif(40, c1=c1, c2=c2, gamma=0.5, threshold=1.0, literal=literal)
+    neuron = neurons.tclif(40, c1=c1, c2=c2, gamma=0.5, threshold=1.0, delayed_reset=literal)
     network = Network(40, (Layer("hidden", neuron, (Connection("input", np.eye(40)),)),))
     found = simulate_float(network, current[None]).spikes["hidden"][0]
     beta = -float(neurons.sigmoid(c1)), float(neurons.sigmoid(c2))

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tclif_deploy import TclifError, neurons, quantize, simulate
+from tclif_deploy.comparison import equal
 from tclif_deploy.data import Dataset
 from tclif_deploy.network import Connection, Layer, Network, Neuron
 from tclif_deploy.simulation.floating import simulate_float
@@ -72,14 +73,14 @@ def test_tclif_read_literally_from_the_paper():
         s.update(u=u, v=v, z=v >= theta)
         return s["z"]
 
-    check(neurons.tclif(SIZE, c1=c1, c2=c2, gamma=gamma, threshold=theta, literal=True), drive(), step)
+    check(neurons.tclif(SIZE, c1=c1, c2=c2, gamma=gamma, threshold=theta, delayed_reset=True), drive(), step)
 
 
 def test_the_single_compartment_form_of_tclif_is_the_same_neuron():
     """Eq. 16's idea: U_S by itself is a recursion of second order, without U_D."""
     c1, c2, gamma, theta = (float(x) for x in (0.3, -0.4, 0.5, 1.2))
     b1, b2, current = -sigma(c1), sigma(c2), drive(size=SIZE)
-    spikes = fired(neurons.tclif(SIZE, c1=c1, c2=c2, gamma=gamma, threshold=theta, literal=True), current)
+    spikes = fired(neurons.tclif(SIZE, c1=c1, c2=c2, gamma=gamma, threshold=theta, delayed_reset=True), current)
     v = np.zeros((STEPS + 2, SIZE))
     z = np.zeros((STEPS + 2, SIZE))
     for t in range(STEPS):  # v[t+2] is U_S of step t
@@ -146,7 +147,7 @@ def test_lif_by_equation_one_and_with_the_reset_first(literal):
         s.update(v=v, z=v >= theta)
         return s["z"]
 
-    check(neurons.lif(SIZE, decay=beta, threshold=theta, literal=literal), drive(), step)
+    check(neurons.lif(SIZE, decay=beta, threshold=theta, delayed_reset=literal), drive(), step)
 
 
 @pytest.mark.parametrize("v_reset", [0.0, -0.3, 0.25])
@@ -239,7 +240,7 @@ def test_cuba_lif_in_the_order_of_snntorch_synaptic():
         return mem > theta
 
     neuron = neurons.cuba_lif(
-        SIZE, current_decay=1 - alpha, voltage_decay=1 - beta, threshold=theta, reset="soft", literal=True
+        SIZE, current_decay=1 - alpha, voltage_decay=1 - beta, threshold=theta, reset="soft", delayed_reset=True
     )
     check(neuron, drive(0.1, 0.4), step)
 
@@ -350,8 +351,8 @@ def test_states_that_grow_are_told_and_those_of_tclif_do_not():
 
 @pytest.mark.parametrize(("make", "said"), [
     (lambda: neurons.two_compartment(1, alpha1=0.0, beta1=1, alpha2=1, beta2=1, threshold=1), "alpha1 is 0"),
-    (lambda: neurons.lif(1, decay=0.0, threshold=1.0, literal=True), "decay is 0"),
-    (lambda: neurons.lif(1, decay=0.5, threshold=1.0, literal=True, reset="hard"), "not defined"),
+    (lambda: neurons.lif(1, decay=0.0, threshold=1.0, delayed_reset=True), "decay is 0"),
+    (lambda: neurons.lif(1, decay=0.5, threshold=1.0, delayed_reset=True, reset="hard"), "not defined"),
     (lambda: neurons.lif(1, decay=np.nan, threshold=1.0), "not finite"),
     (lambda: neurons.lif(1, decay=0.5, threshold=-1.0), "threshold is -1"),
     (lambda: neurons.alif_bellec(1, alpha=0.5, rho=0.0, kappa=1, threshold=1), "rho is 0"),
@@ -363,3 +364,15 @@ def test_parameters_without_meaning_are_refused(make, said):
         make()
     assert said in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("make", [
+    lambda **how: neurons.tclif(2, c1=0.1, c2=0.2, gamma=0.5, threshold=1.0, **how),
+    lambda **how: neurons.lif(2, decay=0.9, threshold=1.0, **how),
+    lambda **how: neurons.cuba_lif(2, current_decay=0.1, voltage_decay=0.1, threshold=1.0, reset="soft", **how),
+])  # fmt: skip
+def test_the_old_name_of_delayed_reset_works_with_a_warning(make):
+    with pytest.warns(DeprecationWarning, match="literal= is delayed_reset= now"):
+        old = make(literal=True)
+    assert equal(old, make(delayed_reset=True))
+    assert not equal(old, make())

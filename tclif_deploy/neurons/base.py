@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import warnings
+from collections.abc import Callable
+from typing import ParamSpec
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -10,6 +15,26 @@ from tclif_deploy.network import NEURON_ARRAYS, Float, InputTo, Neuron, Reset
 
 GROWTH_TOLERANCE = 1e-9
 """a spectral radius of 1 (TC-LIF, IF) comes out of float64 this exactly, or better"""
+
+
+Parameters = ParamSpec("Parameters")
+
+
+def renamed(old: str, new: str) -> Callable[[Callable[Parameters, Neuron]], Callable[Parameters, Neuron]]:
+    """Takes a constructor's argument by its ``old`` name too, with a warning, until version 0.3."""
+
+    def taking_both(constructor: Callable[Parameters, Neuron]) -> Callable[Parameters, Neuron]:
+        @functools.wraps(constructor)
+        def call(*args: Parameters.args, **arguments: Parameters.kwargs) -> Neuron:
+            if old in arguments:
+                what = f"{constructor.__name__}: {old}= is {new}= now; the old name goes with version 0.3"
+                warnings.warn(what, DeprecationWarning, stacklevel=2)
+                arguments.setdefault(new, arguments.pop(old))
+            return constructor(*args, **arguments)
+
+        return call
+
+    return taking_both
 
 
 def sigmoid(x: ArrayLike) -> Float:

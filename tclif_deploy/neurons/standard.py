@@ -13,9 +13,10 @@ from numpy.typing import ArrayLike
 
 from tclif_deploy.errors import TclifError
 from tclif_deploy.network import Neuron, Reset
-from tclif_deploy.neurons.base import canonical, factor, positive_threshold, sigmoid
+from tclif_deploy.neurons.base import canonical, factor, positive_threshold, renamed, sigmoid
 
 
+@renamed("literal", "delayed_reset")
 def tclif(
     size: int,
     *,
@@ -26,18 +27,18 @@ def tclif(
     strict: bool = False,
     reset: Reset = "soft",
     v_reset: ArrayLike = 0.0,
-    literal: bool = False,
+    delayed_reset: bool = False,
     bias: ArrayLike = 0.0,
 ) -> Neuron:
     """TC-LIF (Zhang et al., AAAI 2024): beta1 = -sigmoid(c1), beta2 = sigmoid(c2).
 
-    ``literal`` reads Eq. 10-12 to the letter (the dendrite sees U_S[t-1] *before* its reset, so the reset
+    ``delayed_reset`` reads Eq. 10-12 to the letter (the dendrite sees U_S[t-1] *before* its reset, so the reset
     adds beta1*threshold); otherwise the reset is applied at the end of the step, as in the authors' code.
     """
     theta = positive_threshold("tclif", threshold)
-    if literal and reset == "hard":
-        raise TclifError("neuron tclif: a hard reset with the literal equations is not defined", "use reset soft")
-    r_u = np.asarray(gamma, dtype=np.float64) + (sigmoid(c1) * theta if literal else 0.0)
+    if delayed_reset and reset == "hard":
+        raise TclifError("neuron tclif: a hard reset with delayed_reset is not defined", "use reset soft")
+    r_u = np.asarray(gamma, dtype=np.float64) + (sigmoid(c1) * theta if delayed_reset else 0.0)
     return canonical(
         size, "tclif", a_u=1.0, b_u=-sigmoid(c1), a_v=1.0, b_v=sigmoid(c2), threshold=theta,
         r_u=0.0 if reset == "hard" else r_u, r_v=0.0 if reset == "hard" else theta,
@@ -73,6 +74,7 @@ def two_compartment(
     )  # fmt: skip
 
 
+@renamed("literal", "delayed_reset")
 def lif(
     size: int,
     *,
@@ -81,7 +83,7 @@ def lif(
     strict: bool = False,
     reset: Reset = "soft",
     v_reset: ArrayLike = 0.0,
-    literal: bool = False,
+    delayed_reset: bool = False,
     gain: ArrayLike = 1.0,
     rest: ArrayLike = 0.0,
     v0: ArrayLike = 0.0,
@@ -89,16 +91,17 @@ def lif(
 ) -> Neuron:
     """LIF: v <- decay*v + gain*i + (1 - decay)*rest, then compare, then reset, as the authors run it.
 
-    ``literal`` reads Eq. 1 of the paper to the letter, v <- decay*v - threshold*S[t-1] + i, as snnTorch does too:
+    ``delayed_reset`` reads Eq. 1 of the paper to the letter, v <- decay*v - threshold*S[t-1] + i, as snnTorch does too:
     the decay does not touch what the spike takes. Only for soft resets, and decay > 0.
     """
     theta = positive_threshold("lif", threshold)
-    a = factor("lif", "decay", decay, positive=literal)
-    if literal and reset == "hard":
-        raise TclifError("neuron lif: a hard reset with the literal equation is not defined", "use reset soft")
+    a = factor("lif", "decay", decay, positive=delayed_reset)
+    if delayed_reset and reset == "hard":
+        raise TclifError("neuron lif: a hard reset with delayed_reset is not defined", "use reset soft")
     return canonical(
         size, "lif", a_v=a, b_v=gain, threshold=theta, v0=v0,
-        r_v=0.0 if reset == "hard" else theta / a if literal else theta, v_reset=v_reset if reset == "hard" else 0.0,
+        r_v=0.0 if reset == "hard" else theta / a if delayed_reset else theta,
+        v_reset=v_reset if reset == "hard" else 0.0,
         bias_u=bias, bias_v=(1.0 - a) * np.asarray(rest, np.float64), strict=strict, reset=reset,
     )  # fmt: skip
 
@@ -121,6 +124,7 @@ def integrate_and_fire(
     return replace(found, type="if")
 
 
+@renamed("literal", "delayed_reset")
 def cuba_lif(
     size: int,
     *,
@@ -130,7 +134,7 @@ def cuba_lif(
     strict: bool = True,
     reset: Reset = "hard",
     v_reset: ArrayLike = 0.0,
-    literal: bool = False,
+    delayed_reset: bool = False,
     gain: ArrayLike = 1.0,
     rest: ArrayLike = 0.0,
     bias: ArrayLike = 0.0,
@@ -139,18 +143,19 @@ def cuba_lif(
     """Current-based LIF: u <- (1 - current_decay)*u + i ; v <- (1 - voltage_decay)*v + gain*u + bias_v, the new u.
 
     The defaults are Lava's: fires at v > threshold, resets to 0. snnTorch's Synaptic is ``reset="soft"`` with
-    ``literal``: what a spike takes is taken one step later, after the decay. ``rest`` is where v decays to.
+    ``delayed_reset``: what a spike takes is taken one step later, after the decay. ``rest`` is where v decays to.
     """
     theta = positive_threshold("cuba_lif", threshold)
     du = factor("cuba_lif", "current_decay", current_decay)
     a = 1.0 - factor("cuba_lif", "voltage_decay", voltage_decay)
-    if literal:
+    if delayed_reset:
         factor("cuba_lif", "1 - voltage_decay", a, positive=True)
         if reset == "hard":
             raise TclifError("neuron cuba_lif: a hard reset one step late is not carried", "use reset soft")
     return canonical(
         size, "cuba_lif", a_u=1.0 - du, a_v=a, b_v=gain, threshold=theta,
-        r_v=0.0 if reset == "hard" else theta / a if literal else theta, v_reset=v_reset if reset == "hard" else 0.0,
+        r_v=0.0 if reset == "hard" else theta / a if delayed_reset else theta,
+        v_reset=v_reset if reset == "hard" else 0.0,
         bias_u=bias, bias_v=np.asarray(bias_v, np.float64) + (1.0 - a) * np.asarray(rest, np.float64),
         strict=strict, reset=reset,
     )  # fmt: skip

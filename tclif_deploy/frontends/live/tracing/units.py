@@ -151,7 +151,7 @@ def _snntorch(module: Any, size: int) -> Neuron:
     # one step late, the decay does not touch what is taken; a zero that is late is a zero all the same
     common: dict[str, Any] = {
         "threshold": threshold, "strict": strict, "reset": "hard" if how == "zero" else "soft",
-        "literal": how == "subtract" and late,
+        "delayed_reset": how == "subtract" and late,
     }  # fmt: skip
     if name == "Synaptic":
         alpha = _array(module.alpha.clamp(0, 1))
