@@ -291,7 +291,7 @@ def test_a_flipped_byte_is_one_line_or_does_no_harm(build, tmp_path, name):
 
 def test_a_manifest_of_brackets_is_no_build(tmp_path):
     (tmp_path / "manifest.json").write_text("[" * 100_000)
-    with pytest.raises(tc.TclifError, match="not a build folder"):
+    with pytest.raises(tc.TclifError, match=r"manifest\.json: damaged"):
         tc.Build.open(tmp_path)
 
 
@@ -332,3 +332,14 @@ def test_tables_and_json_name_what_calibrated(moved, tmp_path, capsys, command):
     result = json.loads(shown)
     found = result[0] if isinstance(result, list) else result
     assert found["calibration"]["kind"] == "first_quarter"
+
+
+def test_a_failed_compilation_leaves_no_folder_behind(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert run(["compile", "absent.pth", "-q"]) == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_build_given_as_a_model_is_named_as_one(build, capsys):
+    assert run(["inspect", str(build.folder)]) == 2
+    assert "is a build, not a model; tclif show" in capsys.readouterr().err

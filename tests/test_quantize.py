@@ -12,7 +12,7 @@ from tclif_deploy import TclifError, neurons
 from tclif_deploy.analysis import rotation_frequency
 from tclif_deploy.data import Dataset
 from tclif_deploy.network import Connection, Layer, Network
-from tclif_deploy.quantization import QuantizeSettings, quantize
+from tclif_deploy.quantization import CannotHold, QuantizeSettings, quantize
 from tclif_deploy.quantization.couplings import coupling_pair
 from tclif_deploy.simulation import simulate
 from tclif_deploy.simulation.floating import simulate_float
@@ -230,3 +230,11 @@ def test_what_the_target_cannot_hold_is_refused_by_name():
         )
     with pytest.raises(TclifError, match=r"headroom is 0\.5"):
         QuantizeSettings(headroom=0.5)
+
+
+def test_numbers_beyond_64_bits_are_refused_by_layer():
+    net = network()
+    far = replace(net.layers[0].neuron, threshold=np.full(net.layers[0].size, 1e300))
+    wild = replace(net, layers=(replace(net.layers[0], neuron=far), *net.layers[1:]))
+    with pytest.raises(CannotHold, match=f"layer {net.layers[0].name}: a number is .*beyond 64 bits"):
+        quantize(wild, LOIHI2, data())

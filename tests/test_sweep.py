@@ -111,3 +111,8 @@ def test_one_sample_is_too_few(tmp_path, capsys):
     np.savez(tmp_path / "d.npz", x=Dataset(np.zeros((1, 5, 3), np.uint8)).x)
     assert run(["sweep", str(model), "--data", str(tmp_path / "d.npz"), "--output", str(tmp_path / "s.csv")]) == 2
     assert "one sample is too few" in capsys.readouterr().err
+
+
+def test_a_range_without_end_is_refused_at_once():
+    with pytest.raises(TclifError, match="at most 64 numbers"):
+        grid(LOIHI2, "2..99999999", "", "", "")

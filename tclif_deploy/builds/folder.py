@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ def new_build(folder: Path) -> Iterator[Path]:
         raise TclifError(
             f"{folder}: holds files that are not a build of ours", "choose another place with -o, or empty it"
         )
+    made = not folder.parent.exists()
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
@@ -61,6 +62,9 @@ def new_build(folder: Path) -> Iterator[Path]:
             os.replace(old, folder)
         shutil.rmtree(temporary, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
+        if made and not folder.exists():
+            with suppress(OSError):  # somebody else may have put something there meanwhile
+                folder.parent.rmdir()
 
 
 def is_build(folder: Path) -> bool:
@@ -73,8 +77,10 @@ def is_build(folder: Path) -> bool:
 
 def check_is_build(folder: Path) -> None:
     """Raise `TclifError` where ``folder`` is no build of ours, or one of another version."""
+    if not (folder / MANIFEST).is_file():
+        raise TclifError(f"{folder}: not a build folder (it has no {MANIFEST})", "compile first: tclif compile MODEL")
     if not is_build(folder):
-        raise TclifError(f"{folder}: not a build folder (no {MANIFEST} of ours)", "compile first: tclif compile MODEL")
+        raise TclifError(f"{folder / MANIFEST}: damaged, or not of a build", AGAIN)
     version = json.loads((folder / MANIFEST).read_text(encoding="utf-8")).get("version")
     if version != FORMAT_VERSION:
         raise TclifError(f"{folder / MANIFEST}: build format {version!r:.20}, expected {FORMAT_VERSION}", AGAIN)

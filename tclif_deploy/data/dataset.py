@@ -88,6 +88,9 @@ class Dataset(Shown):
         """Values a step."""
         return int(self.x.shape[2])
 
+    def __len__(self) -> int:
+        return self.samples
+
     def __getitem__(self, index: int | slice | list[int] | NDArray[Any]) -> Dataset:
         """One sample, the samples of a slice, or what `take` gives."""
         return self.take([int(index)] if isinstance(index, (int, np.integer)) else index)

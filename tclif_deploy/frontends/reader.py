@@ -130,6 +130,8 @@ def _read_file(path: Path, given: ReadOptions) -> tuple[str, Network]:
 
 def _read(path: Path) -> bytes:
     """The file's bytes, read once: what was checked is what is loaded."""
+    if (path / "manifest.json").exists():
+        raise TclifError(f"{path}: is a build, not a model", "tclif show says what is in it")
     if path.is_dir():
         raise TclifError(f"{path}: is a folder", "name the checkpoint in it")
     if not path.exists():

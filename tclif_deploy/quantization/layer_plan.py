@@ -22,6 +22,8 @@ from tclif_deploy.target import Target
 
 READOUT_BITS = 15
 """fractional bits of the multipliers that make readout neurons of unequal scales comparable"""
+MOST = 2.0**62
+"""integers are far below this, or something is wrong with the numbers that they stand for"""
 SHIFT_LIMIT = 24
 """|f| beyond this would leave nothing of a 32-bit state"""
 
@@ -109,7 +111,7 @@ def build_layer(layer: Layer, plan: LayerPlan, machine: Machine) -> FixedLayer:
     theta = np.zeros(size, np.int64)
     if n.spiking:
         exact = n.threshold / lsb_v
-        theta = (np.floor(exact) + 1 if n.strict else np.ceil(exact)).astype(np.int64)
+        theta = whole(np.floor(exact) + 1 if n.strict else np.ceil(exact))
         lost = (n.threshold != 0) & (np.abs(exact) < 1)
         if lost.any():
             worst = int(np.argmin(np.where(lost, np.abs(exact), np.inf)))
@@ -217,5 +219,13 @@ def largest_shift(load: float) -> int:
 
 
 def rint(x: Float) -> Int:
-    """Nearest integer, half to even, as int64."""
-    return np.rint(x).astype(np.int64)
+    """Nearest integer, half to even, as int64; `OverflowError` for what int64 does not hold."""
+    return whole(np.rint(x))
+
+
+def whole(x: Float) -> Int:
+    """Whole numbers of float64 as int64; `OverflowError` for what that does not hold."""
+    largest = float(np.abs(x).max(initial=0.0))
+    if not largest < MOST:
+        raise OverflowError(f"{largest:.3g}")
+    return x.astype(np.int64)

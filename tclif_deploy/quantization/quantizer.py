@@ -66,6 +66,8 @@ def quantize(
         return _integers(network, Machine(target, encoding, ranges, settings), calibration, notices, progress)
     except TclifError as error:
         raise CannotHold(error.what, error.hint) from None
+    except OverflowError as error:
+        raise CannotHold(f"a number of the network is {error} in the integers' units, beyond 64 bits") from None
 
 
 def _integers(
@@ -79,7 +81,13 @@ def _integers(
 
     def built(n: int) -> FixedLayer:
         if n not in layers:
-            layers[n] = build_layer(network.layers[n], plans[n], machine)
+            try:
+                layers[n] = build_layer(network.layers[n], plans[n], machine)
+            except OverflowError as error:
+                raise TclifError(
+                    f"layer {network.layers[n].name}: a number is {error} in the integers' units, beyond 64 bits",
+                    "are the threshold, resets and biases of the size of the weights?",
+                ) from None
         return layers[n]
 
     passes = chosen_passes(settings.passes) if calibration is not None else ()

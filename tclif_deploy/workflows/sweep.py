@@ -29,6 +29,8 @@ from tclif_deploy.simulation import simulate
 from tclif_deploy.simulation.floating import float_classes
 from tclif_deploy.target import Target, as_target
 
+MOST_NUMBERS = 64
+"""of one axis of the grid"""
 ACTIVITY_SAMPLES = 16
 """samples whose spikes are counted for the cost model at each point"""
 
@@ -61,6 +63,8 @@ def numbers(option: str, text: str) -> list[int]:
                 found += ends
             else:
                 low, high, step = ends if len(ends) == 3 else (*ends, 1)
+                if (high - low) // max(step, 1) > MOST_NUMBERS:
+                    raise TclifError(f"{option} is {text!r:.60}", f"at most {MOST_NUMBERS} numbers are tried")
                 found += list(range(low, high + 1, step))
                 if high < low:
                     raise ValueError
