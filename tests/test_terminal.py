@@ -137,3 +137,24 @@ def test_doctor_speaks_json(capsys):
     found = json.loads(capsys.readouterr().out)
     assert {"numpy", "torch", "lava-nc"} <= {part["name"] for part in found["parts"]}
     assert found["self_tests"] == []
+
+
+@pytest.mark.parametrize("command", ["main", "compile_main"])
+def test_an_interruption_while_the_command_line_loads_is_one_line(command, monkeypatch, capsys):
+    import builtins
+
+    from tclif_deploy.cli import start
+
+    load = builtins.__import__
+
+    def interrupted(name, *args, **options):
+        if name == "tclif_deploy.cli.main":
+            raise KeyboardInterrupt
+        return load(name, *args, **options)
+
+    monkeypatch.setattr(builtins, "__import__", interrupted)
+    with pytest.raises(SystemExit) as ended:
+        getattr(start, command)()
+    monkeypatch.undo()
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == "interrupted: nothing was written\n"

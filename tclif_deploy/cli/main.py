@@ -87,15 +87,5 @@ def _fail(what: str, hint: str | None, debug: bool) -> int:
     return BAD_INPUT
 
 
-def main() -> None:
-    """Entry point of ``tclif``."""
-    raise SystemExit(run(sys.argv[1:]))
-
-
-def compile_main() -> None:
-    """Entry point of ``tclif-compile``, which is ``tclif compile``."""
-    raise SystemExit(run(["compile", *sys.argv[1:]]))
-
-
 if __name__ == "__main__":
-    main()
+    raise SystemExit(run(sys.argv[1:]))
