@@ -22,7 +22,7 @@ COLOUR = re.compile(r"\x1b\[[0-9;]*(3[0-7]|4[0-7]|9[0-7])m")
 
 def tclif(*argv, **env) -> subprocess.CompletedProcess[str]:
     """The command in a process of its own, with more environment."""
-    code = "from tclif_deploy.cli.main import main; main()"
+    code = "from tclif_deploy.cli.start import main; main()"
     cleared = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "FORCE_COLOR")}
     return subprocess.run(
         [sys.executable, "-c", code, *argv], env=cleared | env, capture_output=True, text=True, timeout=120
