@@ -1,0 +1,198 @@
+"""A run on Lava ends: in success, in one clear line, or with the program that asked for it; nothing is left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tclif_deploy import TclifError, load_target
+from tclif_deploy.backends import lava
+from tclif_deploy.fixed import Int
+from tests.helpers.random_networks import random_network
+
+RECEIVE = "        arrived = self.a_in.recv()\n"
+"""the line of the emitted neuron behind which the tests put trouble"""
+
+
+@pytest.fixture
+def network(tmp_path: Path) -> Iterator[tuple[Path, Int]]:
+    """An emitted network and an input; nothing of it may still run after the test."""
+    fixed, x = random_network(5, time=30)
+    lava.emit(fixed, load_target("loihi2"), tmp_path / "net")
+    yield tmp_path / "net", x
+    assert running(tmp_path) == []
+
+
+def running(folder: Path) -> list[str]:
+    """Command lines that name ``folder``."""
+    listed = subprocess.run(["ps", "-ww", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    return [line for line in listed.splitlines() if str(folder) in line]
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+    """Return as soon as ``condition`` holds; fail where it does not in time."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+def ctrl_c_works() -> None:
+    """A test run in a shell's background ignores SIGINT, and so would all its children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def trouble(folder: Path, line: str) -> None:
+    """Let the neuron run ``line`` at its 20th step."""
+    path = folder / "tclif_lava" / "processes" / "tclif" / "process.py"
+    source = path.read_text()
+    assert RECEIVE in source
+    path.write_text(source.replace(RECEIVE, f"{RECEIVE}        if self.time_step == 20:\n            {line}\n"))
+
+
+@pytest.mark.slow
+def test_an_exception_inside_a_process_ends_the_run_and_is_told(network: tuple[Path, Int]) -> None:
+    folder, x = network
+    trouble(folder, "raise ValueError('the moon')")
+    start = time.monotonic()
+    with pytest.raises(TclifError, match=r"lava: the run failed: .*ValueError: the moon"):
+        lava.run(folder, x)
+    assert time.monotonic() - start < 30
+
+
+@pytest.mark.slow
+def test_a_process_that_dies_ends_the_run(network: tuple[Path, Int]) -> None:
+    folder, x = network
+    trouble(folder, "import os; os._exit(1)")
+    with pytest.raises(TclifError, match="a process of the network was killed"):
+        lava.run(folder, x)
+
+
+@pytest.mark.slow
+def test_a_hang_ends_after_the_timeout(network: tuple[Path, Int]) -> None:
+    folder, x = network
+    trouble(folder, "import time; time.sleep(1000)")
+    start = time.monotonic()
+    with pytest.raises(TclifError, match=r"no progress for 4 s.*longer timeout"):
+        lava.run(folder, x, timeout=4)
+    assert time.monotonic() - start < 30
+
+
+ENDLESS = """
+import sys
+import numpy as np
+from tclif_deploy.backends import lava
+x = np.load(sys.argv[2])["x"]
+lava.run(sys.argv[1], np.tile(x, (200, 1, 1)), progress=lambda done, total: print(done, flush=True))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_ctrl_c_and_death_of_the_parent_end_the_run(network: tuple[Path, Int], number: int, tmp_path: Path) -> None:
+    folder, x = network
+    np.savez(tmp_path / "given.npz", x=x)
+    parent = subprocess.Popen(
+        [sys.executable, "-c", ENDLESS, str(folder), str(tmp_path / "given.npz")],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=ctrl_c_works,
+    )  # fmt: skip
+    assert parent.stdout is not None
+    while int(parent.stdout.readline()) == 0:
+        pass
+    assert len(running(folder)) > 3
+    os.kill(parent.pid, number)
+    _, stderr = parent.communicate(timeout=30)
+    assert parent.returncode != 0
+    assert number == signal.SIGKILL or stderr.rstrip().endswith("KeyboardInterrupt")
+    wait_until(lambda: not running(folder))
+
+
+@pytest.mark.slow
+def test_ctrl_c_at_a_standalone_run_is_one_line(network: tuple[Path, Int], tmp_path: Path) -> None:
+    folder, x = network
+    np.savez(tmp_path / "given.npz", x=np.tile(x, (200, 1, 1)))
+    child = subprocess.Popen(
+        [sys.executable, str(folder / "run.py"), "--input", str(tmp_path / "given.npz")],
+        stderr=subprocess.PIPE, text=True, start_new_session=True, preexec_fn=ctrl_c_works,
+    )  # fmt: skip
+    wait_until(lambda: len(running(folder)) > 8)
+    time.sleep(1)
+    os.killpg(child.pid, signal.SIGINT)  # as a terminal does: to every process of the run
+    _, stderr = child.communicate(timeout=30)
+    assert (child.returncode, stderr) == (130, "interrupted\n")
+
+
+def test_progress_counts_up_to_the_end(network: tuple[Path, Int]) -> None:
+    folder, x = network
+    seen: list[tuple[int, int]] = []
+    lava.run(folder, x, batched=True, progress=lambda done, total: seen.append((done, total)))
+    assert seen == sorted(seen)
+    assert seen[-1][0] == seen[-1][1] > 30
+
+
+def test_missing_lava_is_told_with_the_commands_that_install_it(network: tuple[Path, Int]) -> None:
+    folder, _ = network
+    attempt = (
+        "import sys; sys.modules['lava'] = None; import numpy as np; from tclif_deploy.backends import lava\n"
+        "assert lava.installed_version() is None\n"
+        "try: lava.run(sys.argv[1], np.zeros((1, 2, 5), np.int64))\n"
+        "except lava.supervise.TclifError as error: print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", attempt, folder], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("lava-nc is not installed; ")
+    assert all(command in done.stdout for command in lava.install_commands())
+
+
+def test_run_py_without_lava_says_how_to_install_it(network: tuple[Path, Int]) -> None:
+    folder, _ = network
+    attempt = "import runpy, sys; sys.modules['lava'] = None; runpy.run_path(sys.argv.pop(), run_name='__main__')"
+    done = subprocess.run(
+        [sys.executable, "-c", attempt, folder / "run.py"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: lava-nc cannot be imported")
+    assert done.stderr.count("\n") == 1
+    assert all(command in done.stderr for command in lava.install_commands())
+
+
+@pytest.mark.parametrize(
+    ("arrays", "said"),
+    [
+        ({"y": np.zeros(2)}, "no array 'x'"),
+        ({"x": np.zeros((2, 30))}, "expected (samples, time, 5)"),
+        ({"x": np.zeros((2, 30, 4))}, "expected (samples, time, 5)"),
+        ({"x": np.full((2, 30, 5), np.nan)}, "not finite"),
+        ({"x": np.zeros((2, 30, 5)), "lengths": np.array([30, 31])}, "values in 1..30"),
+        ({"x": np.zeros((2, 30, 5)), "scale": np.array(-1.0)}, "one positive number"),
+        ({"x": np.zeros((2, 30, 5)), "y": np.zeros(3)}, "expected (2,)"),
+        ({"x": np.array([[[None] * 5]])}, "cannot be read"),
+    ],
+)
+def test_bad_input_of_run_py_is_one_line(arrays: dict[str, Int], said: str, network: tuple[Path, Int]) -> None:
+    folder, _ = network
+    np.savez(folder / "bad.npz", **arrays)  # type: ignore[arg-type]
+    done = subprocess.run(
+        [sys.executable, folder / "run.py", "--input", folder / "bad.npz"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_input_beyond_the_payload_is_refused(network: tuple[Path, Int]) -> None:
+    folder, x = network
+    with pytest.raises(TclifError, match="input: x reaches 256, the payload is 9 bits"):
+        lava.run(folder, np.where(x == x.max(), 256, x))
+
+
+def test_a_folder_without_a_network_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(TclifError, match=r"no run\.py; compile first"):
+        lava.run(tmp_path, np.zeros((1, 2, 5), np.int64))

@@ -1,0 +1,325 @@
+"""lava-dl's netx files: those that lava-dl writes, ours run by lava-dl's own netx, and what is no netx."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from tclif_deploy import Dataset, TclifError, load, load_target, neurons, quantize, simulate
+from tclif_deploy.cli.main import run
+from tclif_deploy.convolution import Conv, Kernel
+from tclif_deploy.formats import read_netx, write_netx, write_netx_fixed
+from tclif_deploy.formats.netx.read import effective_weights
+from tclif_deploy.network import Connection, Layer, Network
+from tclif_deploy.simulation.floating import simulate_float
+from tests.helpers import foreign_graphs
+from tests.helpers.cuba_networks import cuba_layer, cuba_network
+from tests.helpers.requirements import needs_package
+
+HELPERS = Path(__file__).parents[1] / "helpers"
+TEMPLATE = Path(__file__).parents[2] / "tclif_deploy" / "backends" / "lava" / "template"
+
+
+def trains(features=6, steps=80):
+    return (np.random.default_rng(1).random((steps, features)) < 0.3).astype(int)
+
+
+def refused(path: Path) -> str:
+    with pytest.raises(TclifError) as error:
+        load(path)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def test_what_is_written_comes_back_as_it_was_rounded(tmp_path):
+    told = write_netx(cuba_network(), tmp_path / "out.net")
+    assert told[0].startswith("a: CUBA, weights rounded by at most 0.00")
+    back = read_netx(tmp_path / "out.net")
+    a, b = cuba_network().layers[0], back.layers[0]
+    scale = max(np.abs(c.weight).max() for c in a.connections) / 127
+    for mine, theirs in zip(a.connections, b.connections, strict=True):
+        np.testing.assert_allclose(theirs.weight * scale, mine.weight, atol=scale / 2 * 1.001)
+        assert theirs.delay == mine.delay
+    assert abs(b.neuron.threshold[0] * scale - 1.7) <= scale
+    x = trains()[None]
+    before, after = (simulate_float(n, x).spikes for n in (cuba_network(), back))
+    assert 0.01 <= before["a"].mean() <= 0.6
+    assert 0.01 <= before["b"].mean() <= 0.6
+    same = (before["a"] & after["layer0"]).sum() / (before["a"] | after["layer0"]).sum()
+    assert same > 0.6  # 8-bit weights in a loop: alike, no more
+
+
+def run_script(name: str, *arguments: object) -> None:
+    """A script beside this file, which needs lava-dl's netx, in a process of its own."""
+    needs_package("lava.lib.dl.netx")
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", str(HELPERS / name), *map(str, arguments)], timeout=200,
+        capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, start_new_session=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+SHAPES = {"dense": (20,), "recurrent": (20,), "convolutional": (2, 8, 8), "delayed": (20,), "pooled": (2, 8, 8)}
+
+
+@pytest.fixture(scope="module")
+def lava_dl(tmp_path_factory) -> Path:
+    """What make_netx.py leaves: each network's file, its input and its spikes."""
+    folder = tmp_path_factory.mktemp("lava_dl")
+    rng = np.random.default_rng(1)
+    np.savez(folder / "inputs.npz", **{k: (rng.random((*s, 100)) < 0.3).astype(np.int8) for k, s in SHAPES.items()})
+    run_script("make_netx.py", folder / "inputs.npz", folder, TEMPLATE)
+    return folder
+
+
+@pytest.mark.parametrize("name", ["dense", "recurrent", "convolutional", "delayed"])
+def test_a_network_that_lava_dl_writes_spikes_as_lava_dl_runs_it(lava_dl, name):
+    """Only the dense one has decays, which lava-dl truncates; no spike of this input hangs on it."""
+    found = load(lava_dl / f"{name}.net")
+    with np.load(lava_dl / "inputs.npz") as inputs:
+        x = inputs[name].reshape(found.input_size, -1).T[None].astype(float)
+    mine = simulate_float(found, x).spikes
+    with np.load(lava_dl / f"{name}.npz") as theirs:
+        assert list(mine) == list(theirs)
+        for late, layer in enumerate(mine, 1):
+            assert 0.01 <= mine[layer].mean() <= 0.6
+            np.testing.assert_array_equal(theirs[layer][late:].astype(bool), mine[layer][0, :-late], err_msg=layer)
+
+
+def test_neurons_and_weights_are_those_of_lava_dls_file(lava_dl):
+    found = load(lava_dl / "dense.net")
+    first = found.layers[0].neuron
+    assert (first.strict, first.reset) == (True, "hard")
+    with h5py.File(lava_dl / "dense.net") as file:
+        stored = file["layer/0/neuron"]
+        assert first.a_u[0] == 1 - stored["iDecay"][()] / 4096 == 0.5
+        assert first.a_v[0] == 1 - stored["vDecay"][()] / 4096 == 0.875
+        assert first.threshold[0] == stored["vThMant"][()]
+        for n, layer in enumerate(found.layers):
+            np.testing.assert_array_equal(layer.connections[0].weight, file[f"layer/{n}/weight"][()])
+
+
+def test_pooling_of_lava_dl_is_refused_by_name(lava_dl):
+    assert "layer 1: is of type 'pool', which is not read" in refused(lava_dl / "pooled.net")
+
+
+def test_inspect_knows_a_file_of_lava_dl(lava_dl, capsys):
+    assert run(["inspect", str(lava_dl / "dense.net"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["kind"] == "netx file of lava-dl"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recurrent", [False, True])
+def test_lava_dls_own_netx_runs_our_file_spike_for_spike(tmp_path, recurrent):
+    write_netx(cuba_network(recurrent=recurrent), tmp_path / "out.net")
+    np.save(tmp_path / "x.npy", trains())
+    run_script("run_netx.py", tmp_path / "out.net", tmp_path / "x.npy", tmp_path / "out.npy", TEMPLATE)
+    theirs = np.load(tmp_path / "out.npy")
+    mine = simulate_float(read_netx(tmp_path / "out.net"), trains()[None]).spikes["layer1"][0]
+    assert 0.01 <= mine.mean() <= 0.6
+    np.testing.assert_array_equal(theirs[2:82].astype(bool), mine)
+
+
+def convolutional():
+    """Two maps, padded unlike and in groups, and a dense layer; no decays, which Loihi would truncate."""
+    rng = np.random.default_rng(3)
+    exact = {"current_decay": 1.0, "voltage_decay": 0.0}
+    first = Kernel(rng.normal(0.1, 0.4, (4, 1, 3, 2)), Conv((1, 6, 5), padding=(1, 0, 1, 1)))
+    second = Kernel(rng.normal(0.1, 0.4, (6, 2, 2, 3)), Conv(first.output_shape, (2, 1), dilation=(1, 2), groups=2))
+    bias = first.spread(np.linspace(-0.02, 0.03, 4))
+    return Network(30, (
+        Layer("a", cuba_layer(first.neurons, bias_v=bias, **exact),
+              (Connection("input", first.weight, conv=first.conv),)),
+        Layer("b", cuba_layer(second.neurons, **exact), (Connection("a", second.weight, conv=second.conv),)),
+        Layer("c", cuba_layer(7, **exact), (Connection("b", rng.normal(0.1, 0.3, (7, second.neurons))),)),
+    ))  # fmt: skip
+
+
+def test_convolutions_come_back_as_they_were_rounded(tmp_path):
+    wanted = convolutional()
+    write_netx(wanted, tmp_path / "out.net")
+    back = read_netx(tmp_path / "out.net")
+    assert [layer.size for layer in back.layers] == [layer.size for layer in wanted.layers]
+    assert [c.kind for layer in back.layers for c in layer.connections] == ["conv", "conv", "dense"]
+    for mine, theirs in zip(wanted.layers, back.layers, strict=True):
+        a, b = mine.connections[0].matrix(), theirs.connections[0].matrix()
+        np.testing.assert_allclose(b * np.abs(a).max() / 127, a, atol=np.abs(a).max() / 127 / 2 * 1.001)
+
+
+@pytest.mark.slow
+def test_lava_dls_own_netx_runs_our_convolutions_spike_for_spike(tmp_path):
+    write_netx(convolutional(), tmp_path / "out.net")
+    x = trains(30)
+    np.save(tmp_path / "x.npy", x)
+    run_script("run_netx.py", tmp_path / "out.net", tmp_path / "x.npy", tmp_path / "out.npy", TEMPLATE)
+    theirs = np.load(tmp_path / "out.npy")
+    found = simulate_float(read_netx(tmp_path / "out.net"), x[None]).spikes
+    assert all(0.01 <= spikes.mean() <= 0.6 for spikes in found.values()), {k: v.mean() for k, v in found.items()}
+    np.testing.assert_array_equal(theirs[3:83].astype(bool), list(found.values())[-1][0])
+
+
+@pytest.mark.parametrize(("edit", "said"), [
+    (lambda layers: layers["1"].__delitem__("stride"), "layer 1: no stride"),
+    (lambda layers: layers["0"].__delitem__("shape"), "layer 1: its input's shape is not known"),
+    (lambda layers: layers["1/shape"].write_direct(np.array([9, 9, 9])), "shape is (9, 9, 9), its convolution gives"),
+    (lambda layers: layers["1/groups"].write_direct(np.array(3)), "layer 1: 3 groups of 1 channels"),
+    (lambda layers: layers["0/shape"].write_direct(np.array([1, 1 << 20, 1 << 20])), "maps of up to"),
+])  # fmt: skip
+def test_a_conv_layer_without_meaning_is_refused_by_its_number(tmp_path, edit, said):
+    write_netx(convolutional(), tmp_path / "bad.net")
+    with h5py.File(tmp_path / "bad.net", "r+") as file:
+        edit(file["layer"])
+    assert said in refused(tmp_path / "bad.net")
+
+
+def compiled(weight_bits=7):
+    """A recurrent TC-LIF network in integers, and graded input for it."""
+    rng = np.random.default_rng(0)
+    cell = {"c1": 0.2, "c2": -0.3, "gamma": 0.4, "threshold": 1.0, "bias": 0.03}
+    found = Network(6, (
+        Layer("a", neurons.tclif(10, **cell), (Connection("input", rng.normal(0.1, 0.5, (10, 6))),)),
+        Layer("b", neurons.tclif(7, **cell), (
+            Connection("a", rng.normal(0.1, 0.5, (7, 10))), Connection("b", rng.normal(0, 0.2, (7, 7)), 1),
+        )),
+        Layer("out", neurons.readout(3), (Connection("b", rng.normal(0.2, 0.5, (3, 7))),)),
+    ))  # fmt: skip
+    x = rng.poisson(0.5, (1, 60, 6)).astype(np.int64)
+    return quantize(found, load_target("loihi2").override(weight_bits=weight_bits), Dataset(x)), x
+
+
+@pytest.mark.slow
+def test_our_loader_runs_tclif_in_netx_bit_for_bit(tmp_path):
+    fixed, x = compiled()
+    write_netx_fixed(fixed, tmp_path / "out.net")
+    np.save(tmp_path / "x.npy", x[0])
+    run_script("run_netx_tclif.py", tmp_path / "out.net", tmp_path / "x.npy", tmp_path / "out.npz")
+    result = simulate(fixed, x, spikes=True, engine="reference")
+    with np.load(tmp_path / "out.npz") as theirs:
+        for n, name in enumerate(("a", "b")):
+            mine = result.spikes[name][0]
+            assert 0.01 <= mine.mean() <= 0.6
+            np.testing.assert_array_equal(theirs[f"spikes{n}"][1 + n : 61 + n].astype(bool), mine)
+        np.testing.assert_array_equal(theirs["readout"], result.v["out"][0])
+
+
+def test_compiled_integers_that_netx_does_not_hold_are_refused_and_are_not_read_as_a_model(tmp_path):
+    fixed, _ = compiled(weight_bits=8)
+    with pytest.raises(TclifError, match="layer b: its weights reach 254, exponents included"):
+        write_netx_fixed(fixed, tmp_path / "out.net")
+    write_netx_fixed(compiled()[0], tmp_path / "out.net")
+    assert "layer 0: holds a compiled network's integers" in refused(tmp_path / "out.net")
+
+
+def test_synapses_of_both_signs_lose_their_lowest_bit_beyond_eight():
+    np.testing.assert_array_equal(effective_weights(np.array([[255.0, 3.0]])), [[255, 3]])
+    np.testing.assert_array_equal(effective_weights(np.array([[-255.0, 3.0]])), [[-256, 2]])
+    np.testing.assert_array_equal(effective_weights(np.array([[-128.0, 127.0]])), [[-128, 127]])
+
+
+@pytest.mark.parametrize(("made", "said"), [
+    (lambda: cuba_network(first=cuba_layer(10, v_reset=0.2)), "layer a: netx's CUBA neurons reset to 0"),
+    (lambda: cuba_network(first=neurons.lif(10, decay=0.5, threshold=1.0)), "layer a: netx's CUBA neurons reset to 0"),
+    (lambda: cuba_network(first=neurons.tclif(10, c1=0, c2=0, gamma=0.5, threshold=1)), "layer a: a tclif is not"),
+    (lambda: cuba_network(second=neurons.readout(5)), "layer b: netx has no readout"),
+    (lambda: cuba_network(first=cuba_layer(10, threshold=np.linspace(1, 2, 10))),
+     "threshold differs from neuron to neuron"),
+    (lambda: cuba_network(first=cuba_layer(10, threshold=1e6)), "Loihi holds 131071"),
+    (lambda: cuba_network(first=cuba_layer(10, voltage_decay=1e-5, current_decay=1e-5)),
+     "its decays are 0 and 0 of 4096"),
+])  # fmt: skip
+def test_what_netx_cannot_say_is_refused_and_leaves_no_file(tmp_path, made, said):
+    with pytest.raises(TclifError) as error:
+        write_netx(made(), tmp_path / "out.net")
+    assert said in str(error.value)
+    assert not list(tmp_path.iterdir())
+
+
+def put(name, value):
+    def edit(file):
+        if name in file:
+            del file[name]
+        file[name] = value
+
+    return edit
+
+
+DAMAGE = {
+    "kernel": (put("layer/1/type", "conv"), "layer 1: weight has shape (5, 10) and reaches 127"),
+    "pooling": (put("layer/1/type", "pool"), "layer 1: is of type 'pool', which is not read"),
+    "resonate and fire": (put("layer/0/neuron/type", "RF_PHASE"), "layer 0: 'RF_PHASE' neurons are not read"),
+    "refractory": (put("layer/0/neuron/refDelay", 3), "layer 0: refDelay is 3, which is not read: a refractory period"),
+    "graded": (put("layer/0/neuron/gradedSpike", True), "layer 0: gradedSpike is 1, which is not read"),
+    "fractions": (put("layer/0/weight", np.full((10, 6), 0.5)), "layer 0: weight reaches 0.5, which"),
+    "too large": (
+        put("layer/0/weight", np.full((10, 6), 1000)),
+        "layer 0: weight reaches 1000; expected whole numbers",
+    ),
+    "flat weight": (put("layer/0/weight", np.ones(60)), "layer 0: weight has shape (60,)"),
+    "not meeting": (
+        put("layer/1/weight", np.ones((5, 9))),
+        "edge layer0 -> layer1.weight: 10 values meet a weight of shape (5, 9)",
+    ),
+    "decay": (put("layer/0/neuron/iDecay", 5000), "layer 0: iDecay is 5000"),
+    "no decay": (lambda f: f.__delitem__("layer/0/neuron/vDecay"), "no vDecay"),
+    "threshold": (put("layer/0/neuron/vThMant", 0), "threshold is 0"),
+    "bias": (put("layer/0/bias", np.ones(3)), "layer 0: bias has 3 values, the layer 10 neurons"),
+    "numbers": (lambda f: f.move("layer/1", "layer/7"), "its layers are not numbered from 0"),
+    "delays": (put("layer/0/delay", np.ones(6)), "layer 0: synaptic or axonal delays are not read"),
+    "nan": (put("layer/0/weight", np.full((10, 6), np.nan)), "weight[0, 0] is nan"),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_a_netx_file_that_cannot_be_read_is_one_line_that_names_the_layer(tmp_path, name):
+    path = tmp_path / "bad.net"
+    write_netx(cuba_network(), path)
+    edit, said = DAMAGE[name]
+    with h5py.File(path, "r+") as file:
+        edit(file)
+    assert said.removesuffix(", which") in refused(path)
+
+
+def test_a_netx_file_by_content_not_by_name_and_options_that_it_does_not_take(tmp_path):
+    path = tmp_path / "network.hdf5"
+    write_netx(cuba_network(), path)
+    assert load(path).input_size == 6
+    with pytest.raises(TclifError, match="netx file says everything itself, threshold included"):
+        load(path, threshold=1.0)
+    (tmp_path / "text.net").write_bytes(b"\x89HDF\r\n\x1a\n" + b"x" * 100)
+    assert "damaged or not HDF5" in refused(tmp_path / "text.net")
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_wrong_bytes_anywhere_give_one_line_or_a_network(tmp_path, seed):
+    """Of netx files, and of NIR files of other tools."""
+    rng = np.random.default_rng(seed)
+    write_netx(cuba_network(), tmp_path / "good.net")
+    nir_file = foreign_graphs.write_graph(foreign_graphs.lif_chain_with_leak(), tmp_path / "good.nir")
+    outcomes = set()
+    for n in range(60):
+        source = nir_file if n % 2 else tmp_path / "good.net"
+        damaged = bytearray(source.read_bytes())
+        for _ in range(rng.integers(1, 6)):
+            place = rng.integers(len(damaged))
+            damaged[place : place + 4] = rng.integers(0, 256, 4).astype(np.uint8).tobytes()
+        bad = tmp_path / f"bad{'.nir' if n % 2 else '.hdf5'}"
+        bad.write_bytes(damaged)
+        try:
+            load(bad, **({"dt": 1e-4} if n % 2 else {}))
+            outcomes.add("read")
+        except TclifError as error:
+            outcomes.add("refused" if "\n" not in str(error) else "more than a line")
+    assert outcomes == {"read", "refused"}
+
+
+def test_a_layer_without_any_weight_is_written(tmp_path):
+    silent = Layer("a", cuba_layer(4), (Connection("input", np.zeros((4, 6))),))
+    write_netx(Network(6, (silent,)), tmp_path / "zeros.net")
+    assert not read_netx(tmp_path / "zeros.net").layers[0].connections[0].weight.any()

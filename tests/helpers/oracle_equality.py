@@ -1,0 +1,21 @@
+"""The reference simulator against the oracle, every spike, state and overflow."""
+
+import numpy as np
+
+from tclif_deploy.fixed import FixedNetwork
+from tclif_deploy.simulation import reference
+from tests.helpers import oracle
+from tests.helpers.random_networks import assert_alive
+
+
+def assert_equals_oracle(network: FixedNetwork, x: np.ndarray) -> None:
+    found = reference.simulate(network, x)
+    assert_alive(found)
+    truth = oracle.run(network, x.tolist())
+    for layer in network.layers:
+        if layer.spiking:
+            assert found.spikes[layer.name].astype(int).tolist() == truth["spikes"][layer.name]
+        for sample, (u, v) in enumerate(truth["states"][layer.name]):
+            assert found.u[layer.name][sample].tolist() == u
+            assert found.v[layer.name][sample].tolist() == v
+        assert int(found.overflows[layer.name].sum()) == truth["overflows"][layer.name]

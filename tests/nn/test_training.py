@@ -1,0 +1,255 @@
+"""The trainer: it learns, resumes after a kill, keeps the last good checkpoint, and says what is wrong."""
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tclif_deploy import load
+from tclif_deploy.data import Dataset
+from tclif_deploy.data.windows import sliding_windows
+from tclif_deploy.errors import TclifError
+from tclif_deploy.nn import build
+from tclif_deploy.nn.checkpoint import load_torch, load_weights, save_torch
+from tclif_deploy.nn.config import TrainConfig, rate_at
+from tclif_deploy.nn.train import resume_path, train
+from tclif_deploy.nn.trainer import Trainer
+from tclif_deploy.simulation.floating import simulate_float
+from tests.helpers.mnist_files import write_mnist
+
+
+def write_task(folder, samples=160, time=12, features=13, classes=10, lengths=True):
+    """Sequences in which the class's own feature is active, of 6 to ``time`` steps."""
+    rng = np.random.default_rng(0)
+    folder.mkdir(exist_ok=True)
+    for part in ("train", "test"):
+        y = np.arange(samples) % classes
+        x = rng.integers(-20, 21, (samples, time, features))
+        x[np.arange(samples), :, y] += 60
+        steps = rng.integers(6, time + 1, samples)
+        x[np.arange(time)[None] >= steps[:, None]] = 0
+        arrays = {"lengths": steps} if lengths else {}
+        np.savez(folder / f"{part}.npz", x=x.astype(np.int8), y=y, scale=1 / 32, **arrays)
+    return folder
+
+
+@pytest.fixture
+def config(tmp_path):
+    data = write_task(tmp_path / "data")
+    return TrainConfig(
+        "digits-rec", data, tmp_path / "run" / "model.pth.tar", epochs=4, batch_size=32, lr=5e-3, warmup=0.5
+    )
+
+
+def weights(path):
+    return load_torch(path)["state_dict"]
+
+
+def assert_same_weights(one, two):
+    assert one.keys() == two.keys()
+    for key in one:
+        assert torch.equal(one[key], two[key]), key
+
+
+def test_training_learns_and_our_front_end_reads_the_result(config):
+    lines, counted = [], []
+    result = train(config, progress=lambda done, total: counted.append((done, total)), say=lines.append)
+    assert result.history[-1].test > 0.95
+    assert result.history[0].loss > 2 * result.history[-1].loss
+    assert len(lines) == 4
+    assert "rates 0." in lines[0]
+    assert counted[-1] == (640, 640)
+    assert not resume_path(config.out).exists()
+    network = load(config.out)
+    data = np.load(config.data / "test.npz")
+    found = simulate_float(network, data["x"] / 32, lengths=data["lengths"])
+    assert (found.classes == data["y"]).mean() == pytest.approx(result.history[-1].test, abs=0.02)
+    for spikes in found.spikes.values():
+        assert 0.01 < spikes.mean() < 0.6
+    assert {v.dtype for v in weights(config.out).values()} == {torch.float32}
+
+
+def test_a_run_is_the_same_bytes_whatever_the_number_of_threads(config):
+    one = train(replace(config, threads=1, epochs=1))
+    two = train(replace(config, threads=2, epochs=1, out=config.out.with_name("two")))
+    assert_same_weights(weights(one.path), weights(two.path))
+
+
+def test_a_killed_training_resumes_to_the_same_weights(config):
+    script = (
+        "import sys; from pathlib import Path; from tclif_deploy.nn.train import TrainConfig, train\n"
+        "train(TrainConfig('digits-rec', Path(sys.argv[1]), Path(sys.argv[2]), epochs=4, batch_size=32, lr=5e-3,"
+        " warmup=0.5), say=lambda line: print(line, flush=True))"
+    )
+    out = config.out.with_name("killed.pth.tar")
+    with subprocess.Popen(
+        [sys.executable, "-c", script, str(config.data), str(out)],
+        stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2],
+    ) as process:  # fmt: skip
+        assert process.stdout.readline().startswith("epoch   1")
+        time.sleep(0.05)
+        process.send_signal(signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    assert resume_path(out).exists()
+    assert weights(out).keys() == build("digits-rec").state_dict().keys()
+    lines = []
+    resumed = train(replace(config, out=out), say=lines.append)
+    assert len(lines) < 4
+    assert len(resumed.history) == 4
+    train(config)
+    assert_same_weights(weights(out), weights(config.out))
+
+
+def test_a_loss_that_is_not_a_number_stops_and_keeps_the_last_good_epoch(config):
+    train(replace(config, epochs=1))
+    good = config.out.read_bytes()
+    path = config.data / "train.npz"
+    data = dict(np.load(path))
+    x = data["x"].astype(np.float64)
+    x[7] = 1e300  # finite, and more than float32 holds
+    np.savez(path, **{**data, "x": x})
+    with pytest.raises(TclifError, match=r"epoch 1, step \d+: the loss is not a number; .*try a smaller --lr"):
+        train(config)
+    assert config.out.read_bytes() == good
+
+
+def test_a_full_disk_leaves_the_old_checkpoint_intact(tmp_path):
+    path = tmp_path / "model.pth.tar"
+    save_torch(path, {"state_dict": {"a": torch.ones(3)}})
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limits[1]))  # what a full disk does, for this process alone
+    try:
+        with pytest.raises(TclifError, match=r"model.pth.tar: cannot be written .*is intact"):
+            save_torch(path, {"state_dict": {"a": torch.ones(100_000)}})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert os.listdir(tmp_path) == ["model.pth.tar"]
+    assert weights(path)["a"].tolist() == [1, 1, 1]
+
+
+def test_training_stops_early_where_validation_no_longer_rises(config):
+    result = train(replace(config, lr=1e-9, validation=40, patience=2, epochs=9))
+    assert result.stopped_early
+    assert result.best == 1
+    assert len(result.history) == 3
+
+
+def test_learned_samples_are_shown_less_often(config):
+    shown = []
+    step = Trainer.step
+    try:
+        Trainer.step = lambda self, data, index, *rest: shown.append(len(index)) or step(self, data, index, *rest)
+        result = train(replace(config, epochs=5, easy=0.2))
+    finally:
+        Trainer.step = step
+    assert sum(shown) < 0.8 * 5 * 160
+    assert result.history[-1].test > 0.95
+
+
+def test_groups_of_samples_sum_to_the_whole_batchs_gradient(config):
+    x = np.random.default_rng(1).integers(0, 60, (40, 12, 13), np.uint8)
+    data = Dataset(x, np.arange(40) % 10, 1 / 32)
+    network = build("digits-rec", seed=1)
+    trainer = Trainer(network, replace(config, clip=1e9))
+    trainer.dtype = None
+    before = [p.detach().clone() for p in network.parameters()]
+    trainer.step(data, np.arange(40), 1e-3)
+    found = [p.grad.clone() for p in network.parameters()]
+    for parameter, value in zip(network.parameters(), before, strict=True):
+        parameter.data.copy_(value)
+    loss = torch.nn.functional.cross_entropy(network(torch.tensor(x) / 32), torch.tensor(data.y))
+    for grad, expected in zip(found, torch.autograd.grad(loss, list(network.parameters())), strict=True):
+        torch.testing.assert_close(grad, expected, rtol=1e-3, atol=1e-4 * expected.abs().max().item())
+
+
+def test_the_rate_warms_up_and_decays_to_zero():
+    config = TrainConfig("smnist-ff", None, Path("x"), epochs=10, lr=2.0, warmup=2.0)
+    rates = [rate_at(config, done) for done in (0.5, 1, 2, 6, 10)]
+    assert rates[:3] == [0.5, 1.0, 2.0]
+    assert rates[3:] == pytest.approx([1.0, 0.0])
+    assert rate_at(replace(config, schedule="constant"), 9) == 2.0
+
+
+def test_psmnist_stores_the_permutation_it_trained_on(tmp_path):
+    write_mnist(tmp_path / "mnist")
+    config = TrainConfig("psmnist-ff", tmp_path / "mnist", tmp_path / "out" / "m.pth.tar", epochs=1, seed=5)
+    train(config)
+    permutation = np.load(tmp_path / "out" / "permutation.npy")
+    assert sorted(permutation) == list(range(16))
+    assert list(permutation) != list(range(16))
+    args = json.loads((tmp_path / "out" / "args.json").read_text())
+    assert (args["threshold"], args["gamma"], args["task"]) == (1.5, 0.7, "PSMNIST")
+
+
+def test_windows_stay_at_the_end():
+    x = sliding_windows(np.arange(10).reshape(1, 10, 1), 4)
+    assert x[0, 0].tolist() == [0, 1, 2, 3]
+    assert x[0, 5:].tolist() == [[5, 6, 7, 8], [6, 7, 8, 9], [6, 7, 8, 9], [6, 7, 8, 9], [6, 7, 8, 9]]
+
+
+def test_training_begins_with_given_weights(config):
+    first = train(replace(config, epochs=1))
+    again = train(replace(config, epochs=1, lr=1e-12, start=first.path, out=config.out.with_name("again")))
+    for key, value in weights(again.path).items():
+        torch.testing.assert_close(value, weights(first.path)[key], rtol=0, atol=1e-9)
+    with pytest.raises(TclifError, match="start from the same model"):
+        load_weights(first.path, build("shd-ff"))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"model": "mnist"}, "known: smnist-ff"),
+        ({"data": Path("nowhere")}, "nowhere: has no train.npz"),
+        ({"model": "smnist-ff"}, "13 features a step; smnist-ff takes 1"),
+        ({"data": None, "model": "smnist-ff"}, "--data DIR"),
+        ({"device": "tpu"}, "device is 'tpu'"),
+        ({"validation": 160}, "160 of 160 training samples"),
+        ({"start": Path("none.pt")}, "none.pt"),
+    ],
+)
+def test_wrong_settings_are_named(config, change, message):
+    with pytest.raises(TclifError, match=message):
+        train(replace(config, **change))
+
+
+@pytest.mark.parametrize(
+    "change", [{"lr": 0.0}, {"epochs": 0}, {"warmup": -1.0}, {"patience": 3}, {"easy": 0.0}, {"schedule": "linear"}]
+)
+def test_settings_out_of_range_are_refused(config, change):
+    with pytest.raises(TclifError, match=next(iter(change))):
+        replace(config, **change)
+
+
+def test_labels_out_of_range_and_missing_labels_are_named(config):
+    path = config.data / "train.npz"
+    data = dict(np.load(path))
+    np.savez(path, **{**data, "y": data["y"] + 1})
+    with pytest.raises(TclifError, match=r"labels lie in 1..10; digits-rec has the classes 0..9"):
+        train(config)
+    del data["y"]
+    np.savez(path, **data)
+    with pytest.raises(TclifError, match="has no labels"):
+        train(config)
+
+
+def test_a_state_of_another_run_is_refused(config):
+    class Stop(Exception):
+        pass
+
+    def stop(line):
+        raise Stop
+
+    with pytest.raises(Stop):
+        train(config, say=stop)
+    with pytest.raises(TclifError, match=r"belongs to a training with lr 0.005, not 0.001"):
+        train(replace(config, lr=1e-3))

@@ -1,0 +1,91 @@
+"""What the documentation shows can be typed: commands parse, Python runs, pages are there."""
+
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from tclif_deploy.cli.main import app
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([*ROOT.glob("docs/*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"])
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return [body for kind, body in FENCE.findall(page.read_text(encoding="utf-8")) if kind == language]
+
+
+def typed(page: Path) -> list[list[str]]:
+    """The tclif commands of a page's ``sh`` blocks, as words."""
+    found = []
+    for block in blocks(page, "sh"):
+        for line in block.replace("\\\n", " ").splitlines():
+            words = shlex.split(line.split(" | ")[0], comments=True)
+            if words and words[0] == "tclif-compile":
+                found.append(["compile", *words[1:]])
+            elif words and words[0] == "tclif":
+                found.append(words[1:])
+    return found
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_on_the_page_exists_with_its_options(page):
+    group: Any = typer.main.get_command(app)
+    for command, *words in typed(page):
+        assert command in group.commands, command
+        group.commands[command].make_context(command, words)
+
+
+def test_the_guides_show_commands_at_all():
+    assert len(typed(ROOT / "docs" / "index.md")) >= 2
+    assert {words[0] for words in typed(ROOT / "docs" / "tutorial.md")} >= {
+        "train", "check", "compile", "show", "report", "fuzz", "cost",
+    }  # fmt: skip
+
+
+def test_every_sh_block_of_the_guides_shows_what_it_printed():
+    for name in ("index.md", "tutorial.md"):
+        text = (ROOT / "docs" / name).read_text(encoding="utf-8")
+        shown = re.findall(r"```sh\n.*?```\n\n```text\n(.*?)```", text, re.DOTALL)
+        assert len(shown) == len(blocks(ROOT / "docs" / name, "sh"))
+        assert all(output.strip() for output in shown), name
+
+
+@pytest.mark.slow
+def test_the_page_s_own_neuron_runs_fires_and_agrees(capsys):
+    (block,) = blocks(ROOT / "docs" / "neurons.md", "python")
+    exec(compile(block, "neurons.md", "exec"), {})
+    found = re.fullmatch(r"fires in ([\d.]+)% of its steps, agreement (\d+)%\n", capsys.readouterr().out)
+    assert 1 < float(found[1]) < 60
+    assert int(found[2]) >= 80
+
+
+def test_the_command_reference_is_made_from_the_code(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    import hooks
+
+    made = hooks.on_page_markdown((ROOT / "docs" / "cli.md").read_text(encoding="utf-8"))
+    group: Any = typer.main.get_command(app)
+    assert re.findall(r"^## tclif (\S+)$", made, re.MULTILINE) == list(group.commands)
+    for command in group.commands.values():
+        for parameter in command.params:
+            assert all(f"`{option}`" in made for option in parameter.opts if option.startswith("--"))
+
+
+def test_every_page_stands_in_the_navigation_and_every_figure_exists():
+    navigation = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    for page in ROOT.glob("docs/*.md"):
+        assert f": {page.name}" in navigation, page.name
+        for target in re.findall(r"\]\(([^)#]+\.(?:svg|md))", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), (page.name, target)
+
+
+def test_the_version_is_the_same_everywhere():
+    from tclif_deploy.version import __version__
+
+    assert f"version: {__version__}" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert "## [Unreleased]" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")

@@ -1,0 +1,174 @@
+"""Passes that better a quantized network on calibration data."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tclif_deploy import QuantizeSettings, TclifError, load, load_data, neurons, quantize, simulate
+from tclif_deploy.comparison import equal
+from tclif_deploy.network import Connection, Layer, Network
+from tclif_deploy.quantization.rounding import damped, response_error, round_compensated
+from tclif_deploy.quantization.settings import PASSES
+from tclif_deploy.simulation.floating import simulate_float
+from tclif_deploy.target import load_target
+from tests.helpers.tclif_networks import LOIHI2, calibration_data, tclif_network
+
+
+def correlated(rng: np.random.Generator, sources: int) -> np.ndarray:
+    mixing = rng.normal(size=(sources, sources)) + 1.5
+    return mixing @ mixing.T / sources
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10**6), st.integers(2, 24), st.sampled_from([3, 7, 127]))
+def test_compensated_rounding_leaves_less_error_than_rounding_alone(seed, sources, limit):
+    rng = np.random.default_rng(seed)
+    covariance = correlated(rng, sources)
+    wanted = rng.uniform(-0.9 * limit, 0.9 * limit, (40, sources))
+    ones = np.ones_like(wanted)
+    found = round_compensated(wanted, damped(covariance), ones, limit)
+    assert np.abs(found).max() <= limit
+
+    def error(integers):
+        return response_error(wanted - integers, covariance).sum()
+
+    assert error(found) < error(np.rint(wanted))
+
+
+def test_uncorrelated_sources_are_rounded_to_nearest():
+    wanted = np.random.default_rng(0).uniform(-5, 5, (6, 9))
+    found = round_compensated(wanted, np.diag(np.arange(1.0, 10.0)), np.ones_like(wanted), 7)
+    assert np.array_equal(found, np.rint(wanted))
+
+
+def test_sources_of_other_steps_are_compensated_in_their_own_units():
+    rng = np.random.default_rng(1)
+    covariance, steps = correlated(rng, 12), np.ones((5, 12))
+    steps[:, 6:] = 8.0
+    real = rng.normal(0, 20, (5, 12))
+    found = round_compensated(real / steps, damped(covariance), steps, 127) * steps
+    nearest = np.rint(real / steps) * steps
+
+    def error(weights):
+        return response_error(real - weights, covariance).sum()
+
+    assert error(found) < 0.7 * error(nearest)
+
+
+@pytest.mark.parametrize("recurrent", [False, True])
+@pytest.mark.parametrize("name", PASSES)
+def test_a_pass_changes_integers_and_keeps_them_in_the_format(name, recurrent):
+    net = tclif_network(recurrent=recurrent)
+    plain = quantize(net, LOIHI2.override(weight_bits=4), calibration_data(), QuantizeSettings(passes=()))
+    found = quantize(net, LOIHI2.override(weight_bits=4), calibration_data(), QuantizeSettings(passes=(name,)))
+    assert any(
+        not np.array_equal(a.bias_u, b.bias_u)
+        or any(not np.array_equal(c.weight, d.weight) for c, d in zip(a.connections, b.connections, strict=True))
+        for a, b in zip(plain.layers, found.layers, strict=True)
+    )
+    for layer in found.layers:
+        for connection in layer.connections:
+            assert np.abs(connection.weight).max() <= 7
+
+
+@pytest.mark.parametrize("recurrent", [False, True])
+def test_what_comes_after_a_layer_changes_nothing_of_it(recurrent):
+    whole = tclif_network(recurrent=recurrent)
+    cut = Network(whole.input_size, whole.layers[:2])
+    for a, b in zip(
+        quantize(whole, LOIHI2, calibration_data()).layers,
+        quantize(cut, LOIHI2, calibration_data()).layers,
+        strict=False,
+    ):
+        assert equal(a, b)
+
+
+@pytest.mark.slow
+def test_at_three_bits_the_passes_save_the_trained_network():
+    net = load("fixtures/smnist_ff/checkpoint.pth.tar")
+    test = load_data("fixtures/smnist_test.npz")[:100]
+    real = simulate_float(net, test.real(), spikes=False).classes
+    target = load_target("loihi2").override(weight_bits=3)
+    agreement = {}
+    for passes in ((), PASSES):
+        fixed = quantize(net, target, "fixtures/smnist_ff/calibration.npz", QuantizeSettings(passes=passes))
+        agreement[passes] = float((simulate(fixed, test).classes == real).mean())
+    assert agreement[PASSES] > max(agreement[()] + 0.1, 0.85), agreement
+
+
+def test_a_neuron_with_one_input_gets_a_scale_that_holds_its_weight_exactly():
+    weights = np.array([[1.0], [0.7331], [-0.3119], [0.2077]])
+    layer = Layer("a", neurons.tclif(4, c1=0.0, c2=0.1, gamma=0.5, threshold=1.0), (Connection("input", weights),))
+    out = Layer("out", neurons.readout(2), (Connection("a", np.ones((2, 4))),))
+    net = Network(1, (layer, out))
+    fixed = quantize(net, LOIHI2.override(weight_bits=4), calibration_data(features=1))
+    found = fixed.layers[0]
+    held = found.connections[0].weight[:, 0] * found.lsb_u * 2.0**found.shift / fixed.input.lsb
+    np.testing.assert_allclose(held, weights[:, 0], rtol=1e-12)
+
+
+def test_a_chosen_scale_costs_the_states_no_bit():
+    for seed in range(4):
+        net = tclif_network(seed)
+        plain = quantize(net, LOIHI2, calibration_data(), QuantizeSettings(passes=()))
+        found = quantize(net, LOIHI2, calibration_data(), QuantizeSettings(passes=("scales",)))
+        assert all(a.shift <= b.shift for a, b in zip(plain.layers, found.layers, strict=True))
+
+
+def test_the_bias_takes_out_what_rounding_leaves_of_the_mean_response():
+    net = tclif_network()
+    plain = quantize(net, LOIHI2.override(weight_bits=3), calibration_data(), QuantizeSettings(passes=()))
+    found = quantize(net, LOIHI2.override(weight_bits=3), calibration_data(), QuantizeSettings(passes=("bias",)))
+    real = simulate_float(net, calibration_data().real()).readout.mean(axis=0)
+    errors = [
+        np.abs((simulate(f, calibration_data()).readout * f.output.lsb_v).mean(axis=0) - real).mean()
+        for f in (plain, found)
+    ]
+    assert errors[1] < errors[0]
+
+
+def test_each_layer_has_weights_of_its_own_width():
+    fixed = quantize(tclif_network(), LOIHI2, calibration_data(), QuantizeSettings(weight_bits=(3, 8, 5)))
+    tops = [max(int(np.abs(c.weight).max()) for c in layer.connections) for layer in fixed.layers]
+    assert [top <= limit for top, limit in zip(tops, (3, 127, 15), strict=True)] == [True] * 3
+    assert tops[1] > 63
+
+
+@pytest.mark.parametrize(
+    ("bits", "message"),
+    [((8, 8), "2 weight widths for 3 layers"), ((8, 9, 8), "layer b: 9-bit weights; loihi2 holds at most 8 bits")],
+)
+def test_weight_widths_that_do_not_fit_are_refused(bits, message):
+    with pytest.raises(TclifError, match=message):
+        quantize(tclif_network(), LOIHI2, calibration_data(), QuantizeSettings(weight_bits=bits))
+
+
+def test_an_unknown_pass_is_refused_with_the_known_ones():
+    with pytest.raises(TclifError, match="passes is 'magic'; known: scales, compensate, bias"):
+        QuantizeSettings(passes=("magic",))
+
+
+@pytest.mark.parametrize("kind", ["still", "spikes"])
+def test_one_calibration_sample_is_enough_to_round_weights_together(kind):
+    """Hundreds of inputs that a sample shows in a few ways only: what they have in common has no inverse of its own."""
+    rng = np.random.default_rng(4)
+    x = rng.integers(0, 256, (1, 1, 200)).repeat(25, axis=1) / 255
+    if kind == "spikes":
+        x = (rng.random((1, 60, 200)) < 0.2).astype(np.float32)
+    weight = rng.normal(0, 0.1, (16, 200))
+    hidden = Layer("h", neurons.integrate_and_fire(16, threshold=1.0), (Connection("input", weight),))
+    out = Layer("out", neurons.readout(4), (Connection("h", rng.normal(size=(4, 16))),))
+    fixed = quantize(Network(200, (hidden, out)), LOIHI2, x)
+    error = fixed.layers[0].connections[0].weight * fixed.weight_step(fixed.layers[0], fixed.layers[0].connections[0])
+    assert np.abs(error - weight).mean() < np.abs(weight).mean() / 20
+
+
+def test_a_row_of_zeros_needs_no_scale():
+    rng = np.random.default_rng(5)
+    weight = rng.normal(size=(6, 3))
+    weight[2] = 0.0
+    hidden = Layer("h", neurons.lif(6, decay=0.9, threshold=1.0), (Connection("input", weight),))
+    fixed = quantize(Network(3, (hidden,)), LOIHI2, rng.random((2, 20, 3)), QuantizeSettings(scale_floor=0.0))
+    assert not fixed.layers[0].connections[0].weight[2].any()
+    assert fixed.layers[0].threshold[2] > 0

@@ -1,0 +1,312 @@
+"""Fine-tuning: what is trained is what runs, its gradients are the float network's, and the command around it."""
+
+import json
+import re
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tclif_deploy import load, load_data, load_target, neurons, quantize, simulate
+from tclif_deploy.cli import main as runner
+from tclif_deploy.comparison import equal
+from tclif_deploy.data import Dataset
+from tclif_deploy.errors import TclifError
+from tclif_deploy.fixed import FixedNetwork
+from tclif_deploy.network import Connection, Layer, Network
+from tclif_deploy.nn import LIF, PLIF, TCLIF, Recurrent, SequenceNetwork
+from tclif_deploy.nn import build as architecture
+from tclif_deploy.nn.checkpoint import load_weights
+from tclif_deploy.nn.config import TrainConfig
+from tclif_deploy.nn.from_network import to_module
+from tclif_deploy.nn.fused import layer_gradients
+from tclif_deploy.nn.quantized import QuantizedNetwork
+from tclif_deploy.nn.surrogate import spike
+from tclif_deploy.nn.trainer import Trainer
+from tclif_deploy.simulation.floating import simulate_float
+from tests.helpers.random_networks import assert_alive
+
+DIGITS = Path(__file__).parents[2] / "fixtures" / "spoken_digits"
+STEPS = 40
+
+
+def float_network(neuron, recurrent, seed=0, sizes=(5, 24, 17, 4)):
+    """A chain whose neurons fire on `samples`' data."""
+    generator = torch.Generator().manual_seed(seed)
+    modules = []
+    for index, size in enumerate(sizes[1:-1]):
+        linear = torch.nn.Linear(sizes[index], size)
+        linear.weight.data = (0.4 - 0.2 * index) * torch.randn(size, sizes[index], generator=generator) + 0.05 * (
+            1 - index
+        )
+        linear.bias.data = 0.05 * torch.randn(size, generator=generator)
+        modules += [linear, Recurrent(neuron(size), size, bias=False) if recurrent else neuron(size)]
+        if recurrent:
+            modules[-1].hid_weight.weight.data = 0.3 * torch.randn(size, size, generator=generator)
+    last = torch.nn.Linear(*sizes[-2:])
+    last.weight.data = 0.2 * torch.randn(sizes[-1], sizes[-2], generator=generator)
+    last.bias.data.zero_()
+    return SequenceNetwork([*modules, last])
+
+
+def samples(count=12, features=5, seed=0, lengths=False):
+    rng = np.random.default_rng(seed)
+    x = rng.integers(-60, 120, (count, STEPS, features)).astype(np.int16)
+    steps = rng.integers(STEPS // 2, STEPS + 1, count) if lengths else None
+    return Dataset(x, rng.integers(0, 4, count), 1 / 128, steps, "random")
+
+
+def quantized(model, data, target):
+    network = load(torch.nn.Sequential(*model.features))
+    fixed = quantize(network, target, data)
+    return QuantizedNetwork(list(to_module(network).float()), fixed, target), fixed
+
+
+def encoded(fixed, data):
+    x, _ = fixed.input.encode(data.x, data.scale)
+    return Dataset(x.astype(np.int32), data.y, 1.0, data.lengths, data.name)
+
+
+def train(network, data, steps, lr):
+    config = TrainConfig("a test", None, None, lr=lr, threads=1)
+    with Trainer(network, config) as trainer:
+        for _ in range(steps):
+            losses, _ = trainer.step(data, np.arange(data.samples), lr)
+            assert torch.isfinite(losses).all()
+
+
+def assert_runs_as(network, x, law, lengths=None):
+    """Every spike, every readout integer and every class of the training forward is the engine's."""
+    spikes = network.spikes(x)
+    for found, name in zip(spikes, law.spikes, strict=True):
+        np.testing.assert_array_equal(found.detach().float().numpy().transpose(1, 0, 2), law.spikes[name])
+    np.testing.assert_array_equal(network.readout_integers(spikes[-1], lengths), law.readout)
+    network.take_overflows()
+    np.testing.assert_array_equal(network(x, lengths).detach().argmax(1), law.classes)
+    assert network.take_overflows() == law.saturations
+
+
+def tclif(size, threshold=1.0, **kwargs):
+    return TCLIF(threshold, 0.5, decay_factor=torch.tensor([[-0.5, 0.2]]), **kwargs)
+
+
+def per_neuron(size):
+    generator = torch.Generator().manual_seed(size)
+    return TCLIF(1.2, 0.3, decay_factor=0.5 * torch.randn(size, 2, generator=generator), strict=True)
+
+
+NEURONS = {
+    "TC-LIF": tclif,
+    "TC-LIF per neuron, strict": per_neuron,
+    "TC-LIF, hard reset": lambda size: tclif(size, threshold=1.4, reset="hard", v_reset=0.1),
+    "LIF": lambda size: LIF(1.0),
+    "PLIF": lambda size: PLIF(1.0),
+}
+FINE, COARSE = {"rounding": "nearest", "coefficient_bits": 6}, {"weight_bits": 4}
+SMALL = {"rounding": "floor", "state_bits": 14}
+CASES = [
+    ("TC-LIF", {}), ("TC-LIF", COARSE), ("TC-LIF", FINE), ("TC-LIF, hard reset", {}), ("TC-LIF, hard reset", SMALL),
+    ("TC-LIF per neuron, strict", {}), ("TC-LIF per neuron, strict", FINE), ("LIF", SMALL), ("PLIF", COARSE),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("recurrent", [False, True])
+@pytest.mark.parametrize(("neuron", "changed"), CASES)
+def test_the_training_forward_equals_the_engine_bit_for_bit_before_and_after_training(neuron, changed, recurrent):
+    machine = load_target("loihi2").override(**changed)
+    data = samples(lengths=recurrent)
+    network, fixed = quantized(float_network(NEURONS[neuron], recurrent), data, machine)
+    given = encoded(fixed, data)
+    assert equal(network.fixed(), fixed)
+    x = torch.from_numpy(given.x).float()
+    lengths = None if data.lengths is None else torch.from_numpy(data.lengths)
+    for trained in (False, True):
+        if trained:
+            train(network, given, 4, 0.01)
+            moved = [not equal(a, b) for a, b in zip(network.fixed().layers, fixed.layers, strict=True)]
+            assert all(moved)
+        law = simulate(network.fixed(), data, spikes=True)
+        assert_alive(law)
+        assert_runs_as(network, x, law, lengths)
+
+
+@pytest.mark.parametrize("overflow", ["saturate", "wrap"])
+def test_states_that_overflow_do_so_as_in_the_engine_and_are_counted(overflow):
+    data, machine = samples(), load_target("loihi2").override(state_bits=16)
+    model = float_network(tclif, True)
+    network = load(torch.nn.Sequential(*model.features))
+    fixed = quantize(network, machine, data)
+    narrow = replace(fixed.arithmetic, bits_u=14, bits_v=15, overflow_u=overflow, overflow_v=overflow)
+    fixed = replace(fixed, arithmetic=narrow)
+    network = QuantizedNetwork(list(to_module(network).float()), fixed, machine)
+    x = fixed.input.encode(data.x, data.scale)[0]
+    law = simulate(fixed, x, spikes=True)
+    assert law.saturations > 10
+    assert_alive(law)
+    assert_runs_as(network, torch.from_numpy(x).float(), law)
+
+
+FINEST = {"weight_bits": 16, "coefficient_bits": 20, "state_bits": 32, "rounding": "nearest"}
+"""a machine so fine that its network is the float network"""
+
+
+def fine_pair(seed=0):
+    data, machine = samples(count=8), load_target("loihi2").override(**FINEST)
+    network, fixed = quantized(float_network(tclif, True, seed), data, machine)
+    exact = SequenceNetwork(list(to_module(load(torch.nn.Sequential(*network.features))).float()))
+    real = torch.from_numpy(data.real()).float()
+    integers = torch.from_numpy(encoded(fixed, data).x).float()
+    return network, exact, integers, real, torch.from_numpy(data.y)
+
+
+def test_on_a_fine_grid_every_gradient_is_the_float_networks():
+    network, exact, integers, real, labels = fine_pair()
+    cross_entropy = torch.nn.functional.cross_entropy
+    for one, other in zip(network.spikes(integers), exact.spikes(real), strict=True):
+        assert (one.float() != other).float().mean() < 1e-3
+        assert 0.01 < other.mean() < 0.6
+    cross_entropy(network(integers), labels).backward()
+    cross_entropy(exact(real, dtype=torch.bfloat16), labels).backward()
+    found = dict(network.named_parameters())
+    for name, parameter in exact.named_parameters():
+        assert parameter.grad.abs().max() > 1e-5, name
+        error = (found[name].grad - parameter.grad).norm() / parameter.grad.norm()
+        assert error < 0.03, f"{name}: {error:.3f}"
+
+
+@pytest.mark.parametrize("reset", ["soft", "hard"])
+@pytest.mark.parametrize("detached", [False, True])
+def test_a_gains_gradient_is_that_of_threshold_and_resets_together(reset, detached):
+    torch.manual_seed(3)
+    gain = (1 + 0.2 * torch.rand(9)).requires_grad_()
+    x, weight, recurrent = torch.randn(30, 4, 5), torch.randn(9, 5), 0.3 * torch.randn(9, 9)
+    c = TCLIF(1.1, 0.4, reset=reset, v_reset=0.2).coefficients(weight)
+    threshold, r_u, r_v, v_reset = (value * gain for value in (c.threshold, c.r_u, c.r_v, c.v_reset))
+    u = v = s = torch.zeros(4, 9)
+    potential, spikes = [], []
+    for current in x @ weight.t():
+        u = c.a_u * u + c.b_u * v + current + s @ recurrent.t()
+        v = c.a_v * v + c.b_v * u
+        potential.append(v)
+        s = spike(v - threshold)
+        gate = s.detach() if detached else s
+        u, v = (u - r_u * gate, v - r_v * gate) if reset == "soft" else (u, (1 - gate) * v + gate * v_reset)
+        spikes.append(s)
+    fired = torch.stack(spikes)
+    assert 0.05 < fired.mean() < 0.6
+    grad = torch.randn_like(fired).bfloat16()
+    (expected,) = torch.autograd.grad((fired * grad).sum(), gain)
+
+    couplings = (value.detach() + torch.zeros(9) for value in (c.a_u, c.b_u, c.a_v, c.b_v))
+    numbers = tuple(value.detach().numpy() for value in (*couplings, threshold, r_u, r_v, v_reset))
+    found = layer_gradients(
+        x, weight, recurrent, numbers, reset == "hard", numbers[4], detached, "triangle",
+        torch.stack(potential).detach(), fired.detach().bfloat16(), grad, want_input=False, want_gain=True,
+    )  # fmt: skip
+    torch.testing.assert_close(found.gain / gain.detach(), expected, rtol=1e-3, atol=1e-3)
+
+
+def test_the_masters_checkpoint_holds_the_gains_in_the_weights():
+    network, exact, integers, real, _ = fine_pair(seed=1)
+    with torch.no_grad():
+        for gain in network.gains:
+            gain.copy_(torch.linspace(0.7, 1.3, len(gain)))
+    scaled = network.spikes(integers)
+    before = exact.spikes(real)
+    state = network.float_state()
+    for n in (1, 3):
+        assert not state.pop(f"features.{n}.hid_weight.bias").any()
+    exact.load_state_dict(state)
+    for one, other, old in zip(scaled, exact.spikes(real), before, strict=True):
+        assert (one.float() != other).float().mean() < 0.005
+        assert (one.float() != old).float().mean() > 0.02
+
+
+@pytest.fixture
+def digits(tmp_path):
+    """A folder with a little training and test data of the spoken digits, and the trained network's checkpoint."""
+    data = np.load(DIGITS / "test.npz")
+    for part, piece in (("train", slice(0, 96)), ("test", slice(96, 160))):
+        arrays = {key: data[key] if data[key].ndim == 0 else data[key][piece] for key in data.files}
+        np.savez(tmp_path / f"{part}.npz", **arrays)
+    return tmp_path
+
+
+def tune(data, *options):
+    return runner.run([
+        "finetune", str(DIGITS / "checkpoint.pth.tar"), "--data", str(data), "-o", str(data / "build"),
+        "--backend", "none", "--weight-bits", "4", *map(str, options),
+    ])  # fmt: skip
+
+
+def test_the_command_builds_what_it_trained_and_writes_the_masters(digits, capsys):
+    assert tune(digits, "--epochs", 2, "--lr", 2e-3, "--batch-size", 8, "--json") == 0
+    report = json.loads(capsys.readouterr().out)
+    found = report["finetune"]
+    assert found["tuned"] == report["accuracy"]["fixed"]
+    assert found["original"] == report["accuracy"]["float"]
+    assert found["drop"] == pytest.approx(100 * (found["original"] - found["tuned"]))
+    assert found["control"]["drop"] == pytest.approx(100 * (found["control"]["accuracy"] - found["tuned"]))
+    assert len(found["epochs_tuned"]) == len(found["control"]["epochs"]) == 2
+    build = digits / "build"
+    fixed, test = FixedNetwork.load(build / "fixed.npz"), load_data(digits / "test.npz")
+    law = simulate(fixed, test, spikes=True, engine="reference")
+    assert_alive(law)
+    assert float(np.mean(law.classes == test.y)) == found["epochs_tuned"][-1]["test"] == found["tuned"]
+    start = quantize(load(DIGITS / "checkpoint.pth.tar"), load_target("loihi2").override(weight_bits=4),
+                     DIGITS / "calibration.npz")  # fmt: skip
+    assert any((a.connections[0].weight != b.connections[0].weight).any()
+               for a, b in zip(fixed.layers, start.layers, strict=True))  # fmt: skip
+    assert max(abs(c.weight).max() for layer in fixed.layers for c in layer.connections) <= 7
+    tuned = load(build / "tuned" / "checkpoint.pth.tar")
+    assert simulate_float(tuned, test.real(), lengths=test.lengths).classes.shape == (64,)
+    load_weights(build / "tuned" / "checkpoint.pth.tar", architecture("digits-rec"))  # as tclif train --start does
+    assert not (digits / "build.tuning").exists()
+    assert runner.run(["show", str(build)]) == 0
+
+
+def test_an_interrupted_fine_tuning_goes_on_with_what_is_done(digits, monkeypatch):
+    assert tune(digits, "--epochs", 1, "--no-control") == 0
+    whole = (digits / "build" / "fixed.npz").read_bytes()
+    shutil.rmtree(digits / "build")
+
+    def stop(*anything, **more):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("tclif_deploy.workflows.finetune.write_build", stop)
+        assert tune(digits, "--epochs", 1, "--no-control") == 130
+    assert not (digits / "build").exists()
+    monkeypatch.setattr("tclif_deploy.nn.trainer.Trainer.step", stop)  # nothing is left to train
+    assert tune(digits, "--epochs", 1, "--no-control") == 0
+    assert (digits / "build" / "fixed.npz").read_bytes() == whole
+
+
+def test_a_fine_tuning_that_diverges_stops_and_says_what_to_try(digits, capsys):
+    assert tune(digits, "--epochs", 3, "--lr", 1, "--warmup", 0, "--no-control") == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert re.search(
+        r"error: epoch 1: the loss is [\d.e+]+, more than 0\.\d+; nothing was written; try a smaller --lr", said
+    )
+    assert not (digits / "build").exists()
+
+
+def test_what_cannot_be_tuned_is_refused_by_name():
+    links = (Connection("input", np.ones((3, 5))),)
+    adaptive = neurons.alif_bellec(3, alpha=0.9, rho=0.95, kappa=0.1, threshold=1.0)
+    spiking = neurons.tclif(3, c1=0.0, c2=0.0, gamma=0.5, threshold=1.0)
+    for neuron, expected in ((adaptive, "not among the torch modules"), (spiking, "is the last one and spikes")):
+        network, machine = Network(5, (Layer("deep", neuron, links),)), load_target("loihi2")
+        with pytest.raises(TclifError, match=f"layer deep: .*{expected}"):
+            QuantizedNetwork(list(to_module(network).float()), quantize(network, machine, samples()), machine)
+
+
+def test_data_that_nobody_named_are_asked_for(digits, capsys, tmp_path_factory):
+    empty = tmp_path_factory.mktemp("empty")
+    code = runner.run(["finetune", str(DIGITS / "checkpoint.pth.tar"), "--data", str(empty), "--task", "mine",
+                       "-o", str(empty / "build")])  # fmt: skip
+    assert code == 2
+    assert "has no train.npz and test.npz" in " ".join(capsys.readouterr().err.split())
