@@ -26,7 +26,7 @@ def doctor_command(
     from tclif_deploy.workflows import doctor
 
     if not printed.as_json:
-        print_parts(out, doctor.parts())
+        print_parts(out, doctor.parts(), doctor.untested_platform())
         if test:
             out.print("self-test: a small recurrent network against the reference, bit for bit", highlight=False)
     tests = []

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import re
-import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,6 @@ from pydantic import ValidationError
 from tclif_deploy.errors import TclifError
 from tclif_deploy.files import as_path
 from tclif_deploy.target.schema import UNITS, Limit, Target
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 HINT = "see targets/loihi2.toml for the form"
 MAX_BYTES = 1 << 20

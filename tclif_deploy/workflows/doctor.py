@@ -40,6 +40,9 @@ PARTS = (
 )
 """(distribution, module, what needs it, what pip installs)"""
 
+TESTED_PYTHONS = ("3.11", "3.12", "3.13")
+"""with which every commit is tested, on Linux x86-64: what the README promises"""
+
 SAMPLES, STEPS, SEED = 4, 100, 1
 """of the self-test: some seconds in the slowest backend"""
 SIZES = (2, 24, 16, 5)
@@ -54,6 +57,23 @@ def parts() -> tuple[Part, ...]:
         version = metadata.version(distribution) if util.find_spec(module) is not None else None
         found.append(Part(distribution, purpose, version, (f"pip install {install}",)))
     return (*found, Part("lava-nc", "the Lava backend", installed_version(), install_commands()))
+
+
+def untested_platform() -> str | None:
+    """What of this machine's Python and system is not tested with every commit, or None where all is.
+
+    Examples
+    --------
+    >>> untested_platform() is None or "untested" in untested_platform()
+    True
+    """
+    python = ".".join(platform.python_version_tuple()[:2])
+    system, machine = platform.system(), platform.machine()
+    parts = [f"Python {python}"] * (python not in TESTED_PYTHONS)
+    parts += [f"{system} {machine}"] * ((system, machine) != ("Linux", "x86_64"))
+    if not parts:
+        return None
+    return f"{' and '.join(parts)}: untested; promised are Python {', '.join(TESTED_PYTHONS)} on Linux x86_64"
 
 
 def small_network() -> tuple[Network, Dataset]:
@@ -109,5 +129,6 @@ def to_json(tests: list[SelfTest]) -> dict[str, Any]:
     """Plain values."""
     return {
         "tclif_deploy": __version__, "python": platform.python_version(),
+        "untested": untested_platform(),
         "parts": [asdict(part) for part in parts()], "self_tests": [asdict(test) for test in tests],
     }  # fmt: skip

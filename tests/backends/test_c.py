@@ -49,6 +49,7 @@ def test_every_option_equals_the_reference_under_sanitizers(tmp_path_factory, ch
     assert_equals_reference(network, x, tmp_path_factory.mktemp("c"), "gcc", *SANITIZED)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compiler", ["gcc", "clang"])
 @pytest.mark.parametrize("rounding", ["toward_zero", "floor", "nearest"])
 @pytest.mark.parametrize(("overflow", "reset", "bits"), [("saturate", "hard", 14), ("wrap", "soft", 32)])
@@ -62,6 +63,7 @@ def test_overflowing_states_equal_the_reference_under_sanitizers(tmp_path, compi
     assert_equals_reference(network, x, tmp_path, compiler, *SANITIZED)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("delay", [1, 3])
 def test_delays_skips_feedback_and_a_spiking_output_equal_the_reference(tmp_path, delay):
     needs("gcc")
@@ -73,6 +75,7 @@ def test_delays_skips_feedback_and_a_spiking_output_equal_the_reference(tmp_path
     assert_equals_reference(network, x, tmp_path, "gcc", *SANITIZED)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compiler", ["gcc", "clang"])
 @pytest.mark.parametrize("seed", range(6))
 def test_convolutions_equal_the_reference_under_sanitizers(tmp_path, compiler, seed):
@@ -90,6 +93,7 @@ def test_a_convolutions_table_is_as_large_as_its_kernel(tmp_path):
     assert weights < sum(c.neurons * c.sources for layer in network.layers for c in layer.connections) / 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rounding", ["toward_zero", "floor", "nearest"])
 def test_a_risc_v_build_equals_the_reference_in_its_emulator(tmp_path, rounding):
     needs("riscv64-linux-gnu-gcc", "qemu-riscv64")
@@ -98,6 +102,7 @@ def test_a_risc_v_build_equals_the_reference_in_its_emulator(tmp_path, rounding)
     assert_equals_reference(network, x, tmp_path, *compiler, emulator=("qemu-riscv64",))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compiler", ["gcc", "clang"])
 @pytest.mark.parametrize("level", ["-Os", "-O3"])
 def test_the_network_needs_no_library(tmp_path, compiler, level):
@@ -112,6 +117,7 @@ def test_the_network_needs_no_library(tmp_path, compiler, level):
     assert not re.search(r"\b(float|double|malloc)\b", re.sub(r"/\*.*?\*/", "", sources, flags=re.DOTALL))
 
 
+@pytest.mark.slow
 def test_said_sizes_are_the_compilers_on_a_32_bit_microcontroller(tmp_path):
     needs("riscv64-linux-gnu-gcc", "riscv64-linux-gnu-nm", "riscv64-linux-gnu-size")
     for name, chosen in {
@@ -169,6 +175,7 @@ def test_types_are_the_narrowest_that_suffice(tmp_path):
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_layer_names_that_are_no_identifiers_do_no_harm(tmp_path):
     needs("gcc")
     network, x = random_network(13, **SMALL)
@@ -181,6 +188,7 @@ def test_layer_names_that_are_no_identifiers_do_no_harm(tmp_path):
     assert_equals_reference(replace(network, layers=layers), x, tmp_path, "gcc", *STRICT)
 
 
+@pytest.mark.slow
 def test_one_changed_weight_in_the_tables_changes_spikes(tmp_path):
     needs("gcc")
     network, x = random_network(14, **SMALL)
@@ -197,6 +205,7 @@ def test_one_changed_weight_in_the_tables_changes_spikes(tmp_path):
     assert any((before.spikes[name] != after.spikes[name]).any() for name in before.spikes)
 
 
+@pytest.mark.slow
 def test_more_samples_than_a_chunk_are_joined(tmp_path, monkeypatch):
     needs("gcc")
     network, x = random_network(12, sizes=(4, 9, 3), samples=5, time=20)

@@ -18,6 +18,8 @@ from tclif_deploy.network import Connection, Network
 from tclif_deploy.simulation.reference import simulate
 from tests.helpers.random_networks import assert_alive, assert_same, random_network
 
+pytestmark = pytest.mark.slow
+
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 LOIHI2 = load_target("loihi2")
 
@@ -46,7 +48,6 @@ def recurrent(network: Network) -> Network:
     return replace(network, layers=(*layers, network.layers[-1]))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("form", ["feedforward", "recurrent"])
 def test_stock_and_batched_dense_equal_the_reference_on_four_whole_images(
     form: str, trained: Network, images: Any, tmp_path: Path
@@ -93,7 +94,6 @@ NEEDS = {
 """what ``network.py`` must contain, or the case is not what it says"""
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("case", ARITHMETIC)
 def test_every_arithmetic_option_equals_the_reference(case: str, tmp_path: Path) -> None:
     options = ARITHMETIC[case]

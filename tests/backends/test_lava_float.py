@@ -13,6 +13,8 @@ from tclif_deploy.convolution import Conv
 from tclif_deploy.network import Connection, Layer, Network
 from tclif_deploy.simulation.floating import simulate_float
 
+pytestmark = pytest.mark.slow
+
 
 def small(strict: bool, reset: str) -> Network:
     """Two hidden layers with recurrence, feedback, a skip and a delayed input."""
@@ -51,7 +53,6 @@ def convolutional() -> Network:
     return Network(20, (first, second, out))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["dense", "conv"])
 @pytest.mark.parametrize(("strict", "reset", "batched"), [(False, "soft", False), (True, "hard", True)])
 def test_floating_point_processes_equal_the_float_model(

@@ -18,6 +18,8 @@ from tclif_deploy.backends import lava
 from tclif_deploy.fixed import Int
 from tests.helpers.random_networks import random_network
 
+pytestmark = pytest.mark.slow
+
 RECEIVE = "        arrived = self.a_in.recv()\n"
 """the line of the emitted neuron behind which the tests put trouble"""
 
@@ -58,7 +60,6 @@ def trouble(folder: Path, line: str) -> None:
     path.write_text(source.replace(RECEIVE, f"{RECEIVE}        if self.time_step == 20:\n            {line}\n"))
 
 
-@pytest.mark.slow
 def test_an_exception_inside_a_process_ends_the_run_and_is_told(network: tuple[Path, Int]) -> None:
     folder, x = network
     trouble(folder, "raise ValueError('the moon')")
@@ -68,7 +69,6 @@ def test_an_exception_inside_a_process_ends_the_run_and_is_told(network: tuple[P
     assert time.monotonic() - start < 30
 
 
-@pytest.mark.slow
 def test_a_process_that_dies_ends_the_run(network: tuple[Path, Int]) -> None:
     folder, x = network
     trouble(folder, "import os; os._exit(1)")
@@ -76,7 +76,6 @@ def test_a_process_that_dies_ends_the_run(network: tuple[Path, Int]) -> None:
         lava.run(folder, x)
 
 
-@pytest.mark.slow
 def test_a_hang_ends_after_the_timeout(network: tuple[Path, Int]) -> None:
     folder, x = network
     trouble(folder, "import time; time.sleep(1000)")
@@ -95,7 +94,6 @@ lava.run(sys.argv[1], np.tile(x, (200, 1, 1)), progress=lambda done, total: prin
 """
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_ctrl_c_and_death_of_the_parent_end_the_run(network: tuple[Path, Int], number: int, tmp_path: Path) -> None:
     folder, x = network
@@ -115,7 +113,6 @@ def test_ctrl_c_and_death_of_the_parent_end_the_run(network: tuple[Path, Int], n
     wait_until(lambda: not running(folder))
 
 
-@pytest.mark.slow
 def test_ctrl_c_at_a_standalone_run_is_one_line(network: tuple[Path, Int], tmp_path: Path) -> None:
     folder, x = network
     np.savez(tmp_path / "given.npz", x=np.tile(x, (200, 1, 1)))

@@ -113,6 +113,7 @@ def test_both_models_equal_the_reference_in_both_runtimes(tmp_path_factory, chos
     assert_models_equal(network, x, tmp_path_factory.mktemp("onnx"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rounding", ["toward_zero", "floor", "nearest"])
 @pytest.mark.parametrize("overflow", ["saturate", "wrap"])
 @pytest.mark.parametrize(("reset", "bits"), [("soft", 12), ("hard", 14), ("soft", 31), ("soft", 32)])
@@ -125,12 +126,14 @@ def test_overflowing_states_and_their_counts_equal_the_reference(tmp_path, round
     assert_models_equal(network, x, tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("delay", [1, 2, 3])
 def test_delays_skips_and_feedback_carry_their_history(tmp_path, delay):
     network, x = random_network(5, recurrent=True, skip=True, feedback=True, delay=delay, forward_delay=2, **SMALL)
     assert_models_equal(network, x, tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("seed", "bits"), [(0, 8), (1, 12), (3, 8), (6, 8)])
 def test_convolutions_equal_the_reference_in_both_runtimes(tmp_path, seed, bits):
     network, x = random_network(seed, conv=True, recurrent=seed == 1, signed=True, weight_bits=bits, **SMALL)
@@ -140,6 +143,7 @@ def test_convolutions_equal_the_reference_in_both_runtimes(tmp_path, seed, bits)
     assert "ConvInteger" in kinds
 
 
+@pytest.mark.slow
 def test_a_spiking_output_is_read_by_its_count(tmp_path):
     network, x = random_network(6, spiking_output=True, **SMALL)
     assert reference.simulate(network, x).readout.any()

@@ -35,6 +35,7 @@ def test_the_packages_own_metadata_names_the_built_in_backends():
         assert f'{name} = "{module}"' in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["onnx", "c", "engine", "lava"])
 def test_every_built_in_backend_equals_the_reference_through_the_protocol(tmp_path, name):
     network, x = random_network(21, recurrent=True, bits_u=24, bits_v=24, sizes=(3, 9, 4), samples=3, time=25)
@@ -44,6 +45,7 @@ def test_every_built_in_backend_equals_the_reference_through_the_protocol(tmp_pa
     assert_same(backend.run(tmp_path / name, x), reference.simulate(network, x))
 
 
+@pytest.mark.slow
 def test_the_example_plug_in_installs_runs_and_equals_the_reference(tmp_path, monkeypatch):
     site = tmp_path / "site"
     subprocess.run(

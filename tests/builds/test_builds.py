@@ -18,6 +18,7 @@ from tclif_deploy.cli.main import run
 from tclif_deploy.comparison import equal
 from tclif_deploy.network import INPUT, Connection, Layer, Network
 from tclif_deploy.nn import TCLIF
+from tests.helpers.requirements import needs_module
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 FILES = ("manifest.json", "report.json", "network.npz", "fixed.npz")
@@ -43,6 +44,7 @@ def build(small, tmp_path_factory):
     return tc.compile(model, data=data, output=folder, options=options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["smnist_ff", "smnist_rec", "psmnist_rec", "spoken_digits"])
 def test_the_build_of_every_fixture_is_read_back_equal(name, tmp_path):
     folder = FIXTURES / name
@@ -97,6 +99,7 @@ def test_a_value_of_the_wrong_kind_is_named(build, tmp_path, name, where, value)
     assert "compile the model again" in str(refused.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["record.npz", "mapping.json", "report.html", "network.nir"])
 def test_a_damaged_side_file_is_done_without(build, tmp_path, name, capsys):
     folder = Path(shutil.copytree(build.folder, tmp_path / "b"))
@@ -156,7 +159,7 @@ def test_the_shipped_schema_is_that_of_the_class(name):
 
 @pytest.mark.parametrize("name", sorted(FORMS))
 def test_real_builds_follow_the_schema(build, name):
-    jsonschema = pytest.importorskip("jsonschema")
+    jsonschema = needs_module("jsonschema")
     validator = jsonschema.Draft202012Validator(json.loads(path_of(name).read_text(encoding="utf-8")))
     content = json.loads((build.folder / f"{name}.json").read_text())
     validator.validate(content)
@@ -195,6 +198,7 @@ COMMANDS = {
 """every command that quantizes a model, on all of its data"""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", sorted(COMMANDS))
 @pytest.mark.parametrize("case", ["given", "beside", "data"])
 def test_every_command_calibrates_alike(moved, tmp_path, capsys, command, case):
@@ -263,6 +267,7 @@ def test_batched_backends_are_compared_in_batches(moved, tmp_path, monkeypatch):
     assert (check.samples, check.neuron_steps, check.equal) == (12, 12 * 30 * neurons, True)
 
 
+@pytest.mark.slow
 def test_opening_a_build_loads_neither_torch_nor_a_plotting_library(build):
     code = (
         "import sys, tclif_deploy as tc; tc.Build.open(sys.argv[1]); "
@@ -272,6 +277,7 @@ def test_opening_a_build_loads_neither_torch_nor_a_plotting_library(build):
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["fixed.npz", "network.npz", "record.npz"])
 def test_a_flipped_byte_is_one_line_or_does_no_harm(build, tmp_path, name):
     content = (build.folder / name).read_bytes()

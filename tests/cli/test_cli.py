@@ -32,6 +32,7 @@ def data(tmp_path) -> Path:
     return checkpoints.write_data(tmp_path / "data.npz")
 
 
+@pytest.mark.slow
 def test_compile_writes_a_whole_build_and_a_report_with_the_promised_keys(model, data, tmp_path, capsys):
     out = tmp_path / "build"
     assert run(["compile", str(model), "--data", str(data), "-o", str(out), "--json", "--backend-samples", "2"]) == 0
@@ -54,6 +55,7 @@ def test_compile_writes_a_whole_build_and_a_report_with_the_promised_keys(model,
     assert FixedNetwork.load(out / "fixed.npz").input.size == 3
 
 
+@pytest.mark.slow
 def test_same_input_same_bytes(model, data, tmp_path):
     for name in ("a", "b"):
         assert (
@@ -86,6 +88,7 @@ def test_without_labels_accuracy_is_null_and_agreement_counts(model, tmp_path, c
     assert 0 <= report["agreement"]["argmax"] <= 1
 
 
+@pytest.mark.slow
 def test_an_old_build_is_replaced_and_a_foreign_folder_refused(model, data, tmp_path, capsys):
     out = tmp_path / "build"
     argv = ["compile", str(model), "-o", str(out), "--backend", "none", "-q"]
@@ -101,6 +104,7 @@ def test_an_old_build_is_replaced_and_a_foreign_folder_refused(model, data, tmp_
     assert (foreign / "thesis.tex").read_text() == "x"
 
 
+@pytest.mark.slow
 def test_a_verdict_that_falls_short_exits_1_and_keeps_the_build(model, data, tmp_path, capsys):
     argv = ["compile", str(model), "--data", str(data), "-o", str(tmp_path / "b"), "--backend", "none", "-q"]
     assert run([*argv, "--weight-bits", "2", "--min-agreement", "1", "--min-jaccard", "0.99"]) == 1
@@ -206,6 +210,7 @@ def test_debug_shows_the_traceback(model, capsys):
     assert "Traceback" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_missing_lava_is_said_with_the_commands_before_any_work(model, data, tmp_path):
     code = (
         "import sys, importlib.util as u; find = u.find_spec\n"
@@ -252,6 +257,7 @@ def test_help_and_version_answer(capsys):
     assert "--min-agreement" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_doctor_names_what_is_installed(capsys):
     assert run(["doctor"]) == 0
     assert "lava-nc 0.10.0" in capsys.readouterr().out

@@ -62,6 +62,7 @@ def test_inspect_in_json_has_every_number(model, capsys):
     assert found["layers"][-1]["fires_at"] is None
 
 
+@pytest.mark.slow
 def test_inspect_reads_every_kind_of_file(model, recurrent, tmp_path, capsys):
     from tclif_deploy.formats import write_netx, write_nir
 
@@ -83,6 +84,7 @@ def test_inspect_refuses_in_one_line(recurrent, tmp_path, capsys):
     assert "known: nir" in refused(capsys, "inspect", recurrent, "--dt", "1e-4", "--convention", "mine")
 
 
+@pytest.mark.slow
 def test_export_to_nir_and_back_keeps_every_spike(model, tmp_path):
     out = tmp_path / "out.nir"
     assert run(["export", str(model), "--to", "nir", "-o", str(out), "-q"]) == 0
@@ -119,6 +121,7 @@ def test_export_from_nir_to_netx(tmp_path):
     assert [layer.size for layer in load(tmp_path / "out.net").layers] == [10, 5]
 
 
+@pytest.mark.slow
 def test_export_refuses_in_one_line_and_leaves_no_file(model, recurrent, tmp_path, capsys):
     out = tmp_path / "out"
     assert "known: nir, onnx, netx, torch" in refused(capsys, "export", model, "--to", "matlab", "-o", out)
@@ -133,6 +136,7 @@ def test_export_refuses_in_one_line_and_leaves_no_file(model, recurrent, tmp_pat
     assert not out.exists()
 
 
+@pytest.mark.slow
 def test_a_foreign_nir_file_compiles(recurrent, tmp_path):
     """Through quantization, the reference and a build folder."""
     x = (np.random.default_rng(0).random((6, 80, 10)) < 0.15).astype(np.int64)
@@ -146,6 +150,7 @@ def test_a_foreign_nir_file_compiles(recurrent, tmp_path):
     assert any("discretised with dt = 0.0001" in notice for notice in report["notices"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["check", "cost", "sweep"])
 def test_a_foreign_nir_file_is_checked_costed_and_swept_with_its_time_step(recurrent, tmp_path, command, capsys):
     x = (np.random.default_rng(0).random((4, 40, 10)) < 0.15).astype(np.int64)

@@ -117,6 +117,7 @@ def test_help_is_the_docstring_under_the_field():
             assert parameter.help, (command.name, parameter.name)
 
 
+@pytest.mark.slow
 def test_the_command_line_is_there_without_loading_what_no_command_was_asked_for():
     code = "import sys, tclif_deploy.cli.main; print(sorted({'torch', 'numba', 'onnx', 'plotly'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
@@ -256,6 +257,7 @@ def test_verify_with_a_backend_is_fuzz(build, capsys):
     assert line.startswith("error: ")
 
 
+@pytest.mark.slow
 def test_the_drop_that_auto_may_cost_was_in_points(model, data, tmp_path, capsys):
     argv = [
         "compile",
@@ -337,6 +339,7 @@ def test_verify_that_falls_short_exits_1_and_says_by_what(build, data, capsys):
     assert run(["verify", str(build), "--data", str(data), "--min-jaccard", "0", "-q"]) == 0
 
 
+@pytest.mark.slow
 def test_check_and_cost_quantize_a_model_as_they_are_told(model, data, capsys):
     def costs(*argv) -> str:
         assert run(["cost", str(model), "--data", str(data), "--json", *argv]) == 0

@@ -38,6 +38,7 @@ def torch_conv(kernel: Kernel, x: torch.Tensor) -> torch.Tensor:
     ).flatten(1)  # fmt: skip
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(random_kernels(symmetric=True))
 def test_a_convolution_is_torchs(kernel):
@@ -57,6 +58,7 @@ def test_its_matrix_and_its_synapses_are_those_of_plain_python(kernel):
     assert kernel.spread(np.arange(len(kernel.weight))).shape == (kernel.neurons,)
 
 
+@pytest.mark.slow
 @settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.data())
 def test_two_convolutions_are_one_where_that_is_exact(data):
@@ -137,12 +139,14 @@ def test_spikes_of_the_float_network_are_those_of_torch(kind, shape):
         assert 0.01 < found.spikes[name].mean() < 0.6
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 @given(network_options(conv=True, sizes=(3, 6, 5, 3), samples=1, time=20))
 def test_fixed_networks_equal_plain_integers(chosen):
     assert_equals_oracle(*drawn_network(**chosen))
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None)
 @given(network_options(conv=True))
 def test_the_engine_runs_them_as_the_reference(chosen):

@@ -66,6 +66,7 @@ def test_neurons_of_a_channel_share_one_scale_and_the_float_networks_spikes_surv
         assert (wanted[name] & found[name]).sum() / (wanted[name] | found[name]).sum() > least
 
 
+@pytest.mark.slow
 def test_passes_on_calibration_data_better_kernels_too():
     """On data that they did not see, at 4 bits; what a position sees is what the convolution multiplies."""
     real, unseen = network(), data(24, seed=10)
@@ -107,6 +108,7 @@ def build(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_build_keeps_its_kernels_and_every_backend_equals_the_reference(build):
     needs("gcc")
     fixed = FixedNetwork.load(build / "build" / "fixed.npz")
@@ -137,6 +139,7 @@ def test_the_papers_formula_counts_a_convolutions_synapses_not_a_matrixs():
     assert found.tclif == pytest.approx(additions * 0.9e-3 + 2 * (144 + 54) * 4.6e-3, rel=1e-2)  # few weights are 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("form", "said"), [
     ("netx", "layer a: TC-LIF neurons fed by a convolution are not written as netx"),
     ("torch", "layer a: a convolution is not among the torch modules"),
@@ -149,6 +152,7 @@ def test_what_cannot_hold_a_convolution_is_refused_in_one_line(build, tmp_path, 
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_it_is_exported_as_onnx_and_as_nir(build, tmp_path):
     onnx = ["export", str(build / "model.nir"), "--to", "onnx", "-o", str(tmp_path / "onnx")]
     assert command([*onnx, "--calibration", str(build / "data.npz")]) == 0

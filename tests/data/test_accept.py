@@ -74,6 +74,7 @@ def file(tmp_path):
     return tmp_path / "data.npz"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_function_takes_data_as_people_hold_them(file, kind):
     given, net = KINDS[kind](file), tclif_network()
@@ -98,12 +99,14 @@ def build(tmp_path_factory):
     return compile(model, data=(X, Y), calibration=X, output=folder / "b", options=options)
 
 
+@pytest.mark.slow
 def test_compile_and_explain_take_arrays_and_pairs(build):
     assert build.verdict.samples == 6
     assert build.verdict.accuracy_fixed is not None
     assert explain(build, (torch.from_numpy(X), Y), calibration=X, jobs=1).samples == 6
 
 
+@pytest.mark.slow
 def test_check_and_cost_take_models_and_data_as_people_hold_them(build):
     module = torch.nn.Sequential(torch.nn.Linear(3, 8), TCLIF(), torch.nn.Linear(8, 4))
     for subject in (module, load(module), quantize(load(module), "loihi2", X), build, build.folder, str(build.folder)):

@@ -112,6 +112,7 @@ MODELS = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", MODELS)
 def test_a_checkpoint_spikes_as_the_model_that_wrote_it(kind: str, tmp_path: Path) -> None:
     model = MODELS[kind]()
@@ -474,6 +475,7 @@ def fixture_twin() -> nn.Sequential:
     return model.double()
 
 
+@pytest.mark.slow
 def test_the_float_simulation_of_the_fixture_equals_the_torch_twin_spike_for_spike() -> None:
     x = load_npz("fixtures/smnist_test.npz")[:6].real()
     spikes, total = run_twin(fixture_twin(), x)

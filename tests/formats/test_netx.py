@@ -79,6 +79,7 @@ def lava_dl(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["dense", "recurrent", "convolutional", "delayed"])
 def test_a_network_that_lava_dl_writes_spikes_as_lava_dl_runs_it(lava_dl, name):
     """Only the dense one has decays, which lava-dl truncates; no spike of this input hangs on it."""
@@ -93,6 +94,7 @@ def test_a_network_that_lava_dl_writes_spikes_as_lava_dl_runs_it(lava_dl, name):
             np.testing.assert_array_equal(theirs[layer][late:].astype(bool), mine[layer][0, :-late], err_msg=layer)
 
 
+@pytest.mark.slow
 def test_neurons_and_weights_are_those_of_lava_dls_file(lava_dl):
     found = load(lava_dl / "dense.net")
     first = found.layers[0].neuron
@@ -296,6 +298,7 @@ def test_a_netx_file_by_content_not_by_name_and_options_that_it_does_not_take(tm
     assert "damaged or not HDF5" in refused(tmp_path / "text.net")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_wrong_bytes_anywhere_give_one_line_or_a_network(tmp_path, seed):
     """Of netx files, and of NIR files of other tools."""

@@ -98,6 +98,7 @@ def assert_primitives_spike_alike(network: Network, x: np.ndarray, path: Path, s
         np.testing.assert_allclose(found[-1], want.traces[last.name][1], rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.slow
 @SCHEDULERS
 def test_the_primitives_spike_as_the_float_model_on_real_digits(
     smnist: Network, tmp_path: Path, scheduler: type[Machine]
@@ -108,6 +109,7 @@ def test_the_primitives_spike_as_the_float_model_on_real_digits(
     assert_primitives_spike_alike(smnist, x, tmp_path / "network.nir", scheduler)
 
 
+@pytest.mark.slow
 @SCHEDULERS
 @pytest.mark.parametrize("seed", range(4))
 def test_the_primitives_spike_as_the_float_model_with_loops_skips_and_all_kinds_of_neurons(
@@ -263,12 +265,14 @@ def test_the_trained_network_comes_back_bit_for_bit_and_without_metadata_to_1e_1
     assert_recovered(read_nir(path), smnist)
 
 
+@pytest.mark.slow
 def test_a_file_that_nir_itself_wrote_again_is_read_too(tmp_path: Path) -> None:
     write_nir(mixed_network(1), tmp_path / "ours.nir")
     nir.write(tmp_path / "theirs.nir", nir.read(tmp_path / "ours.nir"))
     assert equal(read_nir(tmp_path / "theirs.nir"), mixed_network(1))
 
 
+@pytest.mark.slow
 def test_the_same_network_gives_the_same_bytes(tmp_path: Path) -> None:
     write_nir(mixed_network(2), tmp_path / "first.nir")
     time.sleep(1.1)  # HDF5 counts time in seconds

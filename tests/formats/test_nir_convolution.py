@@ -107,6 +107,7 @@ def same_spikes(a: Network, b: Network) -> None:
         np.testing.assert_array_equal(found[name], wanted[name])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("padding", "height", "kind"), [
     ((1, 1, 1, 1), 5, "Conv2d"), ((2, 0, 2, 0), 5, "Conv2d"), ((1, 2, 1, 0), 5, "Conv2d"), ((0, 1, 0, 1), 1, "Conv1d"),
     ((0, 0, 0, 2), 1, "Conv1d"),
@@ -186,6 +187,7 @@ def pooled_maps(path: Path) -> Path:
     return foreign_graphs.write_graph(nir.NIRGraph(nodes, edges, metadata={}, type_check=False), path)
 
 
+@pytest.mark.slow
 def test_a_network_of_maps_and_poolings_spikes_as_norse_runs_it(tmp_path):
     import_nir = needs_module("norse.torch.utils.import_nir")
     path = foreign_graphs.rewrite_as_nir_0_2(pooled_maps(tmp_path / "maps.nir"))
@@ -213,6 +215,7 @@ def test_a_network_of_maps_and_poolings_spikes_as_norse_runs_it(tmp_path):
     np.testing.assert_array_equal(again[last][0], theirs)
 
 
+@pytest.mark.slow
 def test_a_convolutional_network_that_spikingjelly_writes_spikes_as_spikingjelly_runs_it(tmp_path):
     neuron, functional, exchange = (
         needs_module(f"spikingjelly.activation_based.{name}") for name in ("neuron", "functional", "nir_exchange")

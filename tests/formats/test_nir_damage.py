@@ -236,6 +236,7 @@ DAMAGE: dict[str, tuple[Callable[[h5py.File], None], str]] = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DAMAGE)
 def test_a_damaged_graph_is_one_line_that_names_the_node(path: Path, name: str) -> None:
     edit, words = DAMAGE[name]
@@ -262,6 +263,7 @@ def test_links_are_not_followed(path: Path, tmp_path: Path, link: object) -> Non
     assert "is a link to elsewhere" in error(path)
 
 
+@pytest.mark.slow
 def test_a_graph_that_contains_itself_is_refused(path: Path) -> None:
     with h5py.File(path, "r+") as file:
         file["node/nodes/again"] = file["node"]
@@ -307,6 +309,7 @@ def test_a_truncated_file_is_one_line(path: Path) -> None:
         error(path)
 
 
+@pytest.mark.slow
 def test_wrong_bytes_anywhere_give_one_line_or_a_network(path: Path) -> None:
     whole, rng = path.read_bytes(), np.random.default_rng(0)
     said = []

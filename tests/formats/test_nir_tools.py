@@ -23,6 +23,7 @@ def same(mine: np.ndarray, theirs: np.ndarray, name: str = "") -> None:
     np.testing.assert_array_equal(mine, theirs.astype(bool), err_msg=name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tool", ["norse", "snntorch"])
 def test_lifs_that_norse_writes_spike_as_norse_and_snntorch_run_them(tmp_path, tool):
     norse = needs_module("norse.torch")
@@ -56,6 +57,7 @@ def snntorch_network(reset: str, bias: bool, gain: float) -> torch.nn.Module:
     return module
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("reset", "bias", "gain"), [
     ("zero", True, 0.25), ("zero", False, 0.25), ("subtract", True, 0.2), ("subtract", False, 0.25),
 ])  # fmt: skip
@@ -132,6 +134,7 @@ SPIKINGJELLY = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", SPIKINGJELLY)
 def test_neurons_that_spikingjelly_writes_spike_as_spikingjelly_runs_them(tmp_path, kind):
     neuron, functional, exchange = (

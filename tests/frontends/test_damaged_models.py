@@ -116,6 +116,7 @@ def test_an_object_that_is_no_model() -> None:
     assert "cannot read a model from a int; expected a checkpoint" in refusal(3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("zipped", [True, False])
 @pytest.mark.parametrize("share", [0.02, 0.5, 0.97])
 def test_a_truncated_file(share: float, zipped: bool, tmp_path: Path) -> None:

@@ -207,6 +207,7 @@ def test_an_snntorch_model_that_hands_its_states_around_itself():
     alive(network, x)
 
 
+@pytest.mark.slow
 def test_norse_networks_with_a_leaky_readout():
     norse = needs_module("norse.torch")
     model = norse.SequentialState(

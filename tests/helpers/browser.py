@@ -7,16 +7,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from tests.helpers.requirements import needs
+from tests.helpers.requirements import needs, needs_module
 
 
 @contextmanager
 def chromium(profile: Path, *, width: int = 1400, height: int = 900, dark: bool = False) -> Iterator[Any]:
     """A headless Chromium whose every request to a host fails; the test is skipped where there is none."""
     needs("chromium", "chromedriver")
-    webdriver = pytest.importorskip("selenium.webdriver")
+    webdriver = needs_module("selenium.webdriver")
     options = webdriver.ChromeOptions()
     options.binary_location = "/usr/bin/chromium"
     for argument in (

@@ -9,13 +9,32 @@ import pytest
 
 REQUIRE_ALL = "TCLIF_REQUIRE_ALL"
 """environment variable: 1 makes a missing program a failure"""
+INSTALLED_BY = {
+    "gcc": "apt-get install gcc libc6-dev",
+    "nm": "apt-get install binutils",
+    "clang": "apt-get install clang libclang-rt-dev",
+    "riscv64-linux-gnu-gcc": "apt-get install gcc-riscv64-linux-gnu libc6-dev-riscv64-cross",
+    "riscv64-linux-gnu-nm": "apt-get install binutils-riscv64-linux-gnu",
+    "riscv64-linux-gnu-size": "apt-get install binutils-riscv64-linux-gnu",
+    "qemu-riscv64": "apt-get install qemu-user",
+    "chromium": "apt-get install chromium",
+    "chromedriver": "apt-get install chromium-driver",
+    "axe-core": "npm install --prefix build/node --no-save axe-core",
+    "lava": "make test",
+    "spikingjelly": "make test",
+    "snntorch": "make test",
+    "norse": "make test",
+    "nirtorch": "make test",
+}
+"""What installs a program or a module, where pip's package of the same name does not: names as Debian has them.
+``make test`` installs the other tools of tests/frameworks.txt."""
 
 
 def needs(*programs: str) -> None:
     """Skip the running test, with the reason, unless every program is installed."""
-    missing = [program for program in programs if shutil.which(program) is None]
-    if missing:
-        _missing(", ".join(missing))
+    for program in programs:
+        if shutil.which(program) is None:
+            missing(program)
 
 
 def needs_module(name: str) -> ModuleType:
@@ -23,22 +42,24 @@ def needs_module(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        _missing(f"{name} ({error})")
+        missing(name.split(".")[0], str(error))
         raise
 
 
 def needs_package(name: str) -> None:
     """Skip the running test, with the reason, unless the package is installed; it is not imported."""
     try:
-        found = importlib.util.find_spec(name)
+        spec = importlib.util.find_spec(name)
     except ModuleNotFoundError:
-        found = None
-    if found is None:
-        _missing(name)
+        spec = None
+    if spec is None:
+        missing(name.split(".")[0])
 
 
-def _missing(what: str) -> None:
-    reason = f"not installed: {what}"
+def missing(name: str, why: str = "") -> None:
+    """Skip the running test, or fail it where everything is demanded; the reason names what installs ``name``."""
+    detail = f" ({why})" if why else ""
+    reason = f"{name} is not installed{detail}: {INSTALLED_BY.get(name, f'pip install {name}')}"
     if os.environ.get(REQUIRE_ALL) == "1":
-        pytest.fail(f"{reason}, but {REQUIRE_ALL}=1")
+        pytest.fail(f"{reason}; {REQUIRE_ALL}=1 demands it")
     pytest.skip(reason)

@@ -11,6 +11,8 @@ import pytest
 
 import tclif_deploy
 
+pytestmark = pytest.mark.slow
+
 PROGRAM = """
 import numpy as np, torch
 from tclif_deploy import jit as compiled
@@ -42,7 +44,6 @@ def machine_code(folder: Path) -> set[str]:
     return {path.relative_to(folder).parts[1].split("-")[0] for path in folder.rglob("*.nbc")}
 
 
-@pytest.mark.slow
 def test_without_a_home_or_a_place_beside_the_sources_kernels_are_kept_in_a_private_temporary_folder(tmp_path) -> None:
     said = run(tmp_path)
     (private,) = tmp_path.glob("tclif-deploy-*")
@@ -53,7 +54,6 @@ def test_without_a_home_or_a_place_beside_the_sources_kernels_are_kept_in_a_priv
     assert run(tmp_path) == ""  # the next process finds all of it
 
 
-@pytest.mark.slow
 def test_the_user_chooses_the_folder(tmp_path) -> None:
     run(tmp_path, TCLIF_CACHE_DIR=str(tmp_path / "here"))
     assert machine_code(tmp_path) == {"engine", "nn", "mapping"}

@@ -114,6 +114,7 @@ def counted_by_hand(fixed, target, placement, x, lengths):
     return done
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(
     network_options(samples=2, time=20, sizes=(6, 17, 15, 4), bits_u=24, bits_v=24, weight_bits=8),
@@ -244,6 +245,7 @@ def test_a_step_lasts_as_long_as_its_slowest_core_and_the_barrier():
     assert latency.us_per_step[1] > latency.us_per_step[0]
 
 
+@pytest.mark.slow
 def test_balanced_cores_make_a_step_shorter_at_the_same_energy_for_synapses():
     net, data = load(MODEL), load_data(DATA)[:2]
     fixed = quantize(net, LOIHI2, data)
@@ -267,6 +269,7 @@ def test_the_papers_three_figures_follow_from_its_own_firing_rates():
     assert sum(map(tclif_energy, tclif)) == pytest.approx(28.2, abs=0.15)
 
 
+@pytest.mark.slow
 def test_the_papers_ratios_hold_for_our_own_activity():
     net, data = load(MODEL), load_data(DATA)[:4]
     fixed = quantize(net, LOIHI2, data)
@@ -275,6 +278,7 @@ def test_the_papers_ratios_hold_for_our_own_activity():
     assert 60 < formula.lstm / formula.tclif < 200  # the paper: 2834.7 / 28.2 = 101
 
 
+@pytest.mark.slow
 def test_what_if_shows_bits_against_cores_and_energy():
     data = load_data(DATA)[:2]
     machine = LOIHI2.override(synaptic_memory=300_000)
@@ -324,6 +328,7 @@ def test_data_of_another_width_are_refused():
         measure(fixed, Dataset(np.zeros((1, 4, 3), np.uint8)))
 
 
+@pytest.mark.slow
 def test_the_cost_command_prints_ranges_evidence_and_assumptions(capsys, tmp_path, scales):
     assert run(["cost", MODEL, "--data", DATA, *scales, "--samples", "2", "--quiet"]) == 0
     shown = " ".join(capsys.readouterr().out.split())
@@ -345,6 +350,7 @@ def test_the_cost_command_prints_ranges_evidence_and_assumptions(capsys, tmp_pat
     assert rows[1]["mapping"]["utilization"]["synaptic_memory"] < rows[0]["mapping"]["utilization"]["synaptic_memory"]
 
 
+@pytest.mark.slow
 def test_the_cost_command_says_what_would_fit(capsys, tmp_path, scales):
     chip = tmp_path / "chip.toml"
     chip.write_text(

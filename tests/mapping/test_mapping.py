@@ -104,6 +104,7 @@ def sources_of(connectivity, neuron):
     return connectivity.indices[connectivity.indptr[neuron] : connectivity.indptr[neuron + 1]].tolist()
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(workloads(), st.sampled_from(sorted(STRATEGIES)))
 def test_every_neuron_lies_once_and_no_limit_is_passed(workload, strategy):
@@ -170,6 +171,7 @@ def test_every_exchange_of_places_shortens_the_way(cores, seed, shape):
     assert found.hops(mesh, slots) == way
 
 
+@pytest.mark.slow
 def test_moving_cores_shortens_the_way_of_a_network_with_neighbourhoods():
     workload = Workload.synthetic(neurons=20_000, fan_in=32, layers=5, seed=1, reach=400)
     target = LOIHI1.override(neurons_per_core=64)
@@ -328,6 +330,7 @@ def with_link(fixed, layer=0, **values):
     return changed(fixed, layer, connections=tuple(links))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("rule", "spoil"),
     [
@@ -413,6 +416,7 @@ def test_a_kernel_takes_its_synapses_or_where_a_chip_shares_it_itself():
     assert shared.use(0, 144, form).axons[-1] == 72
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(network_options(bits_u=24, bits_v=24))
 def test_any_network_can_be_checked_against_any_target(chosen):
@@ -422,6 +426,7 @@ def test_any_network_can_be_checked_against_any_target(chosen):
             assert finding.remedy
 
 
+@pytest.mark.slow
 def test_the_check_command_exits_1_on_errors_and_prints_json(capsys, tmp_path):
     model = "fixtures/smnist_ff/checkpoint.pth.tar"
     with np.load("fixtures/smnist_test.npz") as data:  # the model's own calibration takes seconds

@@ -83,6 +83,7 @@ def assert_fires(spikes):
         assert 0.01 < s.double().mean() < 0.6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("reset", "detached", "strict"), CONVENTIONS)
 @pytest.mark.parametrize("per_neuron", [False, True])
 def test_fused_spikes_and_every_gradient_equal_the_plain_loop(reset, detached, strict, per_neuron):
@@ -181,6 +182,7 @@ def test_steps_after_a_samples_length_change_nothing():
     torch.testing.assert_close(network(noise, lengths), scores)
 
 
+@pytest.mark.slow
 def test_half_spikes_lose_nothing_forward_and_keep_the_gradients_direction():
     network = build("smnist-ff", seed=1)
     x = torch.rand(4, 120, 1, generator=torch.Generator().manual_seed(0))

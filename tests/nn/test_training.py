@@ -60,6 +60,7 @@ def assert_same_weights(one, two):
         assert torch.equal(one[key], two[key]), key
 
 
+@pytest.mark.slow
 def test_training_learns_and_our_front_end_reads_the_result(config):
     lines, counted = [], []
     result = train(config, progress=lambda done, total: counted.append((done, total)), say=lines.append)
@@ -84,6 +85,7 @@ def test_a_run_is_the_same_bytes_whatever_the_number_of_threads(config):
     assert_same_weights(weights(one.path), weights(two.path))
 
 
+@pytest.mark.slow
 def test_a_killed_training_resumes_to_the_same_weights(config):
     script = (
         "import sys; from pathlib import Path; from tclif_deploy.nn.train import TrainConfig, train\n"

@@ -25,6 +25,7 @@ MODULES = {
 }
 
 
+@pytest.mark.slow
 def test_every_documented_name_is_there_as_attribute_and_by_the_import_of_its_module():
     lines = ["import tclif_deploy"]
     for name in reversed(DOCUMENTED):  # the deepest first, before anything else loads them
@@ -106,6 +107,7 @@ def test_an_old_path_is_importable_with_one_warning_that_names_the_new_one(old):
     assert warning.filename == "user.py"
 
 
+@pytest.mark.slow
 def test_the_old_path_of_lavas_loader_works_too():
     needs_package("lava")
     code = f"from tclif_deploy.{LAVA} import Network; print(Network.__module__)"
@@ -114,6 +116,7 @@ def test_the_old_path_of_lavas_loader_works_too():
     assert done.stderr.count("has moved to") == 1
 
 
+@pytest.mark.slow
 def test_a_public_function_stays_one_whatever_old_module_of_its_name_is_imported():
     code = (
         "import tclif_deploy, tclif_deploy.finetune, tclif_deploy.simulate, tclif_deploy.sweep\n"

@@ -89,6 +89,7 @@ def test_the_page_on_architecture_shows_these_lines():
     assert shown == [set(line.split()) for line in reversed(LINES) if line != PACKAGE]
 
 
+@pytest.mark.slow
 def test_rooms_import_from_lower_lines_alone():
     assert upward() == set()
 

@@ -58,6 +58,7 @@ def exact_network(seed: int, chosen: dict[str, Any]) -> tuple[FixedNetwork, Int]
     return replace(network, input=replace(network.input, lsb=2.0**-5), layers=tuple(layers)), x
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EXACT)
 @pytest.mark.parametrize("seed", [1, 101])
 def test_with_exact_scales_the_float_network_fires_as_its_integers_do(name, seed):

@@ -149,6 +149,7 @@ def test_an_unknown_pass_is_refused_with_the_known_ones():
         QuantizeSettings(passes=("magic",))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["still", "spikes"])
 def test_one_calibration_sample_is_enough_to_round_weights_together(kind):
     """Hundreds of inputs that a sample shows in a few ways only: what they have in common has no inverse of its own."""

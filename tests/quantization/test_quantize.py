@@ -63,6 +63,7 @@ def test_couplings_beyond_the_format_are_refused_with_the_numbers():
         coupling_pair(-1.5, 0.9, 12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", [LOIHI2, IDEAL], ids=["loihi2", "ideal"])
 @pytest.mark.parametrize("recurrent", [False, True])
 @pytest.mark.parametrize("strict", [False, True])
@@ -80,6 +81,7 @@ def test_integers_fit_the_targets_widths(target, recurrent, strict, reset):
             assert np.abs(getattr(layer, name)).max() <= 2**target.coefficient_bits.value
 
 
+@pytest.mark.slow
 def test_wide_arithmetic_reproduces_the_float_network_almost_spike_for_spike():
     net, test = tclif_network(), calibration_data()
     target = IDEAL.override(weight_bits=16, coefficient_bits=24)
@@ -179,6 +181,7 @@ def test_a_layer_scale_serves_targets_without_per_neuron_parameters():
         assert np.unique(layer.threshold).size == 1
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 10**6))
 def test_readout_multipliers_compare_classes_as_the_real_readout_does(seed):

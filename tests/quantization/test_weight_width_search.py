@@ -24,6 +24,7 @@ def lost(bits):
     return float((simulate(fixed, TEST).classes != LABELLED.y).mean())
 
 
+@pytest.mark.slow
 def test_the_chosen_widths_hold_and_no_layer_can_be_narrower():
     found = choose_widths(NET, LOIHI2, calibration_data(), LABELLED, 0.1, DEFAULTS)
     assert found.holds
@@ -35,6 +36,7 @@ def test_the_chosen_widths_hold_and_no_layer_can_be_narrower():
             assert lost((*found.bits[:n], bits - 1, *found.bits[n + 1 :])) > 0.1
 
 
+@pytest.mark.slow
 def test_without_labels_decisions_are_counted():
     found = choose_widths(NET, LOIHI2, calibration_data(), TEST, 0.1, DEFAULTS)
     assert found.bits == choose_widths(NET, LOIHI2, calibration_data(), LABELLED, 0.1, DEFAULTS).bits

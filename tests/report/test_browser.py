@@ -2,7 +2,6 @@
 
 import base64
 import json
-import os
 import time
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import pytest
 from tclif_deploy.builds import Build
 from tclif_deploy.cli.main import run
 from tests.helpers.browser import chromium
-from tests.helpers.requirements import REQUIRE_ALL
+from tests.helpers.requirements import missing
 
 ROOT = Path(__file__).parents[2]
 AXE = ROOT / "build" / "node" / "node_modules" / "axe-core" / "axe.min.js"
@@ -198,8 +197,7 @@ def test_it_prints_every_plot_on_white_paper(opened, tmp_path):
 @pytest.mark.parametrize("dark", [False, True])
 def test_axe_finds_nothing_serious(opened, dark):
     if not AXE.exists():
-        reason = "axe-core is not installed: npm install --prefix build/node axe-core@4"
-        (pytest.fail if os.environ.get(REQUIRE_ALL) == "1" else pytest.skip)(reason)
+        missing("axe-core")
     screen(opened, 1400, dark)
     opened.refresh()
     scroll_through(opened)

@@ -269,6 +269,7 @@ def test_report_makes_the_same_page_again(made, tmp_path, capsys):
     assert (tmp_path / "again.html").read_bytes() == (made[2] / "report.html").read_bytes()
 
 
+@pytest.mark.slow
 def test_hostile_layer_names_are_text_on_the_page_on_the_terminal_and_in_figures(made, tmp_path):
     old = FixedNetwork.load(made[2] / "fixed.npz").layers[0].name
     build = rename(made[2], tmp_path / "hostile", old, HOSTILE)
@@ -380,6 +381,7 @@ def test_compile_leaves_the_page_out_with_a_notice_where_the_libraries_are_missi
 # --- two builds
 
 
+@pytest.mark.slow
 def test_two_builds_stand_side_by_side_with_what_differs(made, tmp_path, capsys):
     other = tmp_path / "other"
     argv = ["compile", str(made[0]), "--data", str(made[1]), "-o", str(other), "--backend", "none", "-q"]
@@ -399,6 +401,7 @@ def test_two_builds_stand_side_by_side_with_what_differs(made, tmp_path, capsys)
 # --- figures and terminal
 
 
+@pytest.mark.slow
 def test_figures_are_written_as_png_and_svg_and_are_the_same_each_time(made, tmp_path):
     build = tc.Build.open(made[2])
     first, second = (write_figures(build, tmp_path / name) for name in "ab")

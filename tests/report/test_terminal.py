@@ -28,6 +28,7 @@ def tclif(*argv, **env) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_colours_are_shown_where_asked_for_and_never_under_no_color():
     assert COLOUR.search(tclif("doctor", "--no-test", FORCE_COLOR="1").stdout)
     for found in (
@@ -39,6 +40,7 @@ def test_colours_are_shown_where_asked_for_and_never_under_no_color():
         assert not COLOUR.search(found.stdout + found.stderr)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("typed", "word"), [("tclif com", "compile"), ("tclif compile --tar", "--target")])
 def test_the_shell_completes_commands_and_options(typed, word):
     words = typed.split()
@@ -47,6 +49,7 @@ def test_the_shell_completes_commands_and_options(typed, word):
     assert word in found.stdout.split()
 
 
+@pytest.mark.slow
 def test_version_and_help_of_every_command(capsys):
     assert run(["--version"]) == 0
     assert re.fullmatch(r"\d+\.\d+\.\d+\S*\n", capsys.readouterr().out)
@@ -58,6 +61,7 @@ def test_version_and_help_of_every_command(capsys):
         assert f"Usage: tclif {command}" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_quiet_says_no_step_and_verbose_says_the_time(tmp_path, capsys):
     model = checkpoints.write_checkpoint(tmp_path / "net")
     argv = ["compile", str(model), "-o", str(tmp_path / "b"), "--backend", "none"]
@@ -90,6 +94,7 @@ def test_doctor_prints_the_exact_commands_for_what_is_missing(monkeypatch, capsy
     assert "pip install --no-deps --ignore-requires-python lava-nc==0.10.0" in printed
 
 
+@pytest.mark.slow
 def test_the_self_test_network_fires_and_every_present_backend_equals_the_reference():
     tests = list(doctor.self_tests())
     assert [test.backend for test in tests] == list(backends.names())
@@ -99,6 +104,7 @@ def test_the_self_test_network_fires_and_every_present_backend_equals_the_refere
     assert next(test for test in tests if test.backend == "engine").result == "equal"
 
 
+@pytest.mark.slow
 def test_doctor_fails_where_a_backend_differs_or_breaks(monkeypatch, capsys):
     engine = backends.get("engine")
 

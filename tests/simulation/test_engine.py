@@ -22,6 +22,7 @@ from tclif_deploy.simulation.engine.plan import plan_fast
 from tests.helpers.random_networks import assert_alive, assert_same, drawn_network, network_options, random_network
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(network_options())
 def test_random_networks_run_as_in_the_reference(chosen: dict[str, Any]) -> None:
@@ -31,6 +32,7 @@ def test_random_networks_run_as_in_the_reference(chosen: dict[str, Any]) -> None
     assert_same(engine.simulate(network, x, spikes=True), want)
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(network_options(saturating=True))
 def test_saturating_networks_run_as_in_the_reference(chosen: dict[str, Any]) -> None:
@@ -40,6 +42,7 @@ def test_saturating_networks_run_as_in_the_reference(chosen: dict[str, Any]) -> 
     assert_same(engine.simulate(network, x, spikes=True), want)
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(network_options(), st.data())
 def test_each_sample_is_read_at_its_own_length(chosen: dict[str, Any], data: st.DataObject) -> None:
@@ -49,6 +52,7 @@ def test_each_sample_is_read_at_its_own_length(chosen: dict[str, Any], data: st.
     assert_same(engine.simulate(network, x, lengths=lengths, counts=True), want)
 
 
+@pytest.mark.slow
 def test_spikes_of_more_steps_than_a_byte_can_count_are_counted() -> None:
     network, x = random_network(15, recurrent=True, samples=4, time=520, spiking_output=True, density=0.3)
     lengths = np.array([254, 255, 256, 520])
@@ -64,6 +68,7 @@ def test_overflowing_samples_are_counted_too() -> None:
     assert_same(engine.simulate(network, x, spikes=True, counts=True), want)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", [1, 2, 3])
 def test_the_shortest_inputs_run_as_in_the_reference(steps: int) -> None:
     network, x = random_network(5, recurrent=True, skip=True, delay=2)
@@ -71,6 +76,7 @@ def test_the_shortest_inputs_run_as_in_the_reference(steps: int) -> None:
     assert_same(engine.simulate(network, x[:1, :steps], spikes=True), want)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [128, 200, 257])
 def test_recurrent_layers_of_one_tile_and_of_several_run_as_in_the_reference(width: int) -> None:
     network, x = random_network(12, recurrent=True, sizes=(70, width, 5), samples=5, time=30)
@@ -103,6 +109,7 @@ def test_what_one_run_leaves_in_memory_does_not_reach_the_next() -> None:
     assert_alive(want)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("features", [5, 70])
 @pytest.mark.parametrize("dtype", [np.bool_, np.int8, np.uint8, np.int16, np.int32, np.int64, np.uint64, ">i4"])
 def test_every_integer_dtype_is_read_alike(dtype: type[np.generic], features: int) -> None:
@@ -117,6 +124,7 @@ def test_graded_and_signed_input_is_read_in_its_own_dtype() -> None:
         assert_same(engine.simulate(network, x.astype(dtype), spikes=True), want)
 
 
+@pytest.mark.slow
 def test_strided_input_is_read_alike() -> None:
     network, x = random_network(9)
     strided = np.asfortranarray(np.repeat(x, 2, axis=1))[:, ::2]
@@ -163,6 +171,7 @@ def test_threads_that_make_kernels_at_once_share_them_and_their_folder() -> None
     assert {Path(each._cache.cache_path).parent for each in made} == {cache_folder(Path(layers.__file__).parent)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("rounding", "factor", "fast"), [
     ("nearest", 4096, True), ("nearest", 6000, False), ("floor", 6000, True), ("toward_zero", 6000, True),
 ])  # fmt: skip

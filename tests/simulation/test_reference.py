@@ -16,6 +16,7 @@ from tests.helpers.random_networks import drawn_network, network_options, random
 SMALL = {"sizes": (3, 6, 5, 3), "samples": 2, "time": 25}
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(network_options(sizes=(3, 6, 5, 3), samples=2, time=25, conv=False))
 def test_every_option_equals_plain_integers(chosen):
@@ -34,6 +35,7 @@ def test_overflowing_states_equal_plain_integers(rounding, overflow, reset):
     assert_equals_oracle(network, x)
 
 
+@pytest.mark.slow
 @given(st.integers(-(2**40), 2**40), st.integers(0, 24), st.sampled_from(["toward_zero", "floor", "nearest"]))
 def test_rounding_shift_equals_plain_integers(p, k, mode):
     assert reference.rnd(np.array([p]), k, mode)[0] == oracle.rnd(p, k, mode)

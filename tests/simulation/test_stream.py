@@ -134,6 +134,7 @@ def test_padding_is_not_counted(build):
     assert [layer.spikes for layer in a.layers] == [layer.spikes for layer in b.layers]
 
 
+@pytest.mark.slow
 def test_joblibs_processes_find_the_same(build):
     _, path, fixed = build
     one = run_all(fixed, open_stream(path).batches(5)).to_json()

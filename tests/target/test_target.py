@@ -178,6 +178,7 @@ def test_a_target_survives_json(name):
     assert build(json.loads(json.dumps(target.model_dump(mode="json"))), "manifest") == target
 
 
+@pytest.mark.slow
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
                     lambda x: st.lists(x, max_size=3) | st.dictionaries(st.text(max_size=8), x, max_size=3)),
        st.sampled_from(sorted(UNITS)))  # fmt: skip

@@ -47,6 +47,7 @@ def networks():
     yield replace(net, layers=(replace(net.layers[0], neuron=adaptive), *net.layers[1:]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rounding", ["toward_zero", "floor", "nearest"])
 def test_with_every_part_quantized_it_is_the_fixed_network_and_with_none_the_float_network(rounding):
     for net in networks():
@@ -217,6 +218,7 @@ def build(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_the_command_prints_an_account_and_keeps_it_in_the_build(build):
     words = ["explain", str(build), "--data", "fixtures/spoken_digits/test.npz", "--samples", "6"]
     done = CliRunner().invoke(app, words)
@@ -237,11 +239,13 @@ def test_data_of_another_width_are_refused(build):
         explain(build, calibration_data())
 
 
+@pytest.mark.slow
 def test_what_explain_returns_is_what_the_build_keeps(build):
     found = explain(build, "fixtures/spoken_digits/test.npz", samples=3)
     assert Build.open(build).attribution == found
 
 
+@pytest.mark.slow
 def test_explain_looks_at_the_samples_that_the_build_was_verified_on(tmp_path):
     test = load_data("fixtures/spoken_digits/test.npz")
     model = tmp_path / "model.pth.tar"  # with no calibration.npz beside it: the first quarter of the data serves
@@ -256,6 +260,7 @@ def test_explain_looks_at_the_samples_that_the_build_was_verified_on(tmp_path):
     assert found.accuracy.quantized == made.report.accuracy.quantized
 
 
+@pytest.mark.slow
 def test_a_build_needs_its_model_no_more(tmp_path):
     model = tmp_path / "model.pth.tar"
     model.write_bytes(Path("fixtures/spoken_digits/checkpoint.pth.tar").read_bytes())
@@ -267,6 +272,7 @@ def test_a_build_needs_its_model_no_more(tmp_path):
     assert explain(tmp_path / "b", "fixtures/spoken_digits/test.npz", samples=2).samples == 2
 
 
+@pytest.mark.slow
 def test_on_the_page_a_finding_of_the_build_is_not_said_again_by_its_account(build):
     found = Finding("overflow", "warning", "a", "3 state values overflowed", "", "headroom", kind="network")
     account = replace(explain(build, "fixtures/spoken_digits/test.npz", samples=2), findings=(found,))

@@ -29,6 +29,8 @@ from tclif_deploy.nn.trainer import Trainer
 from tclif_deploy.simulation.floating import simulate_float
 from tests.helpers.random_networks import assert_alive
 
+pytestmark = pytest.mark.slow
+
 DIGITS = Path(__file__).parents[2] / "fixtures" / "spoken_digits"
 STEPS = 40
 

@@ -9,6 +9,8 @@ import pytest
 from tclif_deploy import load, load_data, quantize, simulate
 from tclif_deploy.simulation.floating import simulate_float
 
+pytestmark = pytest.mark.slow
+
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 MODELS = sorted(path.parent for path in FIXTURES.glob("*/checkpoint.pth.tar"))
 AGREEMENT = {"psmnist_rec": 0.75}
@@ -33,7 +35,6 @@ def test_the_folder_has_what_a_user_needs(folder):
     assert re.findall(r"test ([\d.]+)%", (folder / "train.log").read_text())[-1] == f"{100 * said(folder):.2f}"
 
 
-@pytest.mark.slow
 def test_the_float_network_is_as_accurate_as_the_readme_says(folder):
     data = load_data(folder / "test.npz")[:100]
     found = float(
@@ -44,7 +45,6 @@ def test_the_float_network_is_as_accurate_as_the_readme_says(folder):
     assert abs(found - said(folder)) < 3 * np.sqrt(said(folder) * (1 - said(folder)) / data.samples) + 0.01
 
 
-@pytest.mark.slow
 def test_its_integers_decide_as_the_float_network_and_the_engine_runs_them_exactly(folder):
     network, data = load(folder / "checkpoint.pth.tar"), load_data(folder / "test.npz")[:60]
     fixed = quantize(network, "loihi2", folder / "calibration.npz")

@@ -26,6 +26,7 @@ def build(tmp_path_factory) -> Path:
     return compile("fixtures/spoken_digits/checkpoint.pth.tar", "loihi2", output=folder, options=options).folder
 
 
+@pytest.mark.slow
 def test_a_build_is_compared_on_random_inputs_and_every_neuron_step_is_counted(build):
     report = fuzz(build, ("c", "onnx"), 3, steps=50)
     assert report.equal
@@ -70,6 +71,7 @@ def test_a_backend_that_lies_is_found_out(build, tmp_path, capsys):
     assert "DIFFERS" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_command_prints_the_count_of_neuron_steps(build, capsys):
     assert command(["fuzz", str(build), "--backend", "c", "--samples", "2", "--steps", "20", "-q"]) == 0
     printed = capsys.readouterr().out
@@ -77,6 +79,7 @@ def test_the_command_prints_the_count_of_neuron_steps(build, capsys):
     assert "10,640 neuron steps compared with the reference" in printed
 
 
+@pytest.mark.slow
 def test_json_says_the_same(build, capsys):
     assert command(["fuzz", str(build), "--backend", "c,onnx", "--samples", "2", "--steps", "20", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
@@ -85,6 +88,7 @@ def test_json_says_the_same(build, capsys):
     assert report["backends"]["onnx"]["spike_mismatches"] == 0
 
 
+@pytest.mark.slow
 def test_all_leaves_out_what_is_not_installed_and_says_why(build, monkeypatch, capsys):
     def missing() -> None:
         raise TclifError("lava-nc is not installed", "install it")

@@ -103,6 +103,7 @@ def test_the_front_holds_what_no_other_row_beats():
     assert pareto(rows) == [rows[4], rows[0], rows[2]]
 
 
+@pytest.mark.slow
 def test_the_command_prints_a_table_json_and_a_picture(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     model = checkpoints.write_checkpoint(tmp_path / "net")

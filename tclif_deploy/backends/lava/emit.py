@@ -163,7 +163,7 @@ def _write(network: structure.Network, arrays: Arrays, example: NDArray[Any], pr
             encoding="utf-8",
         )
         write_npz(folder / "weights.npz", arrays)
-        write_npz(folder / "example.npz", {"x": example, "scale": np.float64(network.input.lsb)})
+        write_npz(folder / "example.npz", {"x": example, "scale": np.array(network.input.lsb, np.float64)})
     except OSError as error:
         raise cannot_write(folder, error) from None
 

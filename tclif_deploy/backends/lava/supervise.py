@@ -72,7 +72,12 @@ def installed_version() -> str | None:
 
 
 def check_installed() -> None:
-    """Raise `TclifError`, saying how to install it, where Lava is missing."""
+    """Raise `TclifError`, saying how to install it, where Lava is missing, and on Windows."""
+    if os.name == "nt":
+        raise TclifError(
+            "the Lava backend does not run on Windows: its processes are ended as a POSIX session",
+            "use --backend c, onnx or engine, or Linux (WSL)",
+        )
     if installed_version() is None:
         raise TclifError("lava-nc is not installed", MISSING_HINT)
 

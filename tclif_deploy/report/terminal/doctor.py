@@ -42,9 +42,10 @@ class SelfTest:
         return self.result in ("DIFFERENT", "broken")
 
 
-def print_parts(console: Console, parts: Iterable[Part]) -> None:
-    """One line a part; for what is missing, the commands that install it."""
+def print_parts(console: Console, parts: Iterable[Part], untested: str | None = None) -> None:
+    """One line a part; for what is missing, the commands that install it. ``untested`` is said of the machine."""
     notes = [Note(f"tclif_deploy {__version__}, Python {platform.python_version()}")]
+    notes += [Note(untested, "note", "open")] if untested else []
     for part in parts:
         if part.version is not None:
             notes.append(Note(f"{part.name} {part.version} ({part.purpose})", "installed", "good"))

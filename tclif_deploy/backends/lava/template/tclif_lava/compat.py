@@ -4,7 +4,6 @@ import dataclasses
 import functools
 import importlib
 import inspect
-import sys
 from typing import Any
 
 import numpy as np
@@ -41,8 +40,6 @@ def _prepare_import() -> None:
     Its dataclass ``ByteEncoder`` stands as a default value in other dataclasses, which since 3.11 only
     hashable objects may do. So it becomes hashable, by a changed decorator that lives for that import only.
     """
-    if sys.version_info < (3, 11):
-        return
     original: Any = dataclasses.dataclass
 
     def dataclass(cls: Any = None, /, **options: Any) -> Any:

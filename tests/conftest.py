@@ -1,0 +1,21 @@
+"""What a run says at its end: what it skipped, and what would run it."""
+
+from collections import Counter
+
+import pytest
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """One line for each reason, with the number of tests; pytest's own summary names them one by one."""
+    reasons = Counter(skip_reason(report) for report in terminalreporter.getreports("skipped"))
+    if reasons:
+        terminalreporter.section("not run, and what would run it")
+        for reason, tests in sorted(reasons.items()):
+            terminalreporter.write_line(f"{tests:4} {'test' if tests == 1 else 'tests'}: {reason}")
+
+
+def skip_reason(report: pytest.TestReport) -> str:
+    """The text given to ``pytest.skip``."""
+    text = report.longrepr[-1] if isinstance(report.longrepr, tuple | list) else str(report.longrepr)
+    return text.removeprefix("Skipped: ")
