@@ -11,6 +11,7 @@ REQUIRE_ALL = "TCLIF_REQUIRE_ALL"
 """environment variable: 1 makes a missing program a failure"""
 INSTALLED_BY = {
     "gcc": "apt-get install gcc libc6-dev",
+    "strace": "apt-get install strace",
     "nm": "apt-get install binutils",
     "clang": "apt-get install clang libclang-rt-dev",
     "riscv64-linux-gnu-gcc": "apt-get install gcc-riscv64-linux-gnu libc6-dev-riscv64-cross",

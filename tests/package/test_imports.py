@@ -12,7 +12,7 @@ PACKAGE = "tclif_deploy"
 ROOT = Path(__file__).parents[2] / PACKAGE
 LINES = (
     "errors version aliases text",
-    "comparison display files json_form progress jit settings",
+    "comparison display files json_form outputs progress jit settings",
     "convolution",
     "network",
     "neurons",

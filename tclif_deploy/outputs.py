@@ -1,0 +1,396 @@
+"""The one way to write: a file or a folder is made beside its place and moved there when it is whole.
+
+What stood there before stays until then. A link is replaced, never followed. A file takes the place only of nothing, a
+regular file or a link; a folder only that of nothing, an empty folder, or one that its writer knows for its own.
+
+A writer that is killed leaves a hidden neighbour. Each one carries a lock that goes with its process, so that the next
+writer of the same place, or `recover`, can tell an orphan from the work of a process that still runs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import os
+import secrets
+import shutil
+import stat
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from tclif_deploy.errors import TclifError, cannot_write
+
+CHOOSE = "choose another place"
+PART = ".tclif-part"
+"""ends the name of what is being written"""
+OLD = ".tclif-old"
+"""ends the name of a folder that a new one is about to replace, where a system cannot exchange two in one step"""
+LONGEST = 100
+"""bytes of a name that its hidden neighbour repeats: file systems allow 255"""
+
+Say = Callable[[str], object]
+_say: list[Say] = []
+
+
+def on_recovery(say: Say) -> None:
+    """Call ``say`` with one line whenever something of a killed process was put back or cleared away."""
+    _say[:] = [say]
+
+
+# --- files
+
+
+@contextlib.contextmanager
+def new_file(path: Path | str, *, inputs: Iterable[Path | str | None] = (), parents: bool = False) -> Iterator[Path]:
+    """Yield an empty file's path: it takes the place of ``path`` when the block ends well, and vanishes otherwise.
+
+    ``inputs`` are files that this call reads: none of them may be ``path``. ``parents`` makes the folder too. Raises
+    `TclifError` where ``path`` is no place for a file and where the disk refuses; what stood there is then untouched.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with new_file(f"{folder}/a.txt") as path:
+    ...         _ = path.write_text("whole")
+    ...     [file.name for file in Path(folder).iterdir()]
+    ['a.txt']
+    """
+    path = Path(path)
+    check_file_place(path, inputs)
+    part = None
+    try:
+        if parents:
+            _make_folder(path.parent)
+        clear_orphans(path)
+        with _new_part(path, _make_file) as part:
+            yield part
+            _flush(part)
+            os.chmod(part, 0o644)
+            os.replace(part, path)
+    except OSError as error:
+        kept = "what stood there before is intact; " if _exists(path) else ""
+        raise cannot_write(path, error, f"{kept}free some space or {CHOOSE}") from None
+    finally:
+        if part is not None:
+            with contextlib.suppress(OSError):
+                part.unlink()
+
+
+def write_file(
+    path: Path | str,
+    content: bytes | Callable[[IO[bytes]], object],
+    *,
+    inputs: Iterable[Path | str | None] = (),
+    parents: bool = False,
+) -> None:
+    """Write bytes, or what ``content`` writes into an open file, as `new_file` does.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_file(f"{folder}/a.txt", b"whole")
+    ...     Path(folder, "a.txt").read_text()
+    'whole'
+    """
+    with new_file(path, inputs=inputs, parents=parents) as part, open(part, "wb") as file:
+        if isinstance(content, bytes):
+            file.write(content)
+        else:
+            content(file)
+
+
+def check_file_place(path: Path | str, inputs: Iterable[Path | str | None] = ()) -> None:
+    """Raise `TclifError` where ``path`` is no place for a new file: a folder, a device, one of ``inputs``."""
+    path = Path(path)
+    try:
+        mode = os.lstat(path).st_mode if path.name else stat.S_IFDIR
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except (OSError, ValueError) as error:
+        raise cannot_write(path, error, CHOOSE) from None
+    if stat.S_ISDIR(mode):
+        raise TclifError(f"{path}: is a folder", "give the name of a file")
+    if not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
+        raise TclifError(f"{path}: is no regular file", CHOOSE)
+    for given in inputs:
+        if given is not None and _same(path, Path(given)):
+            raise TclifError(f"{path}: is what this command reads", "choose another file to write to")
+
+
+# --- folders
+
+
+@contextlib.contextmanager
+def new_folder(
+    folder: Path | str,
+    *,
+    ours: Callable[[Path], bool] = lambda folder: False,
+    kind: str = "ours",
+    inputs: Iterable[Path | str | None] = (),
+) -> Iterator[Path]:
+    """Yield an empty folder that takes the place of ``folder`` when the block ends well, and vanishes otherwise.
+
+    At every moment the old or the new folder stands there, whole: both are exchanged in one step where the system can
+    (Linux, macOS); elsewhere by two renames, which `recover` completes if the process is killed between them. ``ours``
+    says whether a folder may be replaced; an empty one always may. ``kind`` names what is ours in messages. ``inputs``
+    are files that this call reads: none may lie in ``folder``. Raises `TclifError`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as place:
+    ...     with new_folder(f"{place}/a") as folder:
+    ...         _ = (folder / "b.txt").write_text("whole")
+    ...     Path(place, "a", "b.txt").read_text()
+    'whole'
+    """
+    folder = Path(folder)
+    check_folder_place(folder, ours, kind, inputs)
+    recover(folder, ours)
+    made = _missing_parents(folder)
+    part = None
+    try:
+        _make_folder(folder.parent)
+        clear_orphans(folder)
+        with _new_part(folder, lambda part: part.mkdir(mode=0o755)) as part:
+            yield part
+            _flush_tree(part)
+            _put(part, folder, ours, kind)
+    except OSError as error:
+        if error.filename is None or os.fsdecode(error.filename).startswith(str(folder.parent)):
+            raise cannot_write(folder, error, CHOOSE) from None
+        raise
+    finally:
+        if part is not None:
+            shutil.rmtree(part, ignore_errors=True)
+        if not _exists(folder):
+            for parent in made:
+                with contextlib.suppress(OSError):  # somebody else may have put something there meanwhile
+                    parent.rmdir()
+
+
+def check_folder_place(
+    folder: Path | str, ours: Callable[[Path], bool], kind: str, inputs: Iterable[Path | str | None] = ()
+) -> None:
+    """Raise `TclifError` where ``folder`` is no place for a new folder: a file, a link, somebody else's folder."""
+    folder = Path(folder)
+    try:
+        mode = os.lstat(folder).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except (OSError, ValueError) as error:
+        raise cannot_write(folder, error, CHOOSE) from None
+    if not stat.S_ISDIR(mode):
+        raise TclifError(f"{folder}: is not a folder", CHOOSE)
+    try:
+        empty = not any(folder.iterdir())
+    except OSError as error:
+        raise cannot_write(folder, error, CHOOSE) from None
+    if empty:
+        return
+    if not folder.name or not ours(folder):
+        raise TclifError(f"{folder}: holds files that are not {kind}", f"{CHOOSE}, or empty it")
+    for given in inputs:
+        if given is not None and _inside(Path(given), folder):
+            raise TclifError(f"{given}: lies in {folder}, which this command would replace", CHOOSE)
+
+
+def _put(part: Path, folder: Path, ours: Callable[[Path], bool], kind: str) -> None:
+    """Let ``part`` stand where ``folder`` did, or where nothing did; the old one is then at ``part``."""
+    try:
+        os.rename(part, folder)  # where nothing, or an empty folder, stands: one step on every POSIX system
+        return
+    except OSError:
+        if not _exists(folder):
+            raise
+    check_folder_place(folder, ours, kind)  # it may have changed since the beginning
+    if _exchange(part, folder):
+        return
+    old = folder.with_name(part.name.removesuffix(PART) + OLD)
+    handle = _lock(folder)
+    try:
+        os.rename(folder, old)
+        os.rename(part, folder)
+    finally:
+        _unlock(handle)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Let two paths change places in one step; False where the system or the file system cannot."""
+    a, b = os.fsencode(one), os.fsencode(other)
+    libc: Any = ctypes.CDLL(None, use_errno=True) if os.name == "posix" else None
+    if sys.platform == "linux" and hasattr(libc, "renameat2"):
+        failed = libc.renameat2(_AT_FDCWD, a, _AT_FDCWD, b, _RENAME_EXCHANGE)
+    elif sys.platform == "darwin" and hasattr(libc, "renamex_np"):
+        failed = libc.renamex_np(a, b, _RENAME_SWAP)
+    else:
+        return False
+    code = ctypes.get_errno()
+    if failed and code not in (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP):
+        raise OSError(code, os.strerror(code), str(other))
+    return not failed
+
+
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
+_RENAME_SWAP = 2
+"""from linux/fs.h, and from macOS's sys/stdio.h"""
+
+
+# --- what killed processes left
+
+
+def recover(folder: Path | str, ours: Callable[[Path], bool]) -> None:
+    """Put back a folder that a killed process had moved aside, where none took its place; clear its orphans away."""
+    folder = Path(folder)
+    for old in sorted(_orphans(folder, OLD)):
+        with contextlib.suppress(OSError):
+            if not _exists(folder) and ours(old):
+                os.rename(old, folder)
+                _tell(f"{folder}: put back; a command that was replacing it had been killed")
+            else:
+                shutil.rmtree(old)
+                _tell(f"{old}: cleared away; a command that was killed had left it")
+
+
+def clear_orphans(path: Path | str) -> None:
+    """Remove what killed writers of ``path`` left beside it."""
+    for part in sorted(_orphans(Path(path), PART)):
+        with contextlib.suppress(OSError):
+            if part.is_dir() and not part.is_symlink():
+                shutil.rmtree(part)
+            else:
+                part.unlink()
+            _tell(f"{part}: cleared away; a command that was killed had left it")
+
+
+def _tell(line: str) -> None:
+    for say in _say:
+        say(line)
+
+
+def _orphans(path: Path, end: str) -> list[Path]:
+    """Neighbours of ``path`` that a process wrote which does not run any more."""
+    beginning = _beginning(path)
+    try:
+        names = [name for name in os.listdir(path.parent) if name.startswith(beginning) and name.endswith(end)]
+    except OSError:
+        return []
+    return [path.parent / name for name in names if not _is_locked(path.parent / name)]
+
+
+def _beginning(path: Path) -> str:
+    return f".{os.fsdecode(os.fsencode(path.name)[:LONGEST])}-"
+
+
+def _make_file(path: Path) -> None:
+    with open(path, "xb"):
+        pass
+
+
+try:
+    import fcntl
+except ImportError:  # Windows: what a killed process left cannot be told from the work of another, and stays
+    fcntl = None  # type: ignore[assignment]
+
+
+@contextlib.contextmanager
+def _new_part(path: Path, make: Callable[[Path], object]) -> Iterator[Path]:
+    """A hidden neighbour of ``path``, made and locked."""
+    while True:
+        part = path.with_name(f"{_beginning(path)}{secrets.token_hex(4)}{PART}")
+        make(part)
+        handle = _lock(part)
+        if _exists(part):  # else another process took it for an orphan, before the lock
+            break
+        _unlock(handle)
+    try:
+        yield part
+    finally:
+        _unlock(handle)
+
+
+def _lock(path: Path) -> int | None:
+    """Hold a lock on a file or folder that goes with this process; file systems without locks do without."""
+    if fcntl is None:
+        return None
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except OSError:
+        return None
+    with contextlib.suppress(OSError):
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return handle
+
+
+def _unlock(handle: int | None) -> None:
+    if handle is not None:
+        os.close(handle)
+
+
+def _is_locked(path: Path) -> bool:
+    """Whether a process that runs is writing ``path``; where that cannot be told, one is."""
+    if fcntl is None:
+        return True
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return True
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    else:
+        return False
+    finally:
+        os.close(handle)
+
+
+# --- small things
+
+
+def _exists(path: Path) -> bool:
+    return os.path.lexists(path)
+
+
+def _same(one: Path, other: Path) -> bool:
+    with contextlib.suppress(OSError, ValueError):
+        return os.path.samefile(one, other)
+    return False
+
+
+def _inside(path: Path, folder: Path) -> bool:
+    with contextlib.suppress(OSError, ValueError):
+        return path.exists() and path.resolve().is_relative_to(folder.resolve())
+    return False
+
+
+def _missing_parents(path: Path) -> list[Path]:
+    """Folders above ``path`` that are not there yet, the deepest first."""
+    return [parent for parent in path.parents if not _exists(parent)]
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path)) from None
+
+
+def _flush(path: Path) -> None:
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
+
+
+def _flush_tree(folder: Path) -> None:
+    """Bring every file to the disk, so that a power cut after the move finds them whole."""
+    for place, _, names in os.walk(folder):
+        for name in names:
+            if not os.path.islink(os.path.join(place, name)):
+                _flush(Path(place, name))

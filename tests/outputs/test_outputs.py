@@ -1,0 +1,299 @@
+"""Files and folders are there whole or not at all, whatever kills the process that writes them."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tclif_deploy import outputs
+from tclif_deploy.errors import TclifError
+from tclif_deploy.outputs import check_file_place, new_file, new_folder, on_recovery, recover, write_file
+from tests.helpers.requirements import needs
+
+
+def ours(folder: Path) -> bool:
+    return (folder / "mark").exists()
+
+
+def make(folder: Path, text: str) -> None:
+    """A folder of ours with two files that belong together."""
+    with new_folder(folder, ours=ours) as part:
+        (part / "one").write_text(text)
+        (part / "mark").write_text(text)
+
+
+def content(folder: Path) -> tuple[str, str]:
+    return (folder / "one").read_text(), (folder / "mark").read_text()
+
+
+@pytest.fixture
+def said():
+    lines: list[str] = []
+    on_recovery(lines.append)
+    yield lines
+    on_recovery(lambda line: None)
+
+
+def write_half(path: Path) -> None:
+    with new_file(path) as part:
+        part.write_text("half")
+        assert path.read_text() == "old"
+        raise KeyboardInterrupt
+
+
+def make_half(folder: Path, meanwhile: Callable[[], object]) -> None:
+    with new_folder(folder, ours=ours) as part:
+        (part / "mark").write_text("half")
+        meanwhile()
+
+
+# --- files
+
+
+def test_a_file_is_replaced_only_when_the_new_one_is_whole(tmp_path):
+    path = tmp_path / "a.txt"
+    write_file(path, b"old")
+    with pytest.raises(KeyboardInterrupt):
+        write_half(path)
+    assert path.read_text() == "old"
+    write_file(path, lambda file: file.write(b"new"))
+    assert path.read_text() == "new"
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_a_link_is_replaced_and_never_followed(tmp_path):
+    mine = tmp_path / "mine"
+    mine.write_text("mine")
+    link = tmp_path / "link"
+    for target in (mine, tmp_path / "nothing", link):
+        link.unlink(missing_ok=True)
+        link.symlink_to(target)
+        write_file(link, b"written")
+        assert not link.is_symlink()
+        assert link.read_text() == "written"
+        assert mine.read_text() == "mine"
+
+
+def test_what_is_no_regular_file_stays(tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "folder").mkdir()
+    for place, message in (
+        (tmp_path / "fifo", "is no regular file"), (tmp_path / "folder", "is a folder"), (Path("/dev/null"), "regular"),
+        (Path(""), "is a folder"), (tmp_path / ("x" * 300), "File name too long"), (Path("a\0b"), "null"),
+    ):  # fmt: skip
+        with pytest.raises(TclifError, match=message):
+            write_file(place, b"")
+    for place in ("fifo", "/dev/null"):
+        with pytest.raises(TclifError, match="is not a folder"):
+            make(tmp_path / place, "")
+    assert sorted(os.listdir(tmp_path)) == ["fifo", "folder"]
+    assert Path("/dev/null").is_char_device()
+
+
+def test_an_input_is_no_place_for_an_output_under_any_of_its_names(tmp_path):
+    given = tmp_path / "data.npz"
+    given.write_text("data")
+    (tmp_path / "link").symlink_to(given)
+    os.link(given, tmp_path / "other-name")
+    for place in (given, tmp_path / "link", tmp_path / "other-name", tmp_path / "." / "data.npz"):
+        with pytest.raises(TclifError, match="is what this command reads; choose another file"):
+            write_file(place, b"", inputs=(None, tmp_path / "elsewhere", given))
+    check_file_place(tmp_path / "free", (given,))
+    make(tmp_path / "build", "old")
+    with pytest.raises(TclifError, match=r"lies in .*build, which this command would replace"):
+        outputs.check_folder_place(tmp_path / "build", ours, "a build", (tmp_path / "build" / "one",))
+
+
+@pytest.mark.parametrize("failing", ["write", "fsync", "replace"])
+def test_a_disk_that_refuses_is_one_line_and_leaves_what_was_there(tmp_path, monkeypatch, failing):
+    path = tmp_path / "a.txt"
+    write_file(path, b"old")
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    if failing != "write":
+        monkeypatch.setattr(outputs.os, failing, full)
+    with pytest.raises(TclifError) as error:
+        write_file(path, full if failing == "write" else b"new")
+    assert str(error.value).endswith(
+        "a.txt: cannot be written (No space left on device); what stood there before is intact; free some space or "
+        "choose another place"
+    )
+    monkeypatch.undo()
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_a_vanished_or_read_only_folder_is_one_line(tmp_path):
+    with pytest.raises(TclifError, match=r"b.txt: cannot be written .No such file or directory"):
+        write_file(tmp_path / "gone" / "b.txt", b"")
+    write_file(tmp_path / "made" / "deep" / "b.txt", b"", parents=True)
+    with pytest.raises(TclifError, match=r"cannot be written .Not a directory"):
+        write_file(tmp_path / "made" / "deep" / "b.txt" / "c.txt", b"", parents=True)
+
+
+# --- folders
+
+
+def test_a_folder_takes_the_place_of_nothing_an_empty_one_or_ours(tmp_path):
+    place = tmp_path / "deep" / "a"
+    make(place, "1")
+    make(place, "2")
+    assert content(place) == ("2", "2")
+    (tmp_path / "empty").mkdir()
+    make(tmp_path / "empty", "3")
+    assert content(tmp_path / "empty") == ("3", "3")
+    foreign = tmp_path / "foreign"
+    foreign.mkdir()
+    (foreign / "theirs").touch()
+    for refused, message in (
+        (foreign, "holds files that are not ours; choose another place, or empty it"),
+        (foreign / "theirs", "is not a folder"),
+    ):  # fmt: skip
+        with pytest.raises(TclifError, match=message):
+            make(refused, "4")
+    (tmp_path / "link").symlink_to(place)
+    with pytest.raises(TclifError, match="link: is not a folder"):
+        make(tmp_path / "link", "5")
+    assert sorted(os.listdir(tmp_path)) == ["deep", "empty", "foreign", "link"]
+    assert os.listdir(tmp_path / "deep") == ["a"]
+    assert os.listdir(foreign) == ["theirs"]
+
+
+def test_a_failed_first_folder_leaves_no_parents(tmp_path):
+    with pytest.raises(ZeroDivisionError):
+        make_half(tmp_path / "b" / "c" / "d", lambda: 1 / 0)
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("exchange", [True, False])
+def test_a_folder_that_becomes_somebody_elses_meanwhile_is_not_replaced(tmp_path, monkeypatch, exchange):
+    if not exchange:
+        monkeypatch.setattr(outputs, "_exchange", lambda one, other: False)
+    place = tmp_path / "a"
+    with pytest.raises(TclifError, match="holds files that are not"):
+        make_half(place, lambda: (place / "theirs").parent.mkdir() or (place / "theirs").touch())
+    assert os.listdir(tmp_path) == ["a"]
+    assert os.listdir(place) == ["theirs"]
+
+
+def test_without_an_exchange_two_renames_do(tmp_path, monkeypatch):
+    monkeypatch.setattr(outputs, "_exchange", lambda one, other: False)
+    make(tmp_path / "a", "1")
+    make(tmp_path / "a", "2")
+    assert content(tmp_path / "a") == ("2", "2")
+    assert os.listdir(tmp_path) == ["a"]
+
+
+def test_the_work_of_a_process_that_runs_is_left_alone_and_the_later_of_two_stays(tmp_path, said):
+    place = tmp_path / "a"
+    with new_folder(place, ours=ours) as part:
+        make(place, "other")
+        recover(place, ours)
+        assert part.is_dir()
+        (part / "one").write_text("this")
+        (part / "mark").write_text("this")
+    assert content(place) == ("this", "this")
+    assert os.listdir(tmp_path) == ["a"]
+    assert said == []
+
+
+# --- killed processes
+
+SWAP = """
+import os, sys
+from pathlib import Path
+from tclif_deploy import outputs
+from tclif_deploy.outputs import new_folder, write_file
+place = Path(sys.argv[1])
+if sys.argv[2] == "renames":
+    outputs._exchange = lambda one, other: False
+os.stat("/")
+with new_folder(place / "a", ours=lambda folder: (folder / "mark").exists()) as part:
+    (part / "one").write_text("new")
+    (part / "mark").write_text("new")
+write_file(place / "f", b"new")
+"""
+CALLS = "%file,%desc,flock"
+"""the system calls at each of which the process is killed"""
+
+
+def whole(place: Path) -> bool:
+    """Whether the old or the new folder and file are there, whole; a next command may recover first."""
+    recover(place / "a", ours)
+    states = ({"old"}, {"new"})
+    return set(content(place / "a")) in states and {(place / "f").read_text()} in states
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["exchange", "renames"])
+def test_killed_before_any_system_call_the_old_or_the_new_is_there(tmp_path, said, way):
+    needs("strace")
+
+    def run(place: Path, *inject: str) -> str:
+        place.mkdir()
+        make(place / "a", "old")
+        write_file(place / "f", b"old")
+        log = tmp_path / "log"
+        program = [sys.executable, "-S", "-I", "-c", f"import sys; sys.path[:0] = {sys.path!r}\n{SWAP}", place, way]
+        subprocess.run(["strace", "-o", log, "-e", f"trace={CALLS}", *inject, *program], check=False)
+        return log.read_text(errors="replace")
+
+    log = run(tmp_path / "counted").splitlines()
+    calls = [line.partition("(")[0] for line in log]
+    begin = max(n for n, line in enumerate(log) if re.search(r'stat\w*\((AT_FDCWD, )?"/",', line))
+    end = max(n for n, line in enumerate(log) if "/f" in line)
+    assert end - begin > 30
+    before = after = 0
+    for n in range(begin + 1, end + 1):
+        place = tmp_path / str(n)
+        count = calls[: n + 1].count(calls[n])  # strace counts each kind of call by itself
+        assert "SIGKILL" in run(place, "-e", f"inject={calls[n]}:signal=KILL:when={count}"), log[n]
+        assert whole(place), f"killed before {log[n]}"
+        before += content(place / "a")[0] == "old"
+        after += content(place / "a")[0] == "new"
+        make(place / "a", "next")
+        write_file(place / "f", b"next")
+        assert sorted(os.listdir(place)) == ["a", "f"], f"left behind by a kill before {log[n]}"
+    assert before > 5
+    assert after > 5
+    assert any("cleared away; a command that was killed had left it" in line for line in said)
+    assert any("put back" in line for line in said) == (way == "renames")
+
+
+def test_two_processes_at_once_leave_one_whole_folder(tmp_path):
+    program = [sys.executable, "-c", SWAP, tmp_path, "exchange"]
+    for _ in range(3):
+        running = [subprocess.Popen(program) for _ in range(4)]
+        assert [each.wait() for each in running] == [0] * 4
+        assert content(tmp_path / "a") == ("new", "new")
+        assert sorted(os.listdir(tmp_path)) == ["a", "f"]
+
+
+def test_a_killed_writer_of_a_file_leaves_nothing_after_the_next(tmp_path, said):
+    code = (
+        "import sys, time; from tclif_deploy.outputs import new_file\n"
+        "with new_file(sys.argv[1]) as part: part.write_text('half'); print('x', flush=True); time.sleep(60)"
+    )
+    path = tmp_path / ("a" * 240)
+    running = subprocess.Popen([sys.executable, "-c", code, path], stdout=subprocess.PIPE)
+    assert running.stdout is not None
+    running.stdout.readline()
+    write_file(path, b"first")  # the other still runs: its part is left alone
+    assert len(os.listdir(tmp_path)) == 2
+    running.kill()
+    running.wait()
+    time.sleep(0.01)
+    write_file(path, b"second")
+    assert os.listdir(tmp_path) == [path.name]
+    assert path.read_text() == "second"
+    assert len(said) == 1
