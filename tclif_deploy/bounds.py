@@ -39,7 +39,7 @@ class LayerBounds:
         return max(self.accumulator, self.current, self.u, self.v, self.product, self.sum, self.constant)
 
 
-def peak(network: FixedNetwork, source: str) -> int:
+def max_input(network: FixedNetwork, source: str) -> int:
     """Largest magnitude that ``source`` sends: the payload's limit, or a spike."""
     return network.input.limit if source == INPUT else 1
 
@@ -53,8 +53,8 @@ def accumulator_reach(network: FixedNetwork, layer: FixedLayer) -> Any:
     """Largest magnitude of each neuron's accumulator, were everything active at once; Python integers, (neurons,)."""
     reach = np.zeros(layer.size, dtype=object)
     for c in layer.connections:
-        most = peak(network, c.source) << c.exponent
-        reach = reach + c.spread(_row_reach(c.rows)) * most
+        largest = max_input(network, c.source) << c.exponent
+        reach = reach + c.spread(_row_reach(c.rows)) * largest
     return reach
 
 
@@ -68,13 +68,13 @@ def layer_bounds(network: FixedNetwork, layer: FixedLayer) -> LayerBounds:
     >>> layer = FixedLayer("out", (FixedConnection("input", np.array([[3, -4], [1, 0]])),), 0, no, no, one, one, no,
     ...                    no, no, no, no, no, no, no, np.ones(2), np.ones(2), one, spiking=False)
     >>> arithmetic = Arithmetic(0, "floor", 8, 8, "saturate", "wrap")
-    >>> found = layer_bounds(FixedNetwork(InputEncoding(2, 1.0, 4), arithmetic, (layer,)), layer)
-    >>> found.accumulator, found.u, found.v
+    >>> bounds = layer_bounds(FixedNetwork(InputEncoding(2, 1.0, 4), arithmetic, (layer,)), layer)
+    >>> bounds.accumulator, bounds.u, bounds.v
     (49, 127, 128)
     """
     m = network.arithmetic
     accumulator = accumulator_reach(network, layer)
-    scaled_peak = max(peak(network, c.source) << c.exponent for c in layer.connections)
+    scaled_input = max(max_input(network, c.source) << c.exponent for c in layer.connections)
     before, current = _shifted(accumulator, layer.shift, m)
     i_u, i_v = (current, 0 * current) if layer.input_to == "dendrite" else (0 * current, current)
     u = state_limit(m.bits_u, m.overflow_u)
@@ -90,7 +90,7 @@ def layer_bounds(network: FixedNetwork, layer: FixedLayer) -> LayerBounds:
     reset_u, reset_v = u + _exact(layer.r_u), v + _exact(layer.r_v) + terms[4]
     constants = (layer.threshold, layer.r_u, layer.r_v, layer.v_reset, layer.bias_u, layer.bias_v, layer.v0)
     return LayerBounds(
-        accumulator=max(scaled_peak, *accumulator),
+        accumulator=max(scaled_input, *accumulator),
         current=max(*before, *current, 2 ** abs(layer.shift)),
         u=u,
         v=v,

@@ -280,13 +280,13 @@ class FixedNetwork(Shown):
         }  # fmt: skip
         arrays: dict[str, NDArray[Any]] = {}
         for n, layer in enumerate(self.layers):
-            links = [
+            connections = [
                 {f: getattr(c, f) for f in ("source", "delay", "exponent", "kind")}
                 | ({} if c.conv is None else {"conv": asdict(c.conv)})
                 for c in layer.connections
             ]
             plain = {f: getattr(layer, f) for f in ("name", "shift", "reset", "input_to", "spiking")}
-            header["layers"].append({**plain, "connections": links})
+            header["layers"].append({**plain, "connections": connections})
             for name in (*LAYER_ARRAYS, "multiplier", "lsb_u", "lsb_v"):
                 arrays[f"{n}.{name}"] = getattr(layer, name)
             for m, connection in enumerate(layer.connections):
@@ -301,10 +301,10 @@ class FixedNetwork(Shown):
         try:
             with np.load(path, allow_pickle=False) as file:
                 header = json.loads(file["header"].tobytes())
-                found = f"{header.get('format')} {header.get('version')}"
-                if found != f"{FORMAT} {FORMAT_VERSION}":
+                version = f"{header.get('format')} {header.get('version')}"
+                if version != f"{FORMAT} {FORMAT_VERSION}":
                     raise TclifError(
-                        f"{path}: format {found}, expected {FORMAT} {FORMAT_VERSION}",
+                        f"{path}: format {version}, expected {FORMAT} {FORMAT_VERSION}",
                         "compile the model again with this version",
                     )
                 layers = []

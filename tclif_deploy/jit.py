@@ -35,23 +35,23 @@ def on_compile(announce: Announce) -> None:
 
 
 @functools.cache
-def cache_folder(room: Path) -> Path:
-    """Where machine code of the kernels in the source folder ``room`` is kept.
+def cache_folder(folder: Path) -> Path:
+    """Where machine code of the kernels in the source ``folder`` is kept.
 
-    In the first place that can be written: the user's choice, the user's cache, or a private temporary one. The
-    folder's name has a digest of the room's sources: numba itself looks only at the file of each function, and would go
+    In the first place that can be written: the user's choice, the user's cache, or a private temporary one. Its
+    name has a digest of the folder's sources: numba itself looks only at the file of each function, and would go
     on to use machine code whose helpers have changed.
     """
     digest = hashlib.sha256()
-    for source in sorted(room.rglob("*.py")):
+    for source in sorted(folder.rglob("*.py")):
         digest.update(source.read_bytes())
-    name = f"{room.name}-{digest.hexdigest()[:16]}"
+    name = f"{folder.name}-{digest.hexdigest()[:16]}"
     for base in _candidates():
-        folder = base / name
+        cache = base / name
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=folder):
-                return folder
+            cache.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=cache):
+                return cache
         except OSError:
             continue
     return Path(tempfile.mkdtemp(prefix="tclif-deploy-"))
@@ -59,7 +59,7 @@ def cache_folder(room: Path) -> Path:
 
 def _candidates() -> list[Path]:
     """Where compiled code may live, best first."""
-    found = [Path(os.environ[name]) for name in (CACHE_VARIABLE, "NUMBA_CACHE_DIR") if os.environ.get(name)]
+    folders = [Path(os.environ[name]) for name in (CACHE_VARIABLE, "NUMBA_CACHE_DIR") if os.environ.get(name)]
     if sys.platform == "win32":
         home = os.environ.get("LOCALAPPDATA")
     elif sys.platform == "darwin":
@@ -67,9 +67,9 @@ def _candidates() -> list[Path]:
     else:
         home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     if home and os.path.isabs(home):
-        found.append(Path(home) / "tclif-deploy")
+        folders.append(Path(home) / "tclif-deploy")
     shared = _private_temporary()
-    return [*found, shared] if shared is not None else found
+    return [*folders, shared] if shared is not None else folders
 
 
 def _private_temporary() -> Path | None:
@@ -85,8 +85,8 @@ def _private_temporary() -> Path | None:
         status = folder.lstat()
     except OSError:
         return None
-    ours = folder.is_dir() and not folder.is_symlink() and status.st_uid == os.getuid()
-    return folder if ours and not status.st_mode & 0o077 else None
+    is_own = folder.is_dir() and not folder.is_symlink() and status.st_uid == os.getuid()
+    return folder if is_own and not status.st_mode & 0o077 else None
 
 
 _making = threading.RLock()

@@ -79,18 +79,18 @@ def get(name: str) -> Backend:
     for point in _entry_points():
         if point.name == name and name in names():
             try:
-                found = point.load()
+                backend = point.load()
             except Exception as error:  # a stranger's code can fail in any way
                 raise TclifError(
                     f"backend {name}: {point.value} cannot be loaded ({type(error).__name__}: {error})",
                     "repair or uninstall the package that adds it",
                 ) from error
-            missing = [function for function in FUNCTIONS if not callable(getattr(found, function, None))]
+            missing = [function for function in FUNCTIONS if not callable(getattr(backend, function, None))]
             if missing:
                 raise TclifError(
                     f"backend {name}: {point.value} has no {', '.join(missing)}", f"see {__name__}.Backend"
                 )
-            return cast(Backend, found)
+            return cast(Backend, backend)
     raise TclifError(f"backend {name!r} is not known", f"known: {', '.join(names())}")
 
 
@@ -106,7 +106,7 @@ def parse(text: str) -> tuple[str, ...]:
     """
     if text in ("", "none"):
         return ()
-    asked = names() if text == "all" else tuple(dict.fromkeys(part.strip() for part in text.split(",")))
+    asked = names() if text == "all" else tuple(dict.fromkeys(name.strip() for name in text.split(",")))
     for name in asked:
         if name not in names():
             raise TclifError(f"backend {name!r} is not known", f"known: {', '.join(names())}, all, none")

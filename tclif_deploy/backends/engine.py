@@ -36,6 +36,6 @@ def run(
     progress: Progress = no_progress,
 ) -> Result:
     """Run the engine on input integers ``x`` (samples, time, features). Raises `TclifError`."""
-    found = simulate(FixedNetwork.load(Path(folder) / FILE), x, lengths=lengths, spikes=True, engine="engine")
+    result = simulate(FixedNetwork.load(Path(folder) / FILE), x, lengths=lengths, spikes=True, engine="engine")
     progress(x.shape[0], x.shape[0])
-    return found
+    return result

@@ -23,10 +23,12 @@ def _fraction(points: str) -> str:
 
 OPTIONS: dict[tuple[str, str], tuple[str, Callable[[str], str]]] = {
     ("compile", "--min-accuracy-drop"): ("--auto-max-drop", _fraction),
+    ("finetune", "--easy"): ("--min-sample-probability", str),
     ("finetune", "--samples"): ("--train-samples", str),
     ("fuzz", "--fuzz"): ("--samples", str),
     ("sweep", "--coef-bits"): ("--coefficient-bits", str),
     ("sweep", "--out"): ("--output", str),
+    ("train", "--easy"): ("--min-sample-probability", str),
     ("train", "--out"): ("--output", str),
 }
 """(command, its old option) -> (the option now, the old value in today's unit)"""

@@ -44,9 +44,9 @@ def load_weights(path: Path, network: torch.nn.Module) -> None:
     state: dict[str, Tensor] = content.get("state_dict", content)
     expected = network.state_dict()
     for key in expected.keys() | state.keys():
-        here, there = expected.get(key), state.get(key)
-        if here is None or there is None or not isinstance(there, Tensor) or here.shape != there.shape:
-            shapes = [None if t is None else tuple(getattr(t, "shape", ())) for t in (here, there)]
+        own, stored = expected.get(key), state.get(key)
+        if own is None or stored is None or not isinstance(stored, Tensor) or own.shape != stored.shape:
+            shapes = [None if t is None else tuple(getattr(t, "shape", ())) for t in (own, stored)]
             raise TclifError(
                 f"{path}: {key} has shape {shapes[1]}, the network's has {shapes[0]}", "start from the same model"
             )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import math
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from tclif_deploy.errors import TclifError
 from tclif_deploy.settings import Limits, Named, check_settings
@@ -13,6 +15,7 @@ from tclif_deploy.settings import Limits, Named, check_settings
 if TYPE_CHECKING:
     from tclif_deploy.nn.models import Architecture
 
+Settings = TypeVar("Settings", bound="FitSettings")
 NeuronName = Literal["tclif", "lif", "plif"]
 LEARNED = 0.05
 """a sample of this loss or more is shown in every epoch"""
@@ -32,9 +35,9 @@ class FitSettings:
     """epochs over which the rate rises from 0"""
     clip: Annotated[float, Limits(above=0)] = 1.0
     """largest norm of a step's gradient (it grows with the sequence)"""
-    easy: Annotated[float, Limits(above=0, high=1)] = 1.0
-    """least chance that an epoch shows a sample: one whose last loss l is under 0.05 is shown with chance l/0.05, at
-    least this, and counts that much more when shown; 1 shows every sample in every epoch"""
+    min_sample_probability: Annotated[float, Limits(above=0, high=1)] = 1.0
+    """least probability that an epoch shows a sample: one whose last loss l is under 0.05 is shown with probability
+    l/0.05, at least this, and counts that much more when shown; 1 shows every sample in every epoch"""
     seed: Annotated[int, Limits(0)] = 0
     """of all that is drawn at random"""
     threads: Annotated[int, Limits(0)] = 0
@@ -43,7 +46,34 @@ class FitSettings:
     def __post_init__(self) -> None:
         check_settings(self)
 
+    @property
+    def easy(self) -> float:
+        """`min_sample_probability` by its old name, which goes with version 0.3."""
+        _warn_of_easy(type(self).__name__)
+        return self.min_sample_probability
 
+
+def _warn_of_easy(name: str) -> None:
+    text = f"{name}: easy is min_sample_probability now; the old name goes with version 0.3"
+    warnings.warn(text, DeprecationWarning, stacklevel=3)
+
+
+def _takes_easy(cls: type[Settings]) -> type[Settings]:
+    """The dataclass takes ``min_sample_probability`` by its old name too, with a warning, until version 0.3."""
+    init = cls.__init__
+
+    @functools.wraps(init)
+    def both(self: Settings, *args: Any, **arguments: Any) -> None:
+        if "easy" in arguments:
+            _warn_of_easy(cls.__name__)
+            arguments.setdefault("min_sample_probability", arguments.pop("easy"))
+        init(self, *args, **arguments)
+
+    cls.__init__ = both  # type: ignore[assignment]
+    return cls
+
+
+@_takes_easy
 @dataclass(frozen=True)
 class TrainConfig(FitSettings):
     """What to train, on what, and how; a resumed training may change paths, epochs, patience, device and threads."""
@@ -82,6 +112,7 @@ class TrainConfig(FitSettings):
             raise TclifError("patience without validation", "hold out training samples with --validation N")
 
 
+@_takes_easy
 @dataclass(frozen=True, kw_only=True)
 class TuneSettings(FitSettings):
     """How to fine-tune."""
@@ -116,10 +147,10 @@ class Epoch:
 
     def line(self) -> str:
         """The figures in one line."""
-        held = "" if self.validation is None else f"  validation {self.validation:.2%}"
+        validation = "" if self.validation is None else f"  validation {self.validation:.2%}"
         rates = " ".join(f"{rate:.3f}" for rate in self.rates)
         return (
-            f"epoch {self.epoch:3d}  lr {self.lr:.2e}  loss {self.loss:.4f}  train {self.accuracy:.2%}{held}  "
+            f"epoch {self.epoch:3d}  lr {self.lr:.2e}  loss {self.loss:.4f}  train {self.accuracy:.2%}{validation}  "
             f"test {self.test:.2%}  rates {rates}  {self.seconds:.0f} s"
         )
 
@@ -160,5 +191,5 @@ def args_of(config: TrainConfig, arch: Architecture) -> dict[str, Any]:
         "hard_reset": config.neuron == "plif", "sg": config.surrogate, "neuron": config.neuron,
         "network": "fb" if arch.recurrent else "ff", "ind": arch.sizes[0], "model": config.model,
         "comparator": ">" if config.strict else ">=", "warmup": config.warmup, "clip": config.clip,
-        "noise": config.noise, "easy": config.easy, "validation": config.validation,
+        "noise": config.noise, "easy": config.min_sample_probability, "validation": config.validation,
     }  # fmt: skip

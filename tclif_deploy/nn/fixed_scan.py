@@ -4,9 +4,10 @@ Integers up to 2^53 and their sums are exact in float64, whose units also round 
 few instructions for eight neurons, where 64-bit products and shifts have none. `tclif_deploy.bounds` proves
 that no number gets larger; the caller asks it.
 
-What a machine may choose comes as the type of an argument, so that numba compiles each case by itself: ``half`` is None
-where products round towards zero, else what is added before rounding down (0, or 0.5 for nearest); a state's ``room``
-is its largest magnitude where it saturates, else two's complement's (half, whole) range.
+What a machine may choose comes as the type of an argument, so that numba compiles each case by itself:
+``rounding_offset`` is None where products round towards zero, else what is added before rounding down
+(0, or 0.5 for nearest); a state's limit is its largest magnitude where it saturates, else two's complement's (half,
+full) range.
 """
 
 from __future__ import annotations
@@ -21,40 +22,40 @@ from tclif_deploy.jit import helper, kernel
 from tclif_deploy.nn.scan import gather
 
 
-def _rounded(x: Any, half: Any) -> Any:
+def _rounded(x: Any, rounding_offset: Any) -> Any:
     """x as a whole number."""
 
 
 @overload(_rounded, inline="always")
-def _rounded_any(x, half):  # type: ignore[no-untyped-def]
-    if isinstance(half, types.NoneType):
-        return lambda x, half: np.trunc(x)
-    return lambda x, half: np.floor(x + half)
+def _rounded_any(x, rounding_offset):  # type: ignore[no-untyped-def]
+    if isinstance(rounding_offset, types.NoneType):
+        return lambda x, rounding_offset: np.trunc(x)
+    return lambda x, rounding_offset: np.floor(x + rounding_offset)
 
 
-def _kept(x: Any, room: Any) -> Any:
+def apply_overflow(x: Any, state_limit: Any) -> Any:
     """x as far as a state can hold it."""
 
 
-@overload(_kept, inline="always")
-def _kept_any(x, room):  # type: ignore[no-untyped-def]
-    if isinstance(room, types.Float):
-        return lambda x, room: min(max(x, -room), room)
-    return lambda x, room: x - np.floor((x + room[0]) / room[1]) * room[1]
+@overload(apply_overflow, inline="always")
+def _apply_overflow_any(x, state_limit):  # type: ignore[no-untyped-def]
+    if isinstance(state_limit, types.Float):
+        return lambda x, state_limit: min(max(x, -state_limit), state_limit)
+    return lambda x, state_limit: x - np.floor((x + state_limit[0]) / state_limit[1]) * state_limit[1]
 
 
 @helper
-def _charge(u, v, acc, i_unit, bias, a_u, b_u, a_v, b_v, half, room_u, room_v):  # type: ignore[no-untyped-def]
+def _charge(u, v, acc, i_unit, bias, a_u, b_u, a_v, b_v, rounding_offset, limit_u, limit_v):  # type: ignore[no-untyped-def]
     """Both states take their step, before any spike; returns how many values did not fit."""
     changed = 0
     for b in range(u.shape[0]):
         for n in range(u.shape[1]):
-            current = _rounded(acc[b, n] * i_unit, half) + bias[n]
-            wide = _rounded(a_u[n] * u[b, n], half) + _rounded(b_u[n] * v[b, n], half) + current
-            dendrite = _kept(wide, room_u)
+            current = _rounded(acc[b, n] * i_unit, rounding_offset) + bias[n]
+            wide = _rounded(a_u[n] * u[b, n], rounding_offset) + _rounded(b_u[n] * v[b, n], rounding_offset) + current
+            dendrite = apply_overflow(wide, limit_u)
             changed += 1 if dendrite != wide else 0
-            wide = _rounded(a_v[n] * v[b, n], half) + _rounded(b_v[n] * dendrite, half)
-            soma = _kept(wide, room_v)
+            wide = _rounded(a_v[n] * v[b, n], rounding_offset) + _rounded(b_v[n] * dendrite, rounding_offset)
+            soma = apply_overflow(wide, limit_v)
             changed += 1 if soma != wide else 0
             u[b, n] = dendrite
             v[b, n] = soma
@@ -62,7 +63,7 @@ def _charge(u, v, acc, i_unit, bias, a_u, b_u, a_v, b_v, half, room_u, room_v): 
 
 
 @helper
-def _fire_soft(u, v, p, s, lsb, threshold, r_u, r_v, room_u, room_v, one):  # type: ignore[no-untyped-def]
+def _fire_soft(u, v, p, s, lsb, threshold, r_u, r_v, limit_u, limit_v, one):  # type: ignore[no-untyped-def]
     """Write the soma and the spikes, then reset; returns how many values did not fit."""
     changed = 0
     for b in range(u.shape[0]):
@@ -73,8 +74,8 @@ def _fire_soft(u, v, p, s, lsb, threshold, r_u, r_v, room_u, room_v, one):  # ty
             s[b, n] = one if fired else 0
             wide_u = u[b, n] - (r_u[n] if fired else 0.0)
             wide_v = soma - (r_v[n] if fired else 0.0)
-            dendrite = _kept(wide_u, room_u)
-            after = _kept(wide_v, room_v)
+            dendrite = apply_overflow(wide_u, limit_u)
+            after = apply_overflow(wide_v, limit_v)
             changed += 1 if dendrite != wide_u else 0
             changed += 1 if after != wide_v else 0
             u[b, n] = dendrite
@@ -95,8 +96,8 @@ def _fire_hard(v, p, s, lsb, threshold, v_reset, one):  # type: ignore[no-untype
 
 @kernel
 def forward(  # type: ignore[no-untyped-def]
-    x, binary, weight, recurrent, i_unit, bias, a_u, b_u, a_v, b_v, half, room_u, room_v, threshold, r_u, r_v, v_reset,
-    hard, lsb, one, potential, spikes,
+    x, binary, weight, recurrent, i_unit, bias, a_u, b_u, a_v, b_v, rounding_offset, limit_u, limit_v, threshold, r_u,
+    r_v, v_reset, hard, lsb, one, potential, spikes,
 ):  # fmt: skip
     """Run one layer over whole sequences; returns how many values did not fit their state.
 
@@ -118,9 +119,9 @@ def forward(  # type: ignore[no-untyped-def]
         gather(acc, x[t], binary, weight, index)
         if recurrent.shape[0] > 0 and t > 0:
             gather(acc, spikes[t - 1], True, recurrent, index)
-        changed += _charge(u, v, acc, i_unit, bias, a_u, b_u, a_v, b_v, half, room_u, room_v)
+        changed += _charge(u, v, acc, i_unit, bias, a_u, b_u, a_v, b_v, rounding_offset, limit_u, limit_v)
         if hard:
             _fire_hard(v, potential[t], spikes[t], lsb, threshold, v_reset, one)
         else:
-            changed += _fire_soft(u, v, potential[t], spikes[t], lsb, threshold, r_u, r_v, room_u, room_v, one)
+            changed += _fire_soft(u, v, potential[t], spikes[t], lsb, threshold, r_u, r_v, limit_u, limit_v, one)
     return changed

@@ -34,21 +34,21 @@ def to_module(network: Network) -> torch.nn.Sequential:
     modules: list[torch.nn.Module] = []
     source = INPUT
     for index, layer in enumerate(network.layers):
-        links = chain_links(layer, source, HINT)
-        if any(c.conv is not None for c in links):
+        connections = chain_links(layer, source, HINT)
+        if any(c.conv is not None for c in connections):
             raise TclifError(f"layer {layer.name}: a convolution is not among the torch modules", HINT)
         n = layer.neuron
         if n.bias_v.any() or n.v0.any() or n.q.any() or n.input_to != "dendrite":
             raise TclifError(f"layer {layer.name}: its {n.type} neurons are not among the torch modules", HINT)
-        modules.append(_linear(links[0].weight, n.bias_u))
+        modules.append(_linear(connections[0].weight, n.bias_u))
         if not n.spiking:
             if index + 1 < len(network.layers) or (n.a_v != 1).any() or (n.b_v != 1).any() or n.a_u.any():
                 raise TclifError(f"layer {layer.name}: a readout that leaks is not among the torch modules", HINT)
             break
         neuron = _neuron(layer)
-        if len(links) == 2:
+        if len(connections) == 2:
             recurrent = Recurrent(neuron, layer.size, bias=False)
-            recurrent.hid_weight = _linear(links[1].weight, None)
+            recurrent.hid_weight = _linear(connections[1].weight, None)
             neuron = recurrent
         modules.append(neuron)
         source = layer.name

@@ -270,7 +270,7 @@ class Recurrent(torch.nn.Module):
 
 def reset_states(module: torch.nn.Module) -> None:
     """Call ``reset_state()`` of ``module`` and of every module in it that has one."""
-    for part in module.modules():
-        reset = getattr(part, "reset_state", None)
+    for child in module.modules():
+        reset = getattr(child, "reset_state", None)
         if callable(reset):
             reset()

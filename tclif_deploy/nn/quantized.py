@@ -26,13 +26,13 @@ from tclif_deploy.fixed import LAYER_ARRAYS, FixedLayer, FixedNetwork, Int
 from tclif_deploy.network import Float
 from tclif_deploy.nn.fused import array_of
 from tclif_deploy.nn.neuron import TCLIF, Recurrent, SpikingNeuron
-from tclif_deploy.nn.quantized_layer import LayerScan, instead, quantized_layer
+from tclif_deploy.nn.quantized_layer import LayerScan, quantized_layer, straight_through
 from tclif_deploy.nn.sequence import SequenceNetwork, summed
 from tclif_deploy.target import Target
 
 RESIDUAL = 0.5
 """share of a weight's rounding error that its master keeps at the start: 0 puts it on the integer, 1 on the float"""
-FAST = 7
+COARSE_GRID_LIMIT = 7
 """weights of less than this (4 bits' largest) learn faster by what is missing"""
 EXACT = 2**53
 """float64 holds every integer up to here"""
@@ -78,7 +78,7 @@ class QuantizedNetwork(SequenceNetwork):
         self.wide = [self._accumulator(layer) for layer in start.layers]
         self._lock = threading.Lock()
         self._overflows = 0
-        self._found: tuple[tuple[int, ...], FixedNetwork, list[LayerScan]] | None = None
+        self._cached: tuple[tuple[int, ...], FixedNetwork, list[LayerScan]] | None = None
 
     def _linear(self, n: int) -> torch.nn.Linear:
         linear = self.features[2 * n]
@@ -108,21 +108,21 @@ class QuantizedNetwork(SequenceNetwork):
 
     def _smooth(self, n: int) -> dict[str, Float]:
         """Float values of what is learned on a grid so fine that its start is remembered instead of rounded."""
-        found: dict[str, Float] = {}
+        values: dict[str, Float] = {}
         with torch.no_grad():
             if self._linear(n).bias is not None:
-                found["bias_u"] = array_of(self._linear(n).bias).astype(np.float64)
+                values["bias_u"] = array_of(self._linear(n).bias).astype(np.float64)
             neuron = self._neuron(n)
             if isinstance(neuron, TCLIF):
                 beta = torch.sigmoid(neuron.decay_factor.double()).numpy()
-                found["b_u"], found["b_v"] = -beta[:, 0], beta[:, 1]
-        return found
+                values["b_u"], values["b_v"] = -beta[:, 0], beta[:, 1]
+        return values
 
     def _accumulator(self, layer: FixedLayer) -> type[np.signedinteger[Any]]:
         """int32 where every sum fits, whatever the weights become."""
-        top = self.limits["weight_bits"]
+        max_weight = self.limits["weight_bits"]
         full = replace(
-            layer, connections=tuple(replace(c, weight=np.full_like(c.weight, top)) for c in layer.connections)
+            layer, connections=tuple(replace(c, weight=np.full_like(c.weight, max_weight)) for c in layer.connections)
         )
         bounds = layer_bounds(self.start, full)
         if bounds.largest >= EXACT:
@@ -132,7 +132,7 @@ class QuantizedNetwork(SequenceNetwork):
             )
         return np.int32 if bounds.accumulator < 2**31 else np.int64
 
-    def note(self, overflows: int) -> None:
+    def count_overflows(self, overflows: int) -> None:
         """Count values that left their state's range; threads may call it."""
         if overflows:
             with self._lock:
@@ -141,8 +141,8 @@ class QuantizedNetwork(SequenceNetwork):
     def take_overflows(self) -> int:
         """Values that left their range since the last call."""
         with self._lock:
-            found, self._overflows = self._overflows, 0
-        return found
+            overflows, self._overflows = self._overflows, 0
+        return overflows
 
     def fixed(self) -> FixedNetwork:
         """The integers that run."""
@@ -151,19 +151,19 @@ class QuantizedNetwork(SequenceNetwork):
     def _integers(self) -> tuple[FixedNetwork, list[LayerScan]]:
         # in-place changes of a parameter raise its version; threads that meet a new one at once all do this work
         versions = tuple(parameter._version for parameter in self.parameters())
-        found = self._found
-        if found is None or found[0] != versions:
+        cached = self._cached
+        if cached is None or cached[0] != versions:
             layers = tuple(self._fixed_layer(n) for n in range(len(self.start.layers)))
             network = replace(self.start, layers=layers)
             scans = [self._scan(network, n) for n in range(len(layers))]
-            found = self._found = versions, network, scans
-        return found[1], found[2]
+            cached = self._cached = versions, network, scans
+        return cached[1], cached[2]
 
     def _fixed_layer(self, n: int) -> FixedLayer:
         start, first, now = self.start.layers[n], self.first[n], self._smooth(n)
-        top = self.limits["weight_bits"]
+        max_weight = self.limits["weight_bits"]
         connections = tuple(
-            replace(c, weight=_rounded(array_of(w) / self.start.weight_step(start, c), top))
+            replace(c, weight=_rounded(array_of(w) / self.start.weight_step(start, c), max_weight))
             for w, c in zip(self._weights(n), start.connections, strict=True)
         )
         one = self.start.arithmetic.one
@@ -183,8 +183,8 @@ class QuantizedNetwork(SequenceNetwork):
 
     def _scan(self, network: FixedNetwork, n: int) -> LayerScan:
         layer, m, wide = network.layers[n], network.arithmetic, self.wide[n]
-        half = {"toward_zero": None, "floor": 0.0, "nearest": 0.5}[m.rounding]
-        rooms = [
+        rounding_offset = {"toward_zero": None, "floor": 0.0, "nearest": 0.5}[m.rounding]
+        state_limits = [
             float(2 ** (bits - 1) - 1) if overflow == "saturate" else (float(2 ** (bits - 1)), float(2**bits))
             for bits, overflow in ((m.bits_u, m.overflow_u), (m.bits_v, m.overflow_v))
         ]
@@ -204,18 +204,19 @@ class QuantizedNetwork(SequenceNetwork):
         fire_at = real64(layer.threshold) if layer.spiking else np.full(layer.size, np.inf)
         couplings = tuple(getattr(layer, name) / m.one for name in ("a_u", "b_u", "a_v", "b_v"))
         numbers = (
-            float(2.0**layer.shift), real64(layer.bias_u), *couplings, half, *rooms, fire_at, real64(layer.r_u),
-            real64(layer.r_v), real64(layer.v_reset),
+            float(2.0**layer.shift), real64(layer.bias_u), *couplings, rounding_offset, *state_limits, fire_at,
+            real64(layer.r_u), real64(layer.r_v), real64(layer.v_reset),
         )  # fmt: skip
-        real = {name: network.to_real(layer, name) for name in LAYER_ARRAYS}
-        real["fire_at"] = network.to_real(layer, "threshold", layer.threshold - 0.5)
+        real_values = {name: network.to_real(layer, name) for name in LAYER_ARRAYS}
+        real_values["fire_at"] = network.to_real(layer, "threshold", layer.threshold - 0.5)
         backward = ("a_u", "b_u", "a_v", "b_v", "fire_at", "r_u", "r_v", "v_reset")
         feed = next(c.source for c in layer.connections if c.source != layer.name)
         neuron = self._neuron(n)
         return LayerScan(
             weight, recurrent, numbers, layer.reset == "hard" and layer.spiking, layer.lsb_v,
             network.source_unit(feed), real_weight, real_recurrent,
-            tuple(real[name].astype(np.float32) for name in backward), real["threshold"].astype(np.float32),
+            tuple(real_values[name].astype(np.float32) for name in backward),
+            real_values["threshold"].astype(np.float32),
             neuron.surrogate if neuron else "triangle", neuron.detach_reset if neuron else False,
         )  # fmt: skip
 
@@ -231,7 +232,7 @@ class QuantizedNetwork(SequenceNetwork):
                 beta = torch.sigmoid(neuron.decay_factor)
                 couplings = -beta[:, 0], beta[:, 1]
             signal = quantized_layer(
-                signal, linear.weight, linear.bias, recurrent, couplings, gain, scans[n], self.note
+                signal, linear.weight, linear.bias, recurrent, couplings, gain, scans[n], self.count_overflows
             )
             out.append(signal)
         return out
@@ -244,8 +245,8 @@ class QuantizedNetwork(SequenceNetwork):
         unit = float((network.output.lsb_v / network.output.multiplier).mean())
         scores = torch.from_numpy(exact * network.output.multiplier * unit)
         last = self._linear(len(network.layers) - 1)
-        weight = instead(last.weight, scans[-1].real_weight)
-        return instead(summed(spikes, weight, last.bias, lengths), scores)
+        weight = straight_through(last.weight, scans[-1].real_weight)
+        return straight_through(summed(spikes, weight, last.bias, lengths), scores)
 
     def readout_integers(self, spikes: Tensor, lengths: Tensor | None = None) -> Int:
         """The readout's soma at each sample's last step, int64 (samples, classes)."""
@@ -253,17 +254,17 @@ class QuantizedNetwork(SequenceNetwork):
         time, samples = spikes.shape[:2]
         soma = np.empty((time, samples, network.output.size))
         unused = torch.empty(soma.shape, dtype=spikes.dtype)
-        self.note(scans[-1].run(spikes.detach().contiguous(), soma, np.ones(network.output.size), unused))
+        self.count_overflows(scans[-1].run(spikes.detach().contiguous(), soma, np.ones(network.output.size), unused))
         last = np.full(samples, time) if lengths is None else lengths.numpy()
-        found: Int = soma[last - 1, np.arange(samples)].astype(np.int64)
-        return found
+        readout: Int = soma[last - 1, np.arange(samples)].astype(np.int64)
+        return readout
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Weights on a grid of steps so coarse that they would never leave an integer learn faster."""
         weights = [weight for n in range(len(self.start.layers)) for weight in self._weights(n)]
         chosen = {id(weight) for weight in weights}
         others = [parameter for parameter in self.parameters() if id(parameter) not in chosen]
-        share = max(1.0, FAST / self.limits["weight_bits"])
+        share = max(1.0, COARSE_GRID_LIMIT / self.limits["weight_bits"])
         return [{"params": weights, "share": share}, {"params": others, "share": 1.0}]
 
     def float_state(self) -> dict[str, Tensor]:

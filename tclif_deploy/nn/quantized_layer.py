@@ -41,10 +41,10 @@ class LayerScan:
     def run(self, x: Tensor, potential: NDArray[Any], lsb: Float, spikes: Tensor) -> int:
         """Fill ``potential`` (soma times ``lsb``) and ``spikes`` (bfloat16); how many values left their range."""
         binary = x.dtype == torch.bfloat16
-        given = array_of(x) if binary else array_of(x).astype(np.int32)
+        integers = array_of(x) if binary else array_of(x).astype(np.int32)
         return int(
             fixed_scan.forward(
-                given, binary, self.weight, self.recurrent, *self.numbers, self.hard, lsb, HALF_ONE, potential,
+                integers, binary, self.weight, self.recurrent, *self.numbers, self.hard, lsb, HALF_ONE, potential,
                 array_of(spikes),
             )
         )  # fmt: skip
@@ -62,12 +62,12 @@ class _Layer(torch.autograd.Function):
         b_v: Tensor | None,
         gain: Tensor,
         scan: LayerScan,
-        note: Callable[[int], None],
+        count_overflows: Callable[[int], None],
     ) -> Tensor:
         x = x.contiguous()
         spikes = torch.empty(*x.shape[:2], len(weight), dtype=torch.bfloat16)
         potential = torch.empty(spikes.shape, dtype=torch.float32)
-        note(scan.run(x, potential.numpy(), scan.lsb_v, spikes))
+        count_overflows(scan.run(x, potential.numpy(), scan.lsb_v, spikes))
         ctx.save_for_backward(x, potential, spikes)
         ctx.scan = scan
         ctx.shapes = [None if b is None else b.shape for b in (b_u, b_v)]
@@ -102,19 +102,20 @@ def quantized_layer(
     couplings: tuple[Tensor, Tensor] | None,
     gain: Tensor,
     scan: LayerScan,
-    note: Callable[[int], None],
+    count_overflows: Callable[[int], None],
 ) -> Tensor:
     """Spikes (time, samples, neurons), bfloat16, of the integers ``scan`` driven by ``x`` (time, samples, sources).
 
     All other tensors are masters, which only gradients reach: ``couplings`` b_u and b_v, where they are learned, and
-    ``gain`` (neurons,) of threshold and resets. ``note`` is told how many values left their state's range.
+    ``gain`` (neurons,) of threshold and resets. ``count_overflows`` is called with how many values left their state's
+    range.
     """
     b_u, b_v = couplings or (None, None)
-    out: Tensor = _Layer.apply(x, weight, bias, recurrent, b_u, b_v, gain, scan, note)  # type: ignore[no-untyped-call]
+    out: Tensor = _Layer.apply(x, weight, bias, recurrent, b_u, b_v, gain, scan, count_overflows)  # type: ignore[no-untyped-call]
     return out
 
 
-class _Instead(torch.autograd.Function):
+class _StraightThrough(torch.autograd.Function):
     """The value of ``exact`` with the gradient of ``smooth``."""
 
     @staticmethod
@@ -126,7 +127,7 @@ class _Instead(torch.autograd.Function):
         return grads[0], None
 
 
-def instead(smooth: Tensor, exact: Tensor) -> Tensor:
+def straight_through(smooth: Tensor, exact: Tensor) -> Tensor:
     """``exact``, differentiated as if it were ``smooth``."""
-    out: Tensor = _Instead.apply(smooth, exact.to(smooth.dtype))  # type: ignore[no-untyped-call]
+    out: Tensor = _StraightThrough.apply(smooth, exact.to(smooth.dtype))  # type: ignore[no-untyped-call]
     return out

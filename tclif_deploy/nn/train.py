@@ -25,6 +25,8 @@ from tclif_deploy.progress import Progress, Say, no_progress, say_nothing
 
 RATE_SAMPLES = 64
 """test samples that the firing rates are taken from"""
+STATE_KEYS = {"min_sample_probability": "easy"}
+"""field -> its key in the state to resume from, where that is older than the field's name"""
 SMALLER = "try a smaller --lr or --clip, or a longer --warmup"
 
 
@@ -47,7 +49,7 @@ def train(config: TrainConfig, progress: Progress = no_progress, say: Say = say_
     if config.device != "cpu" and not (config.device.startswith("cuda") and torch.cuda.is_available()):
         raise TclifError(f"device is {config.device!r}", "cpu, or cuda where torch sees one")
     task = load_task(config.model, arch.sizes, config.data, config.seed)
-    data, held = _hold_out(task.train, config)
+    data, validation_data = _hold_out(task.train, config)
     network = build(
         config.model, config.neuron, seed=config.seed, surrogate=config.surrogate, strict=config.strict
     )  # fmt: skip
@@ -57,7 +59,7 @@ def train(config: TrainConfig, progress: Progress = no_progress, say: Say = say_
     if (permutation := task.permutation) is not None:
         write_atomic(config.out.parent / "permutation.npy", lambda file: np.save(file, permutation))
     with one_thread_each(), Trainer(network, config) as trainer:
-        result = fit(config, trainer, replace(task, train=data), held, progress, say)
+        result = fit(config, trainer, replace(task, train=data), validation_data, progress, say)
     resume_path(config.out).unlink(missing_ok=True)
     return result
 
@@ -66,17 +68,18 @@ def fit(
     config: TrainConfig,
     trainer: Trainer,
     task: Task,
-    held: Dataset | None = None,
+    validation_data: Dataset | None = None,
     progress: Progress = no_progress,
     say: Say = say_nothing,
     worst: float = math.inf,
 ) -> TrainResult:
-    """The epochs of `train` on a network that ``trainer`` holds; ``held`` chooses the best one. The state stays.
+    """The epochs of `train` on a network that ``trainer`` holds; ``validation_data``
+    choose the best one. The state stays.
 
     Raises `TclifError` also where an epoch's mean loss is above ``worst``.
     """
     data = task.train
-    run = _Run(config, trainer, task, data, held, torch.full((data.samples,), 255, dtype=torch.uint8), [])
+    run = _Run(config, trainer, task, data, validation_data, torch.full((data.samples,), 255, dtype=torch.uint8), [])
     run.resume()
     stopped = False
     while len(run.history) < config.epochs and not stopped:
@@ -100,7 +103,7 @@ class _Run:
     trainer: Trainer
     task: Task
     data: Dataset
-    held: Dataset | None
+    validation_data: Dataset | None
     chances: Tensor
     """each training sample's chance to be shown in an epoch, in 1/255 (a byte, so that a state to resume is small)"""
     history: list[Epoch]
@@ -108,7 +111,7 @@ class _Run:
     @property
     def best(self) -> int:
         """The epoch to keep, from 1: of the best validation accuracy, the last where nothing is held out; 0: none."""
-        if self.held is None:
+        if self.validation_data is None:
             return len(self.history)
         return max((e.epoch for e in self.history), key=lambda n: self.history[n - 1].validation or 0.0, default=0)
 
@@ -136,12 +139,14 @@ class _Run:
             losses, hits = self.trainer.step(data, index.numpy(), rate, weight / weight.sum(), noise)
             if bool(losses.isnan().any()):
                 raise TclifError(f"epoch {done + 1}, step {n + 1}: the loss is not a number; {self.kept()}", SMALLER)
-            self.chances[index] = (losses / LEARNED).clamp(config.easy, 1.0).mul(255).ceil().to(torch.uint8)
+            self.chances[index] = (
+                (losses / LEARNED).clamp(config.min_sample_probability, 1.0).mul(255).ceil().to(torch.uint8)
+            )
             loss, total = loss + float((losses * weight).sum()), total + float(weight.sum())
             correct += hits
             progress(done * data.samples + (n + 1) * data.samples // steps, config.epochs * data.samples)
         test = self.trainer.accuracy(self.task.test)
-        validation = None if self.held is None else self.trainer.accuracy(self.held)
+        validation = None if self.validation_data is None else self.trainer.accuracy(self.validation_data)
         x, _ = self.trainer.inputs(self.task.test, slice(0, RATE_SAMPLES))
         rates = tuple(self.trainer.network.rates(x))
         seconds = time.monotonic() - began
@@ -155,7 +160,8 @@ class _Run:
         lines = "".join(epoch.line() + "\n" for epoch in self.history)
         write_atomic(out.with_name(f"{out.name}.log"), lambda file: file.write(lines.encode()))
         state = {
-            "settings": _settings(self.config), "history": [asdict(epoch) for epoch in self.history],
+            "settings": {STATE_KEYS.get(name, name): value for name, value in _settings(self.config).items()},
+            "history": [asdict(epoch) for epoch in self.history],
             "state_dict": network.state_dict(), "optimizer": self.trainer.optimizer.state_dict(),
             "chances": self.chances,
         }  # fmt: skip
@@ -168,10 +174,11 @@ class _Run:
             return
         state, now = load_torch(path), _settings(self.config)
         before = state.get("settings", {})
-        for key in now:
-            if before.get(key) != now[key]:
+        for name, value in now.items():
+            stored = before.get(STATE_KEYS.get(name, name))
+            if stored != value:
                 raise TclifError(
-                    f"{path}: belongs to a training with {key} {before.get(key)}, not {now[key]}",
+                    f"{path}: belongs to a training with {name} {stored}, not {value}",
                     "give the same settings to resume it, or remove the file to start anew",
                 )
         self.trainer.network.load_state_dict(state["state_dict"])

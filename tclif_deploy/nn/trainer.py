@@ -1,4 +1,4 @@
-"""One optimizer step: gradients summed over small groups of samples that threads work on."""
+"""One optimizer step: gradients summed over micro-batches that threads work on."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tclif_deploy.data.dataset import Dataset
 from tclif_deploy.nn.config import TrainConfig
 from tclif_deploy.nn.sequence import SequenceNetwork
 
-GROUP = 16
+MICRO_BATCH = 16
 """samples that one thread takes at once: few enough for its states of one step to stay in the second cache level"""
 
 
@@ -35,7 +35,7 @@ class Trainer:
         self.threads = config.threads or os.cpu_count() or 1
         self.pool = ThreadPoolExecutor(self.threads)
         cpu = self.device.type == "cpu"
-        self.group = GROUP if cpu else config.batch_size
+        self.micro_batch = MICRO_BATCH if cpu else config.batch_size
         self.dtype = torch.bfloat16 if cpu else None
 
     def __enter__(self) -> Trainer:
@@ -49,13 +49,13 @@ class Trainer:
         x = torch.from_numpy(np.ascontiguousarray(data.x[index])).to(self.device).float() * data.scale
         lengths = None if data.lengths is None else torch.from_numpy(data.lengths[index]).to(self.device)
         if lengths is not None:
-            # what lies beyond the longest sample of the group is only padding
+            # what lies beyond the longest of these samples is only padding
             x = x[:, : int(lengths.max())]
         if noise is not None:
             x = x + noise[:, : x.shape[1]].to(self.device)
         return x, lengths
 
-    def _group(self, data: Dataset, index: Any, weight: Tensor, noise: Tensor | None) -> tuple[Tensor, int, Any]:
+    def _gradients(self, data: Dataset, index: Any, weight: Tensor, noise: Tensor | None) -> tuple[Tensor, int, Any]:
         assert data.y is not None
         x, lengths = self.inputs(data, index, noise)
         y = torch.from_numpy(data.y[index]).to(self.device)
@@ -73,14 +73,16 @@ class Trainer:
         stay as they are, and the losses are NaN.
         """
         weight = torch.full((len(index),), 1 / len(index)) if weight is None else weight
-        pieces = [slice(i, i + self.group) for i in range(0, len(index), self.group)]
-        parts = list(
-            self.pool.map(lambda p: self._group(data, index[p], weight[p], None if noise is None else noise[p]), pieces)
+        batches = [slice(i, i + self.micro_batch) for i in range(0, len(index), self.micro_batch)]
+        results = list(
+            self.pool.map(
+                lambda b: self._gradients(data, index[b], weight[b], None if noise is None else noise[b]), batches
+            )
         )
-        losses = torch.cat([part[0] for part in parts])
+        losses = torch.cat([result[0] for result in results])
         for n, parameter in enumerate(self.parameters):
-            # summed in the groups' order, so that a run is the same bytes however the threads raced
-            parameter.grad = torch.stack([part[2][n] for part in parts]).sum(0)
+            # summed in the batches' order, so that a run is the same bytes however the threads raced
+            parameter.grad = torch.stack([result[2][n] for result in results]).sum(0)
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group.get("share", 1.0)
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.config.clip)
@@ -88,11 +90,13 @@ class Trainer:
             self.optimizer.step()
         else:
             losses = torch.full_like(losses, math.nan)
-        return losses, sum(part[1] for part in parts)
+        return losses, sum(result[1] for result in results)
 
     def loss(self, data: Dataset) -> float:
         """Mean loss over ``data``."""
-        pieces = [np.arange(i, min(i + self.group, data.samples)) for i in range(0, data.samples, self.group)]
+        batches = [
+            np.arange(i, min(i + self.micro_batch, data.samples)) for i in range(0, data.samples, self.micro_batch)
+        ]
 
         def losses(index: NDArray[np.int64]) -> Tensor:
             assert data.y is not None
@@ -101,7 +105,7 @@ class Trainer:
                 scores = self.network(x, lengths, dtype=self.dtype).cpu()
             return torch.nn.functional.cross_entropy(scores, torch.from_numpy(data.y[index]), reduction="none")
 
-        return float(torch.cat(list(self.pool.map(losses, pieces))).mean())
+        return float(torch.cat(list(self.pool.map(losses, batches))).mean())
 
     def accuracy(self, data: Dataset) -> float:
         """Share of ``data`` whose class the network finds."""
@@ -112,18 +116,18 @@ class Trainer:
         """The class that the network finds for each sample."""
 
         @torch.no_grad()
-        def found(piece: slice) -> NDArray[np.int64]:
-            x, lengths = self.inputs(data, piece)
+        def classes(batch: slice) -> NDArray[np.int64]:
+            x, lengths = self.inputs(data, batch)
             classes: NDArray[np.int64] = self.network(x, lengths, dtype=self.dtype).argmax(1).cpu().numpy()
             return classes
 
-        pieces = [slice(i, i + self.group) for i in range(0, data.samples, self.group)]
-        return np.concatenate(list(self.pool.map(found, pieces)))
+        batches = [slice(i, i + self.micro_batch) for i in range(0, data.samples, self.micro_batch)]
+        return np.concatenate(list(self.pool.map(classes, batches)))
 
 
 @contextlib.contextmanager
 def one_thread_each() -> Iterator[None]:
-    """Torch's own threads off (ours work on groups), freed memory kept for the next group."""
+    """Torch's own threads off (ours work on micro-batches), freed memory kept for the next one."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     with contextlib.suppress(OSError, AttributeError):

@@ -92,8 +92,8 @@ def simulate_float(
                     i = i + c.apply(past[c.source][t - c.delay].astype(np.float64))
             if isinstance(i, float):
                 i = np.zeros((samples, layer.size))
-            u[n], v[n], s, u_peak, v_peak = step(layer, u[n], v[n], i)
-            for row, before, after in ((0, u_peak, u[n]), (1, v_peak, v[n])):
+            u[n], v[n], s, charged_u, charged_v = step(layer, u[n], v[n], i)
+            for row, before, after in ((0, charged_u, u[n]), (1, charged_v, v[n])):
                 np.maximum(peaks[n][row], np.abs(before).max(axis=0), out=peaks[n][row])
                 if before is not after:
                     np.maximum(peaks[n][row], np.abs(after).max(axis=0), out=peaks[n][row])
@@ -105,19 +105,19 @@ def simulate_float(
             readout[t <= last] += kept[out.name][t][t <= last]
         else:
             readout[t == last] = v[out.name][t == last]
-    found = {n: s.transpose(1, 0, 2) for n, s in kept.items()} if spikes else {}
+    kept_spikes = {n: s.transpose(1, 0, 2) for n, s in kept.items()} if spikes else {}
     valid = np.arange(time)[:, None, None] <= last[:, None]
     fired = {n: (s & valid).sum(axis=0) for n, s in kept.items()} if counts else {}
-    return FloatResult(found, readout, np.argmax(readout, axis=1), peaks, traced, fired)
+    return FloatResult(kept_spikes, readout, np.argmax(readout, axis=1), peaks, traced, fired)
 
 
 def float_classes(network: Network, data: Dataset, batch: int = 32) -> NDArray[np.int64]:
     """The class that ``network`` names for each sample of ``data``, (samples,), run ``batch`` samples at a time."""
-    parts = data.batches(batch)
-    return np.concatenate([simulate_float(network, d.real(), lengths=d.lengths, spikes=False).classes for d in parts])
+    results = (simulate_float(network, d.real(), lengths=d.lengths, spikes=False) for d in data.batches(batch))
+    return np.concatenate([result.classes for result in results])
 
 
 def batches(samples: int, size: int) -> Iterator[slice]:
-    """Slices that cover ``samples`` in pieces of at most ``size``."""
+    """Slices that cover ``samples``, each of at most ``size``."""
     for start in range(0, samples, size):
         yield slice(start, min(start + size, samples))

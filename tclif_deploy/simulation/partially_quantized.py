@@ -31,7 +31,7 @@ INPUT_PART: tuple[str, Part] = (INPUT, "input")
 """the input's integers, as a part of the network"""
 
 ROUNDINGS = ("toward_zero", "floor", "nearest")
-CHUNK = 16
+BATCH = 16
 """samples that a thread takes at a time"""
 
 
@@ -74,8 +74,8 @@ def simulate_mixed(
     >>> from tclif_deploy import load, load_data, quantize, simulate
     >>> network, test = load("fixtures/spoken_digits/checkpoint.pth.tar"), load_data("fixtures/spoken_digits/test.npz")
     >>> fixed = quantize(network, "loihi2", "fixtures/spoken_digits/calibration.npz")
-    >>> found = simulate_mixed(network, fixed, test, parts_of(network))
-    >>> bool((found.readout == simulate(fixed, test).readout * fixed.output.lsb_v).all())
+    >>> result = simulate_mixed(network, fixed, test, parts_of(network))
+    >>> bool((result.readout == simulate(fixed, test).readout * fixed.output.lsb_v).all())
     True
     """
     m, chosen = fixed.arithmetic, frozenset(quantized)
@@ -85,40 +85,40 @@ def simulate_mixed(
     last = check_lengths(data.lengths, data.samples, data.time) - 1
     starts = np.cumsum([0, *(layer.size for layer in fixed.layers)])
     index = {INPUT: -1, **{layer.name: n for n, layer in enumerate(fixed.layers)}}
-    numbers, flags, links, weights = [], [], [], []
+    numbers, flags, connections, weights = [], [], [], []
     offset = 0
-    for n, (real, layer) in enumerate(zip(network.layers, fixed.layers, strict=True)):
+    for n, (original, layer) in enumerate(zip(network.layers, fixed.layers, strict=True)):
         on = {part for name, part in chosen if name == layer.name}
-        own, matrices = layer_numbers(real, layer, fixed, on)
+        own, matrices = layer_numbers(original, layer, fixed, on)
         numbers.append(own)
-        strict = real.neuron.strict and "thresholds" not in on
+        strict = original.neuron.strict and "thresholds" not in on
         flags.append(
             (starts[n], layer.size, layer.spiking, layer.reset == "hard", layer.input_to == "soma", strict,
              "states" in on)
         )  # fmt: skip
         for c, matrix in zip(layer.connections, matrices, strict=True):
-            links.append((n, index[c.source], c.delay, offset, matrix.shape[1]))
+            connections.append((n, index[c.source], c.delay, offset, matrix.shape[1]))
             weights.append(matrix.T.ravel())
             offset += matrix.size
     limits = (2.0 ** (m.bits_u - 1), 2.0 ** (m.bits_v - 1), m.overflow_u == "wrap", m.overflow_v == "wrap")
     neurons = int(starts[-1])
     readout = np.zeros((data.samples, fixed.output.size))
     kept = np.zeros((data.samples, data.time, neurons) if spikes else (data.samples, 0, neurons), np.uint8)
-    peaks = np.zeros((-(-data.samples // CHUNK), 2, neurons))
+    peaks = np.zeros((-(-data.samples // BATCH), 2, neurons))
     probed = np.zeros(2)
     probed_at = (int(starts[probe[0]]) + probe[1] if probe[0] >= 0 else -1, probe[2])
     arguments = (
-        np.concatenate(weights), np.array(links, np.int64), np.concatenate(numbers, axis=1),
+        np.concatenate(weights), np.array(connections, np.int64), np.concatenate(numbers, axis=1),
         np.array(flags, np.int64), np.array([2.0**layer.shift for layer in fixed.layers]),
         ROUNDINGS.index(m.rounding), limits,
     )  # fmt: skip
 
     def run(start: int) -> None:
-        part = slice(start, start + CHUNK)
-        _run(x[part], *arguments, last[part], readout[part], kept[part], peaks[start // CHUNK], probed, *probed_at)
+        batch = slice(start, start + BATCH)
+        _run(x[batch], *arguments, last[batch], readout[batch], kept[batch], peaks[start // BATCH], probed, *probed_at)
 
     with ThreadPoolExecutor(jobs) as pool:
-        list(pool.map(run, range(0, data.samples, CHUNK)))
+        list(pool.map(run, range(0, data.samples, BATCH)))
     out = fixed.output
     unit = fixed.readout_unit
     compared = out.multiplier if not out.spiking and (out.name, "thresholds") in chosen else unit
@@ -129,36 +129,40 @@ def simulate_mixed(
 
 
 def layer_numbers(
-    real: Layer, layer: FixedLayer, fixed: FixedNetwork, on: Collection[Part]
+    original: Layer, layer: FixedLayer, fixed: FixedNetwork, on: Collection[Part]
 ) -> tuple[Float, tuple[Float, ...]]:
     """What a layer computes with when the parts ``on`` are quantized: `_numbers`, and each connection's weights."""
-    links = zip(real.connections, layer.connections, strict=True)
-    return _numbers(real, layer, fixed, on), tuple(_weights(a, b, layer, fixed, "weights" in on) for a, b in links)
+    connections = zip(original.connections, layer.connections, strict=True)
+    return _numbers(original, layer, fixed, on), tuple(
+        _weights(a, b, layer, fixed, "weights" in on) for a, b in connections
+    )
 
 
-def _numbers(real: Layer, layer: FixedLayer, fixed: FixedNetwork, on: Collection[Part]) -> Float:
+def _numbers(original: Layer, layer: FixedLayer, fixed: FixedNetwork, on: Collection[Part]) -> Float:
     """a_u, b_u, a_v, b_v, q, threshold, r_u, r_v, v_reset, bias_u, bias_v, v0 as (12, neurons), in LSBs."""
 
     def counted(name: str, part: Part) -> Float:
         if part in on:
             return np.asarray(getattr(layer, name), np.float64)
-        return fixed.from_real(layer, name, getattr(real.neuron, name))
+        return fixed.from_real(layer, name, getattr(original.neuron, name))
 
     rows = [counted(name, "coefficients") / fixed.arithmetic.one for name in COEFFICIENTS]
     rows += [counted(name, "thresholds") for name in ("threshold", "r_u", "r_v", "v_reset")]
     for name in ("bias_u", "bias_v"):
-        exact = fixed.from_real(layer, name, getattr(real.neuron, name))
+        exact = fixed.from_real(layer, name, getattr(original.neuron, name))
         rounded = np.rint(exact)
         own = rounded if "bias" in on else exact
         rows.append(own + (getattr(layer, name) - rounded if "weights" in on else 0.0))
     return np.stack([*rows, counted("v0", "thresholds")])
 
 
-def _weights(real: Connection, whole: FixedConnection, layer: FixedLayer, fixed: FixedNetwork, on: bool) -> Float:
+def _weights(
+    original: Connection, quantized: FixedConnection, layer: FixedLayer, fixed: FixedNetwork, on: bool
+) -> Float:
     """Weights in units of the accumulator, (neurons, sources)."""
     if on:
-        return whole.matrix().astype(np.float64) * 2.0**whole.exponent
-    return np.asarray(real.matrix() * (fixed.source_unit(real.source) / layer.accumulator_lsb)[:, None])
+        return quantized.matrix().astype(np.float64) * 2.0**quantized.exponent
+    return np.asarray(original.matrix() * (fixed.source_unit(original.source) / layer.accumulator_lsb)[:, None])
 
 
 @helper
@@ -169,10 +173,10 @@ def _rnd(p, rounding):  # type: ignore[no-untyped-def]
 
 
 @helper
-def _ovf(value, half, wrap):  # type: ignore[no-untyped-def]
+def _ovf(value, half_range, wrap):  # type: ignore[no-untyped-def]
     if wrap:
-        return value - 2.0 * half * np.floor((value + half) / (2.0 * half))
-    return min(max(value, 1.0 - half), half - 1.0)
+        return value - 2.0 * half_range * np.floor((value + half_range) / (2.0 * half_range))
+    return min(max(value, 1.0 - half_range), half_range - 1.0)
 
 
 @helper
@@ -212,8 +216,8 @@ def _widen(peaks, values):  # type: ignore[no-untyped-def]
 
 @kernel
 def _run(  # type: ignore[no-untyped-def]
-    x, weights, links, numbers, flags, scales, rounding, limits, last, readout, kept, peaks, probed, probed_neuron,
-    probed_step,
+    x, weights, connections, numbers, flags, scales, rounding, limits, last, readout, kept, peaks, probed,
+    probed_neuron, probed_step,
 ) -> Any:  # fmt: skip
     """Every sample of ``x`` (samples, time, features); fills ``readout``, ``peaks`` and ``kept``, if that has steps."""
     samples, time, features = x.shape
@@ -228,11 +232,11 @@ def _run(  # type: ignore[no-untyped-def]
         for t in range(time):
             for layer in range(layers):
                 start, size, spiking, hard, to_soma, strict, rounded = flags[layer]
-                here = slice(start, start + size)
-                acc_, u_, v_ = acc[:size], u[here], v[here]
+                own = slice(start, start + size)
+                acc_, u_, v_ = acc[:size], u[own], v[own]
                 acc_[:] = 0.0
-                for link in range(links.shape[0]):
-                    target, source, delay, offset, width = links[link]
+                for connection in range(connections.shape[0]):
+                    target, source, delay, offset, width = connections[connection]
                     if target != layer or t < delay:
                         continue
                     if source < 0:
@@ -248,11 +252,11 @@ def _run(  # type: ignore[no-untyped-def]
                             if history[t - delay, first + j]:
                                 _add(weights[offset + j * size : offset + (j + 1) * size], acc_)
                 if rounded:
-                    _charge_rounded(numbers[:, here], acc_, u_, v_, scales[layer], to_soma, rounding, *limits)
+                    _charge_rounded(numbers[:, own], acc_, u_, v_, scales[layer], to_soma, rounding, *limits)
                 else:
-                    _charge(numbers[:, here], acc_, u_, v_, scales[layer], to_soma)
-                _widen(peaks[0, here], u_)
-                _widen(peaks[1, here], v_)
+                    _charge(numbers[:, own], acc_, u_, v_, scales[layer], to_soma)
+                _widen(peaks[0, own], u_)
+                _widen(peaks[1, own], v_)
                 if t == probed_step and start <= probed_neuron < start + size:
                     probed[0], probed[1] = u[probed_neuron], v[probed_neuron]
                 if not spiking:
@@ -269,8 +273,8 @@ def _run(  # type: ignore[no-untyped-def]
                     u[n] -= numbers[6, n]
                     if rounded:
                         u[n], v[n] = _ovf(u[n], limits[0], limits[2]), _ovf(v[n], limits[1], limits[3])
-                _widen(peaks[0, here], u_)
-                _widen(peaks[1, here], v_)
+                _widen(peaks[0, own], u_)
+                _widen(peaks[1, own], v_)
             start, size, spiking = flags[layers - 1, 0], flags[layers - 1, 1], flags[layers - 1, 2]
             if spiking and t <= last[sample]:
                 for n in range(size):

@@ -31,8 +31,8 @@ def ovf(x: Int, bits: int, overflow: Overflow) -> Int:
     if overflow == "saturate":
         limit = (1 << (bits - 1)) - 1
         return np.clip(x, -limit, limit)
-    half = 1 << (bits - 1)
-    return ((x + half) & (2 * half - 1)) - half
+    half_range = 1 << (bits - 1)
+    return ((x + half_range) & (2 * half_range - 1)) - half_range
 
 
 def accumulate(layer: FixedLayer, history: dict[str, Int], t: int) -> Int:
@@ -45,10 +45,10 @@ def accumulate(layer: FixedLayer, history: dict[str, Int], t: int) -> Int:
 
 
 def step(layer: FixedLayer, m: Arithmetic, u: Int, v: Int, acc: Int) -> tuple[Int, Int, Int, Int, Int, Int]:
-    """One step of one layer: (u, v, s, counts, u_peak, v_peak).
+    """One step of one layer: (u, v, s, counts, charged_u, charged_v).
 
     States are (samples, neurons); ``counts`` (4,) says how many values ovf changed: u and v when charged,
-    u and v when reset; the peaks are the states after charging, before the reset.
+    u and v when reset; the charged states are those before the reset.
     """
     k, r = m.frac_bits, m.rounding
     i = acc << layer.shift if layer.shift >= 0 else rnd(acc, -layer.shift, r)
@@ -61,18 +61,18 @@ def step(layer: FixedLayer, m: Arithmetic, u: Int, v: Int, acc: Int) -> tuple[In
     wide = rnd(layer.a_v * v, k, r) + rnd(layer.b_v * u, k, r) + i_v + layer.bias_v
     v = ovf(wide, m.bits_v, m.overflow_v)
     counts[1] = np.count_nonzero(v != wide)
-    u_peak, v_peak = u, v
+    charged_u, charged_v = u, v
 
     if not layer.spiking:
-        return u, v, np.zeros_like(v), counts, u_peak, v_peak
+        return u, v, np.zeros_like(v), counts, charged_u, charged_v
     s = (v >= layer.threshold).astype(np.int64)
     if layer.reset == "hard":
-        return u, np.where(s == 1, layer.v_reset, v), s, counts, u_peak, v_peak
+        return u, np.where(s == 1, layer.v_reset, v), s, counts, charged_u, charged_v
     wide_v = v - (layer.r_v + rnd(layer.q * u, k, r)) * s
     wide_u = u - layer.r_u * s
     u, v = ovf(wide_u, m.bits_u, m.overflow_u), ovf(wide_v, m.bits_v, m.overflow_v)
     counts[2:] = np.count_nonzero(u != wide_u), np.count_nonzero(v != wide_v)
-    return u, v, s, counts, u_peak, v_peak
+    return u, v, s, counts, charged_u, charged_v
 
 
 def simulate(

@@ -49,8 +49,8 @@ def result_brief(result: Any, more: str = "") -> Brief:
     """Of a run, float or fixed-point: how much there is of what."""
     kept = [f"{name} of {', '.join(getattr(result, name)) or '-'}" for name in ("spikes", "counts", "traces")]
     samples, outputs = result.readout.shape
-    what = f"{type(result).__name__}: {count(samples, 'sample')}, {count(outputs, 'output')}{more}"
-    return Brief(f"{what}; {', '.join(kept)}")
+    line = f"{type(result).__name__}: {count(samples, 'sample')}, {count(outputs, 'output')}{more}"
+    return Brief(f"{line}; {', '.join(kept)}")
 
 
 def check_input(network: FixedNetwork, x: NDArray[Any]) -> Int:
@@ -70,9 +70,9 @@ def check_integers(encoding: InputEncoding, x: NDArray[Any]) -> Int:
     if not np.issubdtype(x.dtype, np.integer) and x.dtype != np.bool_:
         raise TclifError(f"input has dtype {x.dtype}", "integers are needed: see InputEncoding.encode")
     x = x.astype(np.int64, copy=False)
-    peak = max(int(x.max()), -int(x.min()))
-    if peak > encoding.limit:
-        raise TclifError(f"input reaches {peak}, the payload is {encoding.bits} bits (+-{encoding.limit})")
+    max_input = max(int(x.max()), -int(x.min()))
+    if max_input > encoding.limit:
+        raise TclifError(f"input reaches {max_input}, the payload is {encoding.bits} bits (+-{encoding.limit})")
     return x
 
 

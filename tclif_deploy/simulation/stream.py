@@ -112,9 +112,9 @@ class Tally:
     def merge(self, other: Tally) -> None:
         """Add what ``other`` counted."""
         for name in ("spikes", "operations", "saturations"):
-            mine, theirs = getattr(self, name), getattr(other, name)
-            for layer in mine:
-                mine[layer] += theirs[layer]
+            totals, added = getattr(self, name), getattr(other, name)
+            for layer in totals:
+                totals[layer] += added[layer]
         for name in ("samples", "steps", "right", "labelled", "clipped"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
@@ -138,9 +138,9 @@ def count_events(fired: NDArray[np.bool_]) -> Int:
     255 rows at a time fit in a byte, in which numpy adds far faster than in 64 bits.
     """
     rows = np.ascontiguousarray(fired).reshape(-1, fired.shape[2]).view(np.uint8)
-    whole = rows.shape[0] // 255 * 255
-    blocks = rows[:whole].reshape(-1, 255, rows.shape[1]).sum(axis=1, dtype=np.uint8)
-    return np.asarray(blocks.sum(axis=0, dtype=np.int64) + rows[whole:].sum(axis=0, dtype=np.int64))
+    in_blocks = rows.shape[0] // 255 * 255
+    blocks = rows[:in_blocks].reshape(-1, 255, rows.shape[1]).sum(axis=1, dtype=np.uint8)
+    return np.asarray(blocks.sum(axis=0, dtype=np.int64) + rows[in_blocks:].sum(axis=0, dtype=np.int64))
 
 
 def run_all(
@@ -163,8 +163,8 @@ def run_all(
     began = time.monotonic()
     tally = Tally(network)
     if parallel is not None:
-        for part in _in_parallel(network, batches, engine, jobs, parallel):
-            tally.merge(part)
+        for batch_tally in _in_parallel(network, batches, engine, jobs, parallel):
+            tally.merge(batch_tally)
     else:
         for data, result in simulate_stream(
             network, batches, spikes=spikes, counts=True, traces=traces, engine=engine, jobs=jobs

@@ -235,8 +235,9 @@ def _tuning(
         right = control.epochs[-1].test
         agreement = float(np.mean(control.classes == verdict.decisions[1]))
         beside = TuningControl(right, 100 * (right - after), agreement, control.epochs)
+    given = {**asdict(settings), "control": beside}
     return Tuning(
-        **{**asdict(settings), "control": beside}, samples_tested=verdict.samples, original=original,
+        easy=given.pop("min_sample_probability"), **given, samples_tested=verdict.samples, original=original,
         quantized=tuned.before, tuned=after, drop=100 * (original - after),
         drop_quantized=100 * (original - tuned.before), agreement=verdict.agreement_argmax,
         epochs_tuned=tuned.epochs, overflows=overflows,

@@ -33,8 +33,8 @@ BETAS = [(b1, b2) for b1 in (-0.2, -0.4, -0.6, -0.8) for b2 in (0.2, 0.4, 0.6, 0
 
 
 def test_table_7_before_training_is_reproduced_for_all_16_pairs():
-    found = [table7_norm(*pair) for pair in BETAS]
-    np.testing.assert_allclose(found, np.ravel(TABLE7), atol=5e-13)
+    norms = [table7_norm(*pair) for pair in BETAS]
+    np.testing.assert_allclose(norms, np.ravel(TABLE7), atol=5e-13)
 
 
 def test_table_7_after_training_is_reproduced_within_the_rounding_of_its_betas():
@@ -68,8 +68,8 @@ def test_step_jacobian_equals_autograd_through_one_step(surrogate):
 
     start = np.linalg.solve(step_jacobian(b1, b2), [0.1, soma])
     expected = torch.autograd.functional.jacobian(after, torch.tensor(start))
-    found = step_jacobian(b1, b2, gamma=0.4, threshold=1.2, surrogate=surrogate)
-    np.testing.assert_allclose(found, expected.numpy(), atol=1e-12)
+    jacobian = step_jacobian(b1, b2, gamma=0.4, threshold=1.2, surrogate=surrogate)
+    np.testing.assert_allclose(jacobian, expected.numpy(), atol=1e-12)
 
 
 @pytest.mark.parametrize(("b1", "b2"), BETAS)

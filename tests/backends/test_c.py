@@ -128,21 +128,23 @@ def test_said_sizes_are_the_compilers_on_a_32_bit_microcontroller(tmp_path):
         network, _ = random_network(8, recurrent=True, sizes=(5, 33, 17, 3), samples=2, time=30, **chosen)
         folder = tmp_path / name
         backend.emit(network, None, folder)
-        said = json.loads((folder / "size.json").read_text())
+        stated = json.loads((folder / "size.json").read_text())
         probe = folder / "probe.c"
         probe.write_text('#include "network.h"\ntclif_state state;\n')
         subprocess.run([*MICROCONTROLLER, "network.c", "probe.c"], cwd=folder, check=True)
         text = subprocess.run(["riscv64-linux-gnu-nm", "-S", "probe.o"], cwd=folder, check=True, capture_output=True)
-        assert int(text.stdout.split()[1], 16) == said["ram_bytes"]
+        assert int(text.stdout.split()[1], 16) == stated["ram_bytes"]
         text = subprocess.run(
             ["riscv64-linux-gnu-size", "-A", "network.o"], cwd=folder, check=True, capture_output=True
         )
-        found = {row.split()[0].decode(): int(row.split()[1]) for row in text.stdout.splitlines() if b"." in row[:1]}
-        tables = sum(size for section, size in found.items() if section.startswith((".rodata", ".srodata")))
-        assert 0 <= tables - said["weight_bytes"] - said["parameter_bytes"] <= 64, "more than padding between tables"
-        code = sum(size for section, size in found.items() if section.startswith(".text"))
+        sections = {row.split()[0].decode(): int(row.split()[1]) for row in text.stdout.splitlines() if b"." in row[:1]}
+        tables = sum(size for section, size in sections.items() if section.startswith((".rodata", ".srodata")))
+        assert 0 <= tables - stated["weight_bytes"] - stated["parameter_bytes"] <= 64, (
+            "more than padding between tables"
+        )
+        code = sum(size for section, size in sections.items() if section.startswith(".text"))
         assert code < 4096
-        assert sum(found.get(section, 0) for section in (".data", ".sdata", ".bss", ".sbss")) == 0
+        assert sum(sections.get(section, 0) for section in (".data", ".sdata", ".bss", ".sbss")) == 0
 
 
 @pytest.mark.slow
@@ -163,14 +165,14 @@ def test_types_are_the_narrowest_that_suffice(tmp_path):
     large, _ = random_network(9, bits_u=24, bits_v=32, frac_bits=12, weight_bits=12, **SMALL)
     backend.emit(small, None, tmp_path / "small")
     backend.emit(large, None, tmp_path / "large")
-    found = {}
+    types = {}
     for name in ("small", "large"):
         text = (tmp_path / name / "config.h").read_text()
-        found[name] = dict(reversed(pair) for pair in re.findall(r"typedef int(\d+)_t tclif_(\w+)_t;", text))
-    assert {key: found["small"][key] for key in ("input", "weight", "coefficient", "u", "v", "wide")} == {
+        types[name] = dict(reversed(pair) for pair in re.findall(r"typedef int(\d+)_t tclif_(\w+)_t;", text))
+    assert {key: types["small"][key] for key in ("input", "weight", "coefficient", "u", "v", "wide")} == {
         "input": "8", "weight": "8", "coefficient": "8", "u": "16", "v": "16", "wide": "32",
     }  # fmt: skip
-    assert {key: found["large"][key] for key in ("weight", "u", "v", "accumulator", "wide")} == {
+    assert {key: types["large"][key] for key in ("weight", "u", "v", "accumulator", "wide")} == {
         "weight": "16", "u": "32", "v": "32", "accumulator": "32", "wide": "64",
     }  # fmt: skip
 
@@ -206,14 +208,14 @@ def test_one_changed_weight_in_the_tables_changes_spikes(tmp_path):
 
 
 @pytest.mark.slow
-def test_more_samples_than_a_chunk_are_joined(tmp_path, monkeypatch):
+def test_more_samples_than_a_batch_are_joined(tmp_path, monkeypatch):
     needs("gcc")
     network, x = random_network(12, sizes=(4, 9, 3), samples=5, time=20)
-    monkeypatch.setattr("tclif_deploy.backends.c.program.CHUNK", 2)
+    monkeypatch.setattr("tclif_deploy.backends.c.program.BATCH", 2)
     backend.emit(network, None, tmp_path)
     calls = []
-    found = backend.run(tmp_path, x, progress=lambda *a: calls.append(a))
-    assert_same(found, reference.simulate(network, x))
+    result = backend.run(tmp_path, x, progress=lambda *a: calls.append(a))
+    assert_same(result, reference.simulate(network, x))
     assert calls == [(2, 5), (4, 5), (5, 5)]
 
 

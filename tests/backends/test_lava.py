@@ -165,12 +165,12 @@ def test_one_changed_number_in_weights_npz_changes_spikes(tmp_path: Path) -> Non
 def test_real_data_enter_run_py_by_their_scale(tmp_path: Path) -> None:
     fixed, _ = random_network(5, time=30)
     fixed = replace(fixed, input=replace(fixed.input, lsb=0.25))
-    real = np.random.default_rng(0).normal(0, 30, (2, 30, fixed.input.size)).astype(np.float32)
-    x, clipped = fixed.input.encode(real, 0.5)
+    values = np.random.default_rng(0).normal(0, 30, (2, 30, fixed.input.size)).astype(np.float32)
+    x, clipped = fixed.input.encode(values, 0.5)
     assert clipped == 0
     want = simulate(fixed, x)
     lava.emit(fixed, LOIHI2, tmp_path)
-    np.savez(tmp_path / "given.npz", x=real, scale=0.5, y=want.classes)
+    np.savez(tmp_path / "given.npz", x=values, scale=0.5, y=want.classes)
     done = subprocess.run(
         [sys.executable, tmp_path / "run.py", "--input", tmp_path / "given.npz", "--samples", "2", "--batched"],
         capture_output=True, text=True, timeout=120, check=True,

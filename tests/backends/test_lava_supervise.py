@@ -129,10 +129,10 @@ def test_ctrl_c_at_a_standalone_run_is_one_line(network: tuple[Path, Int], tmp_p
 
 def test_progress_counts_up_to_the_end(network: tuple[Path, Int]) -> None:
     folder, x = network
-    seen: list[tuple[int, int]] = []
-    lava.run(folder, x, batched=True, progress=lambda done, total: seen.append((done, total)))
-    assert seen == sorted(seen)
-    assert seen[-1][0] == seen[-1][1] > 30
+    calls: list[tuple[int, int]] = []
+    lava.run(folder, x, batched=True, progress=lambda done, total: calls.append((done, total)))
+    assert calls == sorted(calls)
+    assert calls[-1][0] == calls[-1][1] > 30
 
 
 def test_missing_lava_is_told_with_the_commands_that_install_it(network: tuple[Path, Int]) -> None:
@@ -161,7 +161,7 @@ def test_run_py_without_lava_says_how_to_install_it(network: tuple[Path, Int]) -
 
 
 @pytest.mark.parametrize(
-    ("arrays", "said"),
+    ("arrays", "message"),
     [
         ({"y": np.zeros(2)}, "no array 'x'"),
         ({"x": np.zeros((2, 30))}, "expected (samples, time, 5)"),
@@ -173,14 +173,14 @@ def test_run_py_without_lava_says_how_to_install_it(network: tuple[Path, Int]) -
         ({"x": np.array([[[None] * 5]])}, "cannot be read"),
     ],
 )
-def test_bad_input_of_run_py_is_one_line(arrays: dict[str, Int], said: str, network: tuple[Path, Int]) -> None:
+def test_bad_input_of_run_py_is_one_line(arrays: dict[str, Int], message: str, network: tuple[Path, Int]) -> None:
     folder, _ = network
     np.savez(folder / "bad.npz", **arrays)  # type: ignore[arg-type]
     done = subprocess.run(
         [sys.executable, folder / "run.py", "--input", folder / "bad.npz"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 2
-    assert said in done.stderr
+    assert message in done.stderr
     assert done.stderr.count("\n") == 1
 
 

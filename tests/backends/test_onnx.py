@@ -68,16 +68,16 @@ def assert_models_equal(network: FixedNetwork, x: Int, folder: Path) -> None:
     for run in (runtime.run, evaluator.run):
         states = first_states(network, runtime, x.shape[0])
         for t in range(x.shape[1]):
-            found = dict(zip(outputs, run(outputs, {"x": x[:, t].astype(np.int32), **states}), strict=True))
-            states = {name: found[f"{name}_next"] for name in states}
+            step = dict(zip(outputs, run(outputs, {"x": x[:, t].astype(np.int32), **states}), strict=True))
+            states = {name: step[f"{name}_next"] for name in states}
             for name, tensor in names.items():
-                np.testing.assert_array_equal(found[f"u_{tensor}_next"], want.traces[name][0][:, t])
-                np.testing.assert_array_equal(found[f"v_{tensor}_next"], want.traces[name][1][:, t])
+                np.testing.assert_array_equal(step[f"u_{tensor}_next"], want.traces[name][0][:, t])
+                np.testing.assert_array_equal(step[f"v_{tensor}_next"], want.traces[name][1][:, t])
                 if name in want.spikes:
-                    np.testing.assert_array_equal(found[f"spikes_{tensor}"], want.spikes[name][:, t])
+                    np.testing.assert_array_equal(step[f"spikes_{tensor}"], want.spikes[name][:, t])
             done = lengths == t + 1
-            np.testing.assert_array_equal(found["readout"][done], want.readout[done])
-            np.testing.assert_array_equal(found["classes"][done], want.classes[done])
+            np.testing.assert_array_equal(step["readout"][done], want.readout[done])
+            np.testing.assert_array_equal(step["classes"][done], want.classes[done])
 
 
 def layers_of(folder: Path) -> list[dict]:
@@ -161,8 +161,8 @@ def test_states_of_24_bits_take_32_bit_integers_and_wider_ones_64(tmp_path):
 def test_opset_18_and_no_tensor_that_is_not_an_integer(tmp_path):
     network, _ = random_network(9, recurrent=True, **SMALL)
     folder = emitted(network, tmp_path)
-    whole = onnx.TensorProto
-    integers = {whole.UINT8, whole.INT8, whole.INT32, whole.INT64, whole.UINT64, whole.BOOL}
+    types = onnx.TensorProto
+    integers = {types.UINT8, types.INT8, types.INT32, types.INT64, types.UINT64, types.BOOL}
     for name in (backend.STEP, backend.SEQUENCE, backend.TRACE):
         model = onnx.shape_inference.infer_shapes(onnx.load(folder / name), strict_mode=True)
         onnx.checker.check_model(model, full_check=True)
@@ -181,8 +181,8 @@ def test_batch_and_time_are_dynamic_and_metadata_says_the_scales(tmp_path):
     inputs = {value.name: value.shape for value in session(folder / backend.SEQUENCE).get_inputs()}
     assert inputs == {"x": ["batch", "time", 4], "lengths": ["batch"]}
     for samples, time in ((1, 1), (5, 7)):
-        piece = np.tile(x[:1, :time], (samples, 1, 1))
-        assert_same(backend.run(folder, piece), reference.simulate(network, piece))
+        repeated = np.tile(x[:1, :time], (samples, 1, 1))
+        assert_same(backend.run(folder, repeated), reference.simulate(network, repeated))
     assert layers_of(folder)[0]["lsb_u"] == network.layers[0].lsb_u.tolist()
 
 

@@ -288,6 +288,7 @@ def test_the_drop_that_auto_may_cost_was_in_points(model, data, tmp_path, capsys
         ),
         (["train", "m", "--out", "x"], ["train", "m", "--output", "x"]),
         (["finetune", "m", "--samples", "9"], ["finetune", "m", "--train-samples", "9"]),
+        (["train", "m", "--easy", "0.2"], ["train", "m", "--min-sample-probability", "0.2"]),
         (["compile", "m", "--min-accuracy-drop=1"], ["compile", "m", "--auto-max-drop", "0.01"]),
         (["compile", "m", "--min-accuracy-drop", "few"], ["compile", "m", "--auto-max-drop", "few"]),
         (["compile", "m", "--min-accuracy-drop"], ["compile", "m", "--auto-max-drop"]),

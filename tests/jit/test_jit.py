@@ -15,8 +15,8 @@ pytestmark = pytest.mark.slow
 
 PROGRAM = """
 import numpy as np, torch
-from tclif_deploy import jit as compiled
-compiled.on_compile(print)
+from tclif_deploy import jit
+jit.on_compile(print)
 from tclif_deploy.mapping import place
 from tclif_deploy.nn.fused import spike_counts
 from tclif_deploy.simulation import engine
@@ -40,14 +40,14 @@ def run(folder: Path, **variables: str) -> str:
 
 
 def machine_code(folder: Path) -> set[str]:
-    """Rooms whose kernels are kept below ``folder``."""
+    """Source folders whose kernels are kept below ``folder``."""
     return {path.relative_to(folder).parts[1].split("-")[0] for path in folder.rglob("*.nbc")}
 
 
 def test_without_a_home_or_a_place_beside_the_sources_kernels_are_kept_in_a_private_temporary_folder(tmp_path) -> None:
-    said = run(tmp_path)
+    printed = run(tmp_path)
     (private,) = tmp_path.glob("tclif-deploy-*")
-    assert said.splitlines() == [f"compiling for this CPU (once; kept in {private})"]
+    assert printed.splitlines() == [f"compiling for this CPU (once; kept in {private})"]
     assert private.stat().st_mode & 0o077 == 0
     assert machine_code(tmp_path) == {"engine", "nn", "mapping"}
     assert not list(Path(tclif_deploy.__file__).parent.rglob("*.nbc"))
@@ -55,6 +55,6 @@ def test_without_a_home_or_a_place_beside_the_sources_kernels_are_kept_in_a_priv
 
 
 def test_the_user_chooses_the_folder(tmp_path) -> None:
-    run(tmp_path, TCLIF_CACHE_DIR=str(tmp_path / "here"))
+    run(tmp_path, TCLIF_CACHE_DIR=str(tmp_path / "chosen"))
     assert machine_code(tmp_path) == {"engine", "nn", "mapping"}
-    assert {path.relative_to(tmp_path).parts[0] for path in tmp_path.rglob("*.nbc")} == {"here"}
+    assert {path.relative_to(tmp_path).parts[0] for path in tmp_path.rglob("*.nbc")} == {"chosen"}

@@ -69,12 +69,12 @@ def gradients(network, loss):
     return {name: p.grad.clone() for name, p in network.named_parameters()}
 
 
-def assert_same(found, expected):
-    assert found.keys() == expected.keys()
+def assert_same(result, expected):
+    assert result.keys() == expected.keys()
     for name in expected:
         assert expected[name].abs().max() > 1e-6, f"{name}: the plain loop has no gradient there"
         torch.testing.assert_close(
-            found[name], expected[name], rtol=1e-9, atol=1e-11, msg=lambda m, n=name: f"{n}: {m}"
+            result[name], expected[name], rtol=1e-9, atol=1e-11, msg=lambda m, n=name: f"{n}: {m}"
         )
 
 
@@ -100,13 +100,13 @@ def test_fused_spikes_and_every_gradient_equal_the_plain_loop(reset, detached, s
     readout = torch.randn(25, 5, 12, dtype=torch.float64)
     spikes = network.spikes(x)
     assert_fires(spikes)
-    found = gradients(network.features[:-1], (spikes[-1] * readout).sum())
+    grad = gradients(network.features[:-1], (spikes[-1] * readout).sum())
     first, second = network.features[1], network.features[3]
     hidden = plain_tclif(x.transpose(0, 1), network.features[0], first.sub_module, first.hid_weight)
     deep = plain_tclif(hidden, network.features[2], second.sub_module, second.hid_weight)
     assert torch.equal(spikes[0], hidden)
     assert torch.equal(spikes[1], deep)
-    assert_same(found, gradients(network.features[:-1], (deep * readout).sum()))
+    assert_same(grad, gradients(network.features[:-1], (deep * readout).sum()))
 
 
 @pytest.mark.parametrize("reset", ["soft", "hard"])
@@ -122,11 +122,11 @@ def test_single_compartment_neurons_equal_their_plain_loop(kind, reset):
     spikes = network.spikes(x)
     assert_fires(spikes)
     readout = torch.randn(30, 4, 12, dtype=torch.float64)
-    found = gradients(network.features[:-1], (spikes[-1] * readout).sum())
+    grad = gradients(network.features[:-1], (spikes[-1] * readout).sum())
     hidden = plain_single(x.transpose(0, 1), network.features[0], network.features[1])
     deep = plain_single(hidden, network.features[2], network.features[3])
     assert torch.equal(spikes[1], deep)
-    assert_same(found, gradients(network.features[:-1], (deep * readout).sum()))
+    assert_same(grad, gradients(network.features[:-1], (deep * readout).sum()))
 
 
 @pytest.mark.parametrize("surrogate", sorted(CODES))
@@ -135,8 +135,8 @@ def test_compiled_surrogate_equals_the_torch_one(surrogate):
     network = random_network(lambda size: TCLIF(surrogate=surrogate))
     x = torch.randn(3, 15, 3, dtype=torch.float64)
     assert_fires(network.spikes(x))
-    found = gradients(network, network(x).square().sum())
-    assert_same(found, gradients(network, network(x, plain=True).square().sum()))
+    grad = gradients(network, network(x).square().sum())
+    assert_same(grad, gradients(network, network(x, plain=True).square().sum()))
 
 
 @pytest.mark.parametrize("surrogate", sorted(CODES))
@@ -152,10 +152,10 @@ def test_gradient_of_the_input_equals_the_plain_loop():
     torch.manual_seed(4)
     network = random_network(lambda size: TCLIF())
     x = torch.randn(3, 12, 3, dtype=torch.float64, requires_grad=True)
-    (found,) = torch.autograd.grad(network(x).square().sum(), x)
+    (grad,) = torch.autograd.grad(network(x).square().sum(), x)
     (expected,) = torch.autograd.grad(network(x, plain=True).square().sum(), x)
     assert expected.abs().max() > 1e-3
-    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-11)
+    torch.testing.assert_close(grad, expected, rtol=1e-9, atol=1e-11)
 
 
 def test_one_step_calls_equal_the_whole_sequence():
@@ -186,9 +186,9 @@ def test_steps_after_a_samples_length_change_nothing():
 def test_half_spikes_lose_nothing_forward_and_keep_the_gradients_direction():
     network = build("smnist-ff", seed=1)
     x = torch.rand(4, 120, 1, generator=torch.Generator().manual_seed(0))
-    full, half = network.spikes(x), network.spikes(x, torch.bfloat16)
+    full, bfloat16 = network.spikes(x), network.spikes(x, torch.bfloat16)
     assert_fires(full[:2])
-    assert all(torch.equal(a, b.float()) for a, b in zip(full, half, strict=True))
+    assert all(torch.equal(a, b.float()) for a, b in zip(full, bfloat16, strict=True))
     target = torch.tensor([1, 2, 3, 4])
     one = gradients(network, torch.nn.functional.cross_entropy(network(x), target))
     two = gradients(network, torch.nn.functional.cross_entropy(network(x, dtype=torch.bfloat16), target))

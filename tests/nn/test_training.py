@@ -20,7 +20,7 @@ from tclif_deploy.data.windows import sliding_windows
 from tclif_deploy.errors import TclifError
 from tclif_deploy.nn import build
 from tclif_deploy.nn.checkpoint import load_torch, load_weights, save_torch
-from tclif_deploy.nn.config import TrainConfig, rate_at
+from tclif_deploy.nn.config import TrainConfig, TuneSettings, rate_at
 from tclif_deploy.nn.train import resume_path, train
 from tclif_deploy.nn.trainer import Trainer
 from tclif_deploy.simulation.floating import simulate_float
@@ -31,14 +31,14 @@ def write_task(folder, samples=160, time=12, features=13, classes=10, lengths=Tr
     """Sequences in which the class's own feature is active, of 6 to ``time`` steps."""
     rng = np.random.default_rng(0)
     folder.mkdir(exist_ok=True)
-    for part in ("train", "test"):
+    for split in ("train", "test"):
         y = np.arange(samples) % classes
         x = rng.integers(-20, 21, (samples, time, features))
         x[np.arange(samples), :, y] += 60
         steps = rng.integers(6, time + 1, samples)
         x[np.arange(time)[None] >= steps[:, None]] = 0
         arrays = {"lengths": steps} if lengths else {}
-        np.savez(folder / f"{part}.npz", x=x.astype(np.int8), y=y, scale=1 / 32, **arrays)
+        np.savez(folder / f"{split}.npz", x=x.astype(np.int8), y=y, scale=1 / 32, **arrays)
     return folder
 
 
@@ -72,9 +72,9 @@ def test_training_learns_and_our_front_end_reads_the_result(config):
     assert not resume_path(config.out).exists()
     network = load(config.out)
     data = np.load(config.data / "test.npz")
-    found = simulate_float(network, data["x"] / 32, lengths=data["lengths"])
-    assert (found.classes == data["y"]).mean() == pytest.approx(result.history[-1].test, abs=0.02)
-    for spikes in found.spikes.values():
+    simulated = simulate_float(network, data["x"] / 32, lengths=data["lengths"])
+    assert (simulated.classes == data["y"]).mean() == pytest.approx(result.history[-1].test, abs=0.02)
+    for spikes in simulated.spikes.values():
         assert 0.01 < spikes.mean() < 0.6
     assert {v.dtype for v in weights(config.out).values()} == {torch.float32}
 
@@ -150,14 +150,14 @@ def test_learned_samples_are_shown_less_often(config):
     step = Trainer.step
     try:
         Trainer.step = lambda self, data, index, *rest: shown.append(len(index)) or step(self, data, index, *rest)
-        result = train(replace(config, epochs=5, easy=0.2))
+        result = train(replace(config, epochs=5, min_sample_probability=0.2))
     finally:
         Trainer.step = step
     assert sum(shown) < 0.8 * 5 * 160
     assert result.history[-1].test > 0.95
 
 
-def test_groups_of_samples_sum_to_the_whole_batchs_gradient(config):
+def test_micro_batches_sum_to_the_whole_batchs_gradient(config):
     x = np.random.default_rng(1).integers(0, 60, (40, 12, 13), np.uint8)
     data = Dataset(x, np.arange(40) % 10, 1 / 32)
     network = build("digits-rec", seed=1)
@@ -165,11 +165,11 @@ def test_groups_of_samples_sum_to_the_whole_batchs_gradient(config):
     trainer.dtype = None
     before = [p.detach().clone() for p in network.parameters()]
     trainer.step(data, np.arange(40), 1e-3)
-    found = [p.grad.clone() for p in network.parameters()]
+    grads = [p.grad.clone() for p in network.parameters()]
     for parameter, value in zip(network.parameters(), before, strict=True):
         parameter.data.copy_(value)
     loss = torch.nn.functional.cross_entropy(network(torch.tensor(x) / 32), torch.tensor(data.y))
-    for grad, expected in zip(found, torch.autograd.grad(loss, list(network.parameters())), strict=True):
+    for grad, expected in zip(grads, torch.autograd.grad(loss, list(network.parameters())), strict=True):
         torch.testing.assert_close(grad, expected, rtol=1e-3, atol=1e-4 * expected.abs().max().item())
 
 
@@ -200,8 +200,8 @@ def test_windows_stay_at_the_end():
 
 def test_training_begins_with_given_weights(config):
     first = train(replace(config, epochs=1))
-    again = train(replace(config, epochs=1, lr=1e-12, start=first.path, out=config.out.with_name("again")))
-    for key, value in weights(again.path).items():
+    continued = train(replace(config, epochs=1, lr=1e-12, start=first.path, out=config.out.with_name("continued")))
+    for key, value in weights(continued.path).items():
         torch.testing.assert_close(value, weights(first.path)[key], rtol=0, atol=1e-9)
     with pytest.raises(TclifError, match="start from the same model"):
         load_weights(first.path, build("shd-ff"))
@@ -224,8 +224,25 @@ def test_wrong_settings_are_named(config, change, message):
         train(replace(config, **change))
 
 
+def test_the_old_name_of_min_sample_probability_is_taken_and_given_with_a_warning():
+    for make in (TuneSettings, lambda **arguments: TrainConfig("smnist-ff", **arguments)):
+        with pytest.warns(DeprecationWarning, match=r"easy is min_sample_probability now; .* 0\.3"):
+            settings = make(easy=0.2)
+        assert settings.min_sample_probability == 0.2
+        with pytest.warns(DeprecationWarning, match="easy is min_sample_probability now"):
+            assert settings.easy == 0.2
+
+
 @pytest.mark.parametrize(
-    "change", [{"lr": 0.0}, {"epochs": 0}, {"warmup": -1.0}, {"patience": 3}, {"easy": 0.0}, {"schedule": "linear"}]
+    "change",
+    [
+        {"lr": 0.0},
+        {"epochs": 0},
+        {"warmup": -1.0},
+        {"patience": 3},
+        {"min_sample_probability": 0.0},
+        {"schedule": "linear"},
+    ],
 )
 def test_settings_out_of_range_are_refused(config, change):
     with pytest.raises(TclifError, match=next(iter(change))):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from tclif_deploy.network import INPUT
 from tclif_deploy.simulation import engine, reference
 from tclif_deploy.simulation.engine import layers
 from tclif_deploy.simulation.engine.plan import plan_fast
+from tclif_deploy.simulation.engine.spec import DENSE, MIXED, SPIKES, Flag, KernelSpec
 from tests.helpers.random_networks import assert_alive, assert_same, drawn_network, network_options, random_network
 
 
@@ -163,12 +165,22 @@ def test_integers_beyond_the_payload_are_refused_whatever_their_size(value: int,
         engine.simulate(network, x)
 
 
+def test_every_kernel_spec_is_three_integers_of_its_own() -> None:
+    kinds = [(), (SPIKES,), (MIXED,), (DENSE + 4,), (SPIKES, MIXED), (MIXED, SPIKES), (SPIKES, SPIKES)]
+    flags = [Flag(0), *Flag, Flag.WIDE | Flag.HAS_Q]
+    specs = [KernelSpec(*each) for each in itertools.product(flags, (16, 64, 256), kinds)]
+    literals = [spec.literals for spec in specs]
+    assert len(set(literals)) == len(specs)
+    assert {type(number) for spec in literals for number in spec} == {int}
+    assert [KernelSpec.from_literals(*each) for each in literals] == specs
+
+
 def test_threads_that_make_kernels_at_once_share_them_and_their_folder() -> None:
-    wanted = [(flags, 64, 8) for flags in range(1 << 20, (1 << 20) + 50)]
+    specs = [KernelSpec(Flag(flags), 64, (SPIKES,)) for flags in range(1 << 20, (1 << 20) + 50)]
     with ThreadPoolExecutor(4) as pool:
-        made = list(pool.map(lambda chosen: layers.feedforward(*chosen), wanted * 4))
-    assert all(a is b for a, b in zip(made, made[len(wanted) :], strict=False))
-    assert {Path(each._cache.cache_path).parent for each in made} == {cache_folder(Path(layers.__file__).parent)}
+        kernels = list(pool.map(layers.feedforward, specs * 4))
+    assert all(a is b for a, b in zip(kernels, kernels[len(specs) :], strict=False))
+    assert {Path(each._cache.cache_path).parent for each in kernels} == {cache_folder(Path(layers.__file__).parent)}
 
 
 @pytest.mark.slow

@@ -49,34 +49,34 @@ def test_overflow_equals_plain_integers(x, bits, mode):
 def test_readout_is_taken_at_each_samples_length():
     network, x = random_network(3, **SMALL)
     lengths = np.array([10, 25])
-    whole = reference.simulate(network, x, lengths=lengths)
+    result = reference.simulate(network, x, lengths=lengths)
     short = reference.simulate(network, x[:1, :10])
-    assert short.readout[0].tolist() == whole.readout[0].tolist()
+    assert short.readout[0].tolist() == result.readout[0].tolist()
     assert short.readout.any()
 
 
 def test_spikes_are_counted_up_to_each_samples_length():
     network, x = random_network(3, **SMALL)
-    found = reference.simulate(network, x, lengths=np.array([10, 25]), counts=True)
-    for name, spikes in found.spikes.items():
-        assert np.array_equal(found.counts[name], [spikes[0, :10].sum(axis=0), spikes[1].sum(axis=0)])
-        assert found.counts[name].any()
+    result = reference.simulate(network, x, lengths=np.array([10, 25]), counts=True)
+    for name, spikes in result.spikes.items():
+        assert np.array_equal(result.counts[name], [spikes[0, :10].sum(axis=0), spikes[1].sum(axis=0)])
+        assert result.counts[name].any()
 
 
 def test_traces_end_in_the_final_states():
     network, x = random_network(4, **SMALL)
-    found = reference.simulate(network, x, traces=["layer0"])
-    u, v = found.traces["layer0"]
-    assert np.array_equal(u[:, -1], found.u["layer0"])
-    assert np.array_equal(v[:, -1], found.v["layer0"])
+    result = reference.simulate(network, x, traces=["layer0"])
+    u, v = result.traces["layer0"]
+    assert np.array_equal(u[:, -1], result.u["layer0"])
+    assert np.array_equal(v[:, -1], result.v["layer0"])
     assert np.unique(u).size > 10
 
 
 def test_classes_compare_scaled_readouts_and_ties_go_to_the_lowest():
     network, x = random_network(5, **SMALL)
-    found = reference.simulate(network, x)
-    scaled = [[int(v) * int(m) for v, m in zip(row, network.output.multiplier, strict=True)] for row in found.readout]
-    assert found.classes.tolist() == [row.index(max(row)) for row in scaled]
+    result = reference.simulate(network, x)
+    scaled = [[int(v) * int(m) for v, m in zip(row, network.output.multiplier, strict=True)] for row in result.readout]
+    assert result.classes.tolist() == [row.index(max(row)) for row in scaled]
 
 
 def test_saved_network_loads_bit_for_bit_and_saves_the_same_bytes(tmp_path):

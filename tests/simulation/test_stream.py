@@ -29,37 +29,37 @@ def build(tmp_path_factory):
 
 
 def joined(stream, size):
-    parts = list(stream.batches(size))
-    assert all(part.samples == size for part in parts[:-1])
-    return np.concatenate([part.x for part in parts]), parts
+    batches = list(stream.batches(size))
+    assert all(batch.samples == size for batch in batches[:-1])
+    return np.concatenate([batch.x for batch in batches]), batches
 
 
 @pytest.mark.parametrize("size", [1, 7, 23, 100])
 @pytest.mark.parametrize("compressed", [False, True])
 def test_an_npz_is_streamed_as_it_would_be_loaded(tmp_path, size, compressed):
     path = checkpoints.write_data(tmp_path / "d.npz", samples=23, lengths=np.arange(23) + 1)
-    whole = load_data(path)
+    data = load_data(path)
     if compressed:
         with np.load(path) as file:
             np.savez_compressed(path, **file)
     stream = open_stream(path)
-    x, parts = joined(stream, size)
+    x, batches = joined(stream, size)
     assert (stream.samples, stream.features, stream.labelled) == (23, 3, True)
-    assert np.array_equal(x, whole.x)
-    assert np.array_equal(np.concatenate([part.y for part in parts]), whole.y)
-    assert np.array_equal(np.concatenate([part.lengths for part in parts]), whole.lengths)
-    assert {part.scale for part in parts} == {whole.scale}
+    assert np.array_equal(x, data.x)
+    assert np.array_equal(np.concatenate([batch.y for batch in batches]), data.y)
+    assert np.array_equal(np.concatenate([batch.lengths for batch in batches]), data.lengths)
+    assert {batch.scale for batch in batches} == {data.scale}
 
 
 def test_streaming_an_npz_takes_no_memory_for_what_was_read(tmp_path):
     path = tmp_path / "large.npz"
     np.savez_compressed(path, x=np.zeros((4000, 500, 10), np.uint8))  # 20 MB
     tracemalloc.start()
-    for part in open_stream(path).batches(50):
-        assert part.samples == 50
-    peak = tracemalloc.get_traced_memory()[1]
+    for batch in open_stream(path).batches(50):
+        assert batch.samples == 50
+    max_bytes = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < 4e6
+    assert max_bytes < 4e6
 
 
 def test_a_truncated_npz_says_at_which_sample(tmp_path):
@@ -84,11 +84,11 @@ def test_an_npy_is_mapped_and_an_shd_file_is_binned_in_pieces(tmp_path):
             times[n], units[n] = rng.uniform(0, 1.3, 40), rng.integers(0, 700, 40)
         file["labels"] = np.arange(5)
     stream = open_stream(tmp_path / "shd.h5", steps=100)
-    pieces, parts = joined(stream, 2)
-    assert pieces.shape == (5, 100, 700)
-    assert np.array_equal(pieces, load_shd_whole(tmp_path / "shd.h5"))
-    assert [part.y.tolist() for part in parts] == [[0, 1], [2, 3], [4]]
-    assert 150 < pieces.sum() <= 200
+    x, batches = joined(stream, 2)
+    assert x.shape == (5, 100, 700)
+    assert np.array_equal(x, load_shd_whole(tmp_path / "shd.h5"))
+    assert [batch.y.tolist() for batch in batches] == [[0, 1], [2, 3], [4]]
+    assert 150 < x.sum() <= 200
 
 
 def load_shd_whole(path):
@@ -107,21 +107,21 @@ def test_the_counts_of_a_run_are_those_of_the_reference(build):
     _, path, fixed = build
     data = load_data(path)
     x, _ = fixed.input.encode(data.x, data.scale)
-    law = reference.simulate(fixed, x)
+    expected = reference.simulate(fixed, x)
     summary = run_all(fixed, open_stream(path).batches(10))
     assert summary.samples == 23
-    assert summary.accuracy == float((law.classes == data.y).mean())
-    sources = {"input": x != 0, **law.spikes}
-    for layer, found in zip(fixed.layers, summary.layers, strict=True):
+    assert summary.accuracy == float((expected.classes == data.y).mean())
+    sources = {"input": x != 0, **expected.spikes}
+    for layer, counted in zip(fixed.layers, summary.layers, strict=True):
         if layer.spiking:
-            assert found.spikes == law.spikes[layer.name].sum()
-            assert 0.01 < found.rate < 0.6
+            assert counted.spikes == expected.spikes[layer.name].sum()
+            assert 0.01 < counted.rate < 0.6
         operations = sum(
             int(fired.sum()) * int(np.count_nonzero(c.weight[:, j]))
             for c in layer.connections
             for j, fired in enumerate(sources[c.source].transpose(2, 0, 1))
         )
-        assert found.synaptic_operations == operations
+        assert counted.synaptic_operations == operations
 
 
 def test_padding_is_not_counted(build):
@@ -169,16 +169,16 @@ def test_an_unknown_parallel_backend_is_refused(build):
 def test_traces_on_disk_are_the_spikes_and_states_of_the_run(build, tmp_path):
     _, path, fixed = build
     data = load_data(path)
-    law = simulate(fixed, data, spikes=True, traces=("features.1",), engine="reference")
+    expected = simulate(fixed, data, spikes=True, traces=("features.1",), engine="reference")
     with TraceFile(tmp_path / "t.h5", fixed, states=("features.1",)) as trace:
         run_all(fixed, open_stream(path).batches(9), spikes=True, traces=("features.1",), each=trace.add)
     with h5py.File(tmp_path / "t.h5") as file:
-        for name, spikes in law.spikes.items():
+        for name, spikes in expected.spikes.items():
             packed = file[f"spikes/{name}"]
             unpacked = np.unpackbits(packed[:], axis=2, count=packed.attrs["neurons"]).astype(bool)
             assert np.array_equal(unpacked, spikes)
-        assert np.array_equal(file["states/features.1"][:].transpose(1, 0, 2, 3), law.traces["features.1"])
-        assert np.array_equal(file["classes"][:], law.classes)
+        assert np.array_equal(file["states/features.1"][:].transpose(1, 0, 2, 3), expected.traces["features.1"])
+        assert np.array_equal(file["classes"][:], expected.classes)
 
 
 def test_the_command_prints_a_table_and_json_and_writes_a_trace(build, tmp_path, capsys):
@@ -188,12 +188,12 @@ def test_the_command_prints_a_table_and_json_and_writes_a_trace(build, tmp_path,
     assert "samples/s" in capsys.readouterr().out
     with h5py.File(tmp_path / "t.h5") as file:
         assert set(file["states"]) == {"features.3"}
-    found = []
+    reports = []
     for engine in ("engine", "reference"):
         assert run([*argv, "--json", "--engine", engine, "--samples", "9"]) == 0
-        found.append(json.loads(capsys.readouterr().out))
-    assert found[0]["samples"] == 9
-    assert found[0]["layers"] == found[1]["layers"]
+        reports.append(json.loads(capsys.readouterr().out))
+    assert reports[0]["samples"] == 9
+    assert reports[0]["layers"] == reports[1]["layers"]
 
 
 @pytest.mark.parametrize(

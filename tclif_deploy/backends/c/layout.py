@@ -95,11 +95,11 @@ def convolves(fixed: FixedNetwork) -> bool:
 
 def delays(fixed: FixedNetwork) -> dict[str, int]:
     """Source -> the longest delay at which it is read."""
-    found = dict.fromkeys((INPUT, *(layer.name for layer in fixed.layers)), 0)
+    longest = dict.fromkeys((INPUT, *(layer.name for layer in fixed.layers)), 0)
     for layer in fixed.layers:
         for c in layer.connections:
-            found[c.source] = max(found[c.source], c.delay)
-    return found
+            longest[c.source] = max(longest[c.source], c.delay)
+    return longest
 
 
 def sizes(fixed: FixedNetwork, types: Types) -> Sizes:

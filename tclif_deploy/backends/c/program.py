@@ -22,7 +22,7 @@ from tclif_deploy.simulation.result import Result, check_integers, check_lengths
 
 COMPILERS = ("cc", "gcc", "clang")
 FLAGS = ("-std=c99", "-O3", "-DTCLIF_COUNT_OVERFLOWS=1")
-CHUNK = 32
+BATCH = 32
 """samples a run of the program: bounds the memory that spikes take"""
 
 
@@ -64,17 +64,17 @@ def run(
     x = check_integers(encoding, x)
     samples, time, _ = x.shape
     lengths = check_lengths(lengths, samples, time)
-    parts = []
+    records = []
     with tempfile.TemporaryDirectory(prefix="tclif-c-") as scratch:
         program = Path(scratch, "network")
         sources = [str(folder / name) for name in ("network.c", "main.c")]
         _call([*compiler, *FLAGS, *sources, "-o", str(program)], b"")
-        for start in range(0, samples, CHUNK):
-            piece = slice(start, start + CHUNK)
-            output = _call([*emulator, str(program)], _stream(x[piece], lengths[piece]))
-            parts.append(np.frombuffer(output, _record(layers, time)))
-            progress(min(start + CHUNK, samples), samples)
-    return _result(layers, np.concatenate(parts))
+        for start in range(0, samples, BATCH):
+            batch = slice(start, start + BATCH)
+            output = _call([*emulator, str(program)], _stream(x[batch], lengths[batch]))
+            records.append(np.frombuffer(output, _record(layers, time)))
+            progress(min(start + BATCH, samples), samples)
+    return _result(layers, np.concatenate(records))
 
 
 def _call(command: list[str], data: bytes) -> bytes:

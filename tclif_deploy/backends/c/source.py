@@ -107,7 +107,7 @@ def _tables(fixed: FixedNetwork, types: Types) -> Iterator[str]:
     for n, layer in enumerate(fixed.layers):
         yield ""
         yield f"/* layer {n}: {_comment(layer.name)} */"
-        links = []
+        connections = []
         for m, c in enumerate(layer.connections):
             yield from _array("weight", f"w{n}_{m}", _weights(c))
             moves = ""
@@ -117,8 +117,8 @@ def _tables(fixed: FixedNetwork, types: Types) -> Iterator[str]:
             elif convolves(fixed):
                 moves = "0, "
             source = "TCLIF_FROM_INPUT" if c.source == INPUT else str(order[c.source])
-            links.append(f"{{w{n}_{m}, {moves}{source}, {c.delay}, {c.exponent}}}")
-        yield f"static const tclif_connection c{n}[] = {{{', '.join(links)}}};"
+            connections.append(f"{{w{n}_{m}, {moves}{source}, {c.delay}, {c.exponent}}}")
+        yield f"static const tclif_connection c{n}[] = {{{', '.join(connections)}}};"
         fields = []
         for names, kind in ((COEFFICIENTS, "coefficient"), (LEVELS, "level")):
             for name in names:

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tclif_deploy.backends.lava import plan
 from tclif_deploy.backends.lava.kernels import symmetric
+from tclif_deploy.backends.lava.schedule import digits, schedule
 from tclif_deploy.backends.lava.template.tclif_lava import structure
 from tclif_deploy.backends.lava.template.tclif_lava.compat import INSTALL_COMMANDS
-from tclif_deploy.bounds import layer_bounds, peak
+from tclif_deploy.bounds import layer_bounds, max_input
 from tclif_deploy.convolution import Kernel, Weighted
 from tclif_deploy.errors import TclifError, cannot_write
 from tclif_deploy.files import narrowest_int, write_npz
@@ -43,7 +43,7 @@ def emit(fixed: FixedNetwork, target: Target, folder: Path | str) -> None:
 
     Lava is not needed for this. Raises `TclifError` where Lava cannot compute the network exactly.
     """
-    when = plan.schedule(fixed.layers)
+    timing = schedule(fixed.layers)
     arrays: Arrays = {}
     layers = []
     for layer in fixed.layers:
@@ -56,29 +56,29 @@ def emit(fixed: FixedNetwork, target: Target, folder: Path | str) -> None:
         connections = []
         for m, c in enumerate(layer.connections):
             where = f"lava: layer {layer.name}: connection from {c.source}"
-            most = peak(fixed, c.source)
+            largest = max_input(fixed, c.source)
             weights, moves = _moves(c, where)
             synapses = []
             rows = weights.reshape(len(weights), -1)
-            for n, (weight, exponent) in enumerate(plan.digits(rows, c.exponent, most, where, moves is not None)):
+            for n, (weight, exponent) in enumerate(digits(rows, c.exponent, largest, where, moves is not None)):
                 name = f"{layer.name}.weight.{m}.{n}"
                 arrays[name] = weight.astype(np.int8).reshape(weights.shape)
                 synapses.append(structure.Synapses(name, exponent))
-            wait = when.wait(layer.name, c.source, c.delay)
-            connections.append(structure.Connection(c.source, c.delay, wait, most, tuple(synapses), moves))
+            wait = timing.wait(layer.name, c.source, c.delay)
+            connections.append(structure.Connection(c.source, c.delay, wait, largest, tuple(synapses), moves))
         number = _numbers(layer.name, arrays)
         multiplier = number("multiplier", layer.multiplier) if layer is fixed.output else 1
         layers.append(
             structure.Layer(
                 name=layer.name, size=layer.size, connections=tuple(connections), shift=layer.shift,
-                offset=when.offsets[layer.name], reset=layer.reset, input_to=layer.input_to, spiking=layer.spiking,
+                offset=timing.offsets[layer.name], reset=layer.reset, input_to=layer.input_to, spiking=layer.spiking,
                 strict=False, multiplier=multiplier,
                 **{key: number(key, getattr(layer, key)) for key in structure.COEFFICIENTS},
             )
         )  # fmt: skip
     arithmetic = structure.Arithmetic(**asdict(fixed.arithmetic))
     entry = structure.Input(fixed.input.size, fixed.input.lsb, fixed.input.bits)
-    network = structure.Network("fixed_pt", entry, arithmetic, tuple(layers), when.phases, when.idle)
+    network = structure.Network("fixed_pt", entry, arithmetic, tuple(layers), timing.phases, timing.idle)
     shape = (*EXAMPLE_SHAPE, fixed.input.size)
     example = np.random.default_rng(0).integers(0, fixed.input.limit, shape, endpoint=True)
     promise = f"bit for bit the integers compiled for {target.name}"
@@ -87,7 +87,7 @@ def emit(fixed: FixedNetwork, target: Target, folder: Path | str) -> None:
 
 def emit_float(network: Network, folder: Path | str) -> None:
     """Write the float ``network`` as a runnable Lava package (``floating_pt`` models) into ``folder``."""
-    when = plan.schedule(network.layers)
+    timing = schedule(network.layers)
     arrays: Arrays = {}
     layers = []
     for layer in network.layers:
@@ -95,20 +95,20 @@ def emit_float(network: Network, folder: Path | str) -> None:
         for m, c in enumerate(layer.connections):
             name = f"{layer.name}.weight.{m}"
             arrays[name], moves = _moves(c, f"lava: layer {layer.name}: connection from {c.source}")
-            wait = when.wait(layer.name, c.source, c.delay)
+            wait = timing.wait(layer.name, c.source, c.delay)
             connections.append(structure.Connection(c.source, c.delay, wait, 1, (structure.Synapses(name, 0),), moves))
         number, neuron = _numbers(layer.name, arrays), layer.neuron
         layers.append(
             structure.Layer(
                 name=layer.name, size=layer.size, connections=tuple(connections), shift=0,
-                offset=when.offsets[layer.name], reset=neuron.reset, input_to=neuron.input_to, spiking=neuron.spiking,
+                offset=timing.offsets[layer.name], reset=neuron.reset, input_to=neuron.input_to, spiking=neuron.spiking,
                 strict=neuron.strict, multiplier=1,
                 **{key: number(key, getattr(neuron, key)) for key in structure.COEFFICIENTS},
             )
         )  # fmt: skip
     # Real numbers enter as they are; the bits only tell Lava's Dense that messages are graded.
     entry = structure.Input(network.input_size, 1.0, 32)
-    built = structure.Network("floating_pt", entry, None, tuple(layers), when.phases, when.idle)
+    built = structure.Network("floating_pt", entry, None, tuple(layers), timing.phases, timing.idle)
     example = np.random.default_rng(0).random((*EXAMPLE_SHAPE, network.input_size))
     _write(built, arrays, example, "the trained network, in floating point", Path(folder))
 
@@ -189,5 +189,5 @@ def _literal(value: Any, indent: str = "") -> str:
 def _describe(layer: structure.Layer) -> str:
     """One line of the README."""
     kind = "neurons" if layer.spiking else "readout neurons"
-    links = ", ".join(f"{c.source}{f' (delay {c.delay})' if c.delay else ''}" for c in layer.connections)
-    return f"- `{layer.name}`: {layer.size} {kind}, fed by {links}"
+    sources = ", ".join(f"{c.source}{f' (delay {c.delay})' if c.delay else ''}" for c in layer.connections)
+    return f"- `{layer.name}`: {layer.size} {kind}, fed by {sources}"

@@ -7,7 +7,7 @@ from dataclasses import replace
 from tclif_deploy.convolution import Kernel, evenly_padded, regrouped
 from tclif_deploy.errors import TclifError
 
-MOST = 127
+CONV_LIMIT = 127
 """Conv keeps kernel size, stride, padding, dilation and groups in int8"""
 
 
@@ -17,15 +17,15 @@ def symmetric(kernel: Kernel, where: str) -> Kernel:
     Where there are more groups than Conv holds, several become one, with zeros. Raises `TclifError` for a kernel,
     stride, padding or dilation that is too large.
     """
-    groups = max(g for g in range(1, MOST + 1) if kernel.conv.groups % g == 0)
-    found = evenly_padded(kernel)
+    groups = max(g for g in range(1, CONV_LIMIT + 1) if kernel.conv.groups % g == 0)
+    padded = evenly_padded(kernel)
     if groups != kernel.conv.groups:
-        weight = regrouped(found, groups).reshape(len(found.weight), -1, *found.weight.shape[2:])
-        found = Kernel(weight, replace(found.conv, groups=groups))
-    largest = max(*found.weight.shape[2:], *found.conv.stride, *found.conv.padding, *found.conv.dilation)
-    if largest > MOST:
+        weight = regrouped(padded, groups).reshape(len(padded.weight), -1, *padded.weight.shape[2:])
+        padded = Kernel(weight, replace(padded.conv, groups=groups))
+    largest = max(*padded.weight.shape[2:], *padded.conv.stride, *padded.conv.padding, *padded.conv.dilation)
+    if largest > CONV_LIMIT:
         raise TclifError(
-            f"{where}: a kernel, stride, padding or dilation of {largest}, Lava's Conv holds up to {MOST}",
+            f"{where}: a kernel, stride, padding or dilation of {largest}, Lava's Conv holds up to {CONV_LIMIT}",
             "use another backend",
         )
-    return found
+    return padded

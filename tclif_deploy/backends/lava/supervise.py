@@ -27,7 +27,7 @@ from tclif_deploy.progress import Progress, no_progress
 from tclif_deploy.simulation.result import Result, check_lengths
 
 STALL_SECONDS = 120.0
-"""default of ``timeout``: a piece of one hundredth of the work takes seconds at most"""
+"""default of ``timeout``: one hundredth of the work takes seconds at most"""
 POLL_SECONDS = 0.1
 GRACE_SECONDS = 1.0
 """between SIGTERM, after which Python's resource tracker still frees shared memory, and SIGKILL"""
@@ -102,14 +102,14 @@ def run(
         raise TclifError(
             f"lava: input has dtype {np.asarray(x).dtype}", "integers are needed: see InputEncoding.encode"
         )
-    found = _run(Path(folder), x, lengths, batched, timeout, progress)
+    outputs = _run(Path(folder), x, lengths, batched, timeout, progress)
     return Result(
-        spikes=_by_layer(found, "spikes"),
-        u=_by_layer(found, "u"),
-        v=_by_layer(found, "v"),
-        readout=found["readout"],
-        classes=found["classes"],
-        overflows=_by_layer(found, "overflows"),
+        spikes=_by_layer(outputs, "spikes"),
+        u=_by_layer(outputs, "u"),
+        v=_by_layer(outputs, "v"),
+        readout=outputs["readout"],
+        classes=outputs["classes"],
+        overflows=_by_layer(outputs, "overflows"),
     )
 
 
@@ -123,14 +123,14 @@ def run_float(
     progress: Progress = no_progress,
 ) -> FloatRun:
     """Like `run`, for what `emit_float` wrote: ``x`` is real, in the float network's own units."""
-    found = _run(Path(folder), np.asarray(x, dtype=np.float64), lengths, batched, timeout, progress)
-    states = {key: _by_layer(found, key) for key in ("spikes", "u", "v")}
-    return FloatRun(**states, readout=found["readout"], classes=found["classes"])
+    outputs = _run(Path(folder), np.asarray(x, dtype=np.float64), lengths, batched, timeout, progress)
+    states = {key: _by_layer(outputs, key) for key in ("spikes", "u", "v")}
+    return FloatRun(**states, readout=outputs["readout"], classes=outputs["classes"])
 
 
-def _by_layer(found: dict[str, NDArray[Any]], key: str) -> dict[str, Any]:
+def _by_layer(outputs: dict[str, NDArray[Any]], key: str) -> dict[str, Any]:
     """The arrays ``key.<layer>``."""
-    return {name.removeprefix(f"{key}."): array for name, array in found.items() if name.startswith(f"{key}.")}
+    return {name.removeprefix(f"{key}."): array for name, array in outputs.items() if name.startswith(f"{key}.")}
 
 
 def _run(
@@ -158,7 +158,7 @@ def _supervise(command: list[str], scratch: Path, timeout: float, progress: Prog
     env = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
     with open(scratch / "stderr", "w+b") as stderr:
         lines: queue.Queue[bytes] = queue.Queue()
-        heard = time.monotonic()
+        last_progress = time.monotonic()
         child = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr, env=env, start_new_session=True
         )
@@ -168,13 +168,13 @@ def _supervise(command: list[str], scratch: Path, timeout: float, progress: Prog
                 try:
                     words = lines.get(timeout=POLL_SECONDS).split()
                 except queue.Empty:
-                    if time.monotonic() - heard > timeout:
+                    if time.monotonic() - last_progress > timeout:
                         raise TclifError(
                             f"lava: no progress for {timeout:g} s{_tail(stderr, scratch)}", "give it a longer timeout"
                         ) from None
                     continue
                 if len(words) == 3 and words[0] == b"progress":
-                    heard = time.monotonic()
+                    last_progress = time.monotonic()
                     progress(int(words[1]), int(words[2]))
             if child.returncode != 0:
                 raise TclifError(

@@ -43,13 +43,13 @@ def emit(fixed: FixedNetwork, target: Target | None, folder: Path) -> None:
     """
     if util.find_spec("onnx") is None:
         raise TclifError("onnx is not installed", INSTALL)
-    from tclif_deploy.backends.onnx.model import Plan, sequence_model, step_model
+    from tclif_deploy.backends.onnx.model import ModelLayout, sequence_model, step_model
 
-    plan = Plan(fixed)
+    layout = ModelLayout(fixed)
     models = {
-        STEP: step_model(plan),
-        SEQUENCE: sequence_model(plan, trace=False),
-        TRACE: sequence_model(plan, trace=True),
+        STEP: step_model(layout),
+        SEQUENCE: sequence_model(layout, trace=False),
+        TRACE: sequence_model(layout, trace=True),
     }
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
@@ -96,20 +96,20 @@ def run(
     x = _check_input(models[0], np.asarray(x))
     samples, time, _ = x.shape
     lengths = check_lengths(lengths, samples, time)
-    parts = []
+    results = []
     for start in range(0, samples, BATCH):
-        piece = slice(start, start + BATCH)
-        feeds = {"x": x[piece].astype(np.int32), "lengths": lengths[piece]}
-        part: dict[str, NDArray[Any]] = {}
+        batch = slice(start, start + BATCH)
+        feeds = {"x": x[batch].astype(np.int32), "lengths": lengths[batch]}
+        result: dict[str, NDArray[Any]] = {}
         for model in models:
             names = [output.name for output in model.get_outputs()]
-            part |= dict(zip(names, model.run(names, feeds), strict=True))
-        parts.append(part)
+            result |= dict(zip(names, model.run(names, feeds), strict=True))
+        results.append(result)
         progress(min(start + BATCH, samples), samples)
     joined = {
-        name: np.sum([part[name] for part in parts], axis=0) if name.startswith("overflows_")
-        else np.concatenate([part[name] for part in parts])
-        for name in parts[0]
+        name: np.sum([result[name] for result in results], axis=0) if name.startswith("overflows_")
+        else np.concatenate([result[name] for result in results])
+        for name in results[0]
     }  # fmt: skip
     return _result(models[0], joined)
 

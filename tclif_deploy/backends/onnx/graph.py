@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from onnx import GraphProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
 
-class Graph:
+class OnnxGraphBuilder:
     """Nodes and constants; every tensor is known by its name.
 
     A graph inside another needs a ``prefix``: no name may occur in both.
@@ -60,8 +60,8 @@ class Graph:
             for place in (node.input, node.output):
                 place[:] = [renamed.get(tensor, tensor) for tensor in place]
         infos = [value for _, value in outputs.values()]
-        read = {tensor for node in self.nodes for tensor in node.input}
-        constants = [tensor for tensor in self.constants.values() if tensor.name in read]
+        used = {tensor for node in self.nodes for tensor in node.input}
+        constants = [tensor for tensor in self.constants.values() if tensor.name in used]
         return helper.make_graph(self.nodes, name, inputs, infos, constants)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tclif_deploy.backends.onnx.graph import Graph
+from tclif_deploy.backends.onnx.graph import OnnxGraphBuilder
 from tclif_deploy.backends.onnx.ranges import DoesNotFit, Integers, Value
 from tclif_deploy.bounds import state_limit
 from tclif_deploy.errors import TclifError
@@ -38,7 +38,7 @@ def state_dtype(network: FixedNetwork, layer: FixedLayer) -> Any:
     for dtype in (np.int32, np.int64):
         try:
             sources = [c.source for c in layer.connections]
-            layer_step(Graph(), network, layer, dtype, "u", "v", sources)
+            layer_step(OnnxGraphBuilder(), network, layer, dtype, "u", "v", sources)
             return dtype
         except DoesNotFit as error:
             magnitude = error.magnitude
@@ -49,7 +49,7 @@ def state_dtype(network: FixedNetwork, layer: FixedLayer) -> Any:
 
 
 def layer_step(
-    graph: Graph, network: FixedNetwork, layer: FixedLayer, dtype: Any, u: str, v: str, sources: list[str]
+    graph: OnnxGraphBuilder, network: FixedNetwork, layer: FixedLayer, dtype: Any, u: str, v: str, sources: list[str]
 ) -> LayerStep:
     """Append one step of ``layer``; ``sources`` are the tensors that its connections carry in this step.
 
@@ -95,14 +95,14 @@ def _state(ints: Integers, tensor: str, bits: int, overflow: Any, others: tuple[
 
 
 def _sum(ints: Integers, terms: list[Value | None], bias: Int, like: str) -> Value:
-    """The settled sum of the terms that are not 0, and a bias; ``like`` is a tensor of its shape."""
+    """The sum of the terms that are not 0, and a bias; ``like`` is a tensor of its shape."""
     present = [term for term in terms if term is not None]
     if not present:
         present = [ints.value(ints.graph.op("Mul", like, ints.constant(0)), 0, 0)]
-    return ints.settle(ints.plus(ints.add(present), bias))
+    return ints.apply_offset(ints.plus(ints.add(present), bias))
 
 
-def _unchanged(graph: Graph, wide: Value, after: Value) -> str | None:
+def _unchanged(graph: OnnxGraphBuilder, wide: Value, after: Value) -> str | None:
     return None if wide.tensor == after.tensor else graph.op("Equal", wide.tensor, after.tensor)
 
 
@@ -119,20 +119,20 @@ def _soft_reset(
     def taken(name: str, low: Any, high: Any, amount_low: Any, amount_high: Any, before: Value) -> Value:
         """before - name, where ``name`` is the amount times s."""
         ints.value(name, np.minimum(0, amount_low), np.maximum(0, amount_high))
-        found = ints.value(graph.op("Sub", before.tensor, name), before.low - np.maximum(0, amount_high),
-                           before.high - np.minimum(0, amount_low))  # fmt: skip
+        low_bound, high_bound = before.low - np.maximum(0, amount_high), before.high - np.minimum(0, amount_low)
+        difference = ints.value(graph.op("Sub", before.tensor, name), low_bound, high_bound)
         tight_low, tight_high = np.minimum(before.low, low - amount_high), np.maximum(before.high, high - amount_low)
-        return Value(found.tensor, tight_low, tight_high, found.offset)
+        return Value(difference.tensor, tight_low, tight_high, difference.offset)
 
     r_u, r_v = ints.exact(layer.r_u), ints.exact(layer.r_v)
     if share is None:
         drop_v = graph.op("Mul", s, ints.constant(r_v)) if r_v.any() else None
-        least, most = r_v, r_v
+        smallest_amount, largest_amount = r_v, r_v
     else:
-        amount = ints.settle(ints.plus(share, r_v))
+        amount = ints.apply_offset(ints.plus(share, r_v))
         drop_v = graph.op("Mul", s, amount.tensor)
-        least, most = amount.low, amount.high
-    wide_v = v if drop_v is None else taken(drop_v, fired_low, v.high, least, most, v)
+        smallest_amount, largest_amount = amount.low, amount.high
+    wide_v = v if drop_v is None else taken(drop_v, fired_low, v.high, smallest_amount, largest_amount, v)
     wide_u = u
     if r_u.any():
         wide_u = taken(graph.op("Mul", s, ints.constant(r_u)), u.low, u.high, r_u, r_u, u)
@@ -142,11 +142,11 @@ def _soft_reset(
 
 def _current(ints: Integers, network: FixedNetwork, layer: FixedLayer, sources: list[str]) -> Value:
     """i = shift(acc, f)."""
-    parts = []
+    sums = []
     for connection, tensor in zip(layer.connections, sources, strict=True):
-        read = _input_sum if connection.source == INPUT else _spike_sum
-        parts.append(ints.times(read(ints, network, connection, tensor), 1 << connection.exponent))
-    total = ints.add(parts)
+        weighted_sum = _input_sum if connection.source == INPUT else _spike_sum
+        sums.append(ints.times(weighted_sum(ints, network, connection, tensor), 1 << connection.exponent))
+    total = ints.add(sums)
     return ints.times(total, 1 << layer.shift) if layer.shift >= 0 else ints.rounded_shift(total, -layer.shift)
 
 
@@ -170,7 +170,7 @@ def _input_sum(ints: Integers, network: FixedNetwork, connection: FixedConnectio
     wide = np.int32 if network.input.bits < 32 else np.int64
     rest = graph.op("Add", tensor if wide == np.int32 else graph.cast(tensor, wide), graph.constant(limit, wide))
     base = graph.constant(1 << INPUT_DIGIT_BITS, wide)
-    parts = _weight_digits(connection)
+    weight_digits = _weight_digits(connection)
     terms, left, place = [], 2 * limit, 0
     while left:
         digit, left = rest, left >> INPUT_DIGIT_BITS
@@ -178,32 +178,32 @@ def _input_sum(ints: Integers, network: FixedNetwork, connection: FixedConnectio
             rest = graph.op("Div", digit, base)
             digit = graph.op("Sub", digit, graph.op("Mul", rest, base))
         small = graph.cast(digit, np.uint8)
-        for n, part in enumerate(parts):
+        for n, weight_digit in enumerate(weight_digits):
             scale = 1 << (WEIGHT_DIGIT_BITS * n + INPUT_DIGIT_BITS * place)
-            terms.append(ints.times(_multiply(ints, small, part, (1 << INPUT_DIGIT_BITS) - 1), scale))
+            terms.append(ints.times(_multiply(ints, small, weight_digit, (1 << INPUT_DIGIT_BITS) - 1), scale))
         place += 1
     # A convolution's padding is 0, not the lowest input: what was moved is what its kernel sees of the map.
     ones = np.ones((1, connection.sources), np.int64)
-    moved = sum(part.apply(ones)[0].astype(object) << (WEIGHT_DIGIT_BITS * n) for n, part in enumerate(parts))
-    return ints.settle(ints.plus(ints.add(terms), -limit * moved))
+    moved = sum(digit.apply(ones)[0].astype(object) << (WEIGHT_DIGIT_BITS * n) for n, digit in enumerate(weight_digits))
+    return ints.apply_offset(ints.plus(ints.add(terms), -limit * moved))
 
 
-def _multiply(ints: Integers, tensor: str, part: FixedConnection, largest: int) -> Value:
+def _multiply(ints: Integers, tensor: str, weights: FixedConnection, largest: int) -> Value:
     """uint8 (batch, sources) of at most ``largest`` times int8 weights, in the layer's type."""
-    graph, conv, rows = ints.graph, part.conv, part.rows
-    low, high = (part.spread(np.where(side, rows, 0).sum(axis=1)) * largest for side in (rows < 0, rows > 0))
+    graph, conv, rows = ints.graph, weights.conv, weights.rows
+    low, high = (weights.spread(np.where(side, rows, 0).sum(axis=1)) * largest for side in (rows < 0, rows > 0))
     if max(-int(low.min()), int(high.max())) > np.iinfo(np.int32).max:
         raise DoesNotFit(max(-int(low.min()), int(high.max())))
     if conv is None:
-        product = graph.op("MatMulInteger", tensor, graph.constant(part.weight.T, np.int8))
+        product = graph.op("MatMulInteger", tensor, graph.constant(weights.weight.T, np.int8))
     else:
         # In a shape, 0 keeps the batch axis.
         maps = graph.op("Reshape", tensor, graph.constant([0, *conv.input_shape], np.int64))
         product = graph.op(
-            "ConvInteger", maps, graph.constant(part.weight, np.int8), strides=conv.stride, pads=conv.padding,
+            "ConvInteger", maps, graph.constant(weights.weight, np.int8), strides=conv.stride, pads=conv.padding,
             dilations=conv.dilation, group=conv.groups,
         )  # fmt: skip
-        product = graph.op("Reshape", product, graph.constant([0, part.neurons], np.int64))
+        product = graph.op("Reshape", product, graph.constant([0, weights.neurons], np.int64))
     return ints.value(product if ints.dtype == np.int32 else graph.cast(product, ints.dtype), low, high)
 
 
@@ -211,9 +211,9 @@ def _weight_digits(connection: FixedConnection) -> list[FixedConnection]:
     """int8 weights d with weight = sum of d[n] * 256^n; at least one."""
     digits: list[FixedConnection] = []
     rest = connection.weight
-    half = 1 << (WEIGHT_DIGIT_BITS - 1)
+    half_range = 1 << (WEIGHT_DIGIT_BITS - 1)
     while not digits or rest.any():
-        digit = ((rest + half) & (2 * half - 1)) - half
+        digit = ((rest + half_range) & (2 * half_range - 1)) - half_range
         digits.append(replace(connection, weight=digit))
         rest = (rest - digit) >> WEIGHT_DIGIT_BITS
     return digits

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import GraphProto, ModelProto, ValueInfoProto, checker, helper
 
-from tclif_deploy.backends.onnx.graph import Graph, column, info
+from tclif_deploy.backends.onnx.graph import OnnxGraphBuilder, column, info
 from tclif_deploy.backends.onnx.layer import layer_step, state_dtype
 from tclif_deploy.fixed import FixedNetwork
 from tclif_deploy.network import INPUT
@@ -63,7 +63,7 @@ def tensor_names(network: FixedNetwork) -> dict[str, str]:
     return names
 
 
-class Plan:
+class ModelLayout:
     """What all models of a network share: names, types and states."""
 
     def __init__(self, network: FixedNetwork) -> None:
@@ -90,12 +90,12 @@ class Plan:
                 yield source, State(f"past_{name}", dtype, shape, np.zeros(shape, dtype))
 
 
-def _network_step(graph: Graph, plan: Plan, x: str, *, counting: bool) -> _Step:
+def _network_step(graph: OnnxGraphBuilder, layout: ModelLayout, x: str, *, counting: bool) -> _Step:
     """Append one step of all layers; ``x`` is int32 (batch, features); states enter under their own names.
 
     ``counting`` overflows costs a sixth of the time, so a model that does not report them leaves it out.
     """
-    network, names = plan.network, plan.names
+    network, names = layout.network, layout.names
     now = {INPUT: x}
     result = _Step({}, {}, {})
     one_a_sample = _ones(graph, x) if counting else ""
@@ -103,19 +103,19 @@ def _network_step(graph: Graph, plan: Plan, x: str, *, counting: bool) -> _Step:
     def delayed(source: str, delay: int) -> str:
         if delay == 0:
             return now[source]
-        return graph.op("Gather", plan.past[source].name, graph.constant(delay - 1, np.int64), axis=1)
+        return graph.op("Gather", layout.past[source].name, graph.constant(delay - 1, np.int64), axis=1)
 
     for layer in network.layers:
         name = names[layer.name]
         sources = [delayed(c.source, c.delay) for c in layer.connections]
-        found = layer_step(graph, network, layer, plan.dtypes[layer.name], f"u_{name}", f"v_{name}", sources)
-        result.states[f"u_{name}"], result.states[f"v_{name}"] = found.u, found.v
-        if found.spikes is not None:
-            now[layer.name] = result.spikes[layer.name] = found.spikes
+        updated = layer_step(graph, network, layer, layout.dtypes[layer.name], f"u_{name}", f"v_{name}", sources)
+        result.states[f"u_{name}"], result.states[f"v_{name}"] = updated.u, updated.v
+        if updated.spikes is not None:
+            now[layer.name] = result.spikes[layer.name] = updated.spikes
         if counting:
-            result.overflows[f"overflows_{name}"] = _counts(graph, found.unchanged, one_a_sample, layer.size)
+            result.overflows[f"overflows_{name}"] = _counts(graph, updated.unchanged, one_a_sample, layer.size)
     first = graph.constant([1], np.int64)
-    for source, state in plan.past.items():
+    for source, state in layout.past.items():
         newest = graph.op("Unsqueeze", now[source], first)
         if state.shape[0] > 1:
             end = graph.constant([state.shape[0] - 1], np.int64)
@@ -125,14 +125,14 @@ def _network_step(graph: Graph, plan: Plan, x: str, *, counting: bool) -> _Step:
     return result
 
 
-def _ones(graph: Graph, x: str) -> str:
+def _ones(graph: OnnxGraphBuilder, x: str) -> str:
     """uint8 ones (1, batch): its product with a 0/1 matrix counts, faster than a sum of integers does."""
     batch = graph.op("Gather", graph.op("Shape", x), graph.constant([0], np.int64))
     shape = graph.op("Concat", graph.constant([1], np.int64), batch, axis=0)
     return graph.op("Expand", graph.constant([[1]], np.uint8), shape)
 
 
-def _counts(graph: Graph, unchanged: tuple[str | None, ...], ones: str, size: int) -> str:
+def _counts(graph: OnnxGraphBuilder, unchanged: tuple[str | None, ...], ones: str, size: int) -> str:
     """int64 (4,): how many values each ovf changed."""
     zero = graph.constant(np.zeros((1, size)), np.int32)
     changed = [
@@ -144,50 +144,50 @@ def _counts(graph: Graph, unchanged: tuple[str | None, ...], ones: str, size: in
     return graph.op("ReduceSum", rows, graph.constant([1], np.int64), keepdims=0)
 
 
-def step_model(plan: Plan) -> ModelProto:
+def step_model(layout: ModelLayout) -> ModelProto:
     """One step: ``x`` (batch, features) and all states in, next states, spikes, readout and classes out.
 
     Where the output layer spikes, its count so far is one more state, ``count``.
     """
-    network, out = plan.network, plan.network.output
-    graph = Graph()
-    found = _network_step(graph, plan, "x", counting=True)
-    held = list(plan.states)
+    network, out = layout.network, layout.network.output
+    graph = OnnxGraphBuilder()
+    step = _network_step(graph, layout, "x", counting=True)
+    loop_states = list(layout.states)
     if out.spiking:
-        held.append(State("count", np.dtype(np.int64), (out.size,), np.zeros(out.size, np.int64)))
-        readout = graph.op("Add", "count", graph.cast(found.spikes[out.name], np.int64))
-        found.states["count"] = readout
+        loop_states.append(State("count", np.dtype(np.int64), (out.size,), np.zeros(out.size, np.int64)))
+        readout = graph.op("Add", "count", graph.cast(step.spikes[out.name], np.int64))
+        step.states["count"] = readout
     else:
-        readout = graph.cast(found.states[f"v_{plan.names[out.name]}"], np.int64)
-    outputs = {f"{state.name}_next": (found.states[state.name], state.info("_next")) for state in held}
-    outputs |= _verdict(graph, plan, readout)
+        readout = graph.cast(step.states[f"v_{layout.names[out.name]}"], np.int64)
+    outputs = {f"{state.name}_next": (step.states[state.name], state.info("_next")) for state in loop_states}
+    outputs |= _verdict(graph, layout, readout)
     for layer in network.layers:
         if layer.spiking:
-            name = f"spikes_{plan.names[layer.name]}"
-            outputs[name] = found.spikes[layer.name], info(name, np.uint8, ("batch", layer.size))
-    for name, counts in found.overflows.items():
+            name = f"spikes_{layout.names[layer.name]}"
+            outputs[name] = step.spikes[layer.name], info(name, np.uint8, ("batch", layer.size))
+    for name, counts in step.overflows.items():
         outputs[name] = counts, info(name, np.int64, (4,))
-    inputs = [info("x", np.int32, ("batch", network.input.size)), *(state.info() for state in held)]
-    return _model(plan, graph.finish("tclif_step", inputs, outputs), "step", held)
+    inputs = [info("x", np.int32, ("batch", network.input.size)), *(state.info() for state in loop_states)]
+    return _model(layout, graph.finish("tclif_step", inputs, outputs), "step", loop_states)
 
 
-def sequence_model(plan: Plan, *, trace: bool) -> ModelProto:
+def sequence_model(layout: ModelLayout, *, trace: bool) -> ModelProto:
     """A whole run: ``x`` (batch, time, features) and ``lengths`` (batch,) in, readout, classes and last states out.
 
     ``trace`` adds every spike and the counts of overflows.
     """
-    network, names, out = plan.network, plan.names, plan.network.output
+    network, names, out = layout.network, layout.names, layout.network.output
     counters = [f"overflows_{names[layer.name]}" for layer in network.layers] if trace else []
     spiking = {f"spikes_{names[layer.name]}": layer for layer in network.layers if layer.spiking and trace}
-    held = [*plan.states, State("readout", np.dtype(np.int64), (out.size,), np.zeros(out.size, np.int64))]
-    body = _scan_body(plan, held, trace)
+    loop_states = [*layout.states, State("readout", np.dtype(np.int64), (out.size,), np.zeros(out.size, np.int64))]
+    body = _scan_body(layout, loop_states, trace)
 
-    graph = Graph()
+    graph = OnnxGraphBuilder()
     zero, one, first = (graph.constant(value, np.int64) for value in (0, 1, [1]))
     shape = graph.op("Shape", "x")
     batch = graph.op("Slice", shape, graph.constant([0], np.int64), first)
     start = []
-    for state in held:
+    for state in loop_states:
         full = graph.op("Concat", batch, graph.constant(state.shape, np.int64), axis=0)
         start.append(graph.op("Expand", graph.constant(column(state.start), state.dtype), full))
     start += [graph.constant(np.zeros(4), np.int64) for _ in counters]
@@ -195,15 +195,15 @@ def sequence_model(plan: Plan, *, trace: bool) -> ModelProto:
     steps = graph.op("Unsqueeze", graph.op("Range", zero, graph.op("Gather", shape, one), one), first)
     reads = graph.op("LessOrEqual" if out.spiking else "Equal", steps, graph.op("Sub", "lengths", one))
     by_time = graph.op("Transpose", "x", perm=[1, 0, 2])
-    finals = {state.name: f"final_{state.name}" for state in held} | {name: f"final_{name}" for name in counters}
+    finals = {state.name: f"final_{state.name}" for state in loop_states} | {name: f"final_{name}" for name in counters}
     stacked = {name: f"by_time_{name}" for name in spiking}
     graph.nodes.append(helper.make_node(
         "Scan", [*start, by_time, reads], [*finals.values(), *stacked.values()], num_scan_inputs=2,
         body=body, name="Scan",
     ))  # fmt: skip
 
-    outputs = _verdict(graph, plan, finals["readout"])
-    for state in held:
+    outputs = _verdict(graph, layout, finals["readout"])
+    for state in loop_states:
         if state.name.startswith(("u_", "v_")):
             outputs[state.name] = finals[state.name], state.info()
     for name, layer in spiking.items():
@@ -213,35 +213,35 @@ def sequence_model(plan: Plan, *, trace: bool) -> ModelProto:
         outputs[name] = finals[name], info(name, np.int64, (4,))
     inputs = [info("x", np.int32, ("batch", "time", network.input.size)), info("lengths", np.int64, ("batch",))]
     kind = "trace" if trace else "sequence"
-    return _model(plan, graph.finish(f"tclif_{kind}", inputs, outputs), kind, list(plan.states))
+    return _model(layout, graph.finish(f"tclif_{kind}", inputs, outputs), kind, list(layout.states))
 
 
-def _scan_body(plan: Plan, held: list[State], trace: bool) -> GraphProto:
-    """A step inside Scan: ``held`` and a trace's counters are carried, its spikes are stacked."""
-    body, out = Graph("step_"), plan.network.output
-    found = _network_step(body, plan, "x_t", counting=trace)
+def _scan_body(layout: ModelLayout, loop_states: list[State], trace: bool) -> GraphProto:
+    """A step inside Scan: ``loop_states`` and a trace's counters are carried, its spikes are stacked."""
+    body, out = OnnxGraphBuilder("step_"), layout.network.output
+    step = _network_step(body, layout, "x_t", counting=trace)
     if out.spiking:
-        fresh = body.op("Add", "readout", body.cast(found.spikes[out.name], np.int64))
+        fresh = body.op("Add", "readout", body.cast(step.spikes[out.name], np.int64))
     else:
-        fresh = body.cast(found.states[f"v_{plan.names[out.name]}"], np.int64)
+        fresh = body.cast(step.states[f"v_{layout.names[out.name]}"], np.int64)
     reads = body.op("Unsqueeze", "reads", body.constant([1], np.int64))
-    found.states["readout"] = body.op("Where", reads, fresh, "readout")
-    outputs = {f"{state.name}_next": (found.states[state.name], state.info("_next")) for state in held}
-    inputs = [state.info() for state in held]
-    for name, counts in found.overflows.items():
+    step.states["readout"] = body.op("Where", reads, fresh, "readout")
+    outputs = {f"{state.name}_next": (step.states[state.name], state.info("_next")) for state in loop_states}
+    inputs = [state.info() for state in loop_states]
+    for name, counts in step.overflows.items():
         inputs.append(info(name, np.int64, (4,)))
         outputs[f"{name}_next"] = body.op("Add", name, counts), info(f"{name}_next", np.int64, (4,))
-    for layer in plan.network.layers:
+    for layer in layout.network.layers:
         if layer.spiking and trace:
-            name = f"spikes_{plan.names[layer.name]}"
-            outputs[name] = found.spikes[layer.name], info(name, np.uint8, ("batch", layer.size))
-    inputs += [info("x_t", np.int32, ("batch", plan.network.input.size)), info("reads", np.bool_, ("batch",))]
+            name = f"spikes_{layout.names[layer.name]}"
+            outputs[name] = step.spikes[layer.name], info(name, np.uint8, ("batch", layer.size))
+    inputs += [info("x_t", np.int32, ("batch", layout.network.input.size)), info("reads", np.bool_, ("batch",))]
     return body.finish("step", inputs, outputs)
 
 
-def _verdict(graph: Graph, plan: Plan, readout: str) -> dict[str, tuple[str, ValueInfoProto]]:
+def _verdict(graph: OnnxGraphBuilder, layout: ModelLayout, readout: str) -> dict[str, tuple[str, ValueInfoProto]]:
     """Outputs ``readout`` and ``classes``: argmax of readout * multiplier in 64 bits, ties to the lowest index."""
-    out = plan.network.output
+    out = layout.network.output
     scaled = graph.op("Mul", readout, graph.constant(column(out.multiplier), np.int64))
     # By how many others each is beaten, since onnxruntime has no ArgMax of 64 bits before 1.20.
     rivals, own = (graph.op("Unsqueeze", scaled, graph.constant([axis], np.int64)) for axis in (1, 2))
@@ -253,16 +253,16 @@ def _verdict(graph: Graph, plan: Plan, readout: str) -> dict[str, tuple[str, Val
     }
 
 
-def _model(plan: Plan, graph: GraphProto, kind: str, held: list[State]) -> ModelProto:
+def _model(layout: ModelLayout, graph: GraphProto, kind: str, loop_states: list[State]) -> ModelProto:
     """The checked model, with all that a stranger needs to use it in its metadata."""
-    network = plan.network
+    network = layout.network
     model = helper.make_model(
         graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION,
         producer_name="tclif_deploy", producer_version=__version__,
     )  # fmt: skip
     layers = [
         {
-            "name": layer.name, "tensor": plan.names[layer.name], "neurons": layer.size, "spiking": layer.spiking,
+            "name": layer.name, "tensor": layout.names[layer.name], "neurons": layer.size, "spiking": layer.spiking,
             "lsb_u": layer.lsb_u.tolist(), "lsb_v": layer.lsb_v.tolist(),
         }
         for layer in network.layers
@@ -273,7 +273,7 @@ def _model(plan: Plan, graph: GraphProto, kind: str, held: list[State]) -> Model
         "arithmetic": json.dumps(asdict(network.arithmetic)),
         "layers": json.dumps(layers),
         "multiplier": json.dumps(network.output.multiplier.tolist()),
-        "initial_states": json.dumps({state.name: column(state.start).tolist() for state in held}),
+        "initial_states": json.dumps({state.name: column(state.start).tolist() for state in loop_states}),
     })  # fmt: skip
     checker.check_model(model, full_check=True)
     return model

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tclif_deploy.backends.onnx.graph import Graph, column
+from tclif_deploy.backends.onnx.graph import OnnxGraphBuilder, column
 from tclif_deploy.fixed import Int, Overflow
 
 
@@ -37,7 +37,7 @@ class Value:
 class Integers:
     """Arithmetic of one layer of ``size`` neurons in one integer type (int32 or int64)."""
 
-    def __init__(self, graph: Graph, dtype: Any, size: int, rounding: str) -> None:
+    def __init__(self, graph: OnnxGraphBuilder, dtype: Any, size: int, rounding: str) -> None:
         self.graph, self.dtype, self.size, self.rounding = graph, np.dtype(dtype), size, rounding
         self.limit = int(np.iinfo(dtype).max)
 
@@ -57,7 +57,7 @@ class Integers:
         self._need(exact, exact)
         return self.graph.constant(column(exact), self.dtype)
 
-    def settle(self, a: Value) -> Value:
+    def apply_offset(self, a: Value) -> Value:
         """``a`` with its offset added."""
         if not a.offset.any():
             return a
@@ -83,7 +83,7 @@ class Integers:
         factor = self.exact(factor)
         if (factor == 1).all():
             return a
-        a = self.settle(a)
+        a = self.apply_offset(a)
         ends = np.stack([a.low * factor, a.high * factor])
         self._need(ends.min(axis=0), ends.max(axis=0))
         return self.value(self.graph.op("Mul", a.tensor, self.constant(factor)), ends.min(axis=0), ends.max(axis=0))
@@ -93,7 +93,7 @@ class Integers:
         if k == 0:
             return a
         if self.rounding == "toward_zero":
-            a = self.settle(a)
+            a = self.apply_offset(a)
             # ONNX's integer Div truncates, which is this rounding.
             tensor = self.graph.op("Div", a.tensor, self.constant(1 << k))
             return self.value(tensor, _truncated(a.low, k), _truncated(a.high, k))
@@ -101,7 +101,7 @@ class Integers:
             a = self.plus(a, 1 << (k - 1))
         # On numbers that are never negative, truncating is rounding down: move there by whole units of 2^k.
         units = max(0, -((a.low + a.offset).min() >> k))
-        a = self.settle(self.plus(a, units << k))
+        a = self.apply_offset(self.plus(a, units << k))
         if self.dtype == np.int32:
             tensor = self.graph.op("Div", a.tensor, self.constant(1 << k))
         else:
@@ -124,11 +124,11 @@ class Integers:
         if self.rounding == "toward_zero" and k > 1:
             return self._product_in_two(state, exact, k)
         wide = Integers(self.graph, np.int64, self.size, self.rounding)
-        found = wide.rounded_shift(
+        product = wide.rounded_shift(
             wide.times(wide.value(self.graph.cast(state.tensor, np.int64), state.low, state.high), exact), k
         )
-        narrow = self.value(self.graph.cast(found.tensor, self.dtype), found.low, found.high)
-        return self.plus(narrow, found.offset)
+        narrow = self.value(self.graph.cast(product.tensor, self.dtype), product.low, product.high)
+        return self.plus(narrow, product.offset)
 
     def _product_in_two(self, state: Value, exact: NDArray[Any], k: int) -> Value:
         """The product, truncated, without a wider type: the coefficient is high * 2^j + low, both of one sign.
@@ -145,17 +145,17 @@ class Integers:
 
     def overflow(self, a: Value, bits: int, mode: Overflow) -> Value:
         """ovf(a): itself (the same tensor) where it is proven that nothing changes."""
-        a = self.settle(a)
-        half = 1 << (bits - 1)
-        lowest = -half if mode == "wrap" else 1 - half
-        if a.low.min() >= lowest and a.high.max() < half:
+        a = self.apply_offset(a)
+        half_range = 1 << (bits - 1)
+        lowest = -half_range if mode == "wrap" else 1 - half_range
+        if a.low.min() >= lowest and a.high.max() < half_range:
             return a
         if mode == "saturate":
-            return self._saturated(a, half - 1)
-        moved = self.settle(self.plus(a, half))
-        mask = self.graph.constant(2 * half - 1, self.dtype)
-        low_bits = self.value(self.graph.op("BitwiseAnd", moved.tensor, mask), 0, 2 * half - 1)
-        return self.settle(self.plus(low_bits, -half))
+            return self._saturated(a, half_range - 1)
+        moved = self.apply_offset(self.plus(a, half_range))
+        mask = self.graph.constant(2 * half_range - 1, self.dtype)
+        low_bits = self.value(self.graph.op("BitwiseAnd", moved.tensor, mask), 0, 2 * half_range - 1)
+        return self.apply_offset(self.plus(low_bits, -half_range))
 
     def _saturated(self, a: Value, limit: int) -> Value:
         low, high = (self.graph.constant(end, self.dtype) for end in (-limit, limit))

@@ -20,8 +20,9 @@ from tclif_deploy.simulation.engine.events import (
     list_spikes,
     padded_count,
 )
-from tclif_deploy.simulation.engine.plan import EXACT, NARROW_LIMIT, FastLayer, FastLink, FastPlan, Units, aligned
-from tclif_deploy.simulation.engine.sums import LINK, LONG, PADDING, WIDE
+from tclif_deploy.simulation.engine.plan import EXACT, NARROW_LIMIT, FastConnection, FastLayer, FastPlan, Units, aligned
+from tclif_deploy.simulation.engine.spec import Flag, KernelSpec
+from tclif_deploy.simulation.engine.sums import COLUMNS, PADDING
 
 BYTE_TABLE = byte_table()
 
@@ -30,34 +31,35 @@ class Lists:
     """Events of one source, for each sample of a block."""
 
     def __init__(self, samples: int, time: int, sources: int, values: bool) -> None:
-        room = time * padded_count(sources) + SLACK
-        self.events = aligned((samples, room), np.uint16)
-        self.values = aligned((samples, room if values else 0), np.int16)
+        capacity = time * padded_count(sources) + SLACK
+        self.events = aligned((samples, capacity), np.uint16)
+        self.values = aligned((samples, capacity if values else 0), np.int16)
         self.starts = aligned((samples, time + 1), np.int32)
         self.graded = aligned((samples,), np.int64)
-        self.peak = aligned((samples,), np.int64)
-        self.peak[:] = self.top = 1
-        self.heaviest = aligned((samples,), np.int64)
+        self.max_input = aligned((samples,), np.int64)
+        self.max_input[:] = self.max_input_of_block = 1
+        self.step_sums = aligned((samples,), np.int64)
         self.spikes = not values
 
-    def most(self) -> Int:
+    def max_step_sum(self) -> Int:
         """Largest sum of magnitudes in one step, padding included, (samples,)."""
-        return np.diff(self.starts, axis=1).max(axis=1).astype(np.int64) if self.spikes else self.heaviest
+        return np.diff(self.starts, axis=1).max(axis=1).astype(np.int64) if self.spikes else self.step_sums
 
-    def bound(self, link: FastLink) -> Int | int:
+    def bound(self, connection: FastConnection) -> Int | int:
         """How far a sum over these events can get: any sample's, by the weights, where that fits 16 bits; else each
         sample's (samples,), by the number of events too."""
-        most = link.reach * self.top
-        if most << link.exponent <= NARROW_LIMIT:
-            return most
-        return np.asarray(np.minimum(link.reach * self.peak, link.heaviest * self.most()))
+        bound = connection.reach * self.max_input_of_block
+        if bound << connection.exponent <= NARROW_LIMIT:
+            return bound
+        return np.asarray(np.minimum(connection.reach * self.max_input, connection.max_weight * self.max_step_sum()))
 
-    def link(self, link: FastLink) -> list[int]:
-        """This source's row in the table of links of a layer that it feeds."""
+    def table_row(self, connection: FastConnection) -> list[int]:
+        """This source's row in the table of connections of a layer that it feeds."""
         row: list[int] = []
         for array in (self.events, self.values, self.starts):
             row += [array.ctypes.data, array.strides[0]]
-        row += [self.graded.ctypes.data, link.rows.ctypes.data, link.rows.strides[0], link.delay, link.exponent]
+        row += [self.graded.ctypes.data, connection.rows.ctypes.data]
+        row += [connection.rows.strides[0], connection.delay, connection.exponent]
         return [*row, PADDING * self.events.itemsize]
 
 
@@ -68,8 +70,8 @@ class Outcome:
     exact: NDArray[np.bool_]
     """(samples,): no state overflowed and no row sum left its bits"""
     states: list[tuple[NDArray[Any], Units]]
-    """by layer, as `layers.whole_states` reads them"""
-    read: NDArray[Any]
+    """by layer, as `layers.whole_states` takes them"""
+    readout: NDArray[Any]
     """(samples, classes)"""
     masks: list[NDArray[np.uint64] | None]
     """by layer, (samples, time, words); None where it doesn't spike"""
@@ -81,9 +83,9 @@ class Worker:
 
     def __init__(self, plan: FastPlan, limit: int, samples: int, time: int, features: int) -> None:
         self.shape = (samples, time, features)
-        heard = {link.source for layer in plan.layers for link in layer.links}
+        sources = {c.source for layer in plan.layers for c in layer.connections}
         self.lists = {
-            layer.name: Lists(samples, time, layer.size, False) for layer in plan.layers if layer.name in heard
+            layer.name: Lists(samples, time, layer.size, False) for layer in plan.layers if layer.name in sources
         }
         self.lists[INPUT] = Lists(samples, time, features, True)
         self.limit = limit
@@ -92,15 +94,15 @@ class Worker:
 
     def run(self, x: NDArray[Any], last: Int) -> Outcome | None:
         """Run ``x``, contiguous integers, of no more samples than there is memory for; ``last`` (samples,) are the
-        steps read. None where ``x`` has an integer beyond the payload."""
+        steps after which the readout is taken. None where ``x`` has an integer beyond the payload."""
         source = self.lists[INPUT]
         scratch = self.extremes.view(x.dtype)[: 2 * WORD].reshape(2, WORD)
         list_input(x.itemsize, x.dtype.kind == "i")(
             x.ctypes.data, *x.shape, BYTE_TABLE, scratch, source.events, source.values,
-            source.starts, source.heaviest, source.peak, source.graded,
+            source.starts, source.step_sums, source.max_input, source.graded,
         )  # fmt: skip
-        source.top = int(source.peak.max())
-        if source.top > self.limit:
+        source.max_input_of_block = int(source.max_input.max())
+        if source.max_input_of_block > self.limit:
             return None
         exact = np.ones(self.shape[0], np.bool_)
         for stage in self.stages:
@@ -115,71 +117,72 @@ class _Stage:
     def __init__(self, layer: FastLayer, plan: FastPlan, lists: dict[str, Lists], samples: int, time: int) -> None:
         self.layer, self.time = layer, time
         self.tops = (1 << (plan.arithmetic.bits_u - 1), 1 << (plan.arithmetic.bits_v - 1))
-        tiles, width = layer.tiles, layer.width
-        self.links = aligned((len(layer.links), LINK), np.int64)
-        self.links[:] = [lists[link.source].link(link) for link in layer.links]
+        tiles, width = layer.tiles, layer.spec.width
+        self.connections = aligned((len(layer.connections), COLUMNS), np.int64)
+        self.connections[:] = [lists[c.source].table_row(c) for c in layer.connections]
         self.states = aligned((samples, tiles, 2, width), np.float32 if layer.biases is None else np.int32)
-        self.seen = aligned((samples, neuron.LANES), np.int32)
-        silent = layer.biases is not None or bool(layer.flags & neuron.SILENT)
-        self.masks = None if silent else aligned((samples, time, tiles * width // WORD), np.uint64)
-        self.read = aligned((samples, tiles, width), self.states.dtype)
-        self.peaks = aligned((4, width), np.int32)
-        self.careful = not layer.trusting
+        self.state_bits = aligned((samples, neuron.LANES), np.int32)
+        no_spikes = layer.biases is not None or layer.spec.has(Flag.NO_SPIKES)
+        self.masks = None if no_spikes else aligned((samples, time, tiles * width // WORD), np.uint64)
+        self.readouts = aligned((samples, tiles, width), self.states.dtype)
+        self.extremes = aligned((4, width), np.int32)
+        self.overflow_checked = not layer.unchecked
         self.units = Units(1.0, 1.0)
 
     def run(self, lists: dict[str, Lists], last: Int) -> NDArray[np.bool_]:
         """Run the layer; where it was exact, (samples,)."""
         layer = self.layer
-        flags = layer.flags | self._length(lists)
+        spec = self._spec(lists)
         if layer.biases is not None:
-            in_range = self._integrate(flags, last)
-        elif not self.careful and not self._charge(flags, lists, last):
-            in_range = np.ones(self.seen.shape[0], np.bool_)
+            in_range = self._integrate(spec, last)
+        elif not self.overflow_checked and not self._run_kernel(spec, lists, last):
+            in_range = np.ones(self.state_bits.shape[0], np.bool_)
         else:
-            self.careful = True
-            self._charge(flags | neuron.CAREFUL, lists, last)
-            in_range = ~((self.seen & neuron.OVERFLOWED) != 0).any(axis=1)
-            # Where one overflowed, the next is likely to: the trusting kernel is tried again after a clean run.
-            self.careful = not layer.trusting or not in_range.all()
+            self.overflow_checked = True
+            self._run_kernel(spec._replace(flags=spec.flags | Flag.OVERFLOW_CHECKED), lists, last)
+            in_range = ~((self.state_bits & neuron.OVERFLOWED) != 0).any(axis=1)
+            # Where one overflowed, the next is likely to: the unchecked kernel is tried again after a clean run.
+            self.overflow_checked = not layer.unchecked or not in_range.all()
         if self.masks is not None and not layer.recurrent and layer.name in lists:
-            mine = lists[layer.name]
-            list_spikes(self.masks, BYTE_TABLE, layer.size, mine.events, mine.starts)
+            own = lists[layer.name]
+            list_spikes(self.masks, BYTE_TABLE, layer.size, own.events, own.starts)
         return np.asarray(in_range & self._sums_fit(lists))
 
-    def _charge(self, flags: int, lists: dict[str, Lists], last: Int) -> bool:
+    def _run_kernel(self, spec: KernelSpec, lists: dict[str, Lists], last: Int) -> bool:
         """Run the layer's kernel; whether the CPU noted an overflow."""
         layer = self.layer
-        numbers = layer.numbers[1 if flags & neuron.CAREFUL else 0]
+        numbers = layer.numbers[1 if spec.has(Flag.OVERFLOW_CHECKED) else 0]
         self.units = numbers.units
         self._reset()
-        self.seen[:] = 0
-        chosen = (flags, layer.width, layer.kinds)
-        common = (self.links, numbers.constants, numbers.scalars, self.states)
+        self.state_bits[:] = 0
+        common = (self.connections, numbers.constants, numbers.scalars, self.states)
         if self.masks is None:
-            return bool(layers.readout(*chosen)(*common, self.time, last, self.read, self.seen))
+            return bool(layers.readout(spec)(*common, self.time, last, self.readouts, self.state_bits))
         if not layer.recurrent:
-            return bool(layers.feedforward(*chosen)(*common, self.masks, self.seen))
-        mine = lists[layer.name]
-        made = layers.recurrent_whole if layer.tiles == 1 else layers.recurrent
-        rest = (layer.size, BYTE_TABLE, mine.events, mine.starts)
-        return bool(made(*chosen)(*common, self.masks, self.seen, *rest))
+            return bool(layers.feedforward(spec)(*common, self.masks, self.state_bits))
+        own = lists[layer.name]
+        make = layers.recurrent_one_tile if layer.tiles == 1 else layers.recurrent
+        rest = (layer.size, BYTE_TABLE, own.events, own.starts)
+        return bool(make(spec)(*common, self.masks, self.state_bits, *rest))
 
-    def _integrate(self, flags: int, last: Int) -> NDArray[np.bool_]:
+    def _integrate(self, spec: KernelSpec, last: Int) -> NDArray[np.bool_]:
         """Run a readout that only adds up; where nothing overflowed."""
         layer = self.layer
         self._reset()
-        inside = np.empty(self.seen.shape[0], np.bool_)
-        layers.integrator(flags, layer.width, layer.kinds)(
-            self.links, layer.biases, layer.shift, self.states, self.time, last, self.read, self.peaks, *self.tops,
-            inside,
+        inside = np.empty(self.state_bits.shape[0], np.bool_)
+        layers.integrator(spec)(
+            self.connections, layer.biases, layer.shift, self.states, self.time, last, self.readouts, self.extremes,
+            *self.tops, inside,
         )  # fmt: skip
         return inside
 
-    def _length(self, lists: dict[str, Lists]) -> int:
-        """The flag of joining connections' sums in 32 bits, where 16 may not hold them."""
+    def _spec(self, lists: dict[str, Lists]) -> KernelSpec:
+        """What the layer's kernel is made for: it joins connections' sums in 32 bits where 16 may not hold them."""
+        spec = self.layer.spec
         total, _ = self._sums(lists, ran=False)
-        most = total if isinstance(total, int) else total.max()
-        return LONG if most > NARROW_LIMIT and not self.layer.flags & WIDE else 0
+        bound = total if isinstance(total, int) else total.max()
+        long = bound > NARROW_LIMIT and not spec.has(Flag.WIDE)
+        return spec._replace(flags=spec.flags | Flag.LONG) if long else spec
 
     def _sums_fit(self, lists: dict[str, Lists]) -> NDArray[np.bool_] | bool:
         """Where each connection's sums fit their bits, and all together float32."""
@@ -191,25 +194,25 @@ class _Stage:
         or (samples,). Its own spikes are known once the layer ``ran``."""
         total: Int | int = 0
         fits: NDArray[np.bool_] | bool = True
-        for link in self.layer.links:
-            known = ran or link.source != self.layer.name
-            bound = lists[link.source].bound(link) if known else link.reach
-            total = total + bound * (1 << link.exponent)
-            fits = fits & (bool(self.layer.flags & WIDE) | (bound <= NARROW_LIMIT))
+        for c in self.layer.connections:
+            is_known = ran or c.source != self.layer.name
+            bound = lists[c.source].bound(c) if is_known else c.reach
+            total = total + bound * (1 << c.exponent)
+            fits = fits & (self.layer.spec.has(Flag.WIDE) | (bound <= NARROW_LIMIT))
         return total, fits
 
     def _reset(self) -> None:
         layer = self.layer
         self.states[:] = 0
         if layer.start.any():
-            flat = np.zeros(layer.tiles * layer.width, self.states.dtype)
+            flat = np.zeros(layer.tiles * layer.spec.width, self.states.dtype)
             flat[: layer.size] = layer.start * self.units.v
-            self.states[:, :, 1] = flat.reshape(layer.tiles, layer.width)
+            self.states[:, :, 1] = flat.reshape(layer.tiles, layer.spec.width)
 
     def readout(self, last: Int) -> NDArray[Any]:
         """The soma at each sample's last valid step, or spikes up to there."""
         if self.masks is None:
-            flat = self.read.reshape(self.read.shape[0], -1)[:, : self.layer.size]
+            flat = self.readouts.reshape(self.readouts.shape[0], -1)[:, : self.layer.size]
             return flat if self.layer.biases is not None else flat * np.float32(1 / self.units.v)
         return counted(self.masks, last, self.layer.size)
 

@@ -22,15 +22,15 @@ from tclif_deploy.simulation.engine.simd import (
     Vec,
     address,
     cpu_has,
+    literal_value,
     vector,
-    whole,
 )
 from tclif_deploy.simulation.engine.sums import PADDING
 
 WORD = 64
 """Sources of one word of bits."""
 
-FEW = PADDING
+FEW_FEATURES = PADDING
 """An input of up to so many features is not searched: all its values are events."""
 
 LOWEST = -(1 << 62)
@@ -94,11 +94,11 @@ class Expansion:
         function = ir.FunctionType(kind, [kind, kind, vector(I1, WORD)])
         compress = cgutils.get_or_insert_function(b.module, function, "llvm.x86.avx512.mask.compress.v64i8")
         positions = ir.Constant(kind, list(range(WORD)))
-        found = Vec(b, b.call(compress, [positions, ir.Constant(kind, None), bits.value]))
-        few = Vec(b, b.zext(found.part(0, 16).value, vector(I16, 16)))
+        compressed = Vec(b, b.call(compress, [positions, ir.Constant(kind, None), bits.value]))
+        few = Vec(b, b.zext(compressed.part(0, 16).value, vector(I16, 16)))
         k.store(few + k.splat(base, 16), to, 2)
         with b.if_then(b.icmp_unsigned(">", b.ctpop(word), I64(16)), likely=False):
-            rest = Vec(b, b.zext(found.part(16, 48).value, vector(I16, 48)))
+            rest = Vec(b, b.zext(compressed.part(16, 48).value, vector(I16, 48)))
             k.store(rest + k.splat(base, 48), k.at(to, 16, 2), 2)
 
     def finish(self, zero_row: ir.Value, step: ir.Value) -> None:
@@ -148,7 +148,7 @@ def scan(
     Elements are integers of ``size`` bytes. ``extremes`` is the address of 64 largest and 64 smallest elements.
     There are at least 64 ``features``: the last 64 are read again to end with the row.
     """
-    bytes_each, has_sign = whole(size), bool(whole(signed))
+    bytes_each, has_sign = literal_value(size), bool(literal_value(signed))
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
         b, k = builder, Kernel(builder)
@@ -159,20 +159,20 @@ def scan(
         high, low = (k.variable(k.load(place, kind, 64)) for place in places)
         full, left = b.sdiv(features, I64(WORD)), b.srem(features, I64(WORD))
 
-        def look(row: ir.Value, start: ir.Value) -> Vec:
-            found = k.load(k.at(row, start, bytes_each), kind, bytes_each)
-            high.set(found.max(high.get(), unsigned=not has_sign))
+        def nonzero(row: ir.Value, start: ir.Value) -> Vec:
+            elements = k.load(k.at(row, start, bytes_each), kind, bytes_each)
+            high.set(elements.max(high.get(), unsigned=not has_sign))
             if has_sign:
-                low.set(found.min(low.get()))
-            return found.nonzero()
+                low.set(elements.min(low.get()))
+            return elements.nonzero()
 
         with k.loop(time) as t:
             row = k.at(x, b.mul(t, features), bytes_each)
             with k.loop(full) as n:
                 start = b.mul(n, I64(WORD))
-                expansion.add(look(row, start), start)
+                expansion.add(nonzero(row, start), start)
             with b.if_then(b.icmp_signed("!=", left, I64(0))):
-                word = b.bitcast(look(row, b.sub(features, I64(WORD))).value, I64)
+                word = b.bitcast(nonzero(row, b.sub(features, I64(WORD))).value, I64)
                 rest = Vec(b, b.lshr(word, b.sub(I64(WORD), left)))
                 expansion.add(rest.cast(vector(I1, WORD)), b.mul(full, I64(WORD)))
             expansion.finish(features, t)
@@ -186,13 +186,13 @@ def scan(
 @intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
 def element(typing_context: Any, size: Any, signed: Any, place: Any) -> Any:
     """The integer of ``size`` bytes at an address."""
-    bytes_each, has_sign = whole(size), bool(whole(signed))
+    bytes_each, has_sign = literal_value(size), bool(literal_value(signed))
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
-        found = Kernel(builder).load(arguments[2], ir.IntType(8 * bytes_each), bytes_each).value
+        value = Kernel(builder).load(arguments[2], ir.IntType(8 * bytes_each), bytes_each).value
         if bytes_each == 8:
-            return found
-        return builder.sext(found, I64) if has_sign else builder.zext(found, I64)
+            return value
+        return builder.sext(value, I64) if has_sign else builder.zext(value, I64)
 
     return types.int64(size, signed, types.int64), generate
 
@@ -209,14 +209,14 @@ def add_bits(typing_context: Any, words: Any, step: Any, count: Any, totals: Any
         with k.loop(count) as n:
             word = k.load(k.at(words, b.mul(n, step), 1), I64, 8)
             sums.set(sums.get() + Vec(b, b.zext(word.cast(vector(I1, WORD)).value, bytes_of)))
-        found = Vec(b, b.zext(sums.get().value, vector(I64, WORD)))
-        k.store(k.load(totals, vector(I64, WORD), 8) + found, totals, 8)
+        counts = Vec(b, b.zext(sums.get().value, vector(I64, WORD)))
+        k.store(k.load(totals, vector(I64, WORD), 8) + counts, totals, 8)
         return context.get_dummy_value()
 
     return types.void(*[types.int64] * 4), generate
 
 
-MOST = 255
+BYTE_MAX = 255
 """What a byte can count."""
 
 
@@ -227,16 +227,16 @@ def count_spikes(masks: NDArray[np.uint64], last: NDArray[np.int64], counts: NDA
     counts[:] = 0
     for sample in range(masks.shape[0]):
         for word in range(masks.shape[2]):
-            for begin in range(0, last[sample] + 1, MOST):
+            for begin in range(0, last[sample] + 1, BYTE_MAX):
                 add_bits(
                     address(masks) + sample * masks.strides[0] + begin * masks.strides[1] + word * masks.strides[2],
-                    masks.strides[1], min(MOST, last[sample] + 1 - begin),
+                    masks.strides[1], min(BYTE_MAX, last[sample] + 1 - begin),
                     address(counts) + sample * counts.strides[0] + word * (WORD * 8),
                 )  # fmt: skip
 
 
 def padded_count(count: int) -> int:
-    """``count`` rounded up to whole groups of events."""
+    """``count`` rounded up to a multiple of `PADDING` events."""
     return (count + PADDING - 1) // PADDING * PADDING
 
 
@@ -261,22 +261,23 @@ def list_input(size: int, signed: bool) -> Any:
     @kernel
     def run(
         x: int, samples: int, time: int, features: int, table: NDArray[np.uint8], extremes: NDArray[Any],
-        events: NDArray[np.uint16], values: NDArray[np.int16], starts: NDArray[np.int32], most: NDArray[np.int64],
-        peak: NDArray[np.int64], graded: NDArray[np.int64],
+        events: NDArray[np.uint16], values: NDArray[np.int16], starts: NDArray[np.int32],
+        max_step_sum: NDArray[np.int64], max_input: NDArray[np.int64], graded: NDArray[np.int64],
     ) -> None:  # fmt: skip
         """``x`` is the address of (samples, time, features), without gaps.
 
-        The lists may have room for more samples, which are left without events. ``values`` are a sample's integers
-        where ``graded`` says that some are neither 0 nor 1; ``peak`` is the largest magnitude, ``most`` the largest
-        sum of magnitudes in one step, padding included; ``extremes`` (2, 64) is scratch.
+        The lists may hold more samples, which are left without events. ``values`` are a sample's integers where
+        ``graded`` says that some are neither 0 nor 1; ``max_input`` is the largest magnitude, ``max_step_sum`` the
+        largest sum of magnitudes in one step, padding included; ``extremes`` (2, 64) is scratch.
         """
         starts[samples:] = 0
         values[samples:] = 0
-        peak[samples:] = 0
-        most[samples:] = 0
+        max_input[samples:] = 0
+        max_step_sum[samples:] = 0
         graded[samples:] = 0
         for sample in range(samples):
-            low, high = 0, 0
+            low: Any = 0
+            high: Any = 0
             starts[sample, 0] = 0
             if features >= WORD:
                 extremes[:] = 0
@@ -291,8 +292,8 @@ def list_input(size: int, signed: bool) -> Any:
                 at = 0
                 for t in range(time):
                     for j in range(features):
-                        value = element(size, signed, x + ((sample * time + t) * features + j) * size)
-                        if value != 0 or features <= FEW:
+                        value: Any = element(size, signed, x + ((sample * time + t) * features + j) * size)
+                        if value != 0 or features <= FEW_FEATURES:
                             events[sample, at] = j
                             at += 1
                         low, high = min(low, value), max(high, value)
@@ -300,11 +301,11 @@ def list_input(size: int, signed: bool) -> Any:
                         events[sample, at] = features
                         at += 1
                     starts[sample, t + 1] = at
-            graded[sample] = low < 0 or high > 1 or features <= FEW
-            peak[sample] = max(-max(low, LOWEST), high)
-            most[sample] = 0
+            graded[sample] = low < 0 or high > 1 or features <= FEW_FEATURES
+            max_input[sample] = max(-max(low, LOWEST), high)
+            max_step_sum[sample] = 0
             for t in range(time):
-                weight = np.int64(starts[sample, t + 1] - starts[sample, t])
+                weight: Any = np.int64(starts[sample, t + 1] - starts[sample, t])
                 if graded[sample]:
                     weight = 0
                     for n in range(starts[sample, t], starts[sample, t + 1]):
@@ -314,6 +315,6 @@ def list_input(size: int, signed: bool) -> Any:
                             value = element(size, signed, x + ((sample * time + t) * features + j) * size)
                         values[sample, n] = value
                         weight += abs(value)
-                most[sample] = max(most[sample], weight)
+                max_step_sum[sample] = max(max_step_sum[sample], weight)
 
     return run

@@ -21,7 +21,7 @@ from tclif_deploy.simulation.engine.scatter import OUTPUTS, POSITIONS, scatter, 
 ROUNDINGS = ("floor", "nearest", "toward_zero")
 FLOOR, NEAREST, TOWARD_ZERO = range(3)
 MAX_SHIFT = 62
-"""Shifts beyond this would leave nothing of an int64, in numpy and here alike."""
+"""Shifts beyond this would leave nothing of an int64, in numpy and in this kernel alike."""
 
 (A_U, B_U, A_V, B_V, Q, THRESHOLD, R_U, R_V, V_RESET, BIAS_U, BIAS_V, V0) = range(len(LAYER_ARRAYS))
 """Rows of `GeneralPlan.neurons`."""
@@ -31,7 +31,7 @@ MAX_SHIFT = 62
 class GeneralPlan:
     """A network as the flat arrays that the kernel walks through."""
 
-    machine: Int
+    arithmetic: Int
     """(6,): frac_bits, rounding, bits_u, bits_v, whether u wraps, whether v wraps"""
     neurons: Int
     """(12, all neurons): `LAYER_ARRAYS` of all layers, side by side"""
@@ -48,7 +48,7 @@ class GeneralPlan:
 def plan_general(network: FixedNetwork) -> GeneralPlan:
     """Lay ``network`` out for `run_general`."""
     m = network.arithmetic
-    machine = np.array(
+    arithmetic = np.array(
         [m.frac_bits, ROUNDINGS.index(m.rounding), m.bits_u, m.bits_v, m.overflow_u == "wrap", m.overflow_v == "wrap"],
         dtype=np.int64,
     )
@@ -74,7 +74,7 @@ def plan_general(network: FixedNetwork) -> GeneralPlan:
         first += layer.size
     ring = 1 + max(c.delay for layer in network.layers for c in layer.connections)
     return GeneralPlan(
-        machine, np.ascontiguousarray(neurons), np.array(layers, np.int64), np.array(connections, np.int64),
+        arithmetic, np.ascontiguousarray(neurons), np.array(layers, np.int64), np.array(connections, np.int64),
         np.concatenate(weights), ring,
     )  # fmt: skip
 
@@ -97,7 +97,7 @@ def _overflow(x: int, limit: int, wrap: int) -> int:
 
 @kernel
 def run_general(
-    machine: Int,
+    arithmetic: Int,
     neurons: Int,
     layers: Int,
     connections: Int,
@@ -121,14 +121,14 @@ def run_general(
     where not wanted; ``trace`` (2, samples, time, traced neurons), where layer n's stand from ``trace_at[n]`` on (not
     traced where negative).
     """
-    k, rounding, wrap_u, wrap_v = machine[0], machine[1], machine[4], machine[5]
-    limit_u, limit_v = (np.int64(1) << (machine[2] - 1)) - 1, (np.int64(1) << (machine[3] - 1)) - 1
+    k, rounding, wrap_u, wrap_v = arithmetic[0], arithmetic[1], arithmetic[4], arithmetic[5]
+    limit_u, limit_v = (np.int64(1) << (arithmetic[2] - 1)) - 1, (np.int64(1) << (arithmetic[3] - 1)) - 1
     total = neurons.shape[1]
     count = layers.shape[0]
     fired = np.empty((min(ring, x.shape[1]), total), np.int64)
     fires = np.zeros((fired.shape[0], count), np.int64)
     acc = np.empty(total, np.int64)
-    part = np.empty(total, np.int64)
+    partial_sum = np.empty(total, np.int64)
     for sample in range(x.shape[0]):
         u, v = u_end[sample], v_end[sample]
         u[:] = 0
@@ -141,11 +141,11 @@ def run_general(
             now = t % fired.shape[0]
             for layer in range(count):
                 begin, end, shift = layers[layer, 0], layers[layer, 1], layers[layer, 2]
-                hard, soma, spiking = layers[layer, 3], layers[layer, 4], layers[layer, 5]
+                hard, to_soma, spiking = layers[layer, 3], layers[layer, 4], layers[layer, 5]
                 size = end - begin
                 acc[:size] = 0
                 for c in range(layers[layer, 6], layers[layer, 7]):
-                    source, delay, exponent, where = (
+                    source, delay, exponent, first_weight = (
                         connections[c, 0],
                         connections[c, 1],
                         connections[c, 2],
@@ -153,40 +153,40 @@ def run_general(
                     )
                     if delay > t:
                         continue
-                    part[:size] = 0
+                    partial_sum[:size] = 0
                     shape = connections[c, 4:]
-                    moves = shape[OUTPUTS] > 0
+                    is_convolution = shape[OUTPUTS] > 0
                     if source < 0:
                         for j in range(x.shape[2]):
                             value = np.int64(x[sample, t - delay, j])
-                            if value != 0 and moves:
-                                scatter(part, value, j, shape, weights[where:])
+                            if value != 0 and is_convolution:
+                                scatter(partial_sum, value, j, shape, weights[first_weight:])
                             elif value != 0:
-                                row = weights[where + j * size : where + (j + 1) * size]
+                                row = weights[first_weight + j * size : first_weight + (j + 1) * size]
                                 for n in range(size):
-                                    part[n] += value * row[n]
+                                    partial_sum[n] += value * row[n]
                     else:
                         then = (t - delay) % fired.shape[0]
                         offset = layers[source, 0]
                         for e in range(fires[then, source]):
                             j = fired[then, offset + e]
-                            if moves:
-                                scatter(part, 1, j, shape, weights[where:])
+                            if is_convolution:
+                                scatter(partial_sum, 1, j, shape, weights[first_weight:])
                             else:
-                                row = weights[where + j * size : where + (j + 1) * size]
+                                row = weights[first_weight + j * size : first_weight + (j + 1) * size]
                                 for n in range(size):
-                                    part[n] += row[n]
-                    if moves:
+                                    partial_sum[n] += row[n]
+                    if is_convolution:
                         outputs, positions = shape[OUTPUTS], shape[POSITIONS]
                         for n in range(size):
-                            acc[n] += part[n % positions * outputs + n // positions] << exponent
+                            acc[n] += partial_sum[n % positions * outputs + n // positions] << exponent
                     else:
                         for n in range(size):
-                            acc[n] += part[n] << exponent
+                            acc[n] += partial_sum[n] << exponent
                 events = 0
                 for n in range(begin, end):
                     i = acc[n - begin] << shift if shift >= 0 else _round(acc[n - begin], -shift, rounding)
-                    i_u, i_v = (0, i) if soma else (i, 0)
+                    i_u, i_v = (0, i) if to_soma else (i, 0)
                     wide = (
                         _round(neurons[A_U, n] * u[n], k, rounding) + _round(neurons[B_U, n] * v[n], k, rounding)
                         + i_u + neurons[BIAS_U, n]

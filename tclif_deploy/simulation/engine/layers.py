@@ -1,7 +1,8 @@
 """Kernels that run one layer for a block of samples, from lists of events to bits of spikes.
 
-Each is made for the flags of a layer (`neuron`, `sums`), the width of its tiles and the kinds of its links; networks of
-one kind share its machine code. Samples are taken in pairs, so their number is even; arrays are aligned to 64 bytes.
+Each is made for a `spec.KernelSpec`: the flags of a layer, the width of its tiles and the kinds of its connections.
+Layers of the same spec share its machine code. Samples are taken in pairs, so their number is even; arrays are aligned
+to 64 bytes.
 """
 
 from __future__ import annotations
@@ -13,34 +14,41 @@ from numpy.typing import NDArray
 
 from tclif_deploy.fixed import Int
 from tclif_deploy.jit import kernel, made_once
-from tclif_deploy.simulation.engine import neuron
 from tclif_deploy.simulation.engine.events import expand
 from tclif_deploy.simulation.engine.simd import ROUND_DOWN, ROUND_TO_ZERO, address, begin_rounding, end_rounding
-from tclif_deploy.simulation.engine.steps import integrate, run_pair, run_whole
+from tclif_deploy.simulation.engine.spec import Flag, KernelSpec
+from tclif_deploy.simulation.engine.steps import integrate, run_one_tile, run_pair
 
 Masks = NDArray[np.uint64]
 Float32 = NDArray[np.float32]
 
 
-TWO_HELD = 128
+WIDEST_PAIR = 128
 """Widest tile whose states of two samples the registers nearly hold: beyond, two are slower than one by one."""
 
 
-def _rounding(flags: int) -> int:
-    return ROUND_TO_ZERO if flags & neuron.TO_ZERO else ROUND_DOWN
+def _rounding_mode(spec: KernelSpec) -> int:
+    return ROUND_TO_ZERO if spec.has(Flag.TO_ZERO) else ROUND_DOWN
 
 
 @made_once
-def feedforward(flags: int, width: int, kinds: int) -> Any:
+def feedforward(spec: KernelSpec) -> Any:
     """The kernel of spiking layers without recurrence."""
-    rounding = _rounding(flags)
+    flags, width, kinds = spec.literals
+    rounding = _rounding_mode(spec)
 
     @kernel
     def run(
-        links: Int, constants: Float32, scalars: Float32, states: Float32, masks: Masks, seen: NDArray[np.int32]
+        connections: Int,
+        constants: Float32,
+        scalars: Float32,
+        states: Float32,
+        masks: Masks,
+        state_bits: NDArray[np.int32],
     ) -> bool:
-        """``links`` (links, `sums.LINK`); ``constants`` (tiles, rows, width); ``states`` (samples, tiles, 2, width)
-        become the last; ``masks`` (samples, time, tiles); ``seen`` (samples, 16) all states, OR-ed (if `CAREFUL`).
+        """``connections`` (connections, `sums.COLUMNS`); ``constants`` (tiles, rows, width); ``states`` (samples,
+        tiles, 2, width) become the last; ``masks`` (samples, time, tiles); ``state_bits`` (samples, 16): the bits of
+        all states, OR-ed (if `Flag.OVERFLOW_CHECKED`).
 
         Returns whether the CPU noted an overflow.
         """
@@ -48,11 +56,11 @@ def feedforward(flags: int, width: int, kinds: int) -> Any:
         for sample in range(0, masks.shape[0], 2):
             for tile in range(masks.shape[2]):
                 run_pair(
-                    flags, width, kinds, address(links), sample, tile, 0, masks.shape[1],
+                    flags, width, kinds, address(connections), sample, tile, 0, masks.shape[1],
                     address(states) + sample * states.strides[0] + tile * states.strides[1], states.strides[0],
                     address(constants) + tile * constants.strides[0], address(scalars),
                     address(masks) + sample * masks.strides[0] + tile * masks.strides[2], masks.strides[1],
-                    masks.strides[0], address(seen) + sample * seen.strides[0],
+                    masks.strides[0], address(state_bits) + sample * state_bits.strides[0],
                 )  # fmt: skip
         overflowed: bool = end_rounding(before)
         return overflowed
@@ -61,17 +69,19 @@ def feedforward(flags: int, width: int, kinds: int) -> Any:
 
 
 @made_once
-def recurrent(flags: int, width: int, kinds: int) -> Any:
+def recurrent(spec: KernelSpec) -> Any:
     """The kernel of layers of several tiles that also feed themselves; it lists their spikes as it goes.
 
     All samples take each step together: so a tile's weights serve them all while they are in the cache.
     """
-    rounding = _rounding(flags)
+    flags, width, kinds = spec.literals
+    rounding = _rounding_mode(spec)
 
     @kernel
     def run(
-        links: Int, constants: Float32, scalars: Float32, states: Float32, masks: Masks, seen: NDArray[np.int32],
-        neurons: int, table: NDArray[np.uint8], events: NDArray[np.uint16], starts: NDArray[np.int32],
+        connections: Int, constants: Float32, scalars: Float32, states: Float32, masks: Masks,
+        state_bits: NDArray[np.int32], neurons: int, table: NDArray[np.uint8], events: NDArray[np.uint16],
+        starts: NDArray[np.int32],
     ) -> bool:  # fmt: skip
         """As `feedforward`; from ``neurons`` to ``starts`` as `events.list_spikes`."""
         samples, time, tiles = masks.shape
@@ -81,11 +91,11 @@ def recurrent(flags: int, width: int, kinds: int) -> Any:
             for tile in range(tiles):
                 for sample in range(0, samples, 2):
                     run_pair(
-                        flags, width, kinds, address(links), sample, tile, t, t + 1,
+                        flags, width, kinds, address(connections), sample, tile, t, t + 1,
                         address(states) + sample * states.strides[0] + tile * states.strides[1], states.strides[0],
                         address(constants) + tile * constants.strides[0], address(scalars),
                         address(masks) + sample * masks.strides[0] + tile * masks.strides[2], masks.strides[1],
-                        masks.strides[0], address(seen) + sample * seen.strides[0],
+                        masks.strides[0], address(state_bits) + sample * state_bits.strides[0],
                     )  # fmt: skip
             for n in range(samples):
                 expand(
@@ -99,24 +109,27 @@ def recurrent(flags: int, width: int, kinds: int) -> Any:
 
 
 @made_once
-def recurrent_whole(flags: int, width: int, kinds: int) -> Any:
+def recurrent_one_tile(spec: KernelSpec) -> Any:
     """The kernel of layers that also feed themselves and are of one tile: one sample or two through all steps."""
-    rounding, together = _rounding(flags), 1 if width > TWO_HELD else 2
+    flags, width, kinds = spec.literals
+    rounding, count = _rounding_mode(spec), 1 if width > WIDEST_PAIR else 2
 
     @kernel
     def run(
-        links: Int, constants: Float32, scalars: Float32, states: Float32, masks: Masks, seen: NDArray[np.int32],
-        neurons: int, table: NDArray[np.uint8], events: NDArray[np.uint16], starts: NDArray[np.int32],
+        connections: Int, constants: Float32, scalars: Float32, states: Float32, masks: Masks,
+        state_bits: NDArray[np.int32], neurons: int, table: NDArray[np.uint8], events: NDArray[np.uint16],
+        starts: NDArray[np.int32],
     ) -> bool:  # fmt: skip
         """As `recurrent`."""
         starts[:, 0] = 0
         before = begin_rounding(rounding)
-        for sample in range(0, masks.shape[0], together):
-            run_whole(
-                flags, width, kinds, together, address(links), sample, masks.shape[1],
+        for sample in range(0, masks.shape[0], count):
+            run_one_tile(
+                flags, width, kinds, count, address(connections), sample, masks.shape[1],
                 address(states) + sample * states.strides[0], states.strides[0], address(constants), address(scalars),
-                address(masks) + sample * masks.strides[0], masks.strides[0], address(seen) + sample * seen.strides[0],
-                address(table), neurons, address(events) + sample * events.strides[0], events.strides[0],
+                address(masks) + sample * masks.strides[0], masks.strides[0],
+                address(state_bits) + sample * state_bits.strides[0], address(table), neurons,
+                address(events) + sample * events.strides[0], events.strides[0],
                 address(starts) + sample * starts.strides[0], starts.strides[0],
             )  # fmt: skip
         overflowed: bool = end_rounding(before)
@@ -126,16 +139,17 @@ def recurrent_whole(flags: int, width: int, kinds: int) -> Any:
 
 
 @made_once
-def readout(flags: int, width: int, kinds: int) -> Any:
+def readout(spec: KernelSpec) -> Any:
     """The kernel of a layer that doesn't spike; it also notes the soma at each sample's last valid step."""
-    rounding = _rounding(flags)
+    flags, width, kinds = spec.literals
+    rounding = _rounding_mode(spec)
 
     @kernel
     def run(
-        links: Int, constants: Float32, scalars: Float32, states: Float32, time: int, last: Int, read: Float32,
-        seen: NDArray[np.int32],
+        connections: Int, constants: Float32, scalars: Float32, states: Float32, time: int, last: Int,
+        readouts: Float32, state_bits: NDArray[np.int32],
     ) -> bool:  # fmt: skip
-        """As `feedforward`; ``last`` (samples,) steps, ``read`` (samples, tiles, width) the soma after these."""
+        """As `feedforward`; ``last`` (samples,) steps, ``readouts`` (samples, tiles, width) the soma after these."""
         before = begin_rounding(rounding)
         for sample in range(0, states.shape[0], 2):
             for tile in range(states.shape[1]):
@@ -143,14 +157,14 @@ def readout(flags: int, width: int, kinds: int) -> Any:
                 begin = 0
                 for end in (min(ends), max(ends), time):
                     run_pair(
-                        flags, width, kinds, address(links), sample, tile, begin, end,
+                        flags, width, kinds, address(connections), sample, tile, begin, end,
                         address(states) + sample * states.strides[0] + tile * states.strides[1], states.strides[0],
                         address(constants) + tile * constants.strides[0], address(scalars), 0, 0, 0,
-                        address(seen) + sample * seen.strides[0],
+                        address(state_bits) + sample * state_bits.strides[0],
                     )  # fmt: skip
                     for n in range(2):
                         if end == ends[n]:
-                            read[sample + n, tile] = states[sample + n, tile, 1]
+                            readouts[sample + n, tile] = states[sample + n, tile, 1]
                     begin = end
         overflowed: bool = end_rounding(before)
         return overflowed
@@ -159,31 +173,34 @@ def readout(flags: int, width: int, kinds: int) -> Any:
 
 
 @made_once
-def integrator(flags: int, width: int, kinds: int) -> Any:
+def integrator(spec: KernelSpec) -> Any:
     """The kernel of a readout that only adds up: A_u = B_u = 0, A_v = B_v = 2^k."""
+    flags, width, kinds = spec.literals
 
     @kernel
     def run(
-        links: Int, biases: NDArray[np.int32], shift: int, states: NDArray[np.int32], time: int, last: Int,
-        read: NDArray[np.int32], peaks: NDArray[np.int32], top_u: int, top_v: int, inside: NDArray[np.bool_],
+        connections: Int, biases: NDArray[np.int32], shift: int, states: NDArray[np.int32], time: int, last: Int,
+        readouts: NDArray[np.int32], extremes: NDArray[np.int32], top_u: int, top_v: int, inside: NDArray[np.bool_],
     ) -> None:  # fmt: skip
-        """As `readout`, in int32; ``biases`` (tiles, 2, width); ``peaks`` (4, width) is scratch. Writes where all
+        """As `readout`, in int32; ``biases`` (tiles, 2, width); ``extremes`` (4, width) is scratch. Writes where all
         magnitudes stayed below ``top_u`` and ``top_v`` to ``inside`` (samples,)."""
         for sample in range(states.shape[0]):
             inside[sample] = True
             for tile in range(states.shape[1]):
-                peaks[:] = 0
+                extremes[:] = 0
                 for begin, end in ((0, last[sample] + 1), (last[sample] + 1, time)):
                     integrate(
-                        flags, width, kinds, address(links), sample, tile, begin, end,
+                        flags, width, kinds, address(connections), sample, tile, begin, end,
                         address(states) + sample * states.strides[0] + tile * states.strides[1],
                         address(biases) + tile * biases.strides[0], shift,
-                        address(peaks),
+                        address(extremes),
                     )  # fmt: skip
                     if begin == 0:
-                        read[sample, tile] = states[sample, tile, 1]
-                for n in range(peaks.shape[1]):
-                    inside[sample] &= max(peaks[0, n], -peaks[1, n]) < top_u and max(peaks[2, n], -peaks[3, n]) < top_v
+                        readouts[sample, tile] = states[sample, tile, 1]
+                for n in range(extremes.shape[1]):
+                    inside[sample] &= (
+                        max(extremes[0, n], -extremes[1, n]) < top_u and max(extremes[2, n], -extremes[3, n]) < top_v
+                    )
 
     return run
 

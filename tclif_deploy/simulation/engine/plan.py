@@ -1,4 +1,4 @@
-"""Which kernels run a network, and its numbers in the shape that they read.
+"""Which kernels run a network, and its numbers in the shape that they take.
 
 A layer is fast where the float32 arithmetic of `neuron` is exact for it; the conditions are checked here once, neuron
 by neuron. A network is fast where all its layers are and none feeds an earlier one. All others, and samples that turn
@@ -7,6 +7,8 @@ out to overflow, run in `general`.
 
 from __future__ import annotations
 
+import functools
+import operator
 import platform
 from dataclasses import dataclass
 from typing import Any
@@ -17,8 +19,8 @@ from numpy.typing import NDArray
 from tclif_deploy.fixed import Arithmetic, FixedConnection, FixedLayer, FixedNetwork, Int
 from tclif_deploy.network import INPUT
 from tclif_deploy.simulation.engine import neuron
-from tclif_deploy.simulation.engine.events import FEW
-from tclif_deploy.simulation.engine.sums import DENSE, KINDS, MIXED, SHIFTED, SPIKES, WIDE
+from tclif_deploy.simulation.engine.events import FEW_FEATURES
+from tclif_deploy.simulation.engine.spec import DENSE, MIXED, SPIKES, Flag, KernelSpec
 
 EXACT = 1 << 24
 """float32 holds every integer up to here."""
@@ -38,10 +40,10 @@ FIRST_INFINITY = 128
 MAX_SHIFT, MAX_EXPONENT = 62, 14
 """Of a layer's accumulator, and of one connection's 16-bit sum."""
 
-WIDTHS = (16, 32, 64)
+READOUT_WIDTHS = (16, 32, 64)
 """Neurons of a readout's tile; spiking layers' have 64."""
 
-WHOLE = (64, 128, 256)
+RECURRENT_WIDTHS = (64, 128, 256)
 """And of the one tile that a layer is which feeds itself; such a layer of more neurons has tiles of 64."""
 
 
@@ -50,12 +52,12 @@ def aligned(shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
     size = int(np.prod(shape)) * np.dtype(dtype).itemsize
     raw = np.zeros(size + 64, np.uint8)
     start = -raw.ctypes.data % 64
-    found: NDArray[Any] = raw[start : start + size].view(dtype).reshape(shape)
-    return found
+    array: NDArray[Any] = raw[start : start + size].view(dtype).reshape(shape)
+    return array
 
 
 @dataclass(frozen=True, eq=False)
-class FastLink:
+class FastConnection:
     """One connection."""
 
     source: str
@@ -63,7 +65,7 @@ class FastLink:
     exponent: int
     rows: NDArray[Any]
     """packed weights, (tiles, sources + 1, bytes): the last row is of zeros"""
-    heaviest: int
+    max_weight: int
     """largest magnitude of a weight"""
     reach: int
     """largest magnitude of a row sum over inputs of magnitude 1, or over spikes"""
@@ -89,20 +91,17 @@ class Numbers:
 
 @dataclass(frozen=True, eq=False)
 class FastLayer:
-    """One layer, as its kernel reads it."""
+    """One layer, as its kernel takes it."""
 
     name: str
     size: int
-    flags: int
-    width: int
-    """neurons of a tile"""
-    links: tuple[FastLink, ...]
-    kinds: int
-    """of the links, as `sums.links_of` reads them"""
+    spec: KernelSpec
+    """without `Flag.LONG` and `Flag.OVERFLOW_CHECKED`, which each block decides"""
+    connections: tuple[FastConnection, ...]
     numbers: tuple[Numbers, Numbers]
-    """for the kernel that leaves overflow to the CPU, and for the careful one"""
-    trusting: bool
-    """whether float32 holds the first of these"""
+    """for the unchecked kernel, which leaves overflow to the CPU, and for the overflow-checked one"""
+    unchecked: bool
+    """whether the unchecked kernel may run: float32 holds its numbers"""
     biases: NDArray[np.int32] | None
     """(tiles, 2, width) of an integrator, None for all others"""
     shift: int
@@ -112,7 +111,7 @@ class FastLayer:
     @property
     def recurrent(self) -> bool:
         """Whether it feeds itself."""
-        return any(link.source == self.name for link in self.links)
+        return any(c.source == self.name for c in self.connections)
 
     @property
     def tiles(self) -> int:
@@ -135,40 +134,41 @@ def plan_fast(network: FixedNetwork) -> FastPlan | None:
     m = network.arithmetic
     if max(m.bits_u, m.bits_v) > MAX_BITS or network.input.limit > NARROW_LIMIT:
         return None
-    known = {INPUT}
+    earlier = {INPUT}
     layers = []
     for layer in network.layers:
-        found = _plan_layer(network, layer, known)
-        if found is None:
+        planned = _plan_layer(network, layer, earlier)
+        if planned is None:
             return None
-        layers.append(found)
-        known.add(layer.name)
+        layers.append(planned)
+        earlier.add(layer.name)
     return FastPlan(tuple(layers), m)
 
 
-def _plan_layer(network: FixedNetwork, layer: FixedLayer, known: set[str]) -> FastLayer | None:
+def _plan_layer(network: FixedNetwork, layer: FixedLayer, earlier: set[str]) -> FastLayer | None:
     m = network.arithmetic
-    if any(c.source not in (*known, layer.name) for c in layer.connections) or abs(layer.shift) > MAX_SHIFT:
+    if any(c.source not in (*earlier, layer.name) for c in layer.connections) or abs(layer.shift) > MAX_SHIFT:
         return None
     if any(
         c.conv is not None or c.weight.shape[1] >= MAX_SOURCES or c.exponent > MAX_EXPONENT for c in layer.connections
     ):
         return None
-    heaviest = max(int(np.abs(c.weight).max()) for c in layer.connections)
-    if heaviest > NARROW_LIMIT or not _exact(layer, m):
+    max_weight = max(int(np.abs(c.weight).max()) for c in layer.connections)
+    if max_weight > NARROW_LIMIT or not _exact(layer, m):
         return None
     width = _width(layer)
     tiles = -(-layer.size // width)
-    wide = heaviest > 127
+    wide = max_weight > 127
     shifted = any(c.exponent for c in layer.connections)
-    sums = (WIDE if wide else 0) | (SHIFTED if shifted else 0)
-    links = tuple(_link(c, _pack(c.weight, tiles, width, wide)) for c in layer.connections)
-    adds_up = not layer.spiking and _adds_up(layer, m, links)
+    sums = (Flag.WIDE if wide else Flag(0)) | (Flag.SHIFTED if shifted else Flag(0))
+    connections = tuple(_connection(c, _pack(c.weight, tiles, width, wide)) for c in layer.connections)
+    adds_up = not layer.spiking and _adds_up(layer, m, connections)
     numbers = (_numbers(layer, m, tiles, width, FIRST_INFINITY), _numbers(layer, m, tiles, width, 1))
     return FastLayer(
-        layer.name, layer.size, sums if adds_up else sums | _flags(layer, m), width, links,
-        _kinds(network.input.size, links),
-        numbers, _holds(numbers[0]), _biases(layer, tiles, width) if adds_up else None, layer.shift, layer.v0,
+        layer.name, layer.size,
+        KernelSpec(sums if adds_up else sums | _flags(layer, m), width, _kinds(network.input.size, connections)),
+        connections, numbers, _fits_float32(numbers[0]), _biases(layer, tiles, width) if adds_up else None,
+        layer.shift, layer.v0,
     )  # fmt: skip
 
 
@@ -176,23 +176,20 @@ def _width(layer: FixedLayer) -> int:
     """Neurons of a tile of ``layer``."""
     if layer.spiking:
         feeds_itself = any(c.source == layer.name for c in layer.connections)
-        return next((width for width in WHOLE if feeds_itself and layer.size <= width), 64)
-    return next((width for width in WIDTHS if layer.size <= width), 64)
+        return next((width for width in RECURRENT_WIDTHS if feeds_itself and layer.size <= width), 64)
+    return next((width for width in READOUT_WIDTHS if layer.size <= width), 64)
 
 
-def _kinds(features: int, links: tuple[FastLink, ...]) -> int:
-    """What each link brings, as digits after a leading 1, the first link's the lowest."""
-    number = 1
-    for link in reversed(links):
-        kind = SPIKES if link.source != INPUT else MIXED if features > FEW else DENSE + features
-        number = number * KINDS + kind
-    return number
+def _kinds(features: int, connections: tuple[FastConnection, ...]) -> tuple[int, ...]:
+    """What each connection brings."""
+    of_input = MIXED if features > FEW_FEATURES else DENSE + features
+    return tuple(of_input if c.source == INPUT else SPIKES for c in connections)
 
 
-def _link(c: FixedConnection, rows: NDArray[Any]) -> FastLink:
+def _connection(c: FixedConnection, rows: NDArray[Any]) -> FastConnection:
     signs = [np.abs(c.weight)] if c.source == INPUT else [np.maximum(c.weight, 0), np.maximum(-c.weight, 0)]
     reach = max(int(weights.sum(axis=1).max()) for weights in signs)
-    return FastLink(c.source, c.delay, c.exponent, rows, int(np.abs(c.weight).max()), reach)
+    return FastConnection(c.source, c.delay, c.exponent, rows, int(np.abs(c.weight).max()), reach)
 
 
 def _exact(layer: FixedLayer, m: Arithmetic) -> bool:
@@ -204,70 +201,70 @@ def _exact(layer: FixedLayer, m: Arithmetic) -> bool:
         return np.abs(coefficient) * top // one + 1
 
     # What is added to the sum last may be rounded: the sum is then out of range anyway.
-    held_u = np.abs(layer.bias_u) + product(layer.b_u, top_v) + np.maximum(product(layer.a_u, top_u), top_u)
-    held_v = np.abs(layer.bias_v) + np.maximum(product(layer.a_v, top_v), top_v)
+    bound_u = np.abs(layer.bias_u) + product(layer.b_u, top_v) + np.maximum(product(layer.a_u, top_u), top_u)
+    bound_v = np.abs(layer.bias_v) + np.maximum(product(layer.a_v, top_v), top_v)
     last_v = product(layer.b_v, top_u)
     if layer.input_to == "soma":
-        held_v, last_v = held_v + last_v, np.zeros_like(last_v)
-    terms = [held_u, held_v, last_v]
-    if _direct(layer):
+        bound_v, last_v = bound_v + last_v, np.zeros_like(last_v)
+    terms = [bound_u, bound_v, last_v]
+    if _stateless_u(layer):
         terms[0] = np.abs(layer.bias_u)
     if layer.spiking and layer.reset == "soft":
         terms += [np.abs(layer.r_u), np.abs(layer.r_v) + product(layer.q, top_u)]
     if layer.spiking and layer.reset == "hard" and np.abs(layer.v_reset).max() >= top_v:
         return False
     coefficients = max(int(np.abs(getattr(layer, name)).max()) for name in ("a_u", "b_u", "a_v", "b_v", "q"))
-    # A half is added to a product. Beyond 2^23 that rounds a second time, where the CPU does not fuse both.
+    # 0.5 is added to a product. Beyond 2^23 that rounds a second time, where the CPU does not fuse both.
     if m.rounding == "nearest" and coefficients * max(top_u, top_v) > one * EXACT // 2:
         return False
     fits = all(int(term.max()) <= EXACT for term in terms) and coefficients <= EXACT
     return fits and int(np.abs(layer.v0).max()) < top_v
 
 
-def _direct(layer: FixedLayer) -> bool:
+def _stateless_u(layer: FixedLayer) -> bool:
     return not layer.a_u.any() and not layer.b_u.any()
 
 
-def _flags(layer: FixedLayer, m: Arithmetic) -> int:
+def _flags(layer: FixedLayer, m: Arithmetic) -> Flag:
     one = 1 << m.frac_bits
-    found = {
-        neuron.TO_ZERO: m.rounding == "toward_zero",
-        neuron.DIRECT: _direct(layer),
-        neuron.MULTIPLY_U: not _direct(layer) and bool((layer.a_u != one).any()),
-        neuron.MULTIPLY_V: bool((layer.a_v != one).any()),
-        neuron.SHARE: layer.spiking and layer.reset == "soft" and bool(layer.q.any()),
-        neuron.HARD: layer.spiking and layer.reset == "hard",
-        neuron.SOMA: layer.input_to == "soma",
-        neuron.RIGHT: layer.shift < 0,
-        neuron.SILENT: not layer.spiking,
-        neuron.BIAS_V: bool(layer.bias_v.any()),
+    flags = {
+        Flag.TO_ZERO: m.rounding == "toward_zero",
+        Flag.STATELESS_U: _stateless_u(layer),
+        Flag.MULTIPLY_U: not _stateless_u(layer) and bool((layer.a_u != one).any()),
+        Flag.MULTIPLY_V: bool((layer.a_v != one).any()),
+        Flag.HAS_Q: layer.spiking and layer.reset == "soft" and bool(layer.q.any()),
+        Flag.HARD_RESET: layer.spiking and layer.reset == "hard",
+        Flag.INPUT_TO_SOMA: layer.input_to == "soma",
+        Flag.RIGHT_SHIFT: layer.shift < 0,
+        Flag.NO_SPIKES: not layer.spiking,
+        Flag.BIAS_V: bool(layer.bias_v.any()),
     }
-    return sum(flag for flag, is_set in found.items() if is_set)
+    return functools.reduce(operator.or_, (flag for flag, is_set in flags.items() if is_set), Flag(0))
 
 
-def _adds_up(layer: FixedLayer, m: Arithmetic, links: tuple[FastLink, ...]) -> bool:
+def _adds_up(layer: FixedLayer, m: Arithmetic, connections: tuple[FastConnection, ...]) -> bool:
     """Whether a readout is u = i + bias_u, v = v + u + bias_v, and int32 holds it until an overflow is seen."""
     one = 1 << m.frac_bits
-    plain = _direct(layer) and bool((layer.a_v == one).all() and (layer.b_v == one).all())
+    plain = _stateless_u(layer) and bool((layer.a_v == one).all() and (layer.b_v == one).all())
     if not plain or layer.input_to == "soma" or not 0 <= layer.shift <= 30:
         return False
-    reach = EXACT if any(k.source == INPUT for k in links) else sum(k.reach << k.exponent for k in links)
-    most = (min(reach, EXACT) << layer.shift) + int(np.abs(layer.bias_u).max()) + int(np.abs(layer.bias_v).max())
-    return most + (1 << (m.bits_v - 1)) < 1 << 31
+    reach = EXACT if any(c.source == INPUT for c in connections) else sum(c.reach << c.exponent for c in connections)
+    bound = (min(reach, EXACT) << layer.shift) + int(np.abs(layer.bias_u).max()) + int(np.abs(layer.bias_v).max())
+    return bound + (1 << (m.bits_v - 1)) < 1 << 31
 
 
-def _numbers(layer: FixedLayer, m: Arithmetic, tiles: int, width: int, top: int) -> Numbers:
-    """The numbers with units for which the first state out of range is 2^top."""
-    units = Units(2.0 ** (top + 1 - m.bits_u), 2.0 ** (top + 1 - m.bits_v))
+def _numbers(layer: FixedLayer, m: Arithmetic, tiles: int, width: int, exponent: int) -> Numbers:
+    """The numbers with units for which the first state out of range is 2^exponent."""
+    units = Units(2.0 ** (exponent + 1 - m.bits_u), 2.0 ** (exponent + 1 - m.bits_v))
     with np.errstate(over="ignore"):
         return Numbers(units, _constants(layer, m, units, tiles, width), _scalars(layer, m, units))
 
 
-def _holds(numbers: Numbers) -> bool:
+def _fits_float32(numbers: Numbers) -> bool:
     """Whether none of the numbers is too large for float32, or so small that it loses bits."""
     used = np.delete(numbers.constants, neuron.THRESHOLD, axis=1)
-    parts = [np.abs(part[part != 0]) for part in (used, numbers.scalars)]
-    return all(bool((part >= np.finfo(np.float32).tiny).all() and np.isfinite(part).all()) for part in parts)
+    magnitudes = np.abs(np.concatenate([used[used != 0], numbers.scalars[numbers.scalars != 0]]))
+    return bool((magnitudes >= np.finfo(np.float32).tiny).all() and np.isfinite(magnitudes).all())
 
 
 def _constants(layer: FixedLayer, m: Arithmetic, units: Units, tiles: int, width: int) -> NDArray[np.float32]:
@@ -303,8 +300,8 @@ def _scalars(layer: FixedLayer, m: Arithmetic, units: Units) -> NDArray[np.float
     out[neuron.LSB_U], out[neuron.LSB_V] = units.u, units.v
     out[neuron.SCALE_I] = 2.0**layer.shift * (1.0 if layer.shift < 0 else unit_i)
     out[neuron.LSB_I] = unit_i
-    out[neuron.HALF_K] = 0.5 if m.rounding == "nearest" and m.frac_bits > 0 else 0.0
-    out[neuron.HALF_F] = 0.5 if m.rounding == "nearest" else 0.0
+    out[neuron.PRODUCT_OFFSET] = 0.5 if m.rounding == "nearest" and m.frac_bits > 0 else 0.0
+    out[neuron.ACCUMULATOR_OFFSET] = 0.5 if m.rounding == "nearest" else 0.0
     return out
 
 
@@ -327,8 +324,8 @@ def _pack(weight: Int, tiles: int, width: int, wide: bool) -> NDArray[Any]:
         out = aligned(rows.shape, np.int16)
         out[:] = rows
         return out
-    half = width // 2
+    half_width = width // 2
     packed = aligned(rows.shape, np.uint8)
-    packed[..., 0::2] = rows[..., :half] + 128
-    packed[..., 1::2] = rows[..., half:] & 255
+    packed[..., 0::2] = rows[..., :half_width] + 128
+    packed[..., 1::2] = rows[..., half_width:] & 255
     return packed

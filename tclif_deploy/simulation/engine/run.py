@@ -79,10 +79,10 @@ class _Outputs:
     ) -> None:
         layers = network.layers
         self.network, self.time, self.keep_spikes, self.keep_counts = network, time, spikes, counts
-        # In one piece, which the system hands out in large pages.
+        # One array, which the system hands out in large pages.
         ends = np.cumsum([samples * layer.size for layer in layers for _ in "uv"])
-        parts = np.split(np.empty(ends[-1], np.int64), ends[:-1])
-        self.u, self.v = ([part.reshape(samples, -1) for part in parts[n::2]] for n in range(2))
+        states = np.split(np.empty(ends[-1], np.int64), ends[:-1])
+        self.u, self.v = ([state.reshape(samples, -1) for state in states[n::2]] for n in range(2))
         self.readout = np.empty((samples, network.output.size), np.int64)
         self.overflows = np.zeros((samples, len(layers), 4), np.int64)
         self.spikes = [np.empty((samples, time, la.size) if self._spikes(la) else 0, np.bool_) for la in layers]
@@ -101,18 +101,18 @@ class _Outputs:
     def _counts(self, layer: FixedLayer) -> bool:
         return self.keep_counts and layer.spiking
 
-    def keep(self, block: slice, last: Int, found: Outcome) -> None:
-        """Write what a block's samples came to, read at its steps ``last``."""
+    def keep(self, block: slice, last: Int, outcome: Outcome) -> None:
+        """Write what a block's samples came to, whose readouts were taken at its steps ``last``."""
         count = block.stop - block.start
         # Samples that overflowed hold infinities; they run again.
         with np.errstate(invalid="ignore"):
-            self.readout[block] = found.read[:count]
+            self.readout[block] = outcome.readout[:count]
             for n, layer in enumerate(self.network.layers):
-                states, units = found.states[n]
+                states, units = outcome.states[n]
                 whole_states(
                     states, np.float32(1 / units.u), np.float32(1 / units.v), self.u[n][block], self.v[n][block]
                 )
-                masks = found.masks[n]
+                masks = outcome.masks[n]
                 if self._spikes(layer) and masks is not None:
                     self.spikes[n][block] = unpack(masks[:count], layer.size)
                 if self._counts(layer) and masks is not None:
@@ -126,7 +126,7 @@ class _Outputs:
         counts = np.empty((1, neurons if self.keep_counts else 0), np.int64)
         at = slice(sample, sample + 1)
         run_general(
-            plan.machine, plan.neurons, plan.layers, plan.connections, plan.weights, plan.ring, x,
+            plan.arithmetic, plan.neurons, plan.layers, plan.connections, plan.weights, plan.ring, x,
             np.array([last]), u, v, self.readout[at], self.overflows[at], spikes, counts,
             self.trace_at, self.trace[:, at],
         )  # fmt: skip
@@ -147,17 +147,17 @@ class _Outputs:
             if start >= 0
         }
         return Result(
-            {layer.name: found for layer, found in zip(layers, self.spikes, strict=True) if self._spikes(layer)},
-            {layer.name: found for layer, found in zip(layers, self.u, strict=True)},
-            {layer.name: found for layer, found in zip(layers, self.v, strict=True)},
+            {layer.name: spikes for layer, spikes in zip(layers, self.spikes, strict=True) if self._spikes(layer)},
+            {layer.name: u for layer, u in zip(layers, self.u, strict=True)},
+            {layer.name: v for layer, v in zip(layers, self.v, strict=True)},
             self.readout, np.argmax(self.readout * self.network.output.multiplier, axis=1),
             {layer.name: self.overflows[:, n].sum(axis=0) for n, layer in enumerate(layers)}, traces,
-            {layer.name: found for layer, found in zip(layers, self.counts, strict=True) if self._counts(layer)},
+            {layer.name: counts for layer, counts in zip(layers, self.counts, strict=True) if self._counts(layer)},
         )  # fmt: skip
 
 
-class _Ready:
-    """What the next run of a network finds: its plan, and the memory of threads that are done."""
+class _PreparedNetwork:
+    """What is kept for the next run of a network: its plan, and the memory of threads that are done."""
 
     def __init__(self, network: FixedNetwork) -> None:
         self.fast = plan_fast(network)
@@ -168,50 +168,50 @@ class _Ready:
     def worker(self, *shape: int) -> Iterator[Worker]:
         """Memory for blocks of this ``shape`` (samples, time, features)."""
         assert self.fast is not None
-        found = None
-        while self.idle and (found is None or found.shape != shape):
+        worker = None
+        while self.idle and (worker is None or worker.shape != shape):
             with suppress(IndexError):  # another thread was faster
-                found = self.idle.pop()
-        if found is None or found.shape != shape:
-            found = Worker(self.fast, self.limit, *shape)
-        yield found
-        self.idle.append(found)
+                worker = self.idle.pop()
+        if worker is None or worker.shape != shape:
+            worker = Worker(self.fast, self.limit, *shape)
+        yield worker
+        self.idle.append(worker)
 
 
-_ready: WeakKeyDictionary[FixedNetwork, _Ready] = WeakKeyDictionary()
+_prepared: WeakKeyDictionary[FixedNetwork, _PreparedNetwork] = WeakKeyDictionary()
 """By network, whose numbers don't change."""
 
 
 class _Runner:
     """Runs blocks of samples in any thread, and writes their rows."""
 
-    def __init__(self, network: FixedNetwork, out: _Outputs, most: int, last: Int) -> None:
+    def __init__(self, network: FixedNetwork, out: _Outputs, max_block: int, last: Int) -> None:
         self.network = network
         self.out = out
         self.last = last
-        if network not in _ready:
-            _ready[network] = _Ready(network)
-        self.ready = _ready[network]
-        self.fast = None if out.trace.size else self.ready.fast
-        block = min(most, BLOCK) if self.fast else 2
+        if network not in _prepared:
+            _prepared[network] = _PreparedNetwork(network)
+        self.prepared = _prepared[network]
+        self.fast = None if out.trace.size else self.prepared.fast
+        block = min(max_block, BLOCK) if self.fast else 2
         self.block = block + block % 2
 
     def run(self, x: NDArray[Any], block: slice) -> None:
         """Run the samples of ``block``."""
         count = block.stop - block.start
-        again = np.arange(count)
+        inexact = np.arange(count)
         if self.fast is not None:
             last = np.zeros(self.block, np.int64)
             last[:count] = self.last[block]
-            with self.ready.worker(self.block, *x.shape[1:]) as worker:
-                found = worker.run(readable(x[block]), last)
-                if found is None:
+            with self.prepared.worker(self.block, *x.shape[1:]) as worker:
+                outcome = worker.run(readable(x[block]), last)
+                if outcome is None:
                     check_input(self.network, x[block])
                     raise AssertionError("the input's range was misread")
-                self.out.keep(block, last, found)
-                again = np.flatnonzero(~found.exact[:count])
-        if again.size:
-            self._run_general(x, block.start + again)
+                self.out.keep(block, last, outcome)
+                inexact = np.flatnonzero(~outcome.exact[:count])
+        if inexact.size:
+            self._run_general(x, block.start + inexact)
 
     @cached_property
     def general(self) -> GeneralPlan:
@@ -226,9 +226,9 @@ class _Runner:
 
 
 def readable(x: NDArray[Any]) -> NDArray[Any]:
-    """``x`` as the fast kernels read it: without gaps, in the machine's byte order; a copy only where it must be."""
+    """``x`` as the fast kernels take it: without gaps, in the machine's byte order; a copy only where it must be."""
     if x.dtype == np.uint64:
         return x.astype(np.int64)
     dtype = np.uint8 if x.dtype == np.bool_ else x.dtype.newbyteorder("=")
-    found = np.ascontiguousarray(x)
-    return found.view(dtype) if found.dtype.itemsize == 1 else found.astype(dtype, copy=False)
+    x = np.ascontiguousarray(x)
+    return x.view(dtype) if x.dtype.itemsize == 1 else x.astype(dtype, copy=False)

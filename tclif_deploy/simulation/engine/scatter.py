@@ -39,8 +39,8 @@ def weights_of(connection: FixedConnection) -> Int:
 
 
 @helper
-def scatter(part: Int, value: int, source: int, shape: Int, weights: Int) -> None:
-    """Add ``value`` of a source to the sums ``part``, which stand in the order (y, x, channel out)."""
+def scatter(sums: Int, value: int, source: int, shape: Int, weights: Int) -> None:
+    """Add ``value`` of a source to ``sums``, which stand in the order (y, x, channel out)."""
     channel, place = source // shape[SIZE], source % shape[SIZE]
     y, x = place // shape[WIDTH] + shape[TOP], place % shape[WIDTH] + shape[LEFT]
     first, count = channel // shape[GROUP_IN] * shape[GROUP_OUT], shape[GROUP_OUT]
@@ -57,4 +57,4 @@ def scatter(part: Int, value: int, source: int, shape: Int, weights: Int) -> Non
             to = (row * shape[COLUMNS] + column) * shape[OUTPUTS] + first
             at = ((channel * shape[KERNEL_Y] + kernel_y) * shape[KERNEL_X] + kernel_x) * count
             for n in range(count):
-                part[to + n] += value * weights[at + n]
+                sums[to + n] += value * weights[at + n]

@@ -122,10 +122,10 @@ class Vec:
         index = ir.Constant(vector(I32, 2 * self.lanes), list(range(2 * self.lanes)))
         return self._with(self.b.shuffle_vector(self.value, other.value, index))
 
-    def rounded(self, how: str) -> Vec:
-        """Each float32 as a whole number: ``how`` is ``trunc`` or ``floor``."""
+    def rounded(self, operation: str) -> Vec:
+        """Each float32 as a whole number: ``operation`` is ``trunc`` or ``floor``."""
         kind = self.value.type
-        name = f"llvm.{how}.v{kind.count}f32"
+        name = f"llvm.{operation}.v{kind.count}f32"
         function = cgutils.get_or_insert_function(self.b.module, ir.FunctionType(kind, [kind]), name)
         return self._with(self.b.call(function, [self.value]))
 
@@ -171,29 +171,31 @@ class Kernel:
         return Variable(self.b, start)
 
     @contextmanager
-    def march(self, start: ir.Value, end: ir.Value, stride: ir.Value) -> Iterator[ir.Value]:
+    def strided_loop(self, start: ir.Value, end: ir.Value, stride: ir.Value) -> Iterator[ir.Value]:
         """Run the body for addresses from ``start``, ``stride`` bytes apart, up to ``end``.
 
         LLVM unrolls a loop whose passes it can count in advance. Loops over events mostly have few passes, and each
-        piece of an unrolled one is another branch that goes wrong: so ``stride`` comes from memory, and can't be known.
+        pass of an unrolled one is another branch that goes wrong: so ``stride`` comes from memory, and can't be known.
         """
-        here = self.variable(Vec(self.b, start))
-        head, body, done = (self.b.append_basic_block(name) for name in ("march", "march.body", "march.end"))
+        position = self.variable(Vec(self.b, start))
+        head, body, done = (
+            self.b.append_basic_block(name) for name in ("strided_loop", "strided_loop.body", "strided_loop.end")
+        )
         self.b.branch(head)
         self.b.position_at_end(head)
-        now = here.get().value
+        now = position.get().value
         self.b.cbranch(self.b.icmp_unsigned("<", now, end), body, done)
         self.b.position_at_end(body)
         yield now
-        here.set(Vec(self.b, self.b.add(now, stride)))
+        position.set(Vec(self.b, self.b.add(now, stride)))
         self.b.branch(head)
         self.b.position_at_end(done)
 
     @contextmanager
     def loop(self, count: ir.Value, start: ir.Value | None = None) -> Iterator[ir.Value]:
         """Run the body for an index from ``start`` (0) up to ``count``."""
-        with cgutils.for_range(self.b, count, start=start or I64(0), intp=I64) as found:
-            yield found.index
+        with cgutils.for_range(self.b, count, start=start or I64(0), intp=I64) as passes:
+            yield passes.index
 
 
 class Variable:
@@ -213,7 +215,7 @@ class Variable:
         self.b.store(value.value, self.slot)
 
 
-def whole(literal: Any) -> int:
+def literal_value(literal: Any) -> int:
     """The number of a literal argument's type."""
     return int(literal.literal_value)
 
@@ -268,7 +270,7 @@ def begin_rounding(typing_context: Any, mode: Any) -> Any:
         _call_control(builder, "st", pointer)
         before = builder.load(slot)
         kept = builder.and_(before, I32(0xFFFFFFFF ^ ROUND_MASK ^ FLAGS_MASK))
-        builder.store(builder.or_(kept, I32(whole(mode))), slot)
+        builder.store(builder.or_(kept, I32(literal_value(mode))), slot)
         _call_control(builder, "ld", pointer)
         return before
 

@@ -64,19 +64,19 @@ def run(structure: Network, folder: Path, given: argparse.Namespace) -> int:
         arrays = {name: file[name] for name in file.files}
     batch = min(given.batch, len(x)) if given.batched else None
     show = say_progress if given.supervised else draw_progress
-    found = simulate(structure, arrays, x, lengths, batch=batch, progress=show, supervised=given.supervised)
+    outcome = simulate(structure, arrays, x, lengths, batch=batch, progress=show, supervised=given.supervised)
     if given.output:
-        saved: dict[str, Any] = {"readout": found.readout, "classes": found.classes}
+        saved: dict[str, Any] = {"readout": outcome.readout, "classes": outcome.classes}
         for key in ("spikes", "u", "v", "overflows"):
-            saved |= {f"{key}.{name}": array for name, array in getattr(found, key).items()}
+            saved |= {f"{key}.{name}": array for name, array in getattr(outcome, key).items()}
         np.savez(given.output, **saved)
     if given.supervised:
         return 0
-    for name, spikes in found.spikes.items():
-        print(f"{name}: fires in {spikes.mean():.2%} of its neuron steps, {found.overflows[name].sum()} overflows")
-    print("classes:", *found.classes[:20], *(["..."] if len(x) > 20 else []))
+    for name, spikes in outcome.spikes.items():
+        print(f"{name}: fires in {spikes.mean():.2%} of its neuron steps, {outcome.overflows[name].sum()} overflows")
+    print("classes:", *outcome.classes[:20], *(["..."] if len(x) > 20 else []))
     if y is not None:
-        print(f"accuracy: {np.mean(found.classes == y):.2%} of {len(x)} samples")
+        print(f"accuracy: {np.mean(outcome.classes == y):.2%} of {len(x)} samples")
     return 0
 
 
@@ -86,32 +86,32 @@ def read_input(
     """(x, lengths, y or None) of an ``.npz``: x (samples, time, features), integers for a fixed-point network."""
     try:
         with np.load(path, allow_pickle=False) as file:
-            found = {key: file[key] for key in ("x", "scale", "lengths", "y") if key in file.files}
+            arrays = {key: file[key] for key in ("x", "scale", "lengths", "y") if key in file.files}
     except (OSError, ValueError, EOFError) as error:
         raise InputError(f"{path}: cannot be read ({error}); expected an .npz with x") from None
     size = structure.input.size
-    if "x" not in found:
+    if "x" not in arrays:
         raise InputError(f"{path}: no array 'x'")
-    x = found["x"]
+    x = arrays["x"]
     if x.ndim != 3 or 0 in x.shape or x.shape[2] != size:
         raise InputError(f"{path}: x has shape {x.shape}, expected (samples, time, {size})")
     x = x.astype(np.uint8) if x.dtype == np.bool_ else x
     if not np.issubdtype(x.dtype, np.number) or np.iscomplexobj(x) or not np.isfinite(x).all():
         raise InputError(f"{path}: x is {x.dtype} or not finite, expected finite real numbers")
-    scale = np.asarray(found.get("scale", 1.0), dtype=np.float64)
+    scale = np.asarray(arrays.get("scale", 1.0), dtype=np.float64)
     if scale.size != 1 or not np.isfinite(scale).all() or (scale <= 0).any():
         raise InputError(f"{path}: scale must be one positive number")
     samples, time, _ = x.shape
-    lengths = np.asarray(found.get("lengths", np.full(samples, time)), dtype=np.int64)
+    lengths = np.asarray(arrays.get("lengths", np.full(samples, time)), dtype=np.int64)
     if lengths.shape != (samples,) or lengths.min() < 1 or lengths.max() > time:
         raise InputError(f"{path}: lengths must be ({samples},) with values in 1..{time}, the steps of x")
-    y = found.get("y")
+    y = arrays.get("y")
     if y is not None and y.shape != (samples,):
         raise InputError(f"{path}: y has shape {y.shape}, expected ({samples},)")
     if integers and structure.precision == "fixed_pt":
-        peak = int(np.abs(x).max())
-        if peak > structure.input.limit:
-            raise InputError(f"{path}: x reaches {peak}, the payload is {structure.input.bits} bits")
+        max_input = int(np.abs(x).max())
+        if max_input > structure.input.limit:
+            raise InputError(f"{path}: x reaches {max_input}, the payload is {structure.input.bits} bits")
         return x.astype(np.int64), lengths, y
     return encode(x, float(scale.reshape(())), structure), lengths, y
 

@@ -21,15 +21,15 @@ from .structure import Network
 
 POLL_SECONDS = 0.2
 """how often the watch looks whether a process of Lava's died"""
-CHUNKS = 100
-"""a run is cut into about this many pieces, for progress"""
+PROGRESS_STEPS = 100
+"""about so often a run tells its progress"""
 CHANNEL_SLOTS = 4
 """messages that a channel holds; Lava's default of 64 is much memory where a message is a whole batch"""
 
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What a run says; by layer where a dict."""
+    """What a run gives; by layer where a dict."""
 
     spikes: dict[str, NDArray[np.bool_]]
     """spiking layers: (samples, time, neurons)"""
@@ -64,7 +64,7 @@ def simulate(
     lead = (frames,) if batch is None else (frames, batch)
     x, lengths = framed(x, lead), framed(lengths, lead)
     number = np.dtype(np.int64 if structure.precision == "fixed_pt" else np.float64)
-    record = {
+    outputs = {
         layer.name: {
             "spikes": shared((*lead, steps, layer.size if layer.spiking else 0), np.dtype(np.bool_)),
             "overflows": shared((*lead, 4), np.dtype(np.int64)),
@@ -73,7 +73,7 @@ def simulate(
         for layer in structure.layers
     }
     network = NetworkProcess(
-        structure=structure, arrays=arrays, batch=batch, frames=frames, steps=steps, lengths=lengths, record=record
+        structure=structure, arrays=arrays, batch=batch, frames=frames, steps=steps, lengths=lengths, outputs=outputs
     )
     source = RingBuffer(data=ring(structure, x))
     source.s_out.connect(network.s_in)
@@ -81,8 +81,8 @@ def simulate(
     run(network, structure.precision, total, progress, supervised)
 
     def flat(name: str, key: str) -> NDArray[Any]:
-        """The record without the frames and without what filled the last batch."""
-        array = record[name][key]
+        """The outputs without the frames and without what filled the last batch."""
+        array = outputs[name][key]
         return np.array(array.reshape(-1, *array.shape[len(lead) :])[:samples])
 
     names = [layer.name for layer in structure.layers]
@@ -141,10 +141,10 @@ def run(network: NetworkProcess, tag: str, total: int, progress: Callable[[int, 
         signal.signal(signal.SIGINT, interrupt)
         watch = threading.Thread(target=watch_actors, args=(network, done, supervised), daemon=True)
         watch.start()
-        piece = max(1, total // CHUNKS)
-        for start in range(0, total, piece):
+        stride = max(1, total // PROGRESS_STEPS)
+        for start in range(0, total, stride):
             progress(start, total)
-            network.run(RunSteps(num_steps=min(piece, total - start)))
+            network.run(RunSteps(num_steps=min(stride, total - start)))
         progress(total, total)
         done.set()
         watch.join()

@@ -49,8 +49,8 @@ class AbstractBatchedConvModel(PyLoihiProcessModel):  # type: ignore[misc]
         self.a_out.send(self.a_buff)
         if self.factor is None:
             self.factor = self.grouped()
-        seen = self.patches(self.s_in.recv().astype(self.factor.dtype))
-        self.a_buff = (self.factor @ seen).reshape(self.a_buff.shape).astype(self.a_buff.dtype)
+        patches = self.patches(self.s_in.recv().astype(self.factor.dtype))
+        self.a_buff = (self.factor @ patches).reshape(self.a_buff.shape).astype(self.a_buff.dtype)
 
     def grouped(self) -> np.ndarray:
         """The weights as (groups, channels out, weights); floats hold integers exactly up to their mantissa."""

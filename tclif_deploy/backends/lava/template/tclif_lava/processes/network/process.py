@@ -23,7 +23,7 @@ class Network(AbstractProcess):  # type: ignore[misc]
     arrays : what ``weights.npz`` holds
     batch : None for stock Dense processes, one sample at a time; else that many samples at once (simulation only)
     frames, steps : samples (or batches) one after another, and the steps of each
-    lengths, record : by layer, as `TCLIF` takes them
+    lengths, outputs : by layer, as `TCLIF` takes them
     """
 
     def __init__(
@@ -35,12 +35,12 @@ class Network(AbstractProcess):  # type: ignore[misc]
         frames: int = 1,
         steps: int,
         lengths: np.ndarray,
-        record: Mapping[str, Mapping[str, np.ndarray]],
+        outputs: Mapping[str, Mapping[str, np.ndarray]],
         name: str = "network",
     ) -> None:
         super().__init__(
             name=name, structure=structure, arrays=arrays, batch=batch, frames=frames, steps=steps,
-            lengths=lengths, record=record,
+            lengths=lengths, outputs=outputs,
         )  # fmt: skip
         lead = () if batch is None else (batch,)
         self.s_in = InPort(shape=(*lead, structure.input.size))
@@ -81,7 +81,7 @@ class NetworkModel(AbstractSubProcessModel):  # type: ignore[misc]
                 phases=structure.phases,
                 offset=layer.offset,
                 lengths=given["lengths"],
-                record=given["record"][layer.name],
+                outputs=given["outputs"][layer.name],
             )
             # Lava finds sub-processes among the attributes; the layer's own name need not be an identifier.
             setattr(self, f"layer_{n}", layers[layer.name])
@@ -96,23 +96,23 @@ class NetworkModel(AbstractSubProcessModel):  # type: ignore[misc]
                     port.connect(delay.s_in)
                     port = delay.s_out
                 bits = structure.input.bits if connection.source == "input" else 0
-                parts = [(arrays[s.weight], s.exponent) for s in connection.synapses]
-                whole = {"weights": sum(wide(weight) * 2**exponent for weight, exponent in parts),
+                matrices = [(arrays[s.weight], s.exponent) for s in connection.synapses]
+                batched = {"weights": sum(wide(weight) * 2**exponent for weight, exponent in matrices),
                          "batch": batch, "peak": connection.peak, "name": label}  # fmt: skip
                 if batch is not None:
-                    stock = [BatchedDense(**whole) if moves is None else BatchedConv(moves=moves, **whole)]
+                    stock = [BatchedDense(**batched) if moves is None else BatchedConv(moves=moves, **batched)]
                 elif moves is None:
                     stock = [
-                        stock_dense(structure.precision, weight, exponent, bits, f"{label}, part {part}")
-                        for part, (weight, exponent) in enumerate(parts)
+                        stock_dense(structure.precision, weight, exponent, bits, f"{label}, part {index}")
+                        for index, (weight, exponent) in enumerate(matrices)
                     ]
                 else:
                     stock = [
-                        stock_conv(wide(weight) * 2**exponent, moves, bits, f"{label}, part {part}")
-                        for part, (weight, exponent) in enumerate(parts)
+                        stock_conv(wide(weight) * 2**exponent, moves, bits, f"{label}, part {index}")
+                        for index, (weight, exponent) in enumerate(matrices)
                     ]
-                for part, synapses in enumerate(stock):
-                    setattr(self, f"synapses_{n}_{m}_{part}", synapses)
+                for index, synapses in enumerate(stock):
+                    setattr(self, f"synapses_{n}_{m}_{index}", synapses)
                     target = layers[layer.name].a_in
                     if batch is None and moves is not None:
                         # Lava's maps are (x, y, channel).

@@ -56,8 +56,8 @@ def saturate(x: Int, bits: int) -> Int:
 
 def wrap(x: Int, bits: int) -> Int:
     """x as two's complement of that many bits."""
-    half = 1 << (bits - 1)
-    return ((x + half) & (2 * half - 1)) - half
+    half_range = 1 << (bits - 1)
+    return ((x + half_range) & (2 * half_range - 1)) - half_range
 
 
 ROUNDINGS: dict[str, Callable[..., Any]] = {
@@ -80,7 +80,7 @@ class TCLIF(AbstractProcess):  # type: ignore[misc]
     phases, offset : step t (idle steps counted) runs at Lava step ``phases*t + offset``, counted from 0; nothing
         happens in between
     lengths : the readout of a frame is taken after that many of its steps; of shape (frames, *shape[:-1])
-    record : arrays in shared memory that the model fills: ``spikes`` (frames, *shape[:-1], steps, neurons),
+    outputs : arrays in shared memory that the model fills: ``spikes`` (frames, *shape[:-1], steps, neurons),
         ``u``, ``v`` (after the last step) and ``readout`` (frames, *shape), ``overflows`` (frames, *shape[:-1], 4)
 
     Ports: ``a_in`` the sum of all connections, ``s_out`` spikes, ``v_out`` the soma after each step.
@@ -103,13 +103,13 @@ class TCLIF(AbstractProcess):  # type: ignore[misc]
         phases: int = 1,
         offset: int = 1,
         lengths: np.ndarray,
-        record: Mapping[str, np.ndarray],
+        outputs: Mapping[str, np.ndarray],
         name: str | None = None,
     ) -> None:
         super().__init__(
             name=name, shift=shift, reset=reset, input_to=input_to, spiking=spiking, strict=strict,
             arithmetic=arithmetic, frames=frames, steps=steps, idle=idle, phases=phases, offset=offset,
-            lengths=lengths, record=record,
+            lengths=lengths, outputs=outputs,
         )  # fmt: skip
         neurons = shape[-1:]
         self.a_in = InPort(shape=shape)
@@ -145,7 +145,7 @@ class AbstractTCLIFModel(PyLoihiProcessModel):  # type: ignore[misc]
         super().__init__(proc_params)
         names = (
             "shift", "reset", "input_to", "spiking", "strict", "frames", "steps", "idle", "phases", "offset",
-            "lengths", "record",
+            "lengths", "outputs",
         )  # fmt: skip
         for name in names:
             setattr(self, name, proc_params[name])
@@ -158,7 +158,7 @@ class AbstractTCLIFModel(PyLoihiProcessModel):  # type: ignore[misc]
         spikes = np.zeros(self.u.shape, np.bool_)
         if turn >= 0 and not between and frame < self.frames:
             if t < self.steps:
-                spikes = self.advance(arrived, self.record["overflows"][frame])
+                spikes = self.advance(arrived, self.outputs["overflows"][frame])
                 self.keep(frame, t, spikes)
             else:
                 self.u, self.v = np.zeros_like(self.u), np.broadcast_to(self.v0, self.v.shape).copy()
@@ -170,14 +170,14 @@ class AbstractTCLIFModel(PyLoihiProcessModel):  # type: ignore[misc]
         """One step of the neuron: new states, spikes returned, changed values added to ``counts`` (..., 4)."""
 
     def keep(self, frame: int, t: int, spikes: np.ndarray) -> None:
-        """Write step ``t`` of ``frame`` into the record."""
-        record = self.record
+        """Write step ``t`` of ``frame`` into the outputs."""
+        outputs = self.outputs
         if self.spiking:
-            record["spikes"][frame, ..., t, :] = spikes
-        read = self.lengths[frame] == t + 1
-        record["readout"][frame][read] = self.v[read]
+            outputs["spikes"][frame, ..., t, :] = spikes
+        at_end = self.lengths[frame] == t + 1
+        outputs["readout"][frame][at_end] = self.v[at_end]
         if t == self.steps - 1:
-            record["u"][frame], record["v"][frame] = self.u, self.v
+            outputs["u"][frame], outputs["v"][frame] = self.u, self.v
 
 
 @implements(proc=TCLIF, protocol=LoihiProtocol)

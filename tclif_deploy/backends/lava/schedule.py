@@ -63,29 +63,29 @@ def schedule(layers: Sequence[Any]) -> Schedule:
     raise TclifError("lava: the network has a loop without delay", "recurrence needs a delay of 1 step or more")
 
 
-def digits(weight: Int, exponent: int, peak: int, where: str, conv: bool = False) -> list[tuple[Int, int]]:
+def digits(weight: Int, exponent: int, max_input: int, where: str, conv: bool = False) -> list[tuple[Int, int]]:
     """int8 matrices and exponents whose sum is ``weight * 2^exponent``, each one exact in a stock Dense (or Conv).
 
     A weight beyond 8 bits is written in signed digits of 8 bits. Where the largest possible sum of a process (messages
-    up to ``peak``) would pass what it holds, its sources (of a kernel: weights) are divided between several processes;
-    where a single source is too much already, `TclifError` names ``where``.
+    up to ``max_input``) would pass what it holds, its sources (of a kernel: weights) are divided between several
+    processes; where a single source is too much already, `TclifError` names ``where``.
     """
-    parts: list[tuple[Int, int]] = []
+    matrices: list[tuple[Int, int]] = []
     rest = weight
     while True:
-        half = 1 << (DIGIT_BITS - 1)
-        digit = ((rest + half) & (2 * half - 1)) - half
-        if digit.any() or not parts:
-            parts += [(part, exponent) for part in _fitting(digit, exponent, peak, where, conv)]
+        half_range = 1 << (DIGIT_BITS - 1)
+        digit = ((rest + half_range) & (2 * half_range - 1)) - half_range
+        if digit.any() or not matrices:
+            matrices += [(matrix, exponent) for matrix in _fitting(digit, exponent, max_input, where, conv)]
         rest = (rest - digit) >> DIGIT_BITS
         exponent += DIGIT_BITS
         if not rest.any():
-            return parts
+            return matrices
 
 
-def _fitting(weight: Int, exponent: int, peak: int, where: str, conv: bool) -> list[Int]:
+def _fitting(weight: Int, exponent: int, max_input: int, where: str, conv: bool) -> list[Int]:
     """``weight`` as a sum of matrices, none of which can pass what its process holds."""
-    total = peak * int(np.abs(weight).sum(axis=1).max())
+    total = max_input * int(np.abs(weight).sum(axis=1).max())
     bound, limit = (total << exponent, CONV_LIMIT) if conv else (2 * total << max(exponent - 1, 0), SUM_LIMIT)
     if bound <= limit:
         return [weight]
@@ -98,4 +98,4 @@ def _fitting(weight: Int, exponent: int, peak: int, where: str, conv: bool) -> l
     low, high = weight.copy(), weight.copy()
     low[:, used[used.size // 2 :]] = 0
     high[:, used[: used.size // 2]] = 0
-    return [*_fitting(low, exponent, peak, where, conv), *_fitting(high, exponent, peak, where, conv)]
+    return [*_fitting(low, exponent, max_input, where, conv), *_fitting(high, exponent, max_input, where, conv)]
