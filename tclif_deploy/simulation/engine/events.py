@@ -309,10 +309,10 @@ def list_input(size: int, signed: bool) -> Any:
                 if graded[sample]:
                     weight = 0
                     for n in range(starts[sample, t], starts[sample, t + 1]):
-                        j = np.int64(events[sample, n])
+                        source = np.int64(events[sample, n])
                         value = 0
-                        if j < features:
-                            value = element(size, signed, x + ((sample * time + t) * features + j) * size)
+                        if source < features:
+                            value = element(size, signed, x + ((sample * time + t) * features + source) * size)
                         values[sample, n] = value
                         weight += abs(value)
                 max_step_sum[sample] = max(max_step_sum[sample], weight)
