@@ -234,9 +234,9 @@ class _Lowering:
         if self.size(source) != size:
             node = self.nodes[target]
             matrix = node.weight if isinstance(node, Affine) and isinstance(node.weight, np.ndarray) else None
-            what = f"a node of {size}" if matrix is None else f"a weight of shape {matrix.shape}"
+            taker = f"a node of {size}" if matrix is None else f"a weight of shape {matrix.shape}"
             raise TclifError(
-                f"{self.graph.where}: edge {source} -> {target}: {self.size(source)} values meet {what}",
+                f"{self.graph.where}: edge {source} -> {target}: {self.size(source)} values meet {taker}",
                 "shapes must fit",
             )
 

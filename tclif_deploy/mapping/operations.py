@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tclif_deploy.fixed import FixedConnection, FixedNetwork, Int
-from tclif_deploy.mapping.activity import Activity, Batch, Bool
+from tclif_deploy.mapping.activity import Activity, Bool, EventBatch
 from tclif_deploy.mapping.memory import SynapseFormat, states_of
 from tclif_deploy.mapping.placement import Placement
 from tclif_deploy.mapping.traffic import core_of_neuron
@@ -107,14 +107,14 @@ class Counter:
         self.home = core_of_neuron(workload, placement.partition)
         self.routes = []
         for layer, group in zip(fixed.layers, workload.groups, strict=True):
-            for c, link in zip(layer.connections, group.links, strict=True):
-                form = SynapseFormat.of(target, link.delay, link.width)
+            for c, synapses in zip(layer.connections, group.synapse_groups, strict=True):
+                form = SynapseFormat.of(target, synapses.delay, synapses.width)
                 read = np.zeros((c.sources, self.cores), np.float32)
                 for number, core in enumerate(placement.cores):
                     for part in core.slices:
                         if part.layer == layer.name:
-                            lengths = link.connectivity.list_lengths(part.start, part.stop)
-                            dense = bool(link.connectivity.use(part.start, part.stop, form).dense[-1])
+                            lengths = synapses.connectivity.list_lengths(part.start, part.stop)
+                            dense = bool(synapses.connectivity.use(part.start, part.stop, form).dense[-1])
                             read[:, number] += np.where(lengths > 0, part.neurons, 0) if dense else lengths
                 mask = replace(c, weight=(c.weight != 0).astype(np.float32))
                 self.routes.append(_Route(layer.name, c.source, c.delay, read, mask))
@@ -130,7 +130,7 @@ class Counter:
         states = np.sum([belongs[la.name].sum(axis=0) * states_of(la) for la in fixed.layers], axis=0)
         self.states = (states / np.maximum(count, 1))[None, :].astype(np.float32)
 
-    def received(self, batch: Batch, layer: str) -> Bool:
+    def received(self, batch: EventBatch, layer: str) -> Bool:
         """(steps, neurons) of the layer: whether a neuron received an event, in valid steps."""
         total: Any = 0
         for route in self.routes:
@@ -138,7 +138,7 @@ class Counter:
                 total = total + route.mask.apply(_delayed(batch, route.source, route.delay))
         return np.asarray(total > 0)
 
-    def work(self, batch: Batch) -> StepWork:
+    def work(self, batch: EventBatch) -> StepWork:
         """What each core does in each valid step."""
         steps = int(batch.valid.sum())
         synaptic, active, total, sent = (np.zeros((steps, self.cores), np.float32) for _ in range(4))
@@ -203,11 +203,11 @@ class Counter:
         )
 
 
-def _delayed(batch: Batch, source: str, delay: int) -> Counts:
+def _delayed(batch: EventBatch, source: str, delay: int) -> Counts:
     """Events of ``source`` as they arrive ``delay`` steps later, (valid steps, width)."""
     events = batch.active[source]
     if delay:
-        late = np.zeros_like(events)
-        late[:, delay:] = events[:, :-delay]
-        events = late
+        delayed = np.zeros_like(events)
+        delayed[:, delay:] = events[:, :-delay]
+        events = delayed
     return events[batch.valid].astype(np.float32)

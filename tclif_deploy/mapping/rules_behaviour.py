@@ -11,12 +11,13 @@ from tclif_deploy.mapping.findings import Context, Finding, worst_first
 from tclif_deploy.network import INPUT
 from tclif_deploy.text import count
 
-SILENT = 0.0
+SILENT_RATE = 0.0
 """a layer with this rate says nothing"""
-BUSY = 0.9
+BUSY_RATE = 0.9
 """a layer that fires in more than this share of its neuron steps says nothing any more"""
 
-_Found = partial(Finding, kind="network")
+_finding = partial(Finding, kind="network")
+"""one about the network itself, whatever the target"""
 
 
 def behaviour_findings(fixed: FixedNetwork, behaviour: Behaviour) -> tuple[Finding, ...]:
@@ -37,34 +38,35 @@ def _findings(fixed: FixedNetwork, seen: Behaviour) -> Iterator[Finding]:
     on_data = f"on {count(seen.samples, 'sample')}"
     for layer in fixed.layers:
         does = seen.layers[layer.name]
-        if does.rate == SILENT:
+        if does.rate == SILENT_RATE:
             yield _silent(layer, fixed, seen, on_data)
-        if does.rate is not None and does.rate > BUSY:
+        if does.rate is not None and does.rate > BUSY_RATE:
             yield _busy(layer, does)
         if does.overflows:
-            yield _Found("overflow", "warning", layer.name, f"{does.overflows:,} state values overflowed {on_data}", "",
-                         "these data drive it further than the calibration data did: calibrate on data like these, "
-                         "or give more --headroom")  # fmt: skip
+            value = f"{does.overflows:,} state values overflowed {on_data}"
+            yield _finding("overflow", "warning", layer.name, value, "",
+                           "these data drive it further than the calibration data did: calibrate on data like these, "
+                           "or give more --headroom")  # fmt: skip
     if seen.input_clipped:
-        yield _Found("clipped_input", "warning", INPUT, f"{seen.input_clipped:,} values clipped {on_data}",
+        yield _finding("clipped_input", "warning", INPUT, f"{seen.input_clipped:,} values clipped {on_data}",
                      f"+-{fixed.input.limit:,}", "calibrate on data that reach as far as these")  # fmt: skip
 
 
 def _silent(layer: FixedLayer, fixed: FixedNetwork, seen: Behaviour, on_data: str) -> Finding:
     rate = seen.layers[layer.name].rate_float
-    if rate == SILENT:
-        return _Found("silent_layer", "warning", layer.name, f"no spike {on_data}, in float neither", "",
+    if rate == SILENT_RATE:
+        return _finding("silent_layer", "warning", layer.name, f"no spike {on_data}, in float neither", "",
                       "other data, or training: nothing comes out of it")  # fmt: skip
     known = "whether float fires is not known" if rate is None else f"float fires in {_share(rate)}"
     cause, remedy = _cause(layer, fixed, seen)
-    return _Found("silent_layer", "error", layer.name, f"no spike {on_data} ({known}): {cause}", "", remedy,
+    return _finding("silent_layer", "error", layer.name, f"no spike {on_data} ({known}): {cause}", "", remedy,
                   excess=1e3)  # fmt: skip
 
 
 def _cause(layer: FixedLayer, fixed: FixedNetwork, seen: Behaviour) -> tuple[str, str]:
     """The likeliest cause of a layer's silence, and what would help."""
     sources = {c.source for c in layer.connections} & set(seen.layers) - {layer.name}
-    dead = [name for name in seen.layers if name in sources and seen.layers[name].rate == SILENT]
+    dead = [name for name in seen.layers if name in sources and seen.layers[name].rate == SILENT_RATE]
     if dead:
         return f"its source {dead[0]} is silent", "mend that layer first"
     if not any(c.weight.any() for c in layer.connections):
@@ -87,9 +89,11 @@ def _busy(layer: FixedLayer, does: LayerBehaviour) -> Finding:
     remedy = "look at its thresholds and resets"
     if does.rate_float is not None:
         value += f", float in {_share(does.rate_float)}"
-        if does.rate_float <= BUSY:
+        if does.rate_float <= BUSY_RATE:
             remedy = "more headroom or state bits"
-    return _Found("busy_layer", "warning", layer.name, value, f"{100 * BUSY:.0f} %", remedy, does.rate / BUSY)
+    return _finding(
+        "busy_layer", "warning", layer.name, value, f"{100 * BUSY_RATE:.0f} %", remedy, does.rate / BUSY_RATE
+    )
 
 
 def _share(rate: float) -> str:

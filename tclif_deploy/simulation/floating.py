@@ -114,7 +114,7 @@ def simulate_float(
 def float_classes(network: Network, data: Dataset, batch: int = 32) -> NDArray[np.int64]:
     """The class that ``network`` names for each sample of ``data``, (samples,), run ``batch`` samples at a time."""
     parts = data.batches(batch)
-    return np.concatenate([simulate_float(network, d.real(), lengths=d.lengths, spikes=False).classes for d in parts])
+    return np.concatenate([simulate_float(network, d.values(), lengths=d.lengths, spikes=False).classes for d in parts])
 
 
 def batches(samples: int, size: int) -> Iterator[slice]:

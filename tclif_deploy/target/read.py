@@ -149,25 +149,25 @@ def _limit(key: str, value: Any, path: Path, lines: Lines) -> Any:
 
 def _lines(text: str) -> dict[tuple[str, ...], int]:
     """Line number of every table and key of a target file."""
-    found: dict[tuple[str, ...], int] = {}
+    line_of: dict[tuple[str, ...], int] = {}
     table: tuple[str, ...] = ()
     for number, line in enumerate(text.splitlines(), 1):
         if header := re.match(r"\s*\[\s*([\w-]+)\s*\]", line):
             table = (header[1],)
-            found.setdefault(table, number)
+            line_of.setdefault(table, number)
         elif key := re.match(r"\s*([\w-]+)(?:\s*\.\s*([\w-]+))?\s*=\s*(\{.*)?", line):
             keys = (*table, *(part for part in key.groups()[:2] if part))
-            found.setdefault(keys, number)
+            line_of.setdefault(keys, number)
             for inner in re.findall(r"[{,]\s*([\w-]+)\s*=", key[3] or ""):
-                found.setdefault((*keys, inner), number)
-    return found
+                line_of.setdefault((*keys, inner), number)
+    return line_of
 
 
 def _problems(item: Any, where: str, lines: Lines) -> list[str]:
     """What pydantic found, in sentences: where, which key, what is wrong, and what stands there."""
     if item["type"] == "value_error":  # contradictions between numbers, each with the key of one of them
-        found = [line.partition("\0") for line in str(item["ctx"]["error"]).splitlines()]
-        return [f"{lines.get((key,), where)}: {key}: {message}" for key, _, message in found]
+        contradictions = [line.partition("\0") for line in str(item["ctx"]["error"]).splitlines()]
+        return [f"{lines.get((key,), where)}: {key}: {message}" for key, _, message in contradictions]
     keys = tuple(str(part) for part in item["loc"])
     got = f" (got {item['input']!r:.60})"
     message: str = item["msg"]

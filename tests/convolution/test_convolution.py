@@ -54,7 +54,7 @@ def test_its_matrix_and_its_synapses_are_those_of_plain_python(kernel):
     np.testing.assert_array_equal(kernel.apply(x), x @ np.array(wanted).T)
     assert kernel.fan_in().tolist() == [sum(w != 0 for w in row) for row in wanted]
     assert kernel.fan_out().tolist() == [sum(w != 0 for w in row) for row in zip(*wanted, strict=True)]
-    assert kernel.spread(np.arange(len(kernel.weight))).shape == (kernel.neurons,)
+    assert kernel.per_neuron(np.arange(len(kernel.weight))).shape == (kernel.neurons,)
 
 
 @settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))

@@ -128,7 +128,7 @@ def test_spoken_digits_split_by_position_scale_by_the_training_part_and_pad(tmp_
     real = (frames[6:15] - known.mean(0)) / known.std(0)
     inside = np.abs(real) < 3.9
     assert inside.mean() > 0.9
-    np.testing.assert_allclose(train.real()[0, :9][inside], real[inside], atol=1 / 64 + 1e-9)
+    np.testing.assert_allclose(train.values()[0, :9][inside], real[inside], atol=1 / 64 + 1e-9)
     assert not train.x[0, 9:].any()
 
 

@@ -475,7 +475,7 @@ def fixture_twin() -> nn.Sequential:
 
 
 def test_the_float_simulation_of_the_fixture_equals_the_torch_twin_spike_for_spike() -> None:
-    x = load_npz("fixtures/smnist_test.npz")[:6].real()
+    x = load_npz("fixtures/smnist_test.npz")[:6].values()
     spikes, total = run_twin(fixture_twin(), x)
     found = simulate_float(load(FIXTURE), x)
     assert x.shape[1] == 784

@@ -133,7 +133,7 @@ def convolutional():
     exact = {"current_decay": 1.0, "voltage_decay": 0.0}
     first = Kernel(rng.normal(0.1, 0.4, (4, 1, 3, 2)), Conv((1, 6, 5), padding=(1, 0, 1, 1)))
     second = Kernel(rng.normal(0.1, 0.4, (6, 2, 2, 3)), Conv(first.output_shape, (2, 1), dilation=(1, 2), groups=2))
-    bias = first.spread(np.linspace(-0.02, 0.03, 4))
+    bias = first.per_neuron(np.linspace(-0.02, 0.03, 4))
     return Network(30, (
         Layer("a", cuba_layer(first.neurons, bias_v=bias, **exact),
               (Connection("input", first.weight, conv=first.conv),)),

@@ -82,7 +82,7 @@ def convolutional(neuron, padding=(1, 1, 1, 1), height=5) -> Network:
         rng.normal(0.15 if height > 1 else 0.5, 0.4, (6, 2, 1, 3)), Conv(first.output_shape, (1, 2), groups=2)
     )
     loop = Kernel(rng.normal(0, 0.2, (4, 1, 1, 1)), Conv(first.output_shape, groups=4))
-    bias = first.spread(rng.normal(0.05, 0.1, 4))
+    bias = first.per_neuron(rng.normal(0.05, 0.1, 4))
     return Network(first.sources, (
         Layer("a", replace(neuron(first.neurons), bias_u=bias), (
             Connection("input", first.weight, conv=first.conv), Connection("a", loop.weight, 1, loop.conv))),

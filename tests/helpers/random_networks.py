@@ -364,7 +364,7 @@ def _first_shift(network: FixedNetwork, layer: FixedLayer, x: Int, top: float) -
     """Shift at which the current's usual size is an eighth of the threshold, were sources to fire at 20 %."""
     power = 0.0
     for c in layer.connections:
-        weight = c.rows.astype(np.float64) * 2.0**c.exponent
+        weight = c.shared_rows.astype(np.float64) * 2.0**c.exponent
         source = np.mean(x.astype(np.float64) ** 2) if c.source == INPUT else 0.2
         power += float((weight**2).sum(axis=1).mean()) * source
     return int(np.floor(np.log2(top / 8 / max(np.sqrt(power), 1.0))))

@@ -15,7 +15,7 @@ from tclif_deploy.cli.main import run
 from tclif_deploy.convolution import Conv
 from tclif_deploy.fixed import FixedConnection, FixedNetwork
 from tclif_deploy.json_form import text_of
-from tclif_deploy.mapping import STRATEGIES, CannotFit, Group, Link, Workload, check, place, placement_summary
+from tclif_deploy.mapping import STRATEGIES, CannotFit, Group, SynapseGroup, Workload, check, place, placement_summary
 from tclif_deploy.mapping.advice import advise
 from tclif_deploy.mapping.connectivity import Dense, Sparse
 from tclif_deploy.mapping.memory import RESOURCES, SynapseFormat
@@ -52,11 +52,11 @@ def workloads(draw):
     groups = []
     for n, size in enumerate(sizes[1:]):
         source = "input" if n == 0 else f"g{n - 1}"
-        links = [Link(source, connect(size, sizes[n]))]
+        links = [SynapseGroup(source, connect(size, sizes[n]))]
         if draw(st.booleans()):
-            links.append(Link(f"g{n}", connect(size, size), delay=draw(st.integers(1, 3))))
+            links.append(SynapseGroup(f"g{n}", connect(size, size), delay=draw(st.integers(1, 3))))
         if n > 1 and draw(st.booleans()):
-            links.append(Link("g0", connect(size, sizes[1])))
+            links.append(SynapseGroup("g0", connect(size, sizes[1])))
         groups.append(Group(f"g{n}", size, tuple(links), states=2, parameter_bits=draw(st.sampled_from([0, 24]))))
     return Workload(sizes[0], tuple(groups))
 
@@ -72,7 +72,7 @@ def used_by(workload, target, placement):
             group = workload.group(s.layer)
             row["neurons"] += s.stop - s.start
             row["state_memory"] += (s.stop - s.start) * (group.states * target.state_bits.value + group.parameter_bits)
-            for link in group.links:
+            for link in group.synapse_groups:
                 bits = target.weight_bits.value + (target.delay_bits.value if link.delay > 1 else 0)
                 lists = {}
                 for n in range(s.start, s.stop):
@@ -144,7 +144,7 @@ def test_moving_cores_never_lengthens_the_way_and_hops_are_what_they_say(workloa
         hops = 0
         for c, core in enumerate(found.cores):
             for s in core.slices:
-                for link in workload.group(s.layer).links:
+                for link in workload.group(s.layer).synapse_groups:
                     senders = {i for n in range(s.start, s.stop) for i in sources_of(link.connectivity, n)}
                     for i in senders if link.source != "input" else ():
                         home = where[link.source, i]
@@ -199,8 +199,8 @@ def test_a_full_chip_is_followed_by_the_next():
 
 
 def test_the_placement_worked_by_hand_in_the_docs_is_what_the_tool_finds():
-    a = Group("a", 600, (Link("input", Dense(600, 100)),))
-    b = Group("b", 500, (Link("a", Dense(500, 600)), Link("b", Dense(500, 500), delay=1)))
+    a = Group("a", 600, (SynapseGroup("input", Dense(600, 100)),))
+    b = Group("b", 500, (SynapseGroup("a", Dense(500, 600)), SynapseGroup("b", Dense(500, 500), delay=1)))
     found = place(Workload(100, (a, b)), LOIHI1)
     text = DOCS.read_text(encoding="utf-8")
     rows = re.findall(r"^\| (\d+) \| ([\d:]*) ?\| ([\d:]*) ?\| (\d+) \| (\d+) \| (\d+) \| (\d+) \|$", text, re.M)
@@ -232,7 +232,7 @@ def test_lists_of_synapses_take_the_bits_that_nengo_loihi_counts():
 def test_the_blocks_that_nengo_loihi_refuses_take_more_than_one_core():
     # nengo_loihi/builder/tests/test_validate.py: 1200 neurons; 5000 sources; 500 dense sources into 600 neurons
     def dense(neurons, sources):
-        return Workload(sources, (Group("block", neurons, (Link("input", Dense(neurons, sources)),)),))
+        return Workload(sources, (Group("block", neurons, (SynapseGroup("input", Dense(neurons, sources)),)),))
 
     assert len(place(dense(1024, 10), LOIHI1).cores) == 1
     assert len(place(dense(1200, 10), LOIHI1).cores) == 2
@@ -278,11 +278,11 @@ def test_what_cannot_fit_is_told_with_the_smallest_change_that_would():
     place(workload, machine.override(weight_bits=width))
     with pytest.raises(CannotFit):
         place(workload, machine.override(weight_bits=width + 1))
-    place(workload.thinned(int(re.match(r"keeping (\d+)%|keeping (\d+) %", density)[1]) / 100), machine)
+    place(workload.subsampled(int(re.match(r"keeping (\d+)%|keeping (\d+) %", density)[1]) / 100), machine)
 
 
 def test_where_nothing_helps_that_is_told():
-    workload = Workload(9000, (Group("wide", 10, (Link("input", Dense(10, 9000)),)),))
+    workload = Workload(9000, (Group("wide", 10, (SynapseGroup("input", Dense(10, 9000)),)),))
     assert advise(workload, LOIHI1.override(neurons_per_core=1, cores_per_chip=1, chips=1, mesh_width=1, mesh_height=1,
                                             cores_per_tile=1)) == (
         "no number of chips, no weight width and no sparsity down to 1 % fits 1 cores of this kind",
@@ -399,12 +399,12 @@ def test_a_kernel_takes_its_synapses_or_where_a_chip_shares_it_itself():
     first = replace(fixed.layers[0], connections=(FixedConnection("input", weight, conv=conv),))
     fixed = replace(fixed, layers=(first, *fixed.layers[1:]))
     workload = Workload.of(fixed, LOIHI2)
-    link = workload.groups[0].links[0].connectivity
+    link = workload.groups[0].synapse_groups[0].connectivity
     rows = oracle.matrix(first.connections[0])
     assert link.fan_in().tolist() == [sum(w != 0 for w in row) for row in rows]
     assert link.synapses == sum(map(sum, (np.array(rows) != 0).tolist()))
     speck = load_target("speck2")
-    shared = Workload.of(fixed, speck).groups[0].links[0].connectivity
+    shared = Workload.of(fixed, speck).groups[0].synapse_groups[0].connectivity
     form = SynapseFormat.of(speck, 0)
     assert shared.synapses == link.synapses
     assert shared.use(0, 144, form).bits[-1] == 2 * 4 * 3 * 3 * 8

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import tclif_deploy
-from tclif_deploy import aliases
+from tclif_deploy import aliases, convolution
 from tests.helpers.requirements import needs_package
 
 ROOT = Path(__file__).parents[2]
@@ -124,3 +124,28 @@ def test_a_public_function_stays_one_whatever_old_module_of_its_name_is_imported
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True)
     assert done.returncode == 0, done.stderr.decode()
+
+
+def test_a_name_of_before_is_the_new_one_with_one_warning_in_the_user_s_line():
+    code = """
+import numpy as np
+from tclif_deploy import Dataset, convolution, quantization
+kernel = convolution.pooling((2, 1, 4), (1, 2), (1, 2), (0, 0), average=True)
+data = Dataset(np.ones((1, 2, 3)), scale=0.5)
+same = (
+    convolution.Weighted is convolution.LinearMap, quantization.seen_ranges is quantization.measured_ranges,
+    kernel.rows.shape == kernel.shared_rows.shape, kernel.sharing == kernel.neurons_per_row,
+    (kernel.spread(np.arange(2)) == kernel.per_neuron(np.arange(2))).all(), (data.real() == data.values()).all(),
+)
+"""
+    names = {}
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        exec(compile(code, "user.py", "exec"), names)
+    assert all(names["same"])
+    assert {(warning.category, warning.filename) for warning in caught} == {(DeprecationWarning, "user.py")}
+    assert [str(warning.message).split(" is ")[0].rpartition(".")[2] for warning in caught] == [
+        "Weighted", "seen_ranges", "rows", "sharing", "spread", "real",
+    ]  # fmt: skip
+    with pytest.raises(AttributeError, match="has no attribute 'Wieghted'"):
+        _ = convolution.Wieghted

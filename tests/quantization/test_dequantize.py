@@ -52,7 +52,7 @@ def exact_network(seed: int, chosen: dict[str, Any]) -> tuple[FixedNetwork, Int]
     rng = np.random.default_rng(seed)
     layers = []
     for layer in network.layers:
-        shared = max(c.sharing for c in layer.connections)
+        shared = max(c.neurons_per_row for c in layer.connections)
         lsb_u, lsb_v = (np.repeat(2.0 ** rng.integers(-20, -10, layer.size // shared), shared) for _ in "uv")
         layers.append(replace(layer, lsb_u=lsb_u, lsb_v=lsb_v))
     return replace(network, input=replace(network.input, lsb=2.0**-5), layers=tuple(layers)), x
@@ -123,7 +123,7 @@ def test_it_is_the_network_with_every_number_but_its_states_quantized(soma):
     fixed = quantize(network, "loihi2", data)
     numbers = [part for part in parts_of(network) if part[1] != "states" and part != INPUT_PART]
     expected = simulate_mixed(network, fixed, data, numbers, spikes=True)
-    result = simulate_float(dequantize(fixed), data.real())
+    result = simulate_float(dequantize(fixed), data.values())
     assert 0.01 < expected.spikes.mean() < 0.6
     for layer, start in (("conv", 0), ("hidden", network.layers[0].size)):
         spikes = result.spikes[layer]

@@ -88,7 +88,7 @@ def test_what_comes_after_a_layer_changes_nothing_of_it(recurrent):
 def test_at_three_bits_the_passes_save_the_trained_network():
     net = load("fixtures/smnist_ff/checkpoint.pth.tar")
     test = load_data("fixtures/smnist_test.npz")[:100]
-    real = simulate_float(net, test.real(), spikes=False).classes
+    real = simulate_float(net, test.values(), spikes=False).classes
     target = load_target("loihi2").override(weight_bits=3)
     agreement = {}
     for passes in ((), PASSES):
@@ -120,7 +120,7 @@ def test_the_bias_takes_out_what_rounding_leaves_of_the_mean_response():
     net = tclif_network()
     plain = quantize(net, LOIHI2.override(weight_bits=3), calibration_data(), QuantizeSettings(passes=()))
     found = quantize(net, LOIHI2.override(weight_bits=3), calibration_data(), QuantizeSettings(passes=("bias",)))
-    real = simulate_float(net, calibration_data().real()).readout.mean(axis=0)
+    real = simulate_float(net, calibration_data().values()).readout.mean(axis=0)
     errors = [
         np.abs((simulate(f, calibration_data()).readout * f.output.lsb_v).mean(axis=0) - real).mean()
         for f in (plain, found)

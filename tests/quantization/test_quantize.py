@@ -28,7 +28,7 @@ def test_coupling_pair_is_the_best_of_all_pairs_in_the_gauge(b1, b2, k):
     pair = coupling_pair(-b1, b2, k)
     one = 2**k
     assert -one <= pair.b_u < 0 < pair.b_v <= one
-    assert abs(math.log(pair.rho)) <= 0.35 + 1e-12
+    assert abs(math.log(pair.lsb_ratio)) <= 0.35 + 1e-12
     # exhaustive search in plain Python
     best = math.inf
     for b_v in range(1, one + 1) if k == 8 else ():
@@ -55,7 +55,7 @@ def test_coupling_pair_keeps_the_frequency_far_better_than_rounding_each_alone()
 @pytest.mark.parametrize("b_v", [0.3, 1.0, -2.5])
 def test_without_feedback_the_gauge_makes_the_coupling_exact(b_v):
     pair = coupling_pair(0.0, b_v, 12)
-    assert (pair.b_u, pair.b_v, pair.rho) == (0, math.copysign(4096, b_v), abs(b_v))
+    assert (pair.b_u, pair.b_v, pair.lsb_ratio) == (0, math.copysign(4096, b_v), abs(b_v))
 
 
 def test_couplings_beyond_the_format_are_refused_with_the_numbers():
@@ -85,7 +85,7 @@ def test_wide_arithmetic_reproduces_the_float_network_almost_spike_for_spike():
     target = IDEAL.override(weight_bits=16, coefficient_bits=24)
     fixed = quantize(net, target, test)
     x, clipped = fixed.input.encode(test.x, test.scale)
-    a, b = simulate_float(net, test.real()), simulate(fixed, x, spikes=True, engine="reference")
+    a, b = simulate_float(net, test.values()), simulate(fixed, x, spikes=True, engine="reference")
     assert clipped == 0
     assert_alive(b)
     for name, spikes in a.spikes.items():

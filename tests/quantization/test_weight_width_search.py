@@ -16,7 +16,7 @@ from tclif_deploy.simulation.floating import simulate_float
 from tests.helpers.tclif_networks import LOIHI2, calibration_data, tclif_network
 
 NET, TEST = tclif_network(), calibration_data(7, samples=60)
-LABELLED = replace(TEST, y=simulate_float(NET, TEST.real()).classes)
+LABELLED = replace(TEST, y=simulate_float(NET, TEST.values()).classes)
 
 
 def lost(bits):
