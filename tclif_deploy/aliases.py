@@ -6,14 +6,16 @@ since a file of a public function's name would be bound onto the package, over t
 
 from __future__ import annotations
 
+import functools
 import sys
 import warnings
 from collections.abc import Callable
 from importlib import import_module
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 PACKAGE = "tclif_deploy"
+Class = TypeVar("Class")
 
 MOVED = {
     "analysis.gradient": "nn.gradient",
@@ -83,6 +85,28 @@ class OldName:
             return self
         _warn(f"{owner.__name__}.{self._old}", self._new)
         return getattr(instance, self._new)
+
+
+def renamed_field(old: str, new: str) -> Callable[[type[Class]], type[Class]]:
+    """For a dataclass: takes the field ``new`` by its ``old`` name too, and answers to it."""
+
+    def taking_both(cls: type[Class]) -> type[Class]:
+        constructor = cls.__init__
+
+        @functools.wraps(constructor)
+        def init(self: Any, *args: Any, **arguments: Any) -> None:
+            if old in arguments:
+                _warn(f"{cls.__name__}.{old}", new)
+                arguments[new] = arguments.pop(old)  # over None, which `dataclasses.replace` hands on
+            constructor(self, *args, **arguments)
+
+        name = OldName(new)
+        name.__set_name__(cls, old)
+        setattr(cls, old, name)
+        cls.__init__ = init  # type: ignore[method-assign]
+        return cls
+
+    return taking_both
 
 
 def old_names(module: str, renamed: dict[str, str]) -> Callable[[str], Any]:

@@ -111,11 +111,13 @@ class Counter:
                 form = SynapseFormat.of(target, synapses.delay, synapses.width)
                 read = np.zeros((c.sources, self.cores), np.float32)
                 for number, core in enumerate(placement.cores):
-                    for part in core.slices:
-                        if part.layer == layer.name:
-                            lengths = synapses.connectivity.list_lengths(part.start, part.stop)
-                            dense = bool(synapses.connectivity.use(part.start, part.stop, form).dense[-1])
-                            read[:, number] += np.where(lengths > 0, part.neurons, 0) if dense else lengths
+                    for neuron_range in core.slices:
+                        if neuron_range.layer == layer.name:
+                            lengths = synapses.connectivity.list_lengths(neuron_range.start, neuron_range.stop)
+                            dense = bool(
+                                synapses.connectivity.use(neuron_range.start, neuron_range.stop, form).dense[-1]
+                            )
+                            read[:, number] += np.where(lengths > 0, neuron_range.neurons, 0) if dense else lengths
                 mask = replace(c, weight=(c.weight != 0).astype(np.float32))
                 self.routes.append(_Route(layer.name, c.source, c.delay, read, mask))
         self.sends = {layer.name: np.zeros((layer.size, self.cores), np.int64) for layer in fixed.layers}
@@ -177,12 +179,12 @@ class Counter:
                 events = _delayed(batch, route.source, route.delay).sum(axis=0, dtype=np.float64)
                 synaptic += int(events @ route.read.sum(axis=1, dtype=np.float64))
             for layer in self.fixed.layers:
-                got = int(self.received(batch, layer.name).sum())
+                received = int(self.received(batch, layer.name).sum())
                 everything = layer.size * int(batch.valid.sum())
-                active += got
+                active += received
                 neurons += everything
-                state_active += got * states_of(layer)
-                state_idle += (everything - got) * states_of(layer)
+                state_active += received * states_of(layer)
+                state_idle += (everything - received) * states_of(layer)
         return Operations(
             samples=activity.samples,
             steps=activity.steps,

@@ -58,9 +58,9 @@ class Needs:
         usage = np.zeros((count.size, len(RESOURCES)), np.int64)
         usage[:, 0] = count
         for synapses, form in zip(self.group.synapse_groups, self.formats, strict=True):
-            part = synapses.connectivity.use(start, stop, form)
-            usage[:, 1] += part.bits
-            usage[:, 4] += part.axons
+            use = synapses.connectivity.use(start, stop, form)
+            usage[:, 1] += use.bits
+            usage[:, 4] += use.axons
         usage[:, 2] = count * self.state_bits
         usage[:, 5] = self.outgoing[start + 1 : stop + 1] - self.outgoing[start]
         return pooled(self.target, usage)
@@ -127,16 +127,18 @@ def balanced(needs: dict[str, Needs]) -> tuple[Cores, list[Int]]:
         for synapses in need.group.synapse_groups:
             work += synapses.connectivity.fan_in()
         done = np.cumsum(work)
-        pieces = len(greedy({name: need})[0])
+        slice_count = len(greedy({name: need})[0])
         while True:
-            cuts = np.searchsorted(done, done[-1] * np.arange(1, pieces) / pieces - 1e-6) + 1
-            single = pieces == need.group.neurons
-            bounds = np.arange(pieces + 1) if single else np.unique(np.concatenate([[0], cuts, [need.group.neurons]]))
+            cuts = np.searchsorted(done, done[-1] * np.arange(1, slice_count) / slice_count - 1e-6) + 1
+            single = slice_count == need.group.neurons
+            bounds = (
+                np.arange(slice_count + 1) if single else np.unique(np.concatenate([[0], cuts, [need.group.neurons]]))
+            )
             ranges = list(zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True))
             taken = [need.usage(a, b) for a, b in ranges]
             if all((used <= need.limits).all() for used in taken):
                 break
-            pieces = min(need.group.neurons, pieces + max(1, pieces // 64))
+            slice_count = min(need.group.neurons, slice_count + max(1, slice_count // 64))
         cores += [[Slice(name, a, b)] for a, b in ranges]
         usage += taken
     return cores, usage
@@ -147,10 +149,10 @@ def outgoing_axons(workload: Workload, cores: Cores) -> dict[str, Int]:
     axons = {group.name: np.zeros(group.neurons, np.int64) for group in workload.groups}
     synapse_groups = {group.name: group.synapse_groups for group in workload.groups}
     for core in cores:
-        for part in core:
-            for synapses in synapse_groups[part.layer]:
+        for neuron_range in core:
+            for synapses in synapse_groups[neuron_range.layer]:
                 if synapses.source != INPUT:
-                    axons[synapses.source][synapses.connectivity.senders(part.start, part.stop)] += 1
+                    axons[synapses.source][synapses.connectivity.senders(neuron_range.start, neuron_range.stop)] += 1
     return axons
 
 

@@ -16,13 +16,15 @@ WIDEST = 62
 
 def arithmetic(c: Context) -> Iterator[Finding]:
     """The network was quantized for a machine that computes like this one."""
-    have, want = c.fixed.arithmetic, c.target.arithmetic
+    quantized_for, offered = c.fixed.arithmetic, c.target.arithmetic
     for name in ("rounding", "overflow_u", "overflow_v"):
-        if getattr(have, name) != getattr(want, name):
-            yield Finding("arithmetic", "error", name, getattr(have, name), getattr(want, name), requantize_hint(c))
-    for name, limit in (("frac_bits", want.frac_bits), ("bits_u", want.bits_u), ("bits_v", want.bits_v)):
-        if getattr(have, name) > limit:
-            yield over("arithmetic", name, getattr(have, name), limit, "bit", requantize_hint(c))
+        if getattr(quantized_for, name) != getattr(offered, name):
+            yield Finding(
+                "arithmetic", "error", name, getattr(quantized_for, name), getattr(offered, name), requantize_hint(c)
+            )
+    for name, limit in (("frac_bits", offered.frac_bits), ("bits_u", offered.bits_u), ("bits_v", offered.bits_v)):
+        if getattr(quantized_for, name) > limit:
+            yield over("arithmetic", name, getattr(quantized_for, name), limit, "bit", requantize_hint(c))
 
 
 def weight_width(c: Context) -> Iterator[Finding]:

@@ -40,8 +40,8 @@ def core_of_neuron(workload: Workload, cores: Cores) -> dict[str, Int]:
     """Layer -> the core of each of its neurons, (neurons,)."""
     cores_of = {group.name: np.zeros(group.neurons, np.int64) for group in workload.groups}
     for number, core in enumerate(cores):
-        for part in core:
-            cores_of[part.layer][part.start : part.stop] = number
+        for neuron_range in core:
+            cores_of[neuron_range.layer][neuron_range.start : neuron_range.stop] = number
     return cores_of
 
 
@@ -51,11 +51,13 @@ def traffic(workload: Workload, cores: Cores) -> Traffic:
     synapse_groups = {group.name: group.synapse_groups for group in workload.groups}
     pairs_of: list[Int] = [np.zeros((3, 0), np.int64)]
     for number, core in enumerate(cores):
-        for part in core:
-            for synapses in synapse_groups[part.layer]:
+        for neuron_range in core:
+            for synapses in synapse_groups[neuron_range.layer]:
                 if synapses.source == INPUT:
                     continue
-                axons = np.bincount(home[synapses.source][synapses.connectivity.senders(part.start, part.stop)])
+                axons = np.bincount(
+                    home[synapses.source][synapses.connectivity.senders(neuron_range.start, neuron_range.stop)]
+                )
                 origin = np.flatnonzero(axons)
                 origin = origin[origin != number]
                 pairs_of.append(np.stack([origin, np.full(origin.size, number), axons[origin]]))

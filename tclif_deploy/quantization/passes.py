@@ -99,7 +99,7 @@ class CorrectBias:
         if plan.weights is None:
             weights = np.clip(rint(statistics.weights / steps), -plan.limit, plan.limit)
         else:
-            weights = np.concatenate([part.reshape(len(part), -1) for part in plan.weights], axis=1)
+            weights = np.concatenate([weight.reshape(len(weight), -1) for weight in plan.weights], axis=1)
         missing = statistics.bias_for(statistics.weights - weights * steps)
         return replace(plan, bias=np.repeat(missing, statistics.neurons_per_row))
 

@@ -169,15 +169,18 @@ def _problems(item: Any, where: str, lines: Lines) -> list[str]:
         contradictions = [line.partition("\0") for line in str(item["ctx"]["error"]).splitlines()]
         return [f"{lines.get((key,), where)}: {key}: {message}" for key, _, message in contradictions]
     keys = tuple(str(part) for part in item["loc"])
-    got = f" (got {item['input']!r:.60})"
+    given_value = f" (got {item['input']!r:.60})"
     message: str = item["msg"]
     if item["type"] == "extra_forbidden":
         known = [*Target.model_fields, "inherits"] if len(keys) == 1 else list(Limit.model_fields)
         near = difflib.get_close_matches(keys[-1], known, 1, 0.4)
-        got, message = "", "unknown key" + (f", did you mean {near[0]}?" if near else f", known: {', '.join(known)}")
+        given_value, message = (
+            "",
+            "unknown key" + (f", did you mean {near[0]}?" if near else f", known: {', '.join(known)}"),
+        )
     elif item["type"] == "missing":
-        got, message = "", "missing" if len(keys) > 1 else "missing: every target states or inherits it"
+        given_value, message = "", "missing" if len(keys) > 1 else "missing: every target states or inherits it"
     elif item["type"] == "literal_error":
         message = f"expected {item['ctx']['expected']}"
     at = next((lines[keys[:n]] for n in range(len(keys), 0, -1) if keys[:n] in lines), where)
-    return [f"{at}: {'.'.join(keys)}: {message}{got}"]
+    return [f"{at}: {'.'.join(keys)}: {message}{given_value}"]

@@ -30,15 +30,15 @@ def needs_module(name: str) -> ModuleType:
 def needs_package(name: str) -> None:
     """Skip the running test, with the reason, unless the package is installed; it is not imported."""
     try:
-        found = importlib.util.find_spec(name)
+        spec = importlib.util.find_spec(name)
     except ModuleNotFoundError:
-        found = None
-    if found is None:
+        spec = None
+    if spec is None:
         _missing(name)
 
 
-def _missing(what: str) -> None:
-    reason = f"not installed: {what}"
+def _missing(requirement: str) -> None:
+    reason = f"not installed: {requirement}"
     if os.environ.get(REQUIRE_ALL) == "1":
         pytest.fail(f"{reason}, but {REQUIRE_ALL}=1")
     pytest.skip(reason)

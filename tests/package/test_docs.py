@@ -24,15 +24,15 @@ def blocks(page: Path, language: str) -> list[str]:
 
 def typed(page: Path) -> list[list[str]]:
     """The tclif commands of a page's ``sh`` blocks, as words."""
-    found = []
+    commands = []
     for block in blocks(page, "sh"):
         for line in block.replace("\\\n", " ").splitlines():
             words = shlex.split(line.split(" | ")[0], comments=True)
             if words and words[0] == "tclif-compile":
-                found.append(["compile", *words[1:]])
+                commands.append(["compile", *words[1:]])
             elif words and words[0] == "tclif":
-                found.append(words[1:])
-    return found
+                commands.append(words[1:])
+    return commands
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -62,9 +62,9 @@ def test_every_sh_block_of_the_guides_shows_what_it_printed():
 def test_the_page_s_own_neuron_runs_fires_and_agrees(capsys):
     (block,) = blocks(ROOT / "docs" / "neurons.md", "python")
     exec(compile(block, "neurons.md", "exec"), {})
-    found = re.fullmatch(r"fires in ([\d.]+)% of its steps, agreement (\d+)%\n", capsys.readouterr().out)
-    assert 1 < float(found[1]) < 60
-    assert int(found[2]) >= 80
+    match = re.fullmatch(r"fires in ([\d.]+)% of its steps, agreement (\d+)%\n", capsys.readouterr().out)
+    assert 1 < float(match[1]) < 60
+    assert int(match[2]) >= 80
 
 
 def test_the_command_reference_is_made_from_the_code(monkeypatch):

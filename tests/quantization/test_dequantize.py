@@ -155,11 +155,11 @@ def test_a_meaning_lies_within_half_a_unit_of_what_was_quantized():
     network, data = random_float_network(6)
     fixed = quantize(network, "loihi2", data, QuantizeSettings(passes=()))
     meant = dequantize(fixed)
-    for layer, real, quantized in zip(fixed.layers, network.layers, meant.layers, strict=True):
+    for layer, original, quantized in zip(fixed.layers, network.layers, meant.layers, strict=True):
         for name in ("r_u", "r_v", "bias_u", "bias_v", "v0"):
-            error = fixed.from_real(layer, name, getattr(real.neuron, name) - getattr(quantized.neuron, name))
+            error = fixed.from_real(layer, name, getattr(original.neuron, name) - getattr(quantized.neuron, name))
             assert np.abs(error).max() <= 0.5 + 1e-9, name
-        product = real.neuron.b_u * real.neuron.b_v
+        product = original.neuron.b_u * original.neuron.b_v
         np.testing.assert_allclose(quantized.neuron.b_u * quantized.neuron.b_v, product, rtol=1e-3, atol=1e-12)
 
 

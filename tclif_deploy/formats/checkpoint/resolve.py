@@ -113,26 +113,26 @@ def _neuron(resolver: SettingsResolver) -> str:
         raise TclifError(f"{path}: neuron {from_file!r:.40} is not supported", f"tclif, lif and plif are{guess}")
     if override is not None and from_file is not None and override != from_file:
         resolver.notices.append(f"neuron {override} given by hand; {path} says {from_file}")
-    said, source = override or from_file, "given by hand" if override else f"in {path}"
+    named, source = override or from_file, "given by hand" if override else f"in {path}"
     if len(resolver.facts.neurons) > 1:
         raise TclifError(
             f"{resolver.where}: holds both TC-LIF and PLIF neurons", "only one kind a checkpoint can be read"
         )
     inside = next(iter(resolver.facts.neurons), None)
-    if inside is None and said is None:
+    if inside is None and named is None:
         raise TclifError(
             f"{resolver.where}: no neuron has parameters in it, so the kind of neuron is unknown{resolver.nor_in}",
             'if it is the authors\' LIF, which has none, write "neuron": "lif" into args.json; otherwise it is not '
             "a TC-LIF network",
         )
-    if said is not None and said != (inside or "lif"):
+    if named is not None and named != (inside or "lif"):
         holds = (
             f"holds {inside.upper()} neurons ({OWN_PARAMETERS[inside]})" if inside else "no neuron has parameters in it"
         )
         raise TclifError(
-            f"{resolver.where}: {holds}, but the neuron {source} is {said}", "is it this model's args.json?"
+            f"{resolver.where}: {holds}, but the neuron {source} is {named}", "is it this model's args.json?"
         )
-    if said is None:
+    if named is None:
         assert inside is not None
         resolver.notices.append(
             f"neurons taken as {inside}, from their parameter {OWN_PARAMETERS[inside]}: no file names them"

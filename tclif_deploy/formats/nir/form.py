@@ -129,8 +129,8 @@ def layer_size(graph: NirGraph, where: str) -> int:
         for key, value in node.arrays.items() if isinstance(node, Primitive) else ():
             fits = value.tolist() in (size, [size]) if key == "shape" else value.shape == (size,)
             if not fits:
-                got = value.tolist() if key == "shape" else value.shape
-                raise TclifError(f"{where}/{name}: {key} is {got}, but {U} has {size} neurons")
+                actual = value.tolist() if key == "shape" else value.shape
+                raise TclifError(f"{where}/{name}: {key} is {actual}, but {U} has {size} neurons")
     return size
 
 

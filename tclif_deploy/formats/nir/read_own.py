@@ -80,8 +80,8 @@ class _Outline:
         for name in sorted(graph.nodes):
             node = graph.nodes[name]
             if isinstance(node, Primitive) and name not in ends:
-                target, link = outline._weights_node(name, node)
-                outline.weights_into[target].append(link)
+                target, weights = outline._weights_node(name, node)
+                outline.weights_into[target].append(weights)
         for source, target in graph.edges:
             if (source in order and target in layers) or source == ends[1] or target == ends[0]:
                 raise TclifError(f"{where}: edge {source} -> {target}: does not belong here", _FORM)
@@ -128,20 +128,20 @@ class _Outline:
         nodes: dict[str, Node] = {self.input: Input(self._width(self.input))}
         nodes[self.output] = Output(size=self._width(self.output))
         edges = [(source, target, 0) for source, target in self.graph.edges if target == self.output]
-        for node, links in self.weights_into.items():
+        for node, incoming in self.weights_into.items():
             name, neuron = self._layer(node)
             nodes[node] = Population(neuron, name=name)
-            for link in links:
-                nodes[link.name] = Affine(link.weight)
-                delay = int(self.order[link.source] >= self.order[node])
-                edges += [(link.source, link.name, delay), (link.name, node, 0)]
+            for weights in incoming:
+                nodes[weights.name] = Affine(weights.weight)
+                delay = int(self.order[weights.source] >= self.order[node])
+                edges += [(weights.source, weights.name, delay), (weights.name, node, 0)]
         return NetworkGraph(self.where, nodes, tuple(edges), order=tuple(self.weights_into))
 
     def _layer(self, node: str) -> tuple[str, Neuron]:
         """(name, neurons) of a layer, from its metadata or else from its primitives."""
         graph, where = self._layer_graph(node), f"{self.where}: node {node}"
         size = form.layer_size(graph, where)
-        current = sum((link.bias for link in self.weights_into[node]), start=np.zeros(size))
+        current = sum((weights.bias for weights in self.weights_into[node]), start=np.zeros(size))
         stored = metadata.read_layer(graph.metadata, where)
         if stored is None:
             neuron = form.read_layer(graph, where).with_current_bias(current)

@@ -76,18 +76,18 @@ def neuron_entry(path: str, module: Any, where: str) -> NeuronEntry | None:
     """The entry of a spiking neuron; None for any other module."""
     kind = type(module).__name__
     if isinstance(module, SpikingNeuron):
-        ours: dict[str, Any] = {
+        fields: dict[str, Any] = {
             "path": path, "threshold": _threshold(module.threshold, where),
             "comparator": ">" if module.strict else ">=",
             "reset": module.reset, "v_reset": _number(module.v_reset, where),
         }  # fmt: skip
         if isinstance(module, TCLIF):
             gamma, name = _number(module.gamma, where), join(path, "decay_factor")
-            return NeuronEntry(**ours, neuron="tclif", gamma=gamma, parameter=name)
+            return NeuronEntry(**fields, neuron="tclif", gamma=gamma, parameter=name)
         if isinstance(module, LIF):
-            return NeuronEntry(**ours, neuron="lif", decay=_number(module.decay, where))
+            return NeuronEntry(**fields, neuron="lif", decay=_number(module.decay, where))
         if isinstance(module, PLIF):
-            return NeuronEntry(**ours, neuron="plif", decay_input=module.decay_input, parameter=join(path, "w"))
+            return NeuronEntry(**fields, neuron="plif", decay_input=module.decay_input, parameter=join(path, "w"))
         return None
     if kind not in ("TCLIFNode", "LIFNode", "ParametricLIFNode") or not hasattr(module, "v_threshold"):
         return None
