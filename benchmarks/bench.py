@@ -92,7 +92,7 @@ def against_torch(case: Case, rounds: int, count: int) -> dict[str, Any]:
     }
 
     def real(samples: int) -> torch.Tensor:
-        x = np.resize(case.data.real(), (samples, *case.data.x.shape[1:])).astype(np.float32)
+        x = np.resize(case.data.values(), (samples, *case.data.x.shape[1:])).astype(np.float32)
         return torch.tensor(x).transpose(0, 1).contiguous()
 
     for batch in BATCHES:
@@ -105,8 +105,8 @@ def against_torch(case: Case, rounds: int, count: int) -> dict[str, Any]:
     else:
         print("  torch.compile: needs a C++ compiler, and none is here")
     few = case.data[:8]
-    want = simulate_float(case.network, few.real(), spikes=False).classes
-    inputs = torch.tensor(few.real(), dtype=torch.float32).transpose(0, 1)
+    want = simulate_float(case.network, few.values(), spikes=False).classes
+    inputs = torch.tensor(few.values(), dtype=torch.float32).transpose(0, 1)
     for name, scores in (("torch", loop(inputs).numpy()), ("onnxruntime", runtime(inputs.contiguous().numpy()))):
         agree = (scores.argmax(1) == want).mean()
         assert agree >= 0.7, f"{case.name}: {name} runs another network ({agree:.0%} agreement)"

@@ -111,7 +111,7 @@ def _tuned(features: int, before: list[Layer], layer: Layer, data: Dataset, dens
         gain = 2.0 ** ((low + high) / 2)
         links = tuple(Connection(c.source, c.weight * gain, c.delay) for c in layer.connections)
         scaled = Layer(layer.name, layer.neuron, links)
-        found = simulate_float(Network(features, (*before, scaled)), data.real())
+        found = simulate_float(Network(features, (*before, scaled)), data.values())
         if abs(found.spikes[layer.name].mean() / density - 1) < 0.03:
             break
         low, high = ((low + high) / 2, high) if found.spikes[layer.name].mean() < density else (low, (low + high) / 2)

@@ -178,7 +178,7 @@ def keep_compiled(
     attempt(folder / "netx", lambda place: find("write_netx_fixed")(fixed, place / "fixed.net"))
     if runs is None:
         return
-    real = find("simulate_float")(network, runs.real(), lengths=runs.lengths)
+    real = find("simulate_float")(network, runs.x.astype(np.float64) * runs.scale, lengths=runs.lengths)
     keep(folder / "float.npz", spikes=real.spikes, readout=real.readout, classes=real.classes, peaks=real.peaks)
     for engine in ("engine", "reference"):
         r = find("simulate")(fixed, runs, spikes=True, counts=True, engine=engine)

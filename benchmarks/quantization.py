@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 import tclif_deploy as tc
-from tclif_deploy.quantization import seen_ranges
+from tclif_deploy.quantization import measured_ranges
 from tclif_deploy.quantization.settings import PASSES
 from tclif_deploy.simulation.floating import batches
 from tclif_deploy.simulation.partially_quantized import simulate_mixed
@@ -29,7 +29,7 @@ def main() -> None:
     given = parser.parse_args()
     network, data = tc.load(given.model), tc.load_data(given.data)
     calibration = tc.load_data(given.model.parent / "calibration.npz")
-    target, ranges = tc.load_target(given.target), seen_ranges(network, calibration)
+    target, ranges = tc.load_target(given.target), measured_ranges(network, calibration)
     start = tc.quantize(network, target, calibration, tc.QuantizeSettings(passes=()), ranges)
     parts = [simulate_mixed(network, start, data[part], ()) for part in batches(data.samples, 512)]
     classes, readout = (np.concatenate([getattr(p, name) for p in parts]) for name in ("classes", "readout"))

@@ -59,7 +59,7 @@ def measure(way: str, batch: int, repeats: int, data_file: Path) -> dict[str, fl
     else:
         optimizer = torch.optim.AdamW(network.parameters(), lr=config.lr)
         assert data.y is not None
-        x, y = torch.from_numpy(data.real()[index]).float(), torch.from_numpy(data.y[index])
+        x, y = torch.from_numpy(data.values()[index]).float(), torch.from_numpy(data.y[index])
         for _ in range(repeats):
             start = time.perf_counter()
             plain_step(network, optimizer, x, y)

@@ -54,7 +54,7 @@ def accumulator_reach(network: FixedNetwork, layer: FixedLayer) -> Any:
     reach = np.zeros(layer.size, dtype=object)
     for c in layer.connections:
         largest = max_input(network, c.source) << c.exponent
-        reach = reach + c.spread(_row_reach(c.rows)) * largest
+        reach = reach + c.per_neuron(_row_reach(c.shared_rows)) * largest
     return reach
 
 

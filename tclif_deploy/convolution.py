@@ -18,6 +18,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from tclif_deploy.aliases import OldName, old_names
 from tclif_deploy.display import Brief, Shown
 from tclif_deploy.errors import TclifError
 
@@ -96,12 +97,12 @@ class Conv:
         return np.asarray(seen.reshape(len(maps), self.groups, math.prod(kernel[1:]), -1))
 
 
-def _check_map(shape: Shape, what: str) -> None:
+def _check_map(shape: Shape, name: str) -> None:
     if math.prod(shape) > MOST_UNITS:
-        raise TclifError(f"{what} has shape {shape}", f"maps of up to {MOST_UNITS} elements are read")
+        raise TclifError(f"{name} has shape {shape}", f"maps of up to {MOST_UNITS} elements are read")
 
 
-class Weighted(Shown):
+class LinearMap(Shown):
     """What connections have in common: ``weight`` is (neurons, sources), or a kernel that ``conv`` moves."""
 
     source: str
@@ -130,23 +131,25 @@ class Weighted(Shown):
         return (len(self.weight),) if self.conv is None else self.conv.output_shape(self.weight.shape)
 
     @property
-    def rows(self) -> NDArray[Any]:
+    def shared_rows(self) -> NDArray[Any]:
         """The weights with one row for all neurons that share them: (neurons or channels, weights)."""
         return self.weight.reshape(len(self.weight), -1)
 
     @property
-    def sharing(self) -> int:
+    def neurons_per_row(self) -> int:
         """Consecutive neurons that share a row of weights; 1 where it is dense."""
         return self.neurons // len(self.weight)
 
-    def spread(self, rows: NDArray[Any]) -> NDArray[Any]:
-        """One value of each row of `rows`, for each neuron: (neurons,)."""
-        return np.repeat(rows, self.sharing)
+    def per_neuron(self, values: NDArray[Any]) -> NDArray[Any]:
+        """``values``, one for each of `shared_rows`, as one for each neuron: (neurons,)."""
+        return np.repeat(values, self.neurons_per_row)
 
     def per_row(self, values: NDArray[Any]) -> NDArray[Any]:
         """``values`` of the neurons (neurons,), alike where they share a row, in a shape that broadcasts with
-        ``weight``: the way back from `spread`."""
-        return values[:: self.sharing].reshape(-1, *[1] * (self.weight.ndim - 1))
+        ``weight``: the way back from `per_neuron`."""
+        return values[:: self.neurons_per_row].reshape(-1, *[1] * (self.weight.ndim - 1))
+
+    rows, sharing, spread = OldName("shared_rows"), OldName("neurons_per_row"), OldName("per_neuron")
 
     def _brief(self) -> Brief:
         low, high = (f"{value:.4g}" for value in (self.weight.min(), self.weight.max()))
@@ -189,19 +192,19 @@ class Weighted(Shown):
         Returns (indptr (neurons + 1,), the sources of the synapses, ascending in each row, and their weights).
         """
         if self.conv is None:
-            found = self.weight != 0
-            counts, sources, values = np.count_nonzero(found, axis=1), np.nonzero(found)[1], self.weight[found]
+            nonzero = self.weight != 0
+            counts, sources, values = np.count_nonzero(nonzero, axis=1), np.nonzero(nonzero)[1], self.weight[nonzero]
         else:
             index = np.arange(1, self.sources + 1, dtype=np.int32)[None]
             seen = self.conv.patches(index, self.weight.shape)[0].swapaxes(1, 2)  # 0 is outside of the map
             per_group = len(self.weight) // self.conv.groups
             every: list[tuple[NDArray[Any], ...]] = []
-            for channel, row in enumerate(self.rows):
+            for channel, row in enumerate(self.shared_rows):
                 field = seen[channel // per_group]
-                found = (field > 0) & (row != 0)
-                values = np.broadcast_to(row, field.shape)[found]
-                every.append((np.count_nonzero(found, axis=1), field[found] - 1, values))
-            counts, sources, values = (np.concatenate(part) for part in zip(*every, strict=True))
+                nonzero = (field > 0) & (row != 0)
+                values = np.broadcast_to(row, field.shape)[nonzero]
+                every.append((np.count_nonzero(nonzero, axis=1), field[nonzero] - 1, values))
+            counts, sources, values = (np.concatenate(rows) for rows in zip(*every, strict=True))
         return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64), sources.astype(np.int32), values
 
     def matrix(self) -> NDArray[Any]:
@@ -219,14 +222,14 @@ class Weighted(Shown):
             raise TclifError(
                 f"as a matrix this convolution has {neurons} x {sources} weights", f"{MOST_WEIGHTS} are at most held"
             )
-        found = np.zeros((neurons, sources), self.weight.dtype)
+        matrix = np.zeros((neurons, sources), self.weight.dtype)
         indptr, indices, values = self.synapses()
-        found[np.repeat(np.arange(neurons), np.diff(indptr)), indices] = values
-        return found
+        matrix[np.repeat(np.arange(neurons), np.diff(indptr)), indices] = values
+        return matrix
 
 
 @dataclass(frozen=True, eq=False)
-class Kernel(Weighted):
+class Kernel(LinearMap):
     """A convolution by itself, its shapes checked; raises `TclifError` where they do not fit."""
 
     weight: NDArray[Any]
@@ -257,8 +260,8 @@ def compose(after: Kernel, before: Kernel) -> Kernel | None:
     Examples
     --------
     >>> pool = pooling((1, 1, 4), (1, 2), (1, 2), (0, 0), average=False)
-    >>> found = compose(Kernel(np.array([[[[1.0, 2.0]]]]), Conv((1, 1, 2))), pool)
-    >>> found.weight.tolist(), found.conv.stride
+    >>> joined = compose(Kernel(np.array([[[[1.0, 2.0]]]]), Conv((1, 1, 2))), pool)
+    >>> joined.weight.tolist(), joined.conv.stride
     ([[[[1.0, 1.0, 2.0, 2.0]]]], (1, 2))
     """
     a, b = before.conv, after.conv
@@ -266,21 +269,21 @@ def compose(after: Kernel, before: Kernel) -> Kernel | None:
         return None
     groups = math.gcd(a.groups, b.groups)
     first = regrouped(before, groups)
-    spread = np.zeros((*first.shape[:3], *a.reach(before.weight.shape)), first.dtype)
-    spread[..., :: a.dilation[0], :: a.dilation[1]] = first
+    dilated = np.zeros((*first.shape[:3], *a.reach(before.weight.shape)), first.dtype)
+    dilated[..., :: a.dilation[0], :: a.dilation[1]] = first
     second = regrouped(after, groups)
     steps = tuple(d * s for d, s in zip(b.dilation, a.stride, strict=True))
-    size = [spread.shape[3 + n] + steps[n] * (second.shape[3 + n] - 1) for n in (0, 1)]
-    found = np.zeros((groups, second.shape[1], spread.shape[2], *size), np.result_type(first, second))
+    size = [dilated.shape[3 + n] + steps[n] * (second.shape[3 + n] - 1) for n in (0, 1)]
+    weight = np.zeros((groups, second.shape[1], dilated.shape[2], *size), np.result_type(first, second))
     for y in range(second.shape[3]):
         for x in range(second.shape[4]):
-            rows = slice(steps[0] * y, steps[0] * y + spread.shape[3])
-            columns = slice(steps[1] * x, steps[1] * x + spread.shape[4])
-            found[..., rows, columns] += np.einsum("gom,gmcyx->gocyx", second[..., y, x], spread)
+            rows = slice(steps[0] * y, steps[0] * y + dilated.shape[3])
+            columns = slice(steps[1] * x, steps[1] * x + dilated.shape[4])
+            weight[..., rows, columns] += np.einsum("gom,gmcyx->gocyx", second[..., y, x], dilated)
     padding = tuple(a.padding[n] + b.padding[n] * a.stride[n % 2] for n in range(4))
     stride = (a.stride[0] * b.stride[0], a.stride[1] * b.stride[1])
     conv = Conv(a.input_shape, stride, padding, groups=groups)  # type: ignore[arg-type]
-    return Kernel(found.reshape(-1, *found.shape[2:]), conv)
+    return Kernel(weight.reshape(-1, *weight.shape[2:]), conv)
 
 
 def _meets(after: Kernel, before: Kernel, axis: int) -> bool:
@@ -303,11 +306,11 @@ def regrouped(kernel: Kernel, groups: int) -> NDArray[Any]:
     weight, old = kernel.weight, kernel.conv.groups
     out, within, height, width = weight.shape
     merged = old // groups
-    found = np.zeros((groups, merged, out // old, merged, within, height, width), weight.dtype)
-    parts = weight.reshape(groups, merged, out // old, within, height, width)
+    regrouped_weight = np.zeros((groups, merged, out // old, merged, within, height, width), weight.dtype)
+    weight_of_group = weight.reshape(groups, merged, out // old, within, height, width)
     for n in range(merged):
-        found[:, n, :, n] = parts[:, n]
-    return found.reshape(groups, out // groups, merged * within, height, width)
+        regrouped_weight[:, n, :, n] = weight_of_group[:, n]
+    return regrouped_weight.reshape(groups, out // groups, merged * within, height, width)
 
 
 def evenly_padded(kernel: Kernel) -> Kernel:
@@ -317,7 +320,7 @@ def evenly_padded(kernel: Kernel) -> Kernel:
     for axis in (0, 1):
         before, after = padding[axis], padding[axis + 2]
         if (after - before) % dilation[axis]:
-            weight, dilation[axis] = _spread(weight, 2 + axis, dilation[axis]), 1
+            weight, dilation[axis] = _undilated(weight, 2 + axis, dilation[axis]), 1
         more = [(0, 0)] * 4
         more[2 + axis] = (max(after - before, 0) // dilation[axis], max(before - after, 0) // dilation[axis])
         weight = np.pad(weight, more) if before != after else weight
@@ -327,12 +330,15 @@ def evenly_padded(kernel: Kernel) -> Kernel:
     return Kernel(weight, moved)
 
 
-def _spread(weight: NDArray[Any], axis: int, dilation: int) -> NDArray[Any]:
+def _undilated(weight: NDArray[Any], axis: int, dilation: int) -> NDArray[Any]:
     """Zeros between the weights instead of a dilation."""
     shape = list(weight.shape)
     shape[axis] = dilation * (shape[axis] - 1) + 1
-    found = np.zeros(shape, weight.dtype)
+    weight_with_zeros = np.zeros(shape, weight.dtype)
     place = [slice(None)] * weight.ndim
     place[axis] = slice(None, None, dilation)
-    found[tuple(place)] = weight
-    return found
+    weight_with_zeros[tuple(place)] = weight
+    return weight_with_zeros
+
+
+__getattr__ = old_names(__name__, {"Weighted": "LinearMap"})

@@ -23,7 +23,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from tclif_deploy.convolution import Conv, Weighted
+from tclif_deploy.aliases import OldName
+from tclif_deploy.convolution import Conv, LinearMap
 from tclif_deploy.display import Brief, Shown
 from tclif_deploy.errors import TclifError
 from tclif_deploy.files import DAMAGED, narrowest_int, write_npz
@@ -128,7 +129,7 @@ class InputEncoding:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class FixedConnection(Weighted):
+class FixedConnection(LinearMap):
     """Integer weights from one source into one layer."""
 
     source: str
@@ -178,9 +179,11 @@ class FixedLayer(Shown):
         return int(self.a_u.size)
 
     @property
-    def rho(self) -> Float:
-        """LSB of v over LSB of u, a free choice that changes no spike; (neurons,)."""
+    def lsb_ratio(self) -> Float:
+        """LSB of v over LSB of u (rho), a free choice that changes no spike; (neurons,)."""
         return self.lsb_v / self.lsb_u
+
+    rho = OldName("lsb_ratio")
 
     @property
     def accumulator_lsb(self) -> Float:
@@ -262,14 +265,18 @@ class FixedNetwork(Shown):
         if name not in COEFFICIENTS:
             return values * (layer.lsb_u if name in OF_DENDRITE else layer.lsb_v)
         factor = values / self.arithmetic.one
-        return factor / layer.rho if name == "b_u" else factor * layer.rho if name in ("b_v", "q") else factor
+        return (
+            factor / layer.lsb_ratio if name == "b_u" else factor * layer.lsb_ratio if name in ("b_v", "q") else factor
+        )
 
     def from_real(self, layer: FixedLayer, name: str, values: Float) -> Float:
         """``values`` of the float network counted in the integers of the array ``name``, not rounded: the way back from
         `to_real`."""
         if name not in COEFFICIENTS:
             return values / (layer.lsb_u if name in OF_DENDRITE else layer.lsb_v)
-        factor = values * layer.rho if name == "b_u" else values / layer.rho if name in ("b_v", "q") else values
+        factor = (
+            values * layer.lsb_ratio if name == "b_u" else values / layer.lsb_ratio if name in ("b_v", "q") else values
+        )
         return factor * self.arithmetic.one
 
     def save(self, path: Path | str) -> None:

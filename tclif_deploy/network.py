@@ -20,7 +20,7 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from tclif_deploy.convolution import Conv, Weighted
+from tclif_deploy.convolution import Conv, LinearMap
 from tclif_deploy.display import Brief, Shown
 from tclif_deploy.errors import TclifError
 from tclif_deploy.text import count
@@ -114,7 +114,7 @@ class Neuron(Shown):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Connection(Weighted):
+class Connection(LinearMap):
     """Weights from one source into one layer."""
 
     source: str
@@ -217,8 +217,8 @@ def weights(layer: Any) -> int:
 def totals(layers: tuple[Any, ...], notices: tuple[str, ...]) -> str:
     """How large a network, float or fixed-point, is, in words."""
     sizes = {"layer": len(layers), "neuron": sum(la.size for la in layers), "weight": sum(map(weights, layers))}
-    told = {"notice": len(notices)} if notices else {}
-    return ", ".join(count(number, name) for name, number in (sizes | told).items())
+    notice_count = {"notice": len(notices)} if notices else {}
+    return ", ".join(count(number, name) for name, number in (sizes | notice_count).items())
 
 
 def check_network(network: object) -> None:
@@ -263,15 +263,15 @@ def check_topology(input_size: int, layers: tuple[Any, ...]) -> None:
             expected = (layer.size, sizes[connection.source])
             if (connection.neurons, connection.sources) != expected:
                 given = connection.weight.shape if connection.conv is None else connection.conv.input_shape
-                what = "weight has shape" if connection.conv is None else f"it gives {connection.output_shape} of"
-                raise TclifError(f"{where}: {what} {given}, expected {expected}")
+                gives = "weight has shape" if connection.conv is None else f"it gives {connection.output_shape} of"
+                raise TclifError(f"{where}: {gives} {given}, expected {expected}")
             if connection.delay < 0:
                 raise TclifError(f"{where}: delay is {connection.delay}", "delays are 0 or more steps")
             if connection.delay == 0 and order[connection.source] >= index:
                 raise TclifError(f"{where}: a loop without delay", "recurrence needs a delay of 1 step or more")
 
 
-def check_kernel(connection: Weighted, where: str) -> None:
+def check_kernel(connection: LinearMap, where: str) -> None:
     """Raise `TclifError` unless the weights of a convolution are a kernel that its ``conv`` can move."""
     if connection.conv is not None:
         try:

@@ -46,17 +46,17 @@ def compile_command(
         refuse(context, "needs --data", "samples", "backend_samples", "backend_batched", "engine")
     refuse_unused(context, options)
     if weight_bits == "auto":
-        narrowest = AUTO_MAX_DROP if options.narrowest is None else options.narrowest
+        max_drop = AUTO_MAX_DROP if options.auto_bits_max_drop is None else options.auto_bits_max_drop
     elif weight_bits is not None and not weight_bits.isdecimal():
         raise TclifError(f"--weight-bits is {weight_bits!r}", "expected a number of bits, or auto")
     else:
-        refuse(context, "without --weight-bits auto", "narrowest")
-        narrowest = None
+        refuse(context, "without --weight-bits auto", "auto_bits_max_drop")
+        max_drop = None
         overrides = replace(overrides, weight_bits=None if weight_bits is None else int(weight_bits))
     with printed.running() as reporter:
         build = compile(
             model, load_target(target).override(**asdict(overrides)), data=data, calibration=calibration, output=output,
-            options=replace(options, narrowest=narrowest, command=command_line(context)),
+            options=replace(options, auto_bits_max_drop=max_drop, command=command_line(context)),
             say=reporter.say, progress=reporter.progress,
         )  # fmt: skip
     printed.result(build.report, lambda: print_build(out, build))

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tclif_deploy.aliases import OldName
 from tclif_deploy.display import Brief, Shown
 from tclif_deploy.errors import TclifError
 from tclif_deploy.text import count
@@ -117,15 +118,17 @@ class Dataset(Shown):
             return np.ones((self.samples, self.time), np.bool_)
         return np.arange(self.time) < self.lengths[:, None]
 
-    def real(self) -> NDArray[np.float64]:
+    def values(self) -> NDArray[np.float64]:
         """What the float network sees: ``x * scale`` in float64."""
         return self.x.astype(np.float64) * self.scale
 
+    real = OldName("values")
+
     def _brief(self) -> Brief:
-        what = f"{count(self.samples, 'sample')} of {count(self.time, 'step')} of {count(self.features, 'feature')}"
+        shape = f"{count(self.samples, 'sample')} of {count(self.time, 'step')} of {count(self.features, 'feature')}"
         ranges = ((name, getattr(self, name)) for name in ("y", "lengths"))
         more = "".join(f", {name} {rows.min()}..{rows.max()}" for name, rows in ranges if rows is not None)
-        return Brief(f"Dataset {self.name}: {what}, {self.x.dtype}, scale {self.scale:.6g}{more}")
+        return Brief(f"Dataset {self.name}: {shape}, {self.x.dtype}, scale {self.scale:.6g}{more}")
 
 
 def to_array(value: Any, where: str) -> NDArray[Any]:

@@ -38,10 +38,10 @@ def read_idx(path: Path | str) -> NDArray[Any]:
         raise TclifError(f"{path}: not an IDX file", f"expected {SOURCE}")
     shape = [int.from_bytes(raw[4 + 4 * n : 8 + 4 * n], "big") for n in range(raw[3])]
     dtype = np.dtype(DTYPES[raw[2]])
-    expected, found = math.prod(shape) * dtype.itemsize, len(raw) - 4 - 4 * len(shape)
-    if found != expected:
+    expected, size = math.prod(shape) * dtype.itemsize, len(raw) - 4 - 4 * len(shape)
+    if size != expected:
         raise TclifError(
-            f"{path}: has {found} bytes of data, its header {tuple(shape)} says {expected}", "is the download complete?"
+            f"{path}: has {size} bytes of data, its header {tuple(shape)} says {expected}", "is the download complete?"
         )
     array = np.frombuffer(raw, dtype, offset=4 + 4 * len(shape)).reshape(shape)
     return array.astype(dtype.newbyteorder("="))
@@ -80,10 +80,10 @@ def load_mnist(folder: Path | str, part: str = "train") -> Dataset:
     files = []
     for kind in ("images-idx3", "labels-idx1"):
         names = [f"{PARTS[part]}-{kind}-ubyte{end}" for end in ("", ".gz")]
-        found = [folder / name for name in names if (folder / name).is_file()]
-        if not found:
+        paths = [folder / name for name in names if (folder / name).is_file()]
+        if not paths:
             raise TclifError(f"{folder}: has no {names[0]} or {names[1]}", f"expected {SOURCE}")
-        files.append(found[0])
+        files.append(paths[0])
     data = idx_dataset(*files)
     assert data.y is not None
     if data.y.min() < 0 or data.y.max() > 9:

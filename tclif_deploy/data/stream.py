@@ -1,4 +1,4 @@
-"""Data files piece by piece: memory does not grow with the number of samples."""
+"""Data files batch by batch: memory does not grow with the number of samples."""
 
 from __future__ import annotations
 
@@ -126,8 +126,8 @@ def _npz(path: Path) -> Stream:
                 if len(raw) != count * row:
                     raise TclifError(f"{path}: truncated at sample {start + len(raw) // row}", "copy the file again")
                 x = np.frombuffer(raw, dtype).reshape(count, *shape[1:])
-                part = {key: value[start : start + count] for key, value in small.items()}
-                yield Dataset(x, scale=scale, name=str(path), **part)
+                labels_and_lengths = {key: value[start : start + count] for key, value in small.items()}
+                yield Dataset(x, scale=scale, name=str(path), **labels_and_lengths)
 
     return Stream(str(path), shape[0], shape[2], "y" in small, batches)
 

@@ -52,7 +52,7 @@ class Spiking:
     """None as long as they are not known"""
 
 
-Part = Linear | BatchNorm | Spiking
+ModelPart = Linear | BatchNorm | Spiking
 
 
 def neuron_parameter(neuron: str, value: Float, where: str) -> Float:
@@ -64,7 +64,7 @@ def neuron_parameter(neuron: str, value: Float, where: str) -> Float:
     return value if neuron == "tclif" else value.reshape(-1)
 
 
-def graph_of_modules(parts: Sequence[Part], notices: tuple[str, ...], where: str) -> NetworkGraph:
+def graph_of_modules(parts: Sequence[ModelPart], notices: tuple[str, ...], where: str) -> NetworkGraph:
     """The graph of ``parts``, whose neurons all have their settings.
 
     A batch norm stands behind a Linear, or before one. The last Linear without a neuron is the readout: the sum over

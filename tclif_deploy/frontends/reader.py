@@ -83,8 +83,8 @@ def read_model(model: ModelLike, given: ReadOptions, example_input: Any = None) 
     if _is_of(model, "torch.nn", "Module"):
         kind, network = "live module", _read_module(model, given, example_input)
     elif example_input is not None:
-        what = model if isinstance(model, str | Path) else type(model).__name__
-        raise TclifError(f"{what}: an example input is for live modules, not for files", "leave example_input out")
+        name = model if isinstance(model, str | Path) else type(model).__name__
+        raise TclifError(f"{name}: an example input is for live modules, not for files", "leave example_input out")
     elif isinstance(model, str | Path):
         kind, network = _read_file(Path(model), given)
     elif _is_of(model, "nir", "NIRGraph"):
@@ -170,11 +170,11 @@ def _read_nir(model: Path | nir.NIRGraph, given: ReadOptions) -> tuple[str, Netw
     return kind, network_of(graph, where, given.dt, given.convention, given.comparator, given.reset)
 
 
-def _refuse(given: ReadOptions, but: tuple[str, ...], what: str, hint: str = "leave --{} out") -> None:
+def _refuse(given: ReadOptions, but: tuple[str, ...], model: str, hint: str = "leave --{} out") -> None:
     """Raise `TclifError` for options that a model, which says everything itself, does not take."""
     for name, value in asdict(given).items():
         if value is not None and name not in but:
-            raise TclifError(f"{what} says everything itself, {name} included", hint.format(name))
+            raise TclifError(f"{model} says everything itself, {name} included", hint.format(name))
 
 
 def _not_torch(path: Path, data: bytes) -> tuple[str, str]:

@@ -78,7 +78,7 @@ class _Lowering:
         feeds = {name: self.incoming(name, ()) for name in self.populations(sink)}
         if not feeds:
             raise TclifError(f"{where}: no neurons between its input and its output", "is this a spiking network?")
-        order, loops = self.evaluation_order(feeds, source)
+        order, loop_edges = self.evaluation_order(feeds, source)
         output = self.plain_output(terms, constant)
         if output is not None:
             order.remove(output)
@@ -93,18 +93,18 @@ class _Lowering:
             self.nodes[sink], feeds[sink] = Population(neurons.readout(size)), (terms, constant)
             names[sink] = unique_name(end.name, taken)
             order.append(sink)
-        layers = tuple(self.layer(name, feeds[name], names, loops) for name in order)
+        layers = tuple(self.layer(name, feeds[name], names, loop_edges) for name in order)
         try:
             return Network(entry.size, layers, tuple(self.notices))
         except TclifError as error:
             raise TclifError(f"{where}: {' '.join(error.what.split())}", error.hint) from error
 
-    def layer(self, name: str, feed: _Sum, names: Mapping[str, str], loops: set[tuple[str, str]]) -> Layer:
-        """A population with all that leads into it; ``loops`` are (target, source) pairs that take a step more."""
+    def layer(self, name: str, feed: _Sum, names: Mapping[str, str], loop_edges: set[tuple[str, str]]) -> Layer:
+        """A population with all that leads into it; ``loop_edges`` are (target, source) pairs that take a step more."""
         node, (terms, constant) = self.population(name), feed
         if not terms:
             raise TclifError(f"{self.graph.where}: node {name}: nothing leads into it", "is an edge missing?")
-        terms = [replace(t, delay=t.delay + node.delay + ((name, t.source) in loops)) for t in terms]
+        terms = [replace(t, delay=t.delay + node.delay + ((name, t.source) in loop_edges)) for t in terms]
         if node.gain is not None:
             terms = [replace(t, matrix=self.algebra.times(node.gain, t.matrix, name)) for t in terms]
             constant = None if constant is None else constant * node.gain
@@ -156,22 +156,24 @@ class _Lowering:
                 readers[term.source].append(target)
                 if term.delay + self.population(target).delay == 0:
                     ahead[term.source].append(target)
-        loops = _loops(ahead)
-        self.notices += [f"the loop from {origin} back to {target} takes one step" for target, origin in sorted(loops)]
+        loop_edges = _find_loop_edges(ahead)
+        self.notices += [
+            f"the loop from {origin} back to {target} takes one step" for target, origin in sorted(loop_edges)
+        ]
         near, waiting = {source: 0}, [source]
         for name in waiting:
             for target in readers[name]:
                 if target not in near:
                     near[target] = len(near)
                     waiting.append(target)
-        needs = {name: {a for a in feeds if name in ahead[a] and (name, a) not in loops} for name in feeds}
+        needs = {name: {a for a in feeds if name in ahead[a] and (name, a) not in loop_edges} for name in feeds}
         order: list[str] = []
         left = sorted(feeds, key=lambda name: near.get(name, len(near)))
         while left:
             following = next(name for name in left if needs[name] <= set(order))
             left.remove(following)
             order.append(following)
-        return order, loops
+        return order, loop_edges
 
     def incoming(self, name: str, path: tuple[str, ...]) -> _Sum:
         """What enters node ``name``."""
@@ -234,9 +236,9 @@ class _Lowering:
         if self.size(source) != size:
             node = self.nodes[target]
             matrix = node.weight if isinstance(node, Affine) and isinstance(node.weight, np.ndarray) else None
-            what = f"a node of {size}" if matrix is None else f"a weight of shape {matrix.shape}"
+            taker = f"a node of {size}" if matrix is None else f"a weight of shape {matrix.shape}"
             raise TclifError(
-                f"{self.graph.where}: edge {source} -> {target}: {self.size(source)} values meet {what}",
+                f"{self.graph.where}: edge {source} -> {target}: {self.size(source)} values meet {taker}",
                 "shapes must fit",
             )
 
@@ -271,9 +273,9 @@ class _Lowering:
         return Connection(source, self.algebra.dense(matrix, size), term.delay)
 
 
-def _loops(ahead: Mapping[str, list[str]]) -> set[tuple[str, str]]:
+def _find_loop_edges(ahead: Mapping[str, list[str]]) -> set[tuple[str, str]]:
     """The edges, as (target, source), that lead back into the path of a walk, depth first, from the first name on."""
-    loops: set[tuple[str, str]] = set()
+    loop_edges: set[tuple[str, str]] = set()
     state: dict[str, int] = {}
     for root in ahead:
         if root in state:
@@ -287,11 +289,11 @@ def _loops(ahead: Mapping[str, list[str]]) -> set[tuple[str, str]]:
                 state[name] = 2
                 stack.pop()
             elif state.get(following) == 1:
-                loops.add((following, name))
+                loop_edges.add((following, name))
             elif following not in state:
                 state[following] = 1
                 stack.append((following, iter(ahead[following])))
-    return loops
+    return loop_edges
 
 
 def _product(weight: LinearOperator, x: Float) -> Float:

@@ -39,11 +39,11 @@ class Algebra:
             assert isinstance(right, Kernel)
             if left.ndim == 2:
                 channels, height, width = right.output_shape
-                whole = Kernel(left.reshape(len(left), channels, height, width), Conv((channels, height, width)))
+                full_map = Kernel(left.reshape(len(left), channels, height, width), Conv((channels, height, width)))
                 self.check_size(len(left), right.sources, name)
-                found = compose(whole, right)
-                assert found is not None  # nothing is padded
-                return found.matrix()
+                product = compose(full_map, right)
+                assert product is not None  # nothing is padded
+                return product.matrix()
             factors = _by_channel(left, right.output_shape)
             if factors is not None:
                 return Kernel(right.weight * factors[:, None, None, None], right.conv)

@@ -8,10 +8,29 @@ from tclif_deploy.mapping.placement import STRATEGIES, Core, Placement, place
 from tclif_deploy.mapping.rules import RULES, check
 from tclif_deploy.mapping.rules_behaviour import behaviour_findings
 from tclif_deploy.mapping.summary import HardwareSummary, hardware_summary, placement_summary
-from tclif_deploy.mapping.workload import Group, Link, Workload
+from tclif_deploy.mapping.workload import Group, SynapseGroup, Workload
 
 __all__ = [
-    "RULES", "STRATEGIES", "Activity", "Behaviour", "CannotFit", "Core", "Cost", "Finding", "Group",
-    "HardwareSummary", "LayerBehaviour", "Link", "Placement", "Slice", "Workload", "behaviour_findings", "check",
-    "cost", "hardware_summary", "measure", "place", "placement_summary",
+    "RULES",
+    "STRATEGIES",
+    "Activity",
+    "Behaviour",
+    "CannotFit",
+    "Core",
+    "Cost",
+    "Finding",
+    "Group",
+    "HardwareSummary",
+    "LayerBehaviour",
+    "Placement",
+    "Slice",
+    "SynapseGroup",
+    "Workload",
+    "behaviour_findings",
+    "check",
+    "cost",
+    "hardware_summary",
+    "measure",
+    "place",
+    "placement_summary",
 ]  # fmt: skip

@@ -21,7 +21,7 @@ Bool = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
-class Batch:
+class EventBatch:
     """Some samples' events; steps after a sample's end hold none."""
 
     active: dict[str, Bool]
@@ -56,7 +56,7 @@ class Behaviour:
 class Activity:
     """A fixed-point network's behaviour on data, sample batch by sample batch."""
 
-    batches: tuple[Batch, ...]
+    batches: tuple[EventBatch, ...]
     overflows: dict[str, int]
     """layer -> state values that overflowed"""
     input_clipped: int
@@ -111,19 +111,19 @@ def measure(
     x, clipped = fixed.input.encode(data.x, data.scale)
     batches = []
     overflows = {layer.name: 0 for layer in fixed.layers}
-    for part in _parts(fixed, data):
-        batch = data[part]
-        found = simulate(fixed, x[part], lengths=batch.lengths, spikes=True, engine=engine)
-        for name, counts in found.overflows.items():
+    for rows in _batches(fixed, data):
+        batch = data[rows]
+        result = simulate(fixed, x[rows], lengths=batch.lengths, spikes=True, engine=engine)
+        for name, counts in result.overflows.items():
             overflows[name] += int(counts.sum())
         valid = batch.valid()
-        active = {INPUT: x[part] != 0, **found.spikes}
-        batches.append(Batch({name: a & valid[:, :, None] for name, a in active.items()}, valid))
-        progress(part.stop, data.samples)
+        active = {INPUT: x[rows] != 0, **result.spikes}
+        batches.append(EventBatch({name: a & valid[:, :, None] for name, a in active.items()}, valid))
+        progress(rows.stop, data.samples)
     return Activity(tuple(batches), overflows, clipped, int(np.abs(x).max()))
 
 
-def _parts(fixed: FixedNetwork, data: Dataset) -> Iterator[slice]:
+def _batches(fixed: FixedNetwork, data: Dataset) -> Iterator[slice]:
     width = data.features + sum(layer.size for layer in fixed.layers)
     size = max(1, BATCH_VALUES // (width * data.time))
     for start in range(0, data.samples, size):

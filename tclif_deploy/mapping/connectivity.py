@@ -59,7 +59,7 @@ class Connectivity(Protocol):
     def senders(self, start: int, stop: int) -> Int:
         """Sources with a synapse into the neurons ``start..stop``, each once."""
 
-    def thinned(self, density: float, seed: int) -> Connectivity:
+    def subsampled(self, density: float, seed: int) -> Connectivity:
         """The same with each synapse kept with that probability."""
 
 
@@ -97,7 +97,7 @@ class Dense:
         """Sources with a synapse into the neurons ``start..stop``, each once."""
         return np.arange(self.sources, dtype=np.int64)
 
-    def thinned(self, density: float, seed: int) -> Sparse:
+    def subsampled(self, density: float, seed: int) -> Sparse:
         """The same with each synapse kept with that probability."""
         return Sparse.of(np.random.default_rng(seed).random((self.neurons, self.sources)) < density)
 
@@ -166,18 +166,18 @@ class Sparse:
         """Synapses of each source into the neurons ``start..stop``, (sources,)."""
         from tclif_deploy.mapping.kernels import list_lengths
 
-        found = np.zeros(self.sources, np.int64)
-        list_lengths(self.indptr, self.indices, start, stop, found)
-        return found
+        lengths = np.zeros(self.sources, np.int64)
+        list_lengths(self.indptr, self.indices, start, stop, lengths)
+        return lengths
 
     def senders(self, start: int, stop: int) -> Int:
         """Sources with a synapse into the neurons ``start..stop``, each once."""
         from tclif_deploy.mapping.kernels import senders
 
-        found: Int = senders(self.indptr, self.indices, start, stop, self._scratch[0])
-        return found
+        sources: Int = senders(self.indptr, self.indices, start, stop, self._scratch[0])
+        return sources
 
-    def thinned(self, density: float, seed: int) -> Sparse:
+    def subsampled(self, density: float, seed: int) -> Sparse:
         """The same with each synapse kept with that probability."""
         keep = np.random.default_rng(seed).random(self.indices.size, dtype=np.float32) < density
         before = np.concatenate([[0], np.cumsum(keep)])
@@ -188,7 +188,7 @@ class Sparse:
 class Shared(Sparse):
     """A convolution on a machine that keeps a kernel once: neurons of a channel follow one another and share a row."""
 
-    sharing: int
+    neurons_per_row: int
     """neurons of a channel"""
     weights: int
     """of a channel's row of the kernel"""
@@ -196,6 +196,6 @@ class Shared(Sparse):
     def use(self, start: int, stop: int, form: SynapseFormat) -> SliceUse:
         """What each prefix of the neurons ``start..stop`` takes of a core: the rows of the kernel that they need."""
         axons = super().use(start, stop, form).axons
-        rows = np.arange(start, stop) // self.sharing - start // self.sharing + 1
+        rows = np.arange(start, stop) // self.neurons_per_row - start // self.neurons_per_row + 1
         bits = rows * int(form.list_bits(self.weights, sparse=False))
         return SliceUse(axons, bits, np.zeros(stop - start, np.bool_))

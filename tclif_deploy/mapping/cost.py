@@ -94,8 +94,8 @@ def cost(fixed: FixedNetwork, target: Target, placement: Placement, activity: Ac
     >>> from tclif_deploy.target import load_target
     >>> loihi2, data = load_target("loihi2"), load_data("fixtures/smnist_test.npz")[:2]
     >>> fixed = quantize(load("fixtures/smnist_ff/checkpoint.pth.tar"), loihi2, data)
-    >>> found = cost(fixed, loihi2, place(fixed, loihi2), measure(fixed, data))
-    >>> found.energy.total[0] < found.energy.total[1]
+    >>> estimate = cost(fixed, loihi2, place(fixed, loihi2), measure(fixed, data))
+    >>> estimate.energy.total[0] < estimate.energy.total[1]
     True
     """
     counter = Counter(fixed, target, placement)
@@ -145,16 +145,16 @@ def formula(fixed: FixedNetwork, activity: Activity) -> Formula:
 
 def _density(connections: list[FixedConnection]) -> float:
     """The share of all pairs of neuron and source that a weight joins, 0 or not; 1 for matrices."""
-    every = sum(c.neurons * c.sources for c in connections)
-    there = sum(int(replace(c, weight=np.ones_like(c.weight)).fan_in().sum()) for c in connections)
-    return there / every if every else 1.0
+    pairs = sum(c.neurons * c.sources for c in connections)
+    joined = sum(int(replace(c, weight=np.ones_like(c.weight)).fan_in().sum()) for c in connections)
+    return joined / pairs if pairs else 1.0
 
 
 def _energy(target: Target, done: Operations, placement: Placement, times: Latency | None) -> Energy:
     def price(*terms: tuple[str, float, float]) -> Pair | None:
         """Sum of count times figure in nJ an inference, for (figure, low count, high count); None without figures."""
-        found = [(getattr(target, name), low, high) for name, low, high in terms]
-        known = [(limit.value, low, high) for limit, low, high in found if limit is not None]
+        figures = [(getattr(target, name), low, high) for name, low, high in terms]
+        known = [(limit.value, low, high) for limit, low, high in figures if limit is not None]
         if not known:
             return None
         scale = 1e-3 / done.samples

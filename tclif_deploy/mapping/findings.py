@@ -70,6 +70,6 @@ def over(rule: str, subject: str, value: int, limit: int, unit: str, remedy: str
     return Finding(rule, "error", subject, f"{value:,}{tail}", f"{limit:,}{tail}", remedy, value / limit)
 
 
-def again(c: Context) -> str:
+def requantize_hint(c: Context) -> str:
     """The remedy for integers that were made for another machine."""
     return f"quantize again, for {c.target.name}"

@@ -50,16 +50,16 @@ def list_lengths(indptr: Array, indices: Array, start: int, stop: int, count: Ar
 def senders(indptr: Array, indices: Array, start: int, stop: int, stamp: Array) -> Array:
     """Sources with a synapse into the neurons start..stop, each once; ``stamp`` is all 0 before and after."""
     out = np.empty(indptr[stop] - indptr[start], np.int64)
-    found = 0
+    distinct = 0
     for j in range(indptr[start], indptr[stop]):
         source = indices[j]
         if stamp[source] == 0:
             stamp[source] = 1
-            out[found] = source
-            found += 1
-    for n in range(found):
+            out[distinct] = source
+            distinct += 1
+    for n in range(distinct):
         stamp[out[n]] = 0
-    return out[:found]
+    return out[:distinct]
 
 
 @kernel
@@ -79,7 +79,7 @@ def random_rows(neurons: int, sources: int, fan_in: int, reach: int, rng: np.ran
 
 
 @kernel
-def settle(
+def improve_placement(
     indptr: Array, partners: Array, axons: Array, tile_of: Array, x: Array, y: Array, first: Array, members: Array,
     order: Array, slots: Array, holder: Array, passes: int, near: int,
 ) -> None:  # fmt: skip
@@ -104,30 +104,33 @@ def settle(
             for tile in range(x.size):
                 distance[tile] = abs(x[tile] - aim_x / total) + abs(y[tile] - aim_y / total)
             old = slots[core]
-            here = tile_of[old]
+            old_tile = tile_of[old]
             best, gain = old, 1e-9
             for _ in range(min(near, x.size)):
-                there = np.argmin(distance)
-                distance[there] = np.inf
-                if there == here:
+                new_tile = np.argmin(distance)
+                distance[new_tile] = np.inf
+                if new_tile == old_tile:
                     continue
                 leave = 0.0
                 for j in range(indptr[core], indptr[core + 1]):
                     at = tile_of[slots[partners[j]]]
                     leave += axons[j] * (
-                        abs(x[at] - x[here]) + abs(y[at] - y[here]) - abs(x[at] - x[there]) - abs(y[at] - y[there])
+                        abs(x[at] - x[old_tile])
+                        + abs(y[at] - y[old_tile])
+                        - abs(x[at] - x[new_tile])
+                        - abs(y[at] - y[new_tile])
                     )
-                for m in range(first[there], first[there + 1]):
+                for m in range(first[new_tile], first[new_tile + 1]):
                     other = holder[members[m]]
                     saved = leave
                     if other >= 0:
                         for j in range(indptr[other], indptr[other + 1]):
                             at = tile_of[slots[partners[j]]]
-                            way = abs(x[at] - x[there]) + abs(y[at] - y[there])
+                            way = abs(x[at] - x[new_tile]) + abs(y[at] - y[new_tile])
                             if partners[j] == core:
                                 saved -= axons[j] * way  # `leave` counted it, but the two stay as far apart
                             else:
-                                saved += axons[j] * (way - abs(x[at] - x[here]) - abs(y[at] - y[here]))
+                                saved += axons[j] * (way - abs(x[at] - x[old_tile]) - abs(y[at] - y[old_tile]))
                     if saved > gain:
                         best, gain = members[m], saved
             if best != old:

@@ -54,9 +54,9 @@ class SynapseFormat:
         bits = target.weight_bits.value
         if width and target.mixed_weight_bits is not None and target.mixed_weight_bits.value:
             bits = min(bits, width)
-        late = number(target.delay_bits, 0) if delay > 1 else 0
+        delay_bits = number(target.delay_bits, 0) if delay > 1 else 0
         return cls(
-            weight_bits=bits + late,
+            weight_bits=bits + delay_bits,
             index_bits=number(target.index_bits, 0),
             word=number(target.memory_word, 1),
             block=number(target.synapse_block, 1 << 62),
@@ -74,8 +74,8 @@ class SynapseFormat:
         counts = np.asarray(counts, dtype=np.int64)
         bits = self.weight_bits + (self.index_bits if sparse else 0)
         full, rest = counts // self.block, counts % self.block
-        whole = self._words(min(self.block, int(counts.max(initial=0))) * bits + self.header)
-        return np.asarray(full * whole + np.where(rest > 0, self._words(rest * bits + self.header), 0))
+        full_block = self._words(min(self.block, int(counts.max(initial=0))) * bits + self.header)
+        return np.asarray(full * full_block + np.where(rest > 0, self._words(rest * bits + self.header), 0))
 
     def prefix_bits(self, count: int, *, sparse: bool) -> Int:
         """`list_bits` of lists of 0, 1, ..., ``count`` synapses, (count + 1,)."""

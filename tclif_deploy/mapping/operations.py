@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tclif_deploy.fixed import FixedConnection, FixedNetwork, Int
-from tclif_deploy.mapping.activity import Activity, Batch, Bool
+from tclif_deploy.mapping.activity import Activity, Bool, EventBatch
 from tclif_deploy.mapping.memory import SynapseFormat, states_of
 from tclif_deploy.mapping.placement import Placement
 from tclif_deploy.mapping.traffic import core_of_neuron
@@ -107,15 +107,17 @@ class Counter:
         self.home = core_of_neuron(workload, placement.partition)
         self.routes = []
         for layer, group in zip(fixed.layers, workload.groups, strict=True):
-            for c, link in zip(layer.connections, group.links, strict=True):
-                form = SynapseFormat.of(target, link.delay, link.width)
+            for c, synapses in zip(layer.connections, group.synapse_groups, strict=True):
+                form = SynapseFormat.of(target, synapses.delay, synapses.width)
                 read = np.zeros((c.sources, self.cores), np.float32)
                 for number, core in enumerate(placement.cores):
-                    for part in core.slices:
-                        if part.layer == layer.name:
-                            lengths = link.connectivity.list_lengths(part.start, part.stop)
-                            dense = bool(link.connectivity.use(part.start, part.stop, form).dense[-1])
-                            read[:, number] += np.where(lengths > 0, part.neurons, 0) if dense else lengths
+                    for neuron_range in core.slices:
+                        if neuron_range.layer == layer.name:
+                            lengths = synapses.connectivity.list_lengths(neuron_range.start, neuron_range.stop)
+                            dense = bool(
+                                synapses.connectivity.use(neuron_range.start, neuron_range.stop, form).dense[-1]
+                            )
+                            read[:, number] += np.where(lengths > 0, neuron_range.neurons, 0) if dense else lengths
                 mask = replace(c, weight=(c.weight != 0).astype(np.float32))
                 self.routes.append(_Route(layer.name, c.source, c.delay, read, mask))
         self.sends = {layer.name: np.zeros((layer.size, self.cores), np.int64) for layer in fixed.layers}
@@ -130,7 +132,7 @@ class Counter:
         states = np.sum([belongs[la.name].sum(axis=0) * states_of(la) for la in fixed.layers], axis=0)
         self.states = (states / np.maximum(count, 1))[None, :].astype(np.float32)
 
-    def received(self, batch: Batch, layer: str) -> Bool:
+    def received(self, batch: EventBatch, layer: str) -> Bool:
         """(steps, neurons) of the layer: whether a neuron received an event, in valid steps."""
         total: Any = 0
         for route in self.routes:
@@ -138,7 +140,7 @@ class Counter:
                 total = total + route.mask.apply(_delayed(batch, route.source, route.delay))
         return np.asarray(total > 0)
 
-    def work(self, batch: Batch) -> StepWork:
+    def work(self, batch: EventBatch) -> StepWork:
         """What each core does in each valid step."""
         steps = int(batch.valid.sum())
         synaptic, active, total, sent = (np.zeros((steps, self.cores), np.float32) for _ in range(4))
@@ -177,12 +179,12 @@ class Counter:
                 events = _delayed(batch, route.source, route.delay).sum(axis=0, dtype=np.float64)
                 synaptic += int(events @ route.read.sum(axis=1, dtype=np.float64))
             for layer in self.fixed.layers:
-                got = int(self.received(batch, layer.name).sum())
+                received = int(self.received(batch, layer.name).sum())
                 everything = layer.size * int(batch.valid.sum())
-                active += got
+                active += received
                 neurons += everything
-                state_active += got * states_of(layer)
-                state_idle += (everything - got) * states_of(layer)
+                state_active += received * states_of(layer)
+                state_idle += (everything - received) * states_of(layer)
         return Operations(
             samples=activity.samples,
             steps=activity.steps,
@@ -203,11 +205,11 @@ class Counter:
         )
 
 
-def _delayed(batch: Batch, source: str, delay: int) -> Counts:
+def _delayed(batch: EventBatch, source: str, delay: int) -> Counts:
     """Events of ``source`` as they arrive ``delay`` steps later, (valid steps, width)."""
     events = batch.active[source]
     if delay:
-        late = np.zeros_like(events)
-        late[:, delay:] = events[:, :-delay]
-        events = late
+        delayed = np.zeros_like(events)
+        delayed[:, delay:] = events[:, :-delay]
+        events = delayed
     return events[batch.valid].astype(np.float32)

@@ -46,7 +46,7 @@ class Needs:
 
     def __init__(self, group: Group, target: Target, axons_out: Int) -> None:
         self.group, self.target, self.limits = group, target, limits_of(target)
-        self.formats = [SynapseFormat.of(target, link.delay, link.width) for link in group.links]
+        self.formats = [SynapseFormat.of(target, synapses.delay, synapses.width) for synapses in group.synapse_groups]
         self.state_bits = group.states * target.state_bits.value + group.parameter_bits
         self.window = FIRST_WINDOW
         self.outgoing = np.concatenate([[0], np.cumsum(axons_out)])
@@ -57,10 +57,10 @@ class Needs:
         count = np.arange(1, stop - start + 1, dtype=np.int64)
         usage = np.zeros((count.size, len(RESOURCES)), np.int64)
         usage[:, 0] = count
-        for link, form in zip(self.group.links, self.formats, strict=True):
-            part = link.connectivity.use(start, stop, form)
-            usage[:, 1] += part.bits
-            usage[:, 4] += part.axons
+        for synapses, form in zip(self.group.synapse_groups, self.formats, strict=True):
+            use = synapses.connectivity.use(start, stop, form)
+            usage[:, 1] += use.bits
+            usage[:, 4] += use.axons
         usage[:, 2] = count * self.state_bits
         usage[:, 5] = self.outgoing[start + 1 : stop + 1] - self.outgoing[start]
         return pooled(self.target, usage)
@@ -97,23 +97,23 @@ def greedy(needs: dict[str, Needs]) -> tuple[Cores, list[Int]]:
     """Fill one core after the other, in evaluation order; a core may hold pieces of several layers."""
     cores: Cores = []
     usage: list[Int] = []
-    here: list[Slice] = []
+    slices: list[Slice] = []
     used = np.zeros(len(RESOURCES), np.int64)
     for name, need in needs.items():
         start = 0
         while start < need.group.neurons:
             stop, taken = need.longest(start, used)
             if stop > start:
-                here.append(Slice(name, start, stop))
+                slices.append(Slice(name, start, stop))
                 used = used + taken
-            elif not here:
+            elif not slices:
                 raise need.refuse(start)
             if stop < need.group.neurons:  # the core is full
-                cores.append(here)
+                cores.append(slices)
                 usage.append(used)
-                here, used = [], np.zeros(len(RESOURCES), np.int64)
+                slices, used = [], np.zeros(len(RESOURCES), np.int64)
             start = stop
-    cores.append(here)
+    cores.append(slices)
     usage.append(used)
     return cores, usage
 
@@ -124,19 +124,21 @@ def balanced(needs: dict[str, Needs]) -> tuple[Cores, list[Int]]:
     usage: list[Int] = []
     for name, need in needs.items():
         work = np.ones(need.group.neurons, np.float64)
-        for link in need.group.links:
-            work += link.connectivity.fan_in()
+        for synapses in need.group.synapse_groups:
+            work += synapses.connectivity.fan_in()
         done = np.cumsum(work)
-        pieces = len(greedy({name: need})[0])
+        slice_count = len(greedy({name: need})[0])
         while True:
-            cuts = np.searchsorted(done, done[-1] * np.arange(1, pieces) / pieces - 1e-6) + 1
-            single = pieces == need.group.neurons
-            bounds = np.arange(pieces + 1) if single else np.unique(np.concatenate([[0], cuts, [need.group.neurons]]))
+            cuts = np.searchsorted(done, done[-1] * np.arange(1, slice_count) / slice_count - 1e-6) + 1
+            single = slice_count == need.group.neurons
+            bounds = (
+                np.arange(slice_count + 1) if single else np.unique(np.concatenate([[0], cuts, [need.group.neurons]]))
+            )
             ranges = list(zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True))
             taken = [need.usage(a, b) for a, b in ranges]
             if all((used <= need.limits).all() for used in taken):
                 break
-            pieces = min(need.group.neurons, pieces + max(1, pieces // 64))
+            slice_count = min(need.group.neurons, slice_count + max(1, slice_count // 64))
         cores += [[Slice(name, a, b)] for a, b in ranges]
         usage += taken
     return cores, usage
@@ -144,14 +146,14 @@ def balanced(needs: dict[str, Needs]) -> tuple[Cores, list[Int]]:
 
 def outgoing_axons(workload: Workload, cores: Cores) -> dict[str, Int]:
     """How many cores each neuron sends to, (neurons,), counted for each connection."""
-    found = {group.name: np.zeros(group.neurons, np.int64) for group in workload.groups}
-    links = {group.name: group.links for group in workload.groups}
+    axons = {group.name: np.zeros(group.neurons, np.int64) for group in workload.groups}
+    synapse_groups = {group.name: group.synapse_groups for group in workload.groups}
     for core in cores:
-        for part in core:
-            for link in links[part.layer]:
-                if link.source != INPUT:
-                    found[link.source][link.connectivity.senders(part.start, part.stop)] += 1
-    return found
+        for neuron_range in core:
+            for synapses in synapse_groups[neuron_range.layer]:
+                if synapses.source != INPUT:
+                    axons[synapses.source][synapses.connectivity.senders(neuron_range.start, neuron_range.stop)] += 1
+    return axons
 
 
 def partition(workload: Workload, target: Target, cut: str) -> tuple[Cores, Int]:

@@ -26,7 +26,7 @@ class Strategy:
     """``greedy`` or ``balanced``"""
     near: bool
     """bring cores that talk to each other together"""
-    says: str
+    description: str
 
 
 STRATEGIES: dict[str, Strategy] = {
@@ -71,8 +71,8 @@ class Placement:
     Examples
     --------
     >>> from tclif_deploy.target import load_target
-    >>> found = place(Workload.synthetic(neurons=4000, fan_in=16, layers=2, seed=0), load_target("loihi1"))
-    >>> len(found.cores), found.chips
+    >>> placement = place(Workload.synthetic(neurons=4000, fan_in=16, layers=2, seed=0), load_target("loihi1"))
+    >>> len(placement.cores), placement.chips
     (4, 1)
     """
 
@@ -128,13 +128,13 @@ def place(network: FixedNetwork | Workload, target: Target | Path | str, strateg
             "too many"
         )
     mesh = Mesh.of(target, chips, len(cores))
-    found = traffic(workload, cores) if target.mesh_width is not None else None
-    slots = arrange(found, mesh) if plan.near and found is not None else np.arange(len(cores), dtype=np.int64)
-    return _placement(target, plan, cores, usage, mesh, slots, found)
+    axons = traffic(workload, cores) if target.mesh_width is not None else None
+    slots = arrange(axons, mesh) if plan.near and axons is not None else np.arange(len(cores), dtype=np.int64)
+    return _placement(target, plan, cores, usage, mesh, slots, axons)
 
 
 def _placement(
-    target: Target, plan: Strategy, cores: Cores, usage: Int, mesh: Mesh, slots: Int, found: Traffic | None
+    target: Target, plan: Strategy, cores: Cores, usage: Int, mesh: Mesh, slots: Int, axons: Traffic | None
 ) -> Placement:
     order = np.argsort(slots, kind="stable").tolist()
     chip = mesh.chip(slots)
@@ -147,6 +147,6 @@ def _placement(
             for n in order
         ),
         available=tuple(None if v >= UNBOUNDED else int(v) for v in limits_of(target)),
-        hops=0 if found is None else found.hops(mesh, slots),
+        hops=0 if axons is None else axons.hops(mesh, slots),
         mesh=mesh,
     )

@@ -28,7 +28,7 @@ RULES: tuple[Rule, ...] = (
     rules_network.fan,
     rules_network.terminals,
     rules_network.mesh_rate,
-    rules_network.fullness,
+    rules_network.near_capacity,
     rules_behaviour.behaviour,
 )
 """Every rule; placement itself is the first thing that `check` tries."""

@@ -11,12 +11,13 @@ from tclif_deploy.mapping.findings import Context, Finding, worst_first
 from tclif_deploy.network import INPUT
 from tclif_deploy.text import count
 
-SILENT = 0.0
+SILENT_RATE = 0.0
 """a layer with this rate says nothing"""
-BUSY = 0.9
+BUSY_RATE = 0.9
 """a layer that fires in more than this share of its neuron steps says nothing any more"""
 
-_Found = partial(Finding, kind="network")
+_finding = partial(Finding, kind="network")
+"""one about the network itself, whatever the target"""
 
 
 def behaviour_findings(fixed: FixedNetwork, behaviour: Behaviour) -> tuple[Finding, ...]:
@@ -33,63 +34,68 @@ def behaviour(c: Context) -> Iterator[Finding]:
         yield from _findings(c.fixed, c.behaviour)
 
 
-def _findings(fixed: FixedNetwork, seen: Behaviour) -> Iterator[Finding]:
-    on_data = f"on {count(seen.samples, 'sample')}"
+def _findings(fixed: FixedNetwork, behaviour: Behaviour) -> Iterator[Finding]:
+    on_data = f"on {count(behaviour.samples, 'sample')}"
     for layer in fixed.layers:
-        does = seen.layers[layer.name]
-        if does.rate == SILENT:
-            yield _silent(layer, fixed, seen, on_data)
-        if does.rate is not None and does.rate > BUSY:
-            yield _busy(layer, does)
-        if does.overflows:
-            yield _Found("overflow", "warning", layer.name, f"{does.overflows:,} state values overflowed {on_data}", "",
-                         "these data drive it further than the calibration data did: calibrate on data like these, "
-                         "or give more --headroom")  # fmt: skip
-    if seen.input_clipped:
-        yield _Found("clipped_input", "warning", INPUT, f"{seen.input_clipped:,} values clipped {on_data}",
+        layer_behaviour = behaviour.layers[layer.name]
+        if layer_behaviour.rate == SILENT_RATE:
+            yield _silent(layer, fixed, behaviour, on_data)
+        if layer_behaviour.rate is not None and layer_behaviour.rate > BUSY_RATE:
+            yield _busy(layer, layer_behaviour)
+        if layer_behaviour.overflows:
+            value = f"{layer_behaviour.overflows:,} state values overflowed {on_data}"
+            yield _finding("overflow", "warning", layer.name, value, "",
+                           "these data drive it further than the calibration data did: calibrate on data like these, "
+                           "or give more --headroom")  # fmt: skip
+    if behaviour.input_clipped:
+        yield _finding("clipped_input", "warning", INPUT, f"{behaviour.input_clipped:,} values clipped {on_data}",
                      f"+-{fixed.input.limit:,}", "calibrate on data that reach as far as these")  # fmt: skip
 
 
-def _silent(layer: FixedLayer, fixed: FixedNetwork, seen: Behaviour, on_data: str) -> Finding:
-    rate = seen.layers[layer.name].rate_float
-    if rate == SILENT:
-        return _Found("silent_layer", "warning", layer.name, f"no spike {on_data}, in float neither", "",
+def _silent(layer: FixedLayer, fixed: FixedNetwork, behaviour: Behaviour, on_data: str) -> Finding:
+    rate = behaviour.layers[layer.name].rate_float
+    if rate == SILENT_RATE:
+        return _finding("silent_layer", "warning", layer.name, f"no spike {on_data}, in float neither", "",
                       "other data, or training: nothing comes out of it")  # fmt: skip
     known = "whether float fires is not known" if rate is None else f"float fires in {_share(rate)}"
-    cause, remedy = _cause(layer, fixed, seen)
-    return _Found("silent_layer", "error", layer.name, f"no spike {on_data} ({known}): {cause}", "", remedy,
+    cause, remedy = _cause(layer, fixed, behaviour)
+    return _finding("silent_layer", "error", layer.name, f"no spike {on_data} ({known}): {cause}", "", remedy,
                   excess=1e3)  # fmt: skip
 
 
-def _cause(layer: FixedLayer, fixed: FixedNetwork, seen: Behaviour) -> tuple[str, str]:
+def _cause(layer: FixedLayer, fixed: FixedNetwork, behaviour: Behaviour) -> tuple[str, str]:
     """The likeliest cause of a layer's silence, and what would help."""
-    sources = {c.source for c in layer.connections} & set(seen.layers) - {layer.name}
-    dead = [name for name in seen.layers if name in sources and seen.layers[name].rate == SILENT]
-    if dead:
-        return f"its source {dead[0]} is silent", "mend that layer first"
+    sources = {c.source for c in layer.connections} & set(behaviour.layers) - {layer.name}
+    silent_sources = [
+        name for name in behaviour.layers if name in sources and behaviour.layers[name].rate == SILENT_RATE
+    ]
+    if silent_sources:
+        return f"its source {silent_sources[0]} is silent", "mend that layer first"
     if not any(c.weight.any() for c in layer.connections):
         return "all of its weights were rounded to 0", "more weight bits"
-    if seen.layers[layer.name].overflows:
+    if behaviour.layers[layer.name].overflows:
         return "its states overflow below the threshold", "more headroom or state bits"
     limit, lowest = 2 ** (fixed.arithmetic.bits_v - 1) - 1, int(layer.threshold.min())
     if lowest > limit:
         return f"its thresholds (from {lowest:,}) lie above the states' limit {limit:,}", "more state bits"
     if layer.shift < 0:
         return f"its currents are shifted right by {-layer.shift} bits, which leaves nothing", "more state bits"
-    if seen.layers[layer.name].rate_float is None:
+    if behaviour.layers[layer.name].rate_float is None:
         return "its float network may be silent too", "compile it with data, which compares both"
     return "its currents are too small in LSBs", "compare the calibration data's scale with these data's"
 
 
-def _busy(layer: FixedLayer, does: LayerBehaviour) -> Finding:
-    assert does.rate is not None
-    value = f"fires in {_share(does.rate)}"
+def _busy(layer: FixedLayer, layer_behaviour: LayerBehaviour) -> Finding:
+    assert layer_behaviour.rate is not None
+    value = f"fires in {_share(layer_behaviour.rate)}"
     remedy = "look at its thresholds and resets"
-    if does.rate_float is not None:
-        value += f", float in {_share(does.rate_float)}"
-        if does.rate_float <= BUSY:
+    if layer_behaviour.rate_float is not None:
+        value += f", float in {_share(layer_behaviour.rate_float)}"
+        if layer_behaviour.rate_float <= BUSY_RATE:
             remedy = "more headroom or state bits"
-    return _Found("busy_layer", "warning", layer.name, value, f"{100 * BUSY:.0f} %", remedy, does.rate / BUSY)
+    return _finding(
+        "busy_layer", "warning", layer.name, value, f"{100 * BUSY_RATE:.0f} %", remedy, layer_behaviour.rate / BUSY_RATE
+    )
 
 
 def _share(rate: float) -> str:

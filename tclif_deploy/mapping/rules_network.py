@@ -35,20 +35,20 @@ def neuron_kind(c: Context) -> Iterator[Finding]:
 def delays(c: Context) -> Iterator[Finding]:
     """No connection is later than the target allows."""
     for layer in c.fixed.layers:
-        for link in layer.connections:
-            if link.delay > c.target.max_delay.value:
-                subject, remedy = f"{layer.name} from {link.source}", "train with a shorter delay"
-                yield over("delays", subject, link.delay, c.target.max_delay.value, "step", remedy)
+        for connection in layer.connections:
+            if connection.delay > c.target.max_delay.value:
+                subject, remedy = f"{layer.name} from {connection.source}", "train with a shorter delay"
+                yield over("delays", subject, connection.delay, c.target.max_delay.value, "step", remedy)
 
 
 def fan(c: Context) -> Iterator[Finding]:
     """No neuron has more synapses, in or out, than the target allows."""
-    into = {la.name: np.sum([link.fan_in() for link in la.connections], axis=0) for la in c.fixed.layers}
+    into = {la.name: np.sum([connection.fan_in() for connection in la.connections], axis=0) for la in c.fixed.layers}
     out: dict[str, Int] = {la.name: np.zeros(la.size, np.int64) for la in c.fixed.layers}
     for layer in c.fixed.layers:
-        for link in layer.connections:
-            if link.source != INPUT:
-                out[link.source] += link.fan_out()
+        for connection in layer.connections:
+            if connection.source != INPUT:
+                out[connection.source] += connection.fan_out()
     for name, limit, counts in (("fan_in", c.target.max_fan_in, into), ("fan_out", c.target.max_fan_out, out)):
         for layer_name, count in counts.items():
             if limit is not None and int(count.max()) > limit.value:
@@ -72,24 +72,24 @@ def mesh_rate(c: Context) -> Iterator[Finding]:
     bandwidth, barrier = c.target.mesh_bandwidth, c.target.time_barrier
     if c.activity is None or c.placement is None or bandwidth is None or barrier is None:
         return
-    peak = Counter(c.fixed, c.target, c.placement).peak_input(c.activity)
-    needed, step = peak / bandwidth.value * 1e9, barrier.value[0]
+    messages = Counter(c.fixed, c.target, c.placement).peak_input(c.activity)
+    needed, step = messages / bandwidth.value * 1e9, barrier.value[0]
     if needed > step:
-        yield Finding("mesh_rate", "warning", "input", f"{peak:,} messages take {needed:,.0f} ns to enter",
+        yield Finding("mesh_rate", "warning", "input", f"{messages:,} messages take {needed:,.0f} ns to enter",
                       f"a step lasts {step:,.0f} ns at least",
                       "the step waits for its input: fewer input events, or fewer cores behind the input",
                       needed / step)  # fmt: skip
 
 
-def fullness(c: Context) -> Iterator[Finding]:
+def near_capacity(c: Context) -> Iterator[Finding]:
     """Resources that are nearly used up are named: the next change may not fit."""
     if c.placement is None:
         return
     for name, row in c.placement.utilization().items():
-        peak = row.peak
-        if peak is not None and len(c.placement.cores) == 1 and peak > NEARLY_FULL:
-            yield Finding("fullness", "info", name, f"{row.most:,} ({peak:.0%})", f"{row.available:,}",
-                          "a larger network takes another core", peak)  # fmt: skip
+        share = row.peak
+        if share is not None and len(c.placement.cores) == 1 and share > NEARLY_FULL:
+            yield Finding("near_capacity", "info", name, f"{row.most:,} ({share:.0%})", f"{row.available:,}",
+                          "a larger network takes another core", share)  # fmt: skip
 
 
 def offers(target: Target, kind: str) -> bool:

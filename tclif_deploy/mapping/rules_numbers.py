@@ -8,7 +8,7 @@ import numpy as np
 
 from tclif_deploy.bounds import accumulator_reach
 from tclif_deploy.fixed import COEFFICIENTS
-from tclif_deploy.mapping.findings import Context, Finding, again, over
+from tclif_deploy.mapping.findings import Context, Finding, over, requantize_hint
 
 WIDEST = 62
 """bits in which every backend sums exactly (int64, with room for a shift's rounding)"""
@@ -16,23 +16,27 @@ WIDEST = 62
 
 def arithmetic(c: Context) -> Iterator[Finding]:
     """The network was quantized for a machine that computes like this one."""
-    have, want = c.fixed.arithmetic, c.target.arithmetic
+    quantized_for, offered = c.fixed.arithmetic, c.target.arithmetic
     for name in ("rounding", "overflow_u", "overflow_v"):
-        if getattr(have, name) != getattr(want, name):
-            yield Finding("arithmetic", "error", name, getattr(have, name), getattr(want, name), again(c))
-    for name, limit in (("frac_bits", want.frac_bits), ("bits_u", want.bits_u), ("bits_v", want.bits_v)):
-        if getattr(have, name) > limit:
-            yield over("arithmetic", name, getattr(have, name), limit, "bit", again(c))
+        if getattr(quantized_for, name) != getattr(offered, name):
+            yield Finding(
+                "arithmetic", "error", name, getattr(quantized_for, name), getattr(offered, name), requantize_hint(c)
+            )
+    for name, limit in (("frac_bits", offered.frac_bits), ("bits_u", offered.bits_u), ("bits_v", offered.bits_v)):
+        if getattr(quantized_for, name) > limit:
+            yield over("arithmetic", name, getattr(quantized_for, name), limit, "bit", requantize_hint(c))
 
 
 def weight_width(c: Context) -> Iterator[Finding]:
     """Every weight fits the target's signed width."""
     top = (1 << (c.target.weight_bits.value - 1)) - 1
     for layer in c.fixed.layers:
-        for link in layer.connections:
-            largest = int(np.abs(link.weight).max())
+        for connection in layer.connections:
+            largest = int(np.abs(connection.weight).max())
             if largest > top:
-                yield over("weight_width", f"{layer.name} from {link.source}", largest, top, "", again(c))
+                yield over(
+                    "weight_width", f"{layer.name} from {connection.source}", largest, top, "", requantize_hint(c)
+                )
 
 
 def parameter_width(c: Context) -> Iterator[Finding]:
@@ -52,7 +56,7 @@ def parameter_width(c: Context) -> Iterator[Finding]:
         for name in COEFFICIENTS:
             largest = int(np.abs(getattr(layer, name)).max())
             if largest > one:
-                yield over("parameter_width", f"{layer.name}: {name}", largest, one, "", again(c))
+                yield over("parameter_width", f"{layer.name}: {name}", largest, one, "", requantize_hint(c))
         if layer.spiking and int(layer.threshold.min()) < 1:
             worst = int(layer.threshold.argmin())
             remedy = "more state bits, or calibration data, give the threshold more than one step"
@@ -68,13 +72,13 @@ def shared_parameters(c: Context) -> Iterator[Finding]:
         differ = [n for n in ("threshold", "r_u", "r_v", "v_reset") if np.ptp(getattr(layer, n))]
         if differ:
             yield Finding("shared_parameters", "error", layer.name, f"{', '.join(differ)} differ between neurons",
-                          "one value a layer", again(c))  # fmt: skip
+                          "one value a layer", requantize_hint(c))  # fmt: skip
 
 
 def input_payload(c: Context) -> Iterator[Finding]:
     """Input integers fit what an input event, or a step's events, can carry; what was clipped is told."""
     if c.fixed.input.bits > c.target.input_bits.value:
-        yield over("input_payload", "input", c.fixed.input.bits, c.target.input_bits.value, "bit", again(c))
+        yield over("input_payload", "input", c.fixed.input.bits, c.target.input_bits.value, "bit", requantize_hint(c))
     if c.activity is None:
         return
     limit = c.target.max_input_events
@@ -111,12 +115,13 @@ def state_range(c: Context) -> Iterator[Finding]:
 def dead_weights(c: Context) -> Iterator[Finding]:
     """No connection, and no neuron's input, was rounded to nothing."""
     for layer in c.fixed.layers:
-        for link in layer.connections:
-            if not link.weight.any():
-                yield Finding("dead_weights", "error", f"{layer.name} from {link.source}", "all weights are 0", "",
+        for connection in layer.connections:
+            if not connection.weight.any():
+                subject = f"{layer.name} from {connection.source}"
+                yield Finding("dead_weights", "error", subject, "all weights are 0", "",
                               "more weight bits, or quantize this connection with its own exponent",
                               kind="network")  # fmt: skip
-        rows = np.sum([link.fan_in() for link in layer.connections], axis=0)
-        if (rows == 0).any() and rows.any():
-            yield Finding("dead_weights", "info", layer.name, f"neurons without input: {int((rows == 0).sum())}", "",
+        fan_in = np.sum([connection.fan_in() for connection in layer.connections], axis=0)
+        if (fan_in == 0).any() and fan_in.any():
+            yield Finding("dead_weights", "info", layer.name, f"neurons without input: {int((fan_in == 0).sum())}", "",
                           "prune them, or lower the scale floor", kind="network")  # fmt: skip

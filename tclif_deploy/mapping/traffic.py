@@ -38,28 +38,30 @@ class Traffic:
 
 def core_of_neuron(workload: Workload, cores: Cores) -> dict[str, Int]:
     """Layer -> the core of each of its neurons, (neurons,)."""
-    found = {group.name: np.zeros(group.neurons, np.int64) for group in workload.groups}
+    cores_of = {group.name: np.zeros(group.neurons, np.int64) for group in workload.groups}
     for number, core in enumerate(cores):
-        for part in core:
-            found[part.layer][part.start : part.stop] = number
-    return found
+        for neuron_range in core:
+            cores_of[neuron_range.layer][neuron_range.start : neuron_range.stop] = number
+    return cores_of
 
 
 def traffic(workload: Workload, cores: Cores) -> Traffic:
     """Axons between cores, were every neuron to fire alike."""
     home = core_of_neuron(workload, cores)
-    links = {group.name: group.links for group in workload.groups}
-    found: list[Int] = [np.zeros((3, 0), np.int64)]
+    synapse_groups = {group.name: group.synapse_groups for group in workload.groups}
+    pairs_of: list[Int] = [np.zeros((3, 0), np.int64)]
     for number, core in enumerate(cores):
-        for part in core:
-            for link in links[part.layer]:
-                if link.source == INPUT:
+        for neuron_range in core:
+            for synapses in synapse_groups[neuron_range.layer]:
+                if synapses.source == INPUT:
                     continue
-                axons = np.bincount(home[link.source][link.connectivity.senders(part.start, part.stop)])
+                axons = np.bincount(
+                    home[synapses.source][synapses.connectivity.senders(neuron_range.start, neuron_range.stop)]
+                )
                 origin = np.flatnonzero(axons)
                 origin = origin[origin != number]
-                found.append(np.stack([origin, np.full(origin.size, number), axons[origin]]))
-    pairs = np.concatenate(found, axis=1)
+                pairs_of.append(np.stack([origin, np.full(origin.size, number), axons[origin]]))
+    pairs = np.concatenate(pairs_of, axis=1)
     pairs = np.concatenate([pairs, pairs[[1, 0, 2]]], axis=1)
     key, inverse = np.unique(pairs[0] * len(cores) + pairs[1], return_inverse=True)
     axons = np.bincount(inverse, pairs[2], key.size).astype(np.int64)
@@ -67,15 +69,15 @@ def traffic(workload: Workload, cores: Cores) -> Traffic:
     return Traffic(indptr.astype(np.int64), key % len(cores), axons)
 
 
-def arrange(found: Traffic, mesh: Mesh) -> Int:
+def arrange(traffic: Traffic, mesh: Mesh) -> Int:
     """A slot for every core, (cores,): each is moved towards its partners while that shortens the way.
 
     Starts from the order of the cores, changes places with whoever is there, and keeps only what helps, so the
     result is never worse than the order. Deterministic.
     """
-    from tclif_deploy.mapping.kernels import settle
+    from tclif_deploy.mapping.kernels import improve_placement
 
-    count = found.indptr.size - 1
+    count = traffic.indptr.size - 1
     slots = np.arange(count, dtype=np.int64)
     holder = np.full(mesh.slots, -1, np.int64)
     holder[:count] = slots
@@ -84,10 +86,10 @@ def arrange(found: Traffic, mesh: Mesh) -> Int:
     tiles, tile_of = np.unique(x * span + y, return_inverse=True)
     members = np.argsort(tile_of, kind="stable")
     first = np.searchsorted(tile_of[members], np.arange(tiles.size + 1))
-    talk = np.add.reduceat(np.append(found.axons, 0), found.indptr[:-1]) * (np.diff(found.indptr) > 0)
+    talk = np.add.reduceat(np.append(traffic.axons, 0), traffic.indptr[:-1]) * (np.diff(traffic.indptr) > 0)
     busiest = np.argsort(-talk, kind="stable")
-    settle(
-        found.indptr, found.partners, found.axons, tile_of, tiles // span, tiles % span, first, members, busiest,
+    improve_placement(
+        traffic.indptr, traffic.partners, traffic.axons, tile_of, tiles // span, tiles % span, first, members, busiest,
         slots, holder, PASSES, NEAR_TILES,
     )  # fmt: skip
     return slots

@@ -14,7 +14,7 @@ from tclif_deploy.target.schema import Target
 
 
 @dataclass(frozen=True, eq=False)
-class Link:
+class SynapseGroup:
     """Synapses into a group from one source."""
 
     source: str
@@ -31,7 +31,7 @@ class Group:
 
     name: str
     neurons: int
-    links: tuple[Link, ...]
+    synapse_groups: tuple[SynapseGroup, ...]
     states: int = 2
     """state variables of a neuron"""
     parameter_bits: int = 0
@@ -59,7 +59,7 @@ class Workload:
     @property
     def synapses(self) -> int:
         """All synapses."""
-        return sum(link.connectivity.synapses for group in self.groups for link in group.links)
+        return sum(s.connectivity.synapses for group in self.groups for s in group.synapse_groups)
 
     def group(self, name: str) -> Group:
         """The group of that name."""
@@ -70,10 +70,12 @@ class Workload:
         """What ``fixed`` asks of ``target``; a weight of 0 is no synapse."""
         groups = []
         for layer in fixed.layers:
-            links = []
+            synapse_groups = []
             for c in layer.connections:
-                links.append(Link(c.source, _connectivity(c, target), c.delay, _width(c)))
-            groups.append(Group(layer.name, layer.size, tuple(links), states_of(layer), parameter_bits(layer, target)))
+                synapse_groups.append(SynapseGroup(c.source, _connectivity(c, target), c.delay, _width(c)))
+            groups.append(
+                Group(layer.name, layer.size, tuple(synapse_groups), states_of(layer), parameter_bits(layer, target))
+            )
         return cls(fixed.input.size, tuple(groups))
 
     @classmethod
@@ -95,17 +97,16 @@ class Workload:
             indptr = np.arange(size + 1, dtype=np.int64) * degree
             around = min(max(reach or sources, degree), sources)
             rows = Sparse(sources, indptr, random_rows(size, sources, degree, around, rng))
-            groups.append(Group(f"layer{n}", size, (Link(INPUT if n == 0 else f"layer{n - 1}", rows),)))
+            groups.append(Group(f"layer{n}", size, (SynapseGroup(INPUT if n == 0 else f"layer{n - 1}", rows),)))
         return cls(inputs, tuple(groups))
 
-    def thinned(self, density: float, seed: int = 0) -> Workload:
+    def subsampled(self, density: float, seed: int = 0) -> Workload:
         """The same with each synapse kept with that probability."""
-        groups = tuple(
-            replace(group, links=tuple(replace(k, connectivity=k.connectivity.thinned(density, seed + n)) for k in
-                                       group.links))
-            for n, group in enumerate(self.groups)
-        )  # fmt: skip
-        return replace(self, groups=groups)
+        groups = []
+        for n, group in enumerate(self.groups):
+            kept = (replace(s, connectivity=s.connectivity.subsampled(density, seed + n)) for s in group.synapse_groups)
+            groups.append(replace(group, synapse_groups=tuple(kept)))
+        return replace(self, groups=tuple(groups))
 
 
 def _width(connection: FixedConnection) -> int:
@@ -119,4 +120,4 @@ def _connectivity(connection: FixedConnection, target: Target) -> Connectivity:
     indptr, indices, _ = connection.synapses()
     if connection.conv is None or target.shared_kernels is None or not target.shared_kernels.value:
         return Sparse(connection.sources, indptr, indices)
-    return Shared(connection.sources, indptr, indices, connection.sharing, connection.rows.shape[1])
+    return Shared(connection.sources, indptr, indices, connection.neurons_per_row, connection.shared_rows.shape[1])

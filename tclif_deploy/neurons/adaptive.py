@@ -129,8 +129,8 @@ def glif(
     if hard_gate not in (0.0, 1.0):
         raise TclifError(f"neuron glif: its reset gate is {hard_gate:g}", "only 0 (soft) and 1 (hard) are carried")
     reset: Reset = "hard" if hard_gate else "soft"
-    found = lif(size, decay=decay, threshold=threshold, reset=reset, gain=gain, strict=strict, bias=bias)
+    base = lif(size, decay=decay, threshold=threshold, reset=reset, gain=gain, strict=strict, bias=bias)
     return canonical(
-        size, "glif", a_v=found.a_v, b_v=found.b_v, threshold=found.threshold, r_v=found.r_v, bias_u=bias,
+        size, "glif", a_v=base.a_v, b_v=base.b_v, threshold=base.threshold, r_v=base.r_v, bias_u=bias,
         bias_v=-np.asarray(leak, np.float64), reset=reset, strict=strict,
     )  # fmt: skip

@@ -27,8 +27,8 @@ def renamed(old: str, new: str) -> Callable[[Callable[Parameters, Neuron]], Call
         @functools.wraps(constructor)
         def call(*args: Parameters.args, **arguments: Parameters.kwargs) -> Neuron:
             if old in arguments:
-                what = f"{constructor.__name__}: {old}= is {new}= now; the old name goes with version 0.3"
-                warnings.warn(what, DeprecationWarning, stacklevel=2)
+                message = f"{constructor.__name__}: {old}= is {new}= now; the old name goes with version 0.3"
+                warnings.warn(message, DeprecationWarning, stacklevel=2)
                 arguments.setdefault(new, arguments.pop(old))
             return constructor(*args, **arguments)
 
@@ -78,12 +78,12 @@ def positive_threshold(type: str, threshold: ArrayLike) -> Float:
 
 def factor(type: str, name: str, value: ArrayLike, *, positive: bool = False) -> Float:
     """A decay factor as float64: finite, and not 0 where ``positive`` (it is divided by)."""
-    found = np.asarray(value, dtype=np.float64)
-    if not np.isfinite(found).all():
+    values = np.asarray(value, dtype=np.float64)
+    if not np.isfinite(values).all():
         raise TclifError(f"neuron {type}: {name} is not finite", "coefficients must be finite")
-    if positive and (found <= 0).any():
-        raise TclifError(f"neuron {type}: {name} is {found.min():g}", f"{name} is divided by: it must be above 0")
-    return found
+    if positive and (values <= 0).any():
+        raise TclifError(f"neuron {type}: {name} is {values.min():g}", f"{name} is divided by: it must be above 0")
+    return values
 
 
 def spectral_radius(neuron: Neuron) -> Float:
@@ -99,9 +99,9 @@ def spectral_radius(neuron: Neuron) -> Float:
     0.5
     """
     n = neuron
-    half, det = (n.a_u + n.a_v + n.b_u * n.b_v) / 2, n.a_u * n.a_v
-    root = np.sqrt((half * half - det).astype(np.complex128))
-    return np.asarray(np.maximum(np.abs(half + root), np.abs(half - root)), dtype=np.float64)
+    half_trace, det = (n.a_u + n.a_v + n.b_u * n.b_v) / 2, n.a_u * n.a_v
+    root = np.sqrt((half_trace * half_trace - det).astype(np.complex128))
+    return np.asarray(np.maximum(np.abs(half_trace + root), np.abs(half_trace - root)), dtype=np.float64)
 
 
 def growth_notice(layer: str, neuron: Neuron) -> str | None:

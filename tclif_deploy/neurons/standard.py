@@ -118,10 +118,10 @@ def integrate_and_fire(
     bias: ArrayLike = 0.0,
 ) -> Neuron:
     """IF: v <- v + gain*i, then compare, then reset."""
-    found = lif(
+    neuron = lif(
         size, decay=1.0, threshold=threshold, strict=strict, reset=reset, v_reset=v_reset, gain=gain, v0=v0, bias=bias
     )
-    return replace(found, type="if")
+    return replace(neuron, type="if")
 
 
 @renamed("literal", "delayed_reset")

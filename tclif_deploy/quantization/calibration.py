@@ -98,8 +98,8 @@ def choose_calibration(model: Path | None, given: DataLike | None, data: Dataset
         return CalibrationChoice(calibration_of("beside_model", chosen), chosen, data)
     if data is not None and data.samples >= 2:
         count = max(1, data.samples // 4)
-        found = calibration_of("first_quarter", data[:count], of=data.samples)
-        return CalibrationChoice(found, data[:count], data[count:])
+        calibration = calibration_of("first_quarter", data[:count], of=data.samples)
+        return CalibrationChoice(calibration, data[:count], data[count:])
     return CalibrationChoice(Calibration("bound"), None, data)
 
 
@@ -111,6 +111,6 @@ def calibration_of(kind: Kind, data: Dataset, of: int | None = None) -> Calibrat
 
 def digest(data: Dataset) -> str:
     """SHA-256 of what a network sees of ``data``: dtype, shape, values and scale."""
-    found = hashlib.sha256(repr((data.x.dtype.str, data.x.shape, data.scale)).encode())
-    found.update(np.ascontiguousarray(data.x).data)
-    return found.hexdigest()
+    sha256 = hashlib.sha256(repr((data.x.dtype.str, data.x.shape, data.scale)).encode())
+    sha256.update(np.ascontiguousarray(data.x).data)
+    return sha256.hexdigest()

@@ -2,8 +2,8 @@
 
 The subthreshold map [[1, b1], [b2, 1 + b1*b2]] has determinant 1 and turns by omega with
 cos(omega) = 1 + b1*b2/2: only the product b1*b2 matters. The LSBs of u and v need not be equal
-(rho = LSB_v / LSB_u is a free gauge that changes no spike), so the pair of integers is searched for
-the best product instead of rounding each number alone.
+(their ratio rho = LSB_v / LSB_u is a free choice that changes no spike), so the pair of integers is
+searched for the best product instead of rounding each number alone.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ import numpy as np
 
 from tclif_deploy.errors import TclifError
 
-MAX_LOG_GAUGE = 0.35
+MAX_LOG_LSB_RATIO = 0.35
 """|ln rho| is kept below this, so that u and v use their widths about equally"""
 
 
 @dataclass(frozen=True)
 class CouplingPair:
-    """Integer couplings of one neuron, and the gauge that makes them right."""
+    """Integer couplings of one neuron, and the ratio of LSBs that makes them right."""
 
     b_u: int
     """B_u ~ b1 * rho * 2^k"""
     b_v: int
     """B_v ~ b2 / rho * 2^k"""
-    rho: float
-    """LSB_v / LSB_u"""
+    lsb_ratio: float
+    """rho = LSB_v / LSB_u"""
     error: float
     """relative error of the product b1*b2"""
 
@@ -42,7 +42,7 @@ def coupling_pair(b_u: float, b_v: float, k: int) -> CouplingPair:
     Examples
     --------
     >>> pair = coupling_pair(-0.5, 0.5, 12)
-    >>> pair.b_u, pair.b_v, pair.rho
+    >>> pair.b_u, pair.b_v, pair.lsb_ratio
     (-2048, 2048, 1.0)
     """
     one = 1 << k
@@ -54,13 +54,13 @@ def coupling_pair(b_u: float, b_v: float, k: int) -> CouplingPair:
         return CouplingPair(0, sign, abs(alone), 0.0) if b_u == 0.0 else CouplingPair(sign, 0, 1.0 / abs(alone), 0.0)
 
     product = b_u * b_v * float(one) ** 2
-    low = max(1, math.ceil(abs(b_v) * one * math.exp(-MAX_LOG_GAUGE)))
-    high = min(one, math.floor(abs(b_v) * one * math.exp(MAX_LOG_GAUGE)))
+    low = max(1, math.ceil(abs(b_v) * one * math.exp(-MAX_LOG_LSB_RATIO)))
+    high = min(one, math.floor(abs(b_v) * one * math.exp(MAX_LOG_LSB_RATIO)))
     candidates = np.arange(low, high + 1, dtype=np.int64)
     partners = np.rint(abs(product) / candidates).astype(np.int64)
     with np.errstate(divide="ignore"):
-        gauge = 0.5 * np.log(partners * abs(b_v) / (abs(b_u) * candidates))
-    fits = (partners >= 1) & (partners <= one) & (np.abs(gauge) <= MAX_LOG_GAUGE)
+        log_lsb_ratio = 0.5 * np.log(partners * abs(b_v) / (abs(b_u) * candidates))
+    fits = (partners >= 1) & (partners <= one) & (np.abs(log_lsb_ratio) <= MAX_LOG_LSB_RATIO)
     if not fits.any():
         raise TclifError(
             f"couplings {b_u:.6g} and {b_v:.6g} do not fit in {k} fractional bits",
@@ -71,9 +71,9 @@ def coupling_pair(b_u: float, b_v: float, k: int) -> CouplingPair:
                 else f"it is {abs(b_u * b_v):.6g}"
             ),
         )
-    candidates, partners, gauge = candidates[fits], partners[fits], np.abs(gauge[fits])
+    candidates, partners, log_lsb_ratio = candidates[fits], partners[fits], np.abs(log_lsb_ratio[fits])
     errors = np.abs(candidates * partners / abs(product) - 1.0)
-    best = int(np.lexsort((gauge, errors))[0])
+    best = int(np.lexsort((log_lsb_ratio, errors))[0])
     big_v = int(math.copysign(int(candidates[best]), b_v))
     big_u = int(math.copysign(int(partners[best]), b_u))
     return CouplingPair(big_u, big_v, math.sqrt(big_u * b_v / (b_u * big_v)), float(errors[best]))

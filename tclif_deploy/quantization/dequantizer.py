@@ -53,7 +53,7 @@ def _layer(layer: FixedLayer, fixed: FixedNetwork) -> Layer:
 
 
 def _connection(c: FixedConnection, layer: FixedLayer, fixed: FixedNetwork) -> Connection:
-    shared = layer.accumulator_lsb.reshape(-1, c.sharing)
+    shared = layer.accumulator_lsb.reshape(-1, c.neurons_per_row)
     if (np.ptp(shared, axis=1) > SAME * shared[:, 0]).any():
         raise TclifError(
             f"layer {layer.name}: connection from {c.source}: neurons that share its weights have different LSBs",

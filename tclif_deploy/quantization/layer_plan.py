@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tclif_deploy.convolution import Weighted
+from tclif_deploy.convolution import LinearMap
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedConnection, FixedLayer, InputEncoding, Int
 from tclif_deploy.network import Float, Layer
@@ -29,7 +29,7 @@ SHIFT_LIMIT = 24
 
 
 @dataclass(frozen=True, eq=False)
-class Machine:
+class QuantizationContext:
     """What quantizing any layer depends on besides the layer."""
 
     target: Target
@@ -50,17 +50,17 @@ class LayerPlan:
     """left shift of each connection's sum"""
     b_u: Int
     b_v: Int
-    rho: Float
-    """LSB_v / LSB_u"""
+    lsb_ratio: Float
+    """rho = LSB_v / LSB_u"""
     bias: Float
     """current that is added to the neuron's own bias"""
     weights: tuple[Int, ...] | None = None
     """each connection's integers; None rounds every weight to the nearest"""
 
 
-def plan_layer(layer: Layer, machine: Machine, bits: int) -> LayerPlan:
+def plan_layer(layer: Layer, context: QuantizationContext, bits: int) -> LayerPlan:
     """Scales by the largest weight, couplings by the best product."""
-    n, target = layer.neuron, machine.target
+    n, target = layer.neuron, context.target
     for c in layer.connections:
         if c.delay > target.max_delay.value:
             raise TclifError(
@@ -72,7 +72,7 @@ def plan_layer(layer: Layer, machine: Machine, bits: int) -> LayerPlan:
             worst = a[np.argmax(np.abs(a - 0.5))]
             raise TclifError(f"layer {layer.name}: {name} is {worst:.6g}", f"{target.name} holds factors from 0 to 1")
     limit = 2 ** (bits - 1) - 1
-    scale, exponents = weight_scales(layer, machine, limit)
+    scale, exponents = weight_scales(layer, context, limit)
 
     # neurons that share couplings share the search
     couplings, inverse = np.unique(np.stack([n.b_u, n.b_v], axis=1), axis=0, return_inverse=True)
@@ -87,31 +87,31 @@ def plan_layer(layer: Layer, machine: Machine, bits: int) -> LayerPlan:
         exponents=exponents,
         b_u=np.array([pair.b_u for pair in pairs], np.int64)[inverse],
         b_v=np.array([pair.b_v for pair in pairs], np.int64)[inverse],
-        rho=np.array([pair.rho for pair in pairs])[inverse],
+        lsb_ratio=np.array([pair.lsb_ratio for pair in pairs])[inverse],
         bias=np.zeros(layer.size),
     )
 
 
-def build_layer(layer: Layer, plan: LayerPlan, machine: Machine) -> FixedLayer:
+def build_layer(layer: Layer, plan: LayerPlan, context: QuantizationContext) -> FixedLayer:
     """Integers of one layer: the state's scale from its load, then every number in its own LSBs."""
-    n, size, target = layer.neuron, layer.size, machine.target
+    n, size, target = layer.neuron, layer.size, context.target
     one = 1 << target.coefficient_bits.value
     weights = plan.weights or tuple(
-        np.clip(rint(c.weight / weight_steps(c, plan, m, machine.encoding)), -plan.limit, plan.limit)
+        np.clip(rint(c.weight / weight_steps(c, plan, m, context.encoding)), -plan.limit, plan.limit)
         for m, c in enumerate(layer.connections)
     )
     connections = tuple(
         FixedConnection(c.source, w, c.delay, e, c.conv)
         for c, w, e in zip(layer.connections, weights, plan.exponents, strict=True)
     )
-    base_u, base_v = bases(layer, plan)
-    shift = state_shift(layer, plan, machine)
-    lsb_u, lsb_v = base_u * 2.0**-shift, base_v * 2.0**-shift
+    unit_u, unit_v = unshifted_lsbs(layer, plan)
+    shift = state_shift(layer, plan, context)
+    lsb_u, lsb_v = unit_u * 2.0**-shift, unit_v * 2.0**-shift
     bias_u, bias_v = biases(layer, plan)
     theta = np.zeros(size, np.int64)
     if n.spiking:
         exact = n.threshold / lsb_v
-        theta = whole(np.floor(exact) + 1 if n.strict else np.ceil(exact))
+        theta = whole_to_int64(np.floor(exact) + 1 if n.strict else np.ceil(exact))
         lost = (n.threshold != 0) & (np.abs(exact) < 1)
         if lost.any():
             worst = int(np.argmin(np.where(lost, np.abs(exact), np.inf)))
@@ -130,7 +130,7 @@ def build_layer(layer: Layer, plan: LayerPlan, machine: Machine) -> FixedLayer:
         b_u=plan.b_u,
         a_v=rint(n.a_v * one),
         b_v=plan.b_v,
-        q=rint(n.q / plan.rho * one),
+        q=rint(n.q / plan.lsb_ratio * one),
         threshold=theta,
         r_u=rint(n.r_u / lsb_u),
         r_v=rint(n.r_v / lsb_v),
@@ -147,36 +147,38 @@ def build_layer(layer: Layer, plan: LayerPlan, machine: Machine) -> FixedLayer:
     )
 
 
-def weight_scales(layer: Layer, machine: Machine, limit: int) -> tuple[Float, tuple[int, ...]]:
+def weight_scales(layer: Layer, context: QuantizationContext, limit: int) -> tuple[Float, tuple[int, ...]]:
     """What one accumulator unit means for each neuron (neurons,), and each connection's left shift.
 
     A graded input's weights, counted for one input unit, are often far smaller than recurrent ones; the coarser
     connection's exponent spares the finer one its bits. Neurons that share a convolution's weights share their scale.
     """
-    unit = machine.encoding.unit
-    rows = [c.spread(np.abs(c.rows).max(axis=1)) * unit(c.source) / limit for c in layer.connections]
-    coarsest = [float(row.max()) for row in rows]
+    unit = context.encoding.unit
+    largest_steps = [
+        c.per_neuron(np.abs(c.shared_rows).max(axis=1)) * unit(c.source) / limit for c in layer.connections
+    ]
+    coarsest = [float(steps.max()) for steps in largest_steps]
     finest = min((value for value in coarsest if value > 0), default=0.0)
     if finest == 0.0:
-        return np.ones(layer.size), (0,) * len(rows)
+        return np.ones(layer.size), (0,) * len(largest_steps)
     exponents = tuple(max(0, math.floor(math.log2(value / finest))) if value > 0 else 0 for value in coarsest)
-    scale = np.max([row / 2.0**e for row, e in zip(rows, exponents, strict=True)], axis=0)
-    block = math.lcm(*(c.sharing for c in layer.connections))
+    scale = np.max([steps / 2.0**e for steps, e in zip(largest_steps, exponents, strict=True)], axis=0)
+    block = math.lcm(*(c.neurons_per_row for c in layer.connections))
     scale = np.repeat(scale.reshape(-1, block).max(axis=1), block)
-    floor = machine.settings.scale_floor if machine.target.per_neuron_parameters.value else 1.0
+    floor = context.settings.scale_floor if context.target.per_neuron_parameters.value else 1.0
     scale = np.maximum(scale, floor * scale.max())
     return np.where(scale > 0, scale, scale.max()), exponents  # without a floor, a row of zeros takes any
 
 
-def weight_steps(connection: Weighted, plan: LayerPlan, m: int, encoding: InputEncoding) -> Float:
+def weight_steps(connection: LinearMap, plan: LayerPlan, m: int, encoding: InputEncoding) -> Float:
     """What one integer of each weight of the ``m``-th connection means; it broadcasts with the weights."""
     return np.asarray(connection.per_row(plan.scale) * 2.0 ** plan.exponents[m] / encoding.unit(connection.source))
 
 
-def bases(layer: Layer, plan: LayerPlan) -> tuple[Float, Float]:
+def unshifted_lsbs(layer: Layer, plan: LayerPlan) -> tuple[Float, Float]:
     """LSBs of u and v but for 2^-f: the state that the current enters counts in the accumulator's unit."""
-    base_u = plan.scale if layer.neuron.input_to == "dendrite" else plan.scale / plan.rho
-    return base_u, base_u * plan.rho
+    lsb_u = plan.scale if layer.neuron.input_to == "dendrite" else plan.scale / plan.lsb_ratio
+    return lsb_u, lsb_u * plan.lsb_ratio
 
 
 def biases(layer: Layer, plan: LayerPlan) -> tuple[Float, Float]:
@@ -187,30 +189,30 @@ def biases(layer: Layer, plan: LayerPlan) -> tuple[Float, Float]:
     return n.bias_u, n.bias_v + plan.bias
 
 
-def loads(layer: Layer, plan: LayerPlan, machine: Machine) -> dict[str, Float]:
+def width_utilization(layer: Layer, plan: LayerPlan, context: QuantizationContext) -> dict[str, Float]:
     """The share of its width that each kind of number takes at a shift of 0; each (neurons,).
 
     The states are those of calibration with headroom, or bounds.
     """
-    n, target, ranges = layer.neuron, machine.target, machine.ranges
-    (peak_u, peak_v), (base_u, base_v) = ranges.peaks[layer.name], bases(layer, plan)
+    n, target, ranges = layer.neuron, context.target, context.ranges
+    (max_u, max_v), (unit_u, unit_v) = ranges.max_abs[layer.name], unshifted_lsbs(layer, plan)
     bias_u, bias_v = biases(layer, plan)
-    headroom = machine.settings.headroom if ranges.calibrated else 1.0
+    headroom = context.settings.headroom if ranges.calibrated else 1.0
     resets = np.maximum(np.abs(n.r_v), np.abs(n.v_reset))
     constants = np.maximum(np.abs(bias_v), np.abs(n.v0))
     needs = {
-        "states": (np.maximum(peak_u * headroom / base_u, peak_v * headroom / base_v), target.state_bits.value),
-        "threshold": (np.abs(n.threshold) / base_v, target.threshold_bits.value),
-        "resets": (np.maximum(np.abs(n.r_u) / base_u, resets / base_v), target.reset_bits.value),
-        "biases": (np.maximum(np.abs(bias_u) / base_u, constants / base_v), target.bias_bits.value),
+        "states": (np.maximum(max_u * headroom / unit_u, max_v * headroom / unit_v), target.state_bits.value),
+        "threshold": (np.abs(n.threshold) / unit_v, target.threshold_bits.value),
+        "resets": (np.maximum(np.abs(n.r_u) / unit_u, resets / unit_v), target.reset_bits.value),
+        "biases": (np.maximum(np.abs(bias_u) / unit_u, constants / unit_v), target.bias_bits.value),
     }
     # one unit of room: a threshold is rounded up
     return {name: need / max(2.0 ** (bits - 1) - 2, 1.0) for name, (need, bits) in needs.items()}
 
 
-def state_shift(layer: Layer, plan: LayerPlan, machine: Machine) -> int:
+def state_shift(layer: Layer, plan: LayerPlan, context: QuantizationContext) -> int:
     """f: the largest shift at which the calibrated states (with headroom) and every parameter fit their widths."""
-    return largest_shift(float(max(load.max() for load in loads(layer, plan, machine).values())))
+    return largest_shift(float(max(share.max() for share in width_utilization(layer, plan, context).values())))
 
 
 def largest_shift(load: float) -> int:
@@ -220,10 +222,10 @@ def largest_shift(load: float) -> int:
 
 def rint(x: Float) -> Int:
     """Nearest integer, half to even, as int64; `OverflowError` for what int64 does not hold."""
-    return whole(np.rint(x))
+    return whole_to_int64(np.rint(x))
 
 
-def whole(x: Float) -> Int:
+def whole_to_int64(x: Float) -> Int:
     """Whole numbers of float64 as int64; `OverflowError` for what that does not hold."""
     largest = float(np.abs(x).max(initial=0.0))
     if not largest < MOST:

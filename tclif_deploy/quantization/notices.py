@@ -10,19 +10,19 @@ import numpy as np
 from tclif_deploy.data import Dataset
 from tclif_deploy.fixed import FixedLayer
 from tclif_deploy.network import Layer
-from tclif_deploy.quantization.layer_plan import LayerPlan, Machine, largest_shift, loads
+from tclif_deploy.quantization.layer_plan import LayerPlan, QuantizationContext, largest_shift, width_utilization
 
 DIFFERENT = 2.0
 """inputs whose rms differ by more than this are of another range"""
 
 
-def layer_notices(layer: Layer, fixed: FixedLayer, plan: LayerPlan, machine: Machine) -> list[str]:
+def layer_notices(layer: Layer, fixed: FixedLayer, plan: LayerPlan, context: QuantizationContext) -> list[str]:
     """Numbers of one layer that the target's widths squeeze or lose."""
     return [
         f"layer {layer.name}: {text}"
         for text in (
-            *_narrow({name: float(load.max()) for name, load in loads(layer, plan, machine).items()}),
-            *_factors(layer, fixed, machine),
+            *_narrow({name: float(share.max()) for name, share in width_utilization(layer, plan, context).items()}),
+            *_factors(layer, fixed, context),
             *_resets(layer, fixed),
             *_weights(layer, fixed),
         )
@@ -45,50 +45,50 @@ def _rms(data: Dataset) -> float:
     return math.sqrt(float(np.mean(np.square(data.x, dtype=np.float64)))) * data.scale
 
 
-def _narrow(load: dict[str, float]) -> Iterator[str]:
+def _narrow(utilization: dict[str, float]) -> Iterator[str]:
     """Kinds of numbers that are so narrow on the target that the layer's states lose bits to them."""
-    alone = largest_shift(load["states"]) if load["states"] > 0 else None
-    for name, share in load.items():
+    alone = largest_shift(utilization["states"]) if utilization["states"] > 0 else None
+    for name, share in utilization.items():
         bits = 0 if alone is None or share <= 0 else alone - largest_shift(share)
         if bits > 0:
             yield f"the target's width of {name} costs its states {bits} bit{'s' if bits > 1 else ''}"
 
 
-def _factors(layer: Layer, fixed: FixedLayer, machine: Machine) -> Iterator[str]:
+def _factors(layer: Layer, fixed: FixedLayer, context: QuantizationContext) -> Iterator[str]:
     """Decays that become none, or full."""
-    k = machine.target.coefficient_bits.value
+    k = context.target.coefficient_bits.value
     for name in ("a_u", "a_v"):
-        real, whole = getattr(layer.neuron, name), getattr(fixed, name)
-        lost = ((whole == 1 << k) & (real < 1.0)) | ((whole == 0) & (real > 0.0))
+        original, quantized = getattr(layer.neuron, name), getattr(fixed, name)
+        lost = ((quantized == 1 << k) & (original < 1.0)) | ((quantized == 0) & (original > 0.0))
         if lost.any():
             worst = int(np.flatnonzero(lost)[0])
-            need = math.ceil(-math.log2(min(real[worst], 1.0 - real[worst])))
+            need = math.ceil(-math.log2(min(original[worst], 1.0 - original[worst])))
             yield (
-                f"{name} of neuron {worst} is {real[worst]:.6g}, which {k} fractional bits round to "
-                f"{int(whole[worst] > 0)}: {need} are needed"
+                f"{name} of neuron {worst} is {original[worst]:.6g}, which {k} fractional bits round to "
+                f"{int(quantized[worst] > 0)}: {need} are needed"
             )
 
 
 def _resets(layer: Layer, fixed: FixedLayer) -> Iterator[str]:
     """Resets of less than half an LSB."""
     for name, lsb in (("r_u", fixed.lsb_u), ("r_v", fixed.lsb_v)):
-        real = getattr(layer.neuron, name)
-        lost = (real != 0) & (getattr(fixed, name) == 0)
+        original = getattr(layer.neuron, name)
+        lost = (original != 0) & (getattr(fixed, name) == 0)
         if lost.any():
-            worst = int(np.argmin(np.where(lost, np.abs(real) / lsb, np.inf)))
-            need = math.ceil(-math.log2(abs(real[worst]) / lsb[worst]))
+            worst = int(np.argmin(np.where(lost, np.abs(original) / lsb, np.inf)))
+            need = math.ceil(-math.log2(abs(original[worst]) / lsb[worst]))
             yield (
-                f"{name} of neuron {worst} is {real[worst]:.3g}, {real[worst] / lsb[worst]:.2g} LSB, and becomes 0: "
-                f"{need} more state bit{'s' if need != 1 else ''} would hold it"
+                f"{name} of neuron {worst} is {original[worst]:.3g}, {original[worst] / lsb[worst]:.2g} LSB, and "
+                f"becomes 0: {need} more state bit{'s' if need != 1 else ''} would hold it"
             )
 
 
 def _weights(layer: Layer, fixed: FixedLayer) -> Iterator[str]:
     """Neurons of which no weight is left."""
-    for real, whole in zip(layer.connections, fixed.connections, strict=True):
-        lost = np.asarray(real.rows.any(axis=1) & ~whole.rows.any(axis=1))
+    for original, quantized in zip(layer.connections, fixed.connections, strict=True):
+        lost = np.asarray(original.shared_rows.any(axis=1) & ~quantized.shared_rows.any(axis=1))
         if lost.any():
             yield (
-                f"all weights from {real.source} into {int(np.count_nonzero(lost)):,} of {len(lost):,} neurons are "
+                f"all weights from {original.source} into {int(np.count_nonzero(lost)):,} of {len(lost):,} neurons are "
                 "rounded to 0: more weight bits would keep them"
             )

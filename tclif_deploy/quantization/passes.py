@@ -12,10 +12,10 @@ import numpy as np
 
 from tclif_deploy.fixed import Int
 from tclif_deploy.network import Float
-from tclif_deploy.quantization.layer_plan import LayerPlan, loads, rint, state_shift, weight_steps
+from tclif_deploy.quantization.layer_plan import LayerPlan, rint, state_shift, weight_steps, width_utilization
 from tclif_deploy.quantization.rounding import response_error, round_compensated
 from tclif_deploy.quantization.settings import PASSES
-from tclif_deploy.quantization.statistics import Evidence
+from tclif_deploy.quantization.statistics import CalibrationStatistics
 
 
 class Pass(Protocol):
@@ -23,8 +23,8 @@ class Pass(Protocol):
 
     name: ClassVar[str]
 
-    def apply(self, plan: LayerPlan, evidence: Evidence) -> LayerPlan:
-        """A better plan of the layer that ``evidence`` is about."""
+    def apply(self, plan: LayerPlan, statistics: CalibrationStatistics) -> LayerPlan:
+        """A better plan of the layer that ``statistics`` is about."""
 
 
 @dataclass(frozen=True)
@@ -42,28 +42,32 @@ class ChooseScales:
     """scales are tried from ``low`` to ``high`` times the largest weight's"""
     steps: int = 31
 
-    def apply(self, plan: LayerPlan, evidence: Evidence) -> LayerPlan:
+    def apply(self, plan: LayerPlan, statistics: CalibrationStatistics) -> LayerPlan:
         """See `Pass`."""
-        machine, layer, sharing = evidence.machine, evidence.layer, evidence.sharing
-        first = plan.scale[::sharing]
-        if not machine.target.per_neuron_parameters.value:
+        context, layer, neurons_per_row = statistics.context, statistics.layer, statistics.neurons_per_row
+        first = plan.scale[::neurons_per_row]
+        if not context.target.per_neuron_parameters.value:
             return plan
-        load = np.max(list(loads(layer, plan, machine).values()), axis=0).reshape(-1, sharing).max(axis=1)
-        least = first * np.minimum(1.0, load * 2.0 ** state_shift(layer, plan, machine))
-        if first.min() == machine.settings.scale_floor * first.max():  # floored neurons stay above the floor
+        utilization = (
+            np.max(list(width_utilization(layer, plan, context).values()), axis=0)
+            .reshape(-1, neurons_per_row)
+            .max(axis=1)
+        )
+        least = first * np.minimum(1.0, utilization * 2.0 ** state_shift(layer, plan, context))
+        if first.min() == context.settings.scale_floor * first.max():  # floored neurons stay above the floor
             least = np.maximum(least, first.min())
-        top = np.abs(evidence.weights / _steps(replace(plan, scale=np.ones(layer.size)), evidence)).max(axis=1)
+        top = np.abs(statistics.weights / _steps(replace(plan, scale=np.ones(layer.size)), statistics)).max(axis=1)
         largest_whole = top / np.maximum(np.floor(top / first * (1 + 1e-12)), 1.0)
         candidates = [first, np.where(top > 0, largest_whole, first)]
         candidates += [first * factor for factor in np.linspace(self.low, self.high, self.steps)]
         best, error = first, np.full(len(first), np.inf)
         for candidate in candidates:
             scale = np.maximum(candidate, least)
-            steps = _steps(replace(plan, scale=np.repeat(scale, sharing)), evidence)
-            rounded = round_compensated(evidence.weights / steps, evidence.covariance, steps, plan.limit)
-            found = response_error(evidence.weights - rounded * steps, evidence.covariance)
-            best, error = np.where(found < error, scale, best), np.minimum(error, found)
-        return replace(plan, scale=np.repeat(best, sharing))
+            steps = _steps(replace(plan, scale=np.repeat(scale, neurons_per_row)), statistics)
+            rounded = round_compensated(statistics.weights / steps, statistics.covariance, steps, plan.limit)
+            candidate_error = response_error(statistics.weights - rounded * steps, statistics.covariance)
+            best, error = np.where(candidate_error < error, scale, best), np.minimum(error, candidate_error)
+        return replace(plan, scale=np.repeat(best, neurons_per_row))
 
 
 @dataclass(frozen=True)
@@ -76,11 +80,11 @@ class CompensateWeights:
 
     name: ClassVar[str] = "compensate"
 
-    def apply(self, plan: LayerPlan, evidence: Evidence) -> LayerPlan:
+    def apply(self, plan: LayerPlan, statistics: CalibrationStatistics) -> LayerPlan:
         """See `Pass`."""
-        steps = _steps(plan, evidence)
-        rounded = round_compensated(evidence.weights / steps, evidence.covariance, steps, plan.limit)
-        return replace(plan, weights=_split(rounded, evidence))
+        steps = _steps(plan, statistics)
+        rounded = round_compensated(statistics.weights / steps, statistics.covariance, steps, plan.limit)
+        return replace(plan, weights=_split(rounded, statistics))
 
 
 @dataclass(frozen=True)
@@ -89,29 +93,31 @@ class CorrectBias:
 
     name: ClassVar[str] = "bias"
 
-    def apply(self, plan: LayerPlan, evidence: Evidence) -> LayerPlan:
+    def apply(self, plan: LayerPlan, statistics: CalibrationStatistics) -> LayerPlan:
         """See `Pass`."""
-        steps = _steps(plan, evidence)
+        steps = _steps(plan, statistics)
         if plan.weights is None:
-            weights = np.clip(rint(evidence.weights / steps), -plan.limit, plan.limit)
+            weights = np.clip(rint(statistics.weights / steps), -plan.limit, plan.limit)
         else:
-            weights = np.concatenate([part.reshape(len(part), -1) for part in plan.weights], axis=1)
-        missing = evidence.bias_for(evidence.weights - weights * steps)
-        return replace(plan, bias=np.repeat(missing, evidence.sharing))
+            weights = np.concatenate([weight.reshape(len(weight), -1) for weight in plan.weights], axis=1)
+        missing = statistics.bias_for(statistics.weights - weights * steps)
+        return replace(plan, bias=np.repeat(missing, statistics.neurons_per_row))
 
 
-def _steps(plan: LayerPlan, evidence: Evidence) -> Float:
+def _steps(plan: LayerPlan, statistics: CalibrationStatistics) -> Float:
     """What one integer of each weight means, over all connections: (rows, sources)."""
     parts = [
-        np.broadcast_to(weight_steps(c, plan, m, evidence.machine.encoding), c.weight.shape).reshape(len(c.weight), -1)
-        for m, c in enumerate(evidence.layer.connections)
+        np.broadcast_to(weight_steps(c, plan, m, statistics.context.encoding), c.weight.shape).reshape(
+            len(c.weight), -1
+        )
+        for m, c in enumerate(statistics.layer.connections)
     ]
     return np.concatenate(parts, axis=1)
 
 
-def _split(weights: Int, evidence: Evidence) -> tuple[Int, ...]:
-    connections = evidence.layer.connections
-    parts = np.split(weights, np.cumsum([c.rows.shape[1] for c in connections])[:-1], axis=1)
+def _split(weights: Int, statistics: CalibrationStatistics) -> tuple[Int, ...]:
+    connections = statistics.layer.connections
+    parts = np.split(weights, np.cumsum([c.shared_rows.shape[1] for c in connections])[:-1], axis=1)
     return tuple(np.ascontiguousarray(p).reshape(c.weight.shape) for p, c in zip(parts, connections, strict=True))
 
 

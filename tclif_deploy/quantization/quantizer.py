@@ -11,12 +11,12 @@ from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedLayer, FixedNetwork, InputEncoding
 from tclif_deploy.network import INPUT, Network, check_network
 from tclif_deploy.progress import Progress, no_progress
-from tclif_deploy.quantization.layer_plan import Machine, build_layer, plan_layer
+from tclif_deploy.quantization.layer_plan import QuantizationContext, build_layer, plan_layer
 from tclif_deploy.quantization.notices import layer_notices
 from tclif_deploy.quantization.passes import chosen_passes
-from tclif_deploy.quantization.ranges import Ranges, bounded_ranges, seen_ranges
+from tclif_deploy.quantization.ranges import Ranges, measured_ranges, worst_case_ranges
 from tclif_deploy.quantization.settings import DEFAULTS, QuantizeSettings
-from tclif_deploy.quantization.statistics import Evidence
+from tclif_deploy.quantization.statistics import CalibrationStatistics
 from tclif_deploy.target import Target, as_target
 
 
@@ -36,7 +36,7 @@ def quantize(
 
     With ``calibration`` the state scale comes from the ranges its samples reach (times ``headroom``); without, from
     a worst-case bound that wastes bits, with a notice. ``ranges`` spares the run that finds them, where they are known
-    (`seen_ranges` of the same calibration data). ``progress`` counts layers. Raises `TclifError` where the target
+    (`measured_ranges` of the same calibration data). ``progress`` counts layers. Raises `TclifError` where the target
     cannot hold the network (`CannotHold`), naming the number and the limit.
 
     Examples
@@ -53,7 +53,7 @@ def quantize(
     notices: list[str] = []
     if calibration is None:
         encoding = InputEncoding(network.input_size, lsb=2.0**-8, bits=min(target.input_bits.value, 16))
-        ranges = bounded_ranges(network, 1.0, settings.bound_steps)
+        ranges = worst_case_ranges(network, 1.0, settings.bound_steps)
         notices.append(
             f"no calibration data: state scales come from a worst-case bound (|x| <= 1, {settings.bound_steps} steps), "
             "which costs precision; give --calibration FILE or --data FILE"
@@ -61,9 +61,11 @@ def quantize(
     else:
         check_calibration(calibration, network)
         encoding = choose_encoding(calibration, target, settings)
-        ranges = ranges or seen_ranges(network, calibration)
+        ranges = ranges or measured_ranges(network, calibration)
     try:
-        return _integers(network, Machine(target, encoding, ranges, settings), calibration, notices, progress)
+        return _integers(
+            network, QuantizationContext(target, encoding, ranges, settings), calibration, notices, progress
+        )
     except TclifError as error:
         raise CannotHold(error.what, error.hint) from None
     except OverflowError as error:
@@ -71,18 +73,18 @@ def quantize(
 
 
 def _integers(
-    network: Network, machine: Machine, calibration: Dataset | None, notices: list[str], progress: Progress
+    network: Network, context: QuantizationContext, calibration: Dataset | None, notices: list[str], progress: Progress
 ) -> FixedNetwork:
     """The network's integers, layer by layer."""
-    target, encoding, settings = machine.target, machine.encoding, machine.settings
+    target, encoding, settings = context.target, context.encoding, context.settings
     bits = weight_widths(network, target, settings)
-    plans = [plan_layer(layer, machine, width) for layer, width in zip(network.layers, bits, strict=True)]
+    plans = [plan_layer(layer, context, width) for layer, width in zip(network.layers, bits, strict=True)]
     layers: dict[int, FixedLayer] = {}
 
     def built(n: int) -> FixedLayer:
         if n not in layers:
             try:
-                layers[n] = build_layer(network.layers[n], plans[n], machine)
+                layers[n] = build_layer(network.layers[n], plans[n], context)
             except OverflowError as error:
                 raise TclifError(
                     f"layer {network.layers[n].name}: a number is {error} in the integers' units, beyond 64 bits",
@@ -92,14 +94,14 @@ def _integers(
 
     passes = chosen_passes(settings.passes) if calibration is not None else ()
     for n, layer in enumerate(network.layers):
-        if calibration is not None and passes and Evidence.covers(layer):
+        if calibration is not None and passes and CalibrationStatistics.covers(layer):
             # a loop makes later layers, and this one, drive its sources: by their integers before any pass
             upstream = FixedNetwork(encoding, target.arithmetic, tuple(map(built, _upstream(network, n))))
-            evidence = Evidence(layer, upstream, calibration, machine)
+            statistics = CalibrationStatistics(layer, upstream, calibration, context)
             for item in passes:
-                plans[n] = item.apply(plans[n], evidence)
+                plans[n] = item.apply(plans[n], statistics)
             layers.pop(n, None)
-        notices += layer_notices(layer, built(n), plans[n], machine)
+        notices += layer_notices(layer, built(n), plans[n], context)
         progress(n + 1, len(plans))
     return FixedNetwork(encoding, target.arithmetic, tuple(map(built, range(len(plans)))), tuple(notices))
 
@@ -107,13 +109,13 @@ def _integers(
 def _upstream(network: Network, n: int) -> list[int]:
     """The layers on which the sources of layer ``n`` depend, themselves among them, in evaluation order."""
     index = {layer.name: m for m, layer in enumerate(network.layers)}
-    found: set[int] = set()
+    upstream: set[int] = set()
     pending = [n]
     while pending:
         sources = {index[c.source] for c in network.layers[pending.pop()].connections if c.source != INPUT}
-        pending += sources - found
-        found |= sources
-    return sorted(found)
+        pending += sources - upstream
+        upstream |= sources
+    return sorted(upstream)
 
 
 def weight_widths(network: Network, target: Target, settings: QuantizeSettings) -> tuple[int, ...]:
@@ -137,21 +139,21 @@ def check_calibration(data: Dataset, network: Network) -> None:
         )
     low, high = data.x.min(), data.x.max()
     if low == high:
-        what = "all zero" if low == 0 else f"constant: every value is {low}"
-        raise TclifError(f"{data.name}: calibration data are {what}", "give samples of the real task")
+        values = "all zero" if low == 0 else f"constant: every value is {low}"
+        raise TclifError(f"{data.name}: calibration data are {values}", "give samples of the real task")
 
 
 def choose_encoding(data: Dataset, target: Target, settings: QuantizeSettings) -> InputEncoding:
     """Integer data (counts, pixels) enter unchanged if they fit the target's payload; real data get a scale."""
     payload = target.input_bits.value
-    peak = float(np.abs(data.x.astype(np.float64)).max())
-    whole = np.issubdtype(data.x.dtype, np.integer) or bool((data.x == np.rint(data.x)).all())
-    if whole and peak <= 2 ** (payload - 1) - 1:
+    max_input = float(np.abs(data.x.astype(np.float64)).max())
+    is_whole = np.issubdtype(data.x.dtype, np.integer) or bool((data.x == np.rint(data.x)).all())
+    if is_whole and max_input <= 2 ** (payload - 1) - 1:
         # two bits of room for larger values in other data, as far as the data's type can hold any
-        bits = int(peak).bit_length() + 3
+        bits = int(max_input).bit_length() + 3
         if np.issubdtype(data.x.dtype, np.integer):
             bits = min(bits, int(np.iinfo(data.x.dtype).max).bit_length() + 1)
         return InputEncoding(data.features, lsb=data.scale, bits=max(2, min(bits, payload)))
     bits = min(payload, settings.real_input_bits)
-    lsb = peak * data.scale * settings.headroom / (2 ** (bits - 1) - 1)
+    lsb = max_input * data.scale * settings.headroom / (2 ** (bits - 1) - 1)
     return InputEncoding(data.features, lsb=lsb, bits=bits)

@@ -1,4 +1,4 @@
-"""How far the states go: seen on calibration data, or bounded by an argument where there is none."""
+"""How far the states go: measured on calibration data, or bounded by an argument where there is none."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tclif_deploy.aliases import old_names
 from tclif_deploy.data.dataset import Dataset
 from tclif_deploy.errors import TclifError
 from tclif_deploy.network import INPUT, Float, Layer, Network
@@ -16,33 +17,33 @@ from tclif_deploy.simulation.floating import simulate_float
 class Ranges:
     """Largest |u| and |v| of every neuron: layer -> float64 (2, neurons)."""
 
-    peaks: dict[str, Float]
+    max_abs: dict[str, Float]
     calibrated: bool
-    """seen on data; otherwise a bound"""
+    """measured on data; otherwise a bound"""
 
 
-def seen_ranges(network: Network, data: Dataset, batch: int = 32) -> Ranges:
+def measured_ranges(network: Network, data: Dataset, batch_size: int = 32) -> Ranges:
     """Ranges met by the float network on ``data``, before and after resets."""
-    peaks = {layer.name: np.zeros((2, layer.size)) for layer in network.layers}
-    for part in data.batches(batch):
-        result = simulate_float(network, part.real(), spikes=False)  # padding too: states go through it as well
+    max_abs = {layer.name: np.zeros((2, layer.size)) for layer in network.layers}
+    for batch_data in data.batches(batch_size):
+        result = simulate_float(network, batch_data.values(), spikes=False)  # padding too: states go through it as well
         for name, value in result.peaks.items():
-            np.maximum(peaks[name], value, out=peaks[name])
-    return Ranges(peaks, calibrated=True)
+            np.maximum(max_abs[name], value, out=max_abs[name])
+    return Ranges(max_abs, calibrated=True)
 
 
-def bounded_ranges(network: Network, input_peak: float, steps: int) -> Ranges:
-    """Worst-case ranges for |x| <= ``input_peak`` over ``steps`` steps.
+def worst_case_ranges(network: Network, max_input: float, steps: int) -> Ranges:
+    """Worst-case ranges for |x| <= ``max_input`` over ``steps`` steps.
 
     With M the one-step map of (u, v) and d the largest push of one step (currents of all sources at once, bias,
     and a reset), \\|(u, v)\\| <= sum over t of \\|M^t\\| d, elementwise. Far wider than what data show: it is
     a bound for people without data, not a replacement for calibration.
     """
-    return Ranges({layer.name: layer_bound(layer, input_peak, steps) for layer in network.layers}, calibrated=False)
+    return Ranges({layer.name: layer_bound(layer, max_input, steps) for layer in network.layers}, calibrated=False)
 
 
-def layer_bound(layer: Layer, input_peak: float, steps: int) -> Float:
-    """`bounded_ranges` of one layer, (2, neurons); raises `TclifError` where there is no bound."""
+def layer_bound(layer: Layer, max_input: float, steps: int) -> Float:
+    """`worst_case_ranges` of one layer, (2, neurons); raises `TclifError` where there is no bound."""
     n = layer.neuron
     if n.q.any():
         raise TclifError(
@@ -50,7 +51,7 @@ def layer_bound(layer: Layer, input_peak: float, steps: int) -> Float:
         )
     current = np.zeros(layer.size)
     for c in layer.connections:
-        current += c.spread(np.abs(c.rows).sum(axis=1)) * (input_peak if c.source == INPUT else 1.0)
+        current += c.per_neuron(np.abs(c.shared_rows).sum(axis=1)) * (max_input if c.source == INPUT else 1.0)
     push_u = np.abs(n.bias_u) + np.abs(n.r_u) + (current if n.input_to == "dendrite" else 0.0)
     push_v = np.abs(n.bias_v) + np.abs(n.r_v) + np.abs(n.v_reset) + (current if n.input_to == "soma" else 0.0)
     one_step = np.array([[n.a_u, n.b_u], [n.b_v * n.a_u, n.a_v + n.b_v * n.b_u]]).transpose(2, 0, 1)
@@ -68,3 +69,6 @@ def layer_bound(layer: Layer, input_peak: float, steps: int) -> Float:
     if not np.isfinite(bound).all():
         raise TclifError(f"layer {layer.name}: its states grow without bound", "give calibration data")
     return np.ascontiguousarray(bound)
+
+
+__getattr__ = old_names(__name__, {"seen_ranges": "measured_ranges", "bounded_ranges": "worst_case_ranges"})

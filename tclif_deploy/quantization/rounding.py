@@ -32,14 +32,14 @@ def round_compensated(wanted: Float, covariance: Float, steps: Float, limit: int
     covariance = covariance * np.outer(shared, shared)
     order = np.argsort(-np.diag(covariance), kind="stable")
     upper = _inverse_root(covariance[np.ix_(order, order)])
-    left = wanted[:, order].copy()
-    found = np.empty_like(left)
+    remaining = wanted[:, order].copy()
+    rounded = np.empty_like(remaining)
     for j in range(sources):
-        found[:, j] = np.clip(np.rint(left[:, j]), -limit, limit)
-        error = (left[:, j] - found[:, j]) / upper[j, j]
-        left[:, j + 1 :] -= np.outer(error, upper[j, j + 1 :])
-    result = np.empty(found.shape, np.int64)
-    result[:, order] = found
+        rounded[:, j] = np.clip(np.rint(remaining[:, j]), -limit, limit)
+        error = (remaining[:, j] - rounded[:, j]) / upper[j, j]
+        remaining[:, j + 1 :] -= np.outer(error, upper[j, j + 1 :])
+    result = np.empty(rounded.shape, np.int64)
+    result[:, order] = rounded
     return result
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tclif_deploy.data import Dataset
 from tclif_deploy.fixed import FixedNetwork
 from tclif_deploy.network import INPUT, Connection, Float, Layer
-from tclif_deploy.quantization.layer_plan import Machine
+from tclif_deploy.quantization.layer_plan import QuantizationContext
 from tclif_deploy.quantization.rounding import damped
 from tclif_deploy.simulation import simulate
 from tclif_deploy.simulation.floating import batches
@@ -27,29 +27,29 @@ MEMORY = 200.0
 forget is not paid for, and what it keeps is"""
 
 
-class Evidence:
-    """A layer that `covers` says can be looked at, and the quantized layers on which its sources depend.
+class CalibrationStatistics:
+    """Statistics of a layer that `covers` says has any, as the quantized layers before it drive it.
 
     It is about rows of weights: those of neurons, or of a convolution's channels, whose sources are what a position
     sees. Some positions stand for all.
     """
 
-    def __init__(self, layer: Layer, upstream: FixedNetwork, data: Dataset, machine: Machine) -> None:
-        self.layer, self.upstream, self.data, self.machine = layer, upstream, data, machine
-        self.sharing = layer.connections[0].sharing
+    def __init__(self, layer: Layer, upstream: FixedNetwork, data: Dataset, context: QuantizationContext) -> None:
+        self.layer, self.upstream, self.data, self.context = layer, upstream, data, context
+        self.neurons_per_row = layer.connections[0].neurons_per_row
         """neurons of a row"""
-        self.positions = np.sort(np.random.default_rng(0).permutation(self.sharing)[:POSITIONS])
+        self.sampled_output_positions = np.sort(np.random.default_rng(0).permutation(self.neurons_per_row)[:POSITIONS])
 
     @staticmethod
     def covers(layer: Layer) -> bool:
         """Whether all neurons of a row see their sources by the same weights: groups see others."""
-        alike = len({c.sharing for c in layer.connections}) == 1
+        alike = len({c.neurons_per_row for c in layer.connections}) == 1
         return alike and all(c.conv is None or c.conv.groups == 1 for c in layer.connections)
 
     @cached_property
     def weights(self) -> Float:
         """The layer's real weights, all connections side by side: (rows, sources)."""
-        return np.concatenate([c.rows for c in self.layer.connections], axis=1)
+        return np.concatenate([c.shared_rows for c in self.layer.connections], axis=1)
 
     @cached_property
     def _products(self) -> Float:
@@ -64,11 +64,11 @@ class Evidence:
     def covariance(self) -> Float:
         """Covariance of the soma's responses to the sources, `damped`; about 0, or, if biases are corrected, about
         the response to a constant, which the bias then takes out; (sources, sources)."""
-        found = self._products[:-1, :-1]
-        if "bias" in self.machine.settings.passes:
+        covariance = self._products[:-1, :-1]
+        if "bias" in self.context.settings.passes:
             with_one, one = self._products[:-1, -1], self._products[-1, -1]
-            found = found - np.outer(with_one, with_one) / one
-        return damped(found)
+            covariance = covariance - np.outer(with_one, with_one) / one
+        return damped(covariance)
 
     def bias_for(self, missing: Float) -> Float:
         """The constant current that best stands in for weights that are ``missing`` (rows, sources); (rows,)."""
@@ -93,24 +93,24 @@ class Evidence:
 
     def _activity(self) -> Iterator[Float]:
         """Real values of the connections, and a constant 1: float32 (time, samples * positions, sources + 1)."""
-        encoding, connections = self.machine.encoding, self.layer.connections
+        encoding, connections = self.context.encoding, self.layer.connections
         x, _ = encoding.encode(self.data.x[:SAMPLES], self.data.scale)
-        seen = simulate(self.upstream, x, spikes=True).spikes if self.upstream.layers else {}
-        for part in batches(x.shape[0], max(1, BATCH // self.positions.size)):
+        spikes = simulate(self.upstream, x, spikes=True).spikes if self.upstream.layers else {}
+        for batch in batches(x.shape[0], max(1, BATCH // self.sampled_output_positions.size)):
             columns = []
             for c in connections:
-                carried = x[part] * encoding.lsb if c.source == INPUT else seen[c.source][part]
-                late = np.zeros((carried.shape[1], carried.shape[0], carried.shape[2]), np.float32)
-                late[c.delay :] = carried.transpose(1, 0, 2)[: max(0, carried.shape[1] - c.delay)]
-                columns.append(self._seen(c, late))
+                events = x[batch] * encoding.lsb if c.source == INPUT else spikes[c.source][batch]
+                delayed = np.zeros((events.shape[1], events.shape[0], events.shape[2]), np.float32)
+                delayed[c.delay :] = events.transpose(1, 0, 2)[: max(0, events.shape[1] - c.delay)]
+                columns.append(self._seen(c, delayed))
             columns.append(np.ones((*columns[0].shape[:2], 1), np.float32))
             yield np.concatenate(columns, axis=2)
 
-    def _seen(self, connection: Connection, carried: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _seen(self, connection: Connection, events: NDArray[np.float32]) -> NDArray[np.float32]:
         """What the positions see of ``carried`` (time, samples, sources): (time, samples * positions, weights)."""
         conv = connection.conv
         if conv is None:
-            return carried
+            return events
         index = conv.patches(np.arange(1, connection.sources + 1)[None], connection.weight.shape)[0, 0]
-        with_outside = np.pad(carried, ((0, 0), (0, 0), (1, 0)))
-        return with_outside[:, :, index[:, self.positions].T].reshape(len(carried), -1, len(index))
+        with_outside = np.pad(events, ((0, 0), (0, 0), (1, 0)))
+        return with_outside[:, :, index[:, self.sampled_output_positions].T].reshape(len(events), -1, len(index))

@@ -12,7 +12,7 @@ from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedNetwork
 from tclif_deploy.network import Network
 from tclif_deploy.progress import Progress, no_progress
-from tclif_deploy.quantization import QuantizeSettings, quantize, seen_ranges
+from tclif_deploy.quantization import QuantizeSettings, measured_ranges, quantize
 from tclif_deploy.simulation import simulate
 from tclif_deploy.simulation.floating import float_classes
 from tclif_deploy.target import Target
@@ -45,14 +45,14 @@ class Widths:
     def sentence(self, network: Network, allowed: float, labelled: bool, samples: int) -> str:
         """What to tell the user."""
         chosen = ", ".join(f"{la.name} {bits}" for la, bits in zip(network.layers, self.bits, strict=True))
-        what = "accuracy lost" if labelled else "decisions changed"
+        loss = "accuracy lost" if labelled else "decisions changed"
         if not self.holds:
             return (
-                f"weight bits: none hold {100 * allowed:g} % ({what}): with the target's own {max(self.bits)} bits it "
+                f"weight bits: none hold {100 * allowed:g} % ({loss}): with the target's own {max(self.bits)} bits it "
                 f"is {100 * self.drop:.2f} % on {samples} samples; tclif finetune may recover it"
             )
         return (
-            f"weight bits, chosen in {len(self.trials)} trials: {chosen}; {what} {100 * self.drop:.2f} % on {samples} "
+            f"weight bits, chosen in {len(self.trials)} trials: {chosen}; {loss} {100 * self.drop:.2f} % on {samples} "
             f"samples (allowed {100 * allowed:g} %)"
         )
 
@@ -77,8 +77,8 @@ def choose_widths(
             f"{target.name} stores every weight with {target.weight_bits.value} bits: fewer would save nothing",
             "leave --weight-bits auto out, or state mixed_weight_bits in the target's file",
         )
-    ranges = seen_ranges(network, calibration)
-    real = float_classes(network, data, batch=128)
+    ranges = measured_ranges(network, calibration)
+    float_decisions = float_classes(network, data, batch=128)
     top = target.weight_bits.value
     weights = [sum(c.weight.size for c in layer.connections) for layer in network.layers]
     trials: list[Trial] = []
@@ -86,11 +86,11 @@ def choose_widths(
 
     def attempt(bits: tuple[int, ...]) -> tuple[FixedNetwork, float]:
         fixed = quantize(network, target, calibration, replace(settings, weight_bits=bits), ranges)
-        found = np.concatenate([simulate(fixed, batch).classes for batch in data.batches(1024)])
+        classes = np.concatenate([simulate(fixed, batch).classes for batch in data.batches(1024)])
         if data.y is None:
-            drop = float((found != real).mean())
+            drop = float((classes != float_decisions).mean())
         else:
-            drop = float((real == data.y).mean() - (found == data.y).mean())
+            drop = float((float_decisions == data.y).mean() - (classes == data.y).mean())
         trials.append(Trial(bits, drop))
         progress(len(trials), max(total, len(trials)))
         return fixed, drop

@@ -60,7 +60,7 @@ def simulate(
     >>> fixed = quantize(network, "loihi2", "fixtures/smnist_ff/calibration.npz")
     >>> simulate(fixed, test, spikes=True).spikes["features.1"].shape
     (4, 784, 64)
-    >>> bool((simulate(network, test).classes == simulate(fixed, test.real()).classes).all())
+    >>> bool((simulate(network, test).classes == simulate(fixed, test.values()).classes).all())
     True
     """
     if engine not in get_args(Engine):
@@ -70,7 +70,7 @@ def simulate(
             raise TclifError(f"engine {engine} is for fixed-point networks, this one is float", "leave engine out")
         data = as_dataset(x, needed=True)
         lengths = data.lengths if lengths is None else lengths
-        return simulate_float(network, data.real(), lengths=lengths, spikes=spikes, counts=counts, traces=traces)
+        return simulate_float(network, data.values(), lengths=lengths, spikes=spikes, counts=counts, traces=traces)
     check_fixed(network)
     encoded = integers_of(x)
     if encoded is None:

@@ -113,7 +113,7 @@ def simulate_float(
 
 def float_classes(network: Network, data: Dataset, batch: int = 32) -> NDArray[np.int64]:
     """The class that ``network`` names for each sample of ``data``, (samples,), run ``batch`` samples at a time."""
-    results = (simulate_float(network, d.real(), lengths=d.lengths, spikes=False) for d in data.batches(batch))
+    results = (simulate_float(network, d.values(), lengths=d.lengths, spikes=False) for d in data.batches(batch))
     return np.concatenate([result.classes for result in results])
 
 

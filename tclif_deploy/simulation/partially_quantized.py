@@ -80,7 +80,7 @@ def simulate_mixed(
     """
     m, chosen = fixed.arithmetic, frozenset(quantized)
     encoded, _ = fixed.input.encode(data.x, data.scale)
-    x = encoded if INPUT_PART in chosen else data.real() / fixed.input.lsb
+    x = encoded if INPUT_PART in chosen else data.values() / fixed.input.lsb
     x = np.ascontiguousarray(x, np.float64)
     last = check_lengths(data.lengths, data.samples, data.time) - 1
     starts = np.cumsum([0, *(layer.size for layer in fixed.layers)])

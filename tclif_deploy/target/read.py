@@ -144,35 +144,38 @@ def _limit(key: str, value: Any, path: Path, lines: Lines) -> Any:
 
 def _lines(text: str) -> dict[tuple[str, ...], int]:
     """Line number of every table and key of a target file."""
-    found: dict[tuple[str, ...], int] = {}
+    line_of: dict[tuple[str, ...], int] = {}
     table: tuple[str, ...] = ()
     for number, line in enumerate(text.splitlines(), 1):
         if header := re.match(r"\s*\[\s*([\w-]+)\s*\]", line):
             table = (header[1],)
-            found.setdefault(table, number)
+            line_of.setdefault(table, number)
         elif key := re.match(r"\s*([\w-]+)(?:\s*\.\s*([\w-]+))?\s*=\s*(\{.*)?", line):
             keys = (*table, *(part for part in key.groups()[:2] if part))
-            found.setdefault(keys, number)
+            line_of.setdefault(keys, number)
             for inner in re.findall(r"[{,]\s*([\w-]+)\s*=", key[3] or ""):
-                found.setdefault((*keys, inner), number)
-    return found
+                line_of.setdefault((*keys, inner), number)
+    return line_of
 
 
 def _problems(item: Any, where: str, lines: Lines) -> list[str]:
     """What pydantic found, in sentences: where, which key, what is wrong, and what stands there."""
     if item["type"] == "value_error":  # contradictions between numbers, each with the key of one of them
-        found = [line.partition("\0") for line in str(item["ctx"]["error"]).splitlines()]
-        return [f"{lines.get((key,), where)}: {key}: {message}" for key, _, message in found]
+        contradictions = [line.partition("\0") for line in str(item["ctx"]["error"]).splitlines()]
+        return [f"{lines.get((key,), where)}: {key}: {message}" for key, _, message in contradictions]
     keys = tuple(str(part) for part in item["loc"])
-    got = f" (got {item['input']!r:.60})"
+    given_value = f" (got {item['input']!r:.60})"
     message: str = item["msg"]
     if item["type"] == "extra_forbidden":
         known = [*Target.model_fields, "inherits"] if len(keys) == 1 else list(Limit.model_fields)
         near = difflib.get_close_matches(keys[-1], known, 1, 0.4)
-        got, message = "", "unknown key" + (f", did you mean {near[0]}?" if near else f", known: {', '.join(known)}")
+        given_value, message = (
+            "",
+            "unknown key" + (f", did you mean {near[0]}?" if near else f", known: {', '.join(known)}"),
+        )
     elif item["type"] == "missing":
-        got, message = "", "missing" if len(keys) > 1 else "missing: every target states or inherits it"
+        given_value, message = "", "missing" if len(keys) > 1 else "missing: every target states or inherits it"
     elif item["type"] == "literal_error":
         message = f"expected {item['ctx']['expected']}"
     at = next((lines[keys[:n]] for n in range(len(keys), 0, -1) if keys[:n] in lines), where)
-    return [f"{at}: {'.'.join(keys)}: {message}{got}"]
+    return [f"{at}: {'.'.join(keys)}: {message}{given_value}"]

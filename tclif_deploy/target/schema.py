@@ -242,16 +242,16 @@ UNITS: dict[str, str] = {
 
 def contradictions(target: Target) -> list[tuple[str, str]]:
     """(key, what is wrong) for each number of ``target`` that another of its numbers rules out."""
-    found: list[tuple[str, str]] = []
+    problems: list[tuple[str, str]] = []
 
     def value(name: str) -> Any:
         limit = getattr(target, name)
         return None if limit is None else limit.value
 
-    def at_most(name: str, bound: str, why: str) -> None:
+    def at_most(name: str, bound: str, reason: str) -> None:
         a, b = value(name), value(bound)
         if a is not None and b is not None and a > b:
-            found.append((name, f"{a:,} is more than {bound} ({b:,}): {why}"))
+            problems.append((name, f"{a:,} is more than {bound} ({b:,}): {reason}"))
 
     for name in ("threshold_bits", "reset_bits", "bias_bits"):
         at_most(name, "state_bits", "the state could never reach it")
@@ -264,16 +264,16 @@ def contradictions(target: Target) -> list[tuple[str, str]]:
     if any(v is not None for v in mesh):
         missing = [n for n, v in zip(("mesh_width", "mesh_height", "cores_per_tile"), mesh, strict=True) if v is None]
         if missing:
-            found.append((missing[0], "missing: a mesh needs mesh_width, mesh_height and cores_per_tile"))
+            problems.append((missing[0], "missing: a mesh needs mesh_width, mesh_height and cores_per_tile"))
         elif value("cores_per_chip") is not None and mesh[0] * mesh[1] * mesh[2] < value("cores_per_chip"):
             text = f"a mesh of {mesh[0]} x {mesh[1]} tiles of {mesh[2]} cores has no room for "
-            found.append(("cores_per_chip", f"{text}{value('cores_per_chip'):,} cores"))
+            problems.append(("cores_per_chip", f"{text}{value('cores_per_chip'):,} cores"))
     if value("chips") is not None and value("cores_per_chip") is None:
-        found.append(("chips", "a number of chips without cores_per_chip says nothing"))
+        problems.append(("chips", "a number of chips without cores_per_chip says nothing"))
     for name, limit in target.limits().items():
         if name.startswith(("energy_", "time_", "static_")) and limit.value[0] > limit.value[1]:
-            found.append((name, f"the low figure {limit.value[0]:g} is above the high one {limit.value[1]:g}"))
+            problems.append((name, f"the low figure {limit.value[0]:g} is above the high one {limit.value[1]:g}"))
     for name in ("neuron_kinds", "reset_kinds"):
         if value(name) == ():
-            found.append((name, "an empty list: no network could run"))
-    return found
+            problems.append((name, "an empty list: no network could run"))
+    return problems

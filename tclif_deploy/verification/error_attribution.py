@@ -173,7 +173,7 @@ def _changes(network: Network, fixed: FixedNetwork, data: Dataset, part: tuple[s
     """Whether quantizing ``part`` changes any number; rounding states always can."""
     if part == INPUT_PART:
         encoded, _ = fixed.input.encode(data.x, data.scale)
-        return not np.allclose(encoded, data.real() / fixed.input.lsb, rtol=1e-12, atol=0.0)
+        return not np.allclose(encoded, data.values() / fixed.input.lsb, rtol=1e-12, atol=0.0)
     if part[1] == "states":
         return True
     n = next(n for n, layer in enumerate(network.layers) if layer.name == part[0])

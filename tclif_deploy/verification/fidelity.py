@@ -92,7 +92,7 @@ def verify(
         batch = data[part]
         x, outside = fixed.input.encode(batch.x, batch.scale)
         clipped += outside
-        a = simulate_float(network, batch.real(), lengths=batch.lengths)
+        a = simulate_float(network, batch.values(), lengths=batch.lengths)
         b = simulate(fixed, x, lengths=batch.lengths, spikes=True, engine=engine)
         valid = batch.valid()
         for tally in tallies:

@@ -9,7 +9,7 @@ from tclif_deploy.data import Dataset
 from tclif_deploy.errors import TclifError
 from tclif_deploy.network import Network
 from tclif_deploy.progress import Progress, no_progress
-from tclif_deploy.quantization import QuantizeSettings, Ranges, quantize, seen_ranges
+from tclif_deploy.quantization import QuantizeSettings, Ranges, measured_ranges, quantize
 from tclif_deploy.quantization.quantizer import weight_widths
 from tclif_deploy.target import Target
 from tclif_deploy.verification.error_attribution import Account, Loss, measure
@@ -40,7 +40,7 @@ def remedies(
     """Quantize ``network`` anew with one bit more where ``account`` finds the worst, and measure on ``data``."""
     if account.worst is None:
         return ()
-    ranges = seen_ranges(network, calibration)
+    ranges = measured_ranges(network, calibration)
     loss_of = measure(network, data, jobs)
     tried = list(_changes(*account.worst, network, target, settings))
     found = []

@@ -82,7 +82,7 @@ def compile(
         network = load(model, options.read)
         choice = choose_calibration(path, calibration, test)
         say(f"quantizing for {target.name}, calibrated on {choice.calibration}")
-        if options.narrowest is None:
+        if options.auto_bits_max_drop is None:
             fixed = quantize(network, target, choice.data, options.quantize, progress=progress("layers"))
         else:
             fixed, options = _narrowed(network, target, choice.data, choice.left, options, say, progress)
@@ -105,13 +105,13 @@ def _narrowed(
     progress: Bars,
 ) -> tuple[FixedNetwork, CompileOptions]:
     """The integers with the narrowest weights, and the options that give just these."""
-    if test is None or calibration is None or options.narrowest is None:
+    if test is None or calibration is None or options.auto_bits_max_drop is None:
         raise TclifError("--weight-bits auto needs something to measure", "give --data FILE")
     say(f"choosing weight bits on {test.samples} samples")
     found = choose_widths(
-        network, target, calibration, test, options.narrowest, options.quantize, progress=progress("trials")
+        network, target, calibration, test, options.auto_bits_max_drop, options.quantize, progress=progress("trials")
     )
-    said = found.sentence(network, options.narrowest, test.y is not None, test.samples)
+    said = found.sentence(network, options.auto_bits_max_drop, test.y is not None, test.samples)
     fixed = replace(found.fixed, notices=(*found.fixed.notices, said))
     return fixed, replace(options, quantize=replace(options.quantize, weight_bits=found.bits))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
+from tclif_deploy.aliases import renamed_field
 from tclif_deploy.formats.read_options import ReadOptions
 from tclif_deploy.quantization.settings import QuantizeSettings
 from tclif_deploy.settings import Limits, Named, check_settings
@@ -34,11 +35,12 @@ class BuildOptions:
         check_settings(self)
 
 
+@renamed_field("narrowest", "auto_bits_max_drop")
 @dataclass(frozen=True)
 class CompileOptions(BuildOptions):
     """What can be chosen about a compilation."""
 
-    narrowest: Annotated[float | None, Limits(0, 1), Named("--auto-max-drop")] = None
+    auto_bits_max_drop: Annotated[float | None, Limits(0, 1), Named("--auto-max-drop")] = None
     """choose the narrowest weights of each layer that lose at most this fraction of accuracy on the data"""
     samples: Annotated[int | None, Limits(1)] = None
     """use only the first samples of the data"""

@@ -22,7 +22,7 @@ from tclif_deploy.frontends import ModelLike, load
 from tclif_deploy.mapping.memory import RESOURCES
 from tclif_deploy.network import Network
 from tclif_deploy.progress import Progress, no_progress
-from tclif_deploy.quantization import QuantizeSettings, Ranges, quantize, seen_ranges
+from tclif_deploy.quantization import QuantizeSettings, Ranges, measured_ranges, quantize
 from tclif_deploy.quantization.calibration import Calibration, choose_calibration
 from tclif_deploy.report.sweep import Point, Row
 from tclif_deploy.simulation import simulate
@@ -124,7 +124,7 @@ def sweep(
         raise TclifError(f"{path}: holds rows of another model, data or setting", "choose another --output")
     left = [point for point in points if point not in known]
     if left:
-        ranges = seen_ranges(network, calibration)
+        ranges = measured_ranges(network, calibration)
         classes = float_classes(network, data)
         work = (
             joblib.delayed(_row)(network, target, point, data, calibration, ranges, classes, settings, digest)

@@ -55,7 +55,7 @@ def test_its_matrix_and_its_synapses_are_those_of_plain_python(kernel):
     np.testing.assert_array_equal(kernel.apply(x), x @ np.array(wanted).T)
     assert kernel.fan_in().tolist() == [sum(w != 0 for w in row) for row in wanted]
     assert kernel.fan_out().tolist() == [sum(w != 0 for w in row) for row in zip(*wanted, strict=True)]
-    assert kernel.spread(np.arange(len(kernel.weight))).shape == (kernel.neurons,)
+    assert kernel.per_neuron(np.arange(len(kernel.weight))).shape == (kernel.neurons,)
 
 
 @pytest.mark.slow
@@ -65,11 +65,11 @@ def test_two_convolutions_are_one_where_that_is_exact(data):
     before = data.draw(random_kernels())
     assume(min(before.output_shape) >= 1)
     after = data.draw(random_kernels(before.output_shape))  # type: ignore[arg-type]
-    found = compose(after, before)
+    joined = compose(after, before)
     product = after.matrix() @ before.matrix()
-    if found is not None:
-        assert found.output_shape == after.output_shape
-        np.testing.assert_array_equal(found.matrix(), product)
+    if joined is not None:
+        assert joined.output_shape == after.output_shape
+        np.testing.assert_array_equal(joined.matrix(), product)
     else:
         assert any(after.conv.padding)
 
@@ -80,14 +80,14 @@ def test_an_unpadded_pooling_and_a_convolution_are_one_but_where_padding_would_s
     pool = pooling(shape, (2, 2), (2, 2), (0, 0), average=True)
     weight = np.arange(2.0 * 3 * 9).reshape(3, 2, 3, 3)
     after = Kernel(weight, Conv(pool.output_shape, padding=(pad,) * 4))  # type: ignore[arg-type]
-    found = compose(after, pool)
+    joined = compose(after, pool)
     if pad and shape[1] % 2:
-        assert found is None  # row 8 is no part of the pooled map, but the padding around it would reach it
+        assert joined is None  # row 8 is no part of the pooled map, but the padding around it would reach it
     else:
-        assert found is not None
-        assert found.weight.shape == (3, 2, 6, 6)
-        assert found.conv.stride == (2, 2)
-        np.testing.assert_array_equal(found.matrix(), after.matrix() @ pool.matrix())
+        assert joined is not None
+        assert joined.weight.shape == (3, 2, 6, 6)
+        assert joined.conv.stride == (2, 2)
+        np.testing.assert_array_equal(joined.matrix(), after.matrix() @ pool.matrix())
 
 
 def test_a_padded_convolution_after_a_padded_one_is_not_one_convolution():
@@ -113,7 +113,7 @@ def test_spikes_of_the_float_network_are_those_of_torch(kind, shape):
     readout = rng.normal(0, 0.3, (3, second.neurons))
     layers.append(Layer("out", neurons.readout(3), (Connection("b", readout),)))
     x = (rng.random((2, 60, first.sources)) < 0.2).astype(np.float64)
-    found = simulate_float(Network(first.sources, tuple(layers)), x)
+    result = simulate_float(Network(first.sources, tuple(layers)), x)
 
     state = {layer.name: [torch.zeros(2, layer.size).double() for _ in range(2)] for layer in layers}
     beta1, beta2 = -torch.sigmoid(torch.tensor(0.3).double()), torch.sigmoid(torch.tensor(-0.2).double())
@@ -134,9 +134,9 @@ def test_spikes_of_the_float_network_are_those_of_torch(kind, shape):
             v = v + beta2 * u
             s = (v >= 1.2).double()
             state[name] = [u - 0.5 * s, v - 1.2 * s]
-            np.testing.assert_array_equal(found.spikes[name][:, t], s.numpy().astype(bool))
+            np.testing.assert_array_equal(result.spikes[name][:, t], s.numpy().astype(bool))
     for name in ("a", "b"):
-        assert 0.01 < found.spikes[name].mean() < 0.6
+        assert 0.01 < result.spikes[name].mean() < 0.6
 
 
 @pytest.mark.slow
@@ -151,9 +151,9 @@ def test_fixed_networks_equal_plain_integers(chosen):
 @given(network_options(conv=True))
 def test_the_engine_runs_them_as_the_reference(chosen):
     network, x = drawn_network(**chosen)
-    want = reference.simulate(network, x)
-    assert_alive(want)
-    assert_same(engine.simulate(network, x, spikes=True), want)
+    expected = reference.simulate(network, x)
+    assert_alive(expected)
+    assert_same(engine.simulate(network, x, spikes=True), expected)
 
 
 def test_saved_networks_load_bit_for_bit(tmp_path):

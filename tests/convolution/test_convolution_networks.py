@@ -18,7 +18,7 @@ from tclif_deploy.formats import write_nir
 from tclif_deploy.mapping import measure
 from tclif_deploy.mapping.cost import formula
 from tclif_deploy.network import Connection, Layer, Network
-from tclif_deploy.quantization.statistics import Evidence
+from tclif_deploy.quantization.statistics import CalibrationStatistics
 from tclif_deploy.simulation.floating import simulate_float
 from tclif_deploy.workflows.fuzz import fuzz
 from tests.helpers import oracle
@@ -33,8 +33,8 @@ def network() -> Network:
     second = Kernel(rng.normal(0.1, 0.3, (6, 4, 2, 2)), Conv(first.output_shape, (2, 2)))
     layers, cell = [], {"gamma": 0.5, "threshold": 1.5}
     for name, kernel in (("a", first), ("b", second)):
-        c1, c2 = kernel.spread(rng.normal(0, 0.5, (2, len(kernel.weight)))[0]), rng.normal(0, 0.5, kernel.neurons)
-        bias = kernel.spread(rng.normal(0, 0.02, len(kernel.weight)))
+        c1, c2 = kernel.per_neuron(rng.normal(0, 0.5, (2, len(kernel.weight)))[0]), rng.normal(0, 0.5, kernel.neurons)
+        bias = kernel.per_neuron(rng.normal(0, 0.02, len(kernel.weight)))
         links = [Connection("a" if layers else "input", kernel.weight, conv=kernel.conv)]
         if not layers:
             links.append(Connection("a", loop.weight, 1, loop.conv))
@@ -49,45 +49,46 @@ def data(samples: int = 12, seed: int = 9) -> Dataset:
 
 
 def test_neurons_of_a_channel_share_one_scale_and_the_float_networks_spikes_survive():
-    real = network()
-    fixed = quantize(real, "loihi2", data())
+    original = network()
+    fixed = quantize(original, "loihi2", data())
     for layer in fixed.layers[:2]:
-        sharing = layer.connections[0].sharing
-        scale = (layer.lsb_u * 2.0**layer.shift).reshape(-1, sharing)
+        neurons_per_row = layer.connections[0].neurons_per_row
+        scale = (layer.lsb_u * 2.0**layer.shift).reshape(-1, neurons_per_row)
         assert (scale == scale[:, :1]).all()
         assert np.unique(scale[:, 0]).size == len(scale)
         for c in layer.connections:
             assert c.kind == "conv"
             assert 60 <= np.abs(c.weight).max() <= 127
-    wanted = simulate_float(real, data().real()).spikes
-    found = simulate(fixed, data().x.astype(np.int64), spikes=True).spikes
+    wanted = simulate_float(original, data().values()).spikes
+    spikes = simulate(fixed, data().x.astype(np.int64), spikes=True).spikes
     for name, least in (("a", 0.85), ("b", 0.6)):
         assert 0.01 <= wanted[name].mean() <= 0.6, wanted[name].mean()
-        assert (wanted[name] & found[name]).sum() / (wanted[name] | found[name]).sum() > least
+        assert (wanted[name] & spikes[name]).sum() / (wanted[name] | spikes[name]).sum() > least
 
 
 @pytest.mark.slow
 def test_passes_on_calibration_data_better_kernels_too():
     """On data that they did not see, at 4 bits; what a position sees is what the convolution multiplies."""
-    real, unseen = network(), data(24, seed=10)
-    wanted = simulate_float(real, unseen.real()).spikes
+    original, unseen = network(), data(24, seed=10)
+    wanted = simulate_float(original, unseen.values()).spikes
     alike = {}
     for passes in ((), ("scales", "compensate", "bias")):
         chosen = QuantizeSettings(passes=passes)
-        fixed = quantize(real, load_target("loihi2").override(weight_bits=4), data(), chosen)
-        found = simulate(fixed, unseen.x.astype(np.int64), spikes=True).spikes
-        alike[passes] = [(wanted[n] & found[n]).sum() / (wanted[n] | found[n]).sum() for n in wanted]
+        fixed = quantize(original, load_target("loihi2").override(weight_bits=4), data(), chosen)
+        spikes = simulate(fixed, unseen.x.astype(np.int64), spikes=True).spikes
+        alike[passes] = [(wanted[n] & spikes[n]).sum() / (wanted[n] | spikes[n]).sum() for n in wanted]
         assert all(np.abs(c.weight).max() <= 7 for layer in fixed.layers for c in layer.connections)
     plain, better = alike.values()
     assert better[0] > plain[0] + 0.01
-    layer = real.layers[1]
-    machine = SimpleNamespace(encoding=SimpleNamespace(encode=lambda x, scale: (x, 0), lsb=1.0), settings=None)
-    evidence = Evidence(layer, fixed, data(2), machine)  # type: ignore[arg-type]
-    carried = (np.random.default_rng(2).random((3, 2, layer.connections[0].sources)) < 0.5).astype(np.float32)
-    seen = evidence._seen(layer.connections[0], carried)
-    current = (seen @ layer.connections[0].rows.T).reshape(3, 2, -1, 6)
-    whole = layer.connections[0].apply(carried.reshape(6, -1)).reshape(3, 2, 6, -1)[..., evidence.positions]
-    np.testing.assert_allclose(current, whole.swapaxes(2, 3), atol=1e-6)
+    layer = original.layers[1]
+    context = SimpleNamespace(encoding=SimpleNamespace(encode=lambda x, scale: (x, 0), lsb=1.0), settings=None)
+    statistics = CalibrationStatistics(layer, fixed, data(2), context)  # type: ignore[arg-type]
+    events = (np.random.default_rng(2).random((3, 2, layer.connections[0].sources)) < 0.5).astype(np.float32)
+    seen = statistics._seen(layer.connections[0], events)
+    current = (seen @ layer.connections[0].shared_rows.T).reshape(3, 2, -1, 6)
+    everywhere = layer.connections[0].apply(events.reshape(6, -1)).reshape(3, 2, 6, -1)
+    expected = everywhere[..., statistics.sampled_output_positions]
+    np.testing.assert_allclose(current, expected.swapaxes(2, 3), atol=1e-6)
 
 
 def test_without_calibration_data_and_without_parameters_of_each_neuron_it_is_quantized_too():
@@ -131,24 +132,24 @@ def test_lava_equals_the_reference_too(build):
 def test_the_papers_formula_counts_a_convolutions_synapses_not_a_matrixs():
     fixed = quantize(network(), "loihi2", data())
     activity = measure(fixed, data(2))
-    found = formula(fixed, activity)
+    energy = formula(fixed, activity)
     synapses = [[sum(w != 0 for row in oracle.matrix(c) for w in row) for c in la.connections] for la in fixed.layers]
     rates = [activity.rate(name) for name in ("input", "a", "b")]
     additions = synapses[0][0] * rates[0] + (synapses[0][1] + 2 * 144) * rates[1]
     additions += synapses[1][0] * rates[1] + 2 * 54 * rates[2]
-    assert found.tclif == pytest.approx(additions * 0.9e-3 + 2 * (144 + 54) * 4.6e-3, rel=1e-2)  # few weights are 0
+    assert energy.tclif == pytest.approx(additions * 0.9e-3 + 2 * (144 + 54) * 4.6e-3, rel=1e-2)  # few weights are 0
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("form", "said"), [
+@pytest.mark.parametrize(("form", "message"), [
     ("netx", "layer a: TC-LIF neurons fed by a convolution are not written as netx"),
     ("torch", "layer a: a convolution is not among the torch modules"),
 ])  # fmt: skip
-def test_what_cannot_hold_a_convolution_is_refused_in_one_line(build, tmp_path, capsys, form, said):
+def test_what_cannot_hold_a_convolution_is_refused_in_one_line(build, tmp_path, capsys, form, message):
     calibration = ["--calibration", str(build / "data.npz")] if form == "netx" else []
     assert command(["export", str(build / "model.nir"), "--to", form, "-o", str(tmp_path / "out"), *calibration]) == 2
     printed = capsys.readouterr().err
-    assert said in " ".join(printed.split())
+    assert message in " ".join(printed.split())
     assert not (tmp_path / "out").exists()
 
 

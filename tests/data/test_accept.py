@@ -168,10 +168,10 @@ def test_integers_given_to_a_fixed_network_are_its_own_and_all_else_is_encoded()
     own = simulate(fixed, pixels, spikes=True)
     for integers in (pixels.x, pixels.x.tolist(), torch.from_numpy(pixels.x)):
         assert_same(simulate(fixed, integers, spikes=True), own)
-    assert_same(simulate(fixed, pixels.real(), spikes=True), own)  # floats are what the float network sees
-    real = Dataset(pixels.x)
-    assert_same(simulate(fixed, (pixels.x, None), spikes=True), simulate(fixed, real, spikes=True))
-    assert simulate(fixed, real).readout.tolist() != own.readout.tolist()
+    assert_same(simulate(fixed, pixels.values(), spikes=True), own)  # floats are what the float network sees
+    as_dataset = Dataset(pixels.x)
+    assert_same(simulate(fixed, (pixels.x, None), spikes=True), simulate(fixed, as_dataset, spikes=True))
+    assert simulate(fixed, as_dataset).readout.tolist() != own.readout.tolist()
 
 
 def test_the_float_network_is_simulated_by_the_same_function():

@@ -125,10 +125,10 @@ def test_spoken_digits_split_by_position_scale_by_the_training_part_and_pad(tmp_
     assert train.y.tolist() == [1, 2, 3, 4, 6, 7, 8, 9]
     assert train.lengths.tolist() == [9, 7, 8, 6, 5, 5, 5, 5]
     known = np.concatenate([frames[6:36], frames[45:]]).astype(float)
-    real = (frames[6:15] - known.mean(0)) / known.std(0)
-    inside = np.abs(real) < 3.9
+    standardized = (frames[6:15] - known.mean(0)) / known.std(0)
+    inside = np.abs(standardized) < 3.9
     assert inside.mean() > 0.9
-    np.testing.assert_allclose(train.real()[0, :9][inside], real[inside], atol=1 / 64 + 1e-9)
+    np.testing.assert_allclose(train.values()[0, :9][inside], standardized[inside], atol=1 / 64 + 1e-9)
     assert not train.x[0, 9:].any()
 
 

@@ -47,13 +47,13 @@ def signal(seed: int = 0, time: int = 120, features: int = 3, samples: int = 4) 
 def assert_same(network: Network, model: nn.Module, x: NDArray[np.float64]) -> None:
     """The float simulation of ``network`` gives the spikes and the sums of the authors' formulae, exactly."""
     spikes, total = authors_modules.run(model, x)
-    found = simulate_float(network, x)
-    assert len(found.spikes) == len(spikes)
-    for name, expected in zip(found.spikes, spikes, strict=True):
-        assert np.array_equal(found.spikes[name], expected), name
+    result = simulate_float(network, x)
+    assert len(result.spikes) == len(spikes)
+    for name, expected in zip(result.spikes, spikes, strict=True):
+        assert np.array_equal(result.spikes[name], expected), name
     if not network.layers[-1].neuron.spiking:
-        np.testing.assert_allclose(found.readout, total, rtol=1e-9, atol=1e-9)
-        assert np.array_equal(found.classes, total.argmax(1))
+        np.testing.assert_allclose(result.readout, total, rtol=1e-9, atol=1e-9)
+        assert np.array_equal(result.classes, total.argmax(1))
 
 
 def feedforward(neuron: type[nn.Module] = TCLIFNode, *, gain: float = 1.0, seed: int = 1, **settings: object) -> Net:
@@ -300,16 +300,16 @@ def test_plif_resets_hard_as_its_default_v_reset_does(tmp_path: Path) -> None:
 
 def test_windows_and_permutations_are_the_users_to_make_and_that_is_said(tmp_path: Path) -> None:
     path = write_checkpoint(tmp_path, feedforward(), args_json(ind=3, task="PSMNIST"))
-    said = " ".join(load(path).notices)
-    assert "window of 3 neighbouring pixels" in said
-    assert "min(t, 781)" in said
-    assert "permutation" in said
+    notices = " ".join(load(path).notices)
+    assert "window of 3 neighbouring pixels" in notices
+    assert "min(t, 781)" in notices
+    assert "permutation" in notices
 
 
 def test_args_of_another_model_are_noticed(tmp_path: Path) -> None:
-    said = " ".join(load(write_checkpoint(tmp_path, recurrent(), args_json(ind=8, network="ff"))).notices)
-    assert "says network ff, but the checkpoint has recurrent weights" in said
-    assert "says ind 8, but the first layer takes 3" in said
+    notices = " ".join(load(write_checkpoint(tmp_path, recurrent(), args_json(ind=8, network="ff"))).notices)
+    assert "says network ff, but the checkpoint has recurrent weights" in notices
+    assert "says ind 8, but the first layer takes 3" in notices
 
 
 # -- what is said by hand --------------------------------------------------------------------------------------------
@@ -384,11 +384,11 @@ def test_a_saved_model_needs_nothing_beside_it(recurrent_first: bool, tmp_path: 
     assert [(la.neuron.strict, la.neuron.reset) for la in network.spiking_layers] == [(True, "soft"), (False, "hard")]
     x = signal(5) * 2
     spikes, total = run_twin(model, x)
-    found = simulate_float(network, x)
-    for expected, actual in zip(spikes.values(), found.spikes.values(), strict=True):
+    result = simulate_float(network, x)
+    for expected, actual in zip(spikes.values(), result.spikes.values(), strict=True):
         assert 0.01 <= expected.mean() <= 0.6
         assert np.array_equal(expected, actual)
-    np.testing.assert_allclose(found.readout, total, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(result.readout, total, rtol=1e-9, atol=1e-9)
 
 
 def test_saved_lif_and_plif_twins_are_read_as_they_run(tmp_path: Path) -> None:
@@ -402,10 +402,10 @@ def test_saved_lif_and_plif_twins_are_read_as_they_run(tmp_path: Path) -> None:
     x = signal(6) * 2
     spikes, _ = run_twin(model, x)
     network = load(tmp_path / "model.pt")
-    found = simulate_float(network, x)
+    result = simulate_float(network, x)
     assert [la.neuron.type for la in network.layers] == ["lif", "plif", "lif", "plif"]
     assert [la.neuron.strict for la in network.layers] == [True, False, False, False]
-    for expected, actual in zip(spikes.values(), found.spikes.values(), strict=True):
+    for expected, actual in zip(spikes.values(), result.spikes.values(), strict=True):
         assert 0.01 <= expected.mean() <= 0.6
         assert np.array_equal(expected, actual)
 
@@ -477,14 +477,14 @@ def fixture_twin() -> nn.Sequential:
 
 @pytest.mark.slow
 def test_the_float_simulation_of_the_fixture_equals_the_torch_twin_spike_for_spike() -> None:
-    x = load_npz("fixtures/smnist_test.npz")[:6].real()
+    x = load_npz("fixtures/smnist_test.npz")[:6].values()
     spikes, total = run_twin(fixture_twin(), x)
-    found = simulate_float(load(FIXTURE), x)
+    result = simulate_float(load(FIXTURE), x)
     assert x.shape[1] == 784
-    for expected, (name, actual) in zip(spikes.values(), found.spikes.items(), strict=True):
+    for expected, (name, actual) in zip(spikes.values(), result.spikes.items(), strict=True):
         assert 0.01 <= expected.mean() <= 0.6, name
         assert np.array_equal(expected, actual), name
-    assert np.array_equal(found.classes, total.argmax(1))
+    assert np.array_equal(result.classes, total.argmax(1))
 
 
 def equations(
@@ -519,11 +519,11 @@ def test_the_torch_twin_obeys_the_papers_equations_in_the_authors_order(c1: floa
     current = np.random.default_rng(1).normal(scale=0.3, size=(784, 40))
     neuron = TCLIF(1.0, 0.5, decay_factor=torch.tensor([[c1, c2]], dtype=torch.float64))
     with torch.no_grad():
-        found = torch.stack([neuron(torch.from_numpy(row[None])) for row in current]).numpy()[:, 0].astype(bool)
+        spikes = torch.stack([neuron(torch.from_numpy(row[None])) for row in current]).numpy()[:, 0].astype(bool)
     beta = -float(neurons.sigmoid(c1)), float(neurons.sigmoid(c2))
     expected = equations(current, beta, 1.0, 0.5, literal=False)
     assert 0.01 <= expected.mean() <= 0.6
-    assert np.array_equal(found, expected)
+    assert np.array_equal(spikes, expected)
 
 
 @pytest.mark.parametrize("literal", [False, True])
@@ -534,11 +534,11 @@ def test_the_float_simulation_obeys_the_papers_equations_in_both_conventions(
     current = np.random.default_rng(2).normal(scale=0.3, size=(784, 40))
     neuron = neurons.tclif(40, c1=c1, c2=c2, gamma=0.5, threshold=1.0, delayed_reset=literal)
     network = Network(40, (Layer("hidden", neuron, (Connection("input", np.eye(40)),)),))
-    found = simulate_float(network, current[None]).spikes["hidden"][0]
+    spikes = simulate_float(network, current[None]).spikes["hidden"][0]
     beta = -float(neurons.sigmoid(c1)), float(neurons.sigmoid(c2))
     expected = equations(current, beta, 1.0, 0.5, literal=literal)
     assert 0.01 <= expected.mean() <= 0.6
-    assert np.array_equal(found, expected)
+    assert np.array_equal(spikes, expected)
     other = equations(current, beta, 1.0, 0.5, literal=not literal)
     assert not np.array_equal(other, expected)  # the conventions differ, so this test can tell them apart
 

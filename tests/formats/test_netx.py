@@ -39,14 +39,14 @@ def refused(path: Path) -> str:
 
 
 def test_what_is_written_comes_back_as_it_was_rounded(tmp_path):
-    told = write_netx(cuba_network(), tmp_path / "out.net")
-    assert told[0].startswith("a: CUBA, weights rounded by at most 0.00")
+    messages = write_netx(cuba_network(), tmp_path / "out.net")
+    assert messages[0].startswith("a: CUBA, weights rounded by at most 0.00")
     back = read_netx(tmp_path / "out.net")
     a, b = cuba_network().layers[0], back.layers[0]
     scale = max(np.abs(c.weight).max() for c in a.connections) / 127
-    for mine, theirs in zip(a.connections, b.connections, strict=True):
-        np.testing.assert_allclose(theirs.weight * scale, mine.weight, atol=scale / 2 * 1.001)
-        assert theirs.delay == mine.delay
+    for written, read_back in zip(a.connections, b.connections, strict=True):
+        np.testing.assert_allclose(read_back.weight * scale, written.weight, atol=scale / 2 * 1.001)
+        assert read_back.delay == written.delay
     assert abs(b.neuron.threshold[0] * scale - 1.7) <= scale
     x = trains()[None]
     before, after = (simulate_float(n, x).spikes for n in (cuba_network(), back))
@@ -83,28 +83,30 @@ def lava_dl(tmp_path_factory) -> Path:
 @pytest.mark.parametrize("name", ["dense", "recurrent", "convolutional", "delayed"])
 def test_a_network_that_lava_dl_writes_spikes_as_lava_dl_runs_it(lava_dl, name):
     """Only the dense one has decays, which lava-dl truncates; no spike of this input hangs on it."""
-    found = load(lava_dl / f"{name}.net")
+    network = load(lava_dl / f"{name}.net")
     with np.load(lava_dl / "inputs.npz") as inputs:
-        x = inputs[name].reshape(found.input_size, -1).T[None].astype(float)
-    mine = simulate_float(found, x).spikes
-    with np.load(lava_dl / f"{name}.npz") as theirs:
-        assert list(mine) == list(theirs)
-        for late, layer in enumerate(mine, 1):
-            assert 0.01 <= mine[layer].mean() <= 0.6
-            np.testing.assert_array_equal(theirs[layer][late:].astype(bool), mine[layer][0, :-late], err_msg=layer)
+        x = inputs[name].reshape(network.input_size, -1).T[None].astype(float)
+    our_spikes = simulate_float(network, x).spikes
+    with np.load(lava_dl / f"{name}.npz") as lava_spikes:
+        assert list(our_spikes) == list(lava_spikes)
+        for delay, layer in enumerate(our_spikes, 1):
+            assert 0.01 <= our_spikes[layer].mean() <= 0.6
+            np.testing.assert_array_equal(
+                lava_spikes[layer][delay:].astype(bool), our_spikes[layer][0, :-delay], err_msg=layer
+            )
 
 
 @pytest.mark.slow
 def test_neurons_and_weights_are_those_of_lava_dls_file(lava_dl):
-    found = load(lava_dl / "dense.net")
-    first = found.layers[0].neuron
+    network = load(lava_dl / "dense.net")
+    first = network.layers[0].neuron
     assert (first.strict, first.reset) == (True, "hard")
     with h5py.File(lava_dl / "dense.net") as file:
         stored = file["layer/0/neuron"]
         assert first.a_u[0] == 1 - stored["iDecay"][()] / 4096 == 0.5
         assert first.a_v[0] == 1 - stored["vDecay"][()] / 4096 == 0.875
         assert first.threshold[0] == stored["vThMant"][()]
-        for n, layer in enumerate(found.layers):
+        for n, layer in enumerate(network.layers):
             np.testing.assert_array_equal(layer.connections[0].weight, file[f"layer/{n}/weight"][()])
 
 
@@ -123,10 +125,10 @@ def test_lava_dls_own_netx_runs_our_file_spike_for_spike(tmp_path, recurrent):
     write_netx(cuba_network(recurrent=recurrent), tmp_path / "out.net")
     np.save(tmp_path / "x.npy", trains())
     run_script("run_netx.py", tmp_path / "out.net", tmp_path / "x.npy", tmp_path / "out.npy", TEMPLATE)
-    theirs = np.load(tmp_path / "out.npy")
-    mine = simulate_float(read_netx(tmp_path / "out.net"), trains()[None]).spikes["layer1"][0]
-    assert 0.01 <= mine.mean() <= 0.6
-    np.testing.assert_array_equal(theirs[2:82].astype(bool), mine)
+    lava_spikes = np.load(tmp_path / "out.npy")
+    our_spikes = simulate_float(read_netx(tmp_path / "out.net"), trains()[None]).spikes["layer1"][0]
+    assert 0.01 <= our_spikes.mean() <= 0.6
+    np.testing.assert_array_equal(lava_spikes[2:82].astype(bool), our_spikes)
 
 
 def convolutional():
@@ -135,7 +137,7 @@ def convolutional():
     exact = {"current_decay": 1.0, "voltage_decay": 0.0}
     first = Kernel(rng.normal(0.1, 0.4, (4, 1, 3, 2)), Conv((1, 6, 5), padding=(1, 0, 1, 1)))
     second = Kernel(rng.normal(0.1, 0.4, (6, 2, 2, 3)), Conv(first.output_shape, (2, 1), dilation=(1, 2), groups=2))
-    bias = first.spread(np.linspace(-0.02, 0.03, 4))
+    bias = first.per_neuron(np.linspace(-0.02, 0.03, 4))
     return Network(30, (
         Layer("a", cuba_layer(first.neurons, bias_v=bias, **exact),
               (Connection("input", first.weight, conv=first.conv),)),
@@ -150,8 +152,8 @@ def test_convolutions_come_back_as_they_were_rounded(tmp_path):
     back = read_netx(tmp_path / "out.net")
     assert [layer.size for layer in back.layers] == [layer.size for layer in wanted.layers]
     assert [c.kind for layer in back.layers for c in layer.connections] == ["conv", "conv", "dense"]
-    for mine, theirs in zip(wanted.layers, back.layers, strict=True):
-        a, b = mine.connections[0].matrix(), theirs.connections[0].matrix()
+    for written, read_back in zip(wanted.layers, back.layers, strict=True):
+        a, b = written.connections[0].matrix(), read_back.connections[0].matrix()
         np.testing.assert_allclose(b * np.abs(a).max() / 127, a, atol=np.abs(a).max() / 127 / 2 * 1.001)
 
 
@@ -161,31 +163,33 @@ def test_lava_dls_own_netx_runs_our_convolutions_spike_for_spike(tmp_path):
     x = trains(30)
     np.save(tmp_path / "x.npy", x)
     run_script("run_netx.py", tmp_path / "out.net", tmp_path / "x.npy", tmp_path / "out.npy", TEMPLATE)
-    theirs = np.load(tmp_path / "out.npy")
-    found = simulate_float(read_netx(tmp_path / "out.net"), x[None]).spikes
-    assert all(0.01 <= spikes.mean() <= 0.6 for spikes in found.values()), {k: v.mean() for k, v in found.items()}
-    np.testing.assert_array_equal(theirs[3:83].astype(bool), list(found.values())[-1][0])
+    lava_spikes = np.load(tmp_path / "out.npy")
+    our_spikes = simulate_float(read_netx(tmp_path / "out.net"), x[None]).spikes
+    assert all(0.01 <= spikes.mean() <= 0.6 for spikes in our_spikes.values()), {
+        k: v.mean() for k, v in our_spikes.items()
+    }
+    np.testing.assert_array_equal(lava_spikes[3:83].astype(bool), list(our_spikes.values())[-1][0])
 
 
-@pytest.mark.parametrize(("edit", "said"), [
+@pytest.mark.parametrize(("edit", "message"), [
     (lambda layers: layers["1"].__delitem__("stride"), "layer 1: no stride"),
     (lambda layers: layers["0"].__delitem__("shape"), "layer 1: its input's shape is not known"),
     (lambda layers: layers["1/shape"].write_direct(np.array([9, 9, 9])), "shape is (9, 9, 9), its convolution gives"),
     (lambda layers: layers["1/groups"].write_direct(np.array(3)), "layer 1: 3 groups of 1 channels"),
     (lambda layers: layers["0/shape"].write_direct(np.array([1, 1 << 20, 1 << 20])), "maps of up to"),
 ])  # fmt: skip
-def test_a_conv_layer_without_meaning_is_refused_by_its_number(tmp_path, edit, said):
+def test_a_conv_layer_without_meaning_is_refused_by_its_number(tmp_path, edit, message):
     write_netx(convolutional(), tmp_path / "bad.net")
     with h5py.File(tmp_path / "bad.net", "r+") as file:
         edit(file["layer"])
-    assert said in refused(tmp_path / "bad.net")
+    assert message in refused(tmp_path / "bad.net")
 
 
 def compiled(weight_bits=7):
     """A recurrent TC-LIF network in integers, and graded input for it."""
     rng = np.random.default_rng(0)
     cell = {"c1": 0.2, "c2": -0.3, "gamma": 0.4, "threshold": 1.0, "bias": 0.03}
-    found = Network(6, (
+    network = Network(6, (
         Layer("a", neurons.tclif(10, **cell), (Connection("input", rng.normal(0.1, 0.5, (10, 6))),)),
         Layer("b", neurons.tclif(7, **cell), (
             Connection("a", rng.normal(0.1, 0.5, (7, 10))), Connection("b", rng.normal(0, 0.2, (7, 7)), 1),
@@ -193,7 +197,7 @@ def compiled(weight_bits=7):
         Layer("out", neurons.readout(3), (Connection("b", rng.normal(0.2, 0.5, (3, 7))),)),
     ))  # fmt: skip
     x = rng.poisson(0.5, (1, 60, 6)).astype(np.int64)
-    return quantize(found, load_target("loihi2").override(weight_bits=weight_bits), Dataset(x)), x
+    return quantize(network, load_target("loihi2").override(weight_bits=weight_bits), Dataset(x)), x
 
 
 @pytest.mark.slow
@@ -203,12 +207,12 @@ def test_our_loader_runs_tclif_in_netx_bit_for_bit(tmp_path):
     np.save(tmp_path / "x.npy", x[0])
     run_script("run_netx_tclif.py", tmp_path / "out.net", tmp_path / "x.npy", tmp_path / "out.npz")
     result = simulate(fixed, x, spikes=True, engine="reference")
-    with np.load(tmp_path / "out.npz") as theirs:
+    with np.load(tmp_path / "out.npz") as lava_spikes:
         for n, name in enumerate(("a", "b")):
-            mine = result.spikes[name][0]
-            assert 0.01 <= mine.mean() <= 0.6
-            np.testing.assert_array_equal(theirs[f"spikes{n}"][1 + n : 61 + n].astype(bool), mine)
-        np.testing.assert_array_equal(theirs["readout"], result.v["out"][0])
+            our_spikes = result.spikes[name][0]
+            assert 0.01 <= our_spikes.mean() <= 0.6
+            np.testing.assert_array_equal(lava_spikes[f"spikes{n}"][1 + n : 61 + n].astype(bool), our_spikes)
+        np.testing.assert_array_equal(lava_spikes["readout"], result.v["out"][0])
 
 
 def test_compiled_integers_that_netx_does_not_hold_are_refused_and_are_not_read_as_a_model(tmp_path):
@@ -225,7 +229,7 @@ def test_synapses_of_both_signs_lose_their_lowest_bit_beyond_eight():
     np.testing.assert_array_equal(effective_weights(np.array([[-128.0, 127.0]])), [[-128, 127]])
 
 
-@pytest.mark.parametrize(("made", "said"), [
+@pytest.mark.parametrize(("made", "message"), [
     (lambda: cuba_network(first=cuba_layer(10, v_reset=0.2)), "layer a: netx's CUBA neurons reset to 0"),
     (lambda: cuba_network(first=neurons.lif(10, decay=0.5, threshold=1.0)), "layer a: netx's CUBA neurons reset to 0"),
     (lambda: cuba_network(first=neurons.tclif(10, c1=0, c2=0, gamma=0.5, threshold=1)), "layer a: a tclif is not"),
@@ -236,10 +240,10 @@ def test_synapses_of_both_signs_lose_their_lowest_bit_beyond_eight():
     (lambda: cuba_network(first=cuba_layer(10, voltage_decay=1e-5, current_decay=1e-5)),
      "its decays are 0 and 0 of 4096"),
 ])  # fmt: skip
-def test_what_netx_cannot_say_is_refused_and_leaves_no_file(tmp_path, made, said):
+def test_what_netx_cannot_say_is_refused_and_leaves_no_file(tmp_path, made, message):
     with pytest.raises(TclifError) as error:
         write_netx(made(), tmp_path / "out.net")
-    assert said in str(error.value)
+    assert message in str(error.value)
     assert not list(tmp_path.iterdir())
 
 
@@ -282,10 +286,10 @@ DAMAGE = {
 def test_a_netx_file_that_cannot_be_read_is_one_line_that_names_the_layer(tmp_path, name):
     path = tmp_path / "bad.net"
     write_netx(cuba_network(), path)
-    edit, said = DAMAGE[name]
+    edit, message = DAMAGE[name]
     with h5py.File(path, "r+") as file:
         edit(file)
-    assert said.removesuffix(", which") in refused(path)
+    assert message.removesuffix(", which") in refused(path)
 
 
 def test_a_netx_file_by_content_not_by_name_and_options_that_it_does_not_take(tmp_path):

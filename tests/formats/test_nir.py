@@ -86,16 +86,16 @@ def mixed_network(seed: int) -> Network:
 def assert_primitives_spike_alike(network: Network, x: np.ndarray, path: Path, scheduler: type[Machine]) -> None:
     """The file's primitives spike as `simulate_float` does, each layer in 1 to 60 % of its neuron steps."""
     write_nir(network, path)
-    found = run(nir.read(path), x, scheduler)
+    primitives = run(nir.read(path), x, scheduler)
     last = network.layers[-1]
-    want = simulate_float(network, x, traces=(last.name,))
-    for layer, output in zip(network.layers, found, strict=True):
+    expected = simulate_float(network, x, traces=(last.name,))
+    for layer, output in zip(network.layers, primitives, strict=True):
         if layer.neuron.spiking:
-            spikes = want.spikes[layer.name]
+            spikes = expected.spikes[layer.name]
             assert 0.01 < spikes.mean() < 0.6, f"{layer.name} fires in {spikes.mean():.1%} of its neuron steps"
             np.testing.assert_array_equal(output, spikes, err_msg=layer.name)
     if not last.neuron.spiking:
-        np.testing.assert_allclose(found[-1], want.traces[last.name][1], rtol=1e-9, atol=1e-9)
+        np.testing.assert_allclose(primitives[-1], expected.traces[last.name][1], rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.slow
@@ -216,18 +216,18 @@ def drawn_network(draw: st.DrawFn) -> Network:
 def strip_metadata(path: Path) -> None:
     """Remove every node's metadata from a NIR file."""
     with h5py.File(path, "r+") as file:
-        found: list[str] = []
-        file.visit(lambda name: found.append(name) if name.endswith("/metadata") else None)
-        assert found
-        for name in found:
+        paths: list[str] = []
+        file.visit(lambda name: paths.append(name) if name.endswith("/metadata") else None)
+        assert paths
+        for name in paths:
             del file[name]
 
 
-def assert_recovered(got: Network, want: Network) -> None:
+def assert_recovered(read_back: Network, written: Network) -> None:
     """All that has an effect is the same: weights bit for bit, coefficients to 1e-12."""
-    assert got.input_size == want.input_size
-    assert [layer.name for layer in got.layers] == [layer.name for layer in want.layers]
-    for a, b in zip(got.layers, want.layers, strict=True):
+    assert read_back.input_size == written.input_size
+    assert [layer.name for layer in read_back.layers] == [layer.name for layer in written.layers]
+    for a, b in zip(read_back.layers, written.layers, strict=True):
         assert equal(a.connections, b.connections)
         n, hard = b.neuron, b.neuron.reset == "hard"
         assert (a.neuron.spiking, a.neuron.input_to) == (n.spiking, n.input_to)

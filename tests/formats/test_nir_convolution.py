@@ -45,8 +45,8 @@ def test_conv2d_is_torchs_conv2d(tmp_path, groups, stride, padding, dilation):
     weight, bias = rng.normal(size=(6, 4 // groups, 3, 2)), rng.normal(size=6)
     node = nir.Conv2d((9, 8), weight, stride, padding, dilation, groups, bias)
     x = rng.normal(size=(4, 9, 8))
-    said = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
-    wanted = torch.nn.functional.conv2d(torch.tensor(x), torch.tensor(weight), torch.tensor(bias), **said).numpy()
+    settings = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    wanted = torch.nn.functional.conv2d(torch.tensor(x), torch.tensor(weight), torch.tensor(bias), **settings).numpy()
     matrix, current = one_layer(tmp_path, node, (4, 9, 8), wanted.shape)
     np.testing.assert_allclose(matrix @ x.reshape(-1) + current, wanted.reshape(-1), atol=1e-12)
 
@@ -82,7 +82,7 @@ def convolutional(neuron, padding=(1, 1, 1, 1), height=5) -> Network:
         rng.normal(0.15 if height > 1 else 0.5, 0.4, (6, 2, 1, 3)), Conv(first.output_shape, (1, 2), groups=2)
     )
     loop = Kernel(rng.normal(0, 0.2, (4, 1, 1, 1)), Conv(first.output_shape, groups=4))
-    bias = first.spread(rng.normal(0.05, 0.1, 4))
+    bias = first.per_neuron(rng.normal(0.05, 0.1, 4))
     return Network(first.sources, (
         Layer("a", replace(neuron(first.neurons), bias_u=bias), (
             Connection("input", first.weight, conv=first.conv), Connection("a", loop.weight, 1, loop.conv))),
@@ -101,10 +101,10 @@ def lif(size):
 
 def same_spikes(a: Network, b: Network) -> None:
     x = (np.random.default_rng(6).random((3, 40, a.input_size)) < 0.3).astype(float)
-    wanted, found = simulate_float(a, x).spikes, simulate_float(b, x).spikes
-    for name in wanted:
-        assert 0.01 <= wanted[name].mean() <= 0.6, (name, wanted[name].mean())
-        np.testing.assert_array_equal(found[name], wanted[name])
+    spikes_a, spikes_b = simulate_float(a, x).spikes, simulate_float(b, x).spikes
+    for name in spikes_a:
+        assert 0.01 <= spikes_a[name].mean() <= 0.6, (name, spikes_a[name].mean())
+        np.testing.assert_array_equal(spikes_b[name], spikes_a[name])
 
 
 @pytest.mark.slow
@@ -118,14 +118,14 @@ def test_a_networks_own_file_gives_back_its_convolutions(tmp_path, padding, heig
     write_nir(network, tmp_path / "network.nir")
     nodes = nir.read(tmp_path / "network.nir").nodes.values()
     assert sum(type(node).__name__ == kind for node in nodes) == 3
-    found = load(tmp_path / "network.nir")
-    for a, b in zip(network.layers, found.layers, strict=True):
+    read_back = load(tmp_path / "network.nir")
+    for a, b in zip(network.layers, read_back.layers, strict=True):
         assert equal(a.neuron, b.neuron)
         assert [c.kind for c in a.connections] == [c.kind for c in b.connections]
         for c, d in zip(a.connections, b.connections, strict=True):
             assert (c.source, c.delay) == (d.source, d.delay)
             np.testing.assert_array_equal(d.matrix(), c.matrix())
-    same_spikes(network, found)
+    same_spikes(network, read_back)
 
 
 def test_a_kernel_that_cannot_be_square_is_refused_by_its_layer(tmp_path):
@@ -146,14 +146,14 @@ def test_an_exported_network_spikes_the_same_with_maps_of_their_own_shapes(tmp_p
     same_spikes(network, load(tmp_path / "network.nir"))
 
 
-@pytest.mark.parametrize(("change", "said"), [
+@pytest.mark.parametrize(("change", "message"), [
     (lambda n: replace(n.layers[0].neuron, bias_u=np.linspace(0, 1, n.layers[0].size)), "the bias differs within"),
     (lambda n: replace(n.layers[0].neuron, b_v=np.linspace(0.5, 1, n.layers[0].size)), "the gain differs within"),
 ])  # fmt: skip
-def test_what_differs_within_a_channel_is_refused_by_name(tmp_path, change, said):
+def test_what_differs_within_a_channel_is_refused_by_name(tmp_path, change, message):
     network = convolutional(lif)
     first = replace(network.layers[0], neuron=change(network))
-    with pytest.raises(NotInNir, match=f"layer a: {said} a channel"):
+    with pytest.raises(NotInNir, match=f"layer a: {message} a channel"):
         export_nir(replace(network, layers=(first, *network.layers[1:])), tmp_path / "network.nir")
 
 
@@ -176,13 +176,13 @@ def pooled_maps(path: Path) -> Path:
     def pool():
         return nir.SumPool2d(np.array([2, 2]), np.array([2, 2]), np.array([0, 0]))
 
-    found = [
+    maps = [
         conv((18, 18), (4, 2, 5), 2, 0.5), fires(4, 8, 8), conv((8, 8), (4, 4, 3), 1, 0.5), fires(4, 8, 8), pool(),
         conv((4, 4), (5, 4, 3), 1, 0.3), fires(5, 4, 4), pool(), nir.Flatten({"input": np.array([5, 2, 2])}, 0),
         dense(16, 20, 0.3), fires(16), dense(10, 16, 0.5), fires(10),
     ]  # fmt: skip
-    names = ["input", *map(str, range(len(found))), "output"]
-    nodes = dict(zip(names, [nir.Input(np.array([2, 18, 18])), *found, nir.Output(np.array([10]))], strict=True))
+    names = ["input", *map(str, range(len(maps))), "output"]
+    nodes = dict(zip(names, [nir.Input(np.array([2, 18, 18])), *maps, nir.Output(np.array([10]))], strict=True))
     edges = [(names[k], names[k + 1]) for k in rng.permutation(len(names) - 1)]
     return foreign_graphs.write_graph(nir.NIRGraph(nodes, edges, metadata={}, type_check=False), path)
 
@@ -206,13 +206,13 @@ def test_a_network_of_maps_and_poolings_spikes_as_norse_runs_it(tmp_path):
         for step in x:  # one sample: the file's Flatten leaves no axis for more
             z, state = module(torch.as_tensor(step, dtype=torch.float32), state)
             out.append(z.numpy().reshape(-1))
-    theirs = np.stack(out).astype(bool)
+    norse_spikes = np.stack(out).astype(bool)
     last = network.layers[-1].name
-    np.testing.assert_array_equal(spikes[last][0], theirs)
+    np.testing.assert_array_equal(spikes[last][0], norse_spikes)
     export_nir(network, tmp_path / "again.nir")
     assert sum(isinstance(node, nir.Conv2d) for node in nir.read(tmp_path / "again.nir").nodes.values()) == 3
     again = simulate_float(load(tmp_path / "again.nir"), x.reshape(1, len(x), -1)).spikes
-    np.testing.assert_array_equal(again[last][0], theirs)
+    np.testing.assert_array_equal(again[last][0], norse_spikes)
 
 
 @pytest.mark.slow
@@ -230,13 +230,13 @@ def test_a_convolutional_network_that_spikingjelly_writes_spikes_as_spikingjelly
     functional.reset_net(module)
     x = (np.random.default_rng(3).random((2, 30, 2, 18, 18)) < 0.15).astype(np.float32)
     with torch.no_grad():
-        theirs = torch.stack([module(torch.as_tensor(x[:, t])) for t in range(x.shape[1])], 1).numpy()
+        spikingjelly_spikes = torch.stack([module(torch.as_tensor(x[:, t])) for t in range(x.shape[1])], 1).numpy()
     network = load(tmp_path / "sj.nir", dt=foreign_graphs.DT, convention="spikingjelly")
     assert [c.kind for layer in network.layers for c in layer.connections].count("conv") == 2
     spikes = simulate_float(network, x.reshape(2, 30, -1)).spikes
     for name, fired in spikes.items():
         assert 0.01 <= fired.mean() <= 0.6, (name, fired.mean())
-    np.testing.assert_array_equal(spikes[network.layers[-1].name], theirs.astype(bool))
+    np.testing.assert_array_equal(spikes[network.layers[-1].name], spikingjelly_spikes.astype(bool))
 
 
 def damaged(path: Path, edit) -> str:
@@ -266,7 +266,7 @@ def put(name, value):
     return edit
 
 
-@pytest.mark.parametrize(("edit", "said"), [
+@pytest.mark.parametrize(("edit", "message"), [
     (put("nodes/c/stride", [0, 1]), "node c: stride is [0.0, 1.0]"),
     (put("nodes/c/groups", 5), "node c: 3 channels out of 5 groups"),
     (put("nodes/c/groups", 0), "groups is [0.0]"),
@@ -282,5 +282,5 @@ def put(name, value):
     (put("edges", np.array([[b"in", b"c"], [b"c", b"if"], [b"p", b"p"], [b"p", b"if"], [b"if", b"out"]],
          dtype=h5py.string_dtype())), "its input's shape depends on itself"),
 ])  # fmt: skip
-def test_a_convolution_without_meaning_is_one_line_that_names_the_node(tmp_path, edit, said):
-    assert said in damaged(tmp_path, edit)
+def test_a_convolution_without_meaning_is_one_line_that_names_the_node(tmp_path, edit, message):
+    assert message in damaged(tmp_path, edit)

@@ -303,26 +303,26 @@ def test_a_file_that_may_not_be_read_is_one_line(path: Path) -> None:
 
 
 def test_a_truncated_file_is_one_line(path: Path) -> None:
-    whole = path.read_bytes()
-    for size in range(1, len(whole), len(whole) // 25):
-        path.write_bytes(whole[:size])
+    content = path.read_bytes()
+    for size in range(1, len(content), len(content) // 25):
+        path.write_bytes(content[:size])
         error(path)
 
 
 @pytest.mark.slow
 def test_wrong_bytes_anywhere_give_one_line_or_a_network(path: Path) -> None:
-    whole, rng = path.read_bytes(), np.random.default_rng(0)
-    said = []
+    content, rng = path.read_bytes(), np.random.default_rng(0)
+    messages = []
     for _ in range(100):
-        damaged = bytearray(whole)
-        for at in rng.integers(len(whole), size=4):
+        damaged = bytearray(content)
+        for at in rng.integers(len(content), size=4):
             damaged[at] = rng.integers(256)
         path.write_bytes(damaged)
         try:
             assert isinstance(read_nir(path), Network)
         except TclifError as caught:
-            said.append(str(caught))
-    assert len(said) > 10
-    assert all("\n" not in text for text in said)
-    path.write_bytes(whole)
+            messages.append(str(caught))
+    assert len(messages) > 10
+    assert all("\n" not in text for text in messages)
+    path.write_bytes(content)
     assert equal(read_nir(path), network())

@@ -21,10 +21,10 @@ def trains(features=5, steps=150, samples=3):
     return (np.random.default_rng(1).random((samples, steps, features)) < 0.3).astype(float)
 
 
-def chain(*found, sources=5, recurrent=(), delays=None, same=False):
+def chain(*populations, sources=5, recurrent=(), delays=None, same=False):
     """Layers of the given neurons behind one another."""
     layers, source, width = [], "input", sources
-    for n, neuron in enumerate(found):
+    for n, neuron in enumerate(populations):
         rng = np.random.default_rng(n)
         name = f"layer{n}"
         gain = 1.4 / width**0.5
@@ -64,8 +64,8 @@ MIXED = {
 @pytest.mark.parametrize("name", MIXED)
 def test_an_exported_network_comes_back_with_every_spike(tmp_path, name):
     network = MIXED[name]()
-    told = export_nir(network, tmp_path / "out.nir")
-    assert len(told) == len(network.layers)
+    messages = export_nir(network, tmp_path / "out.nir")
+    assert len(messages) == len(network.layers)
     back = load(tmp_path / "out.nir")  # dt stands in the file
     a, b = simulate_float(network, trains()), simulate_float(back, trains())
     assert [layer.name for layer in back.layers] == [layer.name for layer in network.layers]
@@ -76,8 +76,8 @@ def test_an_exported_network_comes_back_with_every_spike(tmp_path, name):
 
 
 def test_neurons_that_nir_has_become_nirs_own_nodes(tmp_path):
-    told = export_nir(MIXED["TC-LIF between"](), tmp_path / "out.nir")
-    assert told == ("layer0: LIF", "layer1: tclif as a graph of primitives", "layer2: I")
+    messages = export_nir(MIXED["TC-LIF between"](), tmp_path / "out.nir")
+    assert messages == ("layer0: LIF", "layer1: tclif as a graph of primitives", "layer2: I")
     nodes = nir.read(tmp_path / "out.nir").nodes
     assert isinstance(nodes["layer0"], nir.LIF)
     assert isinstance(nodes["layer1"], nir.NIRGraph)
@@ -96,20 +96,20 @@ def test_snntorch_runs_the_exported_nodes_spike_for_spike(tmp_path, kind):
     import_nir = needs_module("snntorch.import_nir")
     network = chain(uniform(kind, 9), uniform(kind, 6))
     export_nir(network, tmp_path / "out.nir")
-    mine = simulate_float(network, trains()).spikes["layer1"]
-    assert 0.01 <= mine.mean() <= 0.6
-    theirs = run_steps(import_nir.import_from_nir(nir.read(tmp_path / "out.nir")), trains())
-    np.testing.assert_array_equal(mine, theirs.astype(bool))
+    our_spikes = simulate_float(network, trains()).spikes["layer1"]
+    assert 0.01 <= our_spikes.mean() <= 0.6
+    snntorch_spikes = run_steps(import_nir.import_from_nir(nir.read(tmp_path / "out.nir")), trains())
+    np.testing.assert_array_equal(our_spikes, snntorch_spikes.astype(bool))
 
 
 def test_norse_runs_the_exported_nodes_spike_for_spike(tmp_path):
     import_nir = needs_module("norse.torch.utils.import_nir")
     network = chain(uniform("CubaLIF", 9), uniform("CubaLIF", 6), recurrent=(0,))
     export_nir(network, tmp_path / "out.nir")
-    mine = simulate_float(network, trains()).spikes["layer1"]
-    assert 0.01 <= mine.mean() <= 0.6
-    theirs = run_steps(import_nir.from_nir(nir.read(tmp_path / "out.nir"), ignore_warnings=True, dt=DT), trains())
-    np.testing.assert_array_equal(mine, theirs.astype(bool))
+    our_spikes = simulate_float(network, trains()).spikes["layer1"]
+    assert 0.01 <= our_spikes.mean() <= 0.6
+    norse_spikes = run_steps(import_nir.from_nir(nir.read(tmp_path / "out.nir"), ignore_warnings=True, dt=DT), trains())
+    np.testing.assert_array_equal(our_spikes, norse_spikes.astype(bool))
 
 
 class Cell(torch.nn.Module):
@@ -144,10 +144,10 @@ def test_nirtorch_runs_the_exported_nodes_with_a_map_of_our_own(tmp_path):
     module = nirtorch.nir_to_torch(
         nir.read(tmp_path / "out.nir"), {nir.LIF: Cell, nir.Affine: linear, nir.Linear: linear}
     )
-    theirs = run_steps(module, trains())
-    mine = simulate_float(network, trains()).spikes["layer1"]
-    assert 0.01 <= mine.mean() <= 0.6
-    np.testing.assert_array_equal(mine, theirs.astype(bool))
+    nirtorch_spikes = run_steps(module, trains())
+    our_spikes = simulate_float(network, trains()).spikes["layer1"]
+    assert 0.01 <= our_spikes.mean() <= 0.6
+    np.testing.assert_array_equal(our_spikes, nirtorch_spikes.astype(bool))
 
 
 def test_what_nir_cannot_say_is_refused_and_leaves_no_file(tmp_path):
@@ -162,8 +162,8 @@ def test_what_nir_cannot_say_is_refused_and_leaves_no_file(tmp_path):
             "layer a: a hard reset of a soma",
         ),
     ]
-    for network, said in cases:
-        with pytest.raises(NotInNir, match=said):
+    for network, message in cases:
+        with pytest.raises(NotInNir, match=message):
             export_nir(network, tmp_path / "out.nir")
     for dt in (0.0, -1.0, np.nan):
         with pytest.raises(TclifError, match="time step"):

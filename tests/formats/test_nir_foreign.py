@@ -109,10 +109,10 @@ def test_nested_graphs_skips_scales_delays_and_loops_do_what_the_equations_say(t
         z = u > one.v_threshold
         u = np.where(z, one.v_reset, u)
         first.append(z.astype(float))
-        late = np.array(
+        delayed = np.array(
             [first[t + 1 - d][k] if t + 1 - d >= 1 else 0.0 for k, d in enumerate((0, 1, 1, 2, 3, 0, 2, 5))]
         )
-        current = w2 @ (scale * late) + skip @ x[0, t]
+        current = w2 @ (scale * delayed) + skip @ x[0, t]
         v = v + DT / two.tau * (two.v_leak - v + two.r * current)
         z = v > two.v_threshold
         v = np.where(z, two.v_reset, v)
@@ -191,10 +191,10 @@ def test_cubalif_takes_the_new_current_or_that_of_the_step_before(tmp_path, late
 def test_the_convention_and_the_step_are_told_and_can_be_changed(tmp_path):
     nodes = {**input_and_output(4, 5), "fc": nir.Linear(np.ones((5, 4))), "lif": lif(5, v_reset=np.zeros(5))}
     edges = [("in", "fc"), ("fc", "lif"), ("lif", "out")]
-    told = written(tmp_path, nodes, edges, dt=DT, comparator=">=", reset="soft")
-    assert "dt = 0.0001, convention nir: forward Euler" in told.notices[0]
-    assert "fires at v >= threshold, resets to v - threshold" in told.notices[0]
-    assert told.layers[0].neuron.reset == "soft"
+    network = written(tmp_path, nodes, edges, dt=DT, comparator=">=", reset="soft")
+    assert "dt = 0.0001, convention nir: forward Euler" in network.notices[0]
+    assert "fires at v >= threshold, resets to v - threshold" in network.notices[0]
+    assert network.layers[0].neuron.reset == "soft"
     exact = written(tmp_path, nodes, edges, dt=DT, convention="exponential").layers[0].neuron
     np.testing.assert_allclose(exact.a_v, np.exp(-DT / nodes["lif"].tau), rtol=1e-12)
 
@@ -256,9 +256,9 @@ BAD = {
 
 @pytest.mark.parametrize("case", BAD)
 def test_a_graph_without_meaning_is_one_line_that_names_the_node(tmp_path, case):
-    (nodes, edges), options, said = BAD[case]
+    (nodes, edges), options, message = BAD[case]
     nir.write(tmp_path / "bad.nir", nir.NIRGraph(nodes, edges, metadata={}, type_check=False))
-    assert said in refused(tmp_path / "bad.nir", **{"dt": DT, **options})
+    assert message in refused(tmp_path / "bad.nir", **{"dt": DT, **options})
 
 
 def test_a_file_that_declares_two_gigabytes_is_refused_before_they_are_taken(tmp_path):
@@ -277,9 +277,9 @@ def test_graphs_nested_fifty_deep_are_refused(tmp_path):
         nodes = {**input_and_output(4, 5), "body": graph}
         graph = nir.NIRGraph(nodes, [("in", "body"), ("body", "out")], metadata={}, type_check=False)
     nir.write(tmp_path / "bad.nir", graph)
-    said = refused(tmp_path / "bad.nir", dt=DT)
-    assert "more than 16 deep" in said
-    assert len(said) < 600
+    message = refused(tmp_path / "bad.nir", dt=DT)
+    assert "more than 16 deep" in message
+    assert len(message) < 600
 
 
 def test_complex_weights_and_names_with_odd_characters_are_refused(tmp_path):
@@ -328,7 +328,7 @@ def test_a_damaged_heap_of_strings_is_refused_where_hdf5_itself_might_hang(tmp_p
     data = bytearray(
         foreign_graphs.write_graph(foreign_graphs.lif_chain_with_leak(), tmp_path / "good.nir").read_bytes()
     )
-    for place in [found.start() for found in re.finditer(b"GCOL", data)]:
+    for place in [match.start() for match in re.finditer(b"GCOL", data)]:
         data[place + at : place + at + 8] = b"\xff\xff\x03\0\0\0\0\0"
     (tmp_path / "bad.nir").write_bytes(data)
     assert "damaged" in refused(tmp_path / "bad.nir", dt=DT)

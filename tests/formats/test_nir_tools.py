@@ -17,10 +17,10 @@ from tests.helpers.foreign_graphs import DT, run_steps, spike_trains, with_rando
 from tests.helpers.requirements import needs_module
 
 
-def same(mine: np.ndarray, theirs: np.ndarray, name: str = "") -> None:
+def same(ours: np.ndarray, expected: np.ndarray, name: str = "") -> None:
     """Equal, and neither silent nor always firing."""
-    assert 0.01 <= mine.mean() <= 0.6, (name, mine.mean())
-    np.testing.assert_array_equal(mine, theirs.astype(bool), err_msg=name)
+    assert 0.01 <= ours.mean() <= 0.6, (name, ours.mean())
+    np.testing.assert_array_equal(ours, expected.astype(bool), err_msg=name)
 
 
 @pytest.mark.slow
@@ -38,8 +38,8 @@ def test_lifs_that_norse_writes_spike_as_norse_and_snntorch_run_them(tmp_path, t
     x = spike_trains(0.3, 4, steps=1000, samples=1)
     if tool == "snntorch":
         module = needs_module("snntorch.import_nir").import_from_nir(nir.read(path))
-    (mine,) = simulate_float(load(path, dt=DT, convention=tool), x).spikes.values()
-    same(mine, run_steps(module, x))
+    (our_spikes,) = simulate_float(load(path, dt=DT, convention=tool), x).spikes.values()
+    same(our_spikes, run_steps(module, x))
 
 
 def snntorch_network(reset: str, bias: bool, gain: float) -> torch.nn.Module:
@@ -72,7 +72,9 @@ def test_a_recurrent_network_that_snntorch_writes_spikes_as_snntorch_runs_it(tmp
     graph = export_nir.export_to_nir(module, torch.zeros(1, 10), ignore_dims=[0])
     assert type(graph.nodes["lif1.w_rec"]) is (nir.Affine if bias else nir.Linear)
     path, x = foreign_graphs.write_graph(graph, tmp_path / "recurrent.nir"), spike_trains(0.15, 10)
-    mine = simulate_float(load(path, convention="snntorch", reset="soft" if reset == "subtract" else None), x).spikes
+    our_spikes = simulate_float(
+        load(path, convention="snntorch", reset="soft" if reset == "subtract" else None), x
+    ).spikes
     module = module.double()
     first, second = (
         snn.Synaptic(layer.alpha, layer.beta, threshold=layer.threshold, reset_mechanism=reset, reset_delay=False)
@@ -87,8 +89,8 @@ def test_a_recurrent_network_that_snntorch_writes_spikes_as_snntorch_runs_it(tmp
             out, *b = second(module.fc2(spikes), *b)
             seen["lif1.lif"].append(spikes.numpy())
             seen["lif2"].append(out.numpy())
-    for name, theirs in seen.items():
-        same(mine[name], np.stack(theirs, 1), name)
+    for name, snntorch_spikes in seen.items():
+        same(our_spikes[name], np.stack(snntorch_spikes, 1), name)
 
 
 @pytest.mark.parametrize("reset", ["value", "subtract"])
@@ -103,9 +105,9 @@ def test_a_recurrent_graph_spikes_as_norse_runs_it(tmp_path, reset):
         nir.read(path), ignore_warnings=True, dt=DT, reset_method=getattr(resets, f"reset_{reset}")
     )
     network = load(path, dt=DT, convention="norse", reset="soft" if reset == "subtract" else None)
-    mine = simulate_float(network, x).spikes
-    assert 0.01 <= mine["lif1.lif"].mean() <= 0.6
-    same(mine["lif2"], run_steps(module, x))
+    our_spikes = simulate_float(network, x).spikes
+    assert 0.01 <= our_spikes["lif1.lif"].mean() <= 0.6
+    same(our_spikes["lif2"], run_steps(module, x))
 
 
 @pytest.mark.parametrize("bias", [True, False])
@@ -148,11 +150,13 @@ def test_neurons_that_spikingjelly_writes_spike_as_spikingjelly_runs_them(tmp_pa
     functional.reset_net(module)
     x = spike_trains(0.3, 10)
     with torch.no_grad():
-        theirs = torch.stack([module(torch.as_tensor(x[:, t], dtype=torch.float32)) for t in range(x.shape[1])], 1)
-    mine = simulate_float(load(tmp_path / "sj.nir", dt=DT, convention="spikingjelly"), x).spikes
-    for spikes in mine.values():
+        spikingjelly_spikes = torch.stack(
+            [module(torch.as_tensor(x[:, t], dtype=torch.float32)) for t in range(x.shape[1])], 1
+        )
+    our_spikes = simulate_float(load(tmp_path / "sj.nir", dt=DT, convention="spikingjelly"), x).spikes
+    for spikes in our_spikes.values():
         assert 0.01 <= spikes.mean() <= 0.6
-    same(list(mine.values())[-1], theirs.numpy())
+    same(list(our_spikes.values())[-1], spikingjelly_spikes.numpy())
 
 
 def test_a_feedforward_graph_spikes_as_snntorchs_own_import_runs_it(tmp_path):
@@ -165,7 +169,7 @@ def test_a_feedforward_graph_spikes_as_snntorchs_own_import_runs_it(tmp_path):
              "lif": node, "output": nir.Output(np.array([6]))}  # fmt: skip
     graph = nir.NIRGraph(nodes, [("input", "fc"), ("fc", "lif"), ("lif", "output")], metadata={})
     x = spike_trains(0.3, 4)
-    mine = simulate_float(
+    our_spikes = simulate_float(
         load(foreign_graphs.write_graph(graph, tmp_path / "graph.nir"), convention="snntorch"), x
     ).spikes["lif"]
-    same(mine, run_steps(import_nir.import_from_nir(graph), x))
+    same(our_spikes, run_steps(import_nir.import_from_nir(graph), x))

@@ -47,9 +47,9 @@ def state(**changes: Tensor) -> dict[str, Tensor]:
     return {**tensors, **{name.replace("__", "."): value for name, value in changes.items()}}
 
 
-def write(folder: Path, content: Any, **how: Any) -> Path:
+def write(folder: Path, content: Any, **save_options: Any) -> Path:
     path = folder / "model.pt"
-    torch.save(content, path, **how)
+    torch.save(content, path, **save_options)
     return path
 
 

@@ -130,16 +130,16 @@ def test_a_spikingjelly_network_in_both_step_modes(mode):
     alive(network, x.reshape(2, 40, -1))
 
 
-@pytest.mark.parametrize(("layer", "said"), [
+@pytest.mark.parametrize(("layer", "message"), [
     (nn.Conv2d(1, 3, 3, padding=1, padding_mode="circular"), "pads by circular"),
     (nn.AvgPool2d(3, ceil_mode=True), "ceil_mode"),
     (nn.AvgPool2d(2, padding=1, count_include_pad=False), "without the padding"),
     (nn.MaxPool2d(2), "torch's max_pool2d"),
     (nn.Linear(8, 4), "row by row"),
 ])  # fmt: skip
-def test_what_is_no_convolution_is_refused_by_its_path(layer, said):
+def test_what_is_no_convolution_is_refused_by_its_path(layer, message):
     model = OverTime(layer, conv(nn.Conv2d(3 if isinstance(layer, nn.Conv2d) else 1, 2, 2), 1), TCLIF())
-    assert said in refused(model, images(1, 8, 8, steps=5))
+    assert message in refused(model, images(1, 8, 8, steps=5))
 
 
 def test_a_pooling_padded_into_the_next_convolution_is_a_matrix_and_said_so():

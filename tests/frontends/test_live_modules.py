@@ -165,13 +165,13 @@ def test_spikingjelly_networks_in_both_step_modes(mode, v_reset):
 @pytest.mark.parametrize("reset", ["subtract", "zero"])
 def test_snntorch_networks_with_hidden_states(reset):
     snn = needs_module("snntorch")
-    late = reset == "subtract"
+    options = {"reset_mechanism": reset, "reset_delay": reset == "subtract"}
     model = nn.Sequential(
         linear(6, 16, 1, 1.5), snn.Leaky(beta=0.85, init_hidden=True, reset_mechanism=reset),
         linear(16, 12, 2, 1.2),
-        snn.Synaptic(alpha=0.5, beta=0.8, threshold=1.4, init_hidden=True, reset_mechanism=reset, reset_delay=late),
+        snn.Synaptic(alpha=0.5, beta=0.8, threshold=1.4, init_hidden=True, **options),
         linear(12, 10, 3, 1.3),
-        snn.RLeaky(beta=0.7, linear_features=10, init_hidden=True, reset_mechanism=reset, reset_delay=late),
+        snn.RLeaky(beta=0.7, linear_features=10, init_hidden=True, **options),
     )  # fmt: skip
     with torch.no_grad():
         model[5].recurrent.weight.mul_(0.5)
@@ -245,9 +245,9 @@ def test_a_neuron_of_the_users_own_is_read_once_it_is_registered():
         lambda m, size: neurons.canonical(size, "mine", a_v=0.25, b_v=1.0, threshold=0.5, r_v=0.5, strict=True),
     )
     alive(load(model, example_input=example()), example())
-    said = refused(nn.Sequential(linear(6, 12, 1), Ternary(keep=0.4), linear(12, 3, 2)))
-    assert "does not spike as the model does: first at step" in said
-    assert "layer layer1, neuron" in said
+    message = refused(nn.Sequential(linear(6, 12, 1), Ternary(keep=0.4), linear(12, 3, 2)))
+    assert "does not spike as the model does: first at step" in message
+    assert "layer layer1, neuron" in message
 
 
 def test_the_model_is_left_as_it_was():
@@ -265,9 +265,9 @@ def test_the_model_is_left_as_it_was():
 
 def test_one_neuron_object_for_two_layers_is_refused():
     shared = TCLIF()
-    said = refused(nn.Sequential(linear(6, 6, 1), shared, linear(6, 6, 2), shared, linear(6, 3, 3)))
-    assert "called 2 times a step" in said
-    assert "stands for 2 layers" in said
+    message = refused(nn.Sequential(linear(6, 6, 1), shared, linear(6, 6, 2), shared, linear(6, 3, 3)))
+    assert "called 2 times a step" in message
+    assert "stands for 2 layers" in message
 
 
 def wild(between):
@@ -282,7 +282,7 @@ def wild(between):
     return Wild()
 
 
-@pytest.mark.parametrize(("between", "said"), [
+@pytest.mark.parametrize(("between", "message"), [
     (lambda z, t: torch.relu(z), "fc2: its input comes through torch's relu"),
     (lambda z, t: z + 0.1, "fc2: its input comes through a constant is added"),
     (lambda z, t: z * z, "fc2: its input comes through torch's"),
@@ -291,22 +291,22 @@ def wild(between):
     (lambda z, t: torch.zeros(3, 12), "comes from nowhere"),
     (lambda z, t: z.flip(1), "fc2: its input comes through torch's flip"),
 ])  # fmt: skip
-def test_what_stands_between_layers_and_cannot_be_read_is_named(between, said):
-    assert said in refused(wild(between))
+def test_what_stands_between_layers_and_cannot_be_read_is_named(between, message):
+    assert message in refused(wild(between))
 
 
 def test_a_permutation_by_indexing_does_not_pass_the_check():
     assert "readout" in refused(wild(lambda z, t: z[:, torch.arange(11, -1, -1)]))
 
 
-@pytest.mark.parametrize(("model", "said"), [
+@pytest.mark.parametrize(("model", "message"), [
     (nn.Sequential(nn.Linear(6, 4), nn.ReLU(), nn.Linear(4, 2)), "no neurons that are known in it (it has Linear, R"),
     (nn.Sequential(linear(5, 4, 1), TCLIF(), linear(4, 2, 2)), "fails on the example input of shape (3, 60, 6)"),
     (nn.Sequential(linear(6, 4, 1), nn.BatchNorm1d(4, track_running_stats=False), TCLIF(), linear(4, 2, 2)),
      "keeps no running statistics"),
 ])  # fmt: skip
-def test_models_that_cannot_be_read_are_one_line(model, said):
-    assert said in refused(model)
+def test_models_that_cannot_be_read_are_one_line(model, message):
+    assert message in refused(model)
 
 
 def test_examples_and_options_that_make_no_sense_are_one_line(tmp_path):
@@ -318,16 +318,16 @@ def test_examples_and_options_that_make_no_sense_are_one_line(tmp_path):
     assert "for live modules, not for files" in refused(tmp_path / "model.pt")
 
 
-@pytest.mark.parametrize(("make", "said"), [
+@pytest.mark.parametrize(("make", "message"), [
     (lambda snn: snn.Leaky(beta=0.9, init_hidden=True, reset_mechanism="none"), "without a reset"),
     (lambda snn: snn.Leaky(beta=0.9, init_hidden=True, inhibition=True), "inhibition"),
     (lambda snn: snn.Synaptic(alpha=0.5, beta=0.9, init_hidden=True, reset_mechanism="zero"), "deletes the next step"),
     (lambda snn: snn.Alpha(alpha=0.9, beta=0.5, init_hidden=True), "no neurons that are known"),
 ])  # fmt: skip
-def test_snntorch_neurons_that_this_machine_cannot_be_are_refused_with_the_reason(make, said):
+def test_snntorch_neurons_that_this_machine_cannot_be_are_refused_with_the_reason(make, message):
     snn = needs_module("snntorch")
-    found = refused(nn.Sequential(linear(6, 12, 1), make(snn), linear(12, 3, 2)))
-    assert said in found or "third state" in found
+    refusal = refused(nn.Sequential(linear(6, 12, 1), make(snn), linear(12, 3, 2)))
+    assert message in refusal or "third state" in refusal
 
 
 def test_the_authors_alif_is_refused_by_name():

@@ -19,20 +19,22 @@ ARGS = {
 def state_dict(sizes=(3, 12, 10, 4), *, seed=0, recurrent=()) -> dict[str, torch.Tensor]:
     """Weights of Linear + TC-LIF pairs and a last Linear, keyed as the authors' ``features`` Sequential."""
     rng = np.random.default_rng(seed)
-    found = {}
+    tensors = {}
     for n, (m, k) in enumerate(itertools.pairwise(sizes)):
         last = n == len(sizes) - 2
-        found[f"features.{2 * n}.weight"] = torch.tensor(rng.normal(0.03, 0.9 / m**0.5, (k, m)), dtype=torch.float32)
-        found[f"features.{2 * n}.bias"] = torch.tensor(rng.normal(0.02, 0.03, k), dtype=torch.float32)
+        tensors[f"features.{2 * n}.weight"] = torch.tensor(rng.normal(0.03, 0.9 / m**0.5, (k, m)), dtype=torch.float32)
+        tensors[f"features.{2 * n}.bias"] = torch.tensor(rng.normal(0.02, 0.03, k), dtype=torch.float32)
         if last:
             continue
         inner = f"features.{2 * n + 1}."
         if n in recurrent:
-            found[f"{inner}hid_weight.weight"] = torch.tensor(rng.normal(0, 0.2 / k**0.5, (k, k)), dtype=torch.float32)
-            found[f"{inner}hid_weight.bias"] = torch.tensor(rng.normal(0, 0.02, k), dtype=torch.float32)
+            tensors[f"{inner}hid_weight.weight"] = torch.tensor(
+                rng.normal(0, 0.2 / k**0.5, (k, k)), dtype=torch.float32
+            )
+            tensors[f"{inner}hid_weight.bias"] = torch.tensor(rng.normal(0, 0.02, k), dtype=torch.float32)
             inner += "sub_module."
-        found[f"{inner}decay_factor"] = torch.tensor(rng.normal(0, 0.5, (1, 2)), dtype=torch.float32)
-    return found
+        tensors[f"{inner}decay_factor"] = torch.tensor(rng.normal(0, 0.5, (1, 2)), dtype=torch.float32)
+    return tensors
 
 
 def write_checkpoint(folder: Path, *, args=ARGS, name="checkpoint.pth.tar", **kwargs) -> Path:

@@ -68,12 +68,12 @@ class Simultaneous(Machine):
 
 def run(graph: nir.NIRGraph, x: np.ndarray, inner: type[Machine]) -> list[np.ndarray]:
     """Outputs (samples, time, neurons) of each graph inside ``graph``, by name, for ``x`` (samples, time, features)."""
-    machine = Machine(graph, len(x), inner)
-    found = []
+    interpreter = Machine(graph, len(x), inner)
+    outputs = []
     for t in range(x.shape[1]):
-        machine.step(x[:, t])
-        found.append([machine.outputs[name] for name in machine.machines])
-    return [np.stack(layer, axis=1) for layer in zip(*found, strict=True)]
+        interpreter.step(x[:, t])
+        outputs.append([interpreter.outputs[name] for name in interpreter.machines])
+    return [np.stack(layer, axis=1) for layer in zip(*outputs, strict=True)]
 
 
 def _width(node: nir.NIRNode) -> int:

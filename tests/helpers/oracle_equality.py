@@ -9,13 +9,13 @@ from tests.helpers.random_networks import assert_alive
 
 
 def assert_equals_oracle(network: FixedNetwork, x: np.ndarray) -> None:
-    found = reference.simulate(network, x)
-    assert_alive(found)
+    result = reference.simulate(network, x)
+    assert_alive(result)
     truth = oracle.run(network, x.tolist())
     for layer in network.layers:
         if layer.spiking:
-            assert found.spikes[layer.name].astype(int).tolist() == truth["spikes"][layer.name]
+            assert result.spikes[layer.name].astype(int).tolist() == truth["spikes"][layer.name]
         for sample, (u, v) in enumerate(truth["states"][layer.name]):
-            assert found.u[layer.name][sample].tolist() == u
-            assert found.v[layer.name][sample].tolist() == v
-        assert int(found.overflows[layer.name].sum()) == truth["overflows"][layer.name]
+            assert result.u[layer.name][sample].tolist() == u
+            assert result.v[layer.name][sample].tolist() == v
+        assert int(result.overflows[layer.name].sum()) == truth["overflows"][layer.name]

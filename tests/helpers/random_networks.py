@@ -113,9 +113,9 @@ def random_network(
             layers.append(
                 _layer(rng, name, connections, arithmetic, spiking, reset, input_to, leaky, per_neuron, q, bias, v0)
             )
-        found = _tune(FixedNetwork(encoding, arithmetic, tuple(layers)), x, saturating)
-        if found is not None:
-            return found, x
+        tuned = _tune(FixedNetwork(encoding, arithmetic, tuple(layers)), x, saturating)
+        if tuned is not None:
+            return tuned, x
     raise AssertionError(f"seed {seed}: no network that fires as it should in {ATTEMPTS} attempts")
 
 
@@ -130,17 +130,17 @@ def assert_alive(result: Result) -> None:
         assert LOWEST_RATE <= rate <= HIGHEST_RATE, f"{name} fires in {rate:.1%} of its neuron steps"
 
 
-def assert_same(got: Result, want: Result) -> None:
+def assert_same(result: Result, expected: Result) -> None:
     """Every spike, state, readout, class, count and trace is equal, and of the same dtype and shape."""
     for field in ("spikes", "u", "v", "overflows", "traces", "counts"):
-        left, right = getattr(got, field), getattr(want, field)
+        left, right = getattr(result, field), getattr(expected, field)
         assert left.keys() == right.keys(), field
         for name in right:
             assert left[name].dtype == right[name].dtype, (field, name)
             np.testing.assert_array_equal(left[name], right[name], err_msg=f"{field} of {name}")
     for field in ("readout", "classes"):
-        assert getattr(got, field).dtype == getattr(want, field).dtype
-        np.testing.assert_array_equal(getattr(got, field), getattr(want, field), err_msg=field)
+        assert getattr(result, field).dtype == getattr(expected, field).dtype
+        np.testing.assert_array_equal(getattr(result, field), getattr(expected, field), err_msg=field)
 
 
 @st.composite
@@ -210,8 +210,8 @@ def _input(
 def _kernels(rng: np.random.Generator, count: int) -> list[Kernel]:
     """Convolutions one after another on small maps, random in stride, padding, dilation and groups; weights all 0."""
     shape = (int(rng.integers(1, 4)), int(rng.integers(4, 9)), int(rng.integers(4, 9)))
-    found: list[Kernel] = []
-    while len(found) < count:
+    kernels: list[Kernel] = []
+    while len(kernels) < count:
         groups = int(rng.choice([g for g in (1, 2, 3) if shape[0] % g == 0]))
         size = tuple(int(v) for v in rng.integers(1, 4, 2))
         conv = Conv(
@@ -223,9 +223,9 @@ def _kernels(rng: np.random.Generator, count: int) -> list[Kernel]:
             kernel = Kernel(np.zeros((groups * int(rng.integers(1, 4)), shape[0] // groups, *size), np.int64), conv)
         except TclifError:
             continue  # larger than the map
-        found.append(kernel)
+        kernels.append(kernel)
         shape = kernel.output_shape  # type: ignore[assignment]
-    return found
+    return kernels
 
 
 def _connection(
@@ -336,10 +336,10 @@ def _tune(network: FixedNetwork, x: Int, saturating: bool) -> FixedNetwork | Non
         layers = tuple(
             _scaled(layer, m, levels[layer.name], shifts[layer.name], saturating) for layer in network.layers
         )
-        found = replace(network, layers=layers)
-        result = simulate(found, x)
+        tuned = replace(network, layers=layers)
+        result = simulate(tuned, x)
         wrong = False
-        for layer in found.layers:
+        for layer in tuned.layers:
             rate = spike_rates(result).get(layer.name)
             if rate is None:
                 continue
@@ -351,12 +351,12 @@ def _tune(network: FixedNetwork, x: Int, saturating: bool) -> FixedNetwork | Non
         if wrong:
             continue
         counts = np.sum(list(result.overflows.values()), axis=0)
-        soft = any(layer.reset == "soft" and layer.spiking for layer in found.layers)
+        soft = any(layer.reset == "soft" and layer.spiking for layer in tuned.layers)
         if saturating and not (counts[:2].any() and (counts[2:].any() or not soft)):
-            for layer in found.layers:
+            for layer in tuned.layers:
                 shifts[layer.name] += 1
             continue
-        return found
+        return tuned
     return None
 
 
@@ -364,7 +364,7 @@ def _first_shift(network: FixedNetwork, layer: FixedLayer, x: Int, top: float) -
     """Shift at which the current's usual size is an eighth of the threshold, were sources to fire at 20 %."""
     power = 0.0
     for c in layer.connections:
-        weight = c.rows.astype(np.float64) * 2.0**c.exponent
+        weight = c.shared_rows.astype(np.float64) * 2.0**c.exponent
         source = np.mean(x.astype(np.float64) ** 2) if c.source == INPUT else 0.2
         power += float((weight**2).sum(axis=1).mean()) * source
     return int(np.floor(np.log2(top / 8 / max(np.sqrt(power), 1.0))))

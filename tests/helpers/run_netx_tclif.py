@@ -23,10 +23,10 @@ def main() -> None:
     for layer, sink in zip(network.layers, sinks, strict=False):
         layer.out.connect(sink.a_in)
     network.run(condition=RunSteps(num_steps=steps), run_cfg=Loihi2SimCfg(select_tag="fixed_pt"))
-    found = {f"spikes{n}": sink.data.get().T for n, sink in enumerate(sinks)}
-    found["readout"] = network.layers[-1].neuron.v.get()
+    outputs = {f"spikes{n}": sink.data.get().T for n, sink in enumerate(sinks)}
+    outputs["readout"] = network.layers[-1].neuron.v.get()
     network.stop()
-    np.savez(sys.argv[3], **found)
+    np.savez(sys.argv[3], **outputs)
 
 
 if __name__ == "__main__":

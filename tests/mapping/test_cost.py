@@ -56,7 +56,7 @@ def counted_by_hand(fixed, target, placement, x, lengths):
 
     def stored(layer, link, weight, core):
         """source -> weights read in that core at an event of it."""
-        found = {}
+        lengths = {}
         for s in placement.cores[core].slices:
             if s.layer != layer.name:
                 continue
@@ -75,8 +75,8 @@ def counted_by_hand(fixed, target, placement, x, lengths):
             dense = sum(size(s.stop - s.start, bits) for _ in lists)
             sparse = sum(size(n, bits + target.index_bits.value) for n in lists.values())
             for i, n in lists.items():
-                found[i] = found.get(i, 0) + (s.stop - s.start if dense <= sparse else n)
-        return found
+                lengths[i] = lengths.get(i, 0) + (s.stop - s.start if dense <= sparse else n)
+        return lengths
 
     done = dict.fromkeys(
         ("synaptic", "updates_active", "within", "between", "chips", "input", "hops_x", "hops_y", "spikes"), 0
@@ -134,16 +134,16 @@ def test_operations_are_those_of_the_events_one_by_one(chosen, strategy, pruned)
     lengths = np.array([20, 13])
     placement = place(fixed, TINY, strategy)
     assert len(placement.cores) > 1
-    found = cost(fixed, TINY, placement, measured(fixed, x, lengths)).operations
+    done = cost(fixed, TINY, placement, measured(fixed, x, lengths)).operations
     hand = counted_by_hand(fixed, TINY, placement, x, lengths)
-    got = (found.synaptic, found.updates_active, found.messages_within_core, found.messages_between_cores,
-           found.messages_between_chips, found.messages_input, found.hops_horizontal, found.hops_vertical,
-           found.spikes)  # fmt: skip
-    assert got == tuple(hand[k] for k in ("synaptic", "updates_active", "within", "between", "chips", "input",
+    counted = (done.synaptic, done.updates_active, done.messages_within_core, done.messages_between_cores,
+           done.messages_between_chips, done.messages_input, done.hops_horizontal, done.hops_vertical,
+           done.spikes)  # fmt: skip
+    assert counted == tuple(hand[k] for k in ("synaptic", "updates_active", "within", "between", "chips", "input",
                                           "hops_x", "hops_y", "spikes"))  # fmt: skip
     neurons = sum(layer.size for layer in fixed.layers)
-    assert found.updates_active + found.updates_idle == 33 * neurons
-    assert (found.samples, found.steps) == (2, 33)
+    assert done.updates_active + done.updates_idle == 33 * neurons
+    assert (done.samples, done.steps) == (2, 33)
 
 
 def alive(seed=3, **arguments):
@@ -155,8 +155,8 @@ def alive(seed=3, **arguments):
 def test_energy_is_count_times_figure_by_part():
     fixed, x = alive()
     placement = place(fixed, LOIHI1.override(neurons_per_core=8))
-    found = cost(fixed, LOIHI1, placement, measured(fixed, x))
-    o, parts = found.operations, found.energy.parts
+    estimate = cost(fixed, LOIHI1, placement, measured(fixed, x))
+    o, parts = estimate.operations, estimate.energy.parts
     assert parts["synapses"] == pytest.approx((o.synaptic * 23.6e-3 / o.samples, o.synaptic * 35.5e-3 / o.samples))
     low = (o.updates_active * 81 + o.updates_idle * 52) * 1e-3 / o.samples
     high = (o.state_updates_active * 81 + o.state_updates_idle * 52) * 1e-3 / o.samples
@@ -164,38 +164,38 @@ def test_energy_is_count_times_figure_by_part():
     messages = o.messages_within_core + o.messages_between_cores + o.messages_between_chips + o.messages_input
     assert parts["messages"] == pytest.approx((messages * 1.7e-3 / o.samples, messages * 180.3e-3 / o.samples))
     assert parts["hops"][0] == pytest.approx((o.hops_horizontal * 3 + o.hops_vertical * 4) * 1e-3 / o.samples)
-    assert found.energy.total[0] == pytest.approx(sum(part[0] for part in parts.values()))
-    assert found.energy.evidence == "paper"
+    assert estimate.energy.total[0] == pytest.approx(sum(part[0] for part in parts.values()))
+    assert estimate.energy.evidence == "paper"
     assert o.hops_horizontal > 0
-    assert 0 < found.energy.total[0] < found.energy.total[1]
+    assert 0 < estimate.energy.total[0] < estimate.energy.total[1]
 
 
 def test_the_weakest_evidence_and_every_source_are_told():
     fixed, x = alive()
-    found = cost(fixed, LOIHI2, place(fixed, LOIHI2), measured(fixed, x))
-    assert found.energy.evidence == "assumed"
-    assert "pre-silicon simulation" in found.energy.sources["energy_synapse"]
-    assert "no public figure for Loihi 2" in found.energy.sources["energy_update_idle"]
+    estimate = cost(fixed, LOIHI2, place(fixed, LOIHI2), measured(fixed, x))
+    assert estimate.energy.evidence == "assumed"
+    assert "pre-silicon simulation" in estimate.energy.sources["energy_synapse"]
+    assert "no public figure for Loihi 2" in estimate.energy.sources["energy_update_idle"]
     mixed = LOIHI1.override(energy_spike=5.0)
     assert cost(fixed, mixed, place(fixed, mixed), measured(fixed, x)).energy.evidence == "assumed"
 
 
 def test_without_public_figures_there_is_no_energy_and_no_latency():
     fixed, x = alive()
-    found = cost(fixed, IDEAL, place(fixed, IDEAL), measured(fixed, x))
-    assert (found.energy.total, found.latency) == (None, None)
-    told = hardware_summary(place(fixed, IDEAL), found)
-    assert told.energy.nj_per_inference_low is None
-    assert told.latency.us_per_step is None
-    assert told.mapping.cores == 1
+    estimate = cost(fixed, IDEAL, place(fixed, IDEAL), measured(fixed, x))
+    assert (estimate.energy.total, estimate.latency) == (None, None)
+    summary = hardware_summary(place(fixed, IDEAL), estimate)
+    assert summary.energy.nj_per_inference_low is None
+    assert summary.latency.us_per_step is None
+    assert summary.mapping.cores == 1
 
 
 def test_a_neuron_that_the_target_lacks_is_told_with_the_cost():
     fixed, x = alive()
     xylo = load_target("xylo2")
-    found = cost(fixed, xylo, place(fixed, xylo), measured(fixed, x))
-    assert found.missing_neurons == ("two_compartment",)
-    assert "a cost of this shape, not of this network" in found.assumptions[0]
+    estimate = cost(fixed, xylo, place(fixed, xylo), measured(fixed, x))
+    assert estimate.missing_neurons == ("two_compartment",)
+    assert "a cost of this shape, not of this network" in estimate.assumptions[0]
     assert cost(fixed, LOIHI2, place(fixed, LOIHI2), measured(fixed, x)).missing_neurons == ()
 
 
@@ -281,8 +281,8 @@ def test_the_papers_ratios_hold_for_our_own_activity():
 @pytest.mark.slow
 def test_what_if_shows_bits_against_cores_and_energy():
     data = load_data(DATA)[:2]
-    machine = LOIHI2.override(synaptic_memory=300_000)
-    targets = (machine, machine.override(weight_bits=4), machine.override(cores_per_chip=1, chips=1))
+    target = LOIHI2.override(synaptic_memory=300_000)
+    targets = (target, target.override(weight_bits=4), target.override(cores_per_chip=1, chips=1))
     wide, narrow, none = compare_costs(MODEL, data, targets, calibration=data)
     assert len(narrow.placement.cores) < len(wide.placement.cores)
     assert narrow.cost.energy.total is not None
@@ -305,9 +305,14 @@ def test_measured_activity_shows_silent_layers_overflows_and_clipped_input():
     assert seen(fixed, data) == []
     top = np.full_like(fixed.layers[1].threshold, 2**23 - 1)
     silent = replace(fixed, layers=(fixed.layers[0], replace(fixed.layers[1], threshold=top), *fixed.layers[2:]))
-    (found,) = seen(silent, data)
-    assert (found.rule, found.subject, found.severity, found.is_misfit) == ("silent_layer", "layer1", "error", False)
-    assert "whether float fires is not known" in found.value
+    (finding,) = seen(silent, data)
+    assert (finding.rule, finding.subject, finding.severity, finding.is_misfit) == (
+        "silent_layer",
+        "layer1",
+        "error",
+        False,
+    )
+    assert "whether float fires is not known" in finding.value
     full, x = random_network(5, saturating=True, bits_u=14, bits_v=14)
     assert {f.rule for f in seen(full, Dataset(x, scale=full.input.lsb))} == {"overflow"}
     assert {f.rule for f in seen(full, Dataset(x * 100, scale=full.input.lsb))} == {"overflow", "clipped_input"}
@@ -316,9 +321,9 @@ def test_measured_activity_shows_silent_layers_overflows_and_clipped_input():
 def test_input_beyond_the_meshs_rate_is_told():
     fixed, x = alive()
     slow = LOIHI2.override(mesh_bandwidth=1e6)
-    found = [f for f in check(fixed, slow, activity=measured(fixed, x)) if f.rule == "mesh_rate"]
-    assert len(found) == 1
-    assert found[0].severity == "warning"
+    findings = [f for f in check(fixed, slow, activity=measured(fixed, x)) if f.rule == "mesh_rate"]
+    assert len(findings) == 1
+    assert findings[0].severity == "warning"
     assert not [f for f in check(fixed, LOIHI2, activity=measured(fixed, x)) if f.rule == "mesh_rate"]
 
 
@@ -336,10 +341,10 @@ def test_the_cost_command_prints_ranges_evidence_and_assumptions(capsys, tmp_pat
     assert "pre-silicon simulation" in shown
     assert "assumed every neuron is updated every step" in shown
     assert run(["cost", MODEL, "--data", DATA, *scales, "--samples", "2", "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["mapping"]["cores"] == 1
-    assert 0 < told["energy"]["nj_per_inference_low"] < told["energy"]["nj_per_inference_high"]
-    assert told["latency"]["us_per_step"] > 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["mapping"]["cores"] == 1
+    assert 0 < printed["energy"]["nj_per_inference_low"] < printed["energy"]["nj_per_inference_high"]
+    assert printed["latency"]["us_per_step"] > 0
     chip = tmp_path / "chip.toml"
     chip.write_text('name = "chip"\ninherits = "loihi2"\nweight_bits = 4\n', encoding="utf-8")
     assert (
@@ -358,7 +363,7 @@ def test_the_cost_command_says_what_would_fit(capsys, tmp_path, scales):
         encoding="utf-8",
     )
     assert run(["cost", MODEL, "--data", DATA, *scales, "--samples", "2", "--target", str(chip)]) == 2
-    said = capsys.readouterr().err
-    assert "2 cores are needed, chip has 1" in " ".join(said.split())
-    assert "2 chips hold it (1 exist)" in " ".join(said.split())
-    assert "-bit weights would fit" in " ".join(said.split())
+    printed = capsys.readouterr().err
+    assert "2 cores are needed, chip has 1" in " ".join(printed.split())
+    assert "2 chips hold it (1 exist)" in " ".join(printed.split())
+    assert "-bit weights would fit" in " ".join(printed.split())

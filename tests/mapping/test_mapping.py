@@ -15,7 +15,7 @@ from tclif_deploy.cli.main import run
 from tclif_deploy.convolution import Conv
 from tclif_deploy.fixed import FixedConnection, FixedNetwork
 from tclif_deploy.json_form import text_of
-from tclif_deploy.mapping import STRATEGIES, CannotFit, Group, Link, Workload, check, place, placement_summary
+from tclif_deploy.mapping import STRATEGIES, CannotFit, Group, SynapseGroup, Workload, check, place, placement_summary
 from tclif_deploy.mapping.advice import advise
 from tclif_deploy.mapping.connectivity import Dense, Sparse
 from tclif_deploy.mapping.memory import RESOURCES, SynapseFormat
@@ -52,11 +52,11 @@ def workloads(draw):
     groups = []
     for n, size in enumerate(sizes[1:]):
         source = "input" if n == 0 else f"g{n - 1}"
-        links = [Link(source, connect(size, sizes[n]))]
+        links = [SynapseGroup(source, connect(size, sizes[n]))]
         if draw(st.booleans()):
-            links.append(Link(f"g{n}", connect(size, size), delay=draw(st.integers(1, 3))))
+            links.append(SynapseGroup(f"g{n}", connect(size, size), delay=draw(st.integers(1, 3))))
         if n > 1 and draw(st.booleans()):
-            links.append(Link("g0", connect(size, sizes[1])))
+            links.append(SynapseGroup("g0", connect(size, sizes[1])))
         groups.append(Group(f"g{n}", size, tuple(links), states=2, parameter_bits=draw(st.sampled_from([0, 24]))))
     return Workload(sizes[0], tuple(groups))
 
@@ -72,7 +72,7 @@ def used_by(workload, target, placement):
             group = workload.group(s.layer)
             row["neurons"] += s.stop - s.start
             row["state_memory"] += (s.stop - s.start) * (group.states * target.state_bits.value + group.parameter_bits)
-            for link in group.links:
+            for link in group.synapse_groups:
                 bits = target.weight_bits.value + (target.delay_bits.value if link.delay > 1 else 0)
                 lists = {}
                 for n in range(s.start, s.stop):
@@ -110,22 +110,24 @@ def sources_of(connectivity, neuron):
 def test_every_neuron_lies_once_and_no_limit_is_passed(workload, strategy):
     target = small()
     try:
-        found = place(workload, target, strategy)
+        placement = place(workload, target, strategy)
     except CannotFit:
         return
     seen = {group.name: np.zeros(group.neurons, int) for group in workload.groups}
-    for core in found.cores:
+    for core in placement.cores:
         assert core.slices
         for s in core.slices:
             assert s.start < s.stop
             seen[s.layer][s.start : s.stop] += 1
     assert all((count == 1).all() for count in seen.values())
-    assert len(found.cores) <= workload.neurons
-    assert len({(core.chip, core.number) for core in found.cores}) == len(found.cores)
-    assert all(0 <= core.number < 8 for core in found.cores)
-    assert [dict(zip(RESOURCES, core.used, strict=True)) for core in found.cores] == used_by(workload, target, found)
-    for core in found.cores:
-        assert all(limit is None or used <= limit for used, limit in zip(core.used, found.available, strict=True))
+    assert len(placement.cores) <= workload.neurons
+    assert len({(core.chip, core.number) for core in placement.cores}) == len(placement.cores)
+    assert all(0 <= core.number < 8 for core in placement.cores)
+    assert [dict(zip(RESOURCES, core.used, strict=True)) for core in placement.cores] == used_by(
+        workload, target, placement
+    )
+    for core in placement.cores:
+        assert all(limit is None or used <= limit for used, limit in zip(core.used, placement.available, strict=True))
 
 
 @settings(max_examples=30, deadline=None)
@@ -138,19 +140,19 @@ def test_moving_cores_never_lengthens_the_way_and_hops_are_what_they_say(workloa
         return
     assert near.hops <= order.hops
     assert sorted(c.slices for c in near.cores) == sorted(c.slices for c in order.cores)
-    for found in (near, order):
-        x, y = found.mesh.position(found.slots)
-        where = {(s.layer, n): c for c, core in enumerate(found.cores) for s in core.slices for n in
+    for placement in (near, order):
+        x, y = placement.mesh.position(placement.slots)
+        where = {(s.layer, n): c for c, core in enumerate(placement.cores) for s in core.slices for n in
                  range(s.start, s.stop)}  # fmt: skip
         hops = 0
-        for c, core in enumerate(found.cores):
+        for c, core in enumerate(placement.cores):
             for s in core.slices:
-                for link in workload.group(s.layer).links:
+                for link in workload.group(s.layer).synapse_groups:
                     senders = {i for n in range(s.start, s.stop) for i in sources_of(link.connectivity, n)}
                     for i in senders if link.source != "input" else ():
                         home = where[link.source, i]
                         hops += abs(int(x[c] - x[home])) + abs(int(y[c] - y[home]))
-        assert hops == found.hops
+        assert hops == placement.hops
 
 
 @settings(max_examples=60, deadline=None)
@@ -160,15 +162,15 @@ def test_every_exchange_of_places_shortens_the_way(cores, seed, shape):
     talk = rng.integers(1, 1000, (cores, cores)) ** 3 * (rng.random((cores, cores)) < 0.5)  # some pairs talk a lot
     talk = np.triu(talk, 1) + np.triu(talk, 1).T
     indptr = np.concatenate([[0], np.cumsum((talk > 0).sum(axis=1))]).astype(np.int64)
-    found = Traffic(indptr, np.nonzero(talk)[1].astype(np.int64), talk[talk > 0])
+    traffic = Traffic(indptr, np.nonzero(talk)[1].astype(np.int64), talk[talk > 0])
     mesh = Mesh(shape[0], shape[1], 1, shape[0] * shape[1], -(-cores // (shape[0] * shape[1])))
-    before = found.hops(mesh, np.arange(cores))
-    slots = arrange(found, mesh)
+    before = traffic.hops(mesh, np.arange(cores))
+    slots = arrange(traffic, mesh)
     assert len(set(slots.tolist())) == cores
-    assert found.hops(mesh, slots) <= before
+    assert traffic.hops(mesh, slots) <= before
     x, y = mesh.position(slots)
     way = sum(int(talk[a, b]) * (abs(int(x[a] - x[b])) + abs(int(y[a] - y[b]))) for a in range(cores) for b in range(a))
-    assert found.hops(mesh, slots) == way
+    assert traffic.hops(mesh, slots) == way
 
 
 @pytest.mark.slow
@@ -179,9 +181,9 @@ def test_moving_cores_shortens_the_way_of_a_network_with_neighbourhoods():
 
 
 def test_balanced_cores_have_like_work():
-    found = place(Workload.synthetic(neurons=20_000, fan_in=32, layers=2, seed=0), LOIHI1, "balanced")
+    placement = place(Workload.synthetic(neurons=20_000, fan_in=32, layers=2, seed=0), LOIHI1, "balanced")
     for layer in ("layer0", "layer1"):
-        count = [s.neurons for core in found.cores for s in core.slices if s.layer == layer]
+        count = [s.neurons for core in placement.cores for s in core.slices if s.layer == layer]
         assert len(count) > 10
         assert max(count) - min(count) <= 1
 
@@ -194,20 +196,20 @@ def test_the_same_network_lies_the_same_way(strategy):
 
 
 def test_a_full_chip_is_followed_by_the_next():
-    found = place(Workload.synthetic(neurons=4_000, fan_in=8, layers=2, seed=0), LOIHI1.override(neurons_per_core=100,
-                  cores_per_chip=16))  # fmt: skip
-    assert (len(found.cores), found.chips) == (40, 3)
-    assert [core.chip for core in found.cores] == [0] * 16 + [1] * 16 + [2] * 8
+    workload = Workload.synthetic(neurons=4_000, fan_in=8, layers=2, seed=0)
+    placement = place(workload, LOIHI1.override(neurons_per_core=100, cores_per_chip=16))
+    assert (len(placement.cores), placement.chips) == (40, 3)
+    assert [core.chip for core in placement.cores] == [0] * 16 + [1] * 16 + [2] * 8
 
 
 def test_the_placement_worked_by_hand_in_the_docs_is_what_the_tool_finds():
-    a = Group("a", 600, (Link("input", Dense(600, 100)),))
-    b = Group("b", 500, (Link("a", Dense(500, 600)), Link("b", Dense(500, 500), delay=1)))
-    found = place(Workload(100, (a, b)), LOIHI1)
+    a = Group("a", 600, (SynapseGroup("input", Dense(600, 100)),))
+    b = Group("b", 500, (SynapseGroup("a", Dense(500, 600)), SynapseGroup("b", Dense(500, 500), delay=1)))
+    placement = place(Workload(100, (a, b)), LOIHI1)
     text = DOCS.read_text(encoding="utf-8")
     rows = re.findall(r"^\| (\d+) \| ([\d:]*) ?\| ([\d:]*) ?\| (\d+) \| (\d+) \| (\d+) \| (\d+) \|$", text, re.M)
-    assert len(rows) == len(found.cores) == 6
-    for row, core in zip(rows, found.cores, strict=True):
+    assert len(rows) == len(placement.cores) == 6
+    for row, core in zip(rows, placement.cores, strict=True):
         slices = {s.layer: f"{s.start}:{s.stop}" for s in core.slices}
         used = dict(zip(RESOURCES, core.used, strict=True))
         assert row[0] == str(core.number)
@@ -215,7 +217,7 @@ def test_the_placement_worked_by_hand_in_the_docs_is_what_the_tool_finds():
         assert [int(n) for n in row[3:]] == [
             used[n] for n in ("neurons", "synaptic_memory", "axons_in", "axons_out")
         ]  # fmt: skip
-    assert found.hops == int(re.search(r"`hops` is ([\d,]+)", text)[1].replace(",", ""))
+    assert placement.hops == int(re.search(r"`hops` is ([\d,]+)", text)[1].replace(",", ""))
 
 
 def test_lists_of_synapses_take_the_bits_that_nengo_loihi_counts():
@@ -234,7 +236,7 @@ def test_lists_of_synapses_take_the_bits_that_nengo_loihi_counts():
 def test_the_blocks_that_nengo_loihi_refuses_take_more_than_one_core():
     # nengo_loihi/builder/tests/test_validate.py: 1200 neurons; 5000 sources; 500 dense sources into 600 neurons
     def dense(neurons, sources):
-        return Workload(sources, (Group("block", neurons, (Link("input", Dense(neurons, sources)),)),))
+        return Workload(sources, (Group("block", neurons, (SynapseGroup("input", Dense(neurons, sources)),)),))
 
     assert len(place(dense(1024, 10), LOIHI1).cores) == 1
     assert len(place(dense(1200, 10), LOIHI1).cores) == 2
@@ -268,23 +270,23 @@ def test_states_and_own_parameters_take_memory():
 
 def test_what_cannot_fit_is_told_with_the_smallest_change_that_would():
     workload = Workload.synthetic(neurons=4_000, fan_in=64, layers=4, seed=0)
-    machine = LOIHI1.override(chips=1, cores_per_chip=4, mesh_width=1, mesh_height=1)
+    target = LOIHI1.override(chips=1, cores_per_chip=4, mesh_width=1, mesh_height=1)
     with pytest.raises(CannotFit, match=r"\d+ cores are needed, loihi1 has 4 \(1 chip of 4\): \d+ too many"):
-        place(workload, machine)
-    chips, bits, density = advise(workload, machine)
+        place(workload, target)
+    chips, bits, density = advise(workload, target)
     needed = int(re.match(r"(\d+) chips hold it", chips)[1])
-    place(workload, machine.override(chips=needed))
+    place(workload, target.override(chips=needed))
     with pytest.raises(CannotFit):
-        place(workload, machine.override(chips=needed - 1))
+        place(workload, target.override(chips=needed - 1))
     width = int(re.match(r"(\d+)-bit weights", bits)[1])
-    place(workload, machine.override(weight_bits=width))
+    place(workload, target.override(weight_bits=width))
     with pytest.raises(CannotFit):
-        place(workload, machine.override(weight_bits=width + 1))
-    place(workload.thinned(int(re.match(r"keeping (\d+)%|keeping (\d+) %", density)[1]) / 100), machine)
+        place(workload, target.override(weight_bits=width + 1))
+    place(workload.subsampled(int(re.match(r"keeping (\d+)%|keeping (\d+) %", density)[1]) / 100), target)
 
 
 def test_where_nothing_helps_that_is_told():
-    workload = Workload(9000, (Group("wide", 10, (Link("input", Dense(10, 9000)),)),))
+    workload = Workload(9000, (Group("wide", 10, (SynapseGroup("input", Dense(10, 9000)),)),))
     assert advise(workload, LOIHI1.override(neurons_per_core=1, cores_per_chip=1, chips=1, mesh_width=1, mesh_height=1,
                                             cores_per_tile=1)) == (
         "no number of chips, no weight width and no sparsity down to 1 % fits 1 cores of this kind",
@@ -362,12 +364,14 @@ def test_each_rule_finds_what_it_is_for(rule, spoil):
 
 
 def test_all_findings_are_told_worst_first_with_value_limit_and_remedy():
-    found = check(fitting(), LOIHI2.override(weight_bits=4, max_inputs=4, max_fan_in=10, neuron_kinds=["lif"]))
-    errors = [f for f in found if f.severity == "error"]
+    findings = check(fitting(), LOIHI2.override(weight_bits=4, max_inputs=4, max_fan_in=10, neuron_kinds=["lif"]))
+    errors = [f for f in findings if f.severity == "error"]
     assert {"weight_width", "inputs", "fan_in", "neuron_kind"} <= {f.rule for f in errors}
-    assert [f.severity for f in found] == sorted((f.severity for f in found), key=("error", "warning", "info").index)
+    assert [f.severity for f in findings] == sorted(
+        (f.severity for f in findings), key=("error", "warning", "info").index
+    )
     assert [f.excess for f in errors] == sorted((f.excess for f in errors), reverse=True)
-    assert all(f.value and f.remedy for f in found)
+    assert all(f.value and f.remedy for f in findings)
     assert any((f.subject, f.value, f.limit) == ("layer0: neuron 0", "19 synapses", "10 synapses") for f in errors) or (
         any(f.rule == "fan_in" and f.limit == "10 synapses" for f in errors)
     )
@@ -380,8 +384,8 @@ def test_the_accumulator_is_proved_by_its_worst_case():
     bits = worst.bit_length() + 1
     subjects = [f.subject for f in check(fixed, LOIHI2.override(accumulator_bits=bits)) if f.rule == "accumulator"]
     assert layer.name not in subjects
-    found = [f for f in check(fixed, LOIHI2.override(accumulator_bits=bits - 1)) if f.rule == "accumulator"]
-    assert any(f.subject == layer.name and f.value == f"{bits} bit at worst" for f in found)
+    findings = [f for f in check(fixed, LOIHI2.override(accumulator_bits=bits - 1)) if f.rule == "accumulator"]
+    assert any(f.subject == layer.name and f.value == f"{bits} bit at worst" for f in findings)
 
 
 def test_kinds_of_neuron_are_told_apart():
@@ -402,12 +406,12 @@ def test_a_kernel_takes_its_synapses_or_where_a_chip_shares_it_itself():
     first = replace(fixed.layers[0], connections=(FixedConnection("input", weight, conv=conv),))
     fixed = replace(fixed, layers=(first, *fixed.layers[1:]))
     workload = Workload.of(fixed, LOIHI2)
-    link = workload.groups[0].links[0].connectivity
+    link = workload.groups[0].synapse_groups[0].connectivity
     rows = oracle.matrix(first.connections[0])
     assert link.fan_in().tolist() == [sum(w != 0 for w in row) for row in rows]
     assert link.synapses == sum(map(sum, (np.array(rows) != 0).tolist()))
     speck = load_target("speck2")
-    shared = Workload.of(fixed, speck).groups[0].links[0].connectivity
+    shared = Workload.of(fixed, speck).groups[0].synapse_groups[0].connectivity
     form = SynapseFormat.of(speck, 0)
     assert shared.synapses == link.synapses
     assert shared.use(0, 144, form).bits[-1] == 2 * 4 * 3 * 3 * 8
@@ -435,11 +439,11 @@ def test_the_check_command_exits_1_on_errors_and_prints_json(capsys, tmp_path):
     assert run(["check", model, "--target", "loihi2", *scales]) == 0
     assert "loihi2: fits: 0 errors" in capsys.readouterr().out
     assert run(["check", model, "--target", "xylo2", "--json", *scales]) == 1
-    found = json.loads(capsys.readouterr().out)
-    assert found["target"] == "xylo2"
-    assert found["findings"][0]["rule"] == "neuron_kind"
-    assert found["calibration"]["kind"] == "given"
-    assert set(found["findings"][0]) == {"rule", "severity", "subject", "value", "limit", "remedy", "kind"}
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["target"] == "xylo2"
+    assert printed["findings"][0]["rule"] == "neuron_kind"
+    assert printed["calibration"]["kind"] == "given"
+    assert set(printed["findings"][0]) == {"rule", "severity", "subject", "value", "limit", "remedy", "kind"}
     assert run(["check", "absent.pt"]) == 2
     assert run(["check", model, "--strategy", "best"]) == 2
 

@@ -332,11 +332,11 @@ def test_every_constructor_survives_quantization_and_the_engine_runs_its_integer
     fixed = quantize(Network(6, (layer, out)), "ideal", data)
     x, _ = fixed.input.encode(data.x, data.scale)
     slow, fast = (simulate(fixed, x, spikes=True, engine=e) for e in ("reference", "engine"))
-    real = simulate_float(Network(6, (layer, out)), data.x).spikes["layer"]
-    assert 0.01 <= real.mean() <= 0.6
+    float_spikes = simulate_float(Network(6, (layer, out)), data.x).spikes["layer"]
+    assert 0.01 <= float_spikes.mean() <= 0.6
     np.testing.assert_array_equal(slow.spikes["layer"], fast.spikes["layer"])
-    union = (slow.spikes["layer"] | real).sum()
-    assert (slow.spikes["layer"] & real).sum() / union > 0.9
+    union = (slow.spikes["layer"] | float_spikes).sum()
+    assert (slow.spikes["layer"] & float_spikes).sum() / union > 0.9
 
 
 def test_states_that_grow_are_told_and_those_of_tclif_do_not():
@@ -349,7 +349,7 @@ def test_states_that_grow_are_told_and_those_of_tclif_do_not():
         assert neurons.growth_notice("hidden", neurons.tclif(2, c1=c, c2=c, gamma=0.5, threshold=1.0)) is None
 
 
-@pytest.mark.parametrize(("make", "said"), [
+@pytest.mark.parametrize(("make", "message"), [
     (lambda: neurons.two_compartment(1, alpha1=0.0, beta1=1, alpha2=1, beta2=1, threshold=1), "alpha1 is 0"),
     (lambda: neurons.lif(1, decay=0.0, threshold=1.0, delayed_reset=True), "decay is 0"),
     (lambda: neurons.lif(1, decay=0.5, threshold=1.0, delayed_reset=True, reset="hard"), "not defined"),
@@ -359,10 +359,10 @@ def test_states_that_grow_are_told_and_those_of_tclif_do_not():
     (lambda: neurons.glif(1, decay=0.5, threshold=1.0, hard_gate=0.4), "reset gate is 0.4"),
     (lambda: neurons.lif(3, decay=np.ones(2), threshold=1.0), "shape (2,)"),
 ])  # fmt: skip
-def test_parameters_without_meaning_are_refused(make, said):
+def test_parameters_without_meaning_are_refused(make, message):
     with pytest.raises(TclifError) as error:
         make()
-    assert said in str(error.value)
+    assert message in str(error.value)
     assert "\n" not in str(error.value)
 
 

@@ -7,12 +7,13 @@ import re
 import subprocess
 import sys
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import tclif_deploy
-from tclif_deploy import aliases
+from tclif_deploy import aliases, convolution
 from tests.helpers.requirements import needs_package
 
 ROOT = Path(__file__).parents[2]
@@ -96,12 +97,12 @@ def test_an_old_path_is_importable_with_one_warning_that_names_the_new_one(old):
     new = f"tclif_deploy.{aliases.MOVED[old]}"
     module = importlib.import_module(new)
     name = OLD.get(old) or next(name for name in vars(module) if not name.startswith("_"))
-    found = {}
-    with warnings.catch_warnings(record=True) as told:
+    names = {}
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        exec(compile(f"from tclif_deploy.{old} import {name}", "user.py", "exec"), found)
-    assert found[name] is getattr(module, name)
-    (warning,) = told
+        exec(compile(f"from tclif_deploy.{old} import {name}", "user.py", "exec"), names)
+    assert names[name] is getattr(module, name)
+    (warning,) = caught
     assert warning.category is DeprecationWarning
     assert str(warning.message) == f"tclif_deploy.{old} has moved to {new}; the old path goes with version 0.3"
     assert warning.filename == "user.py"
@@ -127,3 +128,32 @@ def test_a_public_function_stays_one_whatever_old_module_of_its_name_is_imported
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True)
     assert done.returncode == 0, done.stderr.decode()
+
+
+def test_a_name_of_before_is_the_new_one_with_one_warning_in_the_user_s_line():
+    code = """
+import numpy as np
+from dataclasses import replace
+from tclif_deploy import CompileOptions, Dataset, convolution, quantization
+kernel = convolution.pooling((2, 1, 4), (1, 2), (1, 2), (0, 0), average=True)
+data = Dataset(np.ones((1, 2, 3)), scale=0.5)
+same = (
+    convolution.Weighted is convolution.LinearMap, quantization.seen_ranges is quantization.measured_ranges,
+    kernel.rows.shape == kernel.shared_rows.shape, kernel.sharing == kernel.neurons_per_row,
+    (kernel.spread(np.arange(2)) == kernel.per_neuron(np.arange(2))).all(), (data.real() == data.values()).all(),
+    CompileOptions(narrowest=0.5).auto_bits_max_drop == 0.5, CompileOptions(auto_bits_max_drop=0.5).narrowest == 0.5,
+    replace(CompileOptions(samples=3), narrowest=0.5) == CompileOptions(samples=3, auto_bits_max_drop=0.5),
+)
+"""
+    names = {}
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        exec(compile(code, "user.py", "exec"), names)
+    assert all(names["same"])
+    assert {warning.category for warning in caught} == {DeprecationWarning}
+    assert {warning.filename for warning in caught} == {"user.py", replace.__code__.co_filename}
+    assert [str(warning.message).split(" is ")[0].rpartition(".")[2] for warning in caught] == [
+        "Weighted", "seen_ranges", "rows", "sharing", "spread", "real", "narrowest", "narrowest", "narrowest",
+    ]  # fmt: skip
+    with pytest.raises(AttributeError, match="has no attribute 'Wieghted'"):
+        _ = convolution.Wieghted

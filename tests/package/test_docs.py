@@ -1,5 +1,6 @@
 """What the documentation shows can be typed: commands parse, Python runs, pages are there."""
 
+import ast
 import re
 import shlex
 from pathlib import Path
@@ -9,6 +10,8 @@ import pytest
 import typer
 
 from tclif_deploy.cli.main import app
+from tclif_deploy.target import known_targets, load_target
+from tclif_deploy.target.schema import UNITS
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("docs/*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"])
@@ -21,15 +24,15 @@ def blocks(page: Path, language: str) -> list[str]:
 
 def typed(page: Path) -> list[list[str]]:
     """The tclif commands of a page's ``sh`` blocks, as words."""
-    found = []
+    commands = []
     for block in blocks(page, "sh"):
         for line in block.replace("\\\n", " ").splitlines():
             words = shlex.split(line.split(" | ")[0], comments=True)
             if words and words[0] == "tclif-compile":
-                found.append(["compile", *words[1:]])
+                commands.append(["compile", *words[1:]])
             elif words and words[0] == "tclif":
-                found.append(words[1:])
-    return found
+                commands.append(words[1:])
+    return commands
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -59,9 +62,9 @@ def test_every_sh_block_of_the_guides_shows_what_it_printed():
 def test_the_page_s_own_neuron_runs_fires_and_agrees(capsys):
     (block,) = blocks(ROOT / "docs" / "neurons.md", "python")
     exec(compile(block, "neurons.md", "exec"), {})
-    found = re.fullmatch(r"fires in ([\d.]+)% of its steps, agreement (\d+)%\n", capsys.readouterr().out)
-    assert 1 < float(found[1]) < 60
-    assert int(found[2]) >= 80
+    match = re.fullmatch(r"fires in ([\d.]+)% of its steps, agreement (\d+)%\n", capsys.readouterr().out)
+    assert 1 < float(match[1]) < 60
+    assert int(match[2]) >= 80
 
 
 def test_the_command_reference_is_made_from_the_code(monkeypatch):
@@ -89,3 +92,42 @@ def test_the_version_is_the_same_everywhere():
 
     assert f"version: {__version__}" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
     assert "## [Unreleased]" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def table_of_the_glossary(title: str) -> set[str]:
+    """What stands in the first column of the table under that heading."""
+    text = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
+    section = text.split(f"\n## {title}\n")[1].split("\n## ")[0]
+    cells = re.findall(r"^\| (`.*?) \|", section, re.MULTILINE)
+    return {name for cell in cells for name in re.findall(r"`(\w+)`", cell)}
+
+
+def printed_rules() -> set[str]:
+    """The names of rules that findings carry, from the source: a rule may look for more than its function says."""
+    names: set[str] = set()
+    for file in (ROOT / "tclif_deploy" / "mapping").glob("rules*.py"):
+        for function in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if not isinstance(function, ast.FunctionDef):
+                continue
+            calls = [node for node in ast.walk(function) if isinstance(node, ast.Call) and node.args]
+            made = [c.args[0] for c in calls if isinstance(c.func, ast.Name) and c.func.id in MAKES_FINDINGS]
+            names |= {ast.literal_eval(name) for name in made if isinstance(name, ast.Constant)}
+            if any(isinstance(name, ast.Name) for name in made):  # the name comes from the table that it loops over
+                rows = [node for node in ast.walk(function) if isinstance(node, ast.Tuple)]
+                firsts = [row.elts[0] for row in rows if row.elts]
+                names |= {ast.literal_eval(first) for first in firsts if isinstance(first, ast.Constant)}
+    return names
+
+
+MAKES_FINDINGS = ("Finding", "_finding", "over")
+
+
+def test_the_glossary_has_every_design_rule_and_no_other():
+    assert len(printed_rules()) > 15
+    assert table_of_the_glossary("Design rules") == printed_rules()
+
+
+def test_the_glossary_has_every_limit_that_a_target_can_list_and_no_other():
+    listed = {name for target in known_targets() for name in load_target(target).limits()}
+    assert listed <= UNITS.keys()
+    assert table_of_the_glossary("Limits of a target") == UNITS.keys()

@@ -59,14 +59,14 @@ def imported(tree: ast.Module) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, "imports are absolute"
             assert node.module is not None
-            whole = {f"{node.module}.{alias.name}" for alias in node.names}
-            names |= {name if name in FILES else node.module for name in whole}
+            paths = {f"{node.module}.{alias.name}" for alias in node.names}
+            names |= {name if name in FILES else node.module for name in paths}
     return {name for name in names if name.split(".")[0] == PACKAGE}
 
 
 def upward() -> set[tuple[str, str]]:
     """(file, room) of every import that does not lead to a lower line."""
-    found = set()
+    imports = set()
     for module, file in FILES.items():
         own = room_of(module)
         if own == PACKAGE:
@@ -74,8 +74,8 @@ def upward() -> set[tuple[str, str]]:
         for name in imported(ast.parse(file.read_text(encoding="utf-8"))):
             other = room_of(name)
             if other != own and RANK[other] >= RANK[own]:
-                found.add((file.relative_to(ROOT).as_posix(), other))
-    return found
+                imports.add((file.relative_to(ROOT).as_posix(), other))
+    return imports
 
 
 def test_every_room_has_a_line():

@@ -28,7 +28,7 @@ def test_the_wheel_compiles_a_model_outside_the_checkout(tmp_path):
     )
     env = os.environ | {"PYTHONPATH": str(site)}
     for argv in (["targets", "loihi2"], ["compile", str(model), "--data", str(data), "-o", str(tmp_path / "b")]):
-        found = subprocess.run(
+        done = subprocess.run(
             [sys.executable, "-c", code, str(site), *argv],
             env=env,
             cwd=tmp_path,
@@ -36,6 +36,6 @@ def test_the_wheel_compiles_a_model_outside_the_checkout(tmp_path):
             text=True,
             timeout=300,
         )
-        assert found.returncode == 0, found.stderr
-    assert "every bit of" in found.stdout
+        assert done.returncode == 0, done.stderr
+    assert "every bit of" in done.stdout
     assert (tmp_path / "b" / "lava" / "run.py").is_file()

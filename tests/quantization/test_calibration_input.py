@@ -33,10 +33,10 @@ def test_empty_calibration_data_are_refused():
 
 def test_data_of_another_scale_than_the_calibration_data_are_told():
     raw = replace(calibration_data(), scale=1.0, name="raw.npz")
-    said = input_notice(calibration_data(), raw)
-    assert said is not None
-    assert "raw.npz is 255 times larger than data" in said
-    assert input_notice(raw, calibration_data()) == said
+    notice = input_notice(calibration_data(), raw)
+    assert notice is not None
+    assert "raw.npz is 255 times larger than data" in notice
+    assert input_notice(raw, calibration_data()) == notice
     assert input_notice(calibration_data(), calibration_data(2)) is None
 
 
@@ -69,9 +69,9 @@ def test_couplings_that_do_not_fit_say_how_many_bits_they_need():
 def test_a_decay_that_becomes_none_is_told_with_the_bits_that_it_needs():
     leaky = Layer("a", neurons.lif(2, decay=0.9999, threshold=1.0), (Connection("input", np.ones((2, 3))),))
     fixed = quantize(Network(3, (leaky,)), LOIHI2.override(coefficient_bits=8), calibration_data())
-    said = [notice for notice in fixed.notices if "a_v of neuron 0 is 0.9999" in notice]
-    assert said
-    assert "8 fractional bits round to 1: 14 are needed" in said[0]
+    notices = [notice for notice in fixed.notices if "a_v of neuron 0 is 0.9999" in notice]
+    assert notices
+    assert "8 fractional bits round to 1: 14 are needed" in notices[0]
 
 
 def test_a_narrow_threshold_that_costs_the_states_bits_is_told():

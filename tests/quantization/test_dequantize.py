@@ -52,7 +52,7 @@ def exact_network(seed: int, chosen: dict[str, Any]) -> tuple[FixedNetwork, Int]
     rng = np.random.default_rng(seed)
     layers = []
     for layer in network.layers:
-        shared = max(c.sharing for c in layer.connections)
+        shared = max(c.neurons_per_row for c in layer.connections)
         lsb_u, lsb_v = (np.repeat(2.0 ** rng.integers(-20, -10, layer.size // shared), shared) for _ in "uv")
         layers.append(replace(layer, lsb_u=lsb_u, lsb_v=lsb_v))
     return replace(network, input=replace(network.input, lsb=2.0**-5), layers=tuple(layers)), x
@@ -124,7 +124,7 @@ def test_it_is_the_network_with_every_number_but_its_states_quantized(soma):
     fixed = quantize(network, "loihi2", data)
     numbers = [part for part in parts_of(network) if part[1] != "states" and part != INPUT_PART]
     expected = simulate_mixed(network, fixed, data, numbers, spikes=True)
-    result = simulate_float(dequantize(fixed), data.real())
+    result = simulate_float(dequantize(fixed), data.values())
     assert 0.01 < expected.spikes.mean() < 0.6
     for layer, start in (("conv", 0), ("hidden", network.layers[0].size)):
         spikes = result.spikes[layer]
@@ -156,11 +156,11 @@ def test_a_meaning_lies_within_half_a_unit_of_what_was_quantized():
     network, data = random_float_network(6)
     fixed = quantize(network, "loihi2", data, QuantizeSettings(passes=()))
     meant = dequantize(fixed)
-    for layer, real, quantized in zip(fixed.layers, network.layers, meant.layers, strict=True):
+    for layer, original, quantized in zip(fixed.layers, network.layers, meant.layers, strict=True):
         for name in ("r_u", "r_v", "bias_u", "bias_v", "v0"):
-            error = fixed.from_real(layer, name, getattr(real.neuron, name) - getattr(quantized.neuron, name))
+            error = fixed.from_real(layer, name, getattr(original.neuron, name) - getattr(quantized.neuron, name))
             assert np.abs(error).max() <= 0.5 + 1e-9, name
-        product = real.neuron.b_u * real.neuron.b_v
+        product = original.neuron.b_u * original.neuron.b_v
         np.testing.assert_allclose(quantized.neuron.b_u * quantized.neuron.b_v, product, rtol=1e-3, atol=1e-12)
 
 

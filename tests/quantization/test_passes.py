@@ -27,33 +27,33 @@ def test_compensated_rounding_leaves_less_error_than_rounding_alone(seed, source
     covariance = correlated(rng, sources)
     wanted = rng.uniform(-0.9 * limit, 0.9 * limit, (40, sources))
     ones = np.ones_like(wanted)
-    found = round_compensated(wanted, damped(covariance), ones, limit)
-    assert np.abs(found).max() <= limit
+    rounded = round_compensated(wanted, damped(covariance), ones, limit)
+    assert np.abs(rounded).max() <= limit
 
     def error(integers):
         return response_error(wanted - integers, covariance).sum()
 
-    assert error(found) < error(np.rint(wanted))
+    assert error(rounded) < error(np.rint(wanted))
 
 
 def test_uncorrelated_sources_are_rounded_to_nearest():
     wanted = np.random.default_rng(0).uniform(-5, 5, (6, 9))
-    found = round_compensated(wanted, np.diag(np.arange(1.0, 10.0)), np.ones_like(wanted), 7)
-    assert np.array_equal(found, np.rint(wanted))
+    rounded = round_compensated(wanted, np.diag(np.arange(1.0, 10.0)), np.ones_like(wanted), 7)
+    assert np.array_equal(rounded, np.rint(wanted))
 
 
 def test_sources_of_other_steps_are_compensated_in_their_own_units():
     rng = np.random.default_rng(1)
     covariance, steps = correlated(rng, 12), np.ones((5, 12))
     steps[:, 6:] = 8.0
-    real = rng.normal(0, 20, (5, 12))
-    found = round_compensated(real / steps, damped(covariance), steps, 127) * steps
-    nearest = np.rint(real / steps) * steps
+    original = rng.normal(0, 20, (5, 12))
+    rounded = round_compensated(original / steps, damped(covariance), steps, 127) * steps
+    nearest = np.rint(original / steps) * steps
 
     def error(weights):
-        return response_error(real - weights, covariance).sum()
+        return response_error(original - weights, covariance).sum()
 
-    assert error(found) < 0.7 * error(nearest)
+    assert error(rounded) < 0.7 * error(nearest)
 
 
 @pytest.mark.parametrize("recurrent", [False, True])
@@ -61,23 +61,23 @@ def test_sources_of_other_steps_are_compensated_in_their_own_units():
 def test_a_pass_changes_integers_and_keeps_them_in_the_format(name, recurrent):
     net = tclif_network(recurrent=recurrent)
     plain = quantize(net, LOIHI2.override(weight_bits=4), calibration_data(), QuantizeSettings(passes=()))
-    found = quantize(net, LOIHI2.override(weight_bits=4), calibration_data(), QuantizeSettings(passes=(name,)))
+    quantized = quantize(net, LOIHI2.override(weight_bits=4), calibration_data(), QuantizeSettings(passes=(name,)))
     assert any(
         not np.array_equal(a.bias_u, b.bias_u)
         or any(not np.array_equal(c.weight, d.weight) for c, d in zip(a.connections, b.connections, strict=True))
-        for a, b in zip(plain.layers, found.layers, strict=True)
+        for a, b in zip(plain.layers, quantized.layers, strict=True)
     )
-    for layer in found.layers:
+    for layer in quantized.layers:
         for connection in layer.connections:
             assert np.abs(connection.weight).max() <= 7
 
 
 @pytest.mark.parametrize("recurrent", [False, True])
 def test_what_comes_after_a_layer_changes_nothing_of_it(recurrent):
-    whole = tclif_network(recurrent=recurrent)
-    cut = Network(whole.input_size, whole.layers[:2])
+    network = tclif_network(recurrent=recurrent)
+    cut = Network(network.input_size, network.layers[:2])
     for a, b in zip(
-        quantize(whole, LOIHI2, calibration_data()).layers,
+        quantize(network, LOIHI2, calibration_data()).layers,
         quantize(cut, LOIHI2, calibration_data()).layers,
         strict=False,
     ):
@@ -88,12 +88,12 @@ def test_what_comes_after_a_layer_changes_nothing_of_it(recurrent):
 def test_at_three_bits_the_passes_save_the_trained_network():
     net = load("fixtures/smnist_ff/checkpoint.pth.tar")
     test = load_data("fixtures/smnist_test.npz")[:100]
-    real = simulate_float(net, test.real(), spikes=False).classes
+    float_classes = simulate_float(net, test.values(), spikes=False).classes
     target = load_target("loihi2").override(weight_bits=3)
     agreement = {}
     for passes in ((), PASSES):
         fixed = quantize(net, target, "fixtures/smnist_ff/calibration.npz", QuantizeSettings(passes=passes))
-        agreement[passes] = float((simulate(fixed, test).classes == real).mean())
+        agreement[passes] = float((simulate(fixed, test).classes == float_classes).mean())
     assert agreement[PASSES] > max(agreement[()] + 0.1, 0.85), agreement
 
 
@@ -103,27 +103,29 @@ def test_a_neuron_with_one_input_gets_a_scale_that_holds_its_weight_exactly():
     out = Layer("out", neurons.readout(2), (Connection("a", np.ones((2, 4))),))
     net = Network(1, (layer, out))
     fixed = quantize(net, LOIHI2.override(weight_bits=4), calibration_data(features=1))
-    found = fixed.layers[0]
-    held = found.connections[0].weight[:, 0] * found.lsb_u * 2.0**found.shift / fixed.input.lsb
-    np.testing.assert_allclose(held, weights[:, 0], rtol=1e-12)
+    fixed_layer = fixed.layers[0]
+    held_weights = (
+        fixed_layer.connections[0].weight[:, 0] * fixed_layer.lsb_u * 2.0**fixed_layer.shift / fixed.input.lsb
+    )
+    np.testing.assert_allclose(held_weights, weights[:, 0], rtol=1e-12)
 
 
 def test_a_chosen_scale_costs_the_states_no_bit():
     for seed in range(4):
         net = tclif_network(seed)
         plain = quantize(net, LOIHI2, calibration_data(), QuantizeSettings(passes=()))
-        found = quantize(net, LOIHI2, calibration_data(), QuantizeSettings(passes=("scales",)))
-        assert all(a.shift <= b.shift for a, b in zip(plain.layers, found.layers, strict=True))
+        quantized = quantize(net, LOIHI2, calibration_data(), QuantizeSettings(passes=("scales",)))
+        assert all(a.shift <= b.shift for a, b in zip(plain.layers, quantized.layers, strict=True))
 
 
 def test_the_bias_takes_out_what_rounding_leaves_of_the_mean_response():
     net = tclif_network()
     plain = quantize(net, LOIHI2.override(weight_bits=3), calibration_data(), QuantizeSettings(passes=()))
-    found = quantize(net, LOIHI2.override(weight_bits=3), calibration_data(), QuantizeSettings(passes=("bias",)))
-    real = simulate_float(net, calibration_data().real()).readout.mean(axis=0)
+    quantized = quantize(net, LOIHI2.override(weight_bits=3), calibration_data(), QuantizeSettings(passes=("bias",)))
+    float_readout = simulate_float(net, calibration_data().values()).readout.mean(axis=0)
     errors = [
-        np.abs((simulate(f, calibration_data()).readout * f.output.lsb_v).mean(axis=0) - real).mean()
-        for f in (plain, found)
+        np.abs((simulate(f, calibration_data()).readout * f.output.lsb_v).mean(axis=0) - float_readout).mean()
+        for f in (plain, quantized)
     ]
     assert errors[1] < errors[0]
 

@@ -28,7 +28,7 @@ def test_coupling_pair_is_the_best_of_all_pairs_in_the_gauge(b1, b2, k):
     pair = coupling_pair(-b1, b2, k)
     one = 2**k
     assert -one <= pair.b_u < 0 < pair.b_v <= one
-    assert abs(math.log(pair.rho)) <= 0.35 + 1e-12
+    assert abs(math.log(pair.lsb_ratio)) <= 0.35 + 1e-12
     # exhaustive search in plain Python
     best = math.inf
     for b_v in range(1, one + 1) if k == 8 else ():
@@ -55,7 +55,7 @@ def test_coupling_pair_keeps_the_frequency_far_better_than_rounding_each_alone()
 @pytest.mark.parametrize("b_v", [0.3, 1.0, -2.5])
 def test_without_feedback_the_gauge_makes_the_coupling_exact(b_v):
     pair = coupling_pair(0.0, b_v, 12)
-    assert (pair.b_u, pair.b_v, pair.rho) == (0, math.copysign(4096, b_v), abs(b_v))
+    assert (pair.b_u, pair.b_v, pair.lsb_ratio) == (0, math.copysign(4096, b_v), abs(b_v))
 
 
 def test_couplings_beyond_the_format_are_refused_with_the_numbers():
@@ -87,7 +87,7 @@ def test_wide_arithmetic_reproduces_the_float_network_almost_spike_for_spike():
     target = IDEAL.override(weight_bits=16, coefficient_bits=24)
     fixed = quantize(net, target, test)
     x, clipped = fixed.input.encode(test.x, test.scale)
-    a, b = simulate_float(net, test.real()), simulate(fixed, x, spikes=True, engine="reference")
+    a, b = simulate_float(net, test.values()), simulate(fixed, x, spikes=True, engine="reference")
     assert clipped == 0
     assert_alive(b)
     for name, spikes in a.spikes.items():
@@ -140,12 +140,12 @@ def test_integer_data_enter_unchanged_and_real_data_get_a_scale():
     assert fixed.input.lsb == 1.0
     assert np.array_equal(x, counts.x)
     assert clipped == 0
-    real = Dataset(np.random.default_rng(0).normal(0, 2.0, (4, 30, 3)))
-    fixed = quantize(tclif_network(), LOIHI2, real)
-    x, clipped = fixed.input.encode(real.x, real.scale)
+    real_data = Dataset(np.random.default_rng(0).normal(0, 2.0, (4, 30, 3)))
+    fixed = quantize(tclif_network(), LOIHI2, real_data)
+    x, clipped = fixed.input.encode(real_data.x, real_data.scale)
     assert clipped == 0
-    assert np.abs(x * fixed.input.lsb - real.x).max() <= fixed.input.lsb / 2 + 1e-12
-    x, clipped = fixed.input.encode(real.x * 100, real.scale)
+    assert np.abs(x * fixed.input.lsb - real_data.x).max() <= fixed.input.lsb / 2 + 1e-12
+    x, clipped = fixed.input.encode(real_data.x * 100, real_data.scale)
     assert clipped > 0
     assert np.abs(x).max() == fixed.input.limit
 
@@ -162,9 +162,9 @@ def test_without_calibration_a_bound_is_used_and_said():
     assert "no calibration data" in fixed.notices[0]
     test = calibration_data()
     x, _ = fixed.input.encode(test.x, test.scale)
-    found = simulate(fixed, x, spikes=True, engine="reference")
-    assert found.saturations == 0
-    assert found.spikes["a"].mean() > 0.01
+    result = simulate(fixed, x, spikes=True, engine="reference")
+    assert result.saturations == 0
+    assert result.spikes["a"].mean() > 0.01
 
 
 def test_calibrated_states_do_not_overflow_on_the_calibration_data():
@@ -188,20 +188,20 @@ def test_readout_multipliers_compare_classes_as_the_real_readout_does(seed):
     net, test = tclif_network(seed), calibration_data(seed + 1, samples=3)
     fixed = quantize(net, IDEAL, test)
     x, _ = fixed.input.encode(test.x, test.scale)
-    found = simulate(fixed, x, engine="reference")
-    real = found.readout * fixed.output.lsb_v
-    margin = np.sort(real, axis=1)
-    clear = margin[:, -1] - margin[:, -2] > 1e-3 * np.abs(real).max()
-    assert np.array_equal(found.classes[clear], real.argmax(axis=1)[clear])
+    result = simulate(fixed, x, engine="reference")
+    real_readout = result.readout * fixed.output.lsb_v
+    margin = np.sort(real_readout, axis=1)
+    clear = margin[:, -1] - margin[:, -2] > 1e-3 * np.abs(real_readout).max()
+    assert np.array_equal(result.classes[clear], real_readout.argmax(axis=1)[clear])
 
 
 def test_what_the_target_cannot_hold_is_refused_by_name():
     net = tclif_network()
     with pytest.raises(TclifError, match="4 features a step, the network takes 3"):
         quantize(net, LOIHI2, calibration_data(features=4))
-    late = replace(net.layers[0], connections=(replace(net.layers[0].connections[0], delay=100),))
+    delayed = replace(net.layers[0], connections=(replace(net.layers[0].connections[0], delay=100),))
     with pytest.raises(TclifError, match="delay of 100 steps, loihi2 has at most 62"):
-        quantize(Network(3, (late, *net.layers[1:])), LOIHI2, calibration_data())
+        quantize(Network(3, (delayed, *net.layers[1:])), LOIHI2, calibration_data())
     with pytest.raises(TclifError, match=r"a_v is 1\.2"):
         quantize(
             Network(3, (replace(net.layers[0], neuron=replace(net.layers[0].neuron, a_v=np.full(16, 1.2))),)),

@@ -16,7 +16,7 @@ from tclif_deploy.simulation.floating import simulate_float
 from tests.helpers.tclif_networks import LOIHI2, calibration_data, tclif_network
 
 NET, TEST = tclif_network(), calibration_data(7, samples=60)
-LABELLED = replace(TEST, y=simulate_float(NET, TEST.real()).classes)
+LABELLED = replace(TEST, y=simulate_float(NET, TEST.values()).classes)
 
 
 def lost(bits):
@@ -26,29 +26,29 @@ def lost(bits):
 
 @pytest.mark.slow
 def test_the_chosen_widths_hold_and_no_layer_can_be_narrower():
-    found = choose_widths(NET, LOIHI2, calibration_data(), LABELLED, 0.1, DEFAULTS)
-    assert found.holds
-    assert found.drop <= 0.1
-    assert lost(found.bits) == pytest.approx(found.drop)
-    assert min(found.bits) < 8
-    for n, bits in enumerate(found.bits):
+    widths = choose_widths(NET, LOIHI2, calibration_data(), LABELLED, 0.1, DEFAULTS)
+    assert widths.holds
+    assert widths.drop <= 0.1
+    assert lost(widths.bits) == pytest.approx(widths.drop)
+    assert min(widths.bits) < 8
+    for n, bits in enumerate(widths.bits):
         if bits > LOWEST:
-            assert lost((*found.bits[:n], bits - 1, *found.bits[n + 1 :])) > 0.1
+            assert lost((*widths.bits[:n], bits - 1, *widths.bits[n + 1 :])) > 0.1
 
 
 @pytest.mark.slow
 def test_without_labels_decisions_are_counted():
-    found = choose_widths(NET, LOIHI2, calibration_data(), TEST, 0.1, DEFAULTS)
-    assert found.bits == choose_widths(NET, LOIHI2, calibration_data(), LABELLED, 0.1, DEFAULTS).bits
-    assert "decisions changed" in found.sentence(NET, 0.1, False, 60)
+    widths = choose_widths(NET, LOIHI2, calibration_data(), TEST, 0.1, DEFAULTS)
+    assert widths.bits == choose_widths(NET, LOIHI2, calibration_data(), LABELLED, 0.1, DEFAULTS).bits
+    assert "decisions changed" in widths.sentence(NET, 0.1, False, 60)
 
 
 def test_where_no_width_holds_the_targets_own_is_kept_and_said():
     hopeless = replace(LABELLED, y=LABELLED.y)
-    found = choose_widths(NET, LOIHI2.override(weight_bits=2), calibration_data(), hopeless, 0.0, DEFAULTS)
-    assert not found.holds
-    assert found.bits == (2, 2, 2)
-    assert "none hold" in found.sentence(NET, 0.0, True, 60)
+    widths = choose_widths(NET, LOIHI2.override(weight_bits=2), calibration_data(), hopeless, 0.0, DEFAULTS)
+    assert not widths.holds
+    assert widths.bits == (2, 2, 2)
+    assert "none hold" in widths.sentence(NET, 0.0, True, 60)
 
 
 def test_a_target_with_one_width_for_all_weights_is_refused():

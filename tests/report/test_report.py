@@ -111,7 +111,7 @@ def test_the_stored_spikes_are_those_of_both_networks(kept):
     assert len(stored.samples) == 4
     for n, sample in enumerate(stored.samples.tolist()):
         one = test[sample : sample + 1]
-        a, b = simulate_float(network, one.real()), tc.simulate(fixed, one, spikes=True)
+        a, b = simulate_float(network, one.values()), tc.simulate(fixed, one, spikes=True)
         for layer in fixed.layers[:-1]:
             spikes = stored.layer(layer.name).spikes[:, n]
             assert 0.01 < spikes.mean() < 0.6
@@ -348,7 +348,7 @@ def test_a_finding_stands_once_on_the_page_once_in_show_and_once_after_compile(m
     build = tc.Build.open(made[2])
     fit = mapping.Finding("fan_in", "error", "layer x", "19 synapses", "10 synapses", "prune this")
     dead = mapping.Finding("silent_layer", "error", "layer y", "no spike at all", "", "more bits", kind="network")
-    known = mapping.Finding("fullness", "info", "neurons", "97 %", "100", "another core")
+    known = mapping.Finding("near_capacity", "info", "neurons", "97 %", "100", "another core")
     build = replace(build, report=replace(build.report, findings=(fit, dead, known)))
     page_text = Elements(page.render(build)).text
     for shown, findings in ((page_text, (fit, dead, known)), (printed(build), (fit, dead, known)),

@@ -132,21 +132,23 @@ def test_a_mistake_is_named_with_file_line_and_key(tmp_path, line, expected):
     inherits = "" if "inherits" in line else 'inherits = "loihi2"\n'
     head = f'name = "mychip"\ndescription = "x"\n{inherits}' if inherits else 'name = "mychip"\ndescription = "x"\n\n'
     path = write(tmp_path, head + line + "\n")
-    said = problem(path)
-    assert expected in said
-    assert str(path) in said or "cores_per_chip" in expected or "mesh_width: missing" in expected
+    message = problem(path)
+    assert expected in message
+    assert str(path) in message or "cores_per_chip" in expected or "mesh_width: missing" in expected
 
 
 def test_all_mistakes_are_told_at_once(tmp_path):
-    said = problem(write(tmp_path, 'name = "x"\ndescription = ""\ninherits = "loihi2"\nchips = 0\nweight_bits = 1\n'))
-    assert ":4: chips.value" in said
-    assert ":5: weight_bits.value" in said
+    message = problem(
+        write(tmp_path, 'name = "x"\ndescription = ""\ninherits = "loihi2"\nchips = 0\nweight_bits = 1\n')
+    )
+    assert ":4: chips.value" in message
+    assert ":5: weight_bits.value" in message
 
 
 def test_a_target_that_states_too_little_is_told_what_is_missing(tmp_path):
-    said = problem(write(tmp_path, 'name = "x"\ndescription = ""\n'))
-    assert "weight_bits: missing: every target states or inherits it" in said
-    assert "and 7 more" in said
+    message = problem(write(tmp_path, 'name = "x"\ndescription = ""\n'))
+    assert "weight_bits: missing: every target states or inherits it" in message
+    assert "and 7 more" in message
 
 
 @pytest.mark.parametrize("name", ["loihi3", "Loihi2 ", "nonsense"])
@@ -185,12 +187,12 @@ def test_a_target_survives_json(name):
 def test_any_value_in_any_place_is_a_target_or_a_one_line_error(value, key):
     data = load_target("loihi2").model_dump(exclude_none=True)
     data[key] = value
-    said = ""
+    message = ""
     try:
         assert isinstance(build(data, "x.toml"), Target)
     except TclifError as error:
-        said = str(error)
-    assert "\n" not in said
+        message = str(error)
+    assert "\n" not in message
 
 
 def test_the_command_lists_and_shows_targets(capsys):

@@ -53,7 +53,7 @@ def test_with_every_part_quantized_it_is_the_fixed_network_and_with_none_the_flo
     for net in networks():
         fixed = quantize(net, COARSE.override(rounding=rounding), calibration_data())
         real, whole = (
-            simulate_float(net, calibration_data().real()),
+            simulate_float(net, calibration_data().values()),
             simulate(fixed, calibration_data(), spikes=True, engine="reference"),
         )
         assert_alive(whole)
@@ -112,7 +112,7 @@ def test_the_first_divergence_is_where_both_networks_are_told_apart():
     net = tclif_network()
     fixed = quantize(net, COARSE, calibration_data(), QuantizeSettings(passes=()))
     first = account(net, fixed, calibration_data(samples=12)).divergence
-    real = simulate_float(net, calibration_data(samples=12).real()).spikes
+    real = simulate_float(net, calibration_data(samples=12).values()).spikes
     whole = simulate(fixed, calibration_data(samples=12), spikes=True).spikes
     steps = [int(np.flatnonzero((real[n] != whole[n]).any(axis=(0, 2)))[0]) for n in real]
     assert first.step == min(steps)

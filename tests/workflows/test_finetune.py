@@ -159,7 +159,7 @@ def fine_pair(seed=0):
     data, machine = samples(count=8), load_target("loihi2").override(**FINEST)
     network, fixed = quantized(float_network(tclif, True, seed), data, machine)
     exact = SequenceNetwork(list(to_module(load(torch.nn.Sequential(*network.features))).float()))
-    real = torch.from_numpy(data.real()).float()
+    real = torch.from_numpy(data.values()).float()
     integers = torch.from_numpy(encoded(fixed, data).x).float()
     return network, exact, integers, real, torch.from_numpy(data.y)
 
@@ -264,7 +264,7 @@ def test_the_command_builds_what_it_trained_and_writes_the_masters(digits, capsy
                for a, b in zip(fixed.layers, start.layers, strict=True))  # fmt: skip
     assert max(abs(c.weight).max() for layer in fixed.layers for c in layer.connections) <= 7
     tuned = load(build / "tuned" / "checkpoint.pth.tar")
-    assert simulate_float(tuned, test.real(), lengths=test.lengths).classes.shape == (64,)
+    assert simulate_float(tuned, test.values(), lengths=test.lengths).classes.shape == (64,)
     load_weights(build / "tuned" / "checkpoint.pth.tar", architecture("digits-rec"))  # as tclif train --start does
     assert not (digits / "build.tuning").exists()
     assert runner.run(["show", str(build)]) == 0

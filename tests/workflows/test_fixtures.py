@@ -39,7 +39,7 @@ def test_the_float_network_is_as_accurate_as_the_readme_says(folder):
     data = load_data(folder / "test.npz")[:100]
     found = float(
         np.mean(
-            simulate_float(load(folder / "checkpoint.pth.tar"), data.real(), lengths=data.lengths).classes == data.y
+            simulate_float(load(folder / "checkpoint.pth.tar"), data.values(), lengths=data.lengths).classes == data.y
         )
     )
     assert abs(found - said(folder)) < 3 * np.sqrt(said(folder) * (1 - said(folder)) / data.samples) + 0.01
@@ -48,7 +48,7 @@ def test_the_float_network_is_as_accurate_as_the_readme_says(folder):
 def test_its_integers_decide_as_the_float_network_and_the_engine_runs_them_exactly(folder):
     network, data = load(folder / "checkpoint.pth.tar"), load_data(folder / "test.npz")[:60]
     fixed = quantize(network, "loihi2", folder / "calibration.npz")
-    float_classes = simulate_float(network, data.real(), lengths=data.lengths).classes
+    float_classes = simulate_float(network, data.values(), lengths=data.lengths).classes
     assert np.mean(simulate(fixed, data).classes == float_classes) >= AGREEMENT.get(folder.name, 0.9)
     few = data[:2]
     mine = simulate(fixed, few, spikes=True)

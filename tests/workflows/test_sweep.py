@@ -41,7 +41,7 @@ def test_a_row_says_what_the_functions_say(tmp_path):
     (row,) = sweep(net, LOIHI2, [Point(6, 10, 20, "floor")], test, calibration, tmp_path / "s.csv", jobs=1)
     target = LOIHI2.override(weight_bits=6, coefficient_bits=10, state_bits=20, rounding="floor")
     found = simulate(quantize(net, target, calibration), test)
-    real = simulate_float(net, test.real(), spikes=False).classes
+    real = simulate_float(net, test.values(), spikes=False).classes
     assert row.agreement == float((found.classes == real).mean())
     assert row.saturations == found.saturations
     assert row.cores == 1

@@ -18,7 +18,7 @@ from tclif_deploy.backends.lava.schedule import digits, schedule
 from tclif_deploy.backends.lava.template.tclif_lava import structure
 from tclif_deploy.backends.lava.template.tclif_lava.compat import INSTALL_COMMANDS
 from tclif_deploy.bounds import layer_bounds, max_input
-from tclif_deploy.convolution import Kernel, Weighted
+from tclif_deploy.convolution import Kernel, LinearMap
 from tclif_deploy.errors import TclifError, cannot_write
 from tclif_deploy.files import narrowest_int, write_npz
 from tclif_deploy.fixed import FixedNetwork
@@ -113,7 +113,7 @@ def emit_float(network: Network, folder: Path | str) -> None:
     _write(built, arrays, example, "the trained network, in floating point", Path(folder))
 
 
-def _moves(connection: Weighted, where: str) -> tuple[NDArray[Any], structure.Convolution | None]:
+def _moves(connection: LinearMap, where: str) -> tuple[NDArray[Any], structure.Convolution | None]:
     """(the weights, how they move if they are a kernel) as Lava's processes take them."""
     if connection.conv is None:
         return connection.weight, None

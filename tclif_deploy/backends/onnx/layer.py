@@ -190,8 +190,8 @@ def _input_sum(ints: Integers, network: FixedNetwork, connection: FixedConnectio
 
 def _multiply(ints: Integers, tensor: str, weights: FixedConnection, largest: int) -> Value:
     """uint8 (batch, sources) of at most ``largest`` times int8 weights, in the layer's type."""
-    graph, conv, rows = ints.graph, weights.conv, weights.rows
-    low, high = (weights.spread(np.where(side, rows, 0).sum(axis=1)) * largest for side in (rows < 0, rows > 0))
+    graph, conv, rows = ints.graph, weights.conv, weights.shared_rows
+    low, high = (weights.per_neuron(np.where(side, rows, 0).sum(axis=1)) * largest for side in (rows < 0, rows > 0))
     if max(-int(low.min()), int(high.max())) > np.iinfo(np.int32).max:
         raise DoesNotFit(max(-int(low.min()), int(high.max())))
     if conv is None:

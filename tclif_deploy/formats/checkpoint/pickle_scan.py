@@ -101,8 +101,8 @@ class _Scan(pickle._Unpickler):
 
     def persistent_load(self, pid: Any) -> _Storage:
         if not isinstance(pid, tuple) or len(pid) < 5 or pid[0] != "storage":
-            what = pid[0] if isinstance(pid, tuple) and pid else pid
-            raise TclifError(f"{self.where}: holds a pickled {what!s}, not only weights"[:300], SAVE_AGAIN)
+            kind_of_object = pid[0] if isinstance(pid, tuple) and pid else pid
+            raise TclifError(f"{self.where}: holds a pickled {kind_of_object!s}, not only weights"[:300], SAVE_AGAIN)
         _, kind, key, _, elements = pid[:5]
         if kind not in ITEM_BYTES or not isinstance(key, str):
             raise pickle.UnpicklingError(f"storage {key!r} of unknown type {kind!r}")

@@ -22,7 +22,7 @@ OWN_PARAMETERS = {"tclif": "decay_factor", "plif": "w"}
 
 
 @dataclass(frozen=True)
-class Found:
+class CheckpointFacts:
     """What the weights themselves tell."""
 
     neurons: frozenset[str]
@@ -32,13 +32,13 @@ class Found:
 
 
 @dataclass(frozen=True)
-class _Case:
-    """One checkpoint's question: all that is known, and the notices of what was decided."""
+class SettingsResolver:
+    """What is known about one checkpoint, and the notices of what was decided for it."""
 
     where: str
     args: Args
     given: ReadOptions
-    found: Found
+    facts: CheckpointFacts
     notices: list[str]
 
     @property
@@ -61,10 +61,10 @@ class _Case:
         """The end of a sentence that says where a value was looked for in vain."""
         return f", nor in {self.args.path}" if self.args.path else ""
 
-    def number(self, name: str, filed: float | None, by_hand: float | None) -> float:
+    def number(self, name: str, from_file: float | None, override: float | None) -> float:
         """The value given by hand, else the file's, else an error that says where to put it."""
-        if by_hand is None:
-            if filed is None:
+        if override is None:
+            if from_file is None:
                 put = (
                     "add it to that file" if self.args.path else "put the training's args.json beside it or say --args"
                 )
@@ -72,153 +72,169 @@ class _Case:
                     f"{self.where}: the {name} is not in the checkpoint{self.nor_in}",
                     f"{put}, or give --threshold and --gamma by hand",
                 )
-            return filed
-        if filed is not None and by_hand != filed:
-            self.notices.append(f"{name} {by_hand:g} given by hand; {self.args.path} and its script mean {filed:g}")
-        return float(by_hand)
+            return from_file
+        if from_file is not None and override != from_file:
+            self.notices.append(
+                f"{name} {override:g} given by hand; {self.args.path} and its script mean {from_file:g}"
+            )
+        return float(override)
 
 
-def resolve(args: Args, given: ReadOptions, found: Found, where: str) -> tuple[NeuronSettings, tuple[str, ...]]:
+def resolve(
+    args: Args, given: ReadOptions, facts: CheckpointFacts, where: str
+) -> tuple[NeuronSettings, tuple[str, ...]]:
     """Settings of every neuron of one checkpoint, and notices of what was decided.
 
     Raises `TclifError` where a value is nowhere, of the wrong type, or speaks of another network.
     """
-    case = _Case(where, args, given, found, [])
-    neuron = _neuron(case)
-    _check_belongs(case)
-    threshold = _threshold(case)
-    reset = _reset(case, neuron)
+    resolver = SettingsResolver(where, args, given, facts, [])
+    neuron = _neuron(resolver)
+    _check_belongs(resolver)
+    threshold = _threshold(resolver)
+    reset = _reset(resolver, neuron)
     needs_gamma = neuron == "tclif" and reset == "soft"
-    gamma = case.number("gamma", args.number("gamma"), given.gamma) if needs_gamma else 0.0
-    strict = _strict(case)
-    decay = _decay(case) if neuron == "lif" else LIF_DECAY
+    gamma = resolver.number("gamma", args.number("gamma"), given.gamma) if needs_gamma else 0.0
+    strict = _strict(resolver)
+    decay = _decay(resolver) if neuron == "lif" else LIF_DECAY
     settings = NeuronSettings(neuron, threshold, gamma, strict, reset, decay=decay)
-    return settings, tuple(case.notices)
+    return settings, tuple(resolver.notices)
 
 
-def _neuron(case: _Case) -> str:
+def _neuron(resolver: SettingsResolver) -> str:
     """The kind of neuron, from its parameters where it has any."""
-    filed, by_hand, path = case.args.text("neuron"), case.given.neuron, case.args.path
-    if filed is not None and by_hand is None and filed not in NEURONS:
-        if filed == "alif":
+    from_file, override, path = resolver.args.text("neuron"), resolver.given.neuron, resolver.args.path
+    if from_file is not None and override is None and from_file not in NEURONS:
+        if from_file == "alif":
             raise TclifError(
                 f"{path}: ALIF, whose threshold moves with its spikes, is not supported", "tclif, lif, plif are"
             )
-        near = difflib.get_close_matches(filed, NEURONS, 1)
+        near = difflib.get_close_matches(from_file, NEURONS, 1)
         guess = f"; did you mean {near[0]}?" if near else ""
-        raise TclifError(f"{path}: neuron {filed!r:.40} is not supported", f"tclif, lif and plif are{guess}")
-    if by_hand is not None and filed is not None and by_hand != filed:
-        case.notices.append(f"neuron {by_hand} given by hand; {path} says {filed}")
-    said, source = by_hand or filed, "given by hand" if by_hand else f"in {path}"
-    if len(case.found.neurons) > 1:
-        raise TclifError(f"{case.where}: holds both TC-LIF and PLIF neurons", "only one kind a checkpoint can be read")
-    inside = next(iter(case.found.neurons), None)
-    if inside is None and said is None:
+        raise TclifError(f"{path}: neuron {from_file!r:.40} is not supported", f"tclif, lif and plif are{guess}")
+    if override is not None and from_file is not None and override != from_file:
+        resolver.notices.append(f"neuron {override} given by hand; {path} says {from_file}")
+    named, source = override or from_file, "given by hand" if override else f"in {path}"
+    if len(resolver.facts.neurons) > 1:
         raise TclifError(
-            f"{case.where}: no neuron has parameters in it, so the kind of neuron is unknown{case.nor_in}",
+            f"{resolver.where}: holds both TC-LIF and PLIF neurons", "only one kind a checkpoint can be read"
+        )
+    inside = next(iter(resolver.facts.neurons), None)
+    if inside is None and named is None:
+        raise TclifError(
+            f"{resolver.where}: no neuron has parameters in it, so the kind of neuron is unknown{resolver.nor_in}",
             'if it is the authors\' LIF, which has none, write "neuron": "lif" into args.json; otherwise it is not '
             "a TC-LIF network",
         )
-    if said is not None and said != (inside or "lif"):
+    if named is not None and named != (inside or "lif"):
         holds = (
             f"holds {inside.upper()} neurons ({OWN_PARAMETERS[inside]})" if inside else "no neuron has parameters in it"
         )
-        raise TclifError(f"{case.where}: {holds}, but the neuron {source} is {said}", "is it this model's args.json?")
-    if said is None:
+        raise TclifError(
+            f"{resolver.where}: {holds}, but the neuron {source} is {named}", "is it this model's args.json?"
+        )
+    if named is None:
         assert inside is not None
-        case.notices.append(
+        resolver.notices.append(
             f"neurons taken as {inside}, from their parameter {OWN_PARAMETERS[inside]}: no file names them"
         )
     return inside or "lif"
 
 
-def _check_belongs(case: _Case) -> None:
+def _check_belongs(resolver: SettingsResolver) -> None:
     """Say where args.json and the weights disagree, and what the data must look like."""
-    args, found = case.args, case.found
+    args, facts = resolver.args, resolver.facts
     network = args.text("network")
-    if network in ("ff", "fb") and (network == "fb") != found.recurrent:
-        has = "has" if found.recurrent else "has no"
-        case.notices.append(
+    if network in ("ff", "fb") and (network == "fb") != facts.recurrent:
+        has = "has" if facts.recurrent else "has no"
+        resolver.notices.append(
             f"{args.path} says network {network}, but the checkpoint {has} recurrent weights: is it its args.json?"
         )
-    if case.script != "MNIST":
+    if resolver.script != "MNIST":
         return
     ind = args.number("ind")
-    if ind is not None and ind != found.input_size:
-        case.notices.append(
-            f"{args.path} says ind {ind:g}, but the first layer takes {found.input_size} features a step"
+    if ind is not None and ind != facts.input_size:
+        resolver.notices.append(
+            f"{args.path} says ind {ind:g}, but the first layer takes {facts.input_size} features a step"
         )
-    elif found.input_size > 1:
-        case.notices.append(
-            f"the network takes a window of {found.input_size} neighbouring pixels a step: the data must be windowed "
-            f"already, step t beginning at pixel min(t, {PIXELS - found.input_size})"
+    elif facts.input_size > 1:
+        resolver.notices.append(
+            f"the network takes a window of {facts.input_size} neighbouring pixels a step: the data must be windowed "
+            f"already, step t beginning at pixel min(t, {PIXELS - facts.input_size})"
         )
     if args.text("task") == "PSMNIST":
-        case.notices.append(
+        resolver.notices.append(
             "the authors' script draws PS-MNIST's permutation without a seed and does not save it: the data must be "
             "permuted already, as in that training"
         )
 
 
-def _threshold(case: _Case) -> float:
-    filed = case.args.number("threshold")
-    if filed is not None:
-        check_threshold(filed, f"{case.args.path}: threshold")
-    if case.script == "MNIST" and (case.args.text("network") or ("fb" if case.found.recurrent else "ff")) == "fb":
-        if filed != FB_THRESHOLD and case.given.threshold is None:
-            case.notices.append(
+def _threshold(resolver: SettingsResolver) -> float:
+    from_file = resolver.args.number("threshold")
+    if from_file is not None:
+        check_threshold(from_file, f"{resolver.args.path}: threshold")
+    if (
+        resolver.script == "MNIST"
+        and (resolver.args.text("network") or ("fb" if resolver.facts.recurrent else "ff")) == "fb"
+    ):
+        if from_file != FB_THRESHOLD and resolver.given.threshold is None:
+            resolver.notices.append(
                 f"threshold {FB_THRESHOLD:g}: the authors' recurrent MNIST model hard-codes it, whatever "
-                f"{case.args.path} says ({'nothing' if filed is None else f'{filed:g}'})"
+                f"{resolver.args.path} says ({'nothing' if from_file is None else f'{from_file:g}'})"
             )
-        filed = FB_THRESHOLD
-    return case.number("threshold", filed, case.given.threshold)
+        from_file = FB_THRESHOLD
+    return resolver.number("threshold", from_file, resolver.given.threshold)
 
 
-def _reset(case: _Case, neuron: str) -> Reset:
-    hard = case.args.flag("hard_reset")
-    ignored = neuron != "plif" and bool(hard) and case.script == "MNIST"
+def _reset(resolver: SettingsResolver, neuron: str) -> Reset:
+    hard = resolver.args.flag("hard_reset")
+    ignored = neuron != "plif" and bool(hard) and resolver.script == "MNIST"
     coded: Reset = "hard" if neuron == "plif" or (hard and not ignored) else "soft"
-    if case.given.reset is not None:
-        by_hand: Reset = "hard" if case.given.reset == "hard" else "soft"
-        if case.args.path and by_hand != coded:
-            case.notices.append(f"{by_hand} reset given by hand; {case.args.path} and its script mean {coded}")
-        return by_hand
+    if resolver.given.reset is not None:
+        override: Reset = "hard" if resolver.given.reset == "hard" else "soft"
+        if resolver.args.path and override != coded:
+            resolver.notices.append(f"{override} reset given by hand; {resolver.args.path} and its script mean {coded}")
+        return override
     if ignored:
-        case.notices.append(f"soft reset: {case.args.path} says hard_reset, which the authors' MNIST script ignores")
+        resolver.notices.append(
+            f"soft reset: {resolver.args.path} says hard_reset, which the authors' MNIST script ignores"
+        )
     elif neuron == "plif":
-        case.notices.append("hard reset to 0, and input that is not decayed: what the authors' PLIF always does")
+        resolver.notices.append("hard reset to 0, and input that is not decayed: what the authors' PLIF always does")
     elif hard is None:
-        case.notices.append("soft reset assumed (say --reset hard if the training used it)")
+        resolver.notices.append("soft reset assumed (say --reset hard if the training used it)")
     return coded
 
 
-def _strict(case: _Case) -> bool:
-    sg = case.args.text("sg")
+def _strict(resolver: SettingsResolver) -> bool:
+    sg = resolver.args.text("sg")
     coded = sg == "gau"
-    if case.given.comparator is not None:
-        by_hand = case.given.comparator == ">"
-        if sg is not None and by_hand != coded:
-            case.notices.append(
-                f"comparator {case.given.comparator} given by hand; {case.args.path} says sg {sg!r:.40}"
+    if resolver.given.comparator is not None:
+        override = resolver.given.comparator == ">"
+        if sg is not None and override != coded:
+            resolver.notices.append(
+                f"comparator {resolver.given.comparator} given by hand; {resolver.args.path} says sg {sg!r:.40}"
             )
-        return by_hand
+        return override
     if sg is None:
-        case.notices.append("fires at v >= threshold assumed (say --comparator '>' if it was trained with --sg gau)")
+        resolver.notices.append(
+            "fires at v >= threshold assumed (say --comparator '>' if it was trained with --sg gau)"
+        )
     elif coded:
-        case.notices.append("fires at v > threshold: the authors' surrogate gau does, all their others fire at >=")
+        resolver.notices.append("fires at v > threshold: the authors' surrogate gau does, all their others fire at >=")
     elif sg not in ("triangle", "exp", "rectangle", "sigmoid"):
-        case.notices.append(f"fires at v >= threshold assumed: the authors' code has no surrogate {sg!r:.40}")
+        resolver.notices.append(f"fires at v >= threshold assumed: the authors' code has no surrogate {sg!r:.40}")
     return coded
 
 
-def _decay(case: _Case) -> float:
-    if case.given.decay is not None:
-        return float(case.given.decay)
-    if case.script == "SHD-SSC":
+def _decay(resolver: SettingsResolver) -> float:
+    if resolver.given.decay is not None:
+        return float(resolver.given.decay)
+    if resolver.script == "SHD-SSC":
         raise TclifError(
-            f"{case.where}: the LIF neurons' decay is not in the checkpoint, and the authors' SHD/SSC script sets none",
+            f"{resolver.where}: the LIF neurons' decay is not in the checkpoint, and the authors' SHD/SSC script sets "
+            "none",
             "give it by hand (decay)",
         )
-    if case.script == "unknown":
-        case.notices.append("LIF decay 0.8 assumed, as the authors' code has it")
+    if resolver.script == "unknown":
+        resolver.notices.append("LIF decay 0.8 assumed, as the authors' code has it")
     return LIF_DECAY

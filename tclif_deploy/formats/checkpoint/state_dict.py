@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tclif_deploy.errors import TclifError
-from tclif_deploy.formats.checkpoint.resolve import OWN_PARAMETERS, Found, resolve
+from tclif_deploy.formats.checkpoint.resolve import OWN_PARAMETERS, CheckpointFacts, resolve
 from tclif_deploy.formats.read_options import ReadOptions, read_args
-from tclif_deploy.formats.torch_modules import Linear, Part, Spiking, graph_of_modules, neuron_parameter
+from tclif_deploy.formats.torch_modules import Linear, ModelPart, Spiking, graph_of_modules, neuron_parameter
 from tclif_deploy.graph.lower import lower
 from tclif_deploy.graph.nodes import BatchNorm
 from tclif_deploy.network import Float, Network
@@ -44,12 +44,12 @@ def network_from_state_dict(tensors: Mapping[str, Float], given: ReadOptions, pa
     linears = [part for part in parts if isinstance(part, Linear)]
     if not linears:
         raise TclifError(f"{where}: no Linear layer in it", OTHER_NETWORK)
-    found = Found(
+    facts = CheckpointFacts(
         neurons=frozenset(p.neuron for p in parts if isinstance(p, Spiking) and p.neuron != "lif"),
         recurrent=any(isinstance(p, Spiking) and p.recurrent is not None for p in parts),
         input_size=linears[0].weight.shape[1],
     )
-    settings, notices = resolve(read_args(given.args, path), given, found, where)
+    settings, notices = resolve(read_args(given.args, path), given, facts, where)
     for part in parts:
         if isinstance(part, Spiking) and part.neuron != settings.neuron:
             raise TclifError(
@@ -83,13 +83,13 @@ def _modules(tensors: Mapping[str, Float], where: str) -> tuple[list[Module], li
             modules.setdefault(path, Module(path)).tensors[leaf] = tensor
     if not modules:
         raise TclifError(f"{where}: holds no weights", "save model.state_dict() of a trained network")
-    found = list(modules.values())
+    in_file_order = list(modules.values())
     prefix = _common_prefix(list(modules))
-    indices = [index for module in found if (index := module.index(prefix)) is not None]
-    if len(indices) < len(found):
-        return found, None
-    order = sorted(range(len(found)), key=indices.__getitem__)  # there are files that list 10 before 2
-    return [found[i] for i in order], [indices[i] for i in order]
+    indices = [index for module in in_file_order if (index := module.index(prefix)) is not None]
+    if len(indices) < len(in_file_order):
+        return in_file_order, None
+    order = sorted(range(len(in_file_order)), key=indices.__getitem__)  # there are files that list 10 before 2
+    return [in_file_order[i] for i in order], [indices[i] for i in order]
 
 
 def _common_prefix(paths: list[str]) -> str:
@@ -102,7 +102,7 @@ def _common_prefix(paths: list[str]) -> str:
     return shared
 
 
-def _part(module: Module, where: str) -> Part:
+def _part(module: Module, where: str) -> ModelPart:
     """What a module is, by the names and shapes of its tensors."""
     path, tensors = module.path, module.tensors
     names = frozenset(tensors)
@@ -145,7 +145,7 @@ def _linear(path: str, weight: Float, bias: Float | None, where: str) -> Linear:
     return Linear(path, weight, bias)
 
 
-def _with_lif(parts: list[Part], indices: list[tuple[int, ...]] | None, where: str) -> list[Part]:
+def _with_lif(parts: list[ModelPart], indices: list[tuple[int, ...]] | None, where: str) -> list[ModelPart]:
     """``parts`` with the LIF neurons that the authors' networks have, and whose modules leave no key behind.
 
     Every Linear but the last (the readout) has one, after its batch norm. In a numbered Sequential it shows as
@@ -153,7 +153,7 @@ def _with_lif(parts: list[Part], indices: list[tuple[int, ...]] | None, where: s
     """
     flat = [index[0] for index in indices or () if len(index) == 1]
     seen = indices is not None and len(flat) == len(indices)
-    result: list[Part] = []
+    result: list[ModelPart] = []
     waiting: Linear | None = None
     for n, part in enumerate(parts):
         result.append(part)

@@ -42,7 +42,7 @@ class FileReader:
     def __init__(self, file: h5py.File, raw: BinaryIO, path: str, expected: str) -> None:
         self.file, self.raw, self.path, self.expected = file, raw, path, expected
         self.size = raw.seek(0, io.SEEK_END)
-        self.left = UNPACKING * self.size
+        self.bytes_left = UNPACKING * self.size
 
     @classmethod
     @contextmanager
@@ -101,11 +101,11 @@ class FileReader:
         stored = min(data.id.get_storage_size(), self.size)
         item = max(data.dtype.itemsize, 8)
         declared = max(int(np.prod(shape, dtype=object)) for shape in (data.shape, data.chunks or ())) * item
-        if declared > UNPACKING * stored or declared > self.left:
+        if declared > UNPACKING * stored or declared > self.bytes_left:
             raise TclifError(
                 f"{where}: {name} declares {declared} bytes, the file stores {stored} for it", "is it damaged?"
             )
-        self.left -= declared
+        self.bytes_left -= declared
 
     def text(self, group: Any, name: str, where: str) -> str:
         """A string dataset."""
@@ -130,9 +130,9 @@ class FileReader:
             raise TclifError(
                 f"{where}: {name} has a string of {lengths.max()} characters, at most {LONGEST_TEXT} are read"
             )
-        if lengths.sum() > self.left:
+        if lengths.sum() > self.bytes_left:
             raise TclifError(f"{where}: {name} has {lengths.sum()} characters, the file {self.size} bytes")
-        self.left -= int(lengths.sum())
+        self.bytes_left -= int(lengths.sum())
         return [_decoded(value) for value in heap.strings(self.raw, references)]
 
 

@@ -27,18 +27,18 @@ def strings(file: BinaryIO, references: NDArray[np.uint8]) -> list[bytes]:
         for a, b, kind in ((0, 4, "<u4"), (4, 12, "<u8"), (12, 16, "<u4"))
     )
     collections: dict[int, dict[int, bytes]] = {}
-    found = []
+    texts = []
     for length, address, index in zip(lengths, addresses, indices, strict=True):
         if address in NOWHERE or length == 0:
-            found.append(b"")
+            texts.append(b"")
             continue
         if address not in collections:
             collections[address] = _collection(file, address)
         data = collections[address].get(index)
         if data is None or length > len(data):
             raise ValueError(f"a string lies at object {index} of the heap at {address}, which has no such object")
-        found.append(data[:length].split(b"\0", 1)[0])
-    return found
+        texts.append(data[:length].split(b"\0", 1)[0])
+    return texts
 
 
 def _collection(file: BinaryIO, address: int) -> dict[int, bytes]:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from tclif_deploy.errors import TclifError
 from tclif_deploy.formats.read_options import LIF_DECAY, NeuronSettings, ReadOptions
-from tclif_deploy.formats.torch_modules import Linear, Part, Spiking, neuron_parameter
+from tclif_deploy.formats.torch_modules import Linear, ModelPart, Spiking, neuron_parameter
 from tclif_deploy.graph.nodes import BatchNorm
 from tclif_deploy.network import Float
 
@@ -105,16 +105,16 @@ def overridden(description: Description, given: ReadOptions) -> tuple[str, ...]:
     only = {"gamma": "tclif", "decay": "lif"}
     notices = []
     for name in ("threshold", "gamma", "comparator", "reset", "decay"):
-        by_hand = getattr(given, name)
-        filed = sorted({getattr(entry, name) for entry in entries if entry.neuron == only.get(name, entry.neuron)})
-        if by_hand is not None and filed and filed != [by_hand]:
-            notices.append(f"{name} {by_hand} given by hand; the file says {', '.join(map(str, filed))}")
+        override = getattr(given, name)
+        from_file = sorted({getattr(entry, name) for entry in entries if entry.neuron == only.get(name, entry.neuron)})
+        if override is not None and from_file and from_file != [override]:
+            notices.append(f"{name} {override} given by hand; the file says {', '.join(map(str, from_file))}")
     return tuple(notices)
 
 
 def parts_of(
     description: Description, tensors: Mapping[str, Float], given: ReadOptions, where: str
-) -> tuple[Part, ...]:
+) -> tuple[ModelPart, ...]:
     """The parts that ``description`` and the ``tensors`` it speaks of make up.
 
     Raises `TclifError` where the two do not fit together.
@@ -141,7 +141,7 @@ def parts_of(
         weight = take(join(path, "weight"), 2)
         return Linear(path, weight, maybe(path, "bias", weight))
 
-    def part(entry: LinearEntry | BatchNormEntry | NeuronEntry) -> Part:
+    def part(entry: LinearEntry | BatchNormEntry | NeuronEntry) -> ModelPart:
         if isinstance(entry, LinearEntry):
             return linear(entry.path)
         if isinstance(entry, BatchNormEntry):

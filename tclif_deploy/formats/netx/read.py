@@ -59,34 +59,38 @@ def _graph(reader: FileReader, group: Any, where: str) -> NetworkGraph:
     order: list[str] = []
     shape: tuple[int, ...] = ()
     for n in range(count):
-        here = f"{where}: layer {n}"
-        layer = reader.child(group, str(n), h5py.Group, here)
-        kind = _text(reader, layer, "type", here)
+        layer_where = f"{where}: layer {n}"
+        layer = reader.child(group, str(n), h5py.Group, layer_where)
+        kind = _text(reader, layer, "type", layer_where)
         if kind not in _TYPES:
-            raise TclifError(f"{here}: is of type {kind[:40]!r}, which is not read", f"read are {', '.join(_TYPES)}")
+            raise TclifError(
+                f"{layer_where}: is of type {kind[:40]!r}, which is not read", f"read are {', '.join(_TYPES)}"
+            )
         if kind == "input" and "neuron" in layer:
-            raise TclifError(f"{here}: an input layer with neurons of its own is not read", "feed the spikes directly")
+            raise TclifError(
+                f"{layer_where}: an input layer with neurons of its own is not read", "feed the spikes directly"
+            )
         if kind == "input" and "shape" in layer:
-            shape = _shape(reader, layer, here)
+            shape = _shape(reader, layer, layer_where)
         if kind in ("input", "flatten"):
             continue
         weight: Float | Kernel
         if kind == "conv":
-            weight = _kernel(reader, layer, shape, here)
+            weight = _kernel(reader, layer, shape, layer_where)
             shape, sources, size = weight.output_shape, weight.sources, weight.neurons
         else:
-            weight = _weights(reader, layer, "weight", here)
+            weight = _weights(reader, layer, "weight", layer_where)
             shape, (size, sources) = (), weight.shape
         name = f"layer{n}"
         nodes.setdefault(INPUT, Input(sources))
         nodes[f"{name}.weight"] = Affine(weight)
         edges += [(order[-1] if order else INPUT, f"{name}.weight", 0), (f"{name}.weight", name, 0)]
         if kind == "dense_rec":
-            nodes[f"{name}.weight_rec"] = Affine(_weights(reader, layer, "weight_rec", here))
+            nodes[f"{name}.weight_rec"] = Affine(_weights(reader, layer, "weight_rec", layer_where))
             edges += [(name, f"{name}.weight_rec", 1), (f"{name}.weight_rec", name, 0)]
-        if "delay" in layer and reader.array(layer, "delay", here).any():
-            raise TclifError(f"{here}: synaptic or axonal delays are not read", "train without delays")
-        nodes[name] = Population(_neuron(reader, layer, weight, size, here))
+        if "delay" in layer and reader.array(layer, "delay", layer_where).any():
+            raise TclifError(f"{layer_where}: synaptic or axonal delays are not read", "train without delays")
+        nodes[name] = Population(_neuron(reader, layer, weight, size, layer_where))
         order.append(name)
     if not order:
         raise TclifError(f"{where}: no layer with neurons in it", EXPECTED)
@@ -138,8 +142,8 @@ def _kernel(reader: FileReader, layer: Any, shape: tuple[int, ...], where: str) 
     except TclifError as error:
         raise TclifError(f"{where}: {error.what}", error.hint) from error
     if _shape(reader, layer, where) != kernel.output_shape:
-        said = _shape(reader, layer, where)
-        raise TclifError(f"{where}: shape is {said}, its convolution gives {kernel.output_shape}", "is it damaged?")
+        declared = _shape(reader, layer, where)
+        raise TclifError(f"{where}: shape is {declared}, its convolution gives {kernel.output_shape}", "is it damaged?")
     return kernel
 
 
@@ -187,7 +191,7 @@ def _neuron(reader: FileReader, layer: Any, weight: Float | Kernel, size: int, w
     if "bias" in layer:
         bias = reader.array(layer, "bias", where).reshape(-1)
         if isinstance(weight, Kernel) and bias.size == len(weight.weight):
-            bias = weight.spread(bias)
+            bias = weight.per_neuron(bias)
         if bias.size not in (1, size):
             raise TclifError(f"{where}: bias has {bias.size} values, the layer {size} neurons")
     return neurons.cuba_lif(

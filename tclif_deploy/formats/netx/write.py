@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tclif_deploy.convolution import Kernel, Weighted, evenly_padded
+from tclif_deploy.convolution import Kernel, LinearMap, evenly_padded
 from tclif_deploy.errors import TclifError
 from tclif_deploy.formats.hdf5 import write_hdf5
 from tclif_deploy.formats.netx.read import UNITY, WEIGHT_LIMIT
@@ -47,28 +47,28 @@ def write_netx(network: Network, path: Path | str) -> tuple[str, ...]:
     units. Raises `TclifError` for layers that netx's neurons cannot be: it has hard resets to 0, > and one threshold
     and one pair of decays a layer.
     """
-    layers, told = [], []
+    layers, messages = [], []
     source = INPUT
     for n, layer in enumerate(network.layers):
         if not layer.neuron.spiking and n == len(network.layers) - 1:
             raise TclifError(f"layer {layer.name}: netx has no readout without spikes", "end in a spiking layer")
-        found, error = _integers(layer, source)
-        layers.append(found)
-        told.append(f"{layer.name}: CUBA, weights rounded by at most {error:.2g} of the largest")
+        integers, error = _integers(layer, source)
+        layers.append(integers)
+        messages.append(f"{layer.name}: CUBA, weights rounded by at most {error:.2g} of the largest")
         source = layer.name
 
     def fill(file: Any) -> None:
         parts: list[_Integers | tuple[str, tuple[int, ...]]] = []
         shape: tuple[int, ...] = ()
-        for found in layers:
-            link = found.links[0]
+        for integers in layers:
+            link = integers.links[0]
             if link.conv is not None and not shape:
                 if parts:
                     raise TclifError(f"{path}: netx has no layer that makes a map of a row of neurons", "use --to nir")
                 parts.append(("input", link.conv.input_shape))
             if link.conv is None and shape:
                 parts.append(("flatten", ()))
-            parts.append(found)
+            parts.append(integers)
             shape = link.output_shape if link.conv is not None else ()
         for n, part in enumerate(parts):
             group = file.create_group(f"layer/{n}")
@@ -80,10 +80,10 @@ def write_netx(network: Network, path: Path | str) -> tuple[str, ...]:
                 group["shape"] = np.array(part[1])
 
     write_hdf5(path, fill)
-    return tuple(told)
+    return tuple(messages)
 
 
-def write_weights(group: Any, links: Sequence[Weighted]) -> None:
+def write_weights(group: Any, links: Sequence[LinearMap]) -> None:
     """A layer's type, shape and whole-number weights: ``links`` are what leads into it, its recurrence second."""
     recurrent, link = len(links) > 1, links[0]
     kind = "conv" if link.conv is not None else "dense_rec" if recurrent else "dense"
@@ -102,13 +102,13 @@ def write_weights(group: Any, links: Sequence[Weighted]) -> None:
         group["weight_rec"] = links[1].weight.astype(np.int32)
 
 
-def _write_layer(group: Any, found: _Integers) -> None:
-    write_weights(group, found.links)
-    if found.bias.any():
-        group["bias"] = found.bias.astype(np.int32)
+def _write_layer(group: Any, integers: _Integers) -> None:
+    write_weights(group, integers.links)
+    if integers.bias.any():
+        group["bias"] = integers.bias.astype(np.int32)
     neuron = group.create_group("neuron")
     neuron["type"] = "CUBA"
-    neuron["iDecay"], neuron["vDecay"], neuron["vThMant"] = found.current, found.voltage, found.threshold
+    neuron["iDecay"], neuron["vDecay"], neuron["vThMant"] = integers.current, integers.voltage, integers.threshold
     neuron["refDelay"], neuron["gradedSpike"] = 1, False
 
 
@@ -128,10 +128,10 @@ def _integers(layer: Layer, source: str) -> tuple[_Integers, float]:
         raise TclifError(f"{where}: a gain of {gain:g} cannot be written as netx", "use --to nir")
     largest = max(float(np.abs(c.weight).max()) for c in links) * gain
     scale = largest / WEIGHT_LIMIT if largest else 1.0
-    whole = tuple(replace(c, weight=np.rint(c.weight * gain / scale)) for c in links)
+    rounded = tuple(replace(c, weight=np.rint(c.weight * gain / scale)) for c in links)
     if len(links) > 1 and any(c.conv is not None for c in links):
         raise TclifError(f"{where}: netx has no recurrence of convolutions", "use --to nir")
-    errors = (float(np.abs(w.weight * scale - c.weight * gain).max()) for w, c in zip(whole, links, strict=True))
+    errors = (float(np.abs(w.weight * scale - c.weight * gain).max()) for w, c in zip(rounded, links, strict=True))
     error = max(errors) / largest if largest else 0.0
     if n.a_u.any() and n.bias_u.any():
         raise TclifError(f"{where}: a bias into the current is not one of netx's", "use --to nir")
@@ -150,11 +150,11 @@ def _integers(layer: Layer, source: str) -> tuple[_Integers, float]:
             f"Lava holds 1 to {UNITY} for the current, 0 to {UNITY - 1} for the voltage",
         )
     if links[0].conv is not None:
-        rows = bias[:: links[0].sharing]
-        if not np.array_equal(links[0].spread(rows), bias):
+        rows = bias[:: links[0].neurons_per_row]
+        if not np.array_equal(links[0].per_neuron(rows), bias):
             raise TclifError(f"{where}: its bias differs within a channel, netx has one a channel", "use --to nir")
         bias = rows
-    return _Integers(whole, current, voltage, threshold, bias), error
+    return _Integers(rounded, current, voltage, threshold, bias), error
 
 
 def _even(connection: Connection) -> Connection:

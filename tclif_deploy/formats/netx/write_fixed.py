@@ -71,8 +71,8 @@ def _write_layer(group: Any, network: FixedNetwork, layer: FixedLayer, source: s
 def read_neuron(group: h5py.Group) -> dict[str, Any]:
     """What a ``neuron`` group of type `TYPE` holds: coefficients, and the keywords of the Lava process."""
     words = [*WORDS, "rounding", "overflow_u", "overflow_v"]
-    found: dict[str, Any] = {name: group[name][()].decode() for name in words}
-    found |= {name: int(group[name][()]) for name in ("shift", "frac_bits", "bits_u", "bits_v")}
-    found["spiking"] = bool(group["spiking"][()])
-    found["coefficients"] = {name: group[name][()].astype(np.int64) for name in LAYER_ARRAYS}
-    return found
+    parameters: dict[str, Any] = {name: group[name][()].decode() for name in words}
+    parameters |= {name: int(group[name][()]) for name in ("shift", "frac_bits", "bits_u", "bits_v")}
+    parameters["spiking"] = bool(group["spiking"][()])
+    parameters["coefficients"] = {name: group[name][()].astype(np.int64) for name in LAYER_ARRAYS}
+    return parameters

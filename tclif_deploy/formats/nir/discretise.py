@@ -23,7 +23,7 @@ class Convention:
 
     scheme: Literal["euler", "exponential"] = "euler"
     """v + dt/tau*(v_leak - v + r*i), or the exact decay exp(-dt/tau) with the input's share 1 - exp(-dt/tau)"""
-    late: int = 0
+    delay: int = 0
     """1 where CubaLIF's membrane takes the current of the step before, as when all states step at once"""
     strict: bool = True
     """fires at v > threshold, as NIR says"""
@@ -40,7 +40,7 @@ class Convention:
 CONVENTIONS: Mapping[str, Convention] = {
     "nir": Convention(),
     "exponential": Convention(scheme="exponential"),
-    "simultaneous": Convention(late=1),
+    "simultaneous": Convention(delay=1),
     "snntorch": Convention(dt=1e-4),
     "norse": Convention(lif_r=False, jump=True),
     "spikingjelly": Convention(strict=False),
@@ -57,11 +57,11 @@ class Reading:
     name: str
     convention: Convention
 
-    def told(self) -> str:
+    def describe(self) -> str:
         """One line."""
         c = self.convention
         scheme = "forward Euler" if c.scheme == "euler" else "exact exponential decay"
-        order = "the current of the step before" if c.late else "the new current"
+        order = "the current of the step before" if c.delay else "the new current"
         reset = "v_reset" if c.reset == "hard" else "v - threshold"
         return (
             f"discretised with dt = {self.dt:g}, convention {self.name}: {scheme}, CubaLIF takes {order}, "
@@ -86,14 +86,14 @@ def reading(
     if not np.isfinite(dt) or dt <= 0:
         raise TclifError(f"dt is {dt:g}", "a time step must be a positive number")
     strict = chosen.strict if comparator is None else comparator == ">"
-    how: Reset = chosen.reset if reset is None else "soft" if reset == "soft" else "hard"
-    fields = {**vars(chosen), "strict": strict, "reset": how}
+    reset_kind: Reset = chosen.reset if reset is None else "soft" if reset == "soft" else "hard"
+    fields = {**vars(chosen), "strict": strict, "reset": reset_kind}
     return Reading(dt, name or "nir", Convention(**fields))
 
 
-def population(kind: str, arrays: Mapping[str, Float], size: int, how: Reading, where: str) -> Population:
+def population(kind: str, arrays: Mapping[str, Float], size: int, choice: Reading, where: str) -> Population:
     """The neurons of a NIR node of that kind. Raises `TclifError` where a time constant or a step makes no sense."""
-    c, dt = how.convention, how.dt
+    c, dt = choice.convention, choice.dt
 
     def get(name: str, default: float = 0.0) -> Float:
         value = arrays.get(name, np.full(size, default)).reshape(-1)
@@ -137,7 +137,7 @@ def population(kind: str, arrays: Mapping[str, Float], size: int, how: Reading, 
     current, membrane = leak("tau_syn"), leak("tau_mem")
     gain, rest, w_in = membrane * get("r", 1.0), get("v_leak"), current * get("w_in", 1.0)
     if kind == "CubaLI":
-        found = neurons.readout(size, decay=1 - membrane, current_decay=current, gain=gain, rest=rest)
+        neuron = neurons.readout(size, decay=1 - membrane, current_decay=current, gain=gain, rest=rest)
     else:
-        found = neurons.cuba_lif(size, current_decay=current, voltage_decay=membrane, gain=gain, rest=rest, **fires)
-    return Population(found, gain=None if (w_in == 1).all() else w_in, delay=c.late)
+        neuron = neurons.cuba_lif(size, current_decay=current, voltage_decay=membrane, gain=gain, rest=rest, **fires)
+    return Population(neuron, gain=None if (w_in == 1).all() else w_in, delay=c.delay)

@@ -129,8 +129,8 @@ def layer_size(graph: NirGraph, where: str) -> int:
         for key, value in node.arrays.items() if isinstance(node, Primitive) else ():
             fits = value.tolist() in (size, [size]) if key == "shape" else value.shape == (size,)
             if not fits:
-                got = value.tolist() if key == "shape" else value.shape
-                raise TclifError(f"{where}/{name}: {key} is {got}, but {U} has {size} neurons")
+                actual = value.tolist() if key == "shape" else value.shape
+                raise TclifError(f"{where}/{name}: {key} is {actual}, but {U} has {size} neurons")
     return size
 
 
@@ -173,30 +173,30 @@ def read_layer(graph: NirGraph, where: str) -> Neuron:
     return neuron
 
 
-def differences(found: NirGraph, expected: NirGraph, exact: bool) -> list[str]:
-    """What of ``found``, the nodes and edges of a layer, is not as ``expected``; each in a few words.
+def differences(graph: NirGraph, expected: NirGraph, exact: bool) -> list[str]:
+    """What of ``graph``, the nodes and edges of a layer, is not as ``expected``; each in a few words.
 
     Numbers must be equal where ``exact``, else within `TOLERANCE`.
     """
-    said = []
-    for name in sorted(found.nodes.keys() | expected.nodes.keys()):
-        here, there = found.nodes.get(name), expected.nodes.get(name)
-        if here is None or there is None:
-            said.append(f"node {name} {'is missing' if here is None else 'does not belong here'}")
-        elif isinstance(here, NirGraph) or isinstance(there, NirGraph) or here.kind != there.kind:
-            kinds = ["NIRGraph" if isinstance(node, NirGraph) else node.kind for node in (here, there)]
-            said.append(f"node {name} is a {kinds[0]}, expected {kinds[1]}")
+    messages = []
+    for name in sorted(graph.nodes.keys() | expected.nodes.keys()):
+        node, wanted = graph.nodes.get(name), expected.nodes.get(name)
+        if node is None or wanted is None:
+            messages.append(f"node {name} {'is missing' if node is None else 'does not belong here'}")
+        elif isinstance(node, NirGraph) or isinstance(wanted, NirGraph) or node.kind != wanted.kind:
+            kinds = ["NIRGraph" if isinstance(n, NirGraph) else n.kind for n in (node, wanted)]
+            messages.append(f"node {name} is a {kinds[0]}, expected {kinds[1]}")
         else:
-            a, b = (here.arrays, there.arrays) if exact else (_effect(here), _effect(there))
-            said += [
+            a, b = (node.arrays, wanted.arrays) if exact else (_effect(node), _effect(wanted))
+            messages += [
                 f"{name}.{key} is off by {_distance(a[key], b[key]):.3g}" for key in b if _differ(a[key], b[key], exact)
             ]
-    have, want = set(found.edges), set(expected.edges)
-    said += [f"edge {a} -> {b} is missing" for a, b in sorted(want - have)]
-    said += [f"edge {a} -> {b} does not belong here" for a, b in sorted(have - want)]
-    if len(found.edges) != len(have):
-        said.append("an edge occurs twice")
-    return said
+    edges, wanted_edges = set(graph.edges), set(expected.edges)
+    messages += [f"edge {a} -> {b} is missing" for a, b in sorted(wanted_edges - edges)]
+    messages += [f"edge {a} -> {b} does not belong here" for a, b in sorted(edges - wanted_edges)]
+    if len(graph.edges) != len(edges):
+        messages.append("an edge occurs twice")
+    return messages
 
 
 def _nir_threshold(n: Neuron) -> Float:

@@ -44,30 +44,30 @@ def of_network() -> dict[str, str]:
 def of_layer(layer: Layer) -> dict[str, Float | str]:
     """Metadata of a layer's graph: everything but the connections."""
     n = layer.neuron
-    said = {"version": VERSION, "name": layer.name, "type": n.type} | {key: getattr(n, key) for key in _CHOICES}
-    return {KEY: json.dumps(said), **{name: getattr(n, name) for name in NEURON_ARRAYS}}
+    values = {"version": VERSION, "name": layer.name, "type": n.type} | {key: getattr(n, key) for key in _CHOICES}
+    return {KEY: json.dumps(values), **{name: getattr(n, name) for name in NEURON_ARRAYS}}
 
 
 def check_network(metadata: Mapping[str, Float | str], where: str) -> None:
     """Raise `TclifError` where the graph was written for another step or by a newer version; none is fine."""
     if KEY in metadata:
-        said = _parse(metadata[KEY], where)
-        if said.get("dt") != DT:
-            raise TclifError(f"{where}: metadata says dt = {_short(said.get('dt'))}", f"only dt = {DT} is read")
+        values = _parse(metadata[KEY], where)
+        if values.get("dt") != DT:
+            raise TclifError(f"{where}: metadata says dt = {_short(values.get('dt'))}", f"only dt = {DT} is read")
 
 
 def read_layer(metadata: Mapping[str, Float | str], where: str) -> tuple[str, Neuron] | None:
     """(name, neurons) as a layer's metadata has them; None where there is none of ours."""
     if KEY not in metadata:
         return None
-    said = _parse(metadata[KEY], where)
+    values = _parse(metadata[KEY], where)
     for key in ("name", "type"):
-        if not isinstance(said.get(key), str):
-            raise TclifError(f"{where}: metadata {key} is {_short(said.get(key))}, expected a string")
+        if not isinstance(values.get(key), str):
+            raise TclifError(f"{where}: metadata {key} is {_short(values.get(key))}, expected a string")
     for key, known in _CHOICES.items():
-        if said.get(key) not in known or type(said.get(key)) is not type(known[0]):
+        if values.get(key) not in known or type(values.get(key)) is not type(known[0]):
             expected = " or ".join(json.dumps(value) for value in known)
-            raise TclifError(f"{where}: metadata {key} is {_short(said.get(key))}, expected {expected}")
+            raise TclifError(f"{where}: metadata {key} is {_short(values.get(key))}, expected {expected}")
     arrays: dict[str, Any] = {}
     for name in NEURON_ARRAYS:
         value = metadata.get(name)
@@ -77,27 +77,27 @@ def read_layer(metadata: Mapping[str, Float | str], where: str) -> tuple[str, Ne
             )
         arrays[name] = value
     try:
-        neuron = Neuron(**arrays, type=said["type"], **{key: said[key] for key in _CHOICES})
+        neuron = Neuron(**arrays, type=values["type"], **{key: values[key] for key in _CHOICES})
     except TclifError as error:
         raise TclifError(f"{where}: metadata: {error.what}", error.hint) from error
-    return said["name"], neuron
+    return values["name"], neuron
 
 
 def _parse(text: Float | str, where: str) -> dict[str, Any]:
     try:
-        said = json.loads(text) if isinstance(text, str) else None
+        values = json.loads(text) if isinstance(text, str) else None
     except (ValueError, RecursionError):
-        said = None
-    if not isinstance(said, dict):
+        values = None
+    if not isinstance(values, dict):
         raise TclifError(
             f"{where}: metadata {KEY} is not a JSON object", "write the file again, or remove its metadata"
         )
-    if said.get("version") != VERSION:
+    if values.get("version") != VERSION:
         raise TclifError(
-            f"{where}: metadata has version {_short(said.get('version'))}, this program knows {VERSION}",
+            f"{where}: metadata has version {_short(values.get('version'))}, this program knows {VERSION}",
             "update tclif-deploy, or remove the metadata",
         )
-    return said
+    return values
 
 
 def _short(value: object) -> str:

@@ -102,12 +102,14 @@ class _GraphReader(FileReader):
                     )
         metadata: dict[str, Float | str] = {}
         if "metadata" in group:
-            held = self.child(group, "metadata", h5py.Group, where)
-            if EXPORT in held:
-                metadata[EXPORT] = self.text(held, EXPORT, where)
-            if KEY in held:
-                metadata[KEY] = self.text(held, KEY, where)
-                metadata |= {key: self.array(held, key, f"{where}: metadata") for key in NEURON_ARRAYS if key in held}
+            members = self.child(group, "metadata", h5py.Group, where)
+            if EXPORT in members:
+                metadata[EXPORT] = self.text(members, EXPORT, where)
+            if KEY in members:
+                metadata[KEY] = self.text(members, KEY, where)
+                metadata |= {
+                    key: self.array(members, key, f"{where}: metadata") for key in NEURON_ARRAYS if key in members
+                }
         return NirGraph(nodes, edges, metadata)
 
     def node(self, parent: Any, key: str, name: str, depth: int) -> Primitive | NirGraph:
@@ -144,10 +146,10 @@ class _GraphReader(FileReader):
         data = self.child(group, name, h5py.Dataset, where)
         if name != "padding" or h5py.check_string_dtype(data.dtype) is None:
             return self.array(group, name, where)
-        said = self.text(group, name, where)
-        if said not in ("same", "valid"):
-            raise TclifError(f"{where}: padding is {said[:40]!r}", "expected numbers, same or valid")
-        return np.array([SAME if said == "same" else 0.0])
+        word = self.text(group, name, where)
+        if word not in ("same", "valid"):
+            raise TclifError(f"{where}: padding is {word[:40]!r}", "expected numbers, same or valid")
+        return np.array([SAME if word == "same" else 0.0])
 
     def edges(self, group: Any, nodes: int, where: str) -> Edges:
         """Pairs of names."""
@@ -156,5 +158,5 @@ class _GraphReader(FileReader):
             raise TclifError(f"{where}: edges have shape {data.shape}, expected (edges, 2) strings")
         if data.shape[0] > nodes**2:
             raise TclifError(f"{where}: {data.shape[0]} edges between {nodes} nodes")
-        found = self.strings(data, "edges", where)
-        return tuple(zip(found[::2], found[1::2], strict=True))
+        names = self.strings(data, "edges", where)
+        return tuple(zip(names[::2], names[1::2], strict=True))

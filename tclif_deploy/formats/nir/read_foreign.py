@@ -40,11 +40,11 @@ def read_foreign(
     layers: dict[str, NirGraph] = {}
     edges: list[tuple[str, str]] = []
     _flatten(graph, "", where, flat, layers, edges)
-    how = reading(dt, convention, comparator, reset, not any(node.kind in TIMED for node in flat.values()), where)
+    choice = reading(dt, convention, comparator, reset, not any(node.kind in TIMED for node in flat.values()), where)
     doubled = len(edges) - len(set(edges))
     edges = list(dict.fromkeys(edges))
-    nodes = _Nodes(where, flat, layers, edges, how).all()
-    notices = [how.told()]
+    nodes = _Nodes(where, flat, layers, edges, choice).all()
+    notices = [choice.describe()]
     if doubled:
         notices.append(f"{doubled} edges occur twice: each counts once")
     return lower(NetworkGraph(where, nodes, tuple((a, b, 0) for a, b in edges), tuple(notices)))
@@ -74,12 +74,14 @@ def _flatten(
 ) -> None:
     """All nodes of all graphs under their paths; a graph's Input and Output are where edges pass through it."""
     ends: dict[str, tuple[str, str]] = {}
-    here = f"{where}: node {prefix[:-1]}" if prefix else where
+    graph_where = f"{where}: node {prefix[:-1]}" if prefix else where
     for kind in ("Input", "Output"):
-        found = [n for n, node in graph.nodes.items() if isinstance(node, Primitive) and node.kind == kind]
-        if len(found) != 1:
-            listed = ", ".join(found[:3]) or "none"
-            raise TclifError(f"{here}: {len(found)} {kind} nodes ({listed})", "networks with exactly one are read")
+        names = [n for n, node in graph.nodes.items() if isinstance(node, Primitive) and node.kind == kind]
+        if len(names) != 1:
+            listed = ", ".join(names[:3]) or "none"
+            raise TclifError(
+                f"{graph_where}: {len(names)} {kind} nodes ({listed})", "networks with exactly one are read"
+            )
     for name, node in graph.nodes.items():
         path = prefix + name
         if isinstance(node, Primitive):
@@ -108,9 +110,9 @@ class _Nodes:
         flat: dict[str, Primitive],
         layers: dict[str, NirGraph],
         edges: list[tuple[str, str]],
-        how: Reading,
+        choice: Reading,
     ) -> None:
-        self.where, self.flat, self.layers, self.how = where, flat, layers, how
+        self.where, self.flat, self.layers, self.choice = where, flat, layers, choice
         self.before: dict[str, list[str]] = {}
         self.shapes = Shapes(flat, layers, self.before)
         for source, target in edges:
@@ -125,10 +127,10 @@ class _Nodes:
     def layer(self, graph: NirGraph, where: str) -> Neuron:
         """A layer in this program's own form; the bias that enters with its current is the weights' before it."""
         form.layer_size(graph, where)
-        said = metadata.read_layer(graph.metadata, where)
-        if said is None:
+        stored = metadata.read_layer(graph.metadata, where)
+        if stored is None:
             return form.read_layer(graph, where)
-        neuron = said[1]
+        neuron = stored[1]
         wrong = form.differences(graph, form.layer_graph(neuron), exact=True)
         if wrong:
             raise TclifError(f"{where}: its metadata and its nodes disagree: {wrong[0]}", "export the network again")
@@ -145,13 +147,13 @@ class _Nodes:
         if node.kind in SPATIAL:
             return self.shapes.weights(name, node, where)
         if node.kind == "Scale":
-            return Affine(self.spread(a["scale"], name))
+            return Affine(self.per_element(a["scale"], name))
         if node.kind == "Flatten":
             return Affine(np.ones(self.size(name)))
         if node.kind == "Delay":
-            return Delay(self.steps(self.spread(a["delay"], name), where))
+            return Delay(self.steps(self.per_element(a["delay"], name), where))
         if node.kind in NEURONS:
-            return population(node.kind, a, self.size(name), self.how, where)
+            return population(node.kind, a, self.size(name), self.choice, where)
         raise TclifError(f"{where}: a {node.kind} outside a layer of this program's own", "spikes come from IF or LIF")
 
     def weights(self, a: Mapping[str, Float], where: str) -> Affine:
@@ -163,17 +165,17 @@ class _Nodes:
         return Affine(weight, bias)
 
     def steps(self, delay: Float, where: str) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-        exact = delay / self.how.dt
+        exact = delay / self.choice.dt
         steps = np.rint(exact)
         if (np.abs(exact - steps) > 1e-3).any() or (steps < 0).any() or (steps > MOST_DELAY).any():
             worst = delay[int(np.abs(exact - steps).argmax())]
             raise TclifError(
-                f"{where}: a delay of {worst:g} is {worst / self.how.dt:g} steps of {self.how.dt:g}",
+                f"{where}: a delay of {worst:g} is {worst / self.choice.dt:g} steps of {self.choice.dt:g}",
                 f"delays must be whole steps, from 0 to {MOST_DELAY}",
             )
         return steps.astype(np.int64)
 
-    def spread(self, value: Float, name: str) -> Float:
+    def per_element(self, value: Float, name: str) -> Float:
         """A parameter as one value for each element."""
         size = self.size(name)
         if value.size not in (1, size):
@@ -191,20 +193,20 @@ class _Nodes:
         """Elements of a node that works element by element: its own, or those of what leads into it."""
         waiting, seen = [name], {name}
         while waiting:
-            here = waiting.pop(0)
-            if here in self.layers:
-                return form.layer_size(self.layers[here], f"{self.where}: node {here}")
-            node = self.flat[here]
+            current = waiting.pop(0)
+            if current in self.layers:
+                return form.layer_size(self.layers[current], f"{self.where}: node {current}")
+            node = self.flat[current]
             if node.kind in SPATIAL:
-                return int(np.prod(self.shapes.after(here, f"{self.where}: node {here}")))
+                return int(np.prod(self.shapes.after(current, f"{self.where}: node {current}")))
             if node.kind in ("Linear", "Affine"):
                 return len(node.arrays["weight"]) if node.arrays["weight"].ndim else 0
             own = [v.size for k, v in node.arrays.items() if k not in ("shape", "start_dim", "end_dim", "input_type")]
             if max(own, default=1) > 1:
                 return max(own)
             if node.kind == "Input":
-                return self.shape(here)
-            for source in self.before.get(here, []):
+                return self.shape(current)
+            for source in self.before.get(current, []):
                 if source not in seen:
                     seen.add(source)
                     waiting.append(source)

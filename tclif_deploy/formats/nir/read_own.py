@@ -17,7 +17,7 @@ from tclif_deploy.network import Float, Network, Neuron
 
 _FORM = "expected a network as write_nir makes it"
 
-_SAID = 3
+MOST_LISTED = 3
 """So many disagreements are spelled out; of the rest only the number."""
 
 
@@ -42,7 +42,7 @@ def read_own(graph: NirGraph, where: str) -> Network:
 
 
 @dataclass(frozen=True)
-class _Link:
+class _Weights:
     """Weights from one node of the outer graph into a layer's."""
 
     name: str
@@ -60,7 +60,7 @@ class _Outline:
     graph: NirGraph
     order: dict[str, int]
     """the input's and the layers' nodes; the input has -1"""
-    links: dict[str, list[_Link]]
+    weights_into: dict[str, list[_Weights]]
     """layer node -> what leads into it, in order of the weights' names"""
     input: str
     output: str
@@ -70,18 +70,18 @@ class _Outline:
         """Sort out the nodes of ``graph``; raises `TclifError` where one has no place in a network."""
         ends = []
         for kind in ("Input", "Output"):
-            found = [name for name, node in graph.nodes.items() if isinstance(node, Primitive) and node.kind == kind]
-            if len(found) != 1:
-                raise TclifError(f"{where}: {len(found)} {kind} nodes ({_listed(found)})", f"one is needed: {_FORM}")
-            ends += found
+            names = [name for name, node in graph.nodes.items() if isinstance(node, Primitive) and node.kind == kind]
+            if len(names) != 1:
+                raise TclifError(f"{where}: {len(names)} {kind} nodes ({_listed(names)})", f"one is needed: {_FORM}")
+            ends += names
         layers = [name for name in sorted(graph.nodes) if isinstance(graph.nodes[name], NirGraph)]
         order = {name: index for index, name in enumerate([ends[0], *layers], -1)}
         outline = _Outline(where, graph, order, {name: [] for name in layers}, ends[0], ends[1])
         for name in sorted(graph.nodes):
             node = graph.nodes[name]
             if isinstance(node, Primitive) and name not in ends:
-                target, link = outline._link(name, node)
-                outline.links[target].append(link)
+                target, weights = outline._weights_node(name, node)
+                outline.weights_into[target].append(weights)
         for source, target in graph.edges:
             if (source in order and target in layers) or source == ends[1] or target == ends[0]:
                 raise TclifError(f"{where}: edge {source} -> {target}: does not belong here", _FORM)
@@ -90,14 +90,19 @@ class _Outline:
             raise TclifError(f"{where}: node {ends[1]}: reads {_listed(fed)}", f"expected {_listed(layers[-1:])} alone")
         return outline
 
-    def _link(self, name: str, node: Primitive) -> tuple[str, _Link]:
+    def _weights_node(self, name: str, node: Primitive) -> tuple[str, _Weights]:
         """(layer node, what leads into it) for the node ``name``, which must be weights."""
         where = f"{self.where}: node {name}"
         if "weight" not in node.arrays:
             raise TclifError(f"{where}: is a {node.kind} outside a layer", _FORM)
         sources = [source for source, target in self.graph.edges if target == name]
         targets = [target for source, target in self.graph.edges if source == name]
-        if len(sources) != 1 or len(targets) != 1 or sources[0] not in self.order or targets[0] not in self.links:
+        if (
+            len(sources) != 1
+            or len(targets) != 1
+            or sources[0] not in self.order
+            or targets[0] not in self.weights_into
+        ):
             raise TclifError(
                 f"{where}: leads from {_listed(sources)} to {_listed(targets)}",
                 "weights must lead from the input or one layer to one layer",
@@ -108,7 +113,7 @@ class _Outline:
         if weight.ndim != 2 or len(weight) != size or bias.shape != (size,):
             shapes = f"weight is {weight.shape}" + (f", bias is {bias.shape}" if "bias" in node.arrays else "")
             raise TclifError(f"{where}: {shapes}, but it feeds {size} neurons", "expected (neurons, sources)")
-        return targets[0], _Link(name, sources[0], weight, bias)
+        return targets[0], _Weights(name, sources[0], weight, bias)
 
     def _layer_graph(self, name: str) -> NirGraph:
         node = self.graph.nodes[name]
@@ -123,40 +128,39 @@ class _Outline:
         nodes: dict[str, Node] = {self.input: Input(self._width(self.input))}
         nodes[self.output] = Output(size=self._width(self.output))
         edges = [(source, target, 0) for source, target in self.graph.edges if target == self.output]
-        for node, links in self.links.items():
+        for node, incoming in self.weights_into.items():
             name, neuron = self._layer(node)
             nodes[node] = Population(neuron, name=name)
-            for link in links:
-                nodes[link.name] = Affine(link.weight)
-                late = int(self.order[link.source] >= self.order[node])
-                edges += [(link.source, link.name, late), (link.name, node, 0)]
-        return NetworkGraph(self.where, nodes, tuple(edges), order=tuple(self.links))
+            for weights in incoming:
+                nodes[weights.name] = Affine(weights.weight)
+                delay = int(self.order[weights.source] >= self.order[node])
+                edges += [(weights.source, weights.name, delay), (weights.name, node, 0)]
+        return NetworkGraph(self.where, nodes, tuple(edges), order=tuple(self.weights_into))
 
     def _layer(self, node: str) -> tuple[str, Neuron]:
         """(name, neurons) of a layer, from its metadata or else from its primitives."""
         graph, where = self._layer_graph(node), f"{self.where}: node {node}"
         size = form.layer_size(graph, where)
-        current = sum((link.bias for link in self.links[node]), start=np.zeros(size))
-        said = metadata.read_layer(graph.metadata, where)
-        if said is None:
+        current = sum((weights.bias for weights in self.weights_into[node]), start=np.zeros(size))
+        stored = metadata.read_layer(graph.metadata, where)
+        if stored is None:
             neuron = form.read_layer(graph, where).with_current_bias(current)
         else:
-            neuron = said[1]
+            neuron = stored[1]
             form.check_expressible(neuron, where)
-        wrong = form.differences(graph, form.layer_graph(neuron), exact=said is not None)
-        if said is None:
+        wrong = form.differences(graph, form.layer_graph(neuron), exact=stored is not None)
+        if stored is None:
             if wrong:
                 raise TclifError(f"{where}: not a layer that this program knows: {_some(wrong)}", _FORM)
             return _layer_name(node), neuron
         if neuron.size == size and not np.array_equal(neuron.current_bias, current):
             largest = np.abs(neuron.current_bias - current).max()
-            wrong.append(
-                f"the bias of {self.links[node][0].name if self.links[node] else node} is off by {largest:.3g}"
-            )
+            biased = self.weights_into[node][0].name if self.weights_into[node] else node
+            wrong.append(f"the bias of {biased} is off by {largest:.3g}")
         if wrong:
             hint = "write the file again, or remove the metadata where the nodes are right"
             raise TclifError(f"{where}: its metadata and its nodes disagree: {_some(wrong)}", hint)
-        return said[0], neuron
+        return stored[0], neuron
 
     def _width(self, name: str) -> int:
         """The one number in the shape of an Input or Output node."""
@@ -177,9 +181,9 @@ def _layer_name(node: str) -> str:
 
 
 def _listed(names: list[str]) -> str:
-    return ", ".join(names[:_SAID]) + (", ..." if len(names) > _SAID else "") if names else "nothing"
+    return ", ".join(names[:MOST_LISTED]) + (", ..." if len(names) > MOST_LISTED else "") if names else "nothing"
 
 
 def _some(wrong: list[str]) -> str:
-    rest = len(wrong) - _SAID
-    return ", ".join(wrong[:_SAID]) + (f" and {rest} more" if rest > 0 else "")
+    rest = len(wrong) - MOST_LISTED
+    return ", ".join(wrong[:MOST_LISTED]) + (f" and {rest} more" if rest > 0 else "")

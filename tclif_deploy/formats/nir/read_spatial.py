@@ -33,7 +33,7 @@ class Shapes:
             return Affine(kernel)
         if bias.size not in (1, len(kernel.weight)):
             raise TclifError(f"{where}: bias has {bias.size} values, weight {len(kernel.weight)} channels")
-        return Affine(kernel, kernel.spread(np.broadcast_to(bias.reshape(-1), len(kernel.weight))))
+        return Affine(kernel, kernel.per_neuron(np.broadcast_to(bias.reshape(-1), len(kernel.weight))))
 
     def kernel(self, name: str, node: Primitive, where: str) -> Kernel:
         """What a convolution or pooling moves over its input."""
@@ -82,12 +82,12 @@ class Shapes:
             height = 1 if declared.size == 1 else int(declared[0])
             return channels, height, int(declared[-1])
         shapes = {self.after(source, where) for source in self.sources.get(name, [])}
-        found = next(iter(shapes)) if len(shapes) == 1 else ()
-        if len(found) == 2:
-            return found[0], 1, found[1]
-        if len(found) != 3:
+        shape = next(iter(shapes)) if len(shapes) == 1 else ()
+        if len(shape) == 2:
+            return shape[0], 1, shape[1]
+        if len(shape) != 3:
             raise TclifError(f"{where}: cannot tell height and width of its input", "write input_shape into the node")
-        return found[0], found[1], found[2]
+        return shape[0], shape[1], shape[2]
 
     def after(self, name: str, where: str) -> tuple[int, ...]:
         """The shape that leaves a node, () where nothing says it."""

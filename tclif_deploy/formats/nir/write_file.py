@@ -41,7 +41,7 @@ def _to_nir(node: Primitive | NirGraph) -> Any:
         return nir.Flatten({"input": shape}, start_dim=start, end_dim=int(node.arrays["end_dim"]))
     if node.kind in ("Conv1d", "Conv2d"):
         a = node.arrays
-        said = {name: tuple(a[name].tolist()) for name in ("input_shape", "stride", "padding", "dilation")}
-        plain = {name: values if len(values) > 1 else values[0] for name, values in said.items()}
+        settings = {name: tuple(a[name].tolist()) for name in ("input_shape", "stride", "padding", "dilation")}
+        plain = {name: values if len(values) > 1 else values[0] for name, values in settings.items()}
         return getattr(nir, node.kind)(weight=a["weight"], bias=a["bias"], groups=int(a["groups"]), **plain)
     return getattr(nir, node.kind)(**node.arrays)

@@ -24,8 +24,8 @@ def weights_node(connection: Connection, gain: Float, bias: Float, line: bool, w
         return Primitive("Affine" if bias.any() else "Linear", arrays)
     rows = {}
     for name, values in (("gain", gain), ("bias", bias)):
-        rows[name] = values[:: connection.sharing]
-        if not np.array_equal(connection.spread(rows[name]), values):
+        rows[name] = values[:: connection.neurons_per_row]
+        if not np.array_equal(connection.per_neuron(rows[name]), values):
             raise NotInNir(
                 f"{where}: the {name} differs within a channel of its convolution, NIR's has one a channel",
                 "one bias a channel can be written",
@@ -78,7 +78,7 @@ def map_shapes(network: Network) -> Mapping[str, tuple[int, ...]]:
 
     Where all convolutions move along one axis, (channels, width). Raises `NotInNir` where two of them disagree.
     """
-    found: dict[str, tuple[int, ...]] = {}
+    shapes: dict[str, tuple[int, ...]] = {}
     kernels = [Kernel(c.weight, c.conv) for la in network.layers for c in la.connections if c.conv is not None]
     flat = all(is_line(kernel) for kernel in kernels)
     for layer in network.layers:
@@ -88,7 +88,7 @@ def map_shapes(network: Network) -> Mapping[str, tuple[int, ...]]:
             for name, shape in ((c.source, c.conv.input_shape), (layer.name, c.output_shape)):
                 if flat:
                     shape = (shape[0], shape[2])
-                if found.setdefault(name, shape) != shape:
-                    raise NotInNir(f"{name}: is a map of {found[name]} and of {shape} at once", "use one of them")
+                if shapes.setdefault(name, shape) != shape:
+                    raise NotInNir(f"{name}: is a map of {shapes[name]} and of {shape} at once", "use one of them")
     sizes = {INPUT: network.input_size} | {layer.name: layer.size for layer in network.layers}
-    return {name: found.get(name, (size,)) for name, size in sizes.items()}
+    return {name: shapes.get(name, (size,)) for name, size in sizes.items()}

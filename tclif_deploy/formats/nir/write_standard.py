@@ -56,10 +56,10 @@ def export_nir(network: Network, path: Path | str, dt: float = DT) -> tuple[str,
     check_network(network)
     if not np.isfinite(dt) or dt <= 0:
         raise TclifError(f"dt is {dt:g}", "a time step must be a positive number")
-    graph, told = standard_graph(network, dt)
+    graph, messages = standard_graph(network, dt)
     check_round_trip(network, graph)
     save_graph(graph, path)
-    return told
+    return messages
 
 
 def standard_graph(network: Network, dt: float, *, as_primitives: bool = False) -> tuple[NirGraph, tuple[str, ...]]:
@@ -72,20 +72,20 @@ def standard_graph(network: Network, dt: float, *, as_primitives: bool = False) 
     shapes = map_shapes(network)
     nodes: dict[str, Primitive | NirGraph] = {"input": Primitive("Input", {"shape": np.array(shapes[INPUT])})}
     edges: list[tuple[str, str]] = []
-    told = []
+    messages = []
     for layer in network.layers:
-        found = None if as_primitives else _standard(layer.neuron, dt)
+        standard = None if as_primitives else _standard(layer.neuron, dt)
         name = names[layer.name]
-        if found is None:
+        if standard is None:
             n = layer.neuron
             check_expressible(n, f"layer {layer.name}")
             nodes[name] = shaped_layer(layer_graph(n, metadata.of_layer(layer)), shapes[layer.name])
             gain, bias = np.ones(n.size), n.current_bias
-            told.append(f"{layer.name}: {n.type} as a graph of primitives")
+            messages.append(f"{layer.name}: {n.type} as a graph of primitives")
         else:
-            nodes[name] = shaped(found.node, shapes[layer.name])
-            gain, bias = found.gain, found.bias
-            told.append(f"{layer.name}: {found.node.kind}")
+            nodes[name] = shaped(standard.node, shapes[layer.name])
+            gain, bias = standard.gain, standard.bias
+            messages.append(f"{layer.name}: {standard.node.kind}")
         for number, c in enumerate(layer.connections):
             weights = f"{name}_w{number}" if number else f"{name}_w"
             where = f"layer {layer.name}"
@@ -110,8 +110,8 @@ def standard_graph(network: Network, dt: float, *, as_primitives: bool = False) 
             edges.append((weights, name))
     nodes["output"] = Primitive("Output", {"shape": np.array(shapes[network.layers[-1].name])})
     edges.append((names[network.layers[-1].name], "output"))
-    said = {metadata.EXPORT: json.dumps({"version": metadata.VERSION, "dt": dt})}
-    return NirGraph(nodes, tuple(edges), said), tuple(told)
+    stored = {metadata.EXPORT: json.dumps({"version": metadata.VERSION, "dt": dt})}
+    return NirGraph(nodes, tuple(edges), stored), tuple(messages)
 
 
 def _delay(layer: Layer, c: Connection, order: dict[str, int], time: Float) -> Primitive | None:
@@ -159,8 +159,10 @@ def check_round_trip(network: Network, graph: NirGraph) -> None:
     back = read_foreign(graph, "the exported graph")
     names = {INPUT: INPUT} | {b.name: a.name for a, b in zip(network.layers, back.layers, strict=False)}
     wanted = [{(c.source, c.delay) for c in layer.connections} for layer in network.layers]
-    found = [{(names[c.source], c.delay) for c in layer.connections} for layer in back.layers if layer.name in names]
-    if found != wanted:
+    read_back = [
+        {(names[c.source], c.delay) for c in layer.connections} for layer in back.layers if layer.name in names
+    ]
+    if read_back != wanted:
         raise NotInNir(
             "feedback between layers cannot be written so that every tool closes the same loop with its step",
             "recurrence within a layer can be written",

@@ -14,7 +14,7 @@ from tclif_deploy.nn.neuron import LIF, PLIF, TCLIF, SpikingNeuron
 
 Entry = LinearEntry | BatchNormEntry | NeuronEntry
 
-SILENT = (torch.nn.Dropout, torch.nn.Dropout1d, torch.nn.AlphaDropout, torch.nn.Identity)
+INERT_MODULES = (torch.nn.Dropout, torch.nn.Dropout1d, torch.nn.AlphaDropout, torch.nn.Identity)
 """Modules that do nothing when a trained network runs."""
 
 
@@ -29,23 +29,23 @@ def describe(model: torch.nn.Module) -> Description:
     seen: dict[int, str] = {}
 
     def visit(path: str, module: torch.nn.Module) -> None:
-        here = f"{path or 'model'} ({type(module).__name__})"
-        if isinstance(module, SILENT):
+        where = f"{path or 'model'} ({type(module).__name__})"
+        if isinstance(module, INERT_MODULES):
             return
         if id(module) in seen:
-            raise TclifError(f"{here} is the same module as {seen[id(module)]}", "give each layer its own")
+            raise TclifError(f"{where} is the same module as {seen[id(module)]}", "give each layer its own")
         seen[id(module)] = path
-        entry = _entry(path, module, here)
+        entry = _entry(path, module, where)
         if entry is not None:
             entries.append(entry)
             return
         children = {name: child for name, child in module._modules.items() if child is not None}
         own = [name for name, _ in (*module.named_parameters(recurse=False), *module.named_buffers(recurse=False))]
         if own or not children:
-            raise TclifError(f"{here} cannot be read", OTHER_NETWORK)
+            raise TclifError(f"{where} cannot be read", OTHER_NETWORK)
         if len(children) > 1 and not isinstance(module, torch.nn.Sequential):
             notices.append(
-                f"{here}: its modules are taken in the order in which it lists them: {', '.join(children):.200}"
+                f"{where}: its modules are taken in the order in which it lists them: {', '.join(children):.200}"
             )
         for name, child in children.items():
             visit(join(path, name), child)
@@ -54,77 +54,78 @@ def describe(model: torch.nn.Module) -> Description:
     return Description(modules=entries, notices=notices)
 
 
-def _entry(path: str, module: torch.nn.Module, here: str) -> Entry | None:
+def _entry(path: str, module: torch.nn.Module, where: str) -> Entry | None:
     """The entry of a module that counts as one; None for one that only holds others."""
     if isinstance(module, torch.nn.Linear):
         return LinearEntry(path=path)
     if isinstance(module, torch.nn.BatchNorm1d):
         if module.running_mean is None:
-            raise TclifError(f"{here} keeps no running statistics", "train it with track_running_stats=True")
+            raise TclifError(f"{where} keeps no running statistics", "train it with track_running_stats=True")
         return BatchNormEntry(path=path, eps=module.eps)
     inner = getattr(module, INNER, None)
     for name in RECURRENT:
         if isinstance(inner, torch.nn.Module) and isinstance(getattr(module, name, None), torch.nn.Linear):
-            neuron = neuron_entry(join(path, INNER), inner, here)
+            neuron = neuron_entry(join(path, INNER), inner, where)
             if neuron is None:
-                raise TclifError(f"{here} holds a {type(inner).__name__}", "a recurrent container holds a neuron")
+                raise TclifError(f"{where} holds a {type(inner).__name__}", "a recurrent container holds a neuron")
             return neuron.model_copy(update={"path": path, "recurrent": join(path, name)})
-    return neuron_entry(path, module, here)
+    return neuron_entry(path, module, where)
 
 
-def neuron_entry(path: str, module: Any, here: str) -> NeuronEntry | None:
+def neuron_entry(path: str, module: Any, where: str) -> NeuronEntry | None:
     """The entry of a spiking neuron; None for any other module."""
     kind = type(module).__name__
     if isinstance(module, SpikingNeuron):
-        ours: dict[str, Any] = {
-            "path": path, "threshold": _threshold(module.threshold, here), "comparator": ">" if module.strict else ">=",
-            "reset": module.reset, "v_reset": _number(module.v_reset, here),
+        fields: dict[str, Any] = {
+            "path": path, "threshold": _threshold(module.threshold, where),
+            "comparator": ">" if module.strict else ">=",
+            "reset": module.reset, "v_reset": _number(module.v_reset, where),
         }  # fmt: skip
         if isinstance(module, TCLIF):
-            gamma, name = _number(module.gamma, here), join(path, "decay_factor")
-            return NeuronEntry(**ours, neuron="tclif", gamma=gamma, parameter=name)
+            gamma, name = _number(module.gamma, where), join(path, "decay_factor")
+            return NeuronEntry(**fields, neuron="tclif", gamma=gamma, parameter=name)
         if isinstance(module, LIF):
-            return NeuronEntry(**ours, neuron="lif", decay=_number(module.decay, here))
+            return NeuronEntry(**fields, neuron="lif", decay=_number(module.decay, where))
         if isinstance(module, PLIF):
-            return NeuronEntry(**ours, neuron="plif", decay_input=module.decay_input, parameter=join(path, "w"))
+            return NeuronEntry(**fields, neuron="plif", decay_input=module.decay_input, parameter=join(path, "w"))
         return None
     if kind not in ("TCLIFNode", "LIFNode", "ParametricLIFNode") or not hasattr(module, "v_threshold"):
         return None
     common: dict[str, Any] = {
-        "path": path, "threshold": _threshold(module.v_threshold, here),
-        "comparator": _comparator(module.surrogate_function, here),
+        "path": path, "threshold": _threshold(module.v_threshold, where),
+        "comparator": _comparator(module.surrogate_function, where),
     }  # fmt: skip
     if kind == "ParametricLIFNode":  # its reset is hard unless v_reset is None, whatever hard_reset was passed
         return NeuronEntry(
             **common, neuron="plif", reset="soft" if module.v_reset is None else "hard", parameter=join(path, "w"),
-            v_reset=_number(module.v_reset or 0.0, here), decay_input=bool(module.decay_input),
+            v_reset=_number(module.v_reset or 0.0, where), decay_input=bool(module.decay_input),
         )  # fmt: skip
     if not hasattr(module, "hard_reset") or not hasattr(module, "decay_factor"):
-        raise TclifError(f"{here} is not the {kind} of the TC-LIF authors", OTHER_NETWORK)
+        raise TclifError(f"{where} is not the {kind} of the TC-LIF authors", OTHER_NETWORK)
     common["reset"] = "hard" if module.hard_reset else "soft"
     if kind == "LIFNode":
-        return NeuronEntry(**common, neuron="lif", decay=_number(module.decay_factor, here))
+        return NeuronEntry(**common, neuron="lif", decay=_number(module.decay_factor, where))
     return NeuronEntry(
-        **common, neuron="tclif", gamma=_number(module.gamma, here), v_reset=_number(module.v_reset or 0.0, here),
+        **common, neuron="tclif", gamma=_number(module.gamma, where), v_reset=_number(module.v_reset or 0.0, where),
         parameter=join(path, "decay_factor"),
     )  # fmt: skip
 
 
-def _number(value: Any, here: str) -> float:
+def _number(value: Any, where: str) -> float:
     if isinstance(value, torch.Tensor) and value.numel() == 1:
         value = float(value.detach())
-    return check_finite(value, here)
+    return check_finite(value, where)
 
 
-def _threshold(value: Any, here: str) -> float:
-    return check_threshold(_number(value, f"{here}: threshold"), f"{here}: threshold")
+def _threshold(value: Any, where: str) -> float:
+    return check_threshold(_number(value, f"{where}: threshold"), f"{where}: threshold")
 
 
-def _comparator(surrogate: Any, here: str) -> str:
+def _comparator(surrogate: Any, where: str) -> str:
     """Asked of the surrogate function itself: does it fire at v - threshold = 0?"""
     try:
         return ">=" if float(surrogate(torch.zeros(1)).item()) == 1.0 else ">"
     except Exception as error:  # user code
         raise TclifError(
-            f"{here}: its surrogate function fails at 0 ({error!s:.100})", "it must take v - threshold"
+            f"{where}: its surrogate function fails at 0 ({error!s:.100})", "it must take v - threshold"
         ) from error

@@ -73,16 +73,16 @@ class Network(hdf5.Network):  # type: ignore[misc]
 
     def neuron_params(self, group: Any, size: tuple[int]) -> dict[str, Any]:
         """Keywords of the TCLIF process of the layer at the present depth."""
-        found = read_neuron(group)
+        parameters = read_neuron(group)
         names = ("frac_bits", "rounding", "bits_u", "bits_v", "overflow_u", "overflow_v")
-        arithmetic = SimpleNamespace(**{name: found.pop(name) for name in names})
+        arithmetic = SimpleNamespace(**{name: parameters.pop(name) for name in names})
         zero = np.zeros((1, *size), np.int64)
         record = {
             "spikes": np.zeros((1, self.steps, *size), np.bool_), "u": zero.copy(), "v": zero.copy(),
             "readout": zero.copy(), "overflows": np.zeros((1, 4), np.int64),
         }  # fmt: skip
         return {
-            "neuron_proc": TCLIF, **found, "arithmetic": arithmetic, "steps": self.steps, "idle": 1 << 30,
+            "neuron_proc": TCLIF, **parameters, "arithmetic": arithmetic, "steps": self.steps, "idle": 1 << 30,
             "offset": self.depth + 1, "lengths": np.full((1,), self.steps), "record": record, "num_message_bits": 0,
         }  # fmt: skip
 

@@ -45,7 +45,7 @@ def read_convolution(path: str, module: Any, shape: tuple[int, ...]) -> Affine:
         raise TclifError(f"{path}: {error.what}", error.hint) from error
     if module.bias is None:
         return Affine(kernel)
-    return Affine(kernel, kernel.spread(module.bias.detach().to("cpu", torch.float64).numpy()))
+    return Affine(kernel, kernel.per_neuron(module.bias.detach().to("cpu", torch.float64).numpy()))
 
 
 def read_pooling(path: str, module: Any, shape: tuple[int, ...]) -> Affine:
@@ -80,6 +80,6 @@ def _map(shape: tuple[int, ...]) -> tuple[int, int, int]:
     return (shape[0], 1, shape[1]) if len(shape) == 2 else (shape[0], shape[1], shape[2])
 
 
-def spread(values: np.ndarray[Any, Any], shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
+def per_element(values: np.ndarray[Any, Any], shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
     """One value of each channel, for each element of a map of ``shape``."""
     return np.repeat(values, int(np.prod(shape[1:])))

@@ -13,7 +13,7 @@ import torch
 
 from tclif_deploy.errors import TclifError
 from tclif_deploy.formats.checkpoint.state_dict import INNER
-from tclif_deploy.frontends.live.tracing.encoding import Encoding, encodings
+from tclif_deploy.frontends.live.tracing.input_layout import InputLayout, input_layouts
 from tclif_deploy.frontends.live.tracing.maps import sample_shape
 from tclif_deploy.frontends.live.tracing.trace import INPUT, Call, Trace, run
 from tclif_deploy.frontends.live.tracing.units import Recurrent, is_neuron, is_unit, read_unit, refusal
@@ -76,12 +76,12 @@ def _own_copy(model: torch.nn.Module) -> torch.nn.Module:
 
 def _units(model: torch.nn.Module) -> dict[str, torch.nn.Module]:
     """Path -> unit; what is inside a unit is its own affair."""
-    found: dict[str, torch.nn.Module] = {}
+    units: dict[str, torch.nn.Module] = {}
     for path, module in model.named_modules():
-        inside = any(path.startswith(f"{outer}.") or outer == "" for outer in found)
+        inside = any(path.startswith(f"{outer}.") or outer == "" for outer in units)
         if not inside and is_unit(module):
-            found[path] = module
-    return found
+            units[path] = module
+    return units
 
 
 def _no_neurons(model: torch.nn.Module) -> tuple[str, str]:
@@ -187,8 +187,8 @@ class _Recording:
             for place in range(self.repeats[path])
         }
         output = self.output(feeds)
-        encoding = self.encoding()
-        x = encoding.steps(self.x)
+        layout = self.input_layout()
+        x = layout.steps(self.x)
         nodes: dict[str, Node] = {SOURCE: Input(x.shape[2]), SINK: Output(output)}
         edges: list[tuple[str, str, int]] = [(output, SINK, 0)]
         for path, calls in self.trace.calls.items():
@@ -203,26 +203,28 @@ class _Recording:
                         nodes[start] = Affine(np.full(math.prod(shapes[0]), factor))
                         edges.append((source, start, 0))
                     edges.append((start, name, delay))
-        told = encoding.told()
+        window_notice = layout.notice()
         unused = [path for path in self.units if path not in self.trace.calls]
-        notices = (told,) if told else ()
+        notices = (window_notice,) if window_notice else ()
         if unused:
             notices = (*notices, f"never called on the example, left out: {', '.join(unused)[:200]}")
         graph = NetworkGraph("model", nodes, tuple(edges), notices)
         network = lower(graph)
         fired = self.check(network, simulate_float(network, x), output)
-        said = f"checked against the model itself on {x.shape[0]} x {x.shape[1]} steps: {fired} spikes, all equal"
-        return replace(network, notices=(*network.notices, said))
+        check_notice = (
+            f"checked against the model itself on {x.shape[0]} x {x.shape[1]} steps: {fired} spikes, all equal"
+        )
+        return replace(network, notices=(*network.notices, check_notice))
 
     def shape(self, path: str, tensor: torch.Tensor) -> tuple[int, ...]:
         """Of one sample in one step of what goes into or out of a unit."""
         return sample_shape(self.units[path], tensor, 2 if self.multi else 1)
 
-    def rows(self, calls: list[Call], what: str = "output") -> Float:
+    def rows(self, calls: list[Call], end: str = "output") -> Float:
         """What went in or out of all steps' calls, (time, samples, elements)."""
-        found = np.stack([getattr(call, what).numpy() for call in calls])
-        found = found[0] if self.multi else found
-        return found.reshape(*found.shape[:2], -1)
+        values = np.stack([getattr(call, end).numpy() for call in calls])
+        values = values[0] if self.multi else values
+        return values.reshape(*values.shape[:2], -1)
 
     def add(self, name: str, unit: Any, nodes: dict[str, Node], edges: list[tuple[str, str, int]]) -> None:
         """A unit's node or, with recurrence of its own, nodes."""
@@ -247,19 +249,19 @@ class _Recording:
     def terms(self, path: str, call: Call, t: int) -> Feeds:
         origin = call.origin
         if origin.unreadable or origin.joined:
-            what = origin.unreadable or "several steps or layers put into one tensor"
+            operation = origin.unreadable or "several steps or layers put into one tensor"
             raise TclifError(
-                f"{path}: its input comes through {what}, which cannot be read",
+                f"{path}: its input comes through {operation}, which cannot be read",
                 "between layers only sums, factors and reshapes are; say what a neuron is with register_neuron",
             )
-        found = set()
+        terms = set()
         for (source, index), factor in origin.terms.items():
             if (source, index) == INPUT:
-                found.add((SOURCE, 0, factor))
+                terms.add((SOURCE, 0, factor))
                 continue
             repeats = self.repeats[source]
-            found.add((self.node(source, index % repeats), t - index // repeats, factor))
-        return frozenset(found)
+            terms.add((self.node(source, index % repeats), t - index // repeats, factor))
+        return frozenset(terms)
 
     def output(self, feeds: Mapping[str, Feeds]) -> str:
         """The node that says the result: what the model returns, else the one that feeds no other."""
@@ -276,7 +278,7 @@ class _Recording:
             return last[0]
         raise TclifError(f"model: several outputs ({', '.join(returned or last)[:200]})", "networks with one are read")
 
-    def encoding(self) -> Encoding:
+    def input_layout(self) -> InputLayout:
         """How the input was cut, found by its values."""
         for path in self.trace.calls:
             calls = self.trace.calls[path]
@@ -284,10 +286,10 @@ class _Recording:
             if factor is None or len(calls[0].origin.terms) != 1:
                 continue
             seen = self.rows(calls[:: self.repeats[path]], "input")
-            for encoding in encodings(self.x, seen.shape[-1]):
-                cut = encoding.steps(self.x).swapaxes(0, 1)
+            for layout in input_layouts(self.x, seen.shape[-1]):
+                cut = layout.steps(self.x).swapaxes(0, 1)
                 if cut.shape == seen.shape and np.allclose(cut * factor, seen, rtol=1e-12, atol=0):
-                    return encoding
+                    return layout
             raise TclifError(
                 f"{path}: the values it is fed ({seen.shape[-1]} features a step) are not steps of the example "
                 f"of shape {self.x.shape}",
@@ -295,21 +297,21 @@ class _Recording:
             )
         raise TclifError("model: no layer is fed from the input alone", "is the input used?")
 
-    def check(self, network: Network, found: FloatResult, output: str) -> int:
+    def check(self, network: Network, result: FloatResult, output: str) -> int:
         """Number of spikes; raises `TclifError` at the first one at which the network and the model differ."""
         differences = []
         fired = 0
         for path in self.populations & self.trace.calls.keys():
-            theirs = self.rows(self.trace.calls[path])
+            model_spikes = self.rows(self.trace.calls[path])
             name = self.layer_name(network, self.node(path, 0))
-            if name not in found.spikes:
+            if name not in result.spikes:
                 continue
-            mine = found.spikes[name].swapaxes(0, 1)
-            fired += int(mine.sum())
-            wrong = np.argwhere(mine != (theirs != 0))
+            network_spikes = result.spikes[name].swapaxes(0, 1)
+            fired += int(network_spikes.sum())
+            wrong = np.argwhere(network_spikes != (model_spikes != 0))
             if len(wrong):
                 step, sample, neuron = (int(v) for v in wrong[0])
-                differences.append((step, name, sample, neuron, len(wrong), mine.size))
+                differences.append((step, name, sample, neuron, len(wrong), network_spikes.size))
         if differences:
             step, name, sample, neuron, count, size = min(differences)
             raise TclifError(
@@ -317,17 +319,17 @@ class _Recording:
                 f"{name}, neuron {neuron} of sample {sample} ({count} of {size} spikes differ there)",
                 "a part of the model does something that its classes do not say",
             )
-        self.check_readout(network, found, output)
+        self.check_readout(network, result, output)
         return fired
 
-    def check_readout(self, network: Network, found: FloatResult, output: str) -> None:
+    def check_readout(self, network: Network, result: FloatResult, output: str) -> None:
         """The last layer, where it does not spike: the sum over its calls, or a leaky integrator's own state."""
         if network.layers[-1].neuron.spiking:
             return
         path = next(p for p in self.trace.calls for k in range(self.repeats[p]) if self.node(p, k) == output)
-        theirs = self.rows(self.trace.calls[path])
-        wanted = theirs[-1] if path in self.populations else theirs.sum(0)
-        error = float(np.abs(found.readout - wanted).max())
+        model_output = self.rows(self.trace.calls[path])
+        wanted = model_output[-1] if path in self.populations else model_output.sum(0)
+        error = float(np.abs(result.readout - wanted).max())
         if error > TOLERANCE * max(1.0, float(np.abs(wanted).max())):
             raise TclifError(
                 f"the readout {network.layers[-1].name} is off by {error:.3g} from the model's",

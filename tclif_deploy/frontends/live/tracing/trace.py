@@ -100,9 +100,9 @@ class Recorder(TorchFunctionMode):
             return
         if not known:
             return
-        found = _after(name, func, args, tensors, self.origins)
+        origin = _after(name, func, args, tensors, self.origins)
         for tensor in results:
-            self.keep(tensor, found)
+            self.keep(tensor, origin)
 
     def keep(self, tensor: torch.Tensor, origin: Origin) -> None:
         """Remember where a tensor comes from."""
@@ -144,13 +144,13 @@ class Recorder(TorchFunctionMode):
         def leave(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
             self.depth -= 1
             first = next(iter(_tensors((*args, *kwargs.values()))), None)
-            found = next(iter(_tensors((output,))), None)
-            if self.depth or first is None or found is None:
+            result = next(iter(_tensors((output,))), None)
+            if self.depth or first is None or result is None:
                 return
             origin = self.origins.get(id(first), Origin({}))
             calls = self.trace.calls.setdefault(path, [])
-            self.keep(found, Origin({(path, len(calls)): 1.0}))
-            calls.append(Call(origin, first.detach(), found.detach()))
+            self.keep(result, Origin({(path, len(calls)): 1.0}))
+            calls.append(Call(origin, first.detach(), result.detach()))
             for state in _tensors((output,))[1:]:
                 if id(state) not in self.origins:
                     self.keep(state, Origin({(path, len(calls) - 1): 1.0}, f"a state of {path}"))
@@ -206,15 +206,15 @@ def _number(value: Any) -> float | None:
 
 def _tensors(values: Any) -> list[torch.Tensor]:
     """All tensors in nested tuples, lists and dicts."""
-    found: list[torch.Tensor] = []
+    tensors: list[torch.Tensor] = []
     for value in values:
         if isinstance(value, torch.Tensor):
-            found.append(value)
+            tensors.append(value)
         elif isinstance(value, tuple | list):
-            found += _tensors(value)
+            tensors += _tensors(value)
         elif isinstance(value, dict):
-            found += _tensors(value.values())
-    return found
+            tensors += _tensors(value.values())
+    return tensors
 
 
 def reset(model: torch.nn.Module) -> None:
@@ -245,10 +245,10 @@ def run(model: torch.nn.Module, units: Mapping[str, torch.nn.Module], example: t
                     output = model(example[:, t], *state)
                     if isinstance(output, tuple) and len(output) == 2 and not isinstance(output[1], torch.Tensor):
                         state = (output[1],)
-                    found = recorder.origin_of(output)
-                    if found is not None:
-                        terms |= found.terms
-                        recorder.trace.output = Origin(terms, found.unreadable, True)
+                    origin = recorder.origin_of(output)
+                    if origin is not None:
+                        terms |= origin.terms
+                        recorder.trace.output = Origin(terms, origin.unreadable, True)
     finally:
         detach()
         reset(model)

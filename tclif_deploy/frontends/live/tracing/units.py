@@ -20,9 +20,9 @@ from tclif_deploy.frontends.live.tracing.maps import (
     CONVOLUTIONS,
     NORMS,
     POOLINGS,
+    per_element,
     read_convolution,
     read_pooling,
-    spread,
 )
 from tclif_deploy.graph.nodes import Affine, BatchNorm, Population
 from tclif_deploy.network import Float, Neuron
@@ -67,8 +67,8 @@ def read_unit(
     if isinstance(module, NORMS):
         if module.running_mean is None or module.running_var is None:
             raise TclifError(f"{path} keeps no running statistics", "train it with track_running_stats=True")
-        mean, var = (spread(_array(value), shape) for value in (module.running_mean, module.running_var))
-        weight, bias = (None if p is None else spread(_array(p), shape) for p in (module.weight, module.bias))
+        mean, var = (per_element(_array(value), shape) for value in (module.running_mean, module.running_var))
+        weight, bias = (None if p is None else per_element(_array(p), shape) for p in (module.weight, module.bias))
         return BatchNorm(path, mean, var, weight, bias, module.eps)
     reader = _reader(module)
     assert reader is not None
@@ -136,22 +136,22 @@ def _snntorch(module: Any, size: int) -> Neuron:
     if float(getattr(module, "graded_spikes_factor", torch.ones(1))) != 1.0:
         raise TclifError(f"{name} with a graded_spikes_factor cannot be read", "spikes are 0 or 1")
     threshold, beta = _array(module.threshold), _array(module.beta.clamp(0, 1))
-    how = module.reset_mechanism
+    mechanism = module.reset_mechanism
     strict = float(module.spike_grad(torch.zeros(1)).item()) != 1.0
-    if how == "none":
+    if mechanism == "none":
         raise TclifError(f"{name} without a reset cannot be read", "use reset_mechanism subtract or zero")
-    late = bool(module.reset_delay)
-    if how == "zero" and late and name != "Leaky":
+    delayed = bool(module.reset_delay)
+    if mechanism == "zero" and delayed and name != "Leaky":
         raise TclifError(
             f"{name} with reset_mechanism zero and reset_delay: its reset also deletes the next step's input",
             "train with reset_delay=False",
         )
-    if how == "subtract" and late and (beta == 0).any():
+    if mechanism == "subtract" and delayed and (beta == 0).any():
         raise TclifError(f"{name} with beta 0 cannot subtract one step late", "train with reset_delay=False")
     # one step late, the decay does not touch what is taken; a zero that is late is a zero all the same
     common: dict[str, Any] = {
-        "threshold": threshold, "strict": strict, "reset": "hard" if how == "zero" else "soft",
-        "delayed_reset": how == "subtract" and late,
+        "threshold": threshold, "strict": strict, "reset": "hard" if mechanism == "zero" else "soft",
+        "delayed_reset": mechanism == "subtract" and delayed,
     }  # fmt: skip
     if name == "Synaptic":
         alpha = _array(module.alpha.clamp(0, 1))
@@ -178,12 +178,12 @@ def _norse(module: Any, size: int) -> Neuron:
     share, leak = _array(dt * p.tau_mem_inv), _array(p.v_leak)
     if name == "LIFBoxCell":
         return neurons.lif(size, decay=1.0 - share, gain=share, rest=leak, v0=leak, **fires)
-    found = neurons.cuba_lif(
+    neuron = neurons.cuba_lif(
         size, current_decay=_array(dt * p.tau_syn_inv), voltage_decay=share, gain=share, rest=leak, **fires
     )
     return neurons.canonical(
-        size, found.type, a_u=found.a_u, a_v=found.a_v, b_v=found.b_v, threshold=found.threshold, r_v=found.r_v,
-        v_reset=found.v_reset, bias_v=found.bias_v, v0=leak, strict=True, reset=found.reset,
+        size, neuron.type, a_u=neuron.a_u, a_v=neuron.a_v, b_v=neuron.b_v, threshold=neuron.threshold, r_v=neuron.r_v,
+        v_reset=neuron.v_reset, bias_v=neuron.bias_v, v0=leak, strict=True, reset=neuron.reset,
     )  # fmt: skip
 
 

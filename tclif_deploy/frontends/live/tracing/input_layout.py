@@ -11,8 +11,8 @@ from tclif_deploy.network import Float
 
 
 @dataclass(frozen=True)
-class Encoding:
-    """The cut that a recording found."""
+class InputLayout:
+    """How an example is cut into steps."""
 
     time_first: bool
     window: int | None = None
@@ -23,7 +23,7 @@ class Encoding:
         x = x.reshape(*x.shape[:2], -1)
         return x if self.window is None else sliding_windows(x, self.window)
 
-    def told(self) -> str | None:
+    def notice(self) -> str | None:
         """A notice, where the data must be prepared."""
         if self.window is None:
             return None
@@ -33,9 +33,9 @@ class Encoding:
         )
 
 
-def encodings(x: Float, features: int) -> list[Encoding]:
+def input_layouts(x: Float, features: int) -> list[InputLayout]:
     """Cuts of ``x`` that give steps of so many features."""
-    found = [Encoding(first) for first in (False, True) if int(np.prod(x.shape[2:])) == features]
+    layouts = [InputLayout(first) for first in (False, True) if int(np.prod(x.shape[2:])) == features]
     if x.ndim == 3 and x.shape[2] == 1 and features > 1:
-        found += [Encoding(first, features) for first in (False, True) if x.shape[0 if first else 1] >= features]
-    return found
+        layouts += [InputLayout(first, features) for first in (False, True) if x.shape[0 if first else 1] >= features]
+    return layouts
