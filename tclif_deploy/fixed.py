@@ -27,7 +27,7 @@ from tclif_deploy.aliases import OldName
 from tclif_deploy.convolution import Conv, LinearMap
 from tclif_deploy.display import Brief, Shown
 from tclif_deploy.errors import TclifError
-from tclif_deploy.files import DAMAGED, narrowest_int, write_npz
+from tclif_deploy.files import DAMAGED, narrowest_int
 from tclif_deploy.network import (
     INPUT,
     Float,
@@ -40,6 +40,7 @@ from tclif_deploy.network import (
     totals,
     weights,
 )
+from tclif_deploy.outputs import write_npz
 from tclif_deploy.text import count
 
 Int = NDArray[np.int64]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tclif_deploy.errors import cannot_write
 from tclif_deploy.fixed import FixedNetwork, Int
+from tclif_deploy.outputs import make_folder
 from tclif_deploy.progress import Progress, no_progress
 from tclif_deploy.simulation import simulate
 from tclif_deploy.simulation.result import Result
@@ -20,11 +20,8 @@ def check_installed() -> None:
 
 def emit(fixed: FixedNetwork, target: Target | None, folder: Path) -> None:
     """Write ``fixed.npz`` into ``folder`` (made where missing)."""
-    try:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        fixed.save(Path(folder) / FILE)
-    except OSError as error:
-        raise cannot_write(folder, error) from error
+    make_folder(folder)
+    fixed.save(Path(folder) / FILE)
 
 
 def run(

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from tclif_deploy import json_form
-from tclif_deploy.errors import TclifError, cannot_write
-from tclif_deploy.files import write_atomic
+from tclif_deploy.errors import TclifError
+from tclif_deploy.outputs import new_folder, write_file
 
 MANIFEST = "manifest.json"
 FORMAT = "tclif-build"
@@ -28,43 +25,14 @@ def default_folder(model: Path, target: str) -> Path:
 
 
 @contextmanager
-def new_build(folder: Path) -> Iterator[Path]:
+def new_build(folder: Path, inputs: Iterable[Path | str | None] = ()) -> Iterator[Path]:
     """Yield an empty folder that takes ``folder``'s place when the block ends well, and vanishes otherwise.
 
-    An old build of ours is replaced; anything else that stands there is refused. Raises `TclifError`.
+    An old build of ours is replaced, in one step; anything else that stands there is refused, and so is a build that
+    holds one of ``inputs``. Raises `TclifError`.
     """
-    folder = Path(folder)
-    if folder.is_symlink() or folder.is_file():
-        raise TclifError(f"{folder}: is not a folder", "choose another place with -o")
-    if folder.is_dir() and any(folder.iterdir()) and not is_build(folder):
-        raise TclifError(
-            f"{folder}: holds files that are not a build of ours", "choose another place with -o, or empty it"
-        )
-    made = not folder.parent.exists()
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    except OSError as error:
-        raise cannot_write(folder, error, "choose another place with -o") from None
-    old = temporary.with_name(temporary.name + "-old")
-    try:
-        temporary.chmod(0o755)
+    with new_folder(folder, ours=is_build, kind="a build of ours", inputs=inputs) as temporary:
         yield temporary
-        if folder.exists():
-            os.replace(folder, old)
-        os.replace(temporary, folder)
-    except OSError as error:
-        if error.filename is None or not str(error.filename).startswith(str(folder.parent)):
-            raise
-        raise cannot_write(folder, error, "choose another place with -o") from error
-    finally:
-        if old.exists() and not folder.exists():
-            os.replace(old, folder)
-        shutil.rmtree(temporary, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
-        if made and not folder.exists():
-            with suppress(OSError):  # somebody else may have put something there meanwhile
-                folder.parent.rmdir()
 
 
 def is_build(folder: Path) -> bool:
@@ -89,4 +57,4 @@ def check_is_build(folder: Path) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write a dataclass, or plain values, as a JSON file that is there whole or not at all."""
     text = json_form.text_of(value).encode()
-    write_atomic(path, lambda file: file.write(text))
+    write_file(path, text)

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from tclif_deploy.convolution import Conv
 from tclif_deploy.errors import TclifError
-from tclif_deploy.files import DAMAGED, write_npz
+from tclif_deploy.files import DAMAGED
 from tclif_deploy.network import NEURON_ARRAYS, Connection, Layer, Network, Neuron
+from tclif_deploy.outputs import write_npz
 
 FORMAT, FORMAT_VERSION = "tclif-network", 1
 PLAIN = ("strict", "reset", "input_to", "spiking", "type")

@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 
 from tclif_deploy.data import Dataset
 from tclif_deploy.errors import TclifError
-from tclif_deploy.files import DAMAGED, write_npz
+from tclif_deploy.files import DAMAGED
 from tclif_deploy.fixed import FixedLayer, FixedNetwork, Int
 from tclif_deploy.network import Float, Layer, Network
+from tclif_deploy.outputs import write_npz
 from tclif_deploy.simulation import simulate
 from tclif_deploy.simulation.floating import simulate_float
 from tclif_deploy.verification.verdict import Divergence, Verdict

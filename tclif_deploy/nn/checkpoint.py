@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -11,17 +12,19 @@ import torch
 from torch import Tensor
 
 from tclif_deploy.errors import TclifError
-from tclif_deploy.files import write_atomic
+from tclif_deploy.outputs import write_file
 
 
 def save_torch(path: Path, content: dict[str, Any]) -> None:
     """Write ``content`` to ``path`` with torch, atomically."""
-    write_atomic(path, lambda file: torch.save(content, file), parents=True)
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    write_file(path, buffer.getvalue(), parents=True)
 
 
 def save_json(path: Path, content: dict[str, Any]) -> None:
     """Write ``content`` to ``path`` as JSON, atomically."""
-    write_atomic(path, lambda file: file.write((json.dumps(content, indent=2) + "\n").encode()), parents=True)
+    write_file(path, (json.dumps(content, indent=2) + "\n").encode(), parents=True)
 
 
 def load_torch(path: Path) -> dict[str, Any]:

@@ -15,12 +15,12 @@ from torch import Tensor
 from tclif_deploy.data.dataset import Dataset
 from tclif_deploy.data.tasks import Task, load_task
 from tclif_deploy.errors import TclifError
-from tclif_deploy.files import write_atomic
 from tclif_deploy.nn.checkpoint import load_torch, load_weights, save_json, save_torch
 from tclif_deploy.nn.config import LEARNED, Epoch, TrainConfig, TrainResult, args_of, rate_at
 from tclif_deploy.nn.models import architecture, build
 from tclif_deploy.nn.sequence import SequenceNetwork
 from tclif_deploy.nn.trainer import Trainer, one_thread_each
+from tclif_deploy.outputs import write_file
 from tclif_deploy.progress import Progress, Say, no_progress, say_nothing
 
 RATE_SAMPLES = 64
@@ -57,7 +57,7 @@ def train(config: TrainConfig, progress: Progress = no_progress, say: Say = say_
         load_weights(config.start, network)
     save_json(config.out.parent / "args.json", args_of(config, arch))
     if (permutation := task.permutation) is not None:
-        write_atomic(config.out.parent / "permutation.npy", lambda file: np.save(file, permutation))
+        write_file(config.out.parent / "permutation.npy", lambda file: np.save(file, permutation))
     with one_thread_each(), Trainer(network, config) as trainer:
         result = fit(config, trainer, replace(task, train=data), validation_data, progress, say)
     resume_path(config.out).unlink(missing_ok=True)
@@ -158,7 +158,7 @@ class _Run:
         if self.best == len(self.history):
             save_torch(out, _checkpoint(network, self.history[-1]))
         lines = "".join(epoch.line() + "\n" for epoch in self.history)
-        write_atomic(out.with_name(f"{out.name}.log"), lambda file: file.write(lines.encode()))
+        write_file(out.with_name(f"{out.name}.log"), lines.encode())
         state = {
             "settings": {STATE_KEYS.get(name, name): value for name, value in _settings(self.config).items()},
             "history": [asdict(epoch) for epoch in self.history],

@@ -15,7 +15,7 @@ import numpy as np
 from tclif_deploy.builds import Build
 from tclif_deploy.builds.record import Record
 from tclif_deploy.errors import TclifError
-from tclif_deploy.files import write_atomic
+from tclif_deploy.outputs import write_file
 from tclif_deploy.report.compare import differences
 from tclif_deploy.report.content import Plots, Raster, Section
 from tclif_deploy.report.figure import Figure, Panel, Series
@@ -49,7 +49,7 @@ def write_page(build: Build) -> Path:
     """Write ``report.html`` into a build's folder. Raises `TclifError`."""
     path = build.folder / PAGE
     text = render(build).encode()
-    write_atomic(path, lambda file: file.write(text))
+    write_file(path, text)
     return path
 
 

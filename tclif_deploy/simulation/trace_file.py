@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import io
+from collections.abc import Collection, Iterable
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import h5py
 import numpy as np
 
 from tclif_deploy.data.dataset import Dataset
-from tclif_deploy.errors import cannot_write
 from tclif_deploy.fixed import FixedNetwork
+from tclif_deploy.outputs import check_file_place, new_file
 from tclif_deploy.simulation.result import Result
 
 
@@ -21,6 +24,9 @@ class TraceFile:
     ``spikes/<layer>`` is uint8 (samples, time, ceil(neurons / 8)): `numpy.packbits` over neurons, most significant
     bit first, with the attribute ``neurons``. ``states/<layer>`` is int32 (samples, 2, time, neurons): u and v after
     each step, for the layers in ``states``. ``classes`` and ``readout`` have one row a sample.
+
+    The file stands under its name when the block has ended well; none of ``inputs``, files that are read meanwhile, may
+    be it. Raises `TclifError`.
 
     Examples
     --------
@@ -36,14 +42,20 @@ class TraceFile:
     ((2, 784, 8), (2, 2, 784, 64))
     """
 
-    def __init__(self, path: Path | str, network: FixedNetwork, *, states: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        path: Path | str,
+        network: FixedNetwork,
+        *,
+        states: Collection[str] = (),
+        inputs: Iterable[Path | str | None] = (),
+    ) -> None:
         self.path, self.network, self.states = Path(path), network, tuple(states)
         for name in self.states:
             network.layer(name)
-        try:
-            self.file = h5py.File(self.path, "w")
-        except OSError as error:
-            raise cannot_write(self.path, error) from error
+        check_file_place(self.path, inputs)
+        self._stack = ExitStack()
+        self._place = new_file(self.path, inputs=inputs)
 
     def add(self, data: Dataset, result: Result) -> None:
         """Append one batch, run with ``spikes=True`` and ``traces`` of the layers in ``states``."""
@@ -57,6 +69,8 @@ class TraceFile:
         if data.y is not None:
             self._append("y", data.y)
 
+        self._sink.check()
+
     def _append(self, name: str, values: np.ndarray) -> h5py.Dataset:
         if name not in self.file:
             shape = (0, *values.shape[1:])
@@ -69,14 +83,54 @@ class TraceFile:
         return dataset
 
     def __enter__(self) -> TraceFile:
+        part = self._stack.enter_context(self._place)
+        self._sink = self._stack.enter_context(_Sink(part))
+        self.file = self._stack.enter_context(h5py.File(self._sink, "w"))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.file.close()
-        if kind is not None:
-            self.path.unlink(missing_ok=True)
+        self._stack.__exit__(kind, error, trace)
+
+
+class _Sink(io.FileIO):
+    """A file for HDF5, to which a write that fails looks like one that did not.
+
+    HDF5 ends in a segmentation fault where a file cannot be closed because the disk is full. So the first error is
+    kept, for `check` and the end of the block to raise, and what comes after it is dropped.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, "w+")
+        self.error: OSError | None = None
+
+    def check(self) -> None:
+        """Raise the error of the first write that failed."""
+        if self.error is not None:
+            raise self.error
+
+    def write(self, data: Any) -> int:
+        view = memoryview(data).cast("B")
+        done = 0
+        try:
+            while self.error is None and done < len(view):
+                done += super().write(view[done:])
+        except OSError as error:
+            self.error = error
+        return len(view)
+
+    def truncate(self, size: int | None = None) -> int:
+        try:
+            return super().truncate(size)
+        except OSError as error:
+            self.error = self.error or error
+            return size or 0
+
+    def __exit__(self, *error: Any) -> None:
+        super().__exit__(*error)
+        if error[0] is None:
+            self.check()
 
 
 def _key(layer: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -14,9 +13,9 @@ from numpy.typing import NDArray
 
 from tclif_deploy.backends.c.layout import Types, choose_types, convolves, delays, sizes
 from tclif_deploy.convolution import Conv
-from tclif_deploy.errors import cannot_write
 from tclif_deploy.fixed import COEFFICIENTS, FixedConnection, FixedLayer, FixedNetwork, Int
 from tclif_deploy.network import INPUT
+from tclif_deploy.outputs import write_files
 from tclif_deploy.target import Target
 
 TEMPLATE = Path(__file__).parent / "template"
@@ -46,15 +45,8 @@ def emit(fixed: FixedNetwork, target: Target | None, folder: Path, *, accumulato
         DESCRIPTION: json.dumps(description, indent=2) + "\n",
         SIZE: json.dumps(asdict(sizes(fixed, types)), indent=2) + "\n",
     }
-    folder = Path(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in SOURCES:
-            shutil.copyfile(TEMPLATE / name, folder / name)
-        for name, text in files.items():
-            (folder / name).write_text(text, encoding="ascii")
-    except OSError as error:
-        raise cannot_write(folder, error) from error
+    fixed_code = {name: (TEMPLATE / name).read_bytes() for name in SOURCES}
+    write_files(folder, fixed_code | {name: text.encode("ascii") for name, text in files.items()})
 
 
 def _config(fixed: FixedNetwork, types: Types) -> Iterator[str]:

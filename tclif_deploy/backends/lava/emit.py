@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -19,10 +18,11 @@ from tclif_deploy.backends.lava.template.tclif_lava import structure
 from tclif_deploy.backends.lava.template.tclif_lava.compat import INSTALL_COMMANDS
 from tclif_deploy.bounds import layer_bounds, max_input
 from tclif_deploy.convolution import Kernel, LinearMap
-from tclif_deploy.errors import TclifError, cannot_write
-from tclif_deploy.files import narrowest_int, write_npz
+from tclif_deploy.errors import TclifError
+from tclif_deploy.files import narrowest_int
 from tclif_deploy.fixed import FixedNetwork
 from tclif_deploy.network import Network
+from tclif_deploy.outputs import write_files, write_npz
 from tclif_deploy.target import Target
 
 TEMPLATE = Path(__file__).parent / "template"
@@ -154,18 +154,16 @@ def _write(network: structure.Network, arrays: Arrays, example: NDArray[Any], pr
         features=network.input.size,
         layers="\n".join(_describe(layer) for layer in network.layers),
     )
-    try:
-        shutil.copytree(TEMPLATE, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__", "README.md"))
-        (folder / "README.md").write_text(readme, encoding="utf-8")
-        (folder / "network.py").write_text(
-            '"""The network: layers and their constants. Strings instead of numbers name arrays of weights.npz."""\n\n'
-            f"from tclif_lava.structure import {', '.join(names)}\n\nNETWORK = {source}\n",
-            encoding="utf-8",
-        )
-        write_npz(folder / "weights.npz", arrays)
-        write_npz(folder / "example.npz", {"x": example, "scale": np.array(network.input.lsb, np.float64)})
-    except OSError as error:
-        raise cannot_write(folder, error) from None
+    plain = [path for path in TEMPLATE.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    files = {path.relative_to(TEMPLATE).as_posix(): path.read_bytes() for path in plain}
+    files["README.md"] = readme.encode()
+    files["network.py"] = (
+        '"""The network: layers and their constants. Strings instead of numbers name arrays of weights.npz."""\n\n'
+        f"from tclif_lava.structure import {', '.join(names)}\n\nNETWORK = {source}\n"
+    ).encode()
+    write_files(folder, files)
+    write_npz(folder / "weights.npz", arrays)
+    write_npz(folder / "example.npz", {"x": example, "scale": np.array(network.input.lsb, np.float64)})
 
 
 def _literal(value: Any, indent: str = "") -> str:

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tclif_deploy.errors import TclifError, cannot_write
+from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedNetwork, InputEncoding, Int
+from tclif_deploy.outputs import write_files
 from tclif_deploy.progress import Progress, no_progress
 from tclif_deploy.simulation.result import Result, check_integers, check_lengths
 from tclif_deploy.target import Target
@@ -51,12 +52,7 @@ def emit(fixed: FixedNetwork, target: Target | None, folder: Path) -> None:
         SEQUENCE: sequence_model(layout, trace=False),
         TRACE: sequence_model(layout, trace=True),
     }
-    try:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        for name, model in models.items():
-            (Path(folder) / name).write_bytes(model.SerializeToString(deterministic=True))
-    except OSError as error:
-        raise cannot_write(folder, error) from error
+    write_files(folder, {name: model.SerializeToString(deterministic=True) for name, model in models.items()})
 
 
 def session(path: Path, threads: int | None = None) -> Any:

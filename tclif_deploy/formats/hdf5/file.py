@@ -15,9 +15,9 @@ import h5py
 import numpy as np
 
 from tclif_deploy.errors import TclifError
-from tclif_deploy.files import write_atomic
 from tclif_deploy.formats.hdf5 import heap
 from tclif_deploy.network import Float
+from tclif_deploy.outputs import write_file
 
 UNPACKING = 1032
 """No more bytes can deflate make of one (zlib's technical note)."""
@@ -145,4 +145,4 @@ def write_hdf5(path: Path | str, fill: Callable[[Any], None]) -> None:
     buffer = io.BytesIO()
     with h5py.File(buffer, "w") as file:
         fill(file)
-    write_atomic(Path(path), lambda out: out.write(buffer.getbuffer()))
+    write_file(path, buffer.getvalue())

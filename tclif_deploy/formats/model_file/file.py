@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tclif_deploy.errors import TclifError
-from tclif_deploy.files import write_atomic
 from tclif_deploy.formats.checkpoint.torch_file import state_dict_of, to_arrays
 from tclif_deploy.formats.model_file.description import AGAIN, Description, overridden, parse, parts_of
 from tclif_deploy.formats.read_options import ReadOptions
 from tclif_deploy.formats.torch_modules import graph_of_modules
 from tclif_deploy.graph.lower import lower
 from tclif_deploy.network import Network
+from tclif_deploy.outputs import write_file
 
 if TYPE_CHECKING:
     import torch
@@ -37,7 +38,9 @@ def write_model_file(description: Description, state: Mapping[str, torch.Tensor]
         "config": description.model_dump_json(),
         "state_dict": {name: tensor.detach().cpu().clone() for name, tensor in state.items()},
     }
-    write_atomic(path, lambda file: torch.save(content, file))
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    write_file(path, buffer.getvalue())
 
 
 def network_from_file(content: dict[str, Any], file_bytes: int, given: ReadOptions, path: Path) -> Network:

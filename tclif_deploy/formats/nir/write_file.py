@@ -9,8 +9,8 @@ from urllib.parse import quote
 
 import nir
 
-from tclif_deploy.files import write_atomic
 from tclif_deploy.formats.nir.graph import NirGraph, Primitive
+from tclif_deploy.outputs import write_file
 
 _READABLE = " !#$&'()*+,;<=>@[]^{|}"
 """Characters that stay as they are in a node's name; slash, percent and non-ASCII become %XX."""
@@ -20,7 +20,7 @@ def save_graph(graph: NirGraph, path: Path | str) -> None:
     """Write ``graph`` into a file that appears whole or not at all; raises `TclifError` where it cannot be written."""
     buffer = io.BytesIO()
     nir.write(buffer, _to_nir(graph))
-    write_atomic(Path(path), lambda file: file.write(buffer.getbuffer()))
+    write_file(path, buffer.getvalue())
 
 
 def node_name(name: str) -> str:
