@@ -21,6 +21,7 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
+from tclif_deploy.cli.help import Command
 from tclif_deploy.cli.spellings import Commands
 from tclif_deploy.errors import TclifError
 from tclif_deploy.settings import Setting, settings_of
@@ -28,6 +29,7 @@ from tclif_deploy.settings import Setting, settings_of
 app = typer.Typer(
     name="tclif",
     cls=Commands,
+    rich_markup_mode=None,
     help="Compile trained TC-LIF spiking networks for neuromorphic hardware, and prove that they still work.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -106,7 +108,7 @@ def command(name: str, *, without: Collection[str] = ()) -> Callable[[Callable[.
         run.__doc__ = body.__doc__
         run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-        app.command(name)(run)
+        app.command(name, cls=Command)(run)
         return body
 
     return register

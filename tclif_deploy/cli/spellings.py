@@ -8,8 +8,8 @@ from typing import Any
 
 import typer
 from rich.markup import escape
-from typer.core import TyperGroup
 
+from tclif_deploy.cli.help import Group
 from tclif_deploy.cli.output import err
 
 
@@ -59,7 +59,7 @@ def modernize(words: list[str]) -> tuple[list[str], list[str]]:
     return words, hints
 
 
-class Commands(TyperGroup):
+class Commands(Group):
     """The commands, in their old spellings too."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:

@@ -40,7 +40,7 @@ def spikes_of(network, features=3):
 def test_inspect_tells_layers_neurons_conventions_and_assumptions(model, capsys):
     assert run(["inspect", str(model)]) == 0
     printed = capsys.readouterr().out
-    for word in ("torch checkpoint", "3 features", "tclif", "v >= th, soft", "readout", "features.1"):
+    for word in ("torch checkpoint", "3 features", "tclif", "v >= threshold, soft", "readout", "features.1"):
         assert word in printed
 
 
@@ -73,7 +73,7 @@ def test_inspect_reads_every_kind_of_file(model, recurrent, tmp_path, capsys):
         assert json.loads(capsys.readouterr().out)["kind"] == kind
     assert run(["inspect", str(recurrent), "--dt", "1e-4"]) == 0
     printed = capsys.readouterr().out
-    assert "lif1.lif -1" in printed
+    assert "lif1.lif (delay 1)" in printed
     assert "discretised with dt = 0.0001" in printed
 
 

@@ -332,7 +332,7 @@ def test_verify_says_what_python_says(build, data, capsys):
 def test_verify_that_falls_short_exits_1_and_says_by_what(build, data, capsys):
     assert run(["verify", str(build), "--data", str(data), "--min-jaccard", "1", "-q"]) == 1
     printed = capsys.readouterr().out
-    assert "falls short: spike Jaccard of layer" in printed
+    assert "falls short: spike overlap (Jaccard) of hidden" in printed
     assert "Float against fixed, by layer" in printed
     assert run(["verify", str(build), "--data", str(data), "--min-jaccard", "0", "-q"]) == 0
 

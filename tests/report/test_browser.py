@@ -74,7 +74,7 @@ def raster(driver, what: str):
 
 
 X_RANGE = "document.querySelector('[data-raster] .plot').layout.xaxis.range.map(Number)"
-SAYS = "document.querySelector('[data-raster] [data-do=says]').textContent"
+CAPTION = "document.querySelector('[data-raster] [data-do=caption]').textContent"
 
 
 def press(driver, name: str) -> None:
@@ -106,7 +106,17 @@ def test_it_opens_quickly_without_network_or_console_errors(opened):
 
 def test_every_section_and_every_plot_is_there(opened, build):
     found = opened.execute_script("return [...document.querySelectorAll('main > section')].map(e => e.id)")
-    assert found == ["findings", "network", "quantization", "fidelity", "spikes", "hardware", "backends", "provenance"]
+    assert found == [
+        "findings",
+        "network",
+        "quantization",
+        "fidelity",
+        "spikes",
+        "hardware",
+        "backends",
+        "provenance",
+        "words",
+    ]
     scroll_through(opened)
     empty = opened.execute_script(
         "return [...document.querySelectorAll('.plot')].filter(e => !e.data.length).map(e => e.dataset.plot)"
@@ -132,16 +142,16 @@ def test_the_raster_zooms_and_pans(opened):
 def test_the_pickers_show_every_stored_layer_and_sample_with_the_record_s_counts(opened, build):
     record = Build.open(build).record
     opened.execute_script("document.querySelector('[data-raster]').scrollIntoView({behavior: 'instant'})")
-    raster(opened, SAYS)
+    raster(opened, CAPTION)
     layers = [layer for layer in record.layers if layer.spikes.shape[1]]
     for n, layer in enumerate(layers):
         pick(opened, "layer", n)
         for s, sample in enumerate(record.samples):
             pick(opened, "sample", s)
             a, b = layer.spikes[:, s]
-            says = opened.execute_script(f"return {SAYS}")
-            assert says.startswith(f"Layer {layer.name}, sample {sample}: ")
-            assert f"{(a & b).sum():,} spikes in both, {(a & ~b).sum():,} only in float" in says
+            caption = opened.execute_script(f"return {CAPTION}")
+            assert caption.startswith(f"Hidden {n + 1} ({layer.name}), sample {sample}: ")
+            assert f"{(a & b).sum():,} spikes in both, {(a & ~b).sum():,} only in float" in caption
 
 
 def test_controls_are_reached_by_keyboard(opened):

@@ -22,7 +22,7 @@ from tclif_deploy import (
 from tclif_deploy.cli.main import app
 from tclif_deploy.data import Dataset
 from tclif_deploy.mapping import Behaviour, Finding, LayerBehaviour, behaviour_findings, measure
-from tclif_deploy.report.sections.error_attribution import account_blocks
+from tclif_deploy.report.sections.error_attribution import attribution_blocks
 from tclif_deploy.simulation.floating import simulate_float
 from tclif_deploy.simulation.partially_quantized import LAYER_PARTS, parts_of, simulate_mixed
 from tclif_deploy.verification.error_attribution import account
@@ -271,4 +271,4 @@ def test_on_the_page_a_finding_of_the_build_is_not_said_again_by_its_account(bui
     found = Finding("overflow", "warning", "a", "3 state values overflowed", "", "headroom", kind="network")
     account = replace(explain(build, "fixtures/spoken_digits/test.npz", samples=2), findings=(found,))
     for told, times in (((), 1), ((found,), 0)):
-        assert [getattr(block, "label", "") for block in account_blocks(account, told)].count("warning") == times
+        assert [getattr(block, "label", "") for block in attribution_blocks(account, told)].count("warning") == times
