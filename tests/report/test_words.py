@@ -15,7 +15,7 @@ from tclif_deploy.target import load_target
 from tests.helpers import checkpoints
 
 GLOSSARY = (Path(__file__).parents[2] / "docs" / "glossary.md").read_text(encoding="utf-8")
-EVERYDAY = {"after", "before", "high", "item", "kind", "low", "nj", "quantity", "value", "weights"}
+EVERYDAY = {"after", "before", "high", "item", "kind", "low", "nj", "part", "quantity", "value", "weights"}
 
 
 @pytest.fixture(scope="module")
