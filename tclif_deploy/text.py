@@ -154,9 +154,9 @@ def label_layers(text: str, labels: Mapping[str, str]) -> str:
     if not other and not plain:
         return text
 
-    def label(found: re.Match[str]) -> str:
-        words = labels[found["name"] or found["number"]]
-        return words[0].upper() + words[1:] if found[0].startswith("Layer") else words
+    def label(match: re.Match[str]) -> str:
+        words = labels[match["name"] or match["number"]]
+        return words[0].upper() + words[1:] if match[0].startswith("Layer") else words
 
     # a bare number is a layer only where the text says so
     names = "|".join(map(re.escape, sorted(other, key=len, reverse=True))) or "(?!)"

@@ -84,7 +84,7 @@ class Record:
     classes: Int
     """(2, kept): float and fixed decisions"""
     confusion: Int
-    """(classes, classes) over all verified samples: row what float decides, column what fixed decides"""
+    """(classes, classes) over all verified samples: row the class of float, column that of fixed"""
     layers: tuple[LayerRecord, ...]
 
     def layer(self, name: str) -> LayerRecord:
@@ -142,7 +142,7 @@ def make_record(
     """Choose a few samples of the verified ``data``, run both networks on them again, and keep what a report shows.
 
     Kept first are samples with a layer's first divergence and one whose decision changed. Without data only what
-    the networks themselves say is kept. ``widths`` are the bits of each layer's weights.
+    the networks themselves hold is kept. ``widths`` are the bits of each layer's weights.
     """
     if data is None or verdict is None or verdict.decisions is None:
         none = np.zeros(0, np.int64)
@@ -159,14 +159,14 @@ def make_record(
     kept, again = _choose(verdict, steps, most=max(1, MAX_NEURON_STEPS // steps // sum(x.size for x in fixed.layers)))
     names = tuple(layer.name for layer in fixed.layers)
     x, _ = fixed.input.encode(data.x[again, :steps], data.scale)
-    real = data.x[again, :steps].astype(np.float64) * data.scale
-    a = simulate_float(network, real, traces=names)
+    original = data.x[again, :steps].astype(np.float64) * data.scale
+    a = simulate_float(network, original, traces=names)
     b = simulate(fixed, x, spikes=True, traces=names)
     valid = data[again].valid()[:, :steps]
     rows = [again.index(sample) for sample in kept]
     first = {layer.name: layer.first_divergence for layer in verdict.layers}
     layers = []
-    for real_layer, layer, bits in zip(network.layers, fixed.layers, widths, strict=True):
+    for float_layer, layer, bits in zip(network.layers, fixed.layers, widths, strict=True):
         n = layer.name
         spikes = np.zeros((2, 0, steps, layer.size), bool)
         if layer.spiking:
@@ -177,15 +177,15 @@ def make_record(
             row, stop = again.index(at.sample), min(steps, at.step + AFTER)
             span = slice(max(0, at.step - BEFORE), stop)
             window = _window(
-                at, span, real_layer, layer,
+                at, span, float_layer, layer,
                 (a.traces[n][:, row, :, at.neuron], b.traces[n][:, row, :, at.neuron]),
                 np.stack([s[n][row, :, at.neuron] for s in (a.spikes, b.spikes)]),
             )  # fmt: skip
         layers.append(
             LayerRecord(
-                n, spikes, _weights(real_layer, layer, fixed, bits),
+                n, spikes, _weights(float_layer, layer, fixed, bits),
                 _states(layer, fixed, a.traces[n], b.traces[n], valid),
-                np.stack([real_layer.neuron.b_u, real_layer.neuron.b_v]), window,
+                np.stack([float_layer.neuron.b_u, float_layer.neuron.b_v]), window,
             )
         )  # fmt: skip
     size = fixed.output.size
@@ -211,10 +211,15 @@ def _choose(verdict: Verdict, steps: int, most: int) -> tuple[list[int], list[in
 
 
 def _window(
-    at: Divergence, span: slice, real: Layer, layer: FixedLayer, traces: tuple[Float, Int], spikes: NDArray[np.bool_]
+    at: Divergence,
+    span: slice,
+    float_layer: Layer,
+    layer: FixedLayer,
+    traces: tuple[Float, Int],
+    spikes: NDArray[np.bool_],
 ) -> Window:
     """``traces`` (2, time) of u and v after each step, float and fixed; ``spikes`` (2, time)."""
-    n, neuron = at.neuron, real.neuron
+    n, neuron = at.neuron, float_layer.neuron
     lsb_u, lsb_v = float(layer.lsb_u[n]), float(layer.lsb_v[n])
     u = np.stack([traces[0][0], traces[1][0] * lsb_u])[:, span]
     v = np.stack([traces[0][1], traces[1][1] * lsb_v])[:, span]
@@ -251,9 +256,9 @@ def weight_histogram(weights: NDArray[Any], bits: int) -> Int:
     return np.bincount(bins, minlength=len(edges) - 1).astype(np.int64)
 
 
-def _weights(real: Layer, layer: FixedLayer, fixed: FixedNetwork, bits: int) -> Int:
+def _weights(float_layer: Layer, layer: FixedLayer, fixed: FixedNetwork, bits: int) -> Int:
     total = np.zeros(len(weight_edges(bits)) - 1, np.int64)
-    for a, b in zip(real.connections, layer.connections, strict=True):
+    for a, b in zip(float_layer.connections, layer.connections, strict=True):
         total += weight_histogram(a.weight / fixed.weight_step(layer, b), bits)
     return total
 

@@ -84,10 +84,10 @@ def _run(argv: list[str]) -> int:
         signal.signal(signal.SIGTERM, previous)
 
 
-def _fail(what: str, hint: str | None, debug: bool) -> int:
+def _fail(problem: str, hint: str | None, debug: bool) -> int:
     if debug:
         err.print_exception()
-    line = " ".join((f"{what.rstrip('.')}; {hint}" if hint else what).split())
+    line = " ".join((f"{problem.rstrip('.')}; {hint}" if hint else problem).split())
     err.print(f"[bold red]error:[/] {escape(line)}", highlight=False, soft_wrap=True)
     return BAD_INPUT
 

@@ -77,7 +77,7 @@ class Commands(Group):
         except typer.Exit as exit:
             code = exit
         if ctx.meta[__name__]:
-            line = f"[yellow]note:[/] {escape(ctx.meta[__name__])}; the old spelling goes with version 0.3"
+            line = f"[yellow]notice:[/] {escape(ctx.meta[__name__])}; the old spelling goes with version 0.3"
             err.print(line, highlight=False, soft_wrap=True)
         if code is not None:
             raise code

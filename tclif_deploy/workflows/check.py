@@ -17,7 +17,7 @@ from tclif_deploy.progress import Bars, Say, no_bars, say_nothing
 from tclif_deploy.quantization import CannotHold, QuantizeSettings
 from tclif_deploy.quantization.calibration import Calibration
 from tclif_deploy.target import Target, as_target
-from tclif_deploy.workflows.integers import Subject, integers_for, opened, own_target
+from tclif_deploy.workflows.integers import ModelOrBuild, integers_for, opened, own_target
 
 SAMPLES = 32
 """samples whose activity is looked at, unless more are asked for"""
@@ -47,7 +47,7 @@ class Check:
 
 
 def check(
-    subject: Subject,
+    subject: ModelOrBuild,
     target: Target | Path | str | None = None,
     data: DataLike | None = None,
     *,

@@ -17,7 +17,7 @@ from tclif_deploy.quantization import CannotHold, QuantizeSettings
 from tclif_deploy.quantization.calibration import Calibration
 from tclif_deploy.target import Target, as_target
 from tclif_deploy.workflows.check import SAMPLES
-from tclif_deploy.workflows.integers import Subject, integers_for, opened
+from tclif_deploy.workflows.integers import ModelOrBuild, integers_for, opened
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +48,7 @@ def price_summary(price: Price) -> PriceSummary:
 
 
 def cost(
-    subject: Subject,
+    subject: ModelOrBuild,
     data: DataLike,
     target: Target | Path | str | None = None,
     *,
@@ -93,7 +93,7 @@ def cost(
 
 
 def compare_costs(
-    subject: Subject,
+    subject: ModelOrBuild,
     data: DataLike,
     targets: Sequence[Target | Path | str],
     *,

@@ -246,7 +246,7 @@ def test_verify_with_a_backend_is_fuzz(build, capsys):
     printed = capsys.readouterr()
     assert "engine: equal" in printed.out
     assert printed.err.splitlines()[-1] == (
-        "note: tclif verify on random inputs is now tclif fuzz, --fuzz 2 is now --samples 2; "
+        "notice: tclif verify on random inputs is now tclif fuzz, --fuzz 2 is now --samples 2; "
         "the old spelling goes with version 0.3"
     )
     assert run([*argv, "-q"]) == 0
@@ -272,7 +272,7 @@ def test_the_drop_that_auto_may_cost_was_in_points(model, data, tmp_path, capsys
     assert run([*argv, "--min-accuracy-drop", "50"]) == 0
     printed = capsys.readouterr()
     assert "allowed 50 %" in printed.out
-    assert "note: --min-accuracy-drop 50 is now --auto-max-drop 0.5; " in printed.err
+    assert "notice: --min-accuracy-drop 50 is now --auto-max-drop 0.5; " in printed.err
     command = json.loads((tmp_path / "b" / "manifest.json").read_text())["command"]
     assert command.endswith("--weight-bits auto --backend none --auto-max-drop 0.5")
 

@@ -1,4 +1,4 @@
-"""The account of the error: sources that add up, the first spike that differs, states' safety, what is measured."""
+"""Error attribution: sources that add up, the first spike that differs, states' safety, what is measured."""
 
 import json
 from dataclasses import replace
@@ -25,7 +25,7 @@ from tclif_deploy.mapping import Behaviour, Finding, LayerBehaviour, behaviour_f
 from tclif_deploy.report.sections.error_attribution import attribution_blocks
 from tclif_deploy.simulation.floating import simulate_float
 from tclif_deploy.simulation.partially_quantized import LAYER_PARTS, parts_of, simulate_mixed
-from tclif_deploy.verification.error_attribution import account
+from tclif_deploy.verification.error_attribution import attribute_error
 from tclif_deploy.verification.state_safety import state_safety
 from tclif_deploy.workflows.compile import CompileOptions, compile
 from tclif_deploy.workflows.explain import FILE, explain
@@ -89,7 +89,9 @@ def test_a_part_alone_changes_only_what_it_is_about():
 
 def test_the_sources_add_up_with_their_interaction():
     net = tclif_network()
-    found = account(net, quantize(net, COARSE, calibration_data()), calibration_data(samples=40), calibration_data())
+    found = attribute_error(
+        net, quantize(net, COARSE, calibration_data()), calibration_data(samples=40), calibration_data()
+    )
     assert found.loss.readout > 0
     total = sum(effect.alone.agreement for effect in found.sources.values())
     assert total + found.interaction == pytest.approx(found.loss.agreement, abs=1e-12)
@@ -102,7 +104,7 @@ def test_the_worst_source_is_the_one_that_was_made_bad():
     net = tclif_network()
     fine = LOIHI2.override(weight_bits=12, coefficient_bits=20, state_bits=32)
     bad = quantize(net, fine, calibration_data(), QuantizeSettings(weight_bits=(12, 2, 12)))
-    found = account(net, bad, calibration_data(samples=20))
+    found = attribute_error(net, bad, calibration_data(samples=20))
     assert found.worst == ("b", "weights")
     assert found.parts["b"]["weights"].without.readout < found.loss.readout / 4
 
@@ -110,7 +112,7 @@ def test_the_worst_source_is_the_one_that_was_made_bad():
 def test_the_first_divergence_is_where_both_networks_are_told_apart():
     net = tclif_network()
     fixed = quantize(net, COARSE, calibration_data(), QuantizeSettings(passes=()))
-    first = account(net, fixed, calibration_data(samples=12)).divergence
+    first = attribute_error(net, fixed, calibration_data(samples=12)).divergence
     real = simulate_float(net, calibration_data(samples=12).real()).spikes
     whole = simulate(fixed, calibration_data(samples=12), spikes=True).spikes
     steps = [int(np.flatnonzero((real[n] != whole[n]).any(axis=(0, 2)))[0]) for n in real]
@@ -217,7 +219,7 @@ def build(tmp_path_factory):
     return folder
 
 
-def test_the_command_prints_an_account_and_keeps_it_in_the_build(build):
+def test_the_command_prints_the_error_attribution_and_keeps_it_in_the_build(build):
     words = ["explain", str(build), "--data", "fixtures/spoken_digits/test.npz", "--samples", "6"]
     done = CliRunner().invoke(app, words)
     assert done.exit_code == 0, done.output
@@ -267,8 +269,10 @@ def test_a_build_needs_its_model_no_more(tmp_path):
     assert explain(tmp_path / "b", "fixtures/spoken_digits/test.npz", samples=2).samples == 2
 
 
-def test_on_the_page_a_finding_of_the_build_is_not_said_again_by_its_account(build):
+def test_on_the_page_a_finding_of_the_build_is_not_printed_again_by_its_error_attribution(build):
     found = Finding("overflow", "warning", "a", "3 state values overflowed", "", "headroom", kind="network")
-    account = replace(explain(build, "fixtures/spoken_digits/test.npz", samples=2), findings=(found,))
+    attribution = replace(explain(build, "fixtures/spoken_digits/test.npz", samples=2), findings=(found,))
     for told, times in (((), 1), ((found,), 0)):
-        assert [getattr(block, "label", "") for block in attribution_blocks(account, told)].count("warning") == times
+        assert [getattr(block, "label", "") for block in attribution_blocks(attribution, told)].count(
+            "warning"
+        ) == times
