@@ -25,12 +25,16 @@ class Note:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of text; columns named in ``left`` hold words, the others numbers."""
+    """Rows of text; columns named in ``left`` hold words, the others numbers.
+
+    Where there is no room, words wrap at spaces, but for those of the columns in ``whole``; numbers never do.
+    """
 
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     left: tuple[str, ...] = ()
+    whole: tuple[str, ...] = ()
     kind: Literal["table"] = field(default="table", init=False)
 
 

@@ -69,8 +69,8 @@ def decision_table(figures: VerdictSummary) -> Table:
 
 def layer_table(verdict: Verdict) -> Table:
     """Every layer, float against fixed."""
-    words = LAYER_COLUMNS[0], LAYER_COLUMNS[4]
-    return Table(f"Float against fixed, by layer ({LAYER_LEGEND})", LAYER_COLUMNS, layer_rows(verdict), left=words)
+    title, place = f"Float against fixed, by layer ({LAYER_LEGEND})", LAYER_COLUMNS[4]
+    return Table(title, LAYER_COLUMNS, layer_rows(verdict), left=(LAYER_COLUMNS[0], place), whole=(place,))
 
 
 def _bars(build: Build) -> Figure:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -106,7 +107,7 @@ def _lines(block: Block, shown: Medium, build: Build | None) -> Iterator[Text]:
     elif isinstance(block, Table):
         yield from _titled(block.title, shown)
         cells = tuple(tuple(map(one_line, row)) for row in block.rows)
-        head, rows = table_lines(Table(block.title, block.columns, cells, block.left), shown)
+        head, rows = table_lines(replace(block, rows=cells), shown)
         yield from (Text(line, style="bold") for line in head)
         yield from map(Text, rows)
     elif isinstance(block, Bars):

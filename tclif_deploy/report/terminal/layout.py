@@ -62,7 +62,8 @@ def table_lines(table: Table, shown: Medium) -> tuple[list[str], list[str]]:
     columns = [shown.text(column) for column in table.columns]
     rows = [[shown.text(cell) for cell in row] for row in table.rows]
     is_left = [column in table.left for column in table.columns]
-    widths = column_widths(columns, rows, is_left, shown.width)
+    wrappable = [left and name not in table.whole for name, left in zip(table.columns, is_left, strict=True)]
+    widths = column_widths(columns, rows, wrappable, shown.width)
     if widths is None:
         return [], records(columns, rows, shown.width)
     if "layer" in table.columns and shown.width is not None:
@@ -73,11 +74,11 @@ def table_lines(table: Table, shown: Medium) -> tuple[list[str], list[str]]:
 
 
 def column_widths(
-    columns: Sequence[str], rows: Sequence[Sequence[str]], is_left: Sequence[bool], width: int | None
+    columns: Sequence[str], rows: Sequence[Sequence[str]], wrappable: Sequence[bool], width: int | None
 ) -> list[int] | None:
     """Characters of each column, so that the table fits ``width``; None where it cannot, or only with tall rows.
 
-    A column of numbers (not in ``is_left``) keeps its cells whole; headings and words may wrap at spaces.
+    A column that is not ``wrappable`` keeps its cells whole; headings and other cells may wrap at spaces.
 
     Examples
     --------
@@ -89,8 +90,8 @@ def column_widths(
     if width is None:
         return widest
     least = [
-        max(_longest_word(name), *(_longest_word(cell) if left else cell_len(cell) for cell in below), 0)
-        for name, below, left in zip(columns, cells, is_left, strict=True)
+        max(_longest_word(name), *(_longest_word(cell) if words else cell_len(cell) for cell in below), 0)
+        for name, below, words in zip(columns, cells, wrappable, strict=True)
     ]
     spare = width - len(GAP) * (len(columns) - 1)
     if sum(least) > spare:
