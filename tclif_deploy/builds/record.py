@@ -122,9 +122,9 @@ class Record:
                 for n, item in enumerate(header["layers"]):
                     window, shape = None, item["shape"]
                     if item["window"] is not None:
-                        rows, kept = file[f"{n}.window"], item["window"]
-                        at = Divergence(**kept.pop("at"))
-                        window = Window(at, u=rows[:2], v=rows[2:4], spikes=rows[4:].astype(bool), **kept)
+                        rows, fields = file[f"{n}.window"], item["window"]
+                        at = Divergence(**fields.pop("at"))
+                        window = Window(at, u=rows[:2], v=rows[2:4], spikes=rows[4:].astype(bool), **fields)
                     spikes = np.unpackbits(file[f"{n}.spikes"], count=int(np.prod(shape))).astype(bool).reshape(shape)
                     arrays = {name: file[f"{n}.{name}"] for name in ("weights", "states", "couplings")}
                     layers.append(LayerRecord(item["name"], spikes, window=window, **arrays))
@@ -156,14 +156,16 @@ def make_record(
         return Record(none, none, none, np.zeros((2, 0), np.int64), np.zeros((0, 0), np.int64), bare)
 
     steps = max(1, min(data.time, MAX_NEURON_STEPS // sum(layer.size for layer in fixed.layers)))
-    kept, again = _choose(verdict, steps, most=max(1, MAX_NEURON_STEPS // steps // sum(x.size for x in fixed.layers)))
+    stored, simulated = _choose(
+        verdict, steps, most=max(1, MAX_NEURON_STEPS // steps // sum(x.size for x in fixed.layers))
+    )
     names = tuple(layer.name for layer in fixed.layers)
-    x, _ = fixed.input.encode(data.x[again, :steps], data.scale)
-    original = data.x[again, :steps].astype(np.float64) * data.scale
+    x, _ = fixed.input.encode(data.x[simulated, :steps], data.scale)
+    original = data.x[simulated, :steps].astype(np.float64) * data.scale
     a = simulate_float(network, original, traces=names)
     b = simulate(fixed, x, spikes=True, traces=names)
-    valid = data[again].valid()[:, :steps]
-    rows = [again.index(sample) for sample in kept]
+    valid = data[simulated].valid()[:, :steps]
+    rows = [simulated.index(sample) for sample in stored]
     first = {layer.name: layer.first_divergence for layer in verdict.layers}
     layers = []
     for float_layer, layer, bits in zip(network.layers, fixed.layers, widths, strict=True):
@@ -173,8 +175,8 @@ def make_record(
             spikes = np.stack([a.spikes[n][rows], b.spikes[n][rows]]) & valid[rows][None, :, :, None]
         at = first.get(n)
         window = None
-        if at is not None and at.sample in again and at.step < steps:
-            row, stop = again.index(at.sample), min(steps, at.step + AFTER)
+        if at is not None and at.sample in simulated and at.step < steps:
+            row, stop = simulated.index(at.sample), min(steps, at.step + AFTER)
             span = slice(max(0, at.step - BEFORE), stop)
             window = _window(
                 at, span, float_layer, layer,
@@ -190,9 +192,9 @@ def make_record(
         )  # fmt: skip
     size = fixed.output.size
     confusion = np.bincount(verdict.decisions[0] * size + verdict.decisions[1], minlength=size * size)
-    labels = np.full(len(kept), -1, np.int64) if data.y is None else data.y[kept]
+    labels = np.full(len(stored), -1, np.int64) if data.y is None else data.y[stored]
     return Record(
-        np.array(kept, np.int64), valid[rows].sum(axis=1), labels, verdict.decisions[:, kept],
+        np.array(stored, np.int64), valid[rows].sum(axis=1), labels, verdict.decisions[:, stored],
         confusion.reshape(size, size).astype(np.int64), tuple(layers),
     )  # fmt: skip
 
@@ -205,9 +207,9 @@ def _choose(verdict: Verdict, steps: int, most: int) -> tuple[list[int], list[in
     ]
     changed = np.flatnonzero(verdict.decisions[0] != verdict.decisions[1])[:1].tolist()
     wanted = list(dict.fromkeys([*diverging[:2], *changed, *range(verdict.samples)]))
-    kept = sorted(wanted[: min(KEPT_SAMPLES, most)])
-    again = list(dict.fromkeys([*kept, *diverging]))[: max(most, len(kept))]
-    return kept, sorted(again)
+    stored = sorted(wanted[: min(KEPT_SAMPLES, most)])
+    simulated = list(dict.fromkeys([*stored, *diverging]))[: max(most, len(stored))]
+    return stored, sorted(simulated)
 
 
 def _window(
