@@ -54,10 +54,10 @@ def screen(driver, width: int, dark: bool = False) -> None:
 def until(driver, script: str, seconds: float = 20):
     """The script's value as soon as it is truthy."""
     end = time.monotonic() + seconds
-    while not (found := driver.execute_script(f"return {script}")):
+    while not (value := driver.execute_script(f"return {script}")):
         assert time.monotonic() < end, script
         time.sleep(0.05)
-    return found
+    return value
 
 
 def scroll_through(driver) -> None:
@@ -105,8 +105,8 @@ def test_it_opens_quickly_without_network_or_console_errors(opened):
 
 
 def test_every_section_and_every_plot_is_there(opened, build):
-    found = opened.execute_script("return [...document.querySelectorAll('main > section')].map(e => e.id)")
-    assert found == [
+    sections = opened.execute_script("return [...document.querySelectorAll('main > section')].map(e => e.id)")
+    assert sections == [
         "findings",
         "network",
         "quantization",
@@ -214,9 +214,9 @@ def test_axe_finds_nothing_serious(opened, dark):
     opened.refresh()
     scroll_through(opened)
     opened.execute_script(AXE.read_text(encoding="utf-8"))
-    found = opened.execute_async_script(
+    violations = opened.execute_async_script(
         "const done = arguments[arguments.length - 1]; axe.run().then(r => done(r.violations.map("
         "v => [v.impact, v.id, v.nodes.slice(0, 3).map(n => n.html.slice(0, 120))])), e => done(String(e)))"
     )
-    assert isinstance(found, list), found
-    assert [v for v in found if v[0] in ("serious", "critical")] == [], json.dumps(found, indent=1)
+    assert isinstance(violations, list), violations
+    assert [v for v in violations if v[0] in ("serious", "critical")] == [], json.dumps(violations, indent=1)
