@@ -81,7 +81,7 @@ def frequency_errors() -> dict[str, dict[int, tuple[float, float]]]:
 
 
 def jaccards(network: Network, test: tc.Dataset) -> dict[str, list[float]]:
-    """Spike Jaccard by layer with 16-bit weights, so that couplings and rounding are what is left."""
+    """Spike overlap (Jaccard) by layer with 16-bit weights, so that couplings and rounding are what is left."""
     found = {}
     for name, method, rounding in (
         ("each rounded alone, nearest", rounded_alone, "nearest"),

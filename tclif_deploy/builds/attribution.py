@@ -1,4 +1,4 @@
-"""``explain.json``: where a build's error comes from, as ``tclif explain`` found it."""
+"""``explain.json``: where a build's error comes from, as ``tclif explain`` measured it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Worst:
 
 @dataclass(frozen=True, kw_only=True)
 class Attribution:
-    """The account of the error, its measured remedies, and how far the states go."""
+    """Error attribution, its measured remedies, and how far the states go."""
 
     __pydantic_config__ = EXACT
 

@@ -159,8 +159,8 @@ class Build(Shown):
             ("missed", "; ".join(self.shortfalls) or NONE),
             ("to know", f"{count(len(self.report.findings), 'finding')}, {count(len(self.notices), 'notice')}"),
         ]
-        what = f"{self.manifest.model.path} for {self.target.name}, calibrated on {self.calibration}"
-        return Brief(f"Build {self.folder}: {what}", ("", ""), rows)
+        source = f"{self.manifest.model.path} for {self.target.name}, calibrated on {self.calibration}"
+        return Brief(f"Build {self.folder}: {source}", ("", ""), rows)
 
     @property
     def weight_bits(self) -> tuple[int, ...]:

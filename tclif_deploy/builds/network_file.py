@@ -49,12 +49,12 @@ def write_network(network: Network, path: Path) -> None:
 
 def read_network(path: Path) -> Network:
     """Read what `write_network` wrote, to the last bit. Raises `TclifError` where it is damaged."""
-    again = "compile the model again"
+    hint = "compile the model again"
     try:
         with np.load(path, allow_pickle=False) as file:
             header = json.loads(file["header"].tobytes())
             if (header["format"], header["version"]) != (FORMAT, FORMAT_VERSION):
-                raise TclifError(f"{path}: format {header['format']} {header['version']}", again)
+                raise TclifError(f"{path}: format {header['format']} {header['version']}", hint)
             layers = []
             for n, item in enumerate(header["layers"]):
                 neuron = Neuron(**{name: file[f"{n}.{name}"] for name in NEURON_ARRAYS}, **item["neuron"])
@@ -65,9 +65,9 @@ def read_network(path: Path) -> Network:
                 layers.append(Layer(item["name"], neuron, connections))
             return Network(header["input_size"], tuple(layers), tuple(header["notices"]))
     except FileNotFoundError:
-        raise TclifError(f"{path}: file not found", again) from None
+        raise TclifError(f"{path}: file not found", hint) from None
     except DAMAGED as error:
-        raise TclifError(f"{path}: damaged ({error})", again) from error
+        raise TclifError(f"{path}: damaged ({error})", hint) from error
 
 
 def _conv(fields: dict[str, Any] | None) -> Conv | None:

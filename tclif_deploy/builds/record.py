@@ -85,7 +85,7 @@ class Record:
     classes: Int
     """(2, kept): float and fixed decisions"""
     confusion: Int
-    """(classes, classes) over all verified samples: row what float decides, column what fixed decides"""
+    """(classes, classes) over all verified samples: row the class of float, column that of fixed"""
     layers: tuple[LayerRecord, ...]
 
     def layer(self, name: str) -> LayerRecord:
@@ -123,9 +123,9 @@ class Record:
                 for n, item in enumerate(header["layers"]):
                     window, shape = None, item["shape"]
                     if item["window"] is not None:
-                        rows, kept = file[f"{n}.window"], item["window"]
-                        at = Divergence(**kept.pop("at"))
-                        window = Window(at, u=rows[:2], v=rows[2:4], spikes=rows[4:].astype(bool), **kept)
+                        rows, fields = file[f"{n}.window"], item["window"]
+                        at = Divergence(**fields.pop("at"))
+                        window = Window(at, u=rows[:2], v=rows[2:4], spikes=rows[4:].astype(bool), **fields)
                     spikes = np.unpackbits(file[f"{n}.spikes"], count=int(np.prod(shape))).astype(bool).reshape(shape)
                     arrays = {name: file[f"{n}.{name}"] for name in ("weights", "states", "couplings")}
                     layers.append(LayerRecord(item["name"], spikes, window=window, **arrays))
@@ -143,7 +143,7 @@ def make_record(
     """Choose a few samples of the verified ``data``, run both networks on them again, and keep what a report shows.
 
     Kept first are samples with a layer's first divergence and one whose decision changed. Without data only what
-    the networks themselves say is kept. ``widths`` are the bits of each layer's weights.
+    the networks themselves hold is kept. ``widths`` are the bits of each layer's weights.
     """
     if data is None or verdict is None or verdict.decisions is None:
         none = np.zeros(0, np.int64)
@@ -157,43 +157,45 @@ def make_record(
         return Record(none, none, none, np.zeros((2, 0), np.int64), np.zeros((0, 0), np.int64), bare)
 
     steps = max(1, min(data.time, MAX_NEURON_STEPS // sum(layer.size for layer in fixed.layers)))
-    kept, again = _choose(verdict, steps, most=max(1, MAX_NEURON_STEPS // steps // sum(x.size for x in fixed.layers)))
+    stored, simulated = _choose(
+        verdict, steps, most=max(1, MAX_NEURON_STEPS // steps // sum(x.size for x in fixed.layers))
+    )
     names = tuple(layer.name for layer in fixed.layers)
-    x, _ = fixed.input.encode(data.x[again, :steps], data.scale)
-    real = data.x[again, :steps].astype(np.float64) * data.scale
-    a = simulate_float(network, real, traces=names)
+    x, _ = fixed.input.encode(data.x[simulated, :steps], data.scale)
+    original = data.x[simulated, :steps].astype(np.float64) * data.scale
+    a = simulate_float(network, original, traces=names)
     b = simulate(fixed, x, spikes=True, traces=names)
-    valid = data[again].valid()[:, :steps]
-    rows = [again.index(sample) for sample in kept]
+    valid = data[simulated].valid()[:, :steps]
+    rows = [simulated.index(sample) for sample in stored]
     first = {layer.name: layer.first_divergence for layer in verdict.layers}
     layers = []
-    for real_layer, layer, bits in zip(network.layers, fixed.layers, widths, strict=True):
+    for float_layer, layer, bits in zip(network.layers, fixed.layers, widths, strict=True):
         n = layer.name
         spikes = np.zeros((2, 0, steps, layer.size), bool)
         if layer.spiking:
             spikes = np.stack([a.spikes[n][rows], b.spikes[n][rows]]) & valid[rows][None, :, :, None]
         at = first.get(n)
         window = None
-        if at is not None and at.sample in again and at.step < steps:
-            row, stop = again.index(at.sample), min(steps, at.step + AFTER)
+        if at is not None and at.sample in simulated and at.step < steps:
+            row, stop = simulated.index(at.sample), min(steps, at.step + AFTER)
             span = slice(max(0, at.step - BEFORE), stop)
             window = _window(
-                at, span, real_layer, layer,
+                at, span, float_layer, layer,
                 (a.traces[n][:, row, :, at.neuron], b.traces[n][:, row, :, at.neuron]),
                 np.stack([s[n][row, :, at.neuron] for s in (a.spikes, b.spikes)]),
             )  # fmt: skip
         layers.append(
             LayerRecord(
-                n, spikes, _weights(real_layer, layer, fixed, bits),
+                n, spikes, _weights(float_layer, layer, fixed, bits),
                 _states(layer, fixed, a.traces[n], b.traces[n], valid),
-                np.stack([real_layer.neuron.b_u, real_layer.neuron.b_v]), window,
+                np.stack([float_layer.neuron.b_u, float_layer.neuron.b_v]), window,
             )
         )  # fmt: skip
     size = fixed.output.size
     confusion = np.bincount(verdict.decisions[0] * size + verdict.decisions[1], minlength=size * size)
-    labels = np.full(len(kept), -1, np.int64) if data.y is None else data.y[kept]
+    labels = np.full(len(stored), -1, np.int64) if data.y is None else data.y[stored]
     return Record(
-        np.array(kept, np.int64), valid[rows].sum(axis=1), labels, verdict.decisions[:, kept],
+        np.array(stored, np.int64), valid[rows].sum(axis=1), labels, verdict.decisions[:, stored],
         confusion.reshape(size, size).astype(np.int64), tuple(layers),
     )  # fmt: skip
 
@@ -206,16 +208,21 @@ def _choose(verdict: Verdict, steps: int, most: int) -> tuple[list[int], list[in
     ]
     changed = np.flatnonzero(verdict.decisions[0] != verdict.decisions[1])[:1].tolist()
     wanted = list(dict.fromkeys([*diverging[:2], *changed, *range(verdict.samples)]))
-    kept = sorted(wanted[: min(KEPT_SAMPLES, most)])
-    again = list(dict.fromkeys([*kept, *diverging]))[: max(most, len(kept))]
-    return kept, sorted(again)
+    stored = sorted(wanted[: min(KEPT_SAMPLES, most)])
+    simulated = list(dict.fromkeys([*stored, *diverging]))[: max(most, len(stored))]
+    return stored, sorted(simulated)
 
 
 def _window(
-    at: Divergence, span: slice, real: Layer, layer: FixedLayer, traces: tuple[Float, Int], spikes: NDArray[np.bool_]
+    at: Divergence,
+    span: slice,
+    float_layer: Layer,
+    layer: FixedLayer,
+    traces: tuple[Float, Int],
+    spikes: NDArray[np.bool_],
 ) -> Window:
     """``traces`` (2, time) of u and v after each step, float and fixed; ``spikes`` (2, time)."""
-    n, neuron = at.neuron, real.neuron
+    n, neuron = at.neuron, float_layer.neuron
     lsb_u, lsb_v = float(layer.lsb_u[n]), float(layer.lsb_v[n])
     u = np.stack([traces[0][0], traces[1][0] * lsb_u])[:, span]
     v = np.stack([traces[0][1], traces[1][1] * lsb_v])[:, span]
@@ -252,9 +259,9 @@ def weight_histogram(weights: NDArray[Any], bits: int) -> Int:
     return np.bincount(bins, minlength=len(edges) - 1).astype(np.int64)
 
 
-def _weights(real: Layer, layer: FixedLayer, fixed: FixedNetwork, bits: int) -> Int:
+def _weights(float_layer: Layer, layer: FixedLayer, fixed: FixedNetwork, bits: int) -> Int:
     total = np.zeros(len(weight_edges(bits)) - 1, np.int64)
-    for a, b in zip(real.connections, layer.connections, strict=True):
+    for a, b in zip(float_layer.connections, layer.connections, strict=True):
         total += weight_histogram(a.weight / fixed.weight_step(layer, b), bits)
     return total
 

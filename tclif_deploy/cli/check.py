@@ -30,7 +30,7 @@ def check_command(
     settings: QuantizeSettings,
     printed: Output,
 ) -> None:
-    """Say whether a model or a build fits a target: every design rule is run, and every finding is told.
+    """Say whether a model or a build fits a target: every design rule is run, and every finding is printed.
 
     Exit code 0: no errors; 1: at least one; 2: bad input.
     """
@@ -50,6 +50,8 @@ def check_command(
             subject, machine.override(**asdict(overrides)), data, calibration=calibration, samples=samples,
             strategy=strategy, read=read, settings=settings, say=reporter.say, progress=reporter.progress,
         )  # fmt: skip
-    printed.result(result, lambda: print_findings(out, result.findings, result.target, result.calibration))
+    printed.result(
+        result, lambda: print_findings(out, result.findings, result.target, result.calibration, result.layers)
+    )
     if not result.passed:
         raise typer.Exit(FELL_SHORT)

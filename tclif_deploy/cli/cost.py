@@ -32,7 +32,7 @@ def cost_command(
     settings: QuantizeSettings,
     printed: Output,
 ) -> None:
-    """Count what a network really does on data, and what that costs: cores, energy, latency.
+    """Count what a network does on data, and what that costs: cores, energy, latency.
 
     Exit code 0: it fits; 1: it fits none of the targets asked for; 2: bad input.
     """
@@ -61,7 +61,7 @@ def cost_command(
         else:
             results = compare_costs(subject, data, machines, **given)
     if compare is None:
-        printed.result(price_summary(price), lambda: print_price(out, price))
+        printed.result(price_summary(price), lambda: print_price(out, price, price.layers))
         return
     rows = [
         {"target": r[0], "error": str(r[1])} if isinstance(r, tuple) else json_form.plain(price_summary(r))

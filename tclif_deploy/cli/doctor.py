@@ -22,18 +22,18 @@ def doctor_command(
 
     Exit code 0: everything installed works; 1: a backend is broken or differs from the reference.
     """
-    from tclif_deploy.report.terminal.doctor import print_parts, print_test
+    from tclif_deploy.report.terminal.doctor import print_dependencies, print_test
     from tclif_deploy.workflows import doctor
 
     if not printed.as_json:
-        print_parts(out, doctor.parts(), doctor.untested_platform())
+        print_dependencies(out, doctor.dependencies(), doctor.untested_platform())
         if test:
             out.print("self-test: a small recurrent network against the reference, bit for bit", highlight=False)
     tests = []
-    for found in doctor.self_tests() if test else ():
-        tests.append(found)
+    for result in doctor.self_tests() if test else ():
+        tests.append(result)
         if not printed.as_json:
-            print_test(out, found)
+            print_test(out, result)
     printed.result(doctor.to_json(tests))
-    if any(found.failed for found in tests):
+    if any(result.failed for result in tests):
         raise typer.Exit(FELL_SHORT)

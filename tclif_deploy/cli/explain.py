@@ -23,17 +23,19 @@ def explain_command(
     jobs: Annotated[int, typer.Option(min=1, help="Threads.")] = 2,
     printed: Output,
 ) -> None:
-    """Account for every error of a build: by source and layer, the first spike that differs, what would help.
+    """Attribute a build's error: by source and layer, with the first spike that differs and what would help.
 
-    The account is kept in the build as explain.json, and its page is written again with it.
+    The error attribution is kept in the build as explain.json, and its page is written again with it.
     """
-    from tclif_deploy.report.sections.error_attribution import account_blocks
+    from tclif_deploy.report.sections.error_attribution import attribution_blocks
     from tclif_deploy.report.terminal.blocks import show_blocks
     from tclif_deploy.workflows.explain import explain
 
     with printed.running() as reporter:
-        found = explain(
+        attribution = explain(
             build, data, calibration=calibration, samples=samples, jobs=jobs,
             say=reporter.say, progress=reporter.progress,
         )  # fmt: skip
-    printed.result(found, lambda: show_blocks(out, account_blocks(found)))
+    printed.result(
+        attribution, lambda: show_blocks(out, attribution_blocks(attribution), layers=list(attribution.layers))
+    )

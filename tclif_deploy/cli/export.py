@@ -63,13 +63,13 @@ def export_command(
         if to == "nir":
             from tclif_deploy.formats import export_nir
 
-            told = export_nir(network, path, step)
+            notices = export_nir(network, path, step)
         elif to == "torch":
             from tclif_deploy.frontends import save
             from tclif_deploy.nn.from_network import to_module
 
             save(to_module(network), path)
-            told = ()
+            notices = ()
         elif to == "netx" and fits_netx(network):
             from tclif_deploy.formats import write_netx
 
@@ -78,17 +78,17 @@ def export_command(
                 f"is for integers, and {model} has netx's own neurons, which are written as they are",
                 *integers,
             )
-            told = write_netx(network, path)
+            notices = write_netx(network, path)
         else:
             from tclif_deploy.workflows.integers import integers_for
 
             machine = load_target(target).override(**asdict(overrides))
-            found = integers_for(
+            integers_of_model = integers_for(
                 model, machine, calibration=calibration, read=read, settings=settings, say=reporter.say
             )
-            told = _integers(found.fixed, to, path, machine)
-        for line in (*network.notices, *told):
-            reporter.say(f"note: {line}")
+            notices = _integers(integers_of_model.fixed, to, path, machine)
+        for line in (*network.notices, *notices):
+            reporter.say(f"notice: {line}")
         reporter.say(f"written: {path}")
 
 

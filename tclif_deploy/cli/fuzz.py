@@ -28,14 +28,16 @@ def fuzz_command(
     2: bad input.
     """
     from tclif_deploy import backends
+    from tclif_deploy.builds import Build
     from tclif_deploy.report.terminal.tables import print_fuzz
     from tclif_deploy.workflows.fuzz import fuzz
 
+    opened = Build.open(build)
     with printed.running() as reporter:
         report = fuzz(
-            build, backends.parse(backend), samples, steps=steps, seed=seed, skip_missing=backend == "all",
+            opened, backends.parse(backend), samples, steps=steps, seed=seed, skip_missing=backend == "all",
             say=reporter.say, progress=reporter.progress,
         )  # fmt: skip
-    printed.result(report.to_json(), lambda: print_fuzz(out, report))
+    printed.result(report.to_json(), lambda: print_fuzz(out, report, [layer.name for layer in opened.fixed.layers]))
     if not report.equal:
         raise typer.Exit(FELL_SHORT)

@@ -15,5 +15,7 @@ def inspect_command(model: Model, *, read: ReadOptions, printed: Printed) -> Non
     from tclif_deploy.report.terminal.network import print_summary
 
     kind, network = read_model(model, read)
-    found = summary(network)
-    printed.result({"file": str(model), "kind": kind, **found}, lambda: print_summary(out, str(model), kind, found))
+    described = summary(network)
+    printed.result(
+        {"file": str(model), "kind": kind, **described}, lambda: print_summary(out, str(model), kind, described)
+    )

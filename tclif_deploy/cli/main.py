@@ -12,7 +12,7 @@ from rich.markup import escape
 from threadpoolctl import threadpool_limits
 
 from tclif_deploy.cli.options import app
-from tclif_deploy.cli.output import BAD_INPUT, FELL_SHORT, INTERRUPTED, OK, err, out
+from tclif_deploy.cli.output import BAD_INPUT, FELL_SHORT, INTERRUPTED, OK, err, out, shown_characters
 from tclif_deploy.errors import TclifError
 from tclif_deploy.version import __version__
 
@@ -43,6 +43,11 @@ def root(
 
 def run(argv: list[str]) -> int:
     """Run the command line and return its exit code; errors become one line on stderr."""
+    with shown_characters():
+        return _run(argv)
+
+
+def _run(argv: list[str]) -> int:
     debug = "--debug" in argv
 
     def stop(signum: int, frame: object) -> NoReturn:
@@ -79,10 +84,10 @@ def run(argv: list[str]) -> int:
         signal.signal(signal.SIGTERM, previous)
 
 
-def _fail(what: str, hint: str | None, debug: bool) -> int:
+def _fail(problem: str, hint: str | None, debug: bool) -> int:
     if debug:
         err.print_exception()
-    line = " ".join((f"{what.rstrip('.')}; {hint}" if hint else what).split())
+    line = " ".join((f"{problem.rstrip('.')}; {hint}" if hint else problem).split())
     err.print(f"[bold red]error:[/] {escape(line)}", highlight=False, soft_wrap=True)
     return BAD_INPUT
 

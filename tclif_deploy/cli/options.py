@@ -21,6 +21,7 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
+from tclif_deploy.cli.help import Command
 from tclif_deploy.cli.spellings import Commands
 from tclif_deploy.errors import TclifError
 from tclif_deploy.settings import Setting, settings_of
@@ -28,6 +29,7 @@ from tclif_deploy.settings import Setting, settings_of
 app = typer.Typer(
     name="tclif",
     cls=Commands,
+    rich_markup_mode=None,
     help="Compile trained TC-LIF spiking networks for neuromorphic hardware, and prove that they still work.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -94,7 +96,7 @@ def command(name: str, *, without: Collection[str] = ()) -> Callable[[Callable[.
         parameters: list[inspect.Parameter] = []
         for n, parameter in own.items():
             if n in expanded:
-                parameters += [_parameter(*found) for found in _settings(expanded[n]) if found[1].name not in left_out]
+                parameters += [_parameter(*field) for field in _settings(expanded[n]) if field[1].name not in left_out]
             else:
                 parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=hints[n]))
         parameters.append(DEBUG)
@@ -106,7 +108,7 @@ def command(name: str, *, without: Collection[str] = ()) -> Callable[[Callable[.
         run.__doc__ = body.__doc__
         run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-        app.command(name)(run)
+        app.command(name, cls=Command)(run)
         return body
 
     return register
@@ -143,25 +145,25 @@ def _parameter(cls: Any, setting: Setting) -> inspect.Parameter:
 @functools.cache
 def _docstrings(module: str) -> dict[str, dict[str, str]]:
     """Class -> field -> the docstring under it, of a module's source; empty where that is not at hand."""
-    found: dict[str, dict[str, str]] = {}
+    docstrings: dict[str, dict[str, str]] = {}
     try:
         tree = ast.parse(inspect.getsource(sys.modules[module]))
     except (OSError, TypeError):
-        return found
+        return docstrings
     for definition in tree.body:
         if isinstance(definition, ast.ClassDef):
-            found[definition.name] = {}
+            docstrings[definition.name] = {}
             for line, below in itertools.pairwise(definition.body):
                 match line, below:
                     case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
-                        found[definition.name][name] = text
-    return found
+                        docstrings[definition.name][name] = text
+    return docstrings
 
 
 def _docstring(cls: type, name: str) -> str:
     """The docstring under a field of a dataclass, or under that which it redefines."""
-    found = (_docstrings(base.__module__).get(base.__name__, {}).get(name) for base in cls.__mro__[:-1])
-    return next(filter(None, found), name)
+    texts = (_docstrings(base.__module__).get(base.__name__, {}).get(name) for base in cls.__mro__[:-1])
+    return next(filter(None, texts), name)
 
 
 def _make(cls: Any, values: dict[str, Any], left_out: Collection[str]) -> Any:
@@ -191,13 +193,13 @@ def _typed(context: typer.Context) -> Iterator[Any]:
             yield parameter
 
 
-def refuse(context: typer.Context, why: str, *names: Any) -> None:
+def refuse(context: typer.Context, reason: str, *names: Any) -> None:
     """Raise `TclifError` where the user gave one of these parameters, or a field of one of these dataclasses."""
     fields = [setting.name for cls in names if not isinstance(cls, str) for _, setting in _settings(cls)]
     for parameter in _typed(context):
         if parameter.name in (*names, *fields):
             option = max(parameter.opts, key=len)
-            raise TclifError(f"{option} {why}", f"leave {option} out")
+            raise TclifError(f"{option} {reason}", f"leave {option} out")
 
 
 def command_line(context: typer.Context) -> str:

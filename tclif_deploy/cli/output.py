@@ -1,4 +1,4 @@
-"""What a command says: its result on stdout, as tables or JSON; steps and progress bars on stderr."""
+"""What a command prints: its result on stdout, as tables or JSON; steps and progress bars on stderr."""
 
 from __future__ import annotations
 
@@ -19,12 +19,39 @@ from tclif_deploy.errors import TclifError
 from tclif_deploy.jit import on_compile
 from tclif_deploy.progress import Progress, no_progress
 from tclif_deploy.settings import Named
+from tclif_deploy.text import only_ascii, to_ascii
 
 OK, FELL_SHORT, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 """exit codes"""
 
 out = Console()
 err = Console(stderr=True)
+
+
+class AsciiStream:
+    """A text stream whose text is written in ASCII."""
+
+    def __init__(self, stream: Any) -> None:
+        self.stream = stream
+
+    def write(self, text: str) -> int:
+        """Write ``text`` as `to_ascii` spells it."""
+        self.stream.write(to_ascii(text))
+        return len(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+
+@contextmanager
+def shown_characters() -> Iterator[None]:
+    """While the block runs, what the standard streams cannot show is written in ASCII, from wherever it comes."""
+    streams = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = (AsciiStream(stream) if only_ascii(stream) else stream for stream in streams)
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = streams
 
 
 class Reporter:
@@ -78,7 +105,7 @@ class Printed:
 
 @dataclass(frozen=True)
 class Steps:
-    """How a command says what it does meanwhile."""
+    """Steps and progress."""
 
     quiet: bool = False
     """no steps, no progress bars"""

@@ -18,7 +18,7 @@ def show_command(
         Path | None, typer.Argument(help="A second build: print what differs instead.", show_default=False)
     ] = None,
 ) -> None:
-    """Tell a build's story in tables: the verdict, then every section of its report."""
+    """Print a build's report in tables: the verdict, then every section."""
     from tclif_deploy.builds import Build
     from tclif_deploy.report.terminal.blocks import show, show_differences
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import typer
 from rich.markup import escape
-from typer.core import TyperGroup
 
+from tclif_deploy.cli.help import Group
 from tclif_deploy.cli.output import err
 
 
@@ -61,7 +61,7 @@ def modernize(words: list[str]) -> tuple[list[str], list[str]]:
     return words, hints
 
 
-class Commands(TyperGroup):
+class Commands(Group):
     """The commands, in their old spellings too."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -79,7 +79,7 @@ class Commands(TyperGroup):
         except typer.Exit as exit:
             code = exit
         if ctx.meta[__name__]:
-            line = f"[yellow]note:[/] {escape(ctx.meta[__name__])}; the old spelling goes with version 0.3"
+            line = f"[yellow]notice:[/] {escape(ctx.meta[__name__])}; the old spelling goes with version 0.3"
             err.print(line, highlight=False, soft_wrap=True)
         if code is not None:
             raise code

@@ -8,7 +8,7 @@ from typing import Any
 from tclif_deploy.builds import Build
 from tclif_deploy.report.content import Table
 from tclif_deploy.report.sections.fidelity import DECISIONS, Measured
-from tclif_deploy.text import NONE, number, percent, points
+from tclif_deploy.text import NONE, layer_labels, number, percent, points
 
 FIGURES: tuple[Measured, ...] = (
     *DECISIONS,
@@ -19,35 +19,45 @@ FIGURES: tuple[Measured, ...] = (
 )
 
 
-def differences(a: Build, b: Build) -> Table:
-    """The builds' figures in two columns, then every layer's Jaccard, then each setting that is not the same."""
-    rows = [("model", a.report.model, b.report.model, ""), ("target", a.target.name, b.target.name, "")]
-    for what, figure, show in FIGURES:
+def differences(a: Build, b: Build) -> tuple[Table, ...]:
+    """The builds' figures in two columns, with every layer's spike overlap; then each setting that is not the same."""
+    rows = []
+    for name, figure, show in FIGURES:
         left, right = figure(a.report), figure(b.report)
         if left is not None or right is not None:
-            rows.append((what, *_both(left, right, show)))
-    jaccard = [{layer.name: layer.jaccard for layer in build.report.layers} for build in (a, b)]
-    for name in dict.fromkeys([*jaccard[0], *jaccard[1]]):
-        rows.append((f"Jaccard of {name}", *_both(jaccard[0].get(name), jaccard[1].get(name), number)))
+            rows.append((name, *_both(left, right, show)))
+    labels: dict[str, str] = {}
+    for build in (b, a):
+        labels |= layer_labels([layer.name for layer in build.fixed.layers])
+    overlap = [{layer.name: layer.jaccard for layer in build.report.layers} for build in (a, b)]
+    for name in dict.fromkeys([*overlap[0], *overlap[1]]):
+        cells = _both(overlap[0].get(name), overlap[1].get(name), number)
+        rows.append((f"spike overlap (Jaccard), {labels.get(name, name)}", *cells))
+    figures = Table("Figures", ("quantity", "A", "B", "B − A"), tuple(rows), left=("quantity",))
     settings = [_settings(build) for build in (a, b)]
+    different = []
     for name in dict.fromkeys([*settings[0], *settings[1]]):
         left, right = settings[0].get(name), settings[1].get(name)
         if left != right:
-            rows.append((name, NONE if left is None else str(left), NONE if right is None else str(right), "differs"))
-    return Table("What differs", ("what", "A", "B", "B − A"), tuple(rows), left=("what",))
+            different.append((name, NONE if left is None else str(left), NONE if right is None else str(right)))
+    if not different:
+        return (figures,)
+    columns = ("setting", "A", "B")
+    return figures, Table("Settings that differ", columns, tuple(different), left=columns)
 
 
 def _both(left: Any, right: Any, show: Callable[[Any], str]) -> tuple[str, str, str]:
     if left is None or right is None:
         return show(left), show(right), ""
     change = right - left
-    told = points(100 * change) if show is percent else f"{change:+.4g}" if change else "0"
-    return show(left), show(right), told
+    shown = points(100 * change) if show is percent else f"{change:+.4g}" if change else "0"
+    return show(left), show(right), shown
 
 
 def _settings(build: Build) -> Mapping[str, Any]:
     m = build.manifest
     return {
+        "model": build.report.model, "target": build.target.name,
         **{f"setting: {key}": value for key, value in vars(m.settings).items()},
         **{f"arithmetic: {key}": value for key, value in vars(m.arithmetic).items()},
         **{f"target: {key}": limit.value for key, limit in m.target.limits().items()},

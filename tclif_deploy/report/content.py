@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from tclif_deploy.report.figure import Figure
+from tclif_deploy.report.figure import Figure, Panel
+from tclif_deploy.text import label_layers, short_labels
 
 Level = Literal["good", "bad", "open", "plain"]
 """what a colour means"""
@@ -23,12 +25,16 @@ class Note:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of text; columns named in ``left`` hold words, the others numbers."""
+    """Rows of text; columns named in ``left`` hold words, the others numbers.
+
+    Where there is no room, words wrap at spaces, but for those of the columns in ``whole``; numbers never do.
+    """
 
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     left: tuple[str, ...] = ()
+    whole: tuple[str, ...] = ()
     kind: Literal["table"] = field(default="table", init=False)
 
 
@@ -65,7 +71,7 @@ class Drawing:
     """The network: boxes from the input down, with their connections."""
 
     boxes: tuple[Box, ...]
-    says: str
+    caption: str
     kind: Literal["drawing"] = field(default="drawing", init=False)
 
 
@@ -94,7 +100,7 @@ class Section:
 
     name: str
     title: str
-    says: str
+    caption: str
     """one line: what this section shows and how to read it"""
     blocks: tuple[Block, ...]
 
@@ -102,3 +108,50 @@ class Section:
     def figures(self) -> tuple[Figure, ...]:
         """The figures among the blocks."""
         return tuple(block.figure for block in self.blocks if isinstance(block, Plots))
+
+
+def label_section(section: Section, labels: Mapping[str, str]) -> Section:
+    """The section with the labels of `tclif_deploy.text.layer_labels` in the place of the layers' names."""
+    blocks = tuple(label_block(block, labels) for block in section.blocks)
+    return replace(section, caption=label_layers(section.caption, labels), blocks=blocks)
+
+
+def label_block(block: Block, labels: Mapping[str, str]) -> Block:
+    """The block with labels in the place of the layers' names.
+
+    A table whose first columns name the layer in full names it by its place alone in the others.
+    """
+    if isinstance(block, Note):
+        return replace(block, text=label_layers(block.text, labels))
+    if isinstance(block, Table):
+        return _label_table(block, labels)
+    if isinstance(block, Drawing):
+        boxes = tuple(replace(box, name=labels.get(box.name, box.name)) for box in block.boxes)
+        return replace(block, boxes=boxes)
+    if isinstance(block, Plots):
+        f = block.figure
+        title, caption = label_layers(f.title, labels), label_layers(f.caption, labels)
+        return Plots(replace(f, title=title, caption=caption, panels=tuple(_label_panel(p, labels) for p in f.panels)))
+    return block
+
+
+def _label_table(table: Table, labels: Mapping[str, str]) -> Table:
+    short = short_labels(labels) if "layer" in table.columns else labels
+
+    def cell(column: str, text: str) -> str:
+        chosen = labels if column == "layer" else short
+        return chosen.get(text) or label_layers(text, chosen)
+
+    rows = tuple(tuple(map(cell, table.columns, row)) for row in table.rows)
+    return replace(table, title=label_layers(table.title, labels), rows=rows)
+
+
+def _label_panel(panel: Panel, labels: Mapping[str, str]) -> Panel:
+    series = tuple(
+        replace(s, x=[labels.get(x, x) for x in s.x]) if isinstance(s.x, list) else s for s in panel.series
+    )  # fmt: skip
+    cells = panel.cells
+    if cells is not None:
+        text = cells.text and [[label_layers(value, labels) for value in row] for row in cells.text]
+        cells = replace(cells, rows=[labels.get(name, name) for name in cells.rows], text=text)
+    return replace(panel, series=series, cells=cells)

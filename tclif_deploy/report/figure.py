@@ -66,7 +66,7 @@ class Figure:
     name: str
     """of its file, and of its element on the page"""
     title: str
-    says: str
+    caption: str
     """the text alternative: what a reader who does not see it should know"""
     panels: tuple[Panel, ...]
     columns: int = 1

@@ -19,8 +19,10 @@ from tclif_deploy.outputs import write_file
 from tclif_deploy.report.compare import differences
 from tclif_deploy.report.content import Plots, Raster, Section
 from tclif_deploy.report.figure import Figure, Panel, Series
-from tclif_deploy.report.sections import story
+from tclif_deploy.report.glossary import DEFINITIONS
+from tclif_deploy.report.sections import report_content
 from tclif_deploy.report.verdict_text import Headline, headline
+from tclif_deploy.text import label_layers, layer_labels
 from tclif_deploy.version import __version__
 
 PAGE = "report.html"
@@ -69,7 +71,7 @@ def render(*builds: Build) -> str:
             prefix="" if len(builds) == 1 else f"{'ab'[n]}-",
             title=f"{build.report.model} on {build.target.name}",
             headline=headline(build),
-            sections=story(build),
+            sections=report_content(build),
         )
         for n, build in enumerate(builds)
     )
@@ -82,12 +84,13 @@ def render(*builds: Build) -> str:
                     plots |= _plots(column.prefix, block.figure)
                 elif isinstance(block, Raster):
                     assert build.record is not None
-                    rasters[f"{column.prefix}raster"] = _raster(build.record, block.neurons)
+                    labels = layer_labels([layer.name for layer in build.fixed.layers])
+                    rasters[f"{column.prefix}raster"] = _raster(build.record, block.neurons, labels)
     library = pkgutil.get_data("plotly", "package_data/plotly.min.js")
     assert library is not None
     return environment.get_template("page.html.j2").render(
         columns=columns, differences=differences(*builds) if len(builds) == 2 else None, version=__version__,
-        plots=_json(plots), rasters=_json(rasters), plotly=library.decode("utf-8"),
+        plots=_json(plots), rasters=_json(rasters), words=DEFINITIONS, plotly=library.decode("utf-8"),
     )  # fmt: skip
 
 
@@ -100,12 +103,12 @@ def _plots(prefix: str, figure: Figure) -> dict[str, Any]:
     return {f"{prefix}{figure.name}-{n}": _panel(panel, figure) for n, panel in enumerate(figure.panels)}
 
 
-def literal(text: str) -> str:
+def escape_html(text: str) -> str:
     """``text`` as plotly shows it as it is: plotly reads a few HTML tags in labels.
 
     Examples
     --------
-    >>> literal("<b>")
+    >>> escape_html("<b>")
     '&lt;b&gt;'
     """
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
@@ -113,22 +116,22 @@ def literal(text: str) -> str:
 
 def _panel(panel: Panel, figure: Figure) -> dict[str, Any]:
     """A plot in the terms of page.js: roles instead of colours, plain numbers."""
-    found: dict[str, Any] = {
+    plot: dict[str, Any] = {
         "x": panel.x, "y": panel.y, "log": panel.log, "shade": panel.shade, "level": panel.level, "mark": panel.mark,
         "series": [_series(s) for s in panel.series], "square": "square" in figure.tags,
     }  # fmt: skip
     if panel.cells is not None:
         cells = panel.cells
-        text = None if cells.text is None else [[literal(v) for v in row] for row in cells.text]
-        found["cells"] = {
+        text = None if cells.text is None else [[escape_html(v) for v in row] for row in cells.text]
+        plot["cells"] = {
             "z": [[None if np.isnan(v) else _short(v) for v in row] for row in cells.values],
             "rows": cells.rows, "columns": cells.columns, "text": text, "maximum": cells.maximum,
         }  # fmt: skip
-    return found
+    return plot
 
 
 def _series(s: Series) -> dict[str, Any]:
-    x = [literal(v) for v in s.x] if isinstance(s.x, list) else [_short(v) for v in s.x]
+    x = [escape_html(v) for v in s.x] if isinstance(s.x, list) else [_short(v) for v in s.x]
     low = None if s.low is None else [_short(v) for v in s.low]
     return {"label": s.label, "x": x, "y": [_short(v) for v in s.y], "kind": s.kind, "role": s.role, "low": low}
 
@@ -139,17 +142,19 @@ def _short(value: Any) -> float | int:
     return int(number) if number.is_integer() else number
 
 
-def _raster(record: Record, neurons: int) -> dict[str, Any]:
+def _raster(record: Record, neurons: int, labels: dict[str, str]) -> dict[str, Any]:
     """Bits in base64: float then fixed, samples, neurons, steps."""
     samples = []
     for n, sample in enumerate(record.samples):
         label = f"label {record.labels[n]}, " if record.labels[n] >= 0 else ""
-        said = f"float says {record.classes[0, n]}, fixed says {record.classes[1, n]}"
-        samples.append({"name": f"sample {sample}: {label}{said}", "steps": int(record.lengths[n])})
+        classes = f"class {record.classes[0, n]} of float, {record.classes[1, n]} of fixed"
+        samples.append({"name": f"sample {sample}: {label}{classes}", "steps": int(record.lengths[n])})
     layers = []
     for layer in record.layers:
         if layer.spikes.shape[1]:
             bits = np.packbits(layer.spikes[..., :neurons].transpose(0, 1, 3, 2))
             shape = [*layer.spikes.shape[1:3], min(neurons, layer.spikes.shape[3])]
-            layers.append({"name": layer.name, "shape": shape, "bits": base64.b64encode(bits.tobytes()).decode()})
+            title = label_layers(f"Layer {layer.name}", labels)
+            encoded = base64.b64encode(bits.tobytes()).decode()
+            layers.append({"name": labels[layer.name], "title": title, "shape": shape, "bits": encoded})
     return {"samples": samples, "layers": layers}

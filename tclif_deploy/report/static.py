@@ -13,7 +13,8 @@ from tclif_deploy.builds import Build
 from tclif_deploy.builds.record import LayerRecord, Record
 from tclif_deploy.errors import TclifError, cannot_write
 from tclif_deploy.report.figure import Figure, Panel, Series
-from tclif_deploy.report.sections import story
+from tclif_deploy.report.sections import report_content
+from tclif_deploy.text import label_layers, layer_labels
 
 COLORS = {"float": "#b85400", "fixed": "#0065a3", "both": "#3d4145", "plain": "#54707f", "limit": "#1a1c1e"}
 """by `Role`; distinguishable without colour vision, and by lightness in print"""
@@ -57,16 +58,18 @@ def write_figures(build: Build, folder: Path | str) -> tuple[Path, ...]:
             written.append(path)
 
     with rc_context(STYLE):
-        for section in story(build):
+        for section in report_content(build):
             for figure in section.figures:
                 canvas = Canvas()
                 _draw(canvas, figure)
                 save(canvas, figure.name)
+        labels = layer_labels([layer.name for layer in build.fixed.layers])
         if build.record is not None:
             for index, layer in enumerate(build.record.layers):
+                title = label_layers(f"Layer {layer.name}", labels)
                 for n, sample in enumerate(build.record.samples[: layer.spikes.shape[1]]):
                     canvas = Canvas(figsize=(WIDTH, 2.6))
-                    _raster(canvas.subplots(), build.record, layer, n)
+                    _raster(canvas.subplots(), build.record, layer, n, title)
                     save(canvas, f"raster-{index}-sample-{sample}")
     return tuple(written)
 
@@ -134,7 +137,7 @@ def _bars(axes: Any, series: Series, index: int, count: int) -> None:
     axes.bar(
         at, series.y - low, width, low, color=COLORS[series.role], hatch=hatch, edgecolor="white", label=series.label
     )
-    axes.set_xticks(np.arange(len(series.y)), series.x)
+    axes.set_xticks(np.arange(len(series.y)), [str(x).replace(" (", "\n(") for x in series.x])
 
 
 def _cells(axes: Any, panel: Panel) -> None:
@@ -150,15 +153,19 @@ def _cells(axes: Any, panel: Panel) -> None:
             axes.text(x, y, text, ha="center", va="center", fontsize=7, color="white" if dark else "black")
 
 
-def _raster(axes: Any, record: Record, layer: LayerRecord, sample: int) -> None:
+def _raster(axes: Any, record: Record, layer: LayerRecord, sample: int, title: str) -> None:
     """Both in grey, float only and fixed only in their colours."""
     a, b = layer.spikes[:, sample, : record.lengths[sample]]
-    for who, where, role in (("both", a & b, "both"), ("only float", a & ~b, "float"), ("only fixed", b & ~a, "fixed")):
-        steps, neurons = np.nonzero(where)
+    for label, fired, role in (
+        ("both", a & b, "both"),
+        ("only float", a & ~b, "float"),
+        ("only fixed", b & ~a, "fixed"),
+    ):
+        steps, neurons = np.nonzero(fired)
         axes.plot(
-            steps, neurons, "|" if role == "both" else ".", color=COLORS[role], ms=1.5, label=who, rasterized=True
+            steps, neurons, "|" if role == "both" else ".", color=COLORS[role], ms=1.5, label=label, rasterized=True
         )
-    axes.set_title(f"Layer {layer.name}, sample {record.samples[sample]}", loc="left", fontweight="bold")
+    axes.set_title(f"{title}, sample {record.samples[sample]}", loc="left", fontweight="bold")
     axes.set_xlabel("step")
     axes.set_ylabel("neuron")
     axes.grid(False)

@@ -30,7 +30,7 @@ class Row:
     state_bits: int
     rounding: str
     agreement: float | None = None
-    """share of samples on which float and fixed name the same class"""
+    """share of samples for which float and fixed choose the same class"""
     accuracy: float | None = None
     saturations: int | None = None
     memory_bytes: int | None = None
@@ -48,12 +48,12 @@ class Row:
 
 def pareto(rows: Sequence[Row], cost: str = "memory_bytes") -> list[Row]:
     """Rows that no other beats in both agreement and ``cost``, cheapest first."""
-    found: list[Row] = []
+    front: list[Row] = []
     usable = [row for row in rows if row.agreement is not None and getattr(row, cost) is not None]
     for row in sorted(usable, key=lambda row: (getattr(row, cost), -(row.agreement or 0.0))):
-        if not found or (row.agreement or 0.0) > (found[-1].agreement or 0.0):
-            found.append(row)
-    return found
+        if not front or (row.agreement or 0.0) > (front[-1].agreement or 0.0):
+            front.append(row)
+    return front
 
 
 def draw(rows: Sequence[Row], path: Path) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from tclif_deploy.builds import Build
 from tclif_deploy.report.content import Level
+from tclif_deploy.text import label_layers, layer_labels
 from tclif_deploy.verification.tables import sentence
 
 
@@ -24,6 +25,7 @@ class Headline:
 def headline(build: Build) -> Headline:
     """The verdict of a build: what was compared, what was asked for, and what contradicts a good word."""
     report, verdict = build.report, build.report.verdict()
+    labels = layer_labels([layer.name for layer in build.fixed.layers])
     level: Level = "good"
     asked = any(value is not None for value in vars(build.requirements).values())
     word = "PASS" if asked else "VERIFIED (nothing was required)"
@@ -38,7 +40,8 @@ def headline(build: Build) -> Headline:
             faults.setdefault(finding.rule.replace("_", " ").upper(), []).append(finding.subject)
     buts += [f"{rule}: {', '.join(subjects)}" for rule, subjects in faults.items()]
     if buts:
-        word, level = f"{word}, but {' and '.join(buts)}", "bad"
+        word, level = label_layers(f"{word}, but {' and '.join(buts)}", labels), "bad"
     if verdict is None:
         return Headline(word, level, "nothing was verified, no data were given (--data FILE)")
-    return Headline(word, level, "; ".join([sentence(verdict), *report.shortfalls]))
+    text = "; ".join([sentence(verdict), *report.shortfalls])
+    return Headline(word, level, label_layers(text, labels))

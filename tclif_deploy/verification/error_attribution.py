@@ -69,8 +69,8 @@ class FirstDivergence:
 
 
 @dataclass(frozen=True)
-class Account:
-    """The whole account; losses are against the float network on the same samples."""
+class ErrorAttribution:
+    """Every source of error; losses are against the float network on the same samples."""
 
     samples: int
     loss: Loss
@@ -98,12 +98,12 @@ class Account:
     @property
     def worst(self) -> tuple[str, str] | None:
         """(layer, kind) whose readout error alone is the largest; None where nothing has any."""
-        found = [(e.alone.readout, e.alone.agreement, n, k) for n, row in self.parts.items() for k, e in row.items()]
-        best = max(found, default=None)
-        return None if best is None or best[0] == 0 else (best[2], best[3])
+        effects = [(e.alone.readout, e.alone.agreement, n, k) for n, row in self.parts.items() for k, e in row.items()]
+        largest = max(effects, default=None)
+        return None if largest is None or largest[0] == 0 else (largest[2], largest[3])
 
 
-def account(
+def attribute_error(
     network: Network,
     fixed: FixedNetwork,
     data: Dataset,
@@ -112,19 +112,19 @@ def account(
     saturations: dict[str, int] | None = None,
     progress: Progress = no_progress,
     jobs: int = 2,
-) -> Account:
+) -> ErrorAttribution:
     """Quantize every source of error alone, and everything but it, and compare what the network decides on ``data``.
 
-    ``calibration`` (default: ``data``) is what the ranges of `Account.states` are seen on, ``saturations`` what the
-    fixed network lost on ``data``, by layer.
+    ``calibration`` (default: ``data``) is what the ranges of `ErrorAttribution.states` are seen on, ``saturations``
+    what the fixed network lost on ``data``, by layer.
 
     Examples
     --------
     >>> from tclif_deploy import load, load_data, quantize
     >>> network, test = load("fixtures/spoken_digits/checkpoint.pth.tar"), load_data("fixtures/spoken_digits/test.npz")
     >>> fixed = quantize(network, "loihi2", "fixtures/spoken_digits/calibration.npz")
-    >>> found = account(network, fixed, test[:4])
-    >>> sum(e.alone.agreement for e in found.sources.values()) + found.interaction == found.loss.agreement
+    >>> result = attribute_error(network, fixed, test[:4])
+    >>> sum(e.alone.agreement for e in result.sources.values()) + result.interaction == result.loss.agreement
     True
     """
     everything: Parts = frozenset(parts_of(network))
@@ -140,19 +140,19 @@ def account(
         full = not chosen or chosen == everything
         runs[chosen] = simulate_mixed(network, fixed, data, chosen, spikes=full, jobs=jobs)
         progress(n + 1, len(wanted))
-    real, whole = runs[frozenset()], runs[everything]
-    spread = float(real.readout.std()) or 1.0
+    original, quantized = runs[frozenset()], runs[everything]
+    spread = float(original.readout.std()) or 1.0
 
     def loss(chosen: Parts) -> Loss:
-        found = runs[chosen]
-        error = float(np.sqrt(((found.readout - real.readout) ** 2).mean()))
-        return Loss(float((found.classes != real.classes).mean()), error / spread)
+        run = runs[chosen]
+        error = float(np.sqrt(((run.readout - original.readout) ** 2).mean()))
+        return Loss(float((run.classes != original.classes).mean()), error / spread)
 
     def effect(group: Parts) -> Effect:
         return Effect(loss(group), loss(everything - group))
 
-    seen = simulate_mixed(network, fixed, calibration, frozenset(), jobs=jobs) if calibration is not None else real
-    return Account(
+    seen = original if calibration is None else simulate_mixed(network, fixed, calibration, frozenset(), jobs=jobs)
+    return ErrorAttribution(
         samples=data.samples,
         loss=loss(everything),
         sources={kind: effect(group) for kind, group in kinds.items()},
@@ -161,9 +161,9 @@ def account(
             la.name: {k: effect(frozenset([(la.name, k)])) for k in LAYER_PARTS if (la.name, k) in active}
             for la in network.layers
         },
-        divergence=_first(network, fixed, data, real, whole),
+        divergence=_first(network, fixed, data, original, quantized),
         states=state_safety(
-            fixed, seen.peaks, whole.peaks,
+            fixed, seen.peaks, quantized.peaks,
             saturations or dict.fromkeys((la.name for la in fixed.layers), 0), data.time,
         ),
     )  # fmt: skip
@@ -183,10 +183,10 @@ def _changes(network: Network, fixed: FixedNetwork, data: Dataset, part: tuple[s
 
 
 def _first(
-    network: Network, fixed: FixedNetwork, data: Dataset, real: MixedResult, whole: MixedResult
+    network: Network, fixed: FixedNetwork, data: Dataset, original: MixedResult, quantized: MixedResult
 ) -> FirstDivergence | None:
     """Where the first spike differs, and why."""
-    differs = (real.spikes != whole.spikes) & data.valid()[:, :, None]
+    differs = (original.spikes != quantized.spikes) & data.valid()[:, :, None]
     steps = np.flatnonzero(differs.any(axis=(0, 2)))
     if not steps.size:
         return None
@@ -194,15 +194,15 @@ def _first(
     starts = np.cumsum([0, *(layer.size for layer in fixed.layers)])
     column = int(np.flatnonzero(differs[:, step].any(axis=0))[0])
     n = int(np.searchsorted(starts, column, side="right")) - 1
-    here = differs[:, step, starts[n] : starts[n + 1]]
-    sample, neuron = (int(value) for value in np.argwhere(here)[0])
+    differing = differs[:, step, starts[n] : starts[n + 1]]
+    sample, neuron = (int(value) for value in np.argwhere(differing)[0])
     name, layer = network.layers[n].name, fixed.layers[n]
     one = data[sample : sample + 1]
 
     def at(chosen: Collection[tuple[str, Part]]) -> tuple[Float, bool]:
         """u and v before any reset, in LSBs, and whether it fired, at the divergence."""
-        found = simulate_mixed(network, fixed, one, chosen, spikes=True, probe=(n, neuron, step), jobs=1)
-        return found.probed, bool(found.spikes[0, step, starts[n] + neuron])
+        run = simulate_mixed(network, fixed, one, chosen, spikes=True, probe=(n, neuron, step), jobs=1)
+        return run.probed, bool(run.spikes[0, step, starts[n] + neuron])
 
     (a, fired), (b, _) = at(()), at(parts_of(network))
     theta = fixed.from_real(layer, "threshold", network.layers[n].neuron.threshold)[neuron]
@@ -223,13 +223,13 @@ def measure(network: Network, data: Dataset, jobs: int = 2) -> Measure:
     classes: NDArray[np.int64] | None = None
     readout: Float | None = None
 
-    def found(fixed: FixedNetwork) -> Loss:
+    def loss_of(fixed: FixedNetwork) -> Loss:
         nonlocal classes, readout
         if classes is None or readout is None:
-            real = simulate_mixed(network, fixed, data, (), jobs=jobs)
-            classes, readout = real.classes, real.readout
-        whole = simulate_mixed(network, fixed, data, parts_of(network), jobs=jobs)
-        error = float(np.sqrt(((whole.readout - readout) ** 2).mean()))
-        return Loss(float((whole.classes != classes).mean()), error / (float(readout.std()) or 1.0))
+            original = simulate_mixed(network, fixed, data, (), jobs=jobs)
+            classes, readout = original.classes, original.readout
+        quantized = simulate_mixed(network, fixed, data, parts_of(network), jobs=jobs)
+        error = float(np.sqrt(((quantized.readout - readout) ** 2).mean()))
+        return Loss(float((quantized.classes != classes).mean()), error / (float(readout.std()) or 1.0))
 
-    return found
+    return loss_of

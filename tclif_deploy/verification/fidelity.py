@@ -121,29 +121,29 @@ def verify(
     )
 
 
-def difference(law: Result, found: Result, steps: int) -> BackendCheck:
+def difference(expected: Result, result: Result, steps: int) -> BackendCheck:
     """Two runs of one network on one input of ``steps`` steps, bit for bit.
 
-    Raises `TclifError` where ``found`` lacks a layer that ``law`` has, or holds another number of values.
+    Raises `TclifError` where ``result`` lacks a layer that ``expected`` has, or holds another number of values.
     """
     spikes, states = (
-        sum(_count(name, getattr(law, name), getattr(found, name)) for name in names)
+        sum(_count(name, getattr(expected, name), getattr(result, name)) for name in names)
         for names in (("spikes",), ("u", "v"))
     )
     for name in ("readout", "classes"):
-        states += _count(name, {"": getattr(law, name)}, {"": getattr(found, name)})
-    samples, neurons = law.readout.shape[0], sum(u.shape[1] for u in law.u.values())
+        states += _count(name, {"": getattr(expected, name)}, {"": getattr(result, name)})
+    samples, neurons = expected.readout.shape[0], sum(u.shape[1] for u in expected.u.values())
     return BackendCheck(samples, steps, samples * steps * neurons, spikes, states)
 
 
-def _count(what: str, law: dict[str, Any], found: dict[str, Any]) -> int:
-    """How many values of ``found`` differ from ``law``."""
+def _count(kind: str, expected: dict[str, Any], result: dict[str, Any]) -> int:
+    """How many values of ``result`` differ from ``expected``."""
     differing = 0
-    for layer, values in law.items():
-        if layer not in found or found[layer].shape != values.shape:
-            shape = found[layer].shape if layer in found else "missing"
+    for layer, values in expected.items():
+        if layer not in result or result[layer].shape != values.shape:
+            shape = result[layer].shape if layer in result else "missing"
             raise TclifError(
-                f"the backend's {what}{f' of layer {layer}' if layer else ''} is {shape}, expected {values.shape}"
+                f"the backend's {kind}{f' of layer {layer}' if layer else ''} is {shape}, expected {values.shape}"
             )
-        differing += int(np.count_nonzero(values != found[layer]))
+        differing += int(np.count_nonzero(values != result[layer]))
     return differing

@@ -1,4 +1,4 @@
-"""What random inputs through every backend came to."""
+"""The result of random inputs through every backend."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tclif_deploy.verification.verdict import BackendCheck
 
 @dataclass(frozen=True)
 class FuzzReport:
-    """What a fuzz run compared and found."""
+    """What a fuzz run compared, and the result."""
 
     seed: int
     samples: int

@@ -12,7 +12,7 @@ from tclif_deploy.progress import Progress, no_progress
 from tclif_deploy.quantization import QuantizeSettings, Ranges, measured_ranges, quantize
 from tclif_deploy.quantization.quantizer import weight_widths
 from tclif_deploy.target import Target
-from tclif_deploy.verification.error_attribution import Account, Loss, measure
+from tclif_deploy.verification.error_attribution import ErrorAttribution, Loss, measure
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Remedy:
 
 
 def remedies(
-    account: Account,
+    attribution: ErrorAttribution,
     network: Network,
     target: Target,
     settings: QuantizeSettings,
@@ -37,19 +37,19 @@ def remedies(
     progress: Progress = no_progress,
     jobs: int = 2,
 ) -> tuple[Remedy, ...]:
-    """Quantize ``network`` anew with one bit more where ``account`` finds the worst, and measure on ``data``."""
-    if account.worst is None:
+    """Quantize ``network`` anew with one bit more where ``attribution`` finds the worst, and measure on ``data``."""
+    if attribution.worst is None:
         return ()
     ranges = measured_ranges(network, calibration)
     loss_of = measure(network, data, jobs)
-    tried = list(_changes(*account.worst, network, target, settings))
-    found = []
-    for n, (layer, what, machine, chosen) in enumerate(tried):
+    tried = list(_changes(*attribution.worst, network, target, settings))
+    measured = []
+    for n, (layer, change, machine, chosen) in enumerate(tried):
         fixed = _quantized(network, machine, calibration, chosen, ranges)
         if fixed is not None:
-            found.append(Remedy(layer, what, loss_of(fixed)))
+            measured.append(Remedy(layer, change, loss_of(fixed)))
         progress(n + 1, len(tried))
-    return tuple(found)
+    return tuple(measured)
 
 
 def _quantized(network: Network, target: Target, calibration: Dataset, settings: QuantizeSettings, ranges: Ranges):  # type: ignore[no-untyped-def]

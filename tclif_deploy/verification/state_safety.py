@@ -55,16 +55,16 @@ def state_safety(
     shrinks a push, so every step adds one: weights against the input's payload and a spike of every source, the reset,
     and one LSB for each product that is rounded.
     """
-    found, start = [], 0
-    for meant, layer in zip(dequantize(fixed).layers, fixed.layers, strict=True):
+    states, start = [], 0
+    for dequantized, layer in zip(dequantize(fixed).layers, fixed.layers, strict=True):
         part = slice(start, start + layer.size)
         start += layer.size
-        bound = _bound(meant, layer, fixed, steps)
+        bound = _bound(dequantized, layer, fixed, steps)
         for n, (state, lsb, bits) in enumerate(
             (("u", layer.lsb_u, fixed.arithmetic.bits_u), ("v", layer.lsb_v, fixed.arithmetic.bits_v))
         ):
             limit = 2 ** (bits - 1) - 1
-            found.append(
+            states.append(
                 StateSafety(
                     layer.name, state, limit,
                     calibrated=float((calibrated[n, part] / lsb).max()) / limit,
@@ -73,15 +73,15 @@ def state_safety(
                     saturations=saturations[layer.name],
                 )
             )  # fmt: skip
-    return tuple(found)
+    return tuple(states)
 
 
-def _bound(meant: Layer, layer: FixedLayer, fixed: FixedNetwork, steps: int) -> Float | None:
-    """Largest |u| and |v|, (2, neurons) in real units, or None; ``meant`` is what ``layer`` stands for."""
+def _bound(dequantized: Layer, layer: FixedLayer, fixed: FixedNetwork, steps: int) -> Float | None:
+    """Largest |u| and |v|, (2, neurons) in real units, or None; ``dequantized`` is what ``layer`` stands for."""
     bias_u, bias_v = (
         fixed.to_real(layer, name, np.abs(getattr(layer, name)) + ROUNDED) for name in ("bias_u", "bias_v")
     )
-    pushed = replace(meant, neuron=replace(meant.neuron, bias_u=bias_u, bias_v=bias_v))
+    pushed = replace(dequantized, neuron=replace(dequantized.neuron, bias_u=bias_u, bias_v=bias_v))
     try:
         return layer_bound(pushed, fixed.input.limit * fixed.input.lsb, steps)
     except TclifError:

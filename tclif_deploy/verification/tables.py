@@ -16,8 +16,10 @@ FRAME_COLUMNS = (
     "first_neuron",
 )  # fmt: skip
 """the last three are the place of the first divergence"""
-LAYER_COLUMNS = ("layer", "Jaccard", "rate float", "rate fixed", "first divergence", "SNR", "overflows")
-LAYER_LEGEND = "Jaccard: spike overlap; first divergence: sample, step, neuron"
+LAYER_COLUMNS = (
+    "layer", "spike overlap (Jaccard)", "rate, float", "rate, fixed", "first divergence", "SNR", "overflows",
+)  # fmt: skip
+LAYER_LEGEND = "first divergence: sample, step, neuron"
 """what its columns mean"""
 
 
@@ -38,7 +40,7 @@ def verdict_frame(verdict: Verdict) -> Any:
 
 
 def layer_rows(verdict: Verdict) -> tuple[tuple[str, ...], ...]:
-    """A row of `LAYER_COLUMNS` for each layer; the last one, which is read, also has its signal over its error."""
+    """A row of `LAYER_COLUMNS` for each layer; the last one, the output, also has its signal over its error."""
     spiking = {layer.name: layer for layer in verdict.layers}
     rows = []
     for name, overflows in verdict.saturations.items():

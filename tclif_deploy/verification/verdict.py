@@ -74,7 +74,7 @@ class Verdict(Shown):
     accuracy_float: float | None
     accuracy_fixed: float | None
     agreement_argmax: float
-    """share of samples on which float and fixed name the same class"""
+    """share of samples for which float and fixed choose the same class"""
     logit_snr_db: float | None
     """10 log10 of float readout power over error power; None where there is no error"""
     layers: tuple[LayerFidelity, ...]
@@ -84,7 +84,7 @@ class Verdict(Shown):
     """input values outside the payload"""
     backends: dict[str, BackendCheck] = field(default_factory=dict)
     decisions: NDArray[np.int64] | None = field(default=None, repr=False, compare=False)
-    """(2, samples): the class that float, and that fixed, names for each sample; not in the JSON form"""
+    """(2, samples): the class that float, and that fixed, chooses for each sample; not in the JSON form"""
 
     def summary(self) -> VerdictSummary:
         """The figures as ``report.json`` holds them."""
@@ -128,7 +128,7 @@ class FloatAndFixed:
 
 @dataclass(frozen=True)
 class Agreement:
-    """How alike both networks decide."""
+    """Agreement of both networks."""
 
     argmax: float | None = None
     """share of samples for which both choose the same class"""
@@ -166,7 +166,7 @@ class Requirements:
     """What the verdict must reach; None asks nothing."""
 
     min_agreement: Share = None
-    """least share of samples on which float and fixed name the same class"""
+    """least agreement: share of samples for which float and fixed choose the same class"""
     min_accuracy: Share = None
     """least accuracy of the fixed-point network"""
     max_accuracy_drop: Share = None
@@ -179,27 +179,27 @@ class Requirements:
 
     def shortfalls(self, verdict: Verdict) -> list[str]:
         """One line for each requirement that ``verdict`` misses, and for each backend that disagrees."""
-        found = []
+        missed = []
 
         def need(name: str, value: float | None, bound: float | None, at_least: bool) -> None:
             if bound is None:
                 return
             if value is None or (value < bound if at_least else value > bound):
                 shown = "undefined" if value is None else f"{value:.4f}"
-                found.append(f"{name} is {shown}, required {'at least' if at_least else 'at most'} {bound:g}")
+                missed.append(f"{name} is {shown}, required {'at least' if at_least else 'at most'} {bound:g}")
 
-        need("argmax agreement", verdict.agreement_argmax, self.min_agreement, True)
+        need("agreement", verdict.agreement_argmax, self.min_agreement, True)
         need("fixed-point accuracy", verdict.accuracy_fixed, self.min_accuracy, True)
         if self.max_accuracy_drop is not None:
             both = (verdict.accuracy_float, verdict.accuracy_fixed)
             drop = None if both[0] is None or both[1] is None else both[0] - both[1]
             need("accuracy drop", drop, self.max_accuracy_drop, False)
         for layer in verdict.layers:
-            need(f"spike Jaccard of layer {layer.name}", layer.jaccard, self.min_jaccard, True)
+            need(f"spike overlap (Jaccard) of layer {layer.name}", layer.jaccard, self.min_jaccard, True)
         for name, check in verdict.backends.items():
             if not check.equal:
-                found.append(
+                missed.append(
                     f"backend {name} differs from the reference in {check.spike_mismatches} spikes and "
                     f"{check.state_mismatches} states"
                 )
-        return found
+        return missed

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
 
 from tclif_deploy import mapping
 from tclif_deploy.builds import Build
@@ -14,7 +17,7 @@ from tclif_deploy.progress import Bars, Say, no_bars, say_nothing
 from tclif_deploy.quantization import CannotHold, QuantizeSettings
 from tclif_deploy.quantization.calibration import Calibration
 from tclif_deploy.target import Target, as_target
-from tclif_deploy.workflows.integers import Subject, integers_for, opened, own_target
+from tclif_deploy.workflows.integers import ModelOrBuild, integers_for, opened, own_target
 
 SAMPLES = 32
 """samples whose activity is looked at, unless more are asked for"""
@@ -29,6 +32,8 @@ class Check:
     """what set the scales of the integers; None where that is not known"""
     findings: tuple[Finding, ...]
     """worst first"""
+    layers: Annotated[tuple[str, ...], Field(exclude=True)] = ()
+    """names of the network's layers, in order; not in the JSON form; none where the target cannot hold its numbers"""
 
     @property
     def fits(self) -> bool:
@@ -42,7 +47,7 @@ class Check:
 
 
 def check(
-    subject: Subject,
+    subject: ModelOrBuild,
     target: Target | Path | str | None = None,
     data: DataLike | None = None,
     *,
@@ -68,14 +73,16 @@ def check(
     machine = as_target(target) if target is not None else own_target(subject)
     try:
         quantized_for = None if isinstance(subject, Build) else machine  # a build's integers are looked at as they are
-        found = integers_for(
+        integers = integers_for(
             subject, quantized_for, data, calibration=calibration, read=read, settings=settings, say=say
         )
     except CannotHold as error:
         hint = error.hint or "choose another target"
         return Check(machine.name, None, (Finding("quantize", "error", machine.name, error.what, "", hint),))
     activity = None
-    if found.data is not None:
-        say(f"running {min(samples, found.data.samples)} samples")
-        activity = mapping.measure(found.fixed, found.data[:samples], progress=progress("samples"))
-    return Check(machine.name, found.calibration, mapping.check(found.fixed, machine, None, activity, strategy))
+    if integers.data is not None:
+        say(f"running {min(samples, integers.data.samples)} samples")
+        activity = mapping.measure(integers.fixed, integers.data[:samples], progress=progress("samples"))
+    findings = mapping.check(integers.fixed, machine, None, activity, strategy)
+    names = tuple(layer.name for layer in integers.fixed.layers)
+    return Check(machine.name, integers.calibration, findings, names)

@@ -108,12 +108,12 @@ def _narrowed(
     if test is None or calibration is None or options.auto_bits_max_drop is None:
         raise TclifError("--weight-bits auto needs something to measure", "give --data FILE")
     say(f"choosing weight bits on {test.samples} samples")
-    found = choose_widths(
+    widths = choose_widths(
         network, target, calibration, test, options.auto_bits_max_drop, options.quantize, progress=progress("trials")
     )
-    said = found.sentence(network, options.auto_bits_max_drop, test.y is not None, test.samples)
-    fixed = replace(found.fixed, notices=(*found.fixed.notices, said))
-    return fixed, replace(options, quantize=replace(options.quantize, weight_bits=found.bits))
+    notice = widths.sentence(network, options.auto_bits_max_drop, test.y is not None, test.samples)
+    fixed = replace(widths.fixed, notices=(*widths.fixed.notices, notice))
+    return fixed, replace(options, quantize=replace(options.quantize, weight_bits=widths.bits))
 
 
 def chosen_backends(target: Target, options: BuildOptions) -> dict[str, backends.Backend]:

@@ -17,7 +17,7 @@ from tclif_deploy.quantization import CannotHold, QuantizeSettings
 from tclif_deploy.quantization.calibration import Calibration
 from tclif_deploy.target import Target, as_target
 from tclif_deploy.workflows.check import SAMPLES
-from tclif_deploy.workflows.integers import Subject, integers_for, opened
+from tclif_deploy.workflows.integers import ModelOrBuild, integers_for, opened
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +29,8 @@ class Price:
     """what set the scales of the integers; None where that is not known"""
     placement: Placement
     cost: Cost
+    layers: tuple[str, ...] = ()
+    """names of the network's layers, in order"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +48,7 @@ def price_summary(price: Price) -> PriceSummary:
 
 
 def cost(
-    subject: Subject,
+    subject: ModelOrBuild,
     data: DataLike,
     target: Target | Path | str | None = None,
     *,
@@ -69,23 +71,29 @@ def cost(
     (1, 2)
     """
     machine, data = None if target is None else as_target(target), as_dataset(data, needed=True)
-    found = integers_for(subject, machine, data, calibration=calibration, read=read, settings=settings, say=say)
-    assert found.data is not None
-    test = found.data[:samples]
-    say(f"counting the activity of {test.samples} samples on {found.target.name}")
+    integers = integers_for(subject, machine, data, calibration=calibration, read=read, settings=settings, say=say)
+    assert integers.data is not None
+    test = integers.data[:samples]
+    say(f"counting the activity of {test.samples} samples on {integers.target.name}")
     try:
-        placement = mapping.place(found.fixed, found.target, strategy)
+        placement = mapping.place(integers.fixed, integers.target, strategy)
     except CannotFit as error:
-        advice = advise(found.fixed, found.target, strategy)
+        advice = advise(integers.fixed, integers.target, strategy)
         hint = "; ".join([*([error.hint] if error.hint else []), *advice])
         raise CannotFit(error.what, hint) from None
-    activity = mapping.measure(found.fixed, test)
-    total = mapping.cost(found.fixed, found.target, placement, activity)
-    return Price(found.target.name, found.calibration, placement, total)
+    activity = mapping.measure(integers.fixed, test)
+    total = mapping.cost(integers.fixed, integers.target, placement, activity)
+    return Price(
+        integers.target.name,
+        integers.calibration,
+        placement,
+        total,
+        tuple(layer.name for layer in integers.fixed.layers),
+    )
 
 
 def compare_costs(
-    subject: Subject,
+    subject: ModelOrBuild,
     data: DataLike,
     targets: Sequence[Target | Path | str],
     *,

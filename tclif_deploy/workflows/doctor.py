@@ -21,13 +21,13 @@ from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedNetwork
 from tclif_deploy.network import INPUT, Connection, Layer, Network
 from tclif_deploy.quantization import quantize
-from tclif_deploy.report.terminal.doctor import Part, SelfTest
+from tclif_deploy.report.terminal.doctor import Dependency, SelfTest
 from tclif_deploy.simulation import simulate
 from tclif_deploy.target import Target, load_target
 from tclif_deploy.verification import difference
 from tclif_deploy.version import __version__
 
-PARTS = (
+PACKAGES = (
     ("numpy", "numpy", "core", "numpy"),
     ("torch", "torch", "reading checkpoints, training", "torch"),
     ("nir", "nir", "network.nir", "nir"),
@@ -47,16 +47,16 @@ SAMPLES, STEPS, SEED = 4, 100, 1
 """of the self-test: some seconds in the slowest backend"""
 SIZES = (2, 24, 16, 5)
 TRUSTED_RATES = (0.01, 0.6)
-"""share of neuron steps with a spike between which equality says something"""
+"""share of neuron steps with a spike between which equality means something"""
 
 
-def parts() -> tuple[Part, ...]:
+def dependencies() -> tuple[Dependency, ...]:
     """Every package that something needs."""
-    found = []
-    for distribution, module, purpose, install in PARTS:
+    packages = []
+    for distribution, module, purpose, install in PACKAGES:
         version = metadata.version(distribution) if util.find_spec(module) is not None else None
-        found.append(Part(distribution, purpose, version, (f"pip install {install}",)))
-    return (*found, Part("lava-nc", "the Lava backend", installed_version(), install_commands()))
+        packages.append(Dependency(distribution, purpose, version, (f"pip install {install}",)))
+    return (*packages, Dependency("lava-nc", "the Lava backend", installed_version(), install_commands()))
 
 
 def untested_platform() -> str | None:
@@ -99,8 +99,8 @@ def self_tests() -> Iterator[SelfTest]:
     fixed = quantize(network, target, data)
     for name in backends.names():
         started = time.perf_counter()
-        result, says = _self_test(name, fixed, target, data)
-        yield SelfTest(name, result, says, round(time.perf_counter() - started, 1))
+        result, detail = _self_test(name, fixed, target, data)
+        yield SelfTest(name, result, detail, round(time.perf_counter() - started, 1))
 
 
 def _self_test(name: str, fixed: FixedNetwork, target: Target, data: Dataset) -> tuple[str, str]:
@@ -113,13 +113,13 @@ def _self_test(name: str, fixed: FixedNetwork, target: Target, data: Dataset) ->
     with tempfile.TemporaryDirectory() as folder:
         try:
             backend.emit(fixed, target, Path(folder) / name)
-            found = backend.run(Path(folder) / name, x)
+            outputs = backend.run(Path(folder) / name, x)
         except TclifError as error:
             return "broken", str(error)
-    check = difference(simulate(fixed, x, spikes=True, engine="reference"), found, STEPS)
+    check = difference(simulate(fixed, x, spikes=True, engine="reference"), outputs, STEPS)
     if not check.equal:
         return "DIFFERENT", f"{check.spike_mismatches:,} spikes and {check.state_mismatches:,} states differ"
-    rates = [float(spikes.mean()) for spikes in found.spikes.values()]
+    rates = [float(spikes.mean()) for spikes in outputs.spikes.values()]
     if not all(TRUSTED_RATES[0] < rate < TRUSTED_RATES[1] for rate in rates):
         return "broken", f"firing rates are {', '.join(f'{rate:.3f}' for rate in rates)}: equality proves nothing"
     return "equal", f"every bit of {check.neuron_steps:,} neuron steps"
@@ -130,5 +130,10 @@ def to_json(tests: list[SelfTest]) -> dict[str, Any]:
     return {
         "tclif_deploy": __version__, "python": platform.python_version(),
         "untested": untested_platform(),
-        "parts": [asdict(part) for part in parts()], "self_tests": [asdict(test) for test in tests],
+        "parts": [asdict(dependency) for dependency in dependencies()], "self_tests": [_plain(test) for test in tests],
     }  # fmt: skip
+
+
+def _plain(test: SelfTest) -> dict[str, Any]:
+    """A self-test under the keys of the command's JSON."""
+    return {"backend": test.backend, "result": test.result, "says": test.detail, "seconds": test.seconds}

@@ -15,7 +15,7 @@ from tclif_deploy.progress import Bars, Say, no_bars, say_nothing
 from tclif_deploy.quantization.calibration import Calibration, calibration_of
 from tclif_deploy.report import page
 from tclif_deploy.verification import verify
-from tclif_deploy.verification.error_attribution import account
+from tclif_deploy.verification.error_attribution import attribute_error
 from tclif_deploy.verification.remedies import remedies
 from tclif_deploy.verification.verdict import FloatAndFixed
 
@@ -33,7 +33,7 @@ def explain(
     say: Say = say_nothing,
     progress: Bars = no_bars,
 ) -> Attribution:
-    """Account for the error of a build on ``data``; the account is also kept in the build's folder.
+    """Attribute the error of a build on ``data`` to its sources; the result is also kept in the build's folder.
 
     Looked at are the first ``samples`` of those that the build would be verified on. ``calibration`` serves the
     remedies that are measured (default: the build's own). Raises `TclifError` where there is no such build, or where
@@ -52,7 +52,7 @@ def explain(
     say(f"float against fixed on {test.samples} samples")
     verdict = verify(build.network, build.fixed, test, progress=progress("samples"))
     say("quantizing each source of error alone, and all but it")
-    found = account(
+    attribution = attribute_error(
         build.network, build.fixed, test, calibrating, saturations=verdict.saturations, progress=progress("runs"),
         jobs=jobs,
     )  # fmt: skip
@@ -60,15 +60,16 @@ def explain(
     if calibrating is not None and build.report.finetune is None:
         say(f"measuring what would help, calibrated on {chosen}")
         measured = remedies(
-            found, build.network, build.target, build.settings, test, calibrating, progress=progress("remedies"),
+            attribution, build.network, build.target, build.settings, test, calibrating, progress=progress("remedies"),
             jobs=jobs,
         )  # fmt: skip
+    worst = None if attribution.worst is None else Worst(*attribution.worst)
     result = Attribution(
         data=test.name, calibration=chosen, remedies=measured,
         findings=behaviour_findings(build.fixed, verdict.behaviour()),
-        accuracy=FloatAndFixed(verdict.accuracy_float, verdict.accuracy_fixed), interaction=found.interaction,
-        layer_interaction=found.layer_interaction, worst=None if found.worst is None else Worst(*found.worst),
-        **vars(found),
+        accuracy=FloatAndFixed(verdict.accuracy_float, verdict.accuracy_fixed), interaction=attribution.interaction,
+        layer_interaction=attribution.layer_interaction, worst=worst,
+        **vars(attribution),
     )  # fmt: skip
     build_folder.write_json(build.folder / FILE, result)
     if page.missing() is None:

@@ -206,7 +206,7 @@ def _keep_checkpoint(
         log = work / kind / "checkpoint.pth.tar.log"
         if log.exists():
             shutil.copyfile(log, target / f"{kind}.log")
-    said = [
+    described = [
         {
             "threshold": neuron.threshold, "neuron": "tclif" if hasattr(neuron, "gamma") else "lif",
             "gamma": getattr(neuron, "gamma", 0.0), "hard_reset": neuron.reset == "hard",
@@ -214,10 +214,10 @@ def _keep_checkpoint(
         }
         for neuron in tuned.neurons
     ]  # fmt: skip
-    if all(one == said[0] for one in said):  # else an args.json cannot say it
+    if all(one == described[0] for one in described):  # else an args.json cannot say it
         values = {
             "model": "finetuned", **read_args(options.read.args, model).values, "epochs": settings.epochs,
-            "lr": settings.lr, "batch_size": settings.batch_size, "start": str(model), **said[0],
+            "lr": settings.lr, "batch_size": settings.batch_size, "start": str(model), **described[0],
         }  # fmt: skip
         build_folder.write_json(target / "args.json", values)
 
@@ -225,7 +225,7 @@ def _keep_checkpoint(
 def _tuning(
     settings: TuneSettings, verdict: Verdict, tuned: _Outcome, control: _Outcome | None, overflows: int
 ) -> Tuning:
-    """What the report says of it."""
+    """Its part of the report."""
     original, after = verdict.accuracy_float, verdict.accuracy_fixed
     assert original is not None
     assert after is not None

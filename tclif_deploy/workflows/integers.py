@@ -18,7 +18,7 @@ from tclif_deploy.target import Target, load_target
 
 DEFAULT_TARGET = "loihi2"
 
-Subject: TypeAlias = "Build | FixedNetwork | ModelLike"
+ModelOrBuild: TypeAlias = "Build | FixedNetwork | ModelLike"
 """a build or its folder, compiled integers, or whatever is taken as a model"""
 
 
@@ -34,19 +34,19 @@ class Integers:
     """the job's data less those that set the scales"""
 
 
-def opened(subject: Subject) -> Subject:
+def opened(subject: ModelOrBuild) -> ModelOrBuild:
     """A build folder as its `Build`; everything else as it is."""
     return Build.open(subject) if isinstance(subject, (Path, str)) and Path(subject).is_dir() else subject
 
 
-def own_target(subject: Subject) -> Target:
+def own_target(subject: ModelOrBuild) -> Target:
     """A build's target; `DEFAULT_TARGET` for everything else."""
     subject = opened(subject)
     return subject.target if isinstance(subject, Build) else load_target(DEFAULT_TARGET)
 
 
 def integers_for(
-    subject: Subject,
+    subject: ModelOrBuild,
     target: Target | None = None,
     data: DataLike | None = None,
     *,

@@ -55,22 +55,22 @@ def grid(target: Target, weight: str, coefficient: str, state: str, rounding: st
 
 def numbers(option: str, text: str) -> list[int]:
     """The integers of ``"a..b"``, ``"a..b..step"`` or ``"a,b,c"``."""
-    found: list[int] = []
+    values: list[int] = []
     try:
         for part in filter(None, (item.strip() for item in text.split(","))):
             ends = [int(end) for end in part.split("..")]
             if len(ends) == 1:
-                found += ends
+                values += ends
             else:
                 low, high, step = ends if len(ends) == 3 else (*ends, 1)
                 if (high - low) // max(step, 1) > MOST_NUMBERS:
                     raise TclifError(f"{option} is {text!r:.60}", f"at most {MOST_NUMBERS} numbers are tried")
-                found += list(range(low, high + 1, step))
+                values += list(range(low, high + 1, step))
                 if high < low:
                     raise ValueError
     except ValueError:
         raise TclifError(f"{option} is {text!r}", "expected numbers such as 8, or 2..8, or 4,6,8") from None
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(values))
 
 
 def sweep_data(model: ModelLike, data: DataLike, calibration: DataLike | None) -> tuple[Calibration, Dataset, Dataset]:
@@ -197,12 +197,12 @@ def _row(
         fixed = quantize(network, machine, calibration, settings, ranges)
     except TclifError as error:
         return Row(digest, **asdict(point), problem=str(error))
-    found = [simulate(fixed, batch, jobs=1) for batch in data.batches(256)]
-    chosen = np.concatenate([result.classes for result in found])
+    results = [simulate(fixed, batch, jobs=1) for batch in data.batches(256)]
+    chosen = np.concatenate([result.classes for result in results])
     figures: dict[str, Any] = {
         "agreement": float((chosen == classes).mean()),
         "accuracy": None if data.y is None else float((chosen == data.y).mean()),
-        "saturations": sum(result.saturations for result in found),
+        "saturations": sum(result.saturations for result in results),
     }
     problem = ""
     try:

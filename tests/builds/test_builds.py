@@ -173,9 +173,9 @@ def test_real_builds_follow_the_schema(build, name):
 def outcome(capsys, *arguments):
     """What the command says that it calibrated on, and its JSON where it prints any."""
     assert run([*map(str, arguments)]) in (0, 1)
-    said = capsys.readouterr()
-    lines = [line for line in said.err.splitlines() if "calibrated on" in line]
-    return " ".join(lines), said.out
+    printed = capsys.readouterr()
+    lines = [line for line in printed.err.splitlines() if "calibrated on" in line]
+    return " ".join(lines), printed.out
 
 
 @pytest.fixture
@@ -209,12 +209,12 @@ def test_every_command_calibrates_alike(moved, tmp_path, capsys, command, case):
         shutil.copy(scales, beside)
     if case == "given":
         words += ["--calibration", str(scales)]
-    said, _ = outcome(capsys, *words)
+    printed, _ = outcome(capsys, *words)
     expected = {
         "given": f"{scales} (5 samples)", "beside": f"{beside} (5 samples)",
         "data": "nothing: worst-case bound" if command == "export" else f"the first 3 of 12 samples of {data}",
     }[case]  # fmt: skip
-    assert expected in " ".join(said.split())
+    assert expected in " ".join(printed.split())
 
 
 def test_check_and_cost_look_at_the_integers_that_compile_makes(moved, tmp_path):
@@ -222,10 +222,10 @@ def test_check_and_cost_look_at_the_integers_that_compile_makes(moved, tmp_path)
 
     model, data, _ = moved
     made = tc.compile(model, data=data, output=tmp_path / "b", options=tc.CompileOptions(backend="none"))
-    found = integers_for(model, made.target, data)
-    assert equal(found.fixed, made.fixed)
-    assert found.calibration == made.calibration
-    assert found.data.samples == made.report.samples
+    integers = integers_for(model, made.target, data)
+    assert equal(integers.fixed, made.fixed)
+    assert integers.calibration == made.calibration
+    assert integers.data.samples == made.report.samples
 
 
 def test_a_build_s_settings_and_calibration_serve_for_another_target(moved, tmp_path):
@@ -235,10 +235,10 @@ def test_a_build_s_settings_and_calibration_serve_for_another_target(moved, tmp_
     options = tc.CompileOptions(backend="none", quantize=tc.QuantizeSettings(headroom=4.0, passes=()))
     made = tc.compile(model, data=data, output=tmp_path / "b", options=options)
     other = made.target.override(state_bits=20)
-    found = integers_for(made.folder, other)
+    integers = integers_for(made.folder, other)
     expected = tc.quantize(made.network, other, made.calibration.load(), made.settings)
-    assert equal(found.fixed, expected)
-    assert not equal(found.fixed, tc.quantize(made.network, other, made.calibration.load()))
+    assert equal(integers.fixed, expected)
+    assert not equal(integers.fixed, tc.quantize(made.network, other, made.calibration.load()))
 
 
 def test_calibration_data_that_changed_are_not_taken_for_the_same(moved, tmp_path):
@@ -336,8 +336,8 @@ def test_tables_and_json_name_what_calibrated(moved, tmp_path, capsys, command):
     assert "the first 3 of 12 samples" in " ".join(shown.split())
     _, shown = outcome(capsys, *words, "--json")
     result = json.loads(shown)
-    found = result[0] if isinstance(result, list) else result
-    assert found["calibration"]["kind"] == "first_quarter"
+    printed = result[0] if isinstance(result, list) else result
+    assert printed["calibration"]["kind"] == "first_quarter"
 
 
 def test_a_failed_compilation_leaves_no_folder_behind(tmp_path, monkeypatch, capsys):

@@ -40,26 +40,28 @@ def spikes_of(network, features=3):
 def test_inspect_tells_layers_neurons_conventions_and_assumptions(model, capsys):
     assert run(["inspect", str(model)]) == 0
     printed = capsys.readouterr().out
-    for word in ("torch checkpoint", "3 features", "tclif", "v >= th, soft", "readout", "features.1"):
+    for word in ("torch checkpoint", "3 features", "tclif", "v >= threshold, soft", "readout", "features.1"):
         assert word in printed
 
 
 def test_inspect_in_json_has_every_number(model, capsys):
     assert run(["inspect", str(model), "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
+    printed = json.loads(capsys.readouterr().out)
     network = load(model)
-    assert found["kind"] == "torch checkpoint"
-    assert found["input"]["features"] == 3
+    assert printed["kind"] == "torch checkpoint"
+    assert printed["input"]["features"] == 3
     assert (
-        found["parameters"] == sum(layer["parameters"] for layer in found["layers"]) == 3 * 12 + 12 * 10 + 10 * 4 + 26
+        printed["parameters"]
+        == sum(layer["parameters"] for layer in printed["layers"])
+        == 3 * 12 + 12 * 10 + 10 * 4 + 26
     )
-    first = found["layers"][0]
+    first = printed["layers"][0]
     assert first["connections"] == [{"source": "input", "kind": "dense", "shape": [12, 3], "delay": 0}]
     assert first["fires_at"] == ">="
     b_u = network.layers[0].neuron.b_u
     assert first["coefficients"]["b_u"] == [b_u.min(), b_u.max()]
     assert first["spectral_radius"] == pytest.approx(1.0, abs=1e-9)
-    assert found["layers"][-1]["fires_at"] is None
+    assert printed["layers"][-1]["fires_at"] is None
 
 
 @pytest.mark.slow
@@ -74,7 +76,7 @@ def test_inspect_reads_every_kind_of_file(model, recurrent, tmp_path, capsys):
         assert json.loads(capsys.readouterr().out)["kind"] == kind
     assert run(["inspect", str(recurrent), "--dt", "1e-4"]) == 0
     printed = capsys.readouterr().out
-    assert "lif1.lif -1" in printed
+    assert "lif1.lif (delay 1)" in printed
     assert "discretised with dt = 0.0001" in printed
 
 

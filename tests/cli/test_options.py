@@ -86,10 +86,10 @@ def test_a_field_that_is_no_option_says_why():
 
 
 def test_a_new_field_is_an_option_with_its_docstring_its_limits_and_its_default(monkeypatch):
-    found = []
+    received = []
 
     def body(*, settings: Settings):
-        found.append(settings)
+        received.append(settings)
 
     monkeypatch.setattr(options, "app", own := typer.Typer())
     options.command("one")(body)
@@ -98,7 +98,7 @@ def test_a_new_field_is_an_option_with_its_docstring_its_limits_and_its_default(
     assert command.params[0].default == 3
     command(["--depth", "5", "--kinds", "b", "--no-mirrored"], standalone_mode=False)
     command(["--kinds", "none"], standalone_mode=False)
-    assert found == [Settings(5, ("b",), False), Settings(3, (), True)]
+    assert received == [Settings(5, ("b",), False), Settings(3, (), True)]
     with pytest.raises(TclifError, match="--depth is 12; expected a whole number, 1 to 9"):
         command(["--depth", "12"], standalone_mode=False)
     with pytest.raises(TclifError, match="--kinds is 'c'; known: a, b"):
@@ -247,7 +247,7 @@ def test_verify_with_a_backend_is_fuzz(build, capsys):
     printed = capsys.readouterr()
     assert "engine: equal" in printed.out
     assert printed.err.splitlines()[-1] == (
-        "note: tclif verify on random inputs is now tclif fuzz, --fuzz 2 is now --samples 2; "
+        "notice: tclif verify on random inputs is now tclif fuzz, --fuzz 2 is now --samples 2; "
         "the old spelling goes with version 0.3"
     )
     assert run([*argv, "-q"]) == 0
@@ -274,7 +274,7 @@ def test_the_drop_that_auto_may_cost_was_in_points(model, data, tmp_path, capsys
     assert run([*argv, "--min-accuracy-drop", "50"]) == 0
     printed = capsys.readouterr()
     assert "allowed 50 %" in printed.out
-    assert "note: --min-accuracy-drop 50 is now --auto-max-drop 0.5; " in printed.err
+    assert "notice: --min-accuracy-drop 50 is now --auto-max-drop 0.5; " in printed.err
     command = json.loads((tmp_path / "b" / "manifest.json").read_text())["command"]
     assert command.endswith("--weight-bits auto --backend none --auto-max-drop 0.5")
 
@@ -323,11 +323,11 @@ def test_verify_says_what_python_says(build, data, capsys):
     from tclif_deploy.fixed import FixedNetwork
 
     assert run(["verify", str(build), "--data", str(data), "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
+    printed = json.loads(capsys.readouterr().out)
     verdict = verify(load(build / "network.nir"), FixedNetwork.load(build / "fixed.npz"), load_data(data))
-    assert found["agreement"]["argmax"] == verdict.agreement_argmax
-    assert found["layers"] == json.loads(json.dumps(verdict.to_json()["layers"]))
-    assert 0.01 < found["layers"][0]["spike_rate_fixed"] < 0.6
+    assert printed["agreement"]["argmax"] == verdict.agreement_argmax
+    assert printed["layers"] == json.loads(json.dumps(verdict.to_json()["layers"]))
+    assert 0.01 < printed["layers"][0]["spike_rate_fixed"] < 0.6
     assert run(["verify", str(build), "--data", str(data), "--samples", "3", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["samples"] == 3
 
@@ -335,7 +335,7 @@ def test_verify_says_what_python_says(build, data, capsys):
 def test_verify_that_falls_short_exits_1_and_says_by_what(build, data, capsys):
     assert run(["verify", str(build), "--data", str(data), "--min-jaccard", "1", "-q"]) == 1
     printed = capsys.readouterr().out
-    assert "falls short: spike Jaccard of layer" in printed
+    assert "falls short: spike overlap (Jaccard) of hidden" in printed
     assert "Float against fixed, by layer" in printed
     assert run(["verify", str(build), "--data", str(data), "--min-jaccard", "0", "-q"]) == 0
 

@@ -53,10 +53,10 @@ def screen(driver, width: int, dark: bool = False) -> None:
 def until(driver, script: str, seconds: float = 20):
     """The script's value as soon as it is truthy."""
     end = time.monotonic() + seconds
-    while not (found := driver.execute_script(f"return {script}")):
+    while not (value := driver.execute_script(f"return {script}")):
         assert time.monotonic() < end, script
         time.sleep(0.05)
-    return found
+    return value
 
 
 def scroll_through(driver) -> None:
@@ -73,7 +73,7 @@ def raster(driver, what: str):
 
 
 X_RANGE = "document.querySelector('[data-raster] .plot').layout.xaxis.range.map(Number)"
-SAYS = "document.querySelector('[data-raster] [data-do=says]').textContent"
+CAPTION = "document.querySelector('[data-raster] [data-do=caption]').textContent"
 
 
 def press(driver, name: str) -> None:
@@ -104,8 +104,18 @@ def test_it_opens_quickly_without_network_or_console_errors(opened):
 
 
 def test_every_section_and_every_plot_is_there(opened, build):
-    found = opened.execute_script("return [...document.querySelectorAll('main > section')].map(e => e.id)")
-    assert found == ["findings", "network", "quantization", "fidelity", "spikes", "hardware", "backends", "provenance"]
+    sections = opened.execute_script("return [...document.querySelectorAll('main > section')].map(e => e.id)")
+    assert sections == [
+        "findings",
+        "network",
+        "quantization",
+        "fidelity",
+        "spikes",
+        "hardware",
+        "backends",
+        "provenance",
+        "words",
+    ]
     scroll_through(opened)
     empty = opened.execute_script(
         "return [...document.querySelectorAll('.plot')].filter(e => !e.data.length).map(e => e.dataset.plot)"
@@ -131,16 +141,16 @@ def test_the_raster_zooms_and_pans(opened):
 def test_the_pickers_show_every_stored_layer_and_sample_with_the_record_s_counts(opened, build):
     record = Build.open(build).record
     opened.execute_script("document.querySelector('[data-raster]').scrollIntoView({behavior: 'instant'})")
-    raster(opened, SAYS)
+    raster(opened, CAPTION)
     layers = [layer for layer in record.layers if layer.spikes.shape[1]]
     for n, layer in enumerate(layers):
         pick(opened, "layer", n)
         for s, sample in enumerate(record.samples):
             pick(opened, "sample", s)
             a, b = layer.spikes[:, s]
-            says = opened.execute_script(f"return {SAYS}")
-            assert says.startswith(f"Layer {layer.name}, sample {sample}: ")
-            assert f"{(a & b).sum():,} spikes in both, {(a & ~b).sum():,} only in float" in says
+            caption = opened.execute_script(f"return {CAPTION}")
+            assert caption.startswith(f"Hidden {n + 1} ({layer.name}), sample {sample}: ")
+            assert f"{(a & b).sum():,} spikes in both, {(a & ~b).sum():,} only in float" in caption
 
 
 def test_controls_are_reached_by_keyboard(opened):
@@ -202,9 +212,9 @@ def test_axe_finds_nothing_serious(opened, dark):
     opened.refresh()
     scroll_through(opened)
     opened.execute_script(AXE.read_text(encoding="utf-8"))
-    found = opened.execute_async_script(
+    violations = opened.execute_async_script(
         "const done = arguments[arguments.length - 1]; axe.run().then(r => done(r.violations.map("
         "v => [v.impact, v.id, v.nodes.slice(0, 3).map(n => n.html.slice(0, 120))])), e => done(String(e)))"
     )
-    assert isinstance(found, list), found
-    assert [v for v in found if v[0] in ("serious", "critical")] == [], json.dumps(found, indent=1)
+    assert isinstance(violations, list), violations
+    assert [v for v in violations if v[0] in ("serious", "critical")] == [], json.dumps(violations, indent=1)

@@ -1,4 +1,4 @@
-"""The account of the error: sources that add up, the first spike that differs, states' safety, what is measured."""
+"""Error attribution: sources that add up, the first spike that differs, states' safety, what is measured."""
 
 import json
 from dataclasses import replace
@@ -22,10 +22,10 @@ from tclif_deploy import (
 from tclif_deploy.cli.main import app
 from tclif_deploy.data import Dataset
 from tclif_deploy.mapping import Behaviour, Finding, LayerBehaviour, behaviour_findings, measure
-from tclif_deploy.report.sections.error_attribution import account_blocks
+from tclif_deploy.report.sections.error_attribution import attribution_blocks
 from tclif_deploy.simulation.floating import simulate_float
 from tclif_deploy.simulation.partially_quantized import LAYER_PARTS, parts_of, simulate_mixed
-from tclif_deploy.verification.error_attribution import account
+from tclif_deploy.verification.error_attribution import attribute_error
 from tclif_deploy.verification.state_safety import state_safety
 from tclif_deploy.workflows.compile import CompileOptions, compile
 from tclif_deploy.workflows.explain import FILE, explain
@@ -80,38 +80,40 @@ def test_overflow_is_a_part_of_the_states():
 def test_a_part_alone_changes_only_what_it_is_about():
     net = tclif_network()
     fixed = quantize(net, COARSE, calibration_data())
-    found = [simulate_mixed(net, fixed, calibration_data(), [("out", part)]) for part in LAYER_PARTS]
+    results = [simulate_mixed(net, fixed, calibration_data(), [("out", part)]) for part in LAYER_PARTS]
     base = simulate_mixed(net, fixed, calibration_data(), (), spikes=True)
     for part in LAYER_PARTS:
         only_out = simulate_mixed(net, fixed, calibration_data(), [("out", part)], spikes=True)
         assert np.array_equal(only_out.spikes, base.spikes)
-    assert len({result.readout.tobytes() for result in found}) >= 3
+    assert len({result.readout.tobytes() for result in results}) >= 3
 
 
 def test_the_sources_add_up_with_their_interaction():
     net = tclif_network()
-    found = account(net, quantize(net, COARSE, calibration_data()), calibration_data(samples=40), calibration_data())
-    assert found.loss.readout > 0
-    total = sum(effect.alone.agreement for effect in found.sources.values())
-    assert total + found.interaction == pytest.approx(found.loss.agreement, abs=1e-12)
-    by_layer = sum(effect.alone.agreement for effect in found.layers.values())
-    given = found.sources["input"].alone.agreement
-    assert by_layer + given + found.layer_interaction == pytest.approx(found.loss.agreement, abs=1e-12)
+    attribution = attribute_error(
+        net, quantize(net, COARSE, calibration_data()), calibration_data(samples=40), calibration_data()
+    )
+    assert attribution.loss.readout > 0
+    total = sum(effect.alone.agreement for effect in attribution.sources.values())
+    assert total + attribution.interaction == pytest.approx(attribution.loss.agreement, abs=1e-12)
+    by_layer = sum(effect.alone.agreement for effect in attribution.layers.values())
+    given = attribution.sources["input"].alone.agreement
+    assert by_layer + given + attribution.layer_interaction == pytest.approx(attribution.loss.agreement, abs=1e-12)
 
 
 def test_the_worst_source_is_the_one_that_was_made_bad():
     net = tclif_network()
     fine = LOIHI2.override(weight_bits=12, coefficient_bits=20, state_bits=32)
     bad = quantize(net, fine, calibration_data(), QuantizeSettings(weight_bits=(12, 2, 12)))
-    found = account(net, bad, calibration_data(samples=20))
-    assert found.worst == ("b", "weights")
-    assert found.parts["b"]["weights"].without.readout < found.loss.readout / 4
+    attribution = attribute_error(net, bad, calibration_data(samples=20))
+    assert attribution.worst == ("b", "weights")
+    assert attribution.parts["b"]["weights"].without.readout < attribution.loss.readout / 4
 
 
 def test_the_first_divergence_is_where_both_networks_are_told_apart():
     net = tclif_network()
     fixed = quantize(net, COARSE, calibration_data(), QuantizeSettings(passes=()))
-    first = account(net, fixed, calibration_data(samples=12)).divergence
+    first = attribute_error(net, fixed, calibration_data(samples=12)).divergence
     real = simulate_float(net, calibration_data(samples=12).values()).spikes
     whole = simulate(fixed, calibration_data(samples=12), spikes=True).spikes
     steps = [int(np.flatnonzero((real[n] != whole[n]).any(axis=(0, 2)))[0]) for n in real]
@@ -156,14 +158,14 @@ def test_overflows_are_counted_and_named():
     net = tclif_network()
     fixed = quantize(net, LOIHI2, QUIET, QuantizeSettings(headroom=1.0))
     verdict = verify(net, fixed, calibration_data())
-    found = [f for f in behaviour_findings(fixed, verdict.behaviour()) if f.rule == "overflow"]
-    assert {f.severity for f in found} == {"warning"}
-    for finding in found:
+    findings = [f for f in behaviour_findings(fixed, verdict.behaviour()) if f.rule == "overflow"]
+    assert {f.severity for f in findings} == {"warning"}
+    for finding in findings:
         assert f"{verdict.saturations[finding.subject]:,} state values overflowed on 6 samples" in finding.value
 
 
 def behaves(rate, rate_float, **more):
-    """What is found where layer a of a network does this, and all others what is usual."""
+    """The findings where layer a of a network does this, and all others what is usual."""
     fixed = quantize(tclif_network(), LOIHI2, calibration_data())
     layers = {"a": LayerBehaviour(0, rate, rate_float), "b": LayerBehaviour(0, 0.1, 0.1), "out": LayerBehaviour(0)}
     return behaviour_findings(fixed, Behaviour(6, layers, **{"input_clipped": 0, **more}))
@@ -219,7 +221,7 @@ def build(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_the_command_prints_an_account_and_keeps_it_in_the_build(build):
+def test_the_command_prints_the_error_attribution_and_keeps_it_in_the_build(build):
     words = ["explain", str(build), "--data", "fixtures/spoken_digits/test.npz", "--samples", "6"]
     done = CliRunner().invoke(app, words)
     assert done.exit_code == 0, done.output
@@ -241,8 +243,8 @@ def test_data_of_another_width_are_refused(build):
 
 @pytest.mark.slow
 def test_what_explain_returns_is_what_the_build_keeps(build):
-    found = explain(build, "fixtures/spoken_digits/test.npz", samples=3)
-    assert Build.open(build).attribution == found
+    attribution = explain(build, "fixtures/spoken_digits/test.npz", samples=3)
+    assert Build.open(build).attribution == attribution
 
 
 @pytest.mark.slow
@@ -254,10 +256,10 @@ def test_explain_looks_at_the_samples_that_the_build_was_verified_on(tmp_path):
     options = CompileOptions(samples=12, backend="none", read=ReadOptions(args=args))
     made = compile(model, COARSE, data=test, output=tmp_path / "b", options=options)
     assert (made.calibration.kind, made.calibration.samples, made.report.samples) == ("first_quarter", 3, 9)
-    found = explain(made, test)
-    assert found.samples == 9
-    assert found.calibration == made.calibration
-    assert found.accuracy.quantized == made.report.accuracy.quantized
+    attribution = explain(made, test)
+    assert attribution.samples == 9
+    assert attribution.calibration == made.calibration
+    assert attribution.accuracy.quantized == made.report.accuracy.quantized
 
 
 @pytest.mark.slow
@@ -273,8 +275,10 @@ def test_a_build_needs_its_model_no_more(tmp_path):
 
 
 @pytest.mark.slow
-def test_on_the_page_a_finding_of_the_build_is_not_said_again_by_its_account(build):
-    found = Finding("overflow", "warning", "a", "3 state values overflowed", "", "headroom", kind="network")
-    account = replace(explain(build, "fixtures/spoken_digits/test.npz", samples=2), findings=(found,))
-    for told, times in (((), 1), ((found,), 0)):
-        assert [getattr(block, "label", "") for block in account_blocks(account, told)].count("warning") == times
+def test_on_the_page_a_finding_of_the_build_is_not_printed_again_by_its_error_attribution(build):
+    finding = Finding("overflow", "warning", "a", "3 state values overflowed", "", "headroom", kind="network")
+    attribution = replace(explain(build, "fixtures/spoken_digits/test.npz", samples=2), findings=(finding,))
+    for printed, times in (((), 1), ((finding,), 0)):
+        assert [getattr(block, "label", "") for block in attribution_blocks(attribution, printed)].count(
+            "warning"
+        ) == times

@@ -80,15 +80,15 @@ def train(network, data, steps, lr):
             assert torch.isfinite(losses).all()
 
 
-def assert_runs_as(network, x, law, lengths=None):
+def assert_runs_as(network, x, expected, lengths=None):
     """Every spike, every readout integer and every class of the training forward is the engine's."""
     spikes = network.spikes(x)
-    for found, name in zip(spikes, law.spikes, strict=True):
-        np.testing.assert_array_equal(found.detach().float().numpy().transpose(1, 0, 2), law.spikes[name])
-    np.testing.assert_array_equal(network.readout_integers(spikes[-1], lengths), law.readout)
+    for trained, name in zip(spikes, expected.spikes, strict=True):
+        np.testing.assert_array_equal(trained.detach().float().numpy().transpose(1, 0, 2), expected.spikes[name])
+    np.testing.assert_array_equal(network.readout_integers(spikes[-1], lengths), expected.readout)
     network.take_overflows()
-    np.testing.assert_array_equal(network(x, lengths).detach().argmax(1), law.classes)
-    assert network.take_overflows() == law.saturations
+    np.testing.assert_array_equal(network(x, lengths).detach().argmax(1), expected.classes)
+    assert network.take_overflows() == expected.saturations
 
 
 def tclif(size, threshold=1.0, **kwargs):
@@ -130,9 +130,9 @@ def test_the_training_forward_equals_the_engine_bit_for_bit_before_and_after_tra
             train(network, given, 4, 0.01)
             moved = [not equal(a, b) for a, b in zip(network.fixed().layers, fixed.layers, strict=True)]
             assert all(moved)
-        law = simulate(network.fixed(), data, spikes=True)
-        assert_alive(law)
-        assert_runs_as(network, x, law, lengths)
+        expected = simulate(network.fixed(), data, spikes=True)
+        assert_alive(expected)
+        assert_runs_as(network, x, expected, lengths)
 
 
 @pytest.mark.parametrize("overflow", ["saturate", "wrap"])
@@ -145,10 +145,10 @@ def test_states_that_overflow_do_so_as_in_the_engine_and_are_counted(overflow):
     fixed = replace(fixed, arithmetic=narrow)
     network = QuantizedNetwork(list(to_module(network).float()), fixed, machine)
     x = fixed.input.encode(data.x, data.scale)[0]
-    law = simulate(fixed, x, spikes=True)
-    assert law.saturations > 10
-    assert_alive(law)
-    assert_runs_as(network, torch.from_numpy(x).float(), law)
+    expected = simulate(fixed, x, spikes=True)
+    assert expected.saturations > 10
+    assert_alive(expected)
+    assert_runs_as(network, torch.from_numpy(x).float(), expected)
 
 
 FINEST = {"weight_bits": 16, "coefficient_bits": 20, "state_bits": 32, "rounding": "nearest"}
@@ -172,10 +172,10 @@ def test_on_a_fine_grid_every_gradient_is_the_float_networks():
         assert 0.01 < other.mean() < 0.6
     cross_entropy(network(integers), labels).backward()
     cross_entropy(exact(real, dtype=torch.bfloat16), labels).backward()
-    found = dict(network.named_parameters())
+    parameters = dict(network.named_parameters())
     for name, parameter in exact.named_parameters():
         assert parameter.grad.abs().max() > 1e-5, name
-        error = (found[name].grad - parameter.grad).norm() / parameter.grad.norm()
+        error = (parameters[name].grad - parameter.grad).norm() / parameter.grad.norm()
         assert error < 0.03, f"{name}: {error:.3f}"
 
 
@@ -204,11 +204,11 @@ def test_a_gains_gradient_is_that_of_threshold_and_resets_together(reset, detach
 
     couplings = (value.detach() + torch.zeros(9) for value in (c.a_u, c.b_u, c.a_v, c.b_v))
     numbers = tuple(value.detach().numpy() for value in (*couplings, threshold, r_u, r_v, v_reset))
-    found = layer_gradients(
+    gradients = layer_gradients(
         x, weight, recurrent, numbers, reset == "hard", numbers[4], detached, "triangle",
         torch.stack(potential).detach(), fired.detach().bfloat16(), grad, want_input=False, want_gain=True,
     )  # fmt: skip
-    torch.testing.assert_close(found.gain / gain.detach(), expected, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(gradients.gain / gain.detach(), expected, rtol=1e-3, atol=1e-3)
 
 
 def test_the_masters_checkpoint_holds_the_gains_in_the_weights():
@@ -247,17 +247,17 @@ def tune(data, *options):
 def test_the_command_builds_what_it_trained_and_writes_the_masters(digits, capsys):
     assert tune(digits, "--epochs", 2, "--lr", 2e-3, "--batch-size", 8, "--json") == 0
     report = json.loads(capsys.readouterr().out)
-    found = report["finetune"]
-    assert found["tuned"] == report["accuracy"]["fixed"]
-    assert found["original"] == report["accuracy"]["float"]
-    assert found["drop"] == pytest.approx(100 * (found["original"] - found["tuned"]))
-    assert found["control"]["drop"] == pytest.approx(100 * (found["control"]["accuracy"] - found["tuned"]))
-    assert len(found["epochs_tuned"]) == len(found["control"]["epochs"]) == 2
+    tuning = report["finetune"]
+    assert tuning["tuned"] == report["accuracy"]["fixed"]
+    assert tuning["original"] == report["accuracy"]["float"]
+    assert tuning["drop"] == pytest.approx(100 * (tuning["original"] - tuning["tuned"]))
+    assert tuning["control"]["drop"] == pytest.approx(100 * (tuning["control"]["accuracy"] - tuning["tuned"]))
+    assert len(tuning["epochs_tuned"]) == len(tuning["control"]["epochs"]) == 2
     build = digits / "build"
     fixed, test = FixedNetwork.load(build / "fixed.npz"), load_data(digits / "test.npz")
-    law = simulate(fixed, test, spikes=True, engine="reference")
-    assert_alive(law)
-    assert float(np.mean(law.classes == test.y)) == found["epochs_tuned"][-1]["test"] == found["tuned"]
+    expected = simulate(fixed, test, spikes=True, engine="reference")
+    assert_alive(expected)
+    assert float(np.mean(expected.classes == test.y)) == tuning["epochs_tuned"][-1]["test"] == tuning["tuned"]
     start = quantize(load(DIGITS / "checkpoint.pth.tar"), load_target("loihi2").override(weight_bits=4),
                      DIGITS / "calibration.npz")  # fmt: skip
     assert any((a.connections[0].weight != b.connections[0].weight).any()
@@ -289,9 +289,9 @@ def test_an_interrupted_fine_tuning_goes_on_with_what_is_done(digits, monkeypatc
 
 def test_a_fine_tuning_that_diverges_stops_and_says_what_to_try(digits, capsys):
     assert tune(digits, "--epochs", 3, "--lr", 1, "--warmup", 0, "--no-control") == 2
-    said = " ".join(capsys.readouterr().err.split())
+    printed = " ".join(capsys.readouterr().err.split())
     assert re.search(
-        r"error: epoch 1: the loss is [\d.e+]+, more than 0\.\d+; nothing was written; try a smaller --lr", said
+        r"error: epoch 1: the loss is [\d.e+]+, more than 0\.\d+; nothing was written; try a smaller --lr", printed
     )
     assert not (digits / "build").exists()
 

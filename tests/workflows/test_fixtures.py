@@ -24,7 +24,7 @@ def folder(request):
     return request.param
 
 
-def said(folder: Path) -> float:
+def stated_accuracy(folder: Path) -> float:
     """The accuracy that the README states for a model, as a fraction."""
     section = README.split(f"### {folder.name}:")[1].split("\n### ")[0]
     return float(re.search(r"\*\*test accuracy\*\* \| \*\*([\d.]+) %\*\*", section)[1]) / 100
@@ -32,17 +32,22 @@ def said(folder: Path) -> float:
 
 def test_the_folder_has_what_a_user_needs(folder):
     assert {"args.json", "test.npz", "calibration.npz", "train.log"} <= {path.name for path in folder.iterdir()}
-    assert re.findall(r"test ([\d.]+)%", (folder / "train.log").read_text())[-1] == f"{100 * said(folder):.2f}"
+    assert (
+        re.findall(r"test ([\d.]+)%", (folder / "train.log").read_text())[-1] == f"{100 * stated_accuracy(folder):.2f}"
+    )
 
 
 def test_the_float_network_is_as_accurate_as_the_readme_says(folder):
     data = load_data(folder / "test.npz")[:100]
-    found = float(
+    accuracy = float(
         np.mean(
             simulate_float(load(folder / "checkpoint.pth.tar"), data.values(), lengths=data.lengths).classes == data.y
         )
     )
-    assert abs(found - said(folder)) < 3 * np.sqrt(said(folder) * (1 - said(folder)) / data.samples) + 0.01
+    assert (
+        abs(accuracy - stated_accuracy(folder))
+        < 3 * np.sqrt(stated_accuracy(folder) * (1 - stated_accuracy(folder)) / data.samples) + 0.01
+    )
 
 
 def test_its_integers_decide_as_the_float_network_and_the_engine_runs_them_exactly(folder):
@@ -51,10 +56,10 @@ def test_its_integers_decide_as_the_float_network_and_the_engine_runs_them_exact
     float_classes = simulate_float(network, data.values(), lengths=data.lengths).classes
     assert np.mean(simulate(fixed, data).classes == float_classes) >= AGREEMENT.get(folder.name, 0.9)
     few = data[:2]
-    mine = simulate(fixed, few, spikes=True)
-    law = simulate(fixed, few, spikes=True, engine="reference")
+    result = simulate(fixed, few, spikes=True)
+    expected = simulate(fixed, few, spikes=True, engine="reference")
     for layer in fixed.layers:
         if layer.spiking:
-            assert mine.spikes[layer.name].any()
-            np.testing.assert_array_equal(mine.spikes[layer.name], law.spikes[layer.name])
-    np.testing.assert_array_equal(mine.readout, law.readout)
+            assert result.spikes[layer.name].any()
+            np.testing.assert_array_equal(result.spikes[layer.name], expected.spikes[layer.name])
+    np.testing.assert_array_equal(result.readout, expected.readout)

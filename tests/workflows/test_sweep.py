@@ -40,10 +40,10 @@ def test_a_row_says_what_the_functions_say(tmp_path):
     net, test, calibration = tclif_network(), calibration_data(3), calibration_data()
     (row,) = sweep(net, LOIHI2, [Point(6, 10, 20, "floor")], test, calibration, tmp_path / "s.csv", jobs=1)
     target = LOIHI2.override(weight_bits=6, coefficient_bits=10, state_bits=20, rounding="floor")
-    found = simulate(quantize(net, target, calibration), test)
-    real = simulate_float(net, test.values(), spikes=False).classes
-    assert row.agreement == float((found.classes == real).mean())
-    assert row.saturations == found.saturations
+    result = simulate(quantize(net, target, calibration), test)
+    classes = simulate_float(net, test.values(), spikes=False).classes
+    assert row.agreement == float((result.classes == classes).mean())
+    assert row.saturations == result.saturations
     assert row.cores == 1
     assert row.memory_bytes > sum(c.weight.size for la in net.layers for c in la.connections) * 6 // 8
     assert row.energy_nj_low < row.energy_nj_high
@@ -113,8 +113,8 @@ def test_the_command_prints_a_table_json_and_a_picture(tmp_path, capsys, monkeyp
     assert "4/12/24" in capsys.readouterr().out
     assert (tmp_path / "s.svg").read_text().count("<svg") == 1
     assert run([*argv, "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert [row["weight_bits"] for row in found["rows"]] == [4, 8]
+    printed = json.loads(capsys.readouterr().out)
+    assert [row["weight_bits"] for row in printed["rows"]] == [4, 8]
     assert run([*argv, "--weight-bits", "1..3"]) == 2
     assert "weight_bits" in capsys.readouterr().err
 

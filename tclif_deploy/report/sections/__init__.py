@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from tclif_deploy.builds import Build
-from tclif_deploy.report.content import Section
+from tclif_deploy.report.content import Section, label_section
 from tclif_deploy.report.sections.backends import backends
 from tclif_deploy.report.sections.fidelity import fidelity
 from tclif_deploy.report.sections.findings import findings
@@ -12,6 +12,7 @@ from tclif_deploy.report.sections.network import network
 from tclif_deploy.report.sections.provenance import provenance
 from tclif_deploy.report.sections.quantization import quantization
 from tclif_deploy.report.sections.spikes import spikes
+from tclif_deploy.text import layer_labels
 
 SECTIONS: tuple[Callable[[Build], Section], ...] = (
     findings, network, quantization, fidelity, spikes, hardware, backends, provenance,
@@ -19,9 +20,10 @@ SECTIONS: tuple[Callable[[Build], Section], ...] = (
 """in the order in which a reader asks"""
 
 
-def story(build: Build) -> tuple[Section, ...]:
-    """Every section of a build."""
-    return tuple(section(build) for section in SECTIONS)
+def report_content(build: Build) -> tuple[Section, ...]:
+    """Every section of a build, for people: layers by their labels."""
+    labels = layer_labels([layer.name for layer in build.fixed.layers])
+    return tuple(label_section(section(build), labels) for section in SECTIONS)
 
 
-__all__ = ["SECTIONS", "story"]
+__all__ = ["SECTIONS", "report_content"]

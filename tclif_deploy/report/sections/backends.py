@@ -1,4 +1,4 @@
-"""What ran the integers besides the reference, and whether it said the same."""
+"""What ran the integers besides the reference, and whether it equals the reference."""
 
 from __future__ import annotations
 
@@ -6,17 +6,19 @@ from tclif_deploy.builds import Build
 from tclif_deploy.report.content import Note, Section
 from tclif_deploy.verification.verdict import BackendCheck
 
-SAYS = "Each backend runs the same integers as the reference; every spike and final state must be equal, bit for bit."
+CAPTION = (
+    "Each backend runs the same integers as the reference; every spike and final state must be equal, bit for bit."
+)
 
 
 def backends(build: Build) -> Section:
     """A line a backend."""
     checks = build.report.backends
     if not checks:
-        why = "none was asked for" if build.report.verified else "no data were given (--data FILE)"
-        return Section("backends", "Backends", SAYS, (Note(f"No backend ran: {why}."),))
+        reason = "none was asked for" if build.report.verified else "no data were given (--data FILE)"
+        return Section("backends", "Backends", CAPTION, (Note(f"No backend ran: {reason}."),))
     lava = (Note("What Lava ran is its CPU fixed-point simulation, not silicon."),) if "lava" in checks else ()
-    return Section("backends", "Backends", SAYS, (*(comparison(*item) for item in checks.items()), *lava))
+    return Section("backends", "Backends", CAPTION, (*(comparison(*item) for item in checks.items()), *lava))
 
 
 def comparison(name: str, check: BackendCheck) -> Note:

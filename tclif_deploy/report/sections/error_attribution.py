@@ -1,4 +1,4 @@
-"""The account of the error, as ``tclif explain`` stores it, in tables and sentences."""
+"""Error attribution, as ``tclif explain`` stores it, in tables and sentences."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from tclif_deploy.text import NONE, number, percent
 from tclif_deploy.verification.error_attribution import Effect
 
 WORDS = {
-    "weights": "weights", "coefficients": "couplings", "states": "states", "thresholds": "thresholds",
+    "weights": "weights", "coefficients": "coefficients", "states": "states", "thresholds": "thresholds",
     "bias": "biases", "input": "input",
 }  # fmt: skip
-"""what the kinds of error are called"""
+"""what the sources of error are called"""
 
 
-def account_blocks(a: Attribution, told: Collection[Finding] = ()) -> tuple[Block, ...]:
-    """Everything that ``explain.json`` says; of its findings those that were not ``told`` already."""
-    known = {(f.rule, f.subject) for f in told}
+def attribution_blocks(a: Attribution, printed: Collection[Finding] = ()) -> tuple[Block, ...]:
+    """Everything that ``explain.json`` says; of its findings those that were not ``printed`` already."""
+    known = {(f.rule, f.subject) for f in printed}
     return (
         *(finding_note(f) for f in a.findings if (f.rule, f.subject) not in known),
         _sources(a), _layers(a), *_figure(a), Note(_divergence(a)),
@@ -37,7 +37,7 @@ def advice(a: Attribution) -> list[str]:
     if worst is None:
         return ["No source of error changes the readout: there is nothing to do."]
     effect = a.parts[worst.layer][worst.source]
-    found = [
+    sentences = [
         f"Worst: {WORDS[worst.source]} of layer {worst.layer}: alone they cost "
         f"{percent(effect.alone.agreement)} of agreement and a readout error of "
         f"{percent(effect.alone.readout, 1)}; all together {percent(a.loss.agreement)} and "
@@ -46,19 +46,19 @@ def advice(a: Attribution) -> list[str]:
     for r in a.remedies:
         where = f" in layer {r.layer}" if r.layer else ""
         gained = a.loss.agreement - r.loss.agreement
-        found.append(
+        sentences.append(
             f"Measured: {r.what}{where} would recover {percent(gained)} of agreement "
             f"({percent(1 - a.loss.agreement)} → {percent(1 - r.loss.agreement)}); readout error "
             f"{percent(a.loss.readout, 1)} → {percent(r.loss.readout, 1)}."
         )
     if worst.source in ("weights", "coefficients", "thresholds", "bias"):
-        found.append("Fine-tuning trains through these very integers, without more bits: tclif finetune.")
-    return found
+        sentences.append("Fine-tuning trains through these very integers, without more bits: tclif finetune.")
+    return sentences
 
 
 def _sources(a: Attribution) -> Table:
     rows = [(WORDS[kind], *_losses(effect)) for kind, effect in _ordered(a.sources)]
-    rows.append(("interaction", _points(a.interaction), "", "", ""))
+    rows.append(("interaction", _signed_percent(a.interaction), "", "", ""))
     rows.append(("all together", percent(a.loss.agreement), percent(a.loss.readout, 1), "", ""))
     title = (
         f"Where the error comes from, on {a.samples:,} samples: agreement lost, and the readout's error as a share "
@@ -67,7 +67,7 @@ def _sources(a: Attribution) -> Table:
     return Table(title, ("source", *COLUMNS), tuple(rows), left=("source",))
 
 
-COLUMNS = ("lost, alone", "readout, alone", "lost, all but it", "readout, all but it")
+COLUMNS = ("agreement lost, alone", "readout error, alone", "agreement lost, all but it", "readout error, all but it")
 """share of samples that change their class, and rms readout error over the readout's spread"""
 
 
@@ -76,13 +76,13 @@ def _ordered(effects: Mapping[str, Effect]) -> list[tuple[str, Effect]]:
 
 
 def _losses(effect: Effect) -> tuple[str, ...]:
-    found: list[str] = []
+    cells: list[str] = []
     for loss in (effect.alone, effect.without):
-        found += [percent(loss.agreement), percent(loss.readout, 1)]
-    return tuple(found)
+        cells += [percent(loss.agreement), percent(loss.readout, 1)]
+    return tuple(cells)
 
 
-def _points(share: float) -> str:
+def _signed_percent(share: float) -> str:
     return f"{100 * share:+.2f} %"
 
 
@@ -91,7 +91,7 @@ def _layers(a: Attribution) -> Table:
     for name, effect in a.layers.items():
         rows.append((name, "all", *_losses(effect)))
         rows += [(name, WORDS[kind], *_losses(part)) for kind, part in _ordered(a.parts[name])]
-    rows.append(("interaction", "", _points(a.layer_interaction), "", "", ""))
+    rows.append(("interaction", "", _signed_percent(a.layer_interaction), "", "", ""))
     return Table("The same by layer", ("layer", "source", *COLUMNS), tuple(rows), left=("layer", "source"))
 
 
@@ -100,14 +100,14 @@ def _figure(a: Attribution) -> tuple[Block, ...]:
     kinds = [kind for kind in WORDS if any(kind in row for row in a.parts.values())]
     if not kinds:
         return ()
-    found = [[a.parts[n].get(kind) for kind in kinds] for n in names]
-    shares = np.array([[0.0 if e is None else e.alone.readout for e in row] for row in found])
-    text = [["exact" if e is None else percent(e.alone.readout, 1) for e in row] for row in found]
+    effects = [[a.parts[n].get(kind) for kind in kinds] for n in names]
+    shares = np.array([[0.0 if e is None else e.alone.readout for e in row] for row in effects])
+    text = [["exact" if e is None else percent(e.alone.readout, 1) for e in row] for row in effects]
     cells = Cells(shares, names, [WORDS[kind] for kind in kinds], text, max(float(shares.max()), 1e-9))
-    says = "How far the readout moves when one source of one layer is quantized alone, as a share of its spread."
+    caption = "How far the readout moves when one source of one layer is quantized alone, as a share of its spread."
     height = 90 + 36 * len(names)
     panel = Panel("", "", "", cells=cells)
-    return (Plots(Figure("account", "What each source does alone", says, (panel,), height=height)),)
+    return (Plots(Figure("error-attribution", "What each source does alone", caption, (panel,), height=height)),)
 
 
 def _divergence(a: Attribution) -> str:
@@ -115,12 +115,12 @@ def _divergence(a: Attribution) -> str:
     if d is None:
         return "No spike differs from the float network's."
     causes = [WORDS[kind] for kind in d.causes]
-    why = f"Alone, {' or '.join(causes)} would do it" if causes else "No source does it alone: they add up"
+    reason = f"Alone, {' or '.join(causes)} would do it" if causes else "No source does it alone: they add up"
     return (
         f"The first spike that differs: sample {d.sample}, step {d.step}, layer {d.layer}, neuron "
         f"{d.neuron}: only {d.fired} fires. Float's soma is {d.margin_float:+,.1f} LSB from the threshold, "
         f"fixed's {d.margin_fixed:+,.1f} LSB; the {d.compartment} is further off (dendrite {d.error_u:+,.1f} "
-        f"LSB, soma {d.error_v:+,.1f} LSB). {why}."
+        f"LSB, soma {d.error_v:+,.1f} LSB). {reason}."
     )
 
 
@@ -136,6 +136,6 @@ def _states(a: Attribution) -> Table:
     )  # fmt: skip
     return Table(
         "States: shares of what their width holds; the bound holds for every input, and only one below 1 is a promise",
-        ("layer", "state", "width", "calibration", "headroom", "seen, fixed", "proven bound", "saturations"),
+        ("layer", "state", "width", "calibration", "headroom", "seen, fixed", "proven bound", "overflows"),
         rows, left=("layer", "state", "proven bound"),
     )  # fmt: skip

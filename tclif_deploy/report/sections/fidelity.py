@@ -1,4 +1,4 @@
-"""Whether the spikes still say the same: layer by layer, at the first divergence, and in the decisions."""
+"""How alike the spikes are: layer by layer, at the first divergence, and in the decisions."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from tclif_deploy.builds import Build
 from tclif_deploy.builds.record import LayerRecord, Record, Window
 from tclif_deploy.report.content import Block, Note, Plots, Section, Table
 from tclif_deploy.report.figure import Cells, Figure, Panel, Series
-from tclif_deploy.report.sections.error_attribution import account_blocks
+from tclif_deploy.report.sections.error_attribution import attribution_blocks
 from tclif_deploy.text import number, percent
 from tclif_deploy.verification.tables import LAYER_COLUMNS, LAYER_LEGEND, decibels, layer_rows
 from tclif_deploy.verification.verdict import Verdict, VerdictSummary
 
-SAYS = (
-    "Whether float and fixed still spike and decide alike. Jaccard is spikes in both over spikes in either; deep "
-    "layers lose it first, because one shifted spike shifts those after it: judge by agreement and accuracy."
+CAPTION = (
+    "How alike float and fixed are. Spike overlap (Jaccard) is spikes in both over spikes in either; deep layers lose "
+    "it first, because one shifted spike shifts those after it: judge by agreement and accuracy."
 )
 MAX_CLASSES = 40
 """a larger confusion matrix is not drawn"""
 Measured = tuple[str, Callable[[Any], Any], Callable[[Any], str]]
-"""(what, its figure in a report, how that is written)"""
+"""(name, the figure in a report, how that is written)"""
 DECISIONS: tuple[Measured, ...] = (
     ("samples compared", lambda r: r.samples, number),
     ("accuracy, float", lambda r: r.accuracy.original, percent),
     ("accuracy, fixed", lambda r: r.accuracy.quantized, percent),
-    ("float and fixed name the same class", lambda r: r.agreement.argmax, percent),
-    ("readout, signal over error", lambda r: r.agreement.logit_snr_db, decibels),
-    ("state values that overflowed", lambda r: r.saturations, number),
-    ("input values that were clipped", lambda r: r.input_clipped, number),
+    ("agreement", lambda r: r.agreement.argmax, percent),
+    ("SNR of the readout", lambda r: r.agreement.logit_snr_db, decibels),
+    ("overflows of states", lambda r: r.saturations, number),
+    ("clipped input values", lambda r: r.input_clipped, number),
 )
 
 
@@ -39,16 +39,16 @@ def fidelity(build: Build) -> Section:
     """The layers' table and bars, the divergences' traces, the confusion of decisions."""
     verdict = build.report.verdict()
     if verdict is None:
-        return Section("fidelity", "Fidelity", SAYS, (Note("Not measured: no data were given (--data FILE)."),))
+        return Section("fidelity", "Fidelity", CAPTION, (Note("Not measured: no data were given (--data FILE)."),))
     blocks: list[Block] = [decision_table(build.report), layer_table(verdict), Plots(_bars(build))]
     if build.attribution is not None:
-        blocks += account_blocks(build.attribution, told=build.report.findings)
+        blocks += attribution_blocks(build.attribution, printed=build.report.findings)
     else:
-        blocks.append(Note("Where the error comes from is told by: tclif explain BUILD --data FILE."))
+        blocks.append(Note("Where the error comes from is shown by: tclif explain BUILD --data FILE."))
     record = build.record
     if record is None:
         blocks.append(Note("Traces and decisions are not stored in this build."))
-        return Section("fidelity", "Fidelity", SAYS, tuple(blocks))
+        return Section("fidelity", "Fidelity", CAPTION, tuple(blocks))
     diverging = {layer.name for layer in build.report.layers if layer.first_divergence}
     for n, layer in enumerate(record.layers):
         if layer.window is not None:
@@ -58,19 +58,19 @@ def fidelity(build: Build) -> Section:
         elif layer.spikes.shape[1]:
             blocks.append(Note(f"Layer {layer.name}: no spike differs."))
     blocks += [Plots(_confusion(record))] if 0 < len(record.confusion) <= MAX_CLASSES else []
-    return Section("fidelity", "Fidelity", SAYS, tuple(blocks))
+    return Section("fidelity", "Fidelity", CAPTION, tuple(blocks))
 
 
 def decision_table(figures: VerdictSummary) -> Table:
-    """How alike both networks decide."""
-    rows = tuple((what, show(figure(figures))) for what, figure, show in DECISIONS)
-    return Table("Decisions", ("what", "value"), rows, left=("what",))
+    """Accuracy, agreement and what they rest on."""
+    rows = tuple((name, show(figure(figures))) for name, figure, show in DECISIONS)
+    return Table("Decisions", ("quantity", "value"), rows, left=("quantity",))
 
 
 def layer_table(verdict: Verdict) -> Table:
     """Every layer, float against fixed."""
-    words = LAYER_COLUMNS[0], LAYER_COLUMNS[4]
-    return Table(f"Float against fixed, by layer ({LAYER_LEGEND})", LAYER_COLUMNS, layer_rows(verdict), left=words)
+    title, place = f"Float against fixed, by layer ({LAYER_LEGEND})", LAYER_COLUMNS[4]
+    return Table(title, LAYER_COLUMNS, layer_rows(verdict), left=(LAYER_COLUMNS[0], place), whole=(place,))
 
 
 def _bars(build: Build) -> Figure:
@@ -80,13 +80,16 @@ def _bars(build: Build) -> Figure:
         Series(kind, names, np.array([100 * getattr(layer, f"spike_rate_{kind}") for layer in layers]), "bars", kind)
         for kind in ("float", "fixed")
     )  # fmt: skip
-    jaccard = Series("Jaccard", names, np.array([layer.jaccard or 0.0 for layer in layers]), "bars", "plain")
-    said = "; ".join(f"{n}: {x.jaccard or 0:.3f}" for n, x in zip(names, layers, strict=True))
+    overlap = Series(
+        "spike overlap (Jaccard)", names, np.array([layer.jaccard or 0.0 for layer in layers]), "bars", "plain"
+    )
+    listed = "; ".join(f"{n}: {x.jaccard or 0:.3f}" for n, x in zip(names, layers, strict=True))
     return Figure(
-        "fidelity-layers", "Firing rate and Jaccard by layer", f"Jaccard by layer: {said}.",
+        "fidelity-layers", "Firing rate and spike overlap (Jaccard) by layer",
+        f"Spike overlap (Jaccard) by layer: {listed}.",
         (
             Panel("Firing rate", "", "spikes a neuron a step, %", rates),
-            Panel("Jaccard", "", "spikes in both / in either", (jaccard,)),
+            Panel("Spike overlap (Jaccard)", "", "spikes in both / in either", (overlap,)),
         ),
         columns=2,
     )  # fmt: skip
@@ -94,9 +97,9 @@ def _bars(build: Build) -> Figure:
 
 def _window(index: int, layer: LayerRecord, w: Window) -> Figure:
     steps = np.arange(w.start, w.start + w.u.shape[1])
-    here = w.at.step - w.start
-    first = "float" if w.spikes[0, here] else "fixed"
-    margins = (w.v[:, here] - w.threshold) / w.lsb
+    index_of_step = w.at.step - w.start
+    first = "float" if w.spikes[0, index_of_step] else "fixed"
+    margins = (w.v[:, index_of_step] - w.threshold) / w.lsb
     panels = []
     for title, rows, level in (("Soma v, before a reset", w.v, w.threshold), ("Dendrite u", w.u, None)):
         series = [Series(kind, steps, rows[n], "line", kind) for n, kind in ((0, "float"), (1, "fixed"))]  # type: ignore[arg-type]
@@ -106,13 +109,13 @@ def _window(index: int, layer: LayerRecord, w: Window) -> Figure:
                 for n, kind in ((0, "float"), (1, "fixed"))
             ]
         panels.append(Panel(title, "step", "float units", tuple(series), level=level, mark=float(w.at.step)))
-    says = (
+    caption = (
         f"Layer {layer.name}, sample {w.at.sample}, neuron {w.at.neuron}: at step {w.at.step} only {first} fires. "
         f"Before the reset float's soma is {margins[0]:+,.1f} LSB from the threshold, fixed's {margins[1]:+,.1f} LSB "
         f"(one LSB is {w.lsb:.3g})."
     )
     return Figure(
-        f"divergence-{index}", f"First divergence in layer {layer.name}", says, tuple(panels), columns=2, height=260
+        f"divergence-{index}", f"First divergence in layer {layer.name}", caption, tuple(panels), columns=2, height=260
     )
 
 
@@ -122,9 +125,9 @@ def _confusion(record: Record) -> Figure:
     text = [[str(v) if v else "" for v in row] for row in counts.tolist()]
     same, total = int(np.trace(counts)), int(counts.sum())
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    says = (
-        f"On {same:,} of {total:,} samples both name the same class (the diagonal). Rows: what float decides; columns: "
-        "what fixed decides; the colour is the share of a row."
+    caption = (
+        f"Agreement on {same:,} of {total:,} samples (the diagonal). Rows: the class of the float network; columns: "
+        "that of the fixed-point network; shaded by its share of the row."
     )
-    panel = Panel("", "class that fixed names", "class that float names", cells=Cells(shares, names, names, text, 1.0))
-    return Figure("confusion", "Decisions, float against fixed", says, (panel,), height=420, tags={"square": "yes"})
+    panel = Panel("", "class, fixed", "class, float", cells=Cells(shares, names, names, text, 1.0))
+    return Figure("confusion", "Decisions, float against fixed", caption, (panel,), height=420, tags={"square": "yes"})

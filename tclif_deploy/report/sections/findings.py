@@ -6,7 +6,7 @@ from tclif_deploy.builds import Build
 from tclif_deploy.mapping.findings import Finding, Severity
 from tclif_deploy.report.content import Level, Note, Section
 
-SAYS = (
+CAPTION = (
     "What to worry about, the worst first: how the network fits the target, and what its layers do on the data. An "
     "error makes the result useless or impossible, a warning may, an info is good to know."
 )
@@ -17,10 +17,10 @@ def findings(build: Build) -> Section:
     """Every finding of the build."""
     notes = [finding_note(finding) for finding in build.report.findings]
     if not notes:
-        notes = [Note("Nothing was found.")]
+        notes = [Note("No findings.")]
     if not build.report.verified:
-        notes.append(Note("What the layers do was not looked at: no data were given (--data FILE)."))
-    return Section("findings", "Findings", SAYS, tuple(notes))
+        notes.append(Note("What the layers do was not measured: no data were given (--data FILE)."))
+    return Section("findings", "Findings", CAPTION, tuple(notes))
 
 
 def finding_note(finding: Finding) -> Note:

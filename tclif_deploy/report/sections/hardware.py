@@ -10,14 +10,16 @@ from tclif_deploy.report.content import Bar, Bars, Block, Note, Plots, Section, 
 from tclif_deploy.report.figure import Cells, Figure, Panel, Series
 from tclif_deploy.text import NONE, count, energy, number, percent, span
 
-SAYS = "What it takes of the chip and what it costs there: models, not measurements. Every figure names its evidence."
+CAPTION = (
+    "What it takes of the chip and what it costs there: models, not measurements. Every figure names its evidence."
+)
 CORES_LISTED = 24
 """in the table; the map shows all of them"""
 
 
 def hardware(build: Build) -> Section:
     """The core map, the cost."""
-    return Section("hardware", "Hardware", SAYS, (*_cores(build), *_cost(build)))
+    return Section("hardware", "Hardware", CAPTION, (*_cores(build), *_cost(build)))
 
 
 def hardware_note(hardware: HardwareSummary, target: str) -> Note:
@@ -38,12 +40,12 @@ def _words(name: str) -> str:
 def _cores(build: Build) -> list[Block]:
     m = build.placement
     if m is None:
-        why = "the network does not fit, see the findings" if not build.report.fits else "this build stores none"
-        return [Note(f"No placement on cores: {why}.")]
-    return [fullness(m), Plots(_map(m)), core_table(m)]
+        reason = "the network does not fit, see the findings" if not build.report.fits else "this build stores none"
+        return [Note(f"No placement on cores: {reason}.")]
+    return [fullness_bars(m), Plots(_map(m)), core_table(m)]
 
 
-def fullness(m: PlacementSummary) -> Block:
+def fullness_bars(m: PlacementSummary) -> Block:
     """What the fullest core uses of each resource that the target limits."""
     title = f"{count(len(m.cores), 'core')} on {count(m.chips, 'chip')}"
     bars = []
@@ -86,18 +88,18 @@ def _map(m: PlacementSummary) -> Figure:
         text[y][x] = ", ".join(dict.fromkeys([*filter(None, [text[y][x]]), *(s.layer for s in core.slices)]))
     names = [str(x0 + n) for n in range(width)], [str(y0 + n) for n in range(height)]
     cells = Cells(full, names[1], names[0], text if width * height <= 40 else None, 1.0)
-    says = (
-        f"{count(len(m.cores), 'core')} with the layers that lie there; the colour says how full the fullest resource "
-        f"is (at most {percent(float(np.nanmax(full)), 1)})."
+    caption = (
+        f"{count(len(m.cores), 'core')} with the layers that lie there, shaded by fullness of the fullest "
+        f"resource (at most {percent(float(np.nanmax(full)), 1)})."
     )
     panel = Panel("", "mesh, across", "mesh, down", cells=cells)
-    return Figure("core-map", "Core map", says, (panel,), height=max(160, min(520, 60 + 70 * height)))
+    return Figure("core-map", "Core map", caption, (panel,), height=max(160, min(520, 60 + 70 * height)))
 
 
 def _cost(build: Build) -> tuple[Block, ...]:
     if build.report.energy is None:
-        why = "" if build.report.verified else ": no data were given, so no activity is known"
-        return (Note(f"Energy and latency were not computed in this build{why}."),)
+        reason = "" if build.report.verified else ": no data were given, so no activity is known"
+        return (Note(f"Energy and latency were not computed in this build{reason}."),)
     return cost_blocks(build.report, build.target.name)
 
 
@@ -115,7 +117,7 @@ def cost_blocks(hardware: HardwareSummary, target: str) -> tuple[Block, ...]:
         used.setdefault(source, []).append(_words(name))
     rests = [(", ".join(names), source) for source, names in used.items()]
     rests += [("assumed", text) for text in hardware.assumptions]
-    rest = Table("What these figures rest on", ("what", "source"), tuple(rests), left=("what", "source"))
+    rest = Table("What these figures rest on", ("quantity", "source"), tuple(rests), left=("quantity", "source"))
     return (*_energy(e, hardware, target), *_latency(hardware.latency), note, *([rest] if rests else []))
 
 
@@ -134,8 +136,8 @@ def _energy(e: EnergySummary, hardware: HardwareSummary, target: str) -> tuple[B
     table = Table(title, ("part", "operations", "low, nJ", "high, nJ"), tuple(rows), left=("part",))
     ends = np.array([b for _, b in parts.values()]), np.array([a for a, _ in parts.values()])
     series = (Series("range", list(parts), ends[0], "bars", "plain", low=ends[1]),)
-    says = f"From {energy(low, high)} an inference; each bar spans one part's lowest to highest figure."
-    return table, Plots(Figure("energy", "Energy by part", says, (Panel("", "", "nJ an inference", series),)))
+    caption = f"From {energy(low, high)} an inference; each bar spans one part's lowest to highest figure."
+    return table, Plots(Figure("energy", "Energy by part", caption, (Panel("", "", "nJ an inference", series),)))
 
 
 def _latency(t: LatencySummary | None) -> tuple[Block, ...]:
@@ -146,4 +148,4 @@ def _latency(t: LatencySummary | None) -> tuple[Block, ...]:
         ("the longest step, µs", NONE, number(t.us_worst_step)),
         ("an inference, µs", number(t.us_per_inference_low), number(t.us_per_inference_high)),
     )
-    return (Table(f"Latency (evidence: {t.evidence})", ("what", "low", "high"), rows, left=("what",)),)
+    return (Table(f"Latency (evidence: {t.evidence})", ("quantity", "low", "high"), rows, left=("quantity",)),)

@@ -31,7 +31,7 @@ def network(build: Build) -> Section:
         fires = f"fires in {percent(rate)} of its steps" if rate is not None else "sums its current"
         links = tuple((order[c.source], _link(c)) for c in layer.connections)
         boxes.append(
-            Box(layer.name, (f"{layer.size:,} neurons, {kind}", fires if layer.spiking else "says the class"), links)
+            Box(layer.name, (f"{layer.size:,} neurons, {kind}", fires if layer.spiking else "chooses the class"), links)
         )
         total = weights(layer)
         nonzero = sum(int((c.weight != 0).sum()) for c in layer.connections)
@@ -46,11 +46,11 @@ def network(build: Build) -> Section:
                 percent(rate),
             )
         )
-    says = f"{totals(fixed.layers, ())}, from the input at the top down."
+    sizes = f"{totals(fixed.layers, ())}, from the input at the top down."
     return Section(
-        "network", "Network", f"What came in: {says}",
+        "network", "Network", f"What came in: {sizes}",
         (
-            Drawing(tuple(boxes), f"A drawing of the network: {says} The table beside it says the same."),
+            Drawing(tuple(boxes), f"A drawing of the network: {sizes} The table beside it lists the same."),
             Table(
                 "Layers", ("layer", "kind", "neurons", "from", "weights", "nonzero", "firing rate"), tuple(rows),
                 left=("layer", "kind", "from"),

@@ -28,7 +28,7 @@ def provenance(build: Build) -> Section:
     notes = tuple(Note(text) for text in build.report.notices)
     return Section(
         "provenance", "Provenance", "Same input, same bytes: with these, anyone can make this build again.",
-        (Table("Made from", ("what", "value"), tuple(rows), left=("what", "value")), *notes),
+        (Table("Made from", ("item", "value"), tuple(rows), left=("item", "value")), *notes),
     )  # fmt: skip
 
 

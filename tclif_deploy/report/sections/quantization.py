@@ -1,4 +1,4 @@
-"""What was done to it: distributions against the representable range, scales, couplings."""
+"""What was done to it: distributions against the representable range, scales, coefficients."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def quantization(build: Build) -> Section:
         if not build.report.verified:
             blocks.append(Note("No data were given, so no states were seen: only weights are drawn."))
         blocks += [Plots(_distributions(build, layer)) for layer in build.fixed.layers]
-    says = (
-        f"What was done to it: {_widths(build)} weights, {m.frac_bits}-bit couplings, "
+    caption = (
+        f"What was done to it: {_widths(build)} weights, {m.frac_bits}-bit coefficients, "
         f"{m.bits_u}-bit dendrites, {m.bits_v}-bit somas, products rounded {m.rounding.replace('_', ' ')}. "
-        "Values must lie in the shaded range; they should also use it."
+        "Values must lie in the representable range; they should also use it."
     )
-    return Section("quantization", "Quantization", says, tuple(blocks))
+    return Section("quantization", "Quantization", caption, tuple(blocks))
 
 
 def _widths(build: Build) -> str:
@@ -69,21 +69,24 @@ def _couplings(build: Build) -> Table:
     one = build.fixed.arithmetic.one
     rows: list[tuple[str, ...]] = []
     for layer in build.fixed.layers:
-        real = build.record.layer(layer.name).couplings
-        pairs = np.unique(np.stack([real[0], real[1], layer.b_u / one, layer.b_v / one]), axis=1).T
-        found = []
+        original = build.record.layer(layer.name).couplings
+        pairs = np.unique(np.stack([original[0], original[1], layer.b_u / one, layer.b_v / one]), axis=1).T
+        compared = []
         for b1, b2, fixed1, fixed2 in pairs.tolist():
             before, after = (rotation_frequency(u, v, math.nan) for u, v in ((b1, b2), (fixed1, fixed2)))
             error = abs(after / before - 1) if before > 0 and math.isfinite(after) else math.nan
             texts = (f"{b1:+.5f}", f"{b2:+.5f}", f"{round(fixed1 * one):+d}", f"{round(fixed2 * one):+d}")
             turns = (f"{before:.5f}", f"{after:.5f}") if b1 * b2 != 0 else (NONE, NONE)
-            found.append((error if math.isfinite(error) else -1.0, (*texts, *turns, _error(error))))
-        found.sort(key=lambda item: -item[0])
-        for n, (_, cells) in enumerate(found[:COUPLINGS_SHOWN]):
-            more = f" (worst {COUPLINGS_SHOWN} of {len(found)})" if len(found) > COUPLINGS_SHOWN and n == 0 else ""
+            compared.append((error if math.isfinite(error) else -1.0, (*texts, *turns, _error(error))))
+        compared.sort(key=lambda item: -item[0])
+        for n, (_, cells) in enumerate(compared[:COUPLINGS_SHOWN]):
+            more = (
+                f" (worst {COUPLINGS_SHOWN} of {len(compared)})" if len(compared) > COUPLINGS_SHOWN and n == 0 else ""
+            )
             rows.append((layer.name + more, *cells))
     return Table(
-        f"Couplings β before, B (in units of 1/{one}) after: their product sets the frequency ω and must be kept",
+        f"Couplings β1, β2 before, B_u, B_v (in units of 1/{one}) after: their product sets the frequency ω "
+        "and must be kept",
         ("layer", "β1", "β2", "B_u", "B_v", "ω before", "ω after", "error"),
         tuple(rows), left=("layer",),
     )  # fmt: skip
@@ -95,45 +98,46 @@ def _error(value: float) -> str:
 
 def _distributions(build: Build, layer: FixedLayer) -> Figure:
     assert build.record is not None
-    kept = build.record.layer(layer.name)
+    stored = build.record.layer(layer.name)
     index = build.fixed.layers.index(layer)
     bits = build.weight_bits[index]
-    panels = [_weights(layer, kept, bits)]
-    if kept.states.any():
+    panels = [_weights(layer, stored, bits)]
+    if stored.states.any():
         centres = (np.arange(BINS) + 0.5) * (2 * REACH / BINS) - REACH
         m = build.fixed.arithmetic
         for n, (state, width) in enumerate((("Dendrite u", m.bits_u), ("Soma v", m.bits_v))):
             roles: tuple[tuple[int, Role], ...] = ((1, "fixed"), (0, "float"))
             series = tuple(
-                Series(role, centres, kept.states[kind, n].astype(float), "steps", role) for kind, role in roles
+                Series(role, centres, stored.states[kind, n].astype(float), "steps", role) for kind, role in roles
             )
             panels.append(
                 Panel(state, f"share of the {width}-bit range", "values", series, shade=(-1.0, 1.0), log=True)
             )
     used = max(int(np.abs(c.weight).max()) for c in layer.connections)
-    says = (
-        f"Float and fixed drawn together, the representable range shaded. Weights reach {used} of {2 ** (bits - 1) - 1}"
+    caption = (
+        "Float and fixed together, against the representable range (shaded). Weights reach "
+        f"{used} of {2 ** (bits - 1) - 1}"
         + (
-            f"; the states use {percent(_used(kept), 0)} of their range on the stored samples."
+            f"; the states use {percent(_used(stored), 0)} of their range on the stored samples."
             if len(panels) > 1
             else "."
         )
     )
-    return Figure(f"distributions-{index}", f"Layer {layer.name}", says, tuple(panels), columns=3, height=220)
+    return Figure(f"distributions-{index}", f"Layer {layer.name}", caption, tuple(panels), columns=3, height=220)
 
 
-def _used(kept: LayerRecord) -> float:
+def _used(stored: LayerRecord) -> float:
     """Share of the range that the fixed states reach, to a bin's width."""
-    bins = np.flatnonzero(kept.states[1].any(axis=0))
+    bins = np.flatnonzero(stored.states[1].any(axis=0))
     return float(np.abs(np.array([bins.min(), bins.max() + 1]) * (2 * REACH / BINS) - REACH).max())
 
 
-def _weights(layer: FixedLayer, kept: LayerRecord, bits: int) -> Panel:
+def _weights(layer: FixedLayer, stored: LayerRecord, bits: int) -> Panel:
     edges, limit = weight_edges(bits), 2 ** (bits - 1) - 1
-    whole = sum((weight_histogram(c.weight, bits) for c in layer.connections), np.zeros(len(edges) - 1, np.int64))
+    quantized = sum((weight_histogram(c.weight, bits) for c in layer.connections), np.zeros(len(edges) - 1, np.int64))
     centres = (edges[1:] + edges[:-1]) / 2
     series = (
-        Series("fixed", centres, whole.astype(float), "steps", "fixed"),
-        Series("float", centres, kept.weights.astype(float), "steps", "float"),
+        Series("fixed", centres, quantized.astype(float), "steps", "fixed"),
+        Series("float", centres, stored.weights.astype(float), "steps", "float"),
     )
     return Panel("Weights", "integer", "weights", series, shade=(-limit - 0.5, limit + 0.5))

@@ -85,9 +85,9 @@
       const more = { dragmode: "zoom", xaxis: axis("step", { range: [...range], showgrid: false }), yaxis: axis("neuron", { range: [-0.5, neurons - 0.5], showgrid: false }) };
       Plotly.react(element, data, layout(more), config);
       const all = count[1] + count[2] + count[3], say = (n) => n.toLocaleString("en");
-      const says = all ? `${say(count[3])} spikes in both, ${say(count[1])} only in float, ${say(count[2])} only in fixed (Jaccard ${(count[3] / all).toFixed(3)}).` : "No neuron fires.";
-      part("says").textContent = `Layer ${layers[l].name}, ${samples[s].name}: ${says}`;
-      element.setAttribute("aria-label", `Spike raster, neurons over steps. ${part("says").textContent}`);
+      const caption = all ? `${say(count[3])} spikes in both, ${say(count[1])} only in float, ${say(count[2])} only in fixed; spike overlap (Jaccard) ${(count[3] / all).toFixed(3)}.` : "No neuron fires.";
+      part("caption").textContent = `${layers[l].title}, ${samples[s].name}: ${caption}`;
+      element.setAttribute("aria-label", `Spike raster, neurons over steps. ${part("caption").textContent}`);
     };
     const move = (shift, zoom) => {
       const [a, b] = element.layout.xaxis.range.map(Number), middle = (a + b) / 2 + shift * (b - a), half = ((b - a) / 2) * zoom;

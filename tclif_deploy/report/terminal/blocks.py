@@ -1,25 +1,27 @@
-"""Blocks on a terminal: the one printer, and a build's whole story by it."""
+"""Blocks on a terminal: the one printer, and everything about a build by it."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.box import SIMPLE_HEAD
-from rich.console import Console, JustifyMethod, RenderableType
-from rich.table import Table as RichTable
+from rich.cells import cell_len
+from rich.console import Console
 from rich.text import Text
 
 from tclif_deploy.builds import Build
 from tclif_deploy.errors import one_line
 from tclif_deploy.report.compare import differences
-from tclif_deploy.report.content import Bars, Block, Drawing, Level, Note, Plots, Raster, Table
+from tclif_deploy.report.content import Bars, Block, Drawing, Level, Note, Plots, Raster, Table, label_block
 from tclif_deploy.report.figure import Panel
-from tclif_deploy.report.sections import story
+from tclif_deploy.report.sections import report_content
+from tclif_deploy.report.terminal.layout import Medium, bar_lines, indented, medium, table_lines
 from tclif_deploy.report.verdict_text import headline
+from tclif_deploy.text import layer_labels, wrap
 
 TICKS = " ▁▂▃▄▅▆▇█"
 SPARK_WIDTH = 40
@@ -28,47 +30,45 @@ COLORS: dict[Level, str] = {"good": "green", "bad": "red", "open": "yellow", "pl
 
 def show(console: Console, build: Build) -> None:
     """Print every section of a build."""
-    console.print(_verdict("", build))
-    for section in story(build):
+    _verdict(console, "", build)
+    for section in report_content(build):
         console.print()
-        console.print(Text(section.title, style="bold underline"))
-        console.print(Text(section.says, style="dim"))
+        show_text(console, section.title, "bold underline")
+        show_text(console, section.caption, "dim")
         show_blocks(console, section.blocks, build)
 
 
+def show_text(console: Console, text: str, style: str = "", *, whole: bool = False) -> None:
+    """Print a text, wrapped at spaces where the console has a width; ``whole`` leaves it in one line, to be copied."""
+    shown = medium(console)
+    for line in wrap(shown.text(one_line(text)), None if whole else shown.width):
+        _print(console, Text(line, style=style))
+
+
 def show_blocks(
-    console: Console, blocks: Iterable[Block], build: Build | None = None, *, whole_lines: bool = False
+    console: Console, blocks: Iterable[Block], build: Build | None = None, *, layers: Sequence[str] = ()
 ) -> None:
     """Print blocks one after another; rasters are drawn from the record of ``build``.
 
-    ``whole_lines`` leaves notes unwrapped, so that each is one line in a pipe.
+    ``layers`` are the network's, in order, where the blocks still name them as its file does.
     """
+    shown, previous = medium(console), None
+    labels = layer_labels(layers) if layers else {}
     for block in blocks:
-        if isinstance(block, Note):
-            label = (f"{one_line(block.label)}: " if block.label else "", f"bold {COLORS[block.level]}")
-            console.print(Text.assemble(label, one_line(block.text)), soft_wrap=whole_lines)
-        elif isinstance(block, Table):
-            console.print(_table(block))
-        elif isinstance(block, Bars):
-            console.print(_bars(block))
-        elif isinstance(block, Drawing):
-            console.print(Text(one_line(" → ".join(box.name for box in block.boxes))))
-        elif isinstance(block, Plots):
-            figure = block.figure
-            console.print(Text.assemble((one_line(f"{figure.title}. "), "bold"), one_line(figure.says)))
-            for panel in figure.panels:
-                for line in _spark_lines(panel):
-                    console.print(line)
-        elif isinstance(block, Raster) and build is not None and build.record is not None:
-            for line in _rates(build):
-                console.print(line)
+        lines = list(_lines(label_block(block, labels), shown, build))
+        if lines and previous is not None and not (isinstance(block, Note) and previous is Note):
+            console.print()  # notes follow each other, everything else stands apart
+        for line in lines:
+            _print(console, line)
+        previous = type(block) if lines else previous
 
 
 def show_differences(console: Console, a: Build, b: Build) -> None:
     """Print two builds' verdicts and what differs between them."""
     for name, build in (("A", a), ("B", b)):
-        console.print(_verdict(f"{name}: {build.folder}: ", build))
-    console.print(_table(differences(a, b)))
+        _verdict(console, f"{name}: {build.folder}: ", build)
+    console.print()
+    show_blocks(console, differences(a, b))
 
 
 def spark(values: NDArray[Any], width: int = SPARK_WIDTH) -> str:
@@ -88,53 +88,83 @@ def spark(values: NDArray[Any], width: int = SPARK_WIDTH) -> str:
     return "".join(TICKS[int((v - low) / (high - low) * (len(TICKS) - 1))] for v in values)
 
 
-def _verdict(prefix: str, build: Build) -> RenderableType:
+def _print(console: Console, line: Text) -> None:
+    line.rstrip()
+    console.print(line, soft_wrap=True, highlight=False)  # laid out already: rich shall neither wrap nor pad it
+
+
+def _verdict(console: Console, prefix: str, build: Build) -> None:
     verdict = headline(build)
-    title = one_line(f"{prefix}{build.report.model} on {build.target.name}")
-    word = (f" {one_line(verdict.word)} ", f"bold reverse {COLORS[verdict.level]}")
-    return Text.assemble((title, "bold"), "\n", word, f" {one_line(verdict.sentence)}")
+    show_text(console, f"{prefix}{build.report.model} on {build.target.name}", "bold")
+    for line in _labelled(verdict.word, verdict.sentence, f"bold reverse {COLORS[verdict.level]}", medium(console)):
+        _print(console, line)
 
 
-def _table(table: Table) -> RichTable:
-    drawn = RichTable(
-        title=Text(one_line(table.title)) if table.title else None, title_justify="left", title_style="bold",
-        box=SIMPLE_HEAD, padding=(0, 1, 0, 0),
-    )  # fmt: skip
-    for column in table.columns:
-        justify: JustifyMethod = "left" if column in table.left else "right"
-        drawn.add_column(Text(column), justify=justify, overflow="fold", no_wrap=column == "layer")
-    for row in table.rows:
-        drawn.add_row(*(Text(one_line(cell)) for cell in row))
-    return drawn
+def _lines(block: Block, shown: Medium, build: Build | None) -> Iterator[Text]:
+    """The lines of one block."""
+    if isinstance(block, Note):
+        yield from _labelled(block.label, block.text, f"bold {COLORS[block.level]}", shown)
+    elif isinstance(block, Table):
+        yield from _titled(block.title, shown)
+        cells = tuple(tuple(map(one_line, row)) for row in block.rows)
+        head, rows = table_lines(replace(block, rows=cells), shown)
+        yield from (Text(line, style="bold") for line in head)
+        yield from map(Text, rows)
+    elif isinstance(block, Bars):
+        yield from _titled(block.title, shown)
+        for label, bar, text, over in bar_lines(block, shown):
+            yield Text.assemble(label, (bar, "bold red" if over else "blue"), text)
+    elif isinstance(block, Drawing):
+        yield from map(Text, indented(shown.text(one_line(" → ".join(box.name for box in block.boxes))), shown.width))
+    elif isinstance(block, Plots):
+        curves = [line for panel in block.figure.panels for line in _curves(panel, shown)]
+        if curves:  # a grid or a set of bars stands in a table already
+            yield from _labelled(block.figure.title, block.figure.caption, "bold", shown, ". ")
+            yield from curves
+    elif isinstance(block, Raster) and build is not None and build.record is not None:
+        yield from _rates(build, shown)
 
 
-def _bars(bars: Bars) -> RichTable:
-    drawn = RichTable(title=Text(bars.title), title_justify="left", title_style="bold", show_header=False, box=None)
-    for bar in bars.bars:
-        full = round(24 * min(1.0, bar.share))
-        style = "bold red" if bar.share > 1 else "blue"
-        drawn.add_row(Text(bar.label), Text("█" * full + "·" * (24 - full), style=style), Text(bar.text))
-    return drawn
+def _titled(title: str, shown: Medium) -> Iterator[Text]:
+    if title:
+        yield from (Text(line, style="bold") for line in wrap(shown.text(one_line(title)), shown.width))
 
 
-def _spark_lines(panel: Panel) -> list[Text]:
-    """A line a curve; a grid or a set of bars stands in its table already."""
-    lines = []
+def _labelled(label: str, text: str, style: str, shown: Medium, end: str = ": ") -> Iterator[Text]:
+    """``label: text``, wrapped, with the label in ``style``."""
+    start = shown.text(one_line(label) + end) if label else ""
+    for n, line in enumerate(indented(start + shown.text(one_line(text)), shown.width)):
+        drawn = Text(line)
+        if n == 0:
+            drawn.stylize(style, 0, min(len(start), len(line)))
+        yield drawn
+
+
+def _curves(panel: Panel, shown: Medium) -> Iterator[Text]:
+    """A line a curve."""
     for series in panel.series:
         if series.kind in ("line", "steps"):
             y = np.log10(1 + series.y) if panel.log else series.y
-            lines.append(Text.assemble(f"  {panel.title + ', ' + series.label:<32} ", (spark(y), "cyan")))
-    return lines
+            yield from _curve(f"{panel.title}, {series.label}", y, shown)
 
 
-def _rates(build: Build) -> list[Text]:
+def _curve(label: str, values: NDArray[Any], shown: Medium) -> Iterator[Text]:
+    label, size = shown.text(one_line(label)), SPARK_WIDTH
+    start = f"  {label:<32}  "
+    if shown.width is not None and cell_len(start) + size > shown.width:
+        yield from (Text(f"  {line}") for line in wrap(label, shown.width - 2))
+        start, size = "    ", max(1, min(size, shown.width - 4))
+    yield Text.assemble(start, (shown.text(spark(values, size)), "cyan"))
+
+
+def _rates(build: Build, shown: Medium) -> Iterator[Text]:
     """How many neurons of each layer fire over the time of the first stored sample."""
     record = build.record
     assert record is not None
-    lines = [Text(f"Spikes a step in sample {record.samples[0]}:")]
+    labels = layer_labels([layer.name for layer in build.fixed.layers])
+    yield Text(f"Spikes a step in sample {record.samples[0]}:")
     for layer in record.layers:
         if layer.spikes.shape[1]:
-            for n, kind in enumerate(("float", "fixed")):
+            for n, network in enumerate(("float", "fixed")):
                 counts = layer.spikes[n, 0, : record.lengths[0]].sum(axis=1)
-                lines.append(Text.assemble(f"  {one_line(layer.name) + ', ' + kind:<32} ", (spark(counts), "cyan")))
-    return lines
+                yield from _curve(f"{labels[layer.name]}, {network}", counts, shown)

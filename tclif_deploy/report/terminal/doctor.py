@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from rich.console import Console
 
 from tclif_deploy.report.content import Level, Note
-from tclif_deploy.report.terminal.blocks import show_blocks
+from tclif_deploy.report.terminal.blocks import show_blocks, show_text
 from tclif_deploy.version import __version__
 
 LEVELS: dict[str, Level] = {"equal": "good", "missing": "open"}
 
 
 @dataclass(frozen=True)
-class Part:
+class Dependency:
     """A package, and what to type where it is missing."""
 
     name: str
@@ -33,7 +33,7 @@ class SelfTest:
     backend: str
     result: str
     """``equal``, ``DIFFERENT``, ``missing`` or ``broken``"""
-    says: str
+    detail: str
     seconds: float = 0.0
 
     @property
@@ -42,20 +42,24 @@ class SelfTest:
         return self.result in ("DIFFERENT", "broken")
 
 
-def print_parts(console: Console, parts: Iterable[Part], untested: str | None = None) -> None:
-    """One line a part; for what is missing, the commands that install it. ``untested`` is said of the machine."""
-    notes = [Note(f"tclif_deploy {__version__}, Python {platform.python_version()}")]
-    notes += [Note(untested, "note", "open")] if untested else []
-    for part in parts:
-        if part.version is not None:
-            notes.append(Note(f"{part.name} {part.version} ({part.purpose})", "installed", "good"))
+def print_dependencies(console: Console, dependencies: Iterable[Dependency], untested: str | None = None) -> None:
+    """One line a dependency; for what is missing, the commands that install it, unwrapped.
+
+    ``untested`` is said first.
+    """
+    show_text(console, f"tclif_deploy {__version__}, Python {platform.python_version()}")
+    if untested:
+        show_blocks(console, [Note(untested, "notice", "open")])
+    for d in dependencies:
+        if d.version is not None:
+            show_blocks(console, [Note(f"{d.name} {d.version} ({d.purpose})", "installed", "good")])
         else:
-            notes.append(Note(f"{part.name} ({part.purpose}); install it with:", "missing", "bad"))
-            notes += [Note(f"    {command}") for command in part.commands]
-    show_blocks(console, notes, whole_lines=True)
+            show_blocks(console, [Note(f"{d.name} ({d.purpose}); install it with:", "missing", "bad")])
+            for command in d.commands:
+                show_text(console, f"    {command}", whole=True)
 
 
 def print_test(console: Console, test: SelfTest) -> None:
     """One line."""
-    note = Note(f"{test.result}, {test.says} ({test.seconds} s)", test.backend, LEVELS.get(test.result, "bad"))
-    show_blocks(console, [note], whole_lines=True)
+    note = Note(f"{test.result}, {test.detail} ({test.seconds} s)", test.backend, LEVELS.get(test.result, "bad"))
+    show_blocks(console, [note])

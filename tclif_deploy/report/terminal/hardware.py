@@ -13,7 +13,7 @@ from tclif_deploy.mapping import Cost, Finding, Placement, hardware_summary, pla
 from tclif_deploy.quantization.calibration import Calibration
 from tclif_deploy.report.content import Block, Note, Table
 from tclif_deploy.report.sections.findings import finding_note
-from tclif_deploy.report.sections.hardware import core_table, cost_blocks, fullness
+from tclif_deploy.report.sections.hardware import core_table, cost_blocks, fullness_bars
 from tclif_deploy.report.terminal.blocks import show_blocks
 from tclif_deploy.text import NONE, count, number, percent, span
 
@@ -37,27 +37,38 @@ def calibrated(calibration: Calibration | None) -> list[Block]:
 
 
 def print_findings(
-    console: Console, findings: Sequence[Finding], target: str, calibration: Calibration | None = None
-) -> None:
-    """Every finding, worst first, what set the scales, and how many findings there are of each severity."""
+    console: Console, findings: Sequence[Finding], target: str, calibration: Calibration | None = None,
+    layers: Sequence[str] = (),
+) -> None:  # fmt: skip
+    """Every finding, worst first, what set the scales, and how many findings there are of each severity.
+
+    ``layers`` are the names of the network's, in order.
+    """
     counts = Counter(f.severity for f in findings)
     fits = not any(f.is_misfit for f in findings)
     total = f"{count(counts['error'], 'error')}, {count(counts['warning'], 'warning')}, {counts['info']} info"
     summary = Note(f"{'fits' if fits else 'does not fit'}: {total}", target, "bad" if counts["error"] else "good")
-    show_blocks(console, [*map(finding_note, findings), *calibrated(calibration), summary], whole_lines=True)
+    show_blocks(console, [*map(finding_note, findings), *calibrated(calibration), summary], layers=layers)
 
 
-def print_price(console: Console, price: Price) -> None:
+def print_price(console: Console, price: Price, layers: Sequence[str] = ()) -> None:
     """What lies on each core, then energy, latency and what they rest on."""
     cores = placement_summary(price.placement)
-    show_blocks(console, [fullness(cores), core_table(cores)])
     blocks = cost_blocks(hardware_summary(price.placement, price.cost), price.target)
-    show_blocks(console, [*calibrated(price.calibration), *blocks])
+    placed = fullness_bars(cores), core_table(cores)
+    show_blocks(console, [*placed, *calibrated(price.calibration), *blocks], layers=layers)
 
 
 def print_comparison(console: Console, results: Sequence[Price | tuple[str, TclifError]]) -> None:
-    """One line a target: cores, fullness, energy and latency; then why the others hold it not."""
-    columns = ("target", "cores", "chips", "synapses", "energy, nJ an inference", "µs a step")
+    """One line a target: cores, fullness, energy and latency; then why the others cannot hold it."""
+    columns = (
+        "target",
+        "cores",
+        "chips",
+        "fullness of synaptic memory",
+        "energy, nJ an inference",
+        "latency, µs a step",
+    )
     rows, problems = [], []
     for result in results:
         if isinstance(result, tuple):
@@ -75,4 +86,4 @@ def print_comparison(console: Console, results: Sequence[Price | tuple[str, Tcli
         )  # fmt: skip
     table: list[Block] = [Table("What if", columns, tuple(rows), left=("target",))] if rows else []
     known = [calibrated(result.calibration) for result in results if not isinstance(result, tuple)]
-    show_blocks(console, [*table, *problems, *(known[0] if known else [])], whole_lines=True)
+    show_blocks(console, [*table, *problems, *(known[0] if known else [])])

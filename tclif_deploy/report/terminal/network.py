@@ -14,7 +14,7 @@ from tclif_deploy.text import count, span
 def print_summary(console: Console, path: str, kind: str, summary: dict[str, Any]) -> None:
     """The layers of a network, as `tclif_deploy.frontends.summary.summary` describes it."""
     features, weights = count(summary["input"]["features"], "feature"), f"{summary['parameters']:,}"
-    columns = ("layer", "neurons", "from", "fires, resets", "coefficients", "weights")
+    columns = ("layer", "neurons", "from", "comparator, reset", "coefficients", "weights")
     rows = tuple(
         (
             layer["name"], f"{layer['neurons']} {layer['neuron']}", _sources(layer), _fires(layer),
@@ -25,15 +25,15 @@ def print_summary(console: Console, path: str, kind: str, summary: dict[str, Any
     blocks: list[Block] = [
         Note(f"{kind}, {features} a step, {weights} weights and biases", path),
         Table("", columns, rows, left=columns[:-1]),
-        *(Note(notice, "note", "open") for notice in summary["notices"]),
+        *(Note(notice, "notice", "open") for notice in summary["notices"]),
     ]
-    show_blocks(console, blocks, whole_lines=True)
+    show_blocks(console, blocks, layers=[layer["name"] for layer in summary["layers"]])
 
 
 def _sources(layer: dict[str, Any]) -> str:
     """Each source, how many steps late, and the kernel that moves over it."""
     return "; ".join(
-        c["source"] + (f" -{c['delay']}" if c["delay"] else "") + (_kernel(c) if c["kind"] == "conv" else "")
+        c["source"] + (f" (delay {c['delay']})" if c["delay"] else "") + (_kernel(c) if c["kind"] == "conv" else "")
         for c in layer["connections"]
     )
 
@@ -53,15 +53,13 @@ def _kernel(connection: dict[str, Any]) -> str:
 def _fires(layer: dict[str, Any]) -> str:
     if layer["fires_at"] is None:
         return "readout"
-    return f"v {layer['fires_at']} th, {layer['reset']}"
+    return f"v {layer['fires_at']} threshold, {layer['reset']}"
 
 
 def _coefficients(layer: dict[str, Any]) -> str:
     """Those that are not 0, as a number or a range."""
     parts = [
-        f"{name.replace('threshold', 'th')} {span(low, high)}"
-        for name, (low, high) in layer["coefficients"].items()
-        if (low, high) != (0.0, 0.0)
+        f"{name}={span(low, high)}" for name, (low, high) in layer["coefficients"].items() if (low, high) != (0.0, 0.0)
     ]
     if layer["bias"]:
         parts.append("bias")

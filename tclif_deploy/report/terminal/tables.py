@@ -28,20 +28,21 @@ from tclif_deploy.verification.verdict import Verdict
 def print_build(console: Console, build: Build) -> None:
     """What to know, the verdict by layer, what to worry about, and in the last lines the verdict and the folder."""
     report, verdict = build.report, headline(build)
-    blocks: list[Block] = [Note(text, "note", "open") for text in report.notices]
+    blocks: list[Block] = [Note(text, "notice", "open") for text in report.notices]
     compared = report.verdict()
     if compared is not None:
         blocks += [layer_table(compared), *(comparison(*item) for item in report.backends.items())]
     blocks.append(hardware_note(report, build.target.name))
     blocks += [finding_note(f) for f in report.findings if f.severity != "info"]
     blocks += [Note(str(verdict), "verdict", verdict.level), Note(str(build.folder), "build")]
-    show_blocks(console, blocks, whole_lines=True)
+    show_blocks(console, blocks, layers=[layer.name for layer in build.fixed.layers])
 
 
 def print_verdict(console: Console, verdict: Verdict, shortfalls: Sequence[str]) -> None:
-    """The verdict by layer, how alike both networks decide, and what falls short."""
+    """The verdict by layer, the decisions, and what falls short."""
     blocks: list[Block] = [layer_table(verdict), decision_table(verdict.summary())]
-    show_blocks(console, [*blocks, *(Note(line, "falls short", "bad") for line in shortfalls)], whole_lines=True)
+    blocks += [*(Note(line, "falls short", "bad") for line in shortfalls)]
+    show_blocks(console, blocks, layers=list(verdict.saturations))
 
 
 def print_tuning(console: Console, tuning: Tuning) -> None:
@@ -53,35 +54,38 @@ def print_tuning(console: Console, tuning: Tuning) -> None:
     ]
     control = tuning.control
     if isinstance(control, TuningControl):
-        rows.append(("float, trained on alike", percent(control.accuracy), "", ""))
-        rows.append(("fine-tuned against it", "", _drop(control.drop), percent(control.agreement)))
-    title, columns = f"Accuracy on {count(tuning.samples_tested, 'test sample')}", ("", "accuracy", "drop", "agreement")
-    blocks: list[Block] = [Table(title, columns, tuple(rows), left=("",))]
+        rows.append(("control: float, trained on alike", percent(control.accuracy), "", ""))
+        rows.append(("fine-tuned against control", "", _drop(control.drop), percent(control.agreement)))
+    title, columns = (
+        f"Accuracy on {count(tuning.samples_tested, 'test sample')}",
+        ("network", "accuracy", "drop", "agreement"),
+    )
+    blocks: list[Block] = [Table(title, columns, tuple(rows), left=("network",))]
     if tuning.overflows:
         text = f"states left their range {tuning.overflows:,} times in training: more --headroom helps"
-        blocks.append(Note(text, "note", "open"))
-    show_blocks(console, blocks, whole_lines=True)
+        blocks.append(Note(text, "notice", "open"))
+    show_blocks(console, blocks)
 
 
 def _drop(value: float) -> str:
     return f"{value:.2f} points"
 
 
-def print_fuzz(console: Console, report: FuzzReport) -> None:
+def print_fuzz(console: Console, report: FuzzReport, layers: Sequence[str] = ()) -> None:
     """Each backend's comparison on a line, what was left out and why, and the count."""
     rates = ", ".join(f"{name} {percent(rate)}" for name, rate in report.rates.items())
     blocks = [
         *(comparison(*item) for item in report.backends.items()),
-        *(Note(f"{name}: {why}", "not run", "open") for name, why in report.skipped.items()),
-        Note(f"{rates}; {report.saturations:,} states overflowed", "spike rates"),
+        *(Note(f"{name}: {reason}", "not run", "open") for name, reason in report.skipped.items()),
+        Note(f"{rates}; {report.saturations:,} overflows of states", "spike rates"),
         Note(f"{report.neuron_steps:,} neuron steps compared with the reference"),
     ]
-    show_blocks(console, blocks, whole_lines=True)
+    show_blocks(console, blocks, layers=layers)
 
 
 def print_targets(console: Console, targets: Sequence[Target]) -> None:
     """One line a target."""
-    columns = ("name", "weights", "states", "coefficients", "rounding", "what it is")
+    columns = ("name", "weights", "states", "coefficients", "rounding", "description")
     rows = tuple(
         (
             t.name, *(f"{bits.value} bit" for bits in (t.weight_bits, t.state_bits, t.coefficient_bits)),
@@ -114,9 +118,9 @@ def print_sweep(console: Console, rows: Sequence[Row], front: Sequence[Row], cal
     blocks: list[Block] = [Table(title, columns, cells, left=("bits", "rounding", "best")), *calibrated(calibration)]
     for row in rows:
         if row.problem:
-            where = f"weights {row.weight_bits}, coefficients {row.coefficient_bits}, states {row.state_bits}"
-            blocks.append(Note(row.problem, where, "open"))
-    show_blocks(console, blocks, whole_lines=True)
+            widths = f"weights {row.weight_bits}, coefficients {row.coefficient_bits}, states {row.state_bits}"
+            blocks.append(Note(row.problem, widths, "open"))
+    show_blocks(console, blocks)
 
 
 def _microjoules(row: Row) -> str:
@@ -126,7 +130,7 @@ def _microjoules(row: Row) -> str:
 
 
 def print_run(console: Console, run: RunSummary) -> None:
-    """What `tclif simulate` found."""
+    """What `tclif simulate` counted."""
     rows = tuple(
         (
             layer.name, f"{layer.neurons:,}", f"{layer.spikes:,}" if layer.rate is not None else NONE,
@@ -134,11 +138,11 @@ def print_run(console: Console, run: RunSummary) -> None:
         )
         for layer in run.layers
     )  # fmt: skip
-    columns = ("layer", "neurons", "spikes", "rate", "synaptic operations", "overflows")
+    columns = ("layer", "neurons", "spikes", "firing rate", "synaptic operations", "overflows")
     title = f"{count(run.samples, 'sample')}, {count(run.steps, 'step')}"
     blocks: list[Block] = [Table(title, columns, rows, left=("layer",))]
     if run.input_clipped:
-        blocks.append(Note(f"{run.input_clipped:,} input values were clipped to the payload", "note", "open"))
+        blocks.append(Note(f"{run.input_clipped:,} input values were clipped to the payload", "notice", "open"))
     accuracy = "" if run.accuracy is None else f"accuracy {percent(run.accuracy)}, "
     blocks.append(Note(f"{accuracy}{run.samples / run.seconds:,.0f} samples/s"))
-    show_blocks(console, blocks, whole_lines=True)
+    show_blocks(console, blocks, layers=[layer.name for layer in run.layers])

@@ -1,0 +1,70 @@
+"""``--help`` in plain text: wrapped at spaces, no option or choice of values ever broken, options by subject."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from typer.core import TyperCommand, TyperGroup
+
+from tclif_deploy.text import wrap
+
+INDENT = "  "
+WIDEST_NAME = 24
+"""characters of an option and its values; the help of a longer one begins on the next line"""
+
+Row = tuple[str, str]
+"""(name, what it is)"""
+
+
+class Command(TyperCommand):
+    """A command whose help lists its options by the settings that they belong to."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Usage and text; arguments, the command's own options, then those of each dataclass of settings."""
+        sections: dict[str, list[Row]] = {"Arguments": [], "Options": []}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None:
+                own = "Arguments" if parameter.param_type_name == "argument" else "Options"
+                sections.setdefault(getattr(parameter, "rich_help_panel", None) or own, []).append(record)
+        _write(self, ctx, formatter, sections)
+
+
+class Group(TyperGroup):
+    """Commands, each with its whole first paragraph."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Usage, text, options, and a row a command in the order of use."""
+        options = [record for p in self.get_params(ctx) if (record := p.get_help_record(ctx)) is not None]
+        commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        rows = [(name, _paragraphs(c.help)[0]) for name, c in commands if c is not None and not c.hidden]
+        _write(self, ctx, formatter, {"Options": options, "Commands": rows})
+
+
+def _write(command: Any, ctx: Any, formatter: Any, sections: dict[str, list[Row]]) -> None:
+    width = formatter.width
+    lines = [f"Usage: {ctx.command_path} {' '.join(command.collect_usage_pieces(ctx))}"]
+    for paragraph in _paragraphs(command.help):
+        lines += ["", *(INDENT + line for line in wrap(paragraph, width - len(INDENT)))]
+    for title, rows in sections.items():
+        if rows:
+            lines += ["", f"{title}:", *_rows(rows, width)]
+    formatter.write("\n".join(lines) + "\n")
+
+
+def _rows(rows: Iterable[Row], width: int) -> list[str]:
+    rows = list(rows)
+    column = max((len(name) for name, _ in rows if len(name) <= WIDEST_NAME), default=WIDEST_NAME)
+    start = len(INDENT) + column + 2
+    lines = []
+    for name, text in rows:
+        first, *rest = wrap(" ".join(text.split()), width - start)
+        head = f"{INDENT}{name}"
+        lines += [f"{head:<{start}}{first}"] if len(head) + 2 <= start else [head, " " * start + first]
+        lines += [" " * start + line for line in rest]
+    return lines
+
+
+def _paragraphs(text: str | None) -> list[str]:
+    return [" ".join(paragraph.split()) for paragraph in (text or "").split("\n\n")]
