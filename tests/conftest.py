@@ -1,5 +1,6 @@
 """What a run says at its end: what it skipped, and what would run it."""
 
+import os
 from collections import Counter
 
 import pytest
@@ -19,3 +20,10 @@ def skip_reason(report: pytest.TestReport) -> str:
     """The text given to ``pytest.skip``."""
     text = report.longrepr[-1] if isinstance(report.longrepr, tuple | list) else str(report.longrepr)
     return text.removeprefix("Skipped: ")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _plain_terminal() -> None:
+    """Nothing of the terminal that runs the tests, nor the width that xdist gives its workers, shapes a table."""
+    for name in ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR"):
+        os.environ.pop(name, None)
