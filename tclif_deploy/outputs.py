@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
+import logging
 import os
 import secrets
 import shutil
@@ -36,11 +37,14 @@ LONGEST = 100
 """bytes of a name that its hidden neighbour repeats: file systems allow 255"""
 
 Say = Callable[[str], object]
-_say: list[Say] = []
+_say: list[Say] = [logging.getLogger(__name__).warning]
 
 
 def on_recovery(say: Say) -> None:
-    """Call ``say`` with one line whenever something of a killed process was put back or cleared away."""
+    """Call ``say`` with one line whenever something of a killed process was put back or cleared away.
+
+    Without it, the line is logged as a warning.
+    """
     _say[:] = [say]
 
 
@@ -48,10 +52,10 @@ def on_recovery(say: Say) -> None:
 
 
 @contextlib.contextmanager
-def new_file(path: Path | str, *, inputs: Iterable[Path | str | None] = (), parents: bool = False) -> Iterator[Path]:
+def new_file(path: Path | str, *, inputs: Iterable[object] = (), parents: bool = False) -> Iterator[Path]:
     """Yield an empty file's path: it takes the place of ``path`` when the block ends well, and vanishes otherwise.
 
-    ``inputs`` are files that this call reads: none of them may be ``path``. ``parents`` makes the folder too. Raises
+    ``inputs`` are what this call reads: no path among them may be ``path``. ``parents`` makes the folder too. Raises
     `TclifError` where ``path`` is no place for a file and where the disk refuses; what stood there is then untouched.
 
     Examples
@@ -88,7 +92,7 @@ def write_file(
     path: Path | str,
     content: bytes | Callable[[IO[bytes]], object],
     *,
-    inputs: Iterable[Path | str | None] = (),
+    inputs: Iterable[object] = (),
     parents: bool = False,
 ) -> None:
     """Write bytes, or what ``content`` writes into an open file, as `new_file` does.
@@ -146,7 +150,7 @@ def make_folder(folder: Path | str) -> None:
         raise cannot_write(folder, error, CHOOSE) from None
 
 
-def check_file_place(path: Path | str, inputs: Iterable[Path | str | None] = ()) -> None:
+def check_file_place(path: Path | str, inputs: Iterable[object] = ()) -> None:
     """Raise `TclifError` where ``path`` is no place for a new file: a folder, a device, one of ``inputs``."""
     path = Path(path)
     try:
@@ -160,7 +164,7 @@ def check_file_place(path: Path | str, inputs: Iterable[Path | str | None] = ())
     if not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
         raise TclifError(f"{path}: is no regular file", CHOOSE)
     for given in inputs:
-        if given is not None and _same(path, Path(given)):
+        if isinstance(given, (str, os.PathLike)) and _same(path, Path(given)):
             raise TclifError(f"{path}: is what this command reads", "choose another file to write to")
 
 
@@ -173,7 +177,7 @@ def new_folder(
     *,
     ours: Callable[[Path], bool] = lambda folder: False,
     kind: str = "ours",
-    inputs: Iterable[Path | str | None] = (),
+    inputs: Iterable[object] = (),
 ) -> Iterator[Path]:
     """Yield an empty folder that takes the place of ``folder`` when the block ends well, and vanishes otherwise.
 
@@ -198,7 +202,6 @@ def new_folder(
     part = None
     try:
         _make_folder(folder.parent)
-        clear_orphans(folder)
         with _new_part(folder, lambda part: part.mkdir(mode=0o755)) as part:
             yield part
             _flush_tree(part)
@@ -217,7 +220,7 @@ def new_folder(
 
 
 def check_folder_place(
-    folder: Path | str, ours: Callable[[Path], bool], kind: str, inputs: Iterable[Path | str | None] = ()
+    folder: Path | str, ours: Callable[[Path], bool], kind: str, inputs: Iterable[object] = ()
 ) -> None:
     """Raise `TclifError` where ``folder`` is no place for a new folder: a file, a link, somebody else's folder."""
     folder = Path(folder)
@@ -238,7 +241,7 @@ def check_folder_place(
     if not folder.name or not ours(folder):
         raise TclifError(f"{folder}: holds files that are not {kind}", f"{CHOOSE}, or empty it")
     for given in inputs:
-        if given is not None and _inside(Path(given), folder):
+        if isinstance(given, (str, os.PathLike)) and _inside(Path(given), folder):
             raise TclifError(f"{given}: lies in {folder}, which this command would replace", CHOOSE)
 
 
@@ -291,6 +294,8 @@ _RENAME_SWAP = 2
 def recover(folder: Path | str, ours: Callable[[Path], bool]) -> None:
     """Put back a folder that a killed process had moved aside, where none took its place; clear its orphans away."""
     folder = Path(folder)
+    if not folder.name:
+        return
     for old in sorted(_orphans(folder, OLD)):
         with contextlib.suppress(OSError):
             if not _exists(folder) and ours(old):
@@ -299,6 +304,7 @@ def recover(folder: Path | str, ours: Callable[[Path], bool]) -> None:
             else:
                 shutil.rmtree(old)
                 _tell(f"{old}: cleared away; a command that was killed had left it")
+    clear_orphans(folder)
 
 
 def clear_orphans(path: Path | str) -> None:

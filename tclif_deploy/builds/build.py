@@ -11,7 +11,7 @@ from typing import TypeVar
 from tclif_deploy import json_form
 from tclif_deploy.builds.attribution import FILE as ATTRIBUTION
 from tclif_deploy.builds.attribution import Attribution
-from tclif_deploy.builds.folder import AGAIN, MANIFEST, check_is_build
+from tclif_deploy.builds.folder import AGAIN, MANIFEST, check_is_build, is_build
 from tclif_deploy.builds.manifest import Manifest
 from tclif_deploy.builds.network_file import read_network
 from tclif_deploy.builds.record import Record
@@ -24,6 +24,7 @@ from tclif_deploy.files import as_path
 from tclif_deploy.fixed import FixedNetwork
 from tclif_deploy.mapping.summary import PlacementSummary
 from tclif_deploy.network import Network
+from tclif_deploy.outputs import recover
 from tclif_deploy.quantization import QuantizeSettings
 from tclif_deploy.quantization.calibration import Calibration
 from tclif_deploy.target import Target
@@ -69,6 +70,7 @@ class Build(Shown):
         network or integers are damaged. Damaged side files are done without.
         """
         folder = as_path(folder, "expected a build folder")
+        recover(folder, is_build)
         check_is_build(folder)
         manifest = json_form.read(Manifest, folder / MANIFEST, AGAIN)
         report = json_form.read(Report, folder / REPORT, AGAIN)

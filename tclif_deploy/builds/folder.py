@@ -10,12 +10,13 @@ from typing import Any
 
 from tclif_deploy import json_form
 from tclif_deploy.errors import TclifError
-from tclif_deploy.outputs import new_folder, write_file
+from tclif_deploy.outputs import check_folder_place, new_folder, write_file
 
 MANIFEST = "manifest.json"
 FORMAT = "tclif-build"
 FORMAT_VERSION = 2
 AGAIN = "compile the model again"
+OURS = "a build of ours"
 
 
 def default_folder(model: Path, target: str) -> Path:
@@ -25,14 +26,19 @@ def default_folder(model: Path, target: str) -> Path:
 
 
 @contextmanager
-def new_build(folder: Path, inputs: Iterable[Path | str | None] = ()) -> Iterator[Path]:
+def new_build(folder: Path, inputs: Iterable[object] = ()) -> Iterator[Path]:
     """Yield an empty folder that takes ``folder``'s place when the block ends well, and vanishes otherwise.
 
     An old build of ours is replaced, in one step; anything else that stands there is refused, and so is a build that
     holds one of ``inputs``. Raises `TclifError`.
     """
-    with new_folder(folder, ours=is_build, kind="a build of ours", inputs=inputs) as temporary:
+    with new_folder(folder, ours=is_build, kind=OURS, inputs=inputs) as temporary:
         yield temporary
+
+
+def check_place(folder: Path, inputs: Iterable[object] = ()) -> None:
+    """Raise the `TclifError` with which `new_build` would begin, before any work."""
+    check_folder_place(folder, is_build, OURS, inputs)
 
 
 def is_build(folder: Path) -> bool:

@@ -47,6 +47,7 @@ def export_command(
     """
     from tclif_deploy.formats.netx.write import fits_netx
     from tclif_deploy.frontends import load
+    from tclif_deploy.outputs import check_file_place
     from tclif_deploy.target import load_target
 
     choice("--to", to, FORMATS)
@@ -57,8 +58,10 @@ def export_command(
         refuse(context, "is for --to nir", "step")
     network = load(model, read)
     path = output or Path(model.name.split(".")[0] + FORMATS[to])
-    if path.exists() and path.resolve() == model.resolve():
-        raise TclifError(f"{path}: is the model itself", "name another file: --output FILE")
+    if to != "onnx":
+        check_file_place(path, (model, calibration))
+    elif path.exists() or path.is_symlink():
+        raise TclifError(f"{path}: is there already", "name another folder: --output FOLDER")
     with printed.running() as reporter:
         if to == "nir":
             from tclif_deploy.formats import export_nir
@@ -96,12 +99,12 @@ def _integers(fixed: FixedNetwork, to: str, path: Path, target: Target) -> tuple
     """Write the compiled network; what there is to say about it."""
     from tclif_deploy import backends
     from tclif_deploy.formats import write_netx_fixed
+    from tclif_deploy.outputs import new_folder
 
     if to == "netx":
         write_netx_fixed(fixed, path)
         own = "its neurons are not netx's own: run it with tclif_deploy.formats.netx.lava_loader.network.Network"
         return (*fixed.notices, own)
-    if path.exists():
-        raise TclifError(f"{path}: is there already", "name another folder: --output FOLDER")
-    backends.get("onnx").emit(fixed, target, path)
+    with new_folder(path) as folder:
+        backends.get("onnx").emit(fixed, target, folder)
     return fixed.notices

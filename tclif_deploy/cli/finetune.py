@@ -10,7 +10,7 @@ import typer
 
 from tclif_deploy.cli.compile import refuse_unused
 from tclif_deploy.cli.options import Model, TargetName, command, command_line, saved
-from tclif_deploy.cli.output import FELL_SHORT, Output, out
+from tclif_deploy.cli.output import FELL_SHORT, Output, keeps, out
 from tclif_deploy.nn.config import TuneSettings
 from tclif_deploy.target import Overrides
 from tclif_deploy.workflows.options import BuildOptions
@@ -45,12 +45,15 @@ def finetune_command(
     """
     from tclif_deploy.report.terminal.tables import print_build, print_tuning
     from tclif_deploy.target import load_target
-    from tclif_deploy.workflows.finetune import finetune
+    from tclif_deploy.workflows.finetune import default_place, finetune, work_folder
 
     refuse_unused(context, options)
+    machine = load_target(target).override(**asdict(overrides))
+    folder = output if output is not None else default_place(model, machine)
     with printed.running() as reporter:
+        keeps(work_folder(folder))
         build = finetune(
-            model, load_target(target).override(**asdict(overrides)), data, calibration=calibration, output=output,
+            model, machine, data, calibration=calibration, output=folder,
             options=replace(options, command=command_line(context)), settings=settings,
             say=reporter.say, progress=reporter.progress,
         )  # fmt: skip

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import platform
 import signal
 import sys
+import warnings
 from importlib import import_module
 from typing import Annotated, Any, NoReturn
 
@@ -12,8 +15,19 @@ from rich.markup import escape
 from threadpoolctl import threadpool_limits
 
 from tclif_deploy.cli.options import app
-from tclif_deploy.cli.output import BAD_INPUT, FELL_SHORT, INTERRUPTED, OK, err, out, shown_characters
+from tclif_deploy.cli.output import (
+    BAD_INPUT,
+    FELL_SHORT,
+    INTERRUPTED,
+    OK,
+    err,
+    interrupted_with,
+    keeps,
+    out,
+    shown_characters,
+)
 from tclif_deploy.errors import TclifError
+from tclif_deploy.outputs import on_recovery
 from tclif_deploy.version import __version__
 
 COMMANDS = (
@@ -54,15 +68,19 @@ def _run(argv: list[str]) -> int:
         raise KeyboardInterrupt
 
     previous = signal.signal(signal.SIGTERM, stop)
+    on_recovery(lambda line: err.print(f"notice: {line}", highlight=False, markup=False, soft_wrap=True))
+    keeps()
     try:
         # our matrices are small: numpy's threads would wait for each other, for minutes where the machine is busy
-        with threadpool_limits(1, user_api="blas"):
+        with threadpool_limits(1, user_api="blas"), warnings.catch_warnings():
+            if not debug:  # numbers beyond what floats hold are refused in words; numpy's own are for developers
+                warnings.simplefilter("ignore", RuntimeWarning)
             code = app(argv, standalone_mode=False, prog_name="tclif")
         if code == INTERRUPTED:  # newer typer's way to say Abort
             raise KeyboardInterrupt
         return code if isinstance(code, int) else OK
     except (KeyboardInterrupt, typer.Abort):
-        err.print("interrupted: nothing was written", highlight=False)
+        err.print(f"interrupted: {interrupted_with()}", highlight=False, soft_wrap=True)
         return INTERRUPTED
     except UsageError as error:
         command = f"tclif {error.ctx.info_name} --help" if error.ctx and error.ctx.parent else "tclif --help"
@@ -76,10 +94,18 @@ def _run(argv: list[str]) -> int:
         return FELL_SHORT
     except MemoryError:
         return _fail("not enough memory", "use fewer samples at once (--samples)", debug)
+    except OSError as error:  # what a disk, or whoever else works on it, can do at any moment
+        place = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
+        return _fail(f"{place}{error.strerror or error}", "try again, or elsewhere", debug)
     except Exception as error:
         if debug:
             raise
-        return _fail(f"internal error: {type(error).__name__}: {error}", "run again with --debug and report it", debug)
+        where = f"tclif_deploy {__version__}, Python {platform.python_version()}, {platform.system()}"
+        return _fail(
+            f"internal error: {type(error).__name__}: {error} ({where})",
+            "our fault: report this line, the command and what it prints with --debug, as docs/security.md says",
+            debug,
+        )
     finally:
         signal.signal(signal.SIGTERM, previous)
 

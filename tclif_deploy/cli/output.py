@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 from rich.console import Console
@@ -52,6 +53,23 @@ def shown_characters() -> Iterator[None]:
         yield
     finally:
         sys.stdout, sys.stderr = streams
+
+
+_kept: list[Path] = []
+"""what a command that is interrupted leaves, if it is there"""
+
+
+def keeps(*paths: Path) -> None:
+    """Say where a command keeps its work, from which the same command goes on after an interruption."""
+    _kept[:] = paths
+
+
+def interrupted_with() -> str:
+    """What an interruption at this moment leaves."""
+    there = [str(path) for path in _kept if path.exists()]
+    if not there:
+        return "nothing was written"
+    return f"what is finished is kept in {' and '.join(there)}; run the same command again to go on from there"
 
 
 class Reporter:

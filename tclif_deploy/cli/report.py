@@ -9,7 +9,7 @@ import typer
 
 from tclif_deploy.cli.options import command, saved
 from tclif_deploy.cli.output import out
-from tclif_deploy.errors import TclifError, cannot_write
+from tclif_deploy.errors import TclifError
 
 
 @command("report")
@@ -25,6 +25,7 @@ def report_command(
 ) -> None:
     """Write report.html again from what a build stores; or compare two builds; or draw figures for a paper."""
     from tclif_deploy.builds import Build
+    from tclif_deploy.outputs import write_file
     from tclif_deploy.report import page
     from tclif_deploy.report.static import write_figures
 
@@ -36,10 +37,8 @@ def report_command(
         assert build is not None
         builds, path = (Build.open(build),), output or build / page.PAGE
     text = page.render(*builds)
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise cannot_write(path, error, "choose another place with -o") from None
+    kept = [file for build in builds for file in build.folder.iterdir() if file.name != page.PAGE]
+    write_file(path, text.encode(), inputs=kept)
     out.print(str(path), highlight=False, markup=False, soft_wrap=True)
     if figures is not None:
         names = ("",) if len(builds) == 1 else ("a", "b")

@@ -49,8 +49,9 @@ def simulate_command(
         raise TclifError("--states without --trace", "name the file with --trace FILE")
     if trace is not None and parallel is not None:
         raise TclifError("--trace with --parallel", "a trace is written by one process: leave --parallel out")
+    inputs = (data, *(build.iterdir() if build.is_dir() else (build,)))
     with printed.running() as reporter, contextlib.ExitStack() as stack:
-        file = None if trace is None else stack.enter_context(TraceFile(trace, network, states=traced))
+        file = None if trace is None else stack.enter_context(TraceFile(trace, network, states=traced, inputs=inputs))
         bar, done = reporter.progress("samples"), 0
 
         def each(part, result):  # type: ignore[no-untyped-def]

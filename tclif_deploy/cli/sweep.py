@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from tclif_deploy.cli.options import Calibration, Data, Model, TargetName, command
-from tclif_deploy.cli.output import Output, out
+from tclif_deploy.cli.output import Output, keeps, out
 from tclif_deploy.formats.read_options import ReadOptions
 from tclif_deploy.quantization.settings import QuantizeSettings
 
@@ -38,11 +38,15 @@ def sweep_command(
     """Quantize, run and place a network at every point of a grid: agreement against memory and energy."""
     from tclif_deploy.data import load_data
     from tclif_deploy.frontends import load
-    from tclif_deploy.report.sweep import draw, pareto
+    from tclif_deploy.outputs import check_file_place
+    from tclif_deploy.report.sweep import check_plot, draw, pareto
     from tclif_deploy.report.terminal.tables import print_sweep
     from tclif_deploy.target import load_target
     from tclif_deploy.workflows.sweep import grid, sweep, sweep_data
 
+    check_file_place(output, (model, data, calibration))
+    if plot is not None:
+        check_plot(plot, (model, data, calibration, output))
     machine = load_target(target)
     points = grid(machine, weight_bits, coefficient_bits, state_bits, rounding)
     test = load_data(data)
@@ -51,6 +55,7 @@ def sweep_command(
     chosen, scales, left = sweep_data(model, test, calibration)
     with printed.running() as reporter:
         reporter.say(f"{len(points)} points on {left.samples} samples, calibrated on {chosen}, into {output}")
+        keeps(output)
         rows = sweep(
             network, machine, points, left, scales, output, settings=settings, jobs=jobs,
             progress=reporter.progress("points"),

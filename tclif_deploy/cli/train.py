@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from tclif_deploy.cli.options import command
-from tclif_deploy.cli.output import Output, out
+from tclif_deploy.cli.output import Output, keeps, out
 from tclif_deploy.nn.config import TrainConfig
 
 
@@ -15,9 +15,10 @@ def train_command(config: TrainConfig, printed: Output) -> None:
 
     A checkpoint in the authors' layout is written after every epoch, so that at most one epoch is ever lost.
     """
-    from tclif_deploy.nn.train import train
+    from tclif_deploy.nn.train import resume_path, train
 
     with printed.running() as reporter:
+        keeps(resume_path(config.out))
         result = train(config, reporter.progress("samples"), reporter.say)
     best = result.history[result.best - 1]
     printed.result(

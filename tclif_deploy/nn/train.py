@@ -20,7 +20,7 @@ from tclif_deploy.nn.config import LEARNED, Epoch, TrainConfig, TrainResult, arg
 from tclif_deploy.nn.models import architecture, build
 from tclif_deploy.nn.sequence import SequenceNetwork
 from tclif_deploy.nn.trainer import Trainer, one_thread_each
-from tclif_deploy.outputs import write_file
+from tclif_deploy.outputs import check_file_place, write_file
 from tclif_deploy.progress import Progress, Say, no_progress, say_nothing
 
 RATE_SAMPLES = 64
@@ -48,6 +48,7 @@ def train(config: TrainConfig, progress: Progress = no_progress, say: Say = say_
     arch = architecture(config.model)
     if config.device != "cpu" and not (config.device.startswith("cuda") and torch.cuda.is_available()):
         raise TclifError(f"device is {config.device!r}", "cpu, or cuda where torch sees one")
+    check_file_place(config.out, (config.start,))
     task = load_task(config.model, arch.sizes, config.data, config.seed)
     data, validation_data = _hold_out(task.train, config)
     network = build(

@@ -11,7 +11,8 @@ import numpy as np
 
 from tclif_deploy.builds import Build
 from tclif_deploy.builds.record import LayerRecord, Record
-from tclif_deploy.errors import TclifError, cannot_write
+from tclif_deploy.errors import TclifError
+from tclif_deploy.outputs import make_folder, new_file
 from tclif_deploy.report.figure import Figure, Panel, Series
 from tclif_deploy.report.sections import report_content
 from tclif_deploy.text import label_layers, layer_labels
@@ -42,19 +43,14 @@ def write_figures(build: Build, folder: Path | str) -> tuple[Path, ...]:
     from matplotlib.figure import Figure as Canvas
 
     folder = Path(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise cannot_write(folder, error) from None
+    make_folder(folder)
     written: list[Path] = []
 
     def save(canvas: Any, name: str) -> None:
         for kind in ("png", "svg"):
             path = folder / f"{name}.{kind}"
-            try:
-                canvas.savefig(path, dpi=DPI, metadata=METADATA[kind])
-            except OSError as error:
-                raise cannot_write(path, error) from None
+            with new_file(path) as part:
+                canvas.savefig(part, format=kind, dpi=DPI, metadata=METADATA[kind])
             written.append(path)
 
     with rc_context(STYLE):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tclif_deploy.errors import TclifError, cannot_write
+from tclif_deploy.errors import TclifError
+from tclif_deploy.outputs import check_file_place, new_file
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,13 @@ def pareto(rows: Sequence[Row], cost: str = "memory_bytes") -> list[Row]:
     return front
 
 
+def check_plot(path: Path, inputs: Iterable[object]) -> None:
+    """Raise the `TclifError` with which `draw` would end, before any work; none of ``inputs`` may be ``path``."""
+    if path.suffix.lower() not in (".png", ".svg", ".pdf"):
+        raise TclifError(f"{path}: no picture is called so", "choose a .png, .svg or .pdf")
+    check_file_place(path, inputs)
+
+
 def draw(rows: Sequence[Row], path: Path) -> None:
     """Two panels with every point and the Pareto front; needs matplotlib. Raises `TclifError`."""
     try:
@@ -79,7 +87,5 @@ def draw(rows: Sequence[Row], path: Path) -> None:
         axis.set_xlabel(label)
         axis.grid(alpha=0.3)
     figure.axes[0].set_ylabel("argmax agreement with the float network")
-    try:
-        figure.savefig(path, dpi=150)
-    except (OSError, ValueError) as error:
-        raise cannot_write(path, error, "choose a .png or .svg in a folder that exists") from error
+    with new_file(path) as part:
+        figure.savefig(part, format=path.suffix.lower()[1:], dpi=150)

@@ -48,7 +48,7 @@ class TraceFile:
         network: FixedNetwork,
         *,
         states: Collection[str] = (),
-        inputs: Iterable[Path | str | None] = (),
+        inputs: Iterable[object] = (),
     ) -> None:
         self.path, self.network, self.states = Path(path), network, tuple(states)
         for name in self.states:

@@ -77,7 +77,7 @@ def compile(
         test = test[: options.samples]
     check_requirements(options.requirements, test)
 
-    with build_folder.new_build(folder) as temporary:
+    with build_folder.new_build(folder, (model, data, calibration, options.read.args)) as temporary:
         say(f"reading {source.path}")
         network = load(model, options.read)
         choice = choose_calibration(path, calibration, test)

@@ -25,6 +25,7 @@ from tclif_deploy.frontends import load
 from tclif_deploy.network import Network
 from tclif_deploy.nn.config import Epoch, FitSettings, TrainConfig, TuneSettings
 from tclif_deploy.nn.from_network import to_module
+from tclif_deploy.outputs import check_folder_place, write_files
 from tclif_deploy.progress import Bars, Say, no_bars, say_nothing
 from tclif_deploy.quantization import quantize
 from tclif_deploy.quantization.calibration import Calibration, calibration_of, choose_calibration
@@ -68,11 +69,14 @@ def finetune(
 
     path = as_path(model, "expected the file of a model: tclif_deploy.save makes one")
     options, settings, target = options or BuildOptions(), settings or TuneSettings(), as_target(target)
-    folder = Path(output) if output is not None else build_folder.default_folder(path, f"{target.name}-tuned")
-    work = folder.with_name(f"{folder.name}.tuning")
+    folder = Path(output) if output is not None else default_place(path, target)
+    inputs = (path, data, calibration, options.read.args)
+    build_folder.check_place(folder, inputs)
+    work = work_folder(folder)
+    check_folder_place(work, _is_work_folder, "those of an interrupted fine-tuning")
     for backend in chosen_backends(target, options).values():
         backend.check_installed()
-    with build_folder.new_build(folder) as temporary:
+    with build_folder.new_build(folder, inputs) as temporary:
         say(f"reading {path}")
         network = load(path, options.read)
         modules = _modules(network)
@@ -105,6 +109,21 @@ def finetune(
         )  # fmt: skip
     shutil.rmtree(work, ignore_errors=True)
     return replace(build, folder=folder)
+
+
+def default_place(model: Path, target: Target) -> Path:
+    """Where the build goes if nobody says."""
+    return build_folder.default_folder(model, f"{target.name}-tuned")
+
+
+def work_folder(folder: Path) -> Path:
+    """Where the trainings for the build ``folder`` keep their state until it is there."""
+    return folder.parent / f"{folder.name}.tuning"
+
+
+def _is_work_folder(folder: Path) -> bool:
+    """Whether ``folder`` holds nothing but the state of trainings of ours."""
+    return {path.name for path in folder.iterdir()} <= {TUNED, CONTROL}
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,12 +219,9 @@ def _keep_checkpoint(
 ) -> None:
     """Put the masters' checkpoint, an args.json that says how to read it, and both logs into ``folder``."""
     target = folder / TUNED
-    target.mkdir()
-    shutil.copyfile(work / TUNED / "checkpoint.pth.tar", target / "checkpoint.pth.tar")
-    for kind in (TUNED, CONTROL):
-        log = work / kind / "checkpoint.pth.tar.log"
-        if log.exists():
-            shutil.copyfile(log, target / f"{kind}.log")
+    files = {"checkpoint.pth.tar": work / TUNED / "checkpoint.pth.tar"}
+    files |= {f"{kind}.log": work / kind / "checkpoint.pth.tar.log" for kind in (TUNED, CONTROL)}
+    write_files(target, {name: source.read_bytes() for name, source in files.items() if source.exists()})
     described = [
         {
             "threshold": neuron.threshold, "neuron": "tclif" if hasattr(neuron, "gamma") else "lif",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import itertools
 import json
 import os
@@ -17,10 +18,11 @@ from numpy.typing import NDArray
 
 from tclif_deploy import mapping
 from tclif_deploy.data import DataLike, Dataset, as_dataset
-from tclif_deploy.errors import TclifError, cannot_write
+from tclif_deploy.errors import TclifError
 from tclif_deploy.frontends import ModelLike, load
 from tclif_deploy.mapping.memory import RESOURCES
 from tclif_deploy.network import Network
+from tclif_deploy.outputs import check_file_place, write_file
 from tclif_deploy.progress import Progress, no_progress
 from tclif_deploy.quantization import QuantizeSettings, Ranges, measured_ranges, quantize
 from tclif_deploy.quantization.calibration import Calibration, choose_calibration
@@ -113,8 +115,10 @@ def sweep(
     """
     import joblib
 
+    inputs = (model, data, calibration)
     _, calibration, data = sweep_data(model, data, calibration)
     network, target, path = load(model), as_target(target), Path(path)
+    check_file_place(path, inputs)
     settings = settings or QuantizeSettings()
     for point in points:  # an impossible width is refused before any work
         target.override(**asdict(point))
@@ -164,21 +168,16 @@ def _parse(name: str, text: str) -> Any:
 
 
 def _append(path: Path, row: Row) -> None:
-    new = not path.exists() or path.stat().st_size == 0
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        cut = not new and not path.read_bytes().endswith(b"\n")
-        with path.open("a", newline="", encoding="utf-8") as file:
-            if cut:
-                file.write("\n")
-            writer = csv.DictWriter(file, [field.name for field in fields(Row)], lineterminator="\n")
-            if new:
-                writer.writeheader()
-            writer.writerow({key: "" if value is None else value for key, value in asdict(row).items()})
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        raise cannot_write(path, error, "choose another --output") from error
+    """The table with one row more, written whole: an interruption leaves it with this row or without."""
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    table = io.StringIO(newline="")
+    writer = csv.DictWriter(table, [field.name for field in fields(Row)], lineterminator="\n")
+    if not text:
+        writer.writeheader()
+    elif not text.endswith("\n"):  # a line that an interruption of an older version cut
+        table.write("\n")
+    writer.writerow({key: "" if value is None else value for key, value in asdict(row).items()})
+    write_file(path, (text + table.getvalue()).encode(), parents=True)
 
 
 def _row(

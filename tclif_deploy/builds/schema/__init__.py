@@ -12,6 +12,7 @@ from typing import Any
 from tclif_deploy import json_form
 from tclif_deploy.builds.manifest import Manifest
 from tclif_deploy.builds.report import Report
+from tclif_deploy.outputs import write_file
 
 FORMS: dict[str, type[Report] | type[Manifest]] = {"report": Report, "manifest": Manifest}
 
@@ -31,4 +32,4 @@ def path_of(name: str) -> Path:
 def write() -> None:
     """Write both files."""
     for name in FORMS:
-        path_of(name).write_text(json.dumps(schema(name), indent=2) + "\n", encoding="utf-8")
+        write_file(path_of(name), (json.dumps(schema(name), indent=2) + "\n").encode())
