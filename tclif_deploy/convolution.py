@@ -37,6 +37,7 @@ class Conv:
 
     Examples
     --------
+    >>> from tclif_deploy.convolution import Conv
     >>> Conv((2, 5, 5), padding=(1, 1, 1, 1), stride=(2, 2)).output_shape((4, 2, 3, 3))
     (4, 3, 3)
     """
@@ -212,6 +213,8 @@ class LinearMap(Shown):
 
         Examples
         --------
+        >>> import numpy as np
+        >>> from tclif_deploy.convolution import Conv, Kernel
         >>> Kernel(np.array([[[[1.0, 2.0]]]]), Conv((1, 1, 3))).matrix().tolist()
         [[1.0, 2.0, 0.0], [0.0, 1.0, 2.0]]
         """
@@ -230,7 +233,16 @@ class LinearMap(Shown):
 
 @dataclass(frozen=True, eq=False)
 class Kernel(LinearMap):
-    """A convolution by itself, its shapes checked; raises `TclifError` where they do not fit."""
+    """A convolution by itself, its shapes checked; raises `TclifError` where they do not fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tclif_deploy.convolution import Conv, Kernel
+    >>> edges = Kernel(np.array([[[[-1.0, 1.0]]]]), Conv((1, 1, 5)))
+    >>> edges.output_shape, edges.apply(np.array([[0.0, 0.0, 1.0, 1.0, 0.0]])).tolist()
+    ((1, 1, 4), [[0.0, 1.0, 0.0, -1.0]])
+    """
 
     weight: NDArray[Any]
     conv: Conv
@@ -240,7 +252,16 @@ class Kernel(LinearMap):
 
 
 def pooling(shape: Shape, size: Pair, stride: Pair, padding: Pair, *, average: bool) -> Kernel:
-    """Sums, or averages that count the padding's zeros, of a map of ``shape``."""
+    """Sums, or averages that count the padding's zeros, of a map of ``shape``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tclif_deploy.convolution import pooling
+    >>> pool = pooling((1, 1, 4), (1, 2), (1, 2), (0, 0), average=True)
+    >>> pool.apply(np.array([[0.0, 1.0, 1.0, 1.0]])).tolist()
+    [[0.5, 1.0]]
+    """
     share = 1.0 / (size[0] * size[1]) if average else 1.0
     conv = Conv(shape, stride, (*padding, *padding), groups=shape[0])
     conv.output_shape((shape[0], 1, *size))

@@ -61,7 +61,17 @@ OF_DENDRITE = ("r_u", "bias_u")
 
 @dataclass(frozen=True)
 class Arithmetic:
-    """How the machine computes; one for the whole network."""
+    """How the machine computes; one for the whole network.
+
+    Examples
+    --------
+    >>> from tclif_deploy import load_target
+    >>> from tclif_deploy.fixed import Arithmetic
+    >>> Arithmetic(12, "floor", bits_u=24, bits_v=24, overflow_u="saturate", overflow_v="wrap").one
+    4096
+    >>> load_target("loihi2").arithmetic.rounding
+    'toward_zero'
+    """
 
     frac_bits: int
     """k: fractional bits of A, B and Q, and the shift after each product"""
@@ -94,7 +104,16 @@ class Arithmetic:
 
 @dataclass(frozen=True)
 class InputEncoding:
-    """How real input becomes the integers that the first layers see: ``clip(rint(x * scale / lsb))``."""
+    """How real input becomes the integers that the first layers see: ``clip(rint(x * scale / lsb))``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tclif_deploy.fixed import InputEncoding
+    >>> integers, clipped = InputEncoding(size=1, lsb=0.25, bits=4).encode(np.array([[[0.5], [-1.1], [9.0]]]))
+    >>> integers.ravel().tolist(), clipped
+    ([2, -4, 7], 1)
+    """
 
     size: int
     """features a step"""
@@ -130,7 +149,20 @@ class InputEncoding:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class FixedConnection(LinearMap):
-    """Integer weights from one source into one layer."""
+    """Integer weights from one source into one layer.
+
+    Examples
+    --------
+    >>> import tclif_deploy as tc
+    >>> model, data = "fixtures/spoken_digits/checkpoint.pth.tar", "fixtures/spoken_digits/test.npz"
+    >>> digits, test = tc.load(model), tc.load_data(data)
+    >>> fixed = tc.quantize(digits, "loihi2", test[:8], tc.QuantizeSettings(passes=()))  # passes take a second
+    >>> feedback = fixed.layer("features.3").connections[1]
+    >>> feedback
+    FixedConnection from features.3 (delay 1): 128x128 weights of -127 to 127
+    >>> feedback.weight.dtype, feedback.exponent
+    (dtype('int64'), 0)
+    """
 
     source: str
     weight: Int
@@ -146,7 +178,20 @@ class FixedConnection(LinearMap):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class FixedLayer(Shown):
-    """One layer's integers; every array is int64 of shape ``(neurons,)``."""
+    """One layer's integers; every array is int64 of shape ``(neurons,)``.
+
+    Examples
+    --------
+    >>> import tclif_deploy as tc
+    >>> model, data = "fixtures/spoken_digits/checkpoint.pth.tar", "fixtures/spoken_digits/test.npz"
+    >>> digits, test = tc.load(model), tc.load_data(data)
+    >>> fixed = tc.quantize(digits, "loihi2", test[:8], tc.QuantizeSettings(passes=()))  # passes take a second
+    >>> layer = fixed.layer("features.1")
+    >>> layer
+    FixedLayer features.1: 128 neurons from input, features.1 (delay 1), 18,048 weights of 8 bits
+    >>> layer.shift, layer.threshold.dtype, layer.threshold.shape
+    (6, dtype('int64'), (128,))
+    """
 
     name: str
     connections: tuple[FixedConnection, ...]
@@ -197,7 +242,22 @@ class FixedLayer(Shown):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class FixedNetwork(Shown):
-    """Everything that a simulator or a backend may know; its arrays become read-only."""
+    """Everything that a simulator or a backend may know; its arrays become read-only.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import tclif_deploy as tc
+    >>> model, data = "fixtures/spoken_digits/checkpoint.pth.tar", "fixtures/spoken_digits/test.npz"
+    >>> digits, test = tc.load(model), tc.load_data(data)
+    >>> fixed = tc.quantize(digits, "loihi2", test[:8], tc.QuantizeSettings(passes=()))  # passes take a second
+    >>> digits.layers[0].neuron.b_u[:3].round(5).tolist(), fixed.to_real(fixed.layers[0], "b_u")[:3].round(5).tolist()
+    ([-0.50009, -0.50009, -0.50009], [-0.50009, -0.50009, -0.50009])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     fixed.save(f"{folder}/fixed.npz")
+    ...     tc.FixedNetwork.load(f"{folder}/fixed.npz").output
+    FixedLayer features.4: 10 neurons from features.3, 1,280 weights of 8 bits
+    """
 
     input: InputEncoding
     arithmetic: Arithmetic

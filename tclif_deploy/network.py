@@ -42,7 +42,18 @@ NEURON_ARRAYS = (
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Neuron(Shown):
-    """A population of canonical two-compartment neurons; every array is float64 of shape ``(neurons,)``."""
+    """A population of canonical two-compartment neurons; every array is float64 of shape ``(neurons,)``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tclif_deploy import neurons
+    >>> fast_and_slow = neurons.lif(2, decay=[0.5, 0.9], threshold=1.0)
+    >>> fast_and_slow.size, fast_and_slow.a_v.tolist(), fast_and_slow.reset
+    (2, [0.5, 0.9], 'soft')
+    >>> fast_and_slow.with_current_bias(np.array([0.0, 0.1])).bias_u.tolist()
+    [0.0, 0.1]
+    """
 
     a_u: Float
     """dendrite's own factor (1 for TC-LIF)"""
@@ -115,7 +126,18 @@ class Neuron(Shown):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Connection(LinearMap):
-    """Weights from one source into one layer."""
+    """Weights from one source into one layer.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tclif_deploy import Connection
+    >>> feedback = Connection("hidden", np.array([[0.0, 0.5], [-0.5, 0.0]]), delay=1)
+    >>> feedback
+    Connection from hidden (delay 1): 2x2 weights of -0.5 to 0.5
+    >>> feedback.fan_in().tolist(), feedback.apply(np.array([[1.0, 0.0]])).tolist()
+    ([1, 1], [[0.0, -0.5]])
+    """
 
     source: str
     """name of a layer, or `INPUT`"""
@@ -143,7 +165,15 @@ class Connection(LinearMap):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Layer(Shown):
-    """A named population and all connections into it."""
+    """A named population and all connections into it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tclif_deploy import Connection, Layer, neurons
+    >>> Layer("hidden", neurons.lif(4, decay=0.9, threshold=1.0), (Connection("input", np.ones((4, 3))),))
+    Layer hidden: 4 lif neurons from input, 12 weights
+    """
 
     name: str
     neuron: Neuron
@@ -165,11 +195,16 @@ class Network(Shown):
 
     Examples
     --------
-    >>> from tclif_deploy import neurons
+    >>> import numpy as np
+    >>> from tclif_deploy import Connection, Layer, Network, neurons
     >>> hidden = Layer("hidden", neurons.tclif(2, c1=0.0, c2=0.0, gamma=0.5, threshold=1.0),
-    ...                (Connection("input", np.ones((2, 3))),))
-    >>> Network(3, (hidden,)).layers[0].size
-    2
+    ...                (Connection("input", np.ones((2, 3))), Connection("hidden", np.eye(2), delay=1)))
+    >>> out = Layer("out", neurons.readout(2), (Connection("hidden", np.ones((2, 2))),))
+    >>> Network(3, (hidden, out))
+    Network: 3 input features, 2 layers, 4 neurons, 14 weights
+      layer   neurons  type     from                     weights
+      hidden  2        tclif    input, hidden (delay 1)  10
+      out     2        readout  hidden                   4
     """
 
     input_size: int

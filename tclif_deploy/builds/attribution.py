@@ -25,7 +25,24 @@ class Worst:
 
 @dataclass(frozen=True, kw_only=True)
 class Attribution:
-    """The account of the error, its measured remedies, and how far the states go."""
+    """The account of the error, its measured remedies, and how far the states go.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> import tclif_deploy as tc
+    >>> rng = np.random.default_rng(0)
+    >>> hidden = tc.Layer("hidden", tc.neurons.lif(8, decay=0.9, threshold=1.0),
+    ...                   (tc.Connection("input", rng.normal(0, 0.5, (8, 3))),))
+    >>> out = tc.Layer("out", tc.neurons.readout(2), (tc.Connection("hidden", rng.normal(0, 0.5, (2, 8))),))
+    >>> network, x = tc.Network(3, (hidden, out)), rng.normal(0, 1, (8, 20, 3))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     build = tc.compile(network, data=x, output=f"{folder}/build", options=tc.CompileOptions(backend="none"))
+    ...     found = tc.explain(build, x, calibration=x, jobs=1)
+    >>> {source: f"{effect.alone.readout:.1%}" for source, effect in found.sources.items()}
+    {'weights': '0.3%', 'coefficients': '0.0%', 'states': '0.0%', 'thresholds': '0.0%', 'bias': '0.0%', 'input': '0.0%'}
+    """
 
     __pydantic_config__ = EXACT
 

@@ -24,8 +24,13 @@ class Dataset(Shown):
 
     Examples
     --------
-    >>> Dataset(np.zeros((4, 10, 1), np.uint8), scale=1 / 255)[:2].samples
-    2
+    >>> import numpy as np
+    >>> from tclif_deploy import Dataset
+    >>> data = Dataset(np.full((4, 10, 1), 255, np.uint8), y=np.arange(4), scale=1 / 255)
+    >>> data[:2]
+    Dataset data: 2 samples of 10 steps of 1 feature, uint8, scale 0.00392157, y 0..1
+    >>> float(data.values().max())
+    1.0
     """
 
     x: NDArray[Any]

@@ -18,6 +18,8 @@ def sliding_windows(x: NDArray[Any], size: int) -> NDArray[Any]:
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from tclif_deploy import sliding_windows
     >>> sliding_windows(np.arange(4).reshape(1, 4, 1), 2)[0].tolist()
     [[0, 1], [1, 2], [2, 3], [2, 3]]
     """

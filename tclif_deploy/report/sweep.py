@@ -11,7 +11,17 @@ from tclif_deploy.errors import TclifError, cannot_write
 
 @dataclass(frozen=True)
 class Point:
-    """One choice of the grid."""
+    """One choice of the grid.
+
+    Examples
+    --------
+    >>> from dataclasses import asdict
+    >>> from tclif_deploy import load_target
+    >>> from tclif_deploy.workflows.sweep import Point
+    >>> point = Point(weight_bits=4, coefficient_bits=12, state_bits=16, rounding="floor")
+    >>> load_target("loihi2").override(**asdict(point)).state_bits.value
+    16
+    """
 
     weight_bits: int
     coefficient_bits: int
@@ -21,7 +31,15 @@ class Point:
 
 @dataclass(frozen=True)
 class Row:
-    """What one point came to; None where the target cannot hold the network, or states no such figure."""
+    """What one point came to; None where the target cannot hold the network, or states no such figure.
+
+    Examples
+    --------
+    >>> from tclif_deploy.workflows.sweep import Row
+    >>> row = Row("5f3c", 4, 12, 16, "floor", agreement=0.98, memory_bytes=30_000)
+    >>> row.point, row.cores
+    (Point(weight_bits=4, coefficient_bits=12, state_bits=16, rounding='floor'), None)
+    """
 
     sweep: str
     """digest of the model, the data and all settings but the grid: rows of another sweep are not mixed in"""

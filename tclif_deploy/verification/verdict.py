@@ -68,7 +68,18 @@ class BackendCheck:
 
 @dataclass(frozen=True, repr=False)
 class Verdict(Shown):
-    """Float against fixed on data, and every backend against the reference. None is undefined or infinite."""
+    """Float against fixed on data, and every backend against the reference. None is undefined or infinite.
+
+    Examples
+    --------
+    >>> import tclif_deploy as tc
+    >>> model, data = "fixtures/spoken_digits/checkpoint.pth.tar", "fixtures/spoken_digits/test.npz"
+    >>> digits, test = tc.load(model), tc.load_data(data)
+    >>> fixed = tc.quantize(digits, "loihi2", test[:8], tc.QuantizeSettings(passes=()))  # passes take a second
+    >>> verdict = tc.verify(digits, fixed, test[8:40])
+    >>> verdict.agreement_argmax, round(verdict.layers[0].jaccard, 3), verdict.saturations
+    (1.0, 0.918, {'features.1': 0, 'features.3': 0, 'features.4': 0})
+    """
 
     samples: int
     accuracy_float: float | None
@@ -163,7 +174,18 @@ class VerdictSummary:
 
 @dataclass(frozen=True)
 class Requirements:
-    """What the verdict must reach; None asks nothing."""
+    """What the verdict must reach; None asks nothing.
+
+    Examples
+    --------
+    >>> import tclif_deploy as tc
+    >>> model, data = "fixtures/spoken_digits/checkpoint.pth.tar", "fixtures/spoken_digits/test.npz"
+    >>> digits, test = tc.load(model), tc.load_data(data)
+    >>> fixed = tc.quantize(digits, "loihi2", test[:8], tc.QuantizeSettings(passes=()))  # passes take a second
+    >>> verdict = tc.verify(digits, fixed, test[8:40])
+    >>> tc.Requirements(min_agreement=0.9, min_jaccard=0.999).shortfalls(verdict)[0]
+    'spike Jaccard of layer features.1 is 0.9181, required at least 0.999'
+    """
 
     min_agreement: Share = None
     """least share of samples on which float and fixed name the same class"""

@@ -22,7 +22,17 @@ SAMPLES = 32
 
 @dataclass(frozen=True)
 class Check:
-    """What the design rules say."""
+    """What the design rules say.
+
+    Examples
+    --------
+    >>> import tclif_deploy as tc
+    >>> model, data = "fixtures/spoken_digits/checkpoint.pth.tar", "fixtures/spoken_digits/test.npz"
+    >>> quick = tc.QuantizeSettings(passes=())  # passes take a second
+    >>> too_small = tc.check(model, tc.load_target("loihi2").override(synaptic_memory=4096), settings=quick)
+    >>> too_small.fits, too_small.findings[0].severity, too_small.findings[0].rule
+    (False, 'error', 'placement')
+    """
 
     target: str
     calibration: Calibration | None
@@ -61,8 +71,12 @@ def check(
 
     Examples
     --------
-    >>> check("fixtures/smnist_ff/checkpoint.pth.tar", "loihi2").fits
-    True
+    >>> import tclif_deploy as tc
+    >>> model, data = "fixtures/spoken_digits/checkpoint.pth.tar", "fixtures/spoken_digits/test.npz"
+    >>> quick = tc.QuantizeSettings(passes=())  # passes take a second
+    >>> verdict = tc.check(model, "loihi2", data, settings=quick)
+    >>> verdict.fits, [f"{finding.severity}: {finding.rule}" for finding in verdict.findings]
+    (True, [])
     """
     subject = opened(subject)
     machine = as_target(target) if target is not None else own_target(subject)

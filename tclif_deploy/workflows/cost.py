@@ -22,7 +22,17 @@ from tclif_deploy.workflows.integers import Subject, integers_for, opened
 
 @dataclass(frozen=True, eq=False)
 class Price:
-    """A network on a target: where it lies, and what that costs."""
+    """A network on a target: where it lies, and what that costs.
+
+    Examples
+    --------
+    >>> import tclif_deploy as tc
+    >>> model, data = "fixtures/spoken_digits/checkpoint.pth.tar", "fixtures/spoken_digits/test.npz"
+    >>> quick = tc.QuantizeSettings(passes=())  # passes take a second
+    >>> price = tc.cost(model, data, "loihi1", samples=2, settings=quick)
+    >>> price.target, price.placement.chips, [round(us, 1) for us in price.cost.latency.us_per_step]
+    ('loihi1', 1, [6.3, 11.3])
+    """
 
     target: str
     calibration: Calibration | None
@@ -64,9 +74,12 @@ def cost(
 
     Examples
     --------
-    >>> price = cost("fixtures/smnist_ff/checkpoint.pth.tar", "fixtures/smnist_test.npz", samples=2)
-    >>> len(price.placement.cores), price.cost.operations.samples
-    (1, 2)
+    >>> import tclif_deploy as tc
+    >>> model, data = "fixtures/spoken_digits/checkpoint.pth.tar", "fixtures/spoken_digits/test.npz"
+    >>> quick = tc.QuantizeSettings(passes=())  # passes take a second
+    >>> price = tc.cost(model, data, samples=2, settings=quick)
+    >>> len(price.placement.cores), [round(nanojoule) for nanojoule in price.cost.energy.total]
+    (1, [4240, 6806])
     """
     machine, data = None if target is None else as_target(target), as_dataset(data, needed=True)
     found = integers_for(subject, machine, data, calibration=calibration, read=read, settings=settings, say=say)
@@ -100,11 +113,14 @@ def compare_costs(
 
     Examples
     --------
-    >>> loihi2 = as_target("loihi2")
-    >>> model, data = "fixtures/smnist_ff/checkpoint.pth.tar", "fixtures/smnist_test.npz"
-    >>> wide, narrow = compare_costs(model, data, (loihi2, loihi2.override(weight_bits=4)), samples=2)
-    >>> narrow.placement.utilization()["synaptic_memory"].peak < wide.placement.utilization()["synaptic_memory"].peak
-    True
+    >>> import tclif_deploy as tc
+    >>> model, data = "fixtures/spoken_digits/checkpoint.pth.tar", "fixtures/spoken_digits/test.npz"
+    >>> from tclif_deploy.workflows.cost import compare_costs
+    >>> quick = tc.QuantizeSettings(passes=())  # passes take a second
+    >>> loihi2 = tc.load_target("loihi2")
+    >>> prices = compare_costs(model, data, (loihi2, loihi2.override(weight_bits=4)), samples=2, settings=quick)
+    >>> [f"{price.placement.utilization()['synaptic_memory'].peak:.0%}" for price in prices]
+    ['45%', '25%']
     """
     subject = opened(subject)
     machines = [as_target(target) for target in targets]

@@ -21,9 +21,13 @@ def register_neuron(kind: type, reader: NeuronReader) -> None:
     Examples
     --------
     >>> import torch
-    >>> from tclif_deploy import neurons
+    >>> from tclif_deploy import load, neurons, register_neuron
     >>> class Threshold(torch.nn.Module):
     ...     def forward(self, x): return (x >= 1).to(x)
     >>> register_neuron(Threshold, lambda module, size: neurons.lif(size, decay=0.0, threshold=1.0))
+    >>> model = torch.nn.Sequential(torch.nn.Linear(3, 8), Threshold(), torch.nn.Linear(8, 2))
+    >>> network = load(model, example_input=3 * torch.randn(4, 10, 3))
+    >>> [(layer.size, layer.neuron.type) for layer in network.layers]
+    [(8, 'lif'), (2, 'readout')]
     """
     REGISTERED[kind] = reader
