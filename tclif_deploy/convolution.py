@@ -35,6 +35,8 @@ MOST_WEIGHTS = 1 << 28
 class Conv:
     """How a kernel (channels out, channels in / groups, height, width) moves over its input.
 
+    Raises `TclifError` for numbers that are no convolution, and for maps of more than 2^23 elements.
+
     Examples
     --------
     >>> from tclif_deploy.convolution import Conv
@@ -49,7 +51,9 @@ class Conv:
     padding: tuple[int, int, int, int] = (0, 0, 0, 0)
     """zeros at the top, left, bottom and right"""
     dilation: Pair = (1, 1)
+    """steps between the kernel's neighbours on the map"""
     groups: int = 1
+    """parts of the channels that do not see each other; divides the channels in and out"""
 
     def __post_init__(self) -> None:
         for name, length, least in (("input_shape", 3, 1), ("stride", 2, 1), ("padding", 4, 0), ("dilation", 2, 1)):
@@ -104,11 +108,16 @@ def _check_map(shape: Shape, name: str) -> None:
 
 
 class LinearMap(Shown):
-    """What connections have in common: ``weight`` is (neurons, sources), or a kernel that ``conv`` moves."""
+    """What connections have in common: ``weight`` is (neurons, sources), or a kernel that ``conv`` moves.
+
+    Weights are float64 in a `Connection`, int64 in a `FixedConnection`.
+    """
 
     source: str
+    """name of a layer, or ``input``"""
     weight: NDArray[Any]
     delay: int
+    """steps"""
     conv: Conv | None
 
     @property
@@ -164,7 +173,7 @@ class LinearMap(Shown):
         return self.source + ("" if self.conv is None else " (conv)") + delay
 
     def apply(self, x: NDArray[Any]) -> NDArray[Any]:
-        """The current of each neuron for ``x`` (samples, sources): (samples, neurons)."""
+        """The current of each neuron for ``x`` (samples, sources): (samples, neurons), of their product's dtype."""
         if self.conv is None:
             return np.asarray(x @ self.weight.T)
         kernel = self.weight.reshape(self.conv.groups, -1, math.prod(self.weight.shape[1:]))
@@ -235,6 +244,8 @@ class LinearMap(Shown):
 class Kernel(LinearMap):
     """A convolution by itself, its shapes checked; raises `TclifError` where they do not fit.
 
+    ``weight`` is (channels out, channels in / groups, height, width).
+
     Examples
     --------
     >>> import numpy as np
@@ -252,7 +263,10 @@ class Kernel(LinearMap):
 
 
 def pooling(shape: Shape, size: Pair, stride: Pair, padding: Pair, *, average: bool) -> Kernel:
-    """Sums, or averages that count the padding's zeros, of a map of ``shape``.
+    """Sums, or averages that count the padding's zeros, of a map of ``shape`` (channels, height, width).
+
+    ``size``, ``stride`` and ``padding`` are (height, width), the padding alike on both sides. Raises `TclifError` where
+    nothing is left of the map.
 
     Examples
     --------

@@ -149,7 +149,9 @@ class InputEncoding:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class FixedConnection(LinearMap):
-    """Integer weights from one source into one layer.
+    """Integer weights from one source into one layer: ``2**exponent * weight`` counts units of its accumulator.
+
+    Raises `TclifError` where the weights are no kernel that ``conv`` can move.
 
     Examples
     --------
@@ -165,9 +167,11 @@ class FixedConnection(LinearMap):
     """
 
     source: str
+    """name of a layer, or ``input``"""
     weight: Int
     """int64 (neurons, sources); where ``conv`` moves it, (channels out, channels in / groups, height, width)"""
     delay: int = 0
+    """steps"""
     exponent: int = 0
     """the connection's sum is shifted left by this much before it joins the others (exact)"""
     conv: Conv | None = None
@@ -179,6 +183,9 @@ class FixedConnection(LinearMap):
 @dataclass(frozen=True, eq=False, repr=False)
 class FixedLayer(Shown):
     """One layer's integers; every array is int64 of shape ``(neurons,)``.
+
+    They are those of `tclif_deploy.network.Neuron`: the factors a_u, b_u, a_v, b_v and q count 2^-``frac_bits``, r_u
+    and bias_u count LSBs of u, all others LSBs of v.
 
     Examples
     --------
@@ -244,6 +251,9 @@ class FixedLayer(Shown):
 class FixedNetwork(Shown):
     """Everything that a simulator or a backend may know; its arrays become read-only.
 
+    `tclif_deploy.quantize` makes one. Raises `TclifError` where layers do not fit together, or where an array is not
+    int64 of its layer's size.
+
     Examples
     --------
     >>> import tempfile
@@ -288,7 +298,7 @@ class FixedNetwork(Shown):
         return self.layers[-1]
 
     def layer(self, name: str) -> FixedLayer:
-        """The layer of that name."""
+        """The layer of that name. Raises `TclifError` where there is none."""
         return layer_named(self.layers, name)
 
     def _brief(self) -> Brief:
@@ -340,7 +350,10 @@ class FixedNetwork(Shown):
         return factor * self.arithmetic.one
 
     def save(self, path: Path | str) -> None:
-        """Write ``fixed.npz``: plain arrays and one JSON header, nothing pickled, same input same bytes."""
+        """Write ``fixed.npz``: plain arrays and one JSON header, nothing pickled, same input same bytes.
+
+        Raises `TclifError` where it cannot be written.
+        """
         header: dict[str, Any] = {
             "format": FORMAT, "version": FORMAT_VERSION, "input": asdict(self.input),
             "arithmetic": asdict(self.arithmetic), "notices": list(self.notices), "layers": [],
@@ -363,7 +376,7 @@ class FixedNetwork(Shown):
 
     @classmethod
     def load(cls, path: Path | str) -> FixedNetwork:
-        """Read what `save` wrote."""
+        """Read what `save` wrote. Raises `TclifError` for a missing, damaged or foreign file."""
         path = Path(path)
         try:
             with np.load(path, allow_pickle=False) as file:

@@ -44,6 +44,9 @@ NEURON_ARRAYS = (
 class Neuron(Shown):
     """A population of canonical two-compartment neurons; every array is float64 of shape ``(neurons,)``.
 
+    Made by a constructor of `tclif_deploy.neurons`. Raises `TclifError` for arrays of different sizes and for numbers
+    that are not finite. The arrays become read-only.
+
     Examples
     --------
     >>> import numpy as np
@@ -82,6 +85,7 @@ class Neuron(Shown):
     strict: bool = False
     """fires at v > threshold instead of v >= threshold"""
     reset: Reset = "soft"
+    """``soft`` subtracts r_u and r_v + q*u, ``hard`` sets v to ``v_reset``"""
     input_to: InputTo = "dendrite"
     """the compartment that the input current enters"""
     spiking: bool = True
@@ -126,7 +130,7 @@ class Neuron(Shown):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Connection(LinearMap):
-    """Weights from one source into one layer.
+    """Weights from one source into one layer, read-only. Raises `TclifError` for a wrong shape or a number not finite.
 
     Examples
     --------
@@ -146,6 +150,7 @@ class Connection(LinearMap):
     delay: int = 0
     """steps; 0 only from the input or an earlier layer, 1 or more for recurrence"""
     conv: Conv | None = None
+    """how a kernel moves over the source; None: a matrix"""
 
     def __post_init__(self) -> None:
         weight = np.asarray(self.weight, dtype=np.float64)
@@ -193,6 +198,8 @@ class Layer(Shown):
 class Network(Shown):
     """Layers in evaluation order; the last one is what the network says.
 
+    Raises `TclifError` where names, sizes, delays and order of the layers do not fit together.
+
     Examples
     --------
     >>> import numpy as np
@@ -226,7 +233,7 @@ class Network(Shown):
         return tuple(layer for layer in self.layers if layer.neuron.spiking)
 
     def layer(self, name: str) -> Layer:
-        """The layer of that name."""
+        """The layer of that name. Raises `TclifError` where there is none."""
         return layer_named(self.layers, name)
 
     def _brief(self) -> Brief:

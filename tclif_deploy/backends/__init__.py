@@ -32,7 +32,7 @@ NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
 class Backend(Protocol):
-    """What a backend's module offers.
+    """What a backend's module offers; ``docs/example_backend`` is a complete one.
 
     Examples
     --------

@@ -52,15 +52,25 @@ class Attribution:
     """the data on which remedies were quantized"""
     samples: int
     loss: Loss
+    """what quantization costs in all: shares in [0, 1] of the samples and of the readout's spread"""
     sources: dict[str, Effect]
+    """weights, coefficients, states, thresholds, bias, input -> what each costs in all layers"""
     layers: dict[str, Effect]
+    """layer -> what all its sources cost"""
     parts: dict[str, dict[str, Effect]]
+    """layer -> source -> what it costs there"""
     divergence: FirstDivergence | None
+    """the first spike that differs; None where none does"""
     states: tuple[StateSafety, ...]
+    """how far u and v of each layer go, and can go"""
     interaction: float
+    """the lost agreement beyond the sum of each source alone"""
     layer_interaction: float
+    """the lost agreement beyond the sum of each layer alone"""
     worst: Worst | None
     findings: tuple[Finding, ...]
     """what the network does on these data that is worth a worry"""
     remedies: tuple[Remedy, ...]
+    """what would help, each measured"""
     accuracy: FloatAndFixed
+    """of both networks on these data, in [0, 1]; None without labels"""

@@ -99,7 +99,7 @@ class LayerRecord:
 
 @dataclass(frozen=True, eq=False)
 class Record:
-    """What the report draws from.
+    """What the report draws from: `Build.record`, kept in ``record.npz``. Integers are int64.
 
     Examples
     --------
@@ -131,7 +131,7 @@ class Record:
         return next(layer for layer in self.layers if layer.name == name)
 
     def save(self, path: Path) -> None:
-        """Write an ``.npz`` without pickles; the same record gives the same bytes."""
+        """Write an ``.npz`` without pickles; the same record gives the same bytes. Raises `TclifError`."""
         header: dict[str, Any] = {"format": FORMAT, "version": FORMAT_VERSION, "layers": []}
         arrays: dict[str, NDArray[Any]] = {
             name: getattr(self, name) for name in ("samples", "lengths", "labels", "classes", "confusion")

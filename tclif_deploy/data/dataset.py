@@ -20,6 +20,8 @@ from tclif_deploy.text import count
 class Dataset(Shown):
     """Samples of one task. The float network sees ``x * scale``; the chip sees integers.
 
+    Arrays may be torch tensors. Raises `TclifError` for a wrong shape or dtype, and for values that are not finite.
+
     An index gives a `Dataset` too: ``data[3]`` of one sample, ``data[:100]`` and ``data[[0, 5]]`` of several.
 
     Examples
@@ -36,10 +38,11 @@ class Dataset(Shown):
     x: NDArray[Any]
     """(samples, time, features), any integer or float dtype"""
     y: NDArray[np.int64] | None = None
-    """labels (samples,)"""
+    """labels, int64 (samples,)"""
     scale: float = 1.0
+    """what 1 in ``x`` means to the float network, above 0"""
     lengths: NDArray[np.int64] | None = None
-    """steps after which a padded sample is read, (samples,), each in 1..time"""
+    """steps after which a padded sample is read, int64 (samples,), each in 1..time"""
     name: str = "data"
     """for messages: where it came from"""
 

@@ -13,6 +13,10 @@ from tclif_deploy.files import as_path
 def load_data(path: Path | str) -> Dataset:
     """Read a data file: our ``.npz``, MNIST images (IDX, plain or .gz, their labels found beside) or SHD/SSC HDF5.
 
+    An ``.npz`` holds ``x`` (samples, time, features) and, where known, ``y`` and ``lengths`` (samples,) and ``scale``.
+    Images become sequences of single pixels in uint8, with the scale 1/255. Raises `TclifError` where the file is
+    missing, damaged, or holds something else.
+
     Examples
     --------
     >>> from tclif_deploy import load_data

@@ -14,7 +14,8 @@ from tclif_deploy.errors import TclifError
 def sliding_windows(x: NDArray[Any], size: int) -> NDArray[Any]:
     """``x`` (samples, time, 1) as (samples, time, size): step t sees x[t] to x[t + size - 1].
 
-    As in the authors' scripts, the last window that fits is the one of all later steps.
+    As in the TC-LIF authors' scripts (Zhang et al., AAAI 2024), the last window that fits is the one of all later
+    steps. The dtype stays. Raises `TclifError` for another shape, and for a size beyond 1..time.
 
     Examples
     --------

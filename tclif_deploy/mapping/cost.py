@@ -1,4 +1,8 @@
-"""Cost: what the counted operations take in energy and time, as ranges, with the evidence of every figure."""
+"""Cost: what the counted operations take in energy and time, as ranges, with the evidence of every figure.
+
+Energies are nJ an inference, times microseconds. `Formula` is beside them for comparison: Zhang et al., AAAI 2024,
+Table 4, with the costs of an operation from Horowitz, ISSCC 2014.
+"""
 
 from __future__ import annotations
 
@@ -63,7 +67,7 @@ class Energy:
 
 @dataclass(frozen=True)
 class Latency:
-    """Time by the slowest core of each step, and the barrier that ends it.
+    """Microseconds by the slowest core of each step, and the barrier that ends it: (low, high) of published figures.
 
     Examples
     --------
@@ -109,7 +113,7 @@ class Formula:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a network costs on a target.
+    """What a network costs on a target: counts, nJ an inference, and microseconds.
 
     Examples
     --------
@@ -128,6 +132,7 @@ class Cost:
     operations: Operations
     energy: Energy
     latency: Latency | None
+    """None: no figure is public"""
     formula_45nm: Formula
     assumptions: tuple[str, ...]
     missing_neurons: tuple[str, ...] = ()
@@ -135,7 +140,9 @@ class Cost:
 
 
 def cost(fixed: FixedNetwork, target: Target, placement: Placement, activity: Activity) -> Cost:
-    """Energy and latency of ``fixed`` on ``target`` at ``activity``.
+    """Energy and latency of ``fixed`` on ``target`` at ``activity`` (see `tclif_deploy.mapping.measure`).
+
+    Counted operations times the figures of the target file, which names the source and the evidence of each.
 
     Examples
     --------

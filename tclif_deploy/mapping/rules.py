@@ -45,6 +45,7 @@ def check(
     """Every finding of every rule, worst first. Without ``placement`` the network is placed by ``strategy``.
 
     ``behaviour`` is what a verdict says of the layers; without it they are judged by ``activity``.
+    A network that does not fit raises nothing: it is the worst finding.
 
     Examples
     --------

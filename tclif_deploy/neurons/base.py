@@ -54,7 +54,10 @@ def canonical(
     spiking: bool = True,
     **coefficients: ArrayLike,
 ) -> Neuron:
-    """A `Neuron` of ``size`` neurons; a coefficient not named is 0, a scalar serves all neurons.
+    """A `Neuron` of ``size`` neurons from its coefficients, named as the fields of `Neuron`: scalars or (size,).
+
+    One that is not named is 0. ``type`` is a name for people. Raises `TypeError` for a coefficient that there is not,
+    `TclifError` for one of another shape or that is not finite.
 
     Examples
     --------

@@ -32,8 +32,9 @@ def tclif(
 ) -> Neuron:
     """TC-LIF (Zhang et al., AAAI 2024): beta1 = -sigmoid(c1), beta2 = sigmoid(c2).
 
-    ``delayed_reset`` reads Eq. 10-12 to the letter (the dendrite sees U_S[t-1] *before* its reset, so the reset
-    adds beta1*threshold); otherwise the reset is applied at the end of the step, as in the authors' code.
+    c1, c2 and gamma are the trained parameters, gamma what a spike takes from the dendrite. ``delayed_reset`` reads Eq.
+    10-12 to the letter (the dendrite sees U_S[t-1] *before* its reset, so the reset adds beta1*threshold); otherwise
+    the reset is applied at the end of the step, as in the authors' code.
 
     Examples
     --------
@@ -111,8 +112,10 @@ def lif(
 ) -> Neuron:
     """LIF: v <- decay*v + gain*i + (1 - decay)*rest, then compare, then reset, as the authors run it.
 
-    ``delayed_reset`` reads Eq. 1 of the paper to the letter, v <- decay*v - threshold*S[t-1] + i, as snnTorch does too:
-    the decay does not touch what the spike takes. Only for soft resets, and decay > 0.
+    ``rest`` is where v decays to, ``v0`` where it starts, ``gain`` multiplies the input and its bias.
+    ``delayed_reset`` reads Eq. 1 of the paper (Zhang et al., AAAI 2024) to the letter, as snnTorch does too:
+    v <- decay*v - threshold*S[t-1] + i. The decay does not touch what the spike takes. Only for soft resets, and
+    decay > 0.
 
     Examples
     --------
@@ -147,7 +150,7 @@ def integrate_and_fire(
     v0: ArrayLike = 0.0,
     bias: ArrayLike = 0.0,
 ) -> Neuron:
-    """IF: v <- v + gain*i, then compare, then reset.
+    """IF: v <- v + gain*i, then compare, then reset; ``v0`` is where v starts.
 
     Examples
     --------

@@ -46,7 +46,9 @@ def missing() -> str | None:
 
 
 def write_page(build: Build) -> Path:
-    """Write ``report.html`` into a build's folder. Raises `TclifError`.
+    """Write ``report.html`` into a build's folder, and return its path.
+
+    Raises `TclifError` where jinja2 or plotly is missing, or the folder cannot be written.
 
     Examples
     --------
@@ -70,7 +72,7 @@ def write_page(build: Build) -> Path:
 
 
 def render(*builds: Build) -> str:
-    """The page of one build, or of two side by side. Raises `TclifError` where what it needs is not installed.
+    """The page of one build, or of two side by side, as HTML. Raises `TclifError` where what it needs is not installed.
 
     Examples
     --------

@@ -11,7 +11,7 @@ from tclif_deploy.errors import TclifError, cannot_write
 
 @dataclass(frozen=True)
 class Point:
-    """One choice of the grid.
+    """One choice of the grid: widths in bits, and how products are rounded; names as in a target file.
 
     Examples
     --------
@@ -24,9 +24,13 @@ class Point:
     """
 
     weight_bits: int
+    """sign included"""
     coefficient_bits: int
+    """fractional bits"""
     state_bits: int
+    """of u and of v, sign included"""
     rounding: str
+    """``toward_zero``, ``floor`` or ``nearest``"""
 
 
 @dataclass(frozen=True)
@@ -50,13 +54,17 @@ class Row:
     agreement: float | None = None
     """share of samples on which float and fixed name the same class"""
     accuracy: float | None = None
+    """of the fixed-point network, in [0, 1]; None without labels"""
     saturations: int | None = None
+    """state values that overflowed"""
     memory_bytes: int | None = None
     """synapses, parameters and states of all cores, at their bits"""
     cores: int | None = None
     energy_nj_low: float | None = None
+    """nJ an inference, from the lowest published figures"""
     energy_nj_high: float | None = None
     problem: str = ""
+    """why the target cannot hold it; empty where it can"""
 
     @property
     def point(self) -> Point:

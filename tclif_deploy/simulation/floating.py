@@ -18,7 +18,7 @@ from tclif_deploy.simulation.result import check_lengths, result_brief
 
 @dataclass(frozen=True, eq=False, repr=False)
 class FloatResult(Shown):
-    """Outcome of a float run over (samples, time).
+    """Outcome of a float run over (samples, time); states in the float network's units, float64.
 
     Examples
     --------
@@ -35,7 +35,8 @@ class FloatResult(Shown):
     spikes: dict[str, NDArray[np.bool_]]
     """spiking layer -> (samples, time, neurons)"""
     readout: Float
-    """the last layer's soma at each sample's last valid step (its spike count where it spikes); (samples, classes)"""
+    """the last layer's soma at each sample's last valid step (its spike count where it spikes); float64 (samples,
+    classes)"""
     classes: NDArray[np.int64]
     """argmax of readout, ties to the lowest index, (samples,)"""
     peaks: dict[str, Float]
@@ -75,7 +76,8 @@ def simulate_float(
 ) -> FloatResult:
     """Run ``x`` (samples, time, features), in the float network's own units, through ``network``.
 
-    ``counts`` and ``traces`` as in `tclif_deploy.simulate`. Raises `TclifError` where the shape of ``x`` is not the
+    Any numeric dtype, computed in float64. ``lengths``, ``counts`` and ``traces`` are those of `tclif_deploy.simulate`;
+    ``spikes`` are kept unless told otherwise. Raises `TclifError` where the shape of ``x`` is not the
     network's, or a traced layer is none of it.
 
     Examples

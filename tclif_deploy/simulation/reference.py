@@ -16,7 +16,9 @@ from tclif_deploy.simulation.result import Result, check_input, check_lengths
 
 
 def rnd(p: Int, k: int, rounding: str) -> Int:
-    """p / 2^k by the machine's rounding.
+    """p / 2^k by the machine's rounding, int64 of the shape of p.
+
+    ``rounding`` is ``toward_zero``, ``floor`` or ``nearest`` (half up), as in `tclif_deploy.fixed.Arithmetic`.
 
     Examples
     --------
@@ -35,7 +37,7 @@ def rnd(p: Int, k: int, rounding: str) -> Int:
 
 
 def ovf(x: Int, bits: int, overflow: Overflow) -> Int:
-    """x brought into ``bits`` bits: saturated to +-(2^(bits-1)-1), or wrapped as two's complement.
+    """x brought into ``bits`` bits, int64 of its shape: saturated to +-(2^(bits-1)-1), or wrapped as two's complement.
 
     Examples
     --------
@@ -104,7 +106,7 @@ def simulate(
 
     ``lengths`` (samples,) is the number of steps after which a sample's readout is taken (default: all).
     ``spikes`` keeps every layer's spikes, ``counts`` how many each neuron fired up to there; ``traces`` names layers
-    whose u and v are kept, after each step.
+    whose u and v are kept, after each step. Raises `TclifError` for input that is not integers, or does not fit.
 
     Examples
     --------

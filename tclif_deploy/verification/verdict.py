@@ -70,6 +70,8 @@ class BackendCheck:
 class Verdict(Shown):
     """Float against fixed on data, and every backend against the reference. None is undefined or infinite.
 
+    Accuracies and agreement are shares in [0, 1].
+
     Examples
     --------
     >>> import tclif_deploy as tc
@@ -89,6 +91,7 @@ class Verdict(Shown):
     logit_snr_db: float | None
     """10 log10 of float readout power over error power; None where there is no error"""
     layers: tuple[LayerFidelity, ...]
+    """the spiking ones, in evaluation order"""
     saturations: dict[str, int]
     """layer -> state values that overflowed on this data"""
     input_clipped: int

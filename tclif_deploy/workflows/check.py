@@ -35,6 +35,7 @@ class Check:
     """
 
     target: str
+    """its name"""
     calibration: Calibration | None
     """what set the scales of the integers; None where that is not known"""
     findings: tuple[Finding, ...]
@@ -68,6 +69,7 @@ def check(
 
     A build's integers are looked at as they are, whatever the target. ``data`` show silent layers, overflows and rates:
     the first ``samples`` of those that did not set the scales. A model is calibrated as `tclif_deploy.compile` would.
+    A network that does not fit is a finding; `TclifError` is raised where the model or the data cannot be read.
 
     Examples
     --------

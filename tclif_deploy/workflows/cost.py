@@ -35,6 +35,7 @@ class Price:
     """
 
     target: str
+    """its name"""
     calibration: Calibration | None
     """what set the scales of the integers; None where that is not known"""
     placement: Placement
@@ -110,6 +111,8 @@ def compare_costs(
     say: Say = say_nothing,
 ) -> list[Price | tuple[str, TclifError]]:
     """What if: `cost` for each target; one that does not fit is told by its name and why, and stops no other.
+
+    Raises `TclifError` where the model, the data or a target cannot be read.
 
     Examples
     --------

@@ -38,6 +38,8 @@ ACTIVITY_SAMPLES = 16
 def grid(target: Target, weight: str, coefficient: str, state: str, rounding: str) -> tuple[Point, ...]:
     """Points of ranges such as ``"2..8"``, ``"4,8"`` or ``"8"``; an empty text is the target's own value.
 
+    Raises `TclifError` for text that is neither, and for more than 64 numbers in one range.
+
     Examples
     --------
     >>> from tclif_deploy import load_target

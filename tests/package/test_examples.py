@@ -20,9 +20,10 @@ ALONE = ROOT / "tclif_deploy" / "backends" / "lava" / "template"
 DOCUMENTED = documented()
 SLOW = {
     "nn.quantized.QuantizedNetwork", "simulation.partially_quantized.simulate_mixed", "simulation.trace_file.TraceFile",
-    "verification.error_attribution.account", "workflows.finetune.finetune",
+    "verification.error_attribution.account", "workflows.finetune.finetune", "workflows.explain.explain",
+    "builds.attribution.Attribution", "report.static.write_figures",
 }  # fmt: skip
-"""examples that take seconds"""
+"""examples that take more than about half a second"""
 
 
 class Example(NamedTuple):

@@ -16,7 +16,9 @@ REGISTERED: dict[type, NeuronReader] = {}
 def register_neuron(kind: type, reader: NeuronReader) -> None:
     """Let live models with neurons of your own class be read: ``reader(module, neurons)`` says what they are.
 
-    Reading such a model needs an example input, on which what was said is checked.
+    ``reader`` returns a `Neuron` of so many neurons, for instance by a constructor of `tclif_deploy.neurons`. Reading
+    such a model needs an example input, on which what was said is checked, spike by spike: `load` raises `TclifError`
+    where they differ.
 
     Examples
     --------
