@@ -219,11 +219,14 @@ class FixedLayer(Shown):
     lsb_u: Float
     """what one unit of the dendrite means to the float network; float64 (neurons,), no simulator needs it"""
     lsb_v: Float
+    """likewise of the soma"""
     multiplier: Int
     """readout: classes compare as v*multiplier"""
     reset: Reset = "soft"
     input_to: InputTo = "dendrite"
+    """the compartment that the current enters"""
     spiking: bool = True
+    """false for a readout"""
 
     @property
     def size(self) -> int:
@@ -270,8 +273,11 @@ class FixedNetwork(Shown):
     """
 
     input: InputEncoding
+    """how data become the first layers' integers"""
     arithmetic: Arithmetic
+    """widths, rounding and overflow, of the target"""
     layers: tuple[FixedLayer, ...]
+    """in evaluation order"""
     notices: tuple[str, ...] = ()
     """what the quantizer decided that the user should know"""
 

@@ -182,7 +182,9 @@ class Layer(Shown):
 
     name: str
     neuron: Neuron
+    """the population, (neurons,)"""
     connections: tuple[Connection, ...]
+    """all that leads into it; their currents add up"""
 
     @property
     def size(self) -> int:

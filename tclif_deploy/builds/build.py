@@ -52,6 +52,7 @@ class Build(Shown):
     """
 
     folder: Path
+    """where it lies"""
     manifest: Manifest
     """what it was made of"""
     report: Report

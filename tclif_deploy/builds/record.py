@@ -63,6 +63,7 @@ class Window:
     spikes: NDArray[np.bool_]
     """(2, steps)"""
     threshold: float
+    """in the float network's units"""
     lsb: float
     """what one unit of the fixed soma means to the float network"""
 

@@ -47,6 +47,8 @@ def alif_bellec(
 
     a <- rho*a + s[t-1] ;  v <- alpha*v + i - threshold*s[t-1] ;  s = v >= threshold + kappa*a
 
+    Shapes, units and errors are those of all types: see `tclif_deploy.neurons`.
+
     Examples
     --------
     >>> import numpy as np
@@ -82,6 +84,8 @@ def alif_yin(
 
     i is their (1 - alpha)*R*I: the factor belongs into the weights and the bias.
 
+    Shapes, units and errors are those of all types: see `tclif_deploy.neurons`.
+
     Examples
     --------
     >>> import numpy as np
@@ -116,6 +120,8 @@ def ahp(
 
     a <- rho*a + jump*s[t-1] ;  v <- alpha*v + i - a - threshold*s[t-1] ;  s = v >= threshold
 
+    Shapes, units and errors are those of all types: see `tclif_deploy.neurons`.
+
     Examples
     --------
     >>> import numpy as np
@@ -136,6 +142,8 @@ def ahp(
 
 def ltmd(size: int, *, k: ArrayLike, decay: ArrayLike, strict: bool = False, bias: ArrayLike = 0.0) -> Neuron:
     """LTMD (Wang et al., NeurIPS 2022): a LIF with hard reset whose learned threshold is tanh(k).
+
+    Shapes, units and errors are those of all types: see `tclif_deploy.neurons`.
 
     Examples
     --------
@@ -166,6 +174,8 @@ def glif(
 
     ``hard_gate`` is 1 for its hard reset, 0 for its soft one; anything between
     would need both at once, and raises `TclifError`.
+
+    Shapes, units and errors are those of all types: see `tclif_deploy.neurons`.
 
     Examples
     --------

@@ -36,6 +36,8 @@ def tclif(
     10-12 to the letter (the dendrite sees U_S[t-1] *before* its reset, so the reset adds beta1*threshold); otherwise
     the reset is applied at the end of the step, as in the authors' code.
 
+    Shapes, units and errors are those of all types: see `tclif_deploy.neurons`.
+
     Examples
     --------
     >>> import numpy as np
@@ -75,6 +77,8 @@ def two_compartment(
 
     The dendrite sees U_S before its reset. Raises `TclifError` for alpha = 0, with which the reset of the step
     before cannot be said in advance.
+
+    Shapes, units and errors are those of all types: see `tclif_deploy.neurons`.
 
     Examples
     --------
@@ -117,6 +121,8 @@ def lif(
     v <- decay*v - threshold*S[t-1] + i. The decay does not touch what the spike takes. Only for soft resets, and
     decay > 0.
 
+    Shapes, units and errors are those of all types: see `tclif_deploy.neurons`.
+
     Examples
     --------
     >>> import numpy as np
@@ -151,6 +157,8 @@ def integrate_and_fire(
     bias: ArrayLike = 0.0,
 ) -> Neuron:
     """IF: v <- v + gain*i, then compare, then reset; ``v0`` is where v starts.
+
+    Shapes, units and errors are those of all types: see `tclif_deploy.neurons`.
 
     Examples
     --------
@@ -188,6 +196,8 @@ def cuba_lif(
 
     The defaults are Lava's: fires at v > threshold, resets to 0. snnTorch's Synaptic is ``reset="soft"`` with
     ``delayed_reset``: what a spike takes is taken one step later, after the decay. ``rest`` is where v decays to.
+
+    Shapes, units and errors are those of all types: see `tclif_deploy.neurons`.
 
     Examples
     --------
@@ -231,6 +241,8 @@ def plif(
     ``decay_input`` multiplies the input by sigmoid(w) too. The soma starts at ``v_reset``; with a soft
     reset ``v_reset`` is 0, as in SpikingJelly and in the authors' code.
 
+    Shapes, units and errors are those of all types: see `tclif_deploy.neurons`.
+
     Examples
     --------
     >>> import numpy as np
@@ -265,6 +277,8 @@ def readout(
 
     The authors' readout is the sum. ``current_decay`` below 1 gives the input current a memory of its own (NIR's
     CubaLI): u <- (1 - current_decay)*u + i + bias, and v takes gain*u.
+
+    Shapes, units and errors are those of all types: see `tclif_deploy.neurons`.
 
     Examples
     --------

@@ -60,9 +60,11 @@ class Row:
     memory_bytes: int | None = None
     """synapses, parameters and states of all cores, at their bits"""
     cores: int | None = None
+    """in use"""
     energy_nj_low: float | None = None
     """nJ an inference, from the lowest published figures"""
     energy_nj_high: float | None = None
+    """likewise, from the highest"""
     problem: str = ""
     """why the target cannot hold it; empty where it can"""
 

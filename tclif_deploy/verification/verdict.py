@@ -97,6 +97,7 @@ class Verdict(Shown):
     input_clipped: int
     """input values outside the payload"""
     backends: dict[str, BackendCheck] = field(default_factory=dict)
+    """name -> how many of its bits differ from the reference's"""
     decisions: NDArray[np.int64] | None = field(default=None, repr=False, compare=False)
     """(2, samples): the class that float, and that fixed, names for each sample; not in the JSON form"""
 
