@@ -35,8 +35,11 @@ MOST_WEIGHTS = 1 << 28
 class Conv:
     """How a kernel (channels out, channels in / groups, height, width) moves over its input.
 
+    Raises `TclifError` for numbers that are no convolution, and for maps of more than 2^23 elements.
+
     Examples
     --------
+    >>> from tclif_deploy.convolution import Conv
     >>> Conv((2, 5, 5), padding=(1, 1, 1, 1), stride=(2, 2)).output_shape((4, 2, 3, 3))
     (4, 3, 3)
     """
@@ -48,7 +51,9 @@ class Conv:
     padding: tuple[int, int, int, int] = (0, 0, 0, 0)
     """zeros at the top, left, bottom and right"""
     dilation: Pair = (1, 1)
+    """steps between the kernel's neighbours on the map"""
     groups: int = 1
+    """parts of the channels that do not see each other; divides the channels in and out"""
 
     def __post_init__(self) -> None:
         for name, length, least in (("input_shape", 3, 1), ("stride", 2, 1), ("padding", 4, 0), ("dilation", 2, 1)):
@@ -103,11 +108,16 @@ def _check_map(shape: Shape, name: str) -> None:
 
 
 class LinearMap(Shown):
-    """What connections have in common: ``weight`` is (neurons, sources), or a kernel that ``conv`` moves."""
+    """What connections have in common: ``weight`` is (neurons, sources), or a kernel that ``conv`` moves.
+
+    Weights are float64 in a `Connection`, int64 in a `FixedConnection`.
+    """
 
     source: str
+    """name of a layer, or ``input``"""
     weight: NDArray[Any]
     delay: int
+    """steps"""
     conv: Conv | None
 
     @property
@@ -163,7 +173,7 @@ class LinearMap(Shown):
         return self.source + ("" if self.conv is None else " (conv)") + delay
 
     def apply(self, x: NDArray[Any]) -> NDArray[Any]:
-        """The current of each neuron for ``x`` (samples, sources): (samples, neurons)."""
+        """The current of each neuron for ``x`` (samples, sources): (samples, neurons), of their product's dtype."""
         if self.conv is None:
             return np.asarray(x @ self.weight.T)
         kernel = self.weight.reshape(self.conv.groups, -1, math.prod(self.weight.shape[1:]))
@@ -212,6 +222,8 @@ class LinearMap(Shown):
 
         Examples
         --------
+        >>> import numpy as np
+        >>> from tclif_deploy.convolution import Conv, Kernel
         >>> Kernel(np.array([[[[1.0, 2.0]]]]), Conv((1, 1, 3))).matrix().tolist()
         [[1.0, 2.0, 0.0], [0.0, 1.0, 2.0]]
         """
@@ -230,7 +242,18 @@ class LinearMap(Shown):
 
 @dataclass(frozen=True, eq=False)
 class Kernel(LinearMap):
-    """A convolution by itself, its shapes checked; raises `TclifError` where they do not fit."""
+    """A convolution by itself, its shapes checked; raises `TclifError` where they do not fit.
+
+    ``weight`` is (channels out, channels in / groups, height, width).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tclif_deploy.convolution import Conv, Kernel
+    >>> edges = Kernel(np.array([[[[-1.0, 1.0]]]]), Conv((1, 1, 5)))
+    >>> edges.output_shape, edges.apply(np.array([[0.0, 0.0, 1.0, 1.0, 0.0]])).tolist()
+    ((1, 1, 4), [[0.0, 1.0, 0.0, -1.0]])
+    """
 
     weight: NDArray[Any]
     conv: Conv
@@ -240,7 +263,19 @@ class Kernel(LinearMap):
 
 
 def pooling(shape: Shape, size: Pair, stride: Pair, padding: Pair, *, average: bool) -> Kernel:
-    """Sums, or averages that count the padding's zeros, of a map of ``shape``."""
+    """Sums, or averages that count the padding's zeros, of a map of ``shape`` (channels, height, width).
+
+    ``size``, ``stride`` and ``padding`` are (height, width), the padding alike on both sides. Raises `TclifError` where
+    nothing is left of the map.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tclif_deploy.convolution import pooling
+    >>> pool = pooling((1, 1, 4), (1, 2), (1, 2), (0, 0), average=True)
+    >>> pool.apply(np.array([[0.0, 1.0, 1.0, 1.0]])).tolist()
+    [[0.5, 1.0]]
+    """
     share = 1.0 / (size[0] * size[1]) if average else 1.0
     conv = Conv(shape, stride, (*padding, *padding), groups=shape[0])
     conv.output_shape((shape[0], 1, *size))

@@ -17,6 +17,7 @@ class TclifError(Exception):
 
     Examples
     --------
+    >>> from tclif_deploy import TclifError
     >>> str(TclifError("weights.pt: file not found", "check the path"))
     'weights.pt: file not found; check the path'
     """

@@ -62,7 +62,17 @@ OF_DENDRITE = ("r_u", "bias_u")
 
 @dataclass(frozen=True)
 class Arithmetic:
-    """How the machine computes; one for the whole network."""
+    """How the machine computes; one for the whole network.
+
+    Examples
+    --------
+    >>> from tclif_deploy import load_target
+    >>> from tclif_deploy.fixed import Arithmetic
+    >>> Arithmetic(12, "floor", bits_u=24, bits_v=24, overflow_u="saturate", overflow_v="wrap").one
+    4096
+    >>> load_target("loihi2").arithmetic.rounding
+    'toward_zero'
+    """
 
     frac_bits: int
     """k: fractional bits of A, B and Q, and the shift after each product"""
@@ -95,7 +105,16 @@ class Arithmetic:
 
 @dataclass(frozen=True)
 class InputEncoding:
-    """How real input becomes the integers that the first layers see: ``clip(rint(x * scale / lsb))``."""
+    """How real input becomes the integers that the first layers see: ``clip(rint(x * scale / lsb))``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tclif_deploy.fixed import InputEncoding
+    >>> integers, clipped = InputEncoding(size=1, lsb=0.25, bits=4).encode(np.array([[[0.5], [-1.1], [9.0]]]))
+    >>> integers.ravel().tolist(), clipped
+    ([2, -4, 7], 1)
+    """
 
     size: int
     """features a step"""
@@ -131,12 +150,29 @@ class InputEncoding:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class FixedConnection(LinearMap):
-    """Integer weights from one source into one layer."""
+    """Integer weights from one source into one layer: ``2**exponent * weight`` counts units of its accumulator.
+
+    Raises `TclifError` where the weights are no kernel that ``conv`` can move.
+
+    Examples
+    --------
+    >>> import tclif_deploy as tc
+    >>> model, data = "fixtures/spoken_digits/checkpoint.pth.tar", "fixtures/spoken_digits/test.npz"
+    >>> digits, test = tc.load(model), tc.load_data(data)
+    >>> fixed = tc.quantize(digits, "loihi2", test[:8], tc.QuantizeSettings(passes=()))  # passes take a second
+    >>> feedback = fixed.layer("features.3").connections[1]
+    >>> feedback
+    FixedConnection from features.3 (delay 1): 128x128 weights of -127 to 127
+    >>> feedback.weight.dtype, feedback.exponent
+    (dtype('int64'), 0)
+    """
 
     source: str
+    """name of a layer, or ``input``"""
     weight: Int
     """int64 (neurons, sources); where ``conv`` moves it, (channels out, channels in / groups, height, width)"""
     delay: int = 0
+    """steps"""
     exponent: int = 0
     """the connection's sum is shifted left by this much before it joins the others (exact)"""
     conv: Conv | None = None
@@ -147,7 +183,23 @@ class FixedConnection(LinearMap):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class FixedLayer(Shown):
-    """One layer's integers; every array is int64 of shape ``(neurons,)``."""
+    """One layer's integers; every array is int64 of shape ``(neurons,)``.
+
+    They are those of `tclif_deploy.network.Neuron`: the factors a_u, b_u, a_v, b_v and q count 2^-``frac_bits``, r_u
+    and bias_u count LSBs of u, all others LSBs of v.
+
+    Examples
+    --------
+    >>> import tclif_deploy as tc
+    >>> model, data = "fixtures/spoken_digits/checkpoint.pth.tar", "fixtures/spoken_digits/test.npz"
+    >>> digits, test = tc.load(model), tc.load_data(data)
+    >>> fixed = tc.quantize(digits, "loihi2", test[:8], tc.QuantizeSettings(passes=()))  # passes take a second
+    >>> layer = fixed.layer("features.1")
+    >>> layer
+    FixedLayer features.1: 128 neurons from input, features.1 (delay 1), 18,048 weights of 8 bits
+    >>> layer.shift, layer.threshold.dtype, layer.threshold.shape
+    (6, dtype('int64'), (128,))
+    """
 
     name: str
     connections: tuple[FixedConnection, ...]
@@ -168,11 +220,14 @@ class FixedLayer(Shown):
     lsb_u: Float
     """what one unit of the dendrite means to the float network; float64 (neurons,), no simulator needs it"""
     lsb_v: Float
+    """likewise of the soma"""
     multiplier: Int
     """readout: classes compare as v*multiplier"""
     reset: Reset = "soft"
     input_to: InputTo = "dendrite"
+    """the compartment that the current enters"""
     spiking: bool = True
+    """false for a readout"""
 
     @property
     def size(self) -> int:
@@ -198,11 +253,32 @@ class FixedLayer(Shown):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class FixedNetwork(Shown):
-    """Everything that a simulator or a backend may know; its arrays become read-only."""
+    """Everything that a simulator or a backend may know; its arrays become read-only.
+
+    `tclif_deploy.quantize` makes one. Raises `TclifError` where layers do not fit together, or where an array is not
+    int64 of its layer's size.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import tclif_deploy as tc
+    >>> model, data = "fixtures/spoken_digits/checkpoint.pth.tar", "fixtures/spoken_digits/test.npz"
+    >>> digits, test = tc.load(model), tc.load_data(data)
+    >>> fixed = tc.quantize(digits, "loihi2", test[:8], tc.QuantizeSettings(passes=()))  # passes take a second
+    >>> digits.layers[0].neuron.b_u[:3].round(5).tolist(), fixed.to_real(fixed.layers[0], "b_u")[:3].round(5).tolist()
+    ([-0.50009, -0.50009, -0.50009], [-0.50009, -0.50009, -0.50009])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     fixed.save(f"{folder}/fixed.npz")
+    ...     tc.FixedNetwork.load(f"{folder}/fixed.npz").output
+    FixedLayer features.4: 10 neurons from features.3, 1,280 weights of 8 bits
+    """
 
     input: InputEncoding
+    """how data become the first layers' integers"""
     arithmetic: Arithmetic
+    """widths, rounding and overflow, of the target"""
     layers: tuple[FixedLayer, ...]
+    """in evaluation order"""
     notices: tuple[str, ...] = ()
     """what the quantizer decided that the user should know"""
 
@@ -229,7 +305,7 @@ class FixedNetwork(Shown):
         return self.layers[-1]
 
     def layer(self, name: str) -> FixedLayer:
-        """The layer of that name."""
+        """The layer of that name. Raises `TclifError` where there is none."""
         return layer_named(self.layers, name)
 
     def _brief(self) -> Brief:
@@ -281,7 +357,10 @@ class FixedNetwork(Shown):
         return factor * self.arithmetic.one
 
     def save(self, path: Path | str) -> None:
-        """Write ``fixed.npz``: plain arrays and one JSON header, nothing pickled, same input same bytes."""
+        """Write ``fixed.npz``: plain arrays and one JSON header, nothing pickled, same input same bytes.
+
+        Raises `TclifError` where it cannot be written.
+        """
         header: dict[str, Any] = {
             "format": FORMAT, "version": FORMAT_VERSION, "input": asdict(self.input),
             "arithmetic": asdict(self.arithmetic), "notices": list(self.notices), "layers": [],
@@ -304,7 +383,7 @@ class FixedNetwork(Shown):
 
     @classmethod
     def load(cls, path: Path | str) -> FixedNetwork:
-        """Read what `save` wrote."""
+        """Read what `save` wrote. Raises `TclifError` for a missing, damaged or foreign file."""
         path = Path(path)
         try:
             with np.load(path, allow_pickle=False) as file:

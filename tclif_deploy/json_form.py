@@ -55,5 +55,9 @@ def read(form: type[T], path: Path, hint: str) -> T:
 
 
 def schema(form: type[Any]) -> dict[str, Any]:
-    """The JSON schema of ``form``'s file."""
-    return _adapter(form).json_schema(by_alias=True, mode="serialization")
+    """The JSON schema of ``form``'s file. Classes are described by their docstrings, less the examples in Python."""
+    found: dict[str, Any] = _adapter(form).json_schema(by_alias=True, mode="serialization")
+    for described in (found, *found.get("$defs", {}).values()):
+        if "description" in described:
+            described["description"] = described["description"].partition("\n\nExamples\n--------\n")[0]
+    return found

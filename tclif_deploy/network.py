@@ -42,7 +42,21 @@ NEURON_ARRAYS = (
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Neuron(Shown):
-    """A population of canonical two-compartment neurons; every array is float64 of shape ``(neurons,)``."""
+    """A population of canonical two-compartment neurons; every array is float64 of shape ``(neurons,)``.
+
+    Made by a constructor of `tclif_deploy.neurons`. Raises `TclifError` for arrays of different sizes and for numbers
+    that are not finite. The arrays become read-only.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tclif_deploy import neurons
+    >>> fast_and_slow = neurons.lif(2, decay=[0.5, 0.9], threshold=1.0)
+    >>> fast_and_slow.size, fast_and_slow.a_v.tolist(), fast_and_slow.reset
+    (2, [0.5, 0.9], 'soft')
+    >>> fast_and_slow.with_current_bias(np.array([0.0, 0.1])).bias_u.tolist()
+    [0.0, 0.1]
+    """
 
     a_u: Float
     """dendrite's own factor (1 for TC-LIF)"""
@@ -71,6 +85,7 @@ class Neuron(Shown):
     strict: bool = False
     """fires at v > threshold instead of v >= threshold"""
     reset: Reset = "soft"
+    """``soft`` subtracts r_u and r_v + q*u, ``hard`` sets v to ``v_reset``"""
     input_to: InputTo = "dendrite"
     """the compartment that the input current enters"""
     spiking: bool = True
@@ -115,7 +130,18 @@ class Neuron(Shown):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Connection(LinearMap):
-    """Weights from one source into one layer."""
+    """Weights from one source into one layer, read-only. Raises `TclifError` for a wrong shape or a number not finite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tclif_deploy import Connection
+    >>> feedback = Connection("hidden", np.array([[0.0, 0.5], [-0.5, 0.0]]), delay=1)
+    >>> feedback
+    Connection from hidden (delay 1): 2x2 weights of -0.5 to 0.5
+    >>> feedback.fan_in().tolist(), feedback.apply(np.array([[1.0, 0.0]])).tolist()
+    ([1, 1], [[0.0, -0.5]])
+    """
 
     source: str
     """name of a layer, or `INPUT`"""
@@ -124,6 +150,7 @@ class Connection(LinearMap):
     delay: int = 0
     """steps; 0 only from the input or an earlier layer, 1 or more for recurrence"""
     conv: Conv | None = None
+    """how a kernel moves over the source; None: a matrix"""
 
     def __post_init__(self) -> None:
         weight = np.asarray(self.weight, dtype=np.float64)
@@ -143,11 +170,21 @@ class Connection(LinearMap):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Layer(Shown):
-    """A named population and all connections into it."""
+    """A named population and all connections into it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tclif_deploy import Connection, Layer, neurons
+    >>> Layer("hidden", neurons.lif(4, decay=0.9, threshold=1.0), (Connection("input", np.ones((4, 3))),))
+    Layer hidden: 4 lif neurons from input, 12 weights
+    """
 
     name: str
     neuron: Neuron
+    """the population, (neurons,)"""
     connections: tuple[Connection, ...]
+    """all that leads into it; their currents add up"""
 
     @property
     def size(self) -> int:
@@ -163,13 +200,20 @@ class Layer(Shown):
 class Network(Shown):
     """Layers in evaluation order; the last one is what the network says.
 
+    Raises `TclifError` where names, sizes, delays and order of the layers do not fit together.
+
     Examples
     --------
-    >>> from tclif_deploy import neurons
+    >>> import numpy as np
+    >>> from tclif_deploy import Connection, Layer, Network, neurons
     >>> hidden = Layer("hidden", neurons.tclif(2, c1=0.0, c2=0.0, gamma=0.5, threshold=1.0),
-    ...                (Connection("input", np.ones((2, 3))),))
-    >>> Network(3, (hidden,)).layers[0].size
-    2
+    ...                (Connection("input", np.ones((2, 3))), Connection("hidden", np.eye(2), delay=1)))
+    >>> out = Layer("out", neurons.readout(2), (Connection("hidden", np.ones((2, 2))),))
+    >>> Network(3, (hidden, out))
+    Network: 3 input features, 2 layers, 4 neurons, 14 weights
+      layer   neurons  type     from                     weights
+      hidden  2        tclif    input, hidden (delay 1)  10
+      out     2        readout  hidden                   4
     """
 
     input_size: int
@@ -191,7 +235,7 @@ class Network(Shown):
         return tuple(layer for layer in self.layers if layer.neuron.spiking)
 
     def layer(self, name: str) -> Layer:
-        """The layer of that name."""
+        """The layer of that name. Raises `TclifError` where there is none."""
         return layer_named(self.layers, name)
 
     def _brief(self) -> Brief:

@@ -32,7 +32,24 @@ NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
 class Backend(Protocol):
-    """What a backend's module offers."""
+    """What a backend's module offers; ``docs/example_backend`` is a complete one.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import tclif_deploy as tc
+    >>> model, data = "fixtures/spoken_digits/checkpoint.pth.tar", "fixtures/spoken_digits/test.npz"
+    >>> digits, test = tc.load(model), tc.load_data(data)
+    >>> fixed = tc.quantize(digits, "loihi2", test[:8], tc.QuantizeSettings(passes=()))  # passes take a second
+    >>> loihi2, engine = tc.load_target("loihi2"), tc.backends.get("engine")
+    >>> integers, _ = fixed.input.encode(test[:4].x, test.scale)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     engine.emit(fixed, loihi2, Path(folder, "engine"))
+    ...     result = engine.run(Path(folder, "engine"), integers, lengths=test[:4].lengths)
+    >>> result.classes.tolist()
+    [5, 3, 0, 4]
+    """
 
     def check_installed(self) -> None:
         """Raise `TclifError`, saying how to install, where what `run` needs is missing."""
@@ -65,7 +82,8 @@ def names() -> tuple[str, ...]:
 
     Examples
     --------
-    >>> names()[:4]
+    >>> from tclif_deploy import backends
+    >>> backends.names()[:4]
     ('lava', 'onnx', 'c', 'engine')
     """
     added = {point.name for point in _entry_points() if NAME.fullmatch(point.name)} - set(BUILTIN)
@@ -73,7 +91,18 @@ def names() -> tuple[str, ...]:
 
 
 def get(name: str) -> Backend:
-    """The backend of that name. Raises `TclifError` for an unknown one, and for a plug-in that is none."""
+    """The backend of that name. Raises `TclifError` for an unknown one, and for a plug-in that is none.
+
+    Examples
+    --------
+    >>> from tclif_deploy import backends
+    >>> backends.get("c").__name__
+    'tclif_deploy.backends.c'
+    >>> backends.get("fpga")
+    Traceback (most recent call last):
+        ...
+    tclif_deploy.errors.TclifError: backend 'fpga' is not known; known: lava, onnx, c, engine
+    """
     if name in BUILTIN:
         return cast(Backend, import_module(BUILTIN[name]))
     for point in _entry_points():

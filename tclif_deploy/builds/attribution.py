@@ -25,7 +25,24 @@ class Worst:
 
 @dataclass(frozen=True, kw_only=True)
 class Attribution:
-    """Error attribution, its measured remedies, and how far the states go."""
+    """Error attribution, its measured remedies, and how far the states go.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> import tclif_deploy as tc
+    >>> rng = np.random.default_rng(0)
+    >>> hidden = tc.Layer("hidden", tc.neurons.lif(8, decay=0.9, threshold=1.0),
+    ...                   (tc.Connection("input", rng.normal(0, 0.5, (8, 3))),))
+    >>> out = tc.Layer("out", tc.neurons.readout(2), (tc.Connection("hidden", rng.normal(0, 0.5, (2, 8))),))
+    >>> network, x = tc.Network(3, (hidden, out)), rng.normal(0, 1, (8, 20, 3))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     build = tc.compile(network, data=x, output=f"{folder}/build", options=tc.CompileOptions(backend="none"))
+    ...     attribution = tc.explain(build, x, calibration=x, jobs=1)
+    >>> {source: f"{effect.alone.readout:.1%}" for source, effect in attribution.sources.items()}
+    {'weights': '0.3%', 'coefficients': '0.0%', 'states': '0.0%', 'thresholds': '0.0%', 'bias': '0.0%', 'input': '0.0%'}
+    """
 
     __pydantic_config__ = EXACT
 
@@ -35,15 +52,25 @@ class Attribution:
     """the data on which remedies were quantized"""
     samples: int
     loss: Loss
+    """what quantization costs in all: shares in [0, 1] of the samples and of the readout's spread"""
     sources: dict[str, Effect]
+    """weights, coefficients, states, thresholds, bias, input -> what each costs in all layers"""
     layers: dict[str, Effect]
+    """layer -> what all its sources cost"""
     parts: dict[str, dict[str, Effect]]
+    """layer -> source -> what it costs there"""
     divergence: FirstDivergence | None
+    """the first spike that differs; None where none does"""
     states: tuple[StateSafety, ...]
+    """how far u and v of each layer go, and can go"""
     interaction: float
+    """the lost agreement beyond the sum of each source alone"""
     layer_interaction: float
+    """the lost agreement beyond the sum of each layer alone"""
     worst: Worst | None
     findings: tuple[Finding, ...]
     """what the network does on these data that is worth a worry"""
     remedies: tuple[Remedy, ...]
+    """what would help, each measured"""
     accuracy: FloatAndFixed
+    """of both networks on these data, in [0, 1]; None without labels"""

@@ -41,16 +41,19 @@ class Build(Shown):
 
     Examples
     --------
-    >>> import tempfile, tclif_deploy as tc
+    >>> import tempfile
+    >>> import tclif_deploy as tc
+    >>> test, quick = tc.load_data("fixtures/spoken_digits/test.npz")[:8], tc.QuantizeSettings(passes=())
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     build = tc.compile("fixtures/smnist_ff/checkpoint.pth.tar", data="fixtures/smnist_test.npz",
-    ...                        output=f"{folder}/build", options=tc.CompileOptions(samples=2, backend="none"))
+    ...     build = tc.compile("fixtures/spoken_digits/checkpoint.pth.tar", data=test, output=f"{folder}/build",
+    ...                        options=tc.CompileOptions(quantize=quick, backend="none"))
     ...     again = tc.Build.open(f"{folder}/build")
     >>> again == build, again.report.samples, str(again.calibration)
-    (True, 2, 'fixtures/smnist_ff/calibration.npz (64 samples)')
+    (True, 8, 'fixtures/spoken_digits/calibration.npz (64 samples)')
     """
 
     folder: Path
+    """where it lies"""
     manifest: Manifest
     """what it was made of"""
     report: Report

@@ -39,7 +39,20 @@ REACH = 1.2
 
 @dataclass(frozen=True, eq=False)
 class Window:
-    """One neuron's states around the step where float and fixed spikes of its layer first differ."""
+    """One neuron's states around the step where float and fixed spikes of its layer first differ.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import tclif_deploy as tc
+    >>> test, quick = tc.load_data("fixtures/spoken_digits/test.npz")[:8], tc.QuantizeSettings(passes=())
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     build = tc.compile("fixtures/spoken_digits/checkpoint.pth.tar", data=test, output=f"{folder}/build",
+    ...                        options=tc.CompileOptions(quantize=quick, backend="none"))
+    ...     window = build.record.layer("features.1").window
+    >>> window.at, window.v.shape, window.spikes[:, window.at.step - window.start].tolist()
+    (Divergence(sample=4, step=2, neuron=95), (2, 42), [True, False])
+    """
 
     at: Divergence
     start: int
@@ -51,13 +64,27 @@ class Window:
     spikes: NDArray[np.bool_]
     """(2, steps)"""
     threshold: float
+    """in the float network's units"""
     lsb: float
     """what one unit of the fixed soma means to the float network"""
 
 
 @dataclass(frozen=True, eq=False)
 class LayerRecord:
-    """One layer, float beside fixed."""
+    """One layer, float beside fixed.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import tclif_deploy as tc
+    >>> test, quick = tc.load_data("fixtures/spoken_digits/test.npz")[:8], tc.QuantizeSettings(passes=())
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     build = tc.compile("fixtures/spoken_digits/checkpoint.pth.tar", data=test, output=f"{folder}/build",
+    ...                        options=tc.CompileOptions(quantize=quick, backend="none"))
+    ...     layer = build.record.layer("features.1")
+    >>> layer.spikes.shape, int(layer.weights.sum()), layer.couplings.shape
+    ((2, 4, 92, 128), 18048, (2, 128))
+    """
 
     name: str
     spikes: NDArray[np.bool_]
@@ -74,7 +101,20 @@ class LayerRecord:
 
 @dataclass(frozen=True, eq=False)
 class Record:
-    """What the report draws from."""
+    """What the report draws from: `Build.record`, kept in ``record.npz``. Integers are int64.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import tclif_deploy as tc
+    >>> test, quick = tc.load_data("fixtures/spoken_digits/test.npz")[:8], tc.QuantizeSettings(passes=())
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     build = tc.compile("fixtures/spoken_digits/checkpoint.pth.tar", data=test, output=f"{folder}/build",
+    ...                        options=tc.CompileOptions(quantize=quick, backend="none"))
+    ...     record = build.record
+    >>> record.samples.tolist(), record.classes.tolist()
+    ([0, 1, 2, 4], [[5, 3, 0, 7], [5, 3, 0, 7]])
+    """
 
     samples: Int
     """numbers of the kept samples in the verified data, (kept,)"""
@@ -93,7 +133,7 @@ class Record:
         return next(layer for layer in self.layers if layer.name == name)
 
     def save(self, path: Path) -> None:
-        """Write an ``.npz`` without pickles; the same record gives the same bytes."""
+        """Write an ``.npz`` without pickles; the same record gives the same bytes. Raises `TclifError`."""
         header: dict[str, Any] = {"format": FORMAT, "version": FORMAT_VERSION, "layers": []}
         arrays: dict[str, NDArray[Any]] = {
             name: getattr(self, name) for name in ("samples", "lengths", "labels", "classes", "confusion")

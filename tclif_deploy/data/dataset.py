@@ -20,21 +20,29 @@ from tclif_deploy.text import count
 class Dataset(Shown):
     """Samples of one task. The float network sees ``x * scale``; the chip sees integers.
 
+    Arrays may be torch tensors. Raises `TclifError` for a wrong shape or dtype, and for values that are not finite.
+
     An index gives a `Dataset` too: ``data[3]`` of one sample, ``data[:100]`` and ``data[[0, 5]]`` of several.
 
     Examples
     --------
-    >>> Dataset(np.zeros((4, 10, 1), np.uint8), scale=1 / 255)[:2].samples
-    2
+    >>> import numpy as np
+    >>> from tclif_deploy import Dataset
+    >>> data = Dataset(np.full((4, 10, 1), 255, np.uint8), y=np.arange(4), scale=1 / 255)
+    >>> data[:2]
+    Dataset data: 2 samples of 10 steps of 1 feature, uint8, scale 0.00392157, y 0..1
+    >>> float(data.values().max())
+    1.0
     """
 
     x: NDArray[Any]
     """(samples, time, features), any integer or float dtype"""
     y: NDArray[np.int64] | None = None
-    """labels (samples,)"""
+    """labels, int64 (samples,)"""
     scale: float = 1.0
+    """what 1 in ``x`` means to the float network, above 0"""
     lengths: NDArray[np.int64] | None = None
-    """steps after which a padded sample is read, (samples,), each in 1..time"""
+    """steps after which a padded sample is read, int64 (samples,), each in 1..time"""
     name: str = "data"
     """for messages: where it came from"""
 

@@ -11,7 +11,18 @@ from tclif_deploy.files import as_path
 
 
 def load_data(path: Path | str) -> Dataset:
-    """Read a data file: our ``.npz``, MNIST images (IDX, plain or .gz, their labels found beside) or SHD/SSC HDF5."""
+    """Read a data file: our ``.npz``, MNIST images (IDX, plain or .gz, their labels found beside) or SHD/SSC HDF5.
+
+    An ``.npz`` holds ``x`` (samples, time, features) and, where known, ``y`` and ``lengths`` (samples,) and ``scale``.
+    Images become sequences of single pixels in uint8, with the scale 1/255. Raises `TclifError` where the file is
+    missing, damaged, or holds something else.
+
+    Examples
+    --------
+    >>> from tclif_deploy import load_data
+    >>> load_data("fixtures/smnist_test.npz")
+    Dataset fixtures/smnist_test.npz: 200 samples of 784 steps of 1 feature, uint8, scale 0.00392157, y 0..9
+    """
     path = as_path(path, "expected the path of a data file; arrays need no reading")
     if path.is_file() and path.suffix in (".h5", ".hdf5"):
         from tclif_deploy.data.shd import load_shd  # h5py takes a while to load, and few data are of HDF5

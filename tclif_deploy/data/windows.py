@@ -14,10 +14,13 @@ from tclif_deploy.errors import TclifError
 def sliding_windows(x: NDArray[Any], size: int) -> NDArray[Any]:
     """``x`` (samples, time, 1) as (samples, time, size): step t sees x[t] to x[t + size - 1].
 
-    As in the authors' scripts, the last window that fits is the one of all later steps.
+    As in the TC-LIF authors' scripts (Zhang et al., AAAI 2024), the last window that fits is the one of all later
+    steps. The dtype stays. Raises `TclifError` for another shape, and for a size beyond 1..time.
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from tclif_deploy import sliding_windows
     >>> sliding_windows(np.arange(4).reshape(1, 4, 1), 2)[0].tolist()
     [[0, 1], [1, 2], [2, 3], [2, 3]]
     """

@@ -40,7 +40,16 @@ def check_threshold(value: object, where: str) -> float:
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """What the user says by hand about a model file; None leaves it to the file and its args.json."""
+    """What the user says by hand about a model file; None leaves it to the file and its args.json.
+
+    Examples
+    --------
+    >>> import tclif_deploy as tc
+    >>> by_hand = tc.ReadOptions(threshold=2.0, comparator=">")  # wins over the args.json beside the model
+    >>> neuron = tc.load("fixtures/spoken_digits/checkpoint.pth.tar", by_hand).layers[0].neuron
+    >>> float(neuron.threshold[0]), neuron.strict
+    (2.0, True)
+    """
 
     args: Path | str | None = None
     """the training script's args.json; by default the one beside the model, where there is one"""

@@ -63,6 +63,7 @@ def load(
 
     Examples
     --------
+    >>> from tclif_deploy import load
     >>> network = load("fixtures/smnist_ff/checkpoint.pth.tar")
     >>> [(layer.name, layer.size) for layer in network.layers]
     [('features.1', 64), ('features.3', 256), ('features.5', 256), ('features.6', 10)]

@@ -54,7 +54,18 @@ class Behaviour:
 
 @dataclass(frozen=True, eq=False)
 class Activity:
-    """A fixed-point network's behaviour on data, sample batch by sample batch."""
+    """A fixed-point network's behaviour on data, sample batch by sample batch.
+
+    Examples
+    --------
+    >>> import tclif_deploy as tc
+    >>> model, data = "fixtures/spoken_digits/checkpoint.pth.tar", "fixtures/spoken_digits/test.npz"
+    >>> digits, test = tc.load(model), tc.load_data(data)
+    >>> fixed = tc.quantize(digits, "loihi2", test[:8], tc.QuantizeSettings(passes=()))  # passes take a second
+    >>> activity = tc.mapping.measure(fixed, test[:4])
+    >>> activity.samples, activity.largest_input, activity.events("features.1")[:4].tolist()
+    (4, 76, [16, 10, 8, 12])
+    """
 
     batches: tuple[EventBatch, ...]
     overflows: dict[str, int]
@@ -103,6 +114,17 @@ def measure(
     """Run ``data`` and keep what fired when, a byte for each input and neuron and step: some dozen samples do.
 
     Raises `TclifError` where the width of ``data`` is not the network's.
+
+    Examples
+    --------
+    >>> import tclif_deploy as tc
+    >>> model, data = "fixtures/spoken_digits/checkpoint.pth.tar", "fixtures/spoken_digits/test.npz"
+    >>> digits, test = tc.load(model), tc.load_data(data)
+    >>> fixed = tc.quantize(digits, "loihi2", test[:8], tc.QuantizeSettings(passes=()))  # passes take a second
+    >>> from tclif_deploy.mapping import measure
+    >>> activity = measure(fixed, test[:4])
+    >>> activity.steps, f"{activity.rate('features.1'):.3f} spikes a neuron a step"
+    (54, '0.252 spikes a neuron a step')
     """
     check_fixed(fixed)
     data = as_dataset(data, needed=True)

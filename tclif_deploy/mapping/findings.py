@@ -22,7 +22,19 @@ Kind = Literal["fit", "network"]
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing to worry about, or to know."""
+    """One thing to worry about, or to know.
+
+    Examples
+    --------
+    >>> import tclif_deploy as tc
+    >>> model, data = "fixtures/spoken_digits/checkpoint.pth.tar", "fixtures/spoken_digits/test.npz"
+    >>> digits, test = tc.load(model), tc.load_data(data)
+    >>> fixed = tc.quantize(digits, "loihi2", test[:8], tc.QuantizeSettings(passes=()))  # passes take a second
+    >>> small = tc.load_target("loihi2").override(synaptic_memory=4096)
+    >>> worst = tc.mapping.check(fixed, small)[0]
+    >>> worst.rule, worst.severity, worst.is_misfit
+    ('placement', 'error', True)
+    """
 
     rule: str
     """name of the rule"""

@@ -70,7 +70,8 @@ class Placement:
 
     Examples
     --------
-    >>> from tclif_deploy.target import load_target
+    >>> from tclif_deploy import load_target
+    >>> from tclif_deploy.mapping import Workload, place
     >>> placement = place(Workload.synthetic(neurons=4000, fan_in=16, layers=2, seed=0), load_target("loihi1"))
     >>> len(placement.cores), placement.chips
     (4, 1)
@@ -110,6 +111,16 @@ def place(network: FixedNetwork | Workload, target: Target | Path | str, strateg
     """Place ``network`` on ``target``. Raises `CannotFit` where it does not fit (see `mapping.advice` for what would).
 
     The same input gives the same placement.
+
+    Examples
+    --------
+    >>> import tclif_deploy as tc
+    >>> model, data = "fixtures/spoken_digits/checkpoint.pth.tar", "fixtures/spoken_digits/test.npz"
+    >>> digits, test = tc.load(model), tc.load_data(data)
+    >>> fixed = tc.quantize(digits, "loihi2", test[:8], tc.QuantizeSettings(passes=()))  # passes take a second
+    >>> placement = tc.place(fixed, "loihi2")
+    >>> len(placement.cores), f"{placement.utilization()['synaptic_memory'].peak:.0%} of a core's synaptic memory"
+    (1, "45% of a core's synaptic memory")
     """
     if strategy not in STRATEGIES:
         raise TclifError(f"placement strategy is {strategy!r}", f"known: {', '.join(STRATEGIES)}")

@@ -45,6 +45,17 @@ def check(
     """Every finding of every rule, worst first. Without ``placement`` the network is placed by ``strategy``.
 
     ``behaviour`` is what a verdict says of the layers; without it they are judged by ``activity``.
+    A network that does not fit raises nothing: it is the worst finding.
+
+    Examples
+    --------
+    >>> import tclif_deploy as tc
+    >>> model, data = "fixtures/spoken_digits/checkpoint.pth.tar", "fixtures/spoken_digits/test.npz"
+    >>> digits, test = tc.load(model), tc.load_data(data)
+    >>> fixed = tc.quantize(digits, "loihi2", test[:8], tc.QuantizeSettings(passes=()))  # passes take a second
+    >>> findings = tc.mapping.check(fixed, tc.load_target("loihi1"))
+    >>> findings[0].rule, findings[0].subject, findings[0].value, findings[0].limit
+    ('neuron_kind', 'features.1', 'a two_compartment neuron', 'if, lif, cuba')
     """
     findings: list[Finding] = []
     if placement is None:

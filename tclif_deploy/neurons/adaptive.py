@@ -46,6 +46,18 @@ def alif_bellec(
     """ALIF (Bellec et al., NeurIPS 2018 and Nature Communications 2020)::
 
     a <- rho*a + s[t-1] ;  v <- alpha*v + i - threshold*s[t-1] ;  s = v >= threshold + kappa*a
+
+    Shapes, units and errors are those of all types: see `tclif_deploy.neurons`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tclif_deploy import Connection, Layer, Network, neurons, simulate
+    >>> neuron = neurons.alif_bellec(1, alpha=0.9, rho=0.95, kappa=0.5, threshold=1.0)
+    >>> network = Network(1, (Layer("n", neuron, (Connection("input", np.array([[1.0]])),)),))
+    >>> spikes = simulate(network, np.full((1, 40, 1), 0.4), spikes=True).spikes["n"]
+    >>> np.flatnonzero(spikes[0, :, 0]).tolist()  # the steps at which it fires
+    [2, 7, 12, 17, 22, 27, 33, 38]
     """
     theta = positive_threshold("alif_bellec", threshold)
     al, rh = factor("alif_bellec", "alpha", alpha, positive=True), factor("alif_bellec", "rho", rho, positive=True)
@@ -71,6 +83,18 @@ def alif_yin(
         a <- rho*a + (1 - rho)*s[t-1] ;  B = threshold + beta*a ;  v <- alpha*v + i - B*s[t-1] ;  s = v > B
 
     i is their (1 - alpha)*R*I: the factor belongs into the weights and the bias.
+
+    Shapes, units and errors are those of all types: see `tclif_deploy.neurons`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tclif_deploy import Connection, Layer, Network, neurons, simulate
+    >>> neuron = neurons.alif_yin(1, alpha=0.9, rho=0.95, beta=1.8, threshold=1.0)
+    >>> network = Network(1, (Layer("n", neuron, (Connection("input", np.array([[1.0]])),)),))
+    >>> spikes = simulate(network, np.full((1, 40, 1), 0.4), spikes=True).spikes["n"]
+    >>> np.flatnonzero(spikes[0, :, 0]).tolist()  # the steps at which it fires
+    [2, 6, 10, 14, 18, 22, 27, 31, 36]
     """
     theta = positive_threshold("alif_yin", threshold)
     al, rh = factor("alif_yin", "alpha", alpha, positive=True), factor("alif_yin", "rho", rho, positive=True)
@@ -95,6 +119,18 @@ def ahp(
     """LIF with an after-hyperpolarizing current (Rao et al., Nature Machine Intelligence 2022)::
 
     a <- rho*a + jump*s[t-1] ;  v <- alpha*v + i - a - threshold*s[t-1] ;  s = v >= threshold
+
+    Shapes, units and errors are those of all types: see `tclif_deploy.neurons`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tclif_deploy import Connection, Layer, Network, neurons, simulate
+    >>> neuron = neurons.ahp(1, alpha=0.9, rho=0.9, jump=0.2, threshold=1.0)
+    >>> network = Network(1, (Layer("n", neuron, (Connection("input", np.array([[1.0]])),)),))
+    >>> spikes = simulate(network, np.full((1, 40, 1), 0.4), spikes=True).spikes["n"]
+    >>> np.flatnonzero(spikes[0, :, 0]).tolist()  # the steps at which it fires
+    [2, 8, 16, 24, 33]
     """
     theta = positive_threshold("ahp", threshold)
     al, rh = factor("ahp", "alpha", alpha, positive=True), factor("ahp", "rho", rho, positive=True)
@@ -105,7 +141,20 @@ def ahp(
 
 
 def ltmd(size: int, *, k: ArrayLike, decay: ArrayLike, strict: bool = False, bias: ArrayLike = 0.0) -> Neuron:
-    """LTMD (Wang et al., NeurIPS 2022): a LIF with hard reset whose learned threshold is tanh(k)."""
+    """LTMD (Wang et al., NeurIPS 2022): a LIF with hard reset whose learned threshold is tanh(k).
+
+    Shapes, units and errors are those of all types: see `tclif_deploy.neurons`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tclif_deploy import Connection, Layer, Network, neurons, simulate
+    >>> neuron = neurons.ltmd(1, k=1.0, decay=0.8)
+    >>> network = Network(1, (Layer("n", neuron, (Connection("input", np.array([[1.0]])),)),))
+    >>> spikes = simulate(network, np.full((1, 20, 1), 0.3), spikes=True).spikes["n"]
+    >>> np.flatnonzero(spikes[0, :, 0]).tolist()  # the steps at which it fires
+    [3, 7, 11, 15, 19]
+    """
     theta = np.tanh(np.asarray(k, dtype=np.float64))
     return lif(size, decay=decay, threshold=theta, strict=strict, reset="hard", bias=bias)
 
@@ -125,6 +174,18 @@ def glif(
 
     ``hard_gate`` is 1 for its hard reset, 0 for its soft one; anything between
     would need both at once, and raises `TclifError`.
+
+    Shapes, units and errors are those of all types: see `tclif_deploy.neurons`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tclif_deploy import Connection, Layer, Network, neurons, simulate
+    >>> neuron = neurons.glif(1, decay=0.9, leak=0.1, threshold=1.0)
+    >>> network = Network(1, (Layer("n", neuron, (Connection("input", np.array([[1.0]])),)),))
+    >>> spikes = simulate(network, np.full((1, 30, 1), 0.4), spikes=True).spikes["n"]
+    >>> np.flatnonzero(spikes[0, :, 0]).tolist()  # the steps at which it fires
+    [3, 7, 11, 15, 19, 23, 27]
     """
     if hard_gate not in (0.0, 1.0):
         raise TclifError(f"neuron glif: its reset gate is {hard_gate:g}", "only 0 (soft) and 1 (hard) are carried")

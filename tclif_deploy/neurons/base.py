@@ -54,7 +54,18 @@ def canonical(
     spiking: bool = True,
     **coefficients: ArrayLike,
 ) -> Neuron:
-    """A `Neuron` of ``size`` neurons; a coefficient not named is 0, a scalar serves all neurons."""
+    """A `Neuron` of ``size`` neurons from its coefficients, named as the fields of `Neuron`: scalars or (size,).
+
+    One that is not named is 0. ``type`` is a name for people. Raises `TypeError` for a coefficient that there is not,
+    `TclifError` for one of another shape or that is not finite.
+
+    Examples
+    --------
+    >>> from tclif_deploy import neurons
+    >>> leaky = neurons.canonical(2, "leaky", a_v=[0.5, 0.9], b_v=1.0, threshold=1.0, r_v=1.0)
+    >>> leaky.a_v.tolist(), leaky.a_u.tolist(), leaky.reset
+    ([0.5, 0.9], [0.0, 0.0], 'soft')
+    """
     unknown = set(coefficients) - set(NEURON_ARRAYS)
     if unknown:
         raise TypeError(f"no such coefficient: {', '.join(sorted(unknown))}")
@@ -95,8 +106,8 @@ def spectral_radius(neuron: Neuron) -> Float:
     Examples
     --------
     >>> from tclif_deploy import neurons
-    >>> float(spectral_radius(neurons.lif(1, decay=0.5, threshold=1.0))[0])
-    0.5
+    >>> neurons.spectral_radius(neurons.lif(2, decay=[0.5, 1.2], threshold=1.0)).tolist()
+    [0.5, 1.2]
     """
     n = neuron
     half_trace, det = (n.a_u + n.a_v + n.b_u * n.b_v) / 2, n.a_u * n.a_v

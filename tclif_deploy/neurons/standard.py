@@ -32,8 +32,21 @@ def tclif(
 ) -> Neuron:
     """TC-LIF (Zhang et al., AAAI 2024): beta1 = -sigmoid(c1), beta2 = sigmoid(c2).
 
-    ``delayed_reset`` reads Eq. 10-12 to the letter (the dendrite sees U_S[t-1] *before* its reset, so the reset
-    adds beta1*threshold); otherwise the reset is applied at the end of the step, as in the authors' code.
+    c1, c2 and gamma are the trained parameters, gamma what a spike takes from the dendrite. ``delayed_reset`` reads Eq.
+    10-12 to the letter (the dendrite sees U_S[t-1] *before* its reset, so the reset adds beta1*threshold); otherwise
+    the reset is applied at the end of the step, as in the authors' code.
+
+    Shapes, units and errors are those of all types: see `tclif_deploy.neurons`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tclif_deploy import Connection, Layer, Network, neurons, simulate
+    >>> neuron = neurons.tclif(1, c1=0.0, c2=0.0, gamma=0.5, threshold=1.0)
+    >>> network = Network(1, (Layer("n", neuron, (Connection("input", np.array([[1.0]])),)),))
+    >>> spikes = simulate(network, np.full((1, 40, 1), 0.3), spikes=True).spikes["n"]
+    >>> np.flatnonzero(spikes[0, :, 0]).tolist()  # the steps at which it fires
+    [3, 7, 11, 16, 22, 28, 34]
     """
     theta = positive_threshold("tclif", threshold)
     if delayed_reset and reset == "hard":
@@ -64,6 +77,18 @@ def two_compartment(
 
     The dendrite sees U_S before its reset. Raises `TclifError` for alpha = 0, with which the reset of the step
     before cannot be said in advance.
+
+    Shapes, units and errors are those of all types: see `tclif_deploy.neurons`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tclif_deploy import Connection, Layer, Network, neurons, simulate
+    >>> neuron = neurons.two_compartment(1, alpha1=0.9, beta1=-0.2, alpha2=0.9, beta2=0.5, threshold=1.0)
+    >>> network = Network(1, (Layer("n", neuron, (Connection("input", np.array([[1.0]])),)),))
+    >>> spikes = simulate(network, np.full((1, 40, 1), 0.3), spikes=True).spikes["n"]
+    >>> np.flatnonzero(spikes[0, :, 0]).tolist()  # the steps at which it fires
+    [3, 6, 8, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31, 33, 35, 37, 39]
     """
     theta = positive_threshold("two_compartment", threshold)
     a1, a2 = (factor("two_compartment", n, a, positive=True) for n, a in (("alpha1", alpha1), ("alpha2", alpha2)))
@@ -91,8 +116,22 @@ def lif(
 ) -> Neuron:
     """LIF: v <- decay*v + gain*i + (1 - decay)*rest, then compare, then reset, as the authors run it.
 
-    ``delayed_reset`` reads Eq. 1 of the paper to the letter, v <- decay*v - threshold*S[t-1] + i, as snnTorch does too:
-    the decay does not touch what the spike takes. Only for soft resets, and decay > 0.
+    ``rest`` is where v decays to, ``v0`` where it starts, ``gain`` multiplies the input and its bias.
+    ``delayed_reset`` reads Eq. 1 of the paper (Zhang et al., AAAI 2024) to the letter, as snnTorch does too:
+    v <- decay*v - threshold*S[t-1] + i. The decay does not touch what the spike takes. Only for soft resets, and
+    decay > 0.
+
+    Shapes, units and errors are those of all types: see `tclif_deploy.neurons`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tclif_deploy import Connection, Layer, Network, neurons, simulate
+    >>> neuron = neurons.lif(1, decay=0.8, threshold=1.0)
+    >>> network = Network(1, (Layer("n", neuron, (Connection("input", np.array([[1.0]])),)),))
+    >>> spikes = simulate(network, np.full((1, 30, 1), 0.3), spikes=True).spikes["n"]
+    >>> np.flatnonzero(spikes[0, :, 0]).tolist()  # the steps at which it fires
+    [4, 9, 14, 19, 24, 29]
     """
     theta = positive_threshold("lif", threshold)
     a = factor("lif", "decay", decay, positive=delayed_reset)
@@ -117,7 +156,20 @@ def integrate_and_fire(
     v0: ArrayLike = 0.0,
     bias: ArrayLike = 0.0,
 ) -> Neuron:
-    """IF: v <- v + gain*i, then compare, then reset."""
+    """IF: v <- v + gain*i, then compare, then reset; ``v0`` is where v starts.
+
+    Shapes, units and errors are those of all types: see `tclif_deploy.neurons`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tclif_deploy import Connection, Layer, Network, neurons, simulate
+    >>> neuron = neurons.integrate_and_fire(1, threshold=1.0)
+    >>> network = Network(1, (Layer("n", neuron, (Connection("input", np.array([[1.0]])),)),))
+    >>> spikes = simulate(network, np.full((1, 20, 1), 0.25), spikes=True).spikes["n"]
+    >>> np.flatnonzero(spikes[0, :, 0]).tolist()  # the steps at which it fires
+    [3, 7, 11, 15, 19]
+    """
     neuron = lif(
         size, decay=1.0, threshold=threshold, strict=strict, reset=reset, v_reset=v_reset, gain=gain, v0=v0, bias=bias
     )
@@ -144,6 +196,18 @@ def cuba_lif(
 
     The defaults are Lava's: fires at v > threshold, resets to 0. snnTorch's Synaptic is ``reset="soft"`` with
     ``delayed_reset``: what a spike takes is taken one step later, after the decay. ``rest`` is where v decays to.
+
+    Shapes, units and errors are those of all types: see `tclif_deploy.neurons`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tclif_deploy import Connection, Layer, Network, neurons, simulate
+    >>> neuron = neurons.cuba_lif(1, current_decay=0.1, voltage_decay=0.2, threshold=1.0)
+    >>> network = Network(1, (Layer("n", neuron, (Connection("input", np.array([[1.0]])),)),))
+    >>> spikes = simulate(network, np.full((1, 40, 1), 0.05), spikes=True).spikes["n"]
+    >>> np.flatnonzero(spikes[0, :, 0]).tolist()  # the steps at which it fires
+    [8, 12, 16, 19, 22, 25, 28, 31, 34, 37]
     """
     theta = positive_threshold("cuba_lif", threshold)
     du = factor("cuba_lif", "current_decay", current_decay)
@@ -176,6 +240,18 @@ def plif(
 
     ``decay_input`` multiplies the input by sigmoid(w) too. The soma starts at ``v_reset``; with a soft
     reset ``v_reset`` is 0, as in SpikingJelly and in the authors' code.
+
+    Shapes, units and errors are those of all types: see `tclif_deploy.neurons`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tclif_deploy import Connection, Layer, Network, neurons, simulate
+    >>> neuron = neurons.plif(1, w=0.0, threshold=1.0)
+    >>> network = Network(1, (Layer("n", neuron, (Connection("input", np.array([[1.0]])),)),))
+    >>> spikes = simulate(network, np.full((1, 20, 1), 0.6), spikes=True).spikes["n"]
+    >>> np.flatnonzero(spikes[0, :, 0]).tolist()  # the steps at which it fires
+    [2, 5, 8, 11, 14, 17]
     """
     theta = positive_threshold("plif", threshold)
     decay = sigmoid(w)
@@ -201,6 +277,16 @@ def readout(
 
     The authors' readout is the sum. ``current_decay`` below 1 gives the input current a memory of its own (NIR's
     CubaLI): u <- (1 - current_decay)*u + i + bias, and v takes gain*u.
+
+    Shapes, units and errors are those of all types: see `tclif_deploy.neurons`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tclif_deploy import Connection, Layer, Network, neurons, simulate
+    >>> layer = Layer("out", neurons.readout(2, decay=[1.0, 0.5]), (Connection("input", np.ones((2, 1))),))
+    >>> simulate(Network(1, (layer,)), np.ones((1, 4, 1))).readout.tolist()  # a sum, and a leaky one
+    [[4.0, 1.875]]
     """
     a = factor("readout", "decay", decay)
     return canonical(

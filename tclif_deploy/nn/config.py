@@ -115,7 +115,19 @@ class TrainConfig(FitSettings):
 @_takes_easy
 @dataclass(frozen=True, kw_only=True)
 class TuneSettings(FitSettings):
-    """How to fine-tune."""
+    """How to fine-tune.
+
+    Examples
+    --------
+    >>> import tclif_deploy as tc
+    >>> settings = tc.TuneSettings(epochs=3, samples=2000)
+    >>> settings.epochs, settings.batch_size, settings.lr
+    (3, 64, 0.0001)
+    >>> tc.TuneSettings(lr=0.0)
+    Traceback (most recent call last):
+        ...
+    tclif_deploy.errors.TclifError: lr is 0.0; expected a number, above 0
+    """
 
     epochs: Annotated[int, Limits(1)] = 2
     batch_size: Annotated[int, Limits(1)] = 64

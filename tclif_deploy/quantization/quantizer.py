@@ -41,11 +41,16 @@ def quantize(
 
     Examples
     --------
-    >>> from tclif_deploy import load
-    >>> network = load("fixtures/smnist_ff/checkpoint.pth.tar")
-    >>> fixed = quantize(network, "loihi2", "fixtures/smnist_ff/calibration.npz")
-    >>> fixed.layers[1].connections[0].weight.shape, int(abs(fixed.layers[1].connections[0].weight).max())
-    ((256, 64), 127)
+    >>> import numpy as np
+    >>> import tclif_deploy as tc
+    >>> rng = np.random.default_rng(0)
+    >>> hidden = tc.Layer("hidden", tc.neurons.lif(8, decay=0.9, threshold=1.0),
+    ...                   (tc.Connection("input", rng.normal(0, 0.5, (8, 3))),))
+    >>> fixed = tc.quantize(tc.Network(3, (hidden,)), "loihi2", calibration=rng.normal(0, 1, (8, 20, 3)))
+    >>> hidden.connections[0].weight[0].round(4).tolist(), fixed.layers[0].connections[0].weight[0].tolist()
+    ([0.0629, -0.0661, 0.3202], [25, -26, 127])
+    >>> float(hidden.neuron.a_v[0]), int(fixed.layers[0].a_v[0]), fixed.arithmetic.one
+    (0.9, 3686, 4096)
     """
     check_network(network)
     target = as_target(target)

@@ -14,7 +14,18 @@ PASSES: tuple[Pass, ...] = get_args(Pass)
 
 @dataclass(frozen=True)
 class QuantizeSettings:
-    """What can be chosen about quantization."""
+    """What can be chosen about quantization.
+
+    Examples
+    --------
+    >>> import tclif_deploy as tc
+    >>> model, data = "fixtures/spoken_digits/checkpoint.pth.tar", "fixtures/spoken_digits/test.npz"
+    >>> digits, test = tc.load(model), tc.load_data(data)
+    >>> settings = tc.QuantizeSettings(weight_bits=(8, 4, 8), passes=())
+    >>> fixed = tc.quantize(digits, "loihi2", test[:8], settings)
+    >>> [max(int(abs(c.weight).max()) for c in layer.connections) for layer in fixed.layers]
+    [127, 7, 127]
+    """
 
     headroom: Annotated[float, Limits(1, 1024)] = 1.5
     """states may grow to this multiple of what calibration saw before they overflow"""

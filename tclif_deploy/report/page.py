@@ -48,7 +48,25 @@ def missing() -> str | None:
 
 
 def write_page(build: Build) -> Path:
-    """Write ``report.html`` into a build's folder. Raises `TclifError`."""
+    """Write ``report.html`` into a build's folder, and return its path.
+
+    Raises `TclifError` where jinja2 or plotly is missing, or the folder cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> import tclif_deploy as tc
+    >>> rng = np.random.default_rng(0)
+    >>> hidden = tc.Layer("hidden", tc.neurons.lif(8, decay=0.9, threshold=1.0),
+    ...                   (tc.Connection("input", rng.normal(0, 0.5, (8, 3))),))
+    >>> out = tc.Layer("out", tc.neurons.readout(2), (tc.Connection("hidden", rng.normal(0, 0.5, (2, 8))),))
+    >>> network, x = tc.Network(3, (hidden, out)), rng.normal(0, 1, (8, 20, 3))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     build = tc.compile(network, data=x, output=f"{folder}/build", options=tc.CompileOptions(backend="none"))
+    ...     tc.report.page.write_page(build).name
+    'report.html'
+    """
     path = build.folder / PAGE
     text = render(build).encode()
     write_file(path, text)
@@ -56,7 +74,24 @@ def write_page(build: Build) -> Path:
 
 
 def render(*builds: Build) -> str:
-    """The page of one build, or of two side by side. Raises `TclifError` where what it needs is not installed."""
+    """The page of one build, or of two side by side, as HTML. Raises `TclifError` where what it needs is not installed.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> import tclif_deploy as tc
+    >>> rng = np.random.default_rng(0)
+    >>> hidden = tc.Layer("hidden", tc.neurons.lif(8, decay=0.9, threshold=1.0),
+    ...                   (tc.Connection("input", rng.normal(0, 0.5, (8, 3))),))
+    >>> out = tc.Layer("out", tc.neurons.readout(2), (tc.Connection("hidden", rng.normal(0, 0.5, (2, 8))),))
+    >>> network, x = tc.Network(3, (hidden, out)), rng.normal(0, 1, (8, 20, 3))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     build = tc.compile(network, data=x, output=f"{folder}/build", options=tc.CompileOptions(backend="none"))
+    ...     page = tc.report.page.render(build)
+    >>> page[:15], page.count("<section")
+    ('<!DOCTYPE html>', 8)
+    """
     lacking = missing()
     if lacking is not None:
         raise TclifError(lacking)

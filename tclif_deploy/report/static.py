@@ -36,6 +36,19 @@ def write_figures(build: Build, folder: Path | str) -> tuple[Path, ...]:
     """Every figure of a build as ``NAME.png`` and ``NAME.svg`` in ``folder``.
 
     Raises `TclifError` where matplotlib is missing, or ``folder`` cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> import tclif_deploy as tc
+    >>> from tclif_deploy.report.static import write_figures
+    >>> out = tc.Layer("out", tc.neurons.readout(2), (tc.Connection("input", np.array([[0.5, -1.0], [1.0, 0.25]])),))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     options = tc.CompileOptions(backend="none")
+    ...     build = tc.compile(tc.Network(2, (out,)), output=f"{folder}/build", options=options)
+    ...     [path.name for path in write_figures(build, f"{folder}/figures")]
+    ['distributions-0.png', 'distributions-0.svg', 'core-map.png', 'core-map.svg']
     """
     if util.find_spec("matplotlib") is None:
         raise TclifError("figures need matplotlib", "pip install 'tclif-deploy[figures]'")

@@ -12,17 +12,39 @@ from tclif_deploy.outputs import check_file_place, new_file
 
 @dataclass(frozen=True)
 class Point:
-    """One choice of the grid."""
+    """One choice of the grid: widths in bits, and how products are rounded; names as in a target file.
+
+    Examples
+    --------
+    >>> from dataclasses import asdict
+    >>> from tclif_deploy import load_target
+    >>> from tclif_deploy.workflows.sweep import Point
+    >>> point = Point(weight_bits=4, coefficient_bits=12, state_bits=16, rounding="floor")
+    >>> load_target("loihi2").override(**asdict(point)).state_bits.value
+    16
+    """
 
     weight_bits: int
+    """sign included"""
     coefficient_bits: int
+    """fractional bits"""
     state_bits: int
+    """of u and of v, sign included"""
     rounding: str
+    """``toward_zero``, ``floor`` or ``nearest``"""
 
 
 @dataclass(frozen=True)
 class Row:
-    """What one point came to; None where the target cannot hold the network, or states no such figure."""
+    """What one point came to; None where the target cannot hold the network, or states no such figure.
+
+    Examples
+    --------
+    >>> from tclif_deploy.workflows.sweep import Row
+    >>> row = Row("5f3c", 4, 12, 16, "floor", agreement=0.98, memory_bytes=30_000)
+    >>> row.point, row.cores
+    (Point(weight_bits=4, coefficient_bits=12, state_bits=16, rounding='floor'), None)
+    """
 
     sweep: str
     """digest of the model, the data and all settings but the grid: rows of another sweep are not mixed in"""
@@ -33,13 +55,19 @@ class Row:
     agreement: float | None = None
     """share of samples for which float and fixed choose the same class"""
     accuracy: float | None = None
+    """of the fixed-point network, in [0, 1]; None without labels"""
     saturations: int | None = None
+    """state values that overflowed"""
     memory_bytes: int | None = None
     """synapses, parameters and states of all cores, at their bits"""
     cores: int | None = None
+    """in use"""
     energy_nj_low: float | None = None
+    """nJ an inference, from the lowest published figures"""
     energy_nj_high: float | None = None
+    """likewise, from the highest"""
     problem: str = ""
+    """why the target cannot hold it; empty where it can"""
 
     @property
     def point(self) -> Point:

@@ -55,13 +55,15 @@ def simulate(
 
     Examples
     --------
-    >>> from tclif_deploy import load, load_data, quantize
-    >>> network, test = load("fixtures/smnist_ff/checkpoint.pth.tar"), load_data("fixtures/smnist_test.npz")[:4]
-    >>> fixed = quantize(network, "loihi2", "fixtures/smnist_ff/calibration.npz")
-    >>> simulate(fixed, test, spikes=True).spikes["features.1"].shape
-    (4, 784, 64)
-    >>> bool((simulate(network, test).classes == simulate(fixed, test.values()).classes).all())
-    True
+    >>> import tclif_deploy as tc
+    >>> model, data = "fixtures/spoken_digits/checkpoint.pth.tar", "fixtures/spoken_digits/test.npz"
+    >>> digits, test = tc.load(model), tc.load_data(data)
+    >>> fixed = tc.quantize(digits, "loihi2", test[:8], tc.QuantizeSettings(passes=()))  # passes take a second
+    >>> tc.simulate(digits, test[:8]).classes.tolist()
+    [5, 3, 0, 4, 7, 7, 9, 9]
+    >>> result = tc.simulate(fixed, test[:8], spikes=True)
+    >>> result.classes.tolist(), result.spikes["features.1"].shape
+    ([5, 3, 0, 4, 7, 7, 9, 9], (8, 92, 128))
     """
     if engine not in get_args(Engine):
         raise TclifError(f"engine is {engine!r:.60}", f"known: {', '.join(get_args(Engine))}")

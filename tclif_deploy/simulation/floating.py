@@ -18,12 +18,25 @@ from tclif_deploy.simulation.result import check_lengths, result_brief
 
 @dataclass(frozen=True, eq=False, repr=False)
 class FloatResult(Shown):
-    """Outcome of a float run over (samples, time)."""
+    """Outcome of a float run over (samples, time); states in the float network's units, float64.
+
+    Examples
+    --------
+    >>> import tclif_deploy as tc
+    >>> model, data = "fixtures/spoken_digits/checkpoint.pth.tar", "fixtures/spoken_digits/test.npz"
+    >>> digits, test = tc.load(model), tc.load_data(data)
+    >>> result = tc.simulate(digits, test[:4], counts=True)
+    >>> result
+    FloatResult: 4 samples, 10 outputs; spikes of -, counts of features.1, features.3, traces of -
+    >>> result.classes.tolist(), {name: int(spikes.sum()) for name, spikes in result.counts.items()}
+    ([5, 3, 0, 4], {'features.1': 1752, 'features.3': 1278})
+    """
 
     spikes: dict[str, NDArray[np.bool_]]
     """spiking layer -> (samples, time, neurons)"""
     readout: Float
-    """the last layer's soma at each sample's last valid step (its spike count where it spikes); (samples, classes)"""
+    """the last layer's soma at each sample's last valid step (its spike count where it spikes); float64 (samples,
+    classes)"""
     classes: NDArray[np.int64]
     """argmax of readout, ties to the lowest index, (samples,)"""
     peaks: dict[str, Float]
@@ -63,8 +76,18 @@ def simulate_float(
 ) -> FloatResult:
     """Run ``x`` (samples, time, features), in the float network's own units, through ``network``.
 
-    ``counts`` and ``traces`` as in `tclif_deploy.simulate`. Raises `TclifError` where the shape of ``x`` is not the
+    Any numeric dtype, computed in float64. ``lengths``, ``counts`` and ``traces`` are those of `tclif_deploy.simulate`;
+    ``spikes`` are kept unless told otherwise. Raises `TclifError` where the shape of ``x`` is not the
     network's, or a traced layer is none of it.
+
+    Examples
+    --------
+    >>> import tclif_deploy as tc
+    >>> from tclif_deploy.simulation.floating import simulate_float
+    >>> model, data = "fixtures/spoken_digits/checkpoint.pth.tar", "fixtures/spoken_digits/test.npz"
+    >>> digits, test = tc.load(model), tc.load_data(data)
+    >>> simulate_float(digits, test[:4].values(), lengths=test[:4].lengths).classes.tolist(), test[:4].y.tolist()
+    ([5, 3, 0, 4], [5, 3, 0, 4])
     """
     x = np.asarray(x, dtype=np.float64)
     if x.ndim != 3 or 0 in x.shape:

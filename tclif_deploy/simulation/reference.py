@@ -16,7 +16,17 @@ from tclif_deploy.simulation.result import Result, check_input, check_lengths
 
 
 def rnd(p: Int, k: int, rounding: str) -> Int:
-    """p / 2^k by the machine's rounding."""
+    """p / 2^k by the machine's rounding, int64 of the shape of p.
+
+    ``rounding`` is ``toward_zero``, ``floor`` or ``nearest`` (half up), as in `tclif_deploy.fixed.Arithmetic`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tclif_deploy.simulation.reference import rnd
+    >>> {way: rnd(np.array([-7, 7]), 2, way).tolist() for way in ("toward_zero", "floor", "nearest")}
+    {'toward_zero': [-1, 1], 'floor': [-2, 1], 'nearest': [-2, 2]}
+    """
     if k == 0:
         return p
     if rounding == "toward_zero":
@@ -27,7 +37,15 @@ def rnd(p: Int, k: int, rounding: str) -> Int:
 
 
 def ovf(x: Int, bits: int, overflow: Overflow) -> Int:
-    """x brought into ``bits`` bits: saturated to +-(2^(bits-1)-1), or wrapped as two's complement."""
+    """x brought into ``bits`` bits, int64 of its shape: saturated to +-(2^(bits-1)-1), or wrapped as two's complement.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tclif_deploy.simulation.reference import ovf
+    >>> {way: ovf(np.array([-200, 100, 130]), 8, way).tolist() for way in ("saturate", "wrap")}
+    {'saturate': [-127, 100, 127], 'wrap': [56, 100, -126]}
+    """
     if overflow == "saturate":
         limit = (1 << (bits - 1)) - 1
         return np.clip(x, -limit, limit)
@@ -88,7 +106,19 @@ def simulate(
 
     ``lengths`` (samples,) is the number of steps after which a sample's readout is taken (default: all).
     ``spikes`` keeps every layer's spikes, ``counts`` how many each neuron fired up to there; ``traces`` names layers
-    whose u and v are kept, after each step.
+    whose u and v are kept, after each step. Raises `TclifError` for input that is not integers, or does not fit.
+
+    Examples
+    --------
+    >>> import tclif_deploy as tc
+    >>> model, data = "fixtures/spoken_digits/checkpoint.pth.tar", "fixtures/spoken_digits/test.npz"
+    >>> digits, test = tc.load(model), tc.load_data(data)
+    >>> fixed = tc.quantize(digits, "loihi2", test[:8], tc.QuantizeSettings(passes=()))  # passes take a second
+    >>> from tclif_deploy.simulation import reference
+    >>> integers, _ = fixed.input.encode(test[:2].x, test.scale)
+    >>> law = reference.simulate(fixed, integers, lengths=test[:2].lengths)
+    >>> law.classes.tolist(), int((law.readout != tc.simulate(fixed, test[:2]).readout).sum())
+    ([5, 3], 0)
     """
     x = check_input(network, x)
     samples, time, _ = x.shape

@@ -16,7 +16,20 @@ from tclif_deploy.text import count
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Result(Shown):
-    """Outcome of a run over (samples, time) of a `FixedNetwork`."""
+    """Outcome of a run over (samples, time) of a `FixedNetwork`.
+
+    Examples
+    --------
+    >>> import tclif_deploy as tc
+    >>> model, data = "fixtures/spoken_digits/checkpoint.pth.tar", "fixtures/spoken_digits/test.npz"
+    >>> digits, test = tc.load(model), tc.load_data(data)
+    >>> fixed = tc.quantize(digits, "loihi2", test[:8], tc.QuantizeSettings(passes=()))  # passes take a second
+    >>> result = tc.simulate(fixed, test[:4], counts=True)
+    >>> result
+    Result: 4 samples, 10 outputs, 0 overflows; spikes of -, counts of features.1, features.3, traces of -
+    >>> result.classes.tolist(), {name: int(spikes.sum()) for name, spikes in result.counts.items()}
+    ([5, 3, 0, 4], {'features.1': 1742, 'features.3': 1305})
+    """
 
     spikes: dict[str, NDArray[np.bool_]]
     """spiking layer -> (samples, time, neurons); empty where spikes were not asked for"""

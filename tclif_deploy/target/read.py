@@ -48,6 +48,13 @@ def load_target(target: str | Path) -> Target:
 
     Raises `TclifError` for an unknown name (with the nearest known one) and for a file that is not a target: every
     problem is named with file, line and key.
+
+    Examples
+    --------
+    >>> from tclif_deploy import load_target
+    >>> limit = load_target("loihi2").state_bits
+    >>> limit.value, limit.unit, limit.evidence
+    (24, 'bit', 'vendor')
     """
     path = _path(as_path(target, "expected a Target, the name of one, or the path of a .toml"))
     data, lines = _read(path, (), shipped=Path(target).suffix != ".toml")

@@ -80,9 +80,10 @@ class Target(BaseModel):
 
     Examples
     --------
-    >>> from tclif_deploy.target import load_target
-    >>> load_target("loihi2").state_bits.value
-    24
+    >>> from tclif_deploy import load_target
+    >>> loihi2 = load_target("loihi2")
+    >>> loihi2.weight_bits.value, loihi2.override(weight_bits=4).weight_bits.value
+    (8, 4)
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -68,7 +68,20 @@ class BackendCheck:
 
 @dataclass(frozen=True, repr=False)
 class Verdict(Shown):
-    """Float against fixed on data, and every backend against the reference. None is undefined or infinite."""
+    """Float against fixed on data, and every backend against the reference. None is undefined or infinite.
+
+    Accuracies and agreement are shares in [0, 1].
+
+    Examples
+    --------
+    >>> import tclif_deploy as tc
+    >>> model, data = "fixtures/spoken_digits/checkpoint.pth.tar", "fixtures/spoken_digits/test.npz"
+    >>> digits, test = tc.load(model), tc.load_data(data)
+    >>> fixed = tc.quantize(digits, "loihi2", test[:8], tc.QuantizeSettings(passes=()))  # passes take a second
+    >>> verdict = tc.verify(digits, fixed, test[8:40])
+    >>> verdict.agreement_argmax, round(verdict.layers[0].jaccard, 3), verdict.saturations
+    (1.0, 0.918, {'features.1': 0, 'features.3': 0, 'features.4': 0})
+    """
 
     samples: int
     accuracy_float: float | None
@@ -78,11 +91,13 @@ class Verdict(Shown):
     logit_snr_db: float | None
     """10 log10 of float readout power over error power; None where there is no error"""
     layers: tuple[LayerFidelity, ...]
+    """the spiking ones, in evaluation order"""
     saturations: dict[str, int]
     """layer -> state values that overflowed on this data"""
     input_clipped: int
     """input values outside the payload"""
     backends: dict[str, BackendCheck] = field(default_factory=dict)
+    """name -> how many of its bits differ from the reference's"""
     decisions: NDArray[np.int64] | None = field(default=None, repr=False, compare=False)
     """(2, samples): the class that float, and that fixed, chooses for each sample; not in the JSON form"""
 
@@ -163,7 +178,18 @@ class VerdictSummary:
 
 @dataclass(frozen=True)
 class Requirements:
-    """What the verdict must reach; None asks nothing."""
+    """What the verdict must reach; None asks nothing.
+
+    Examples
+    --------
+    >>> import tclif_deploy as tc
+    >>> model, data = "fixtures/spoken_digits/checkpoint.pth.tar", "fixtures/spoken_digits/test.npz"
+    >>> digits, test = tc.load(model), tc.load_data(data)
+    >>> fixed = tc.quantize(digits, "loihi2", test[:8], tc.QuantizeSettings(passes=()))  # passes take a second
+    >>> verdict = tc.verify(digits, fixed, test[8:40])
+    >>> tc.Requirements(min_agreement=0.9, min_jaccard=0.999).shortfalls(verdict)[0]
+    'spike Jaccard of layer features.1 is 0.9181, required at least 0.999'
+    """
 
     min_agreement: Share = None
     """least agreement: share of samples for which float and fixed choose the same class"""

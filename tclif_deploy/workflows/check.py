@@ -25,9 +25,20 @@ SAMPLES = 32
 
 @dataclass(frozen=True)
 class Check:
-    """What the design rules say."""
+    """What the design rules say.
+
+    Examples
+    --------
+    >>> import tclif_deploy as tc
+    >>> model, data = "fixtures/spoken_digits/checkpoint.pth.tar", "fixtures/spoken_digits/test.npz"
+    >>> quick = tc.QuantizeSettings(passes=())  # passes take a second
+    >>> too_small = tc.check(model, tc.load_target("loihi2").override(synaptic_memory=4096), settings=quick)
+    >>> too_small.fits, too_small.findings[0].severity, too_small.findings[0].rule
+    (False, 'error', 'placement')
+    """
 
     target: str
+    """its name"""
     calibration: Calibration | None
     """what set the scales of the integers; None where that is not known"""
     findings: tuple[Finding, ...]
@@ -63,11 +74,16 @@ def check(
 
     A build's integers are looked at as they are, whatever the target. ``data`` show silent layers, overflows and rates:
     the first ``samples`` of those that did not set the scales. A model is calibrated as `tclif_deploy.compile` would.
+    A network that does not fit is a finding; `TclifError` is raised where the model or the data cannot be read.
 
     Examples
     --------
-    >>> check("fixtures/smnist_ff/checkpoint.pth.tar", "loihi2").fits
-    True
+    >>> import tclif_deploy as tc
+    >>> model, data = "fixtures/spoken_digits/checkpoint.pth.tar", "fixtures/spoken_digits/test.npz"
+    >>> quick = tc.QuantizeSettings(passes=())  # passes take a second
+    >>> verdict = tc.check(model, "loihi2", data, settings=quick)
+    >>> verdict.fits, [f"{finding.severity}: {finding.rule}" for finding in verdict.findings]
+    (True, [])
     """
     subject = opened(subject)
     machine = as_target(target) if target is not None else own_target(subject)

@@ -58,11 +58,13 @@ def compile(
     Examples
     --------
     >>> import tempfile
+    >>> import tclif_deploy as tc
+    >>> test, quick = tc.load_data("fixtures/spoken_digits/test.npz")[:8], tc.QuantizeSettings(passes=())
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     build = compile("fixtures/smnist_ff/checkpoint.pth.tar", "loihi2", data="fixtures/smnist_test.npz",
-    ...                     output=f"{folder}/build", options=CompileOptions(samples=2, backend="none"))
-    >>> build.verdict.samples
-    2
+    ...     build = tc.compile("fixtures/spoken_digits/checkpoint.pth.tar", data=test, output=f"{folder}/build",
+    ...                        options=tc.CompileOptions(quantize=quick, backend="none"))
+    >>> build.target.name, build.verdict.samples, build.verdict.agreement_argmax
+    ('loihi2', 8, 1.0)
     """
     options = options or CompileOptions()
     source = source_of(model, options.read)

@@ -22,13 +22,26 @@ from tclif_deploy.workflows.integers import ModelOrBuild, integers_for, opened
 
 @dataclass(frozen=True, eq=False)
 class Price:
-    """A network on a target: where it lies, and what that costs."""
+    """A network on a target: where it lies, and what that costs.
+
+    Examples
+    --------
+    >>> import tclif_deploy as tc
+    >>> model, data = "fixtures/spoken_digits/checkpoint.pth.tar", "fixtures/spoken_digits/test.npz"
+    >>> quick = tc.QuantizeSettings(passes=())  # passes take a second
+    >>> price = tc.cost(model, data, "loihi1", samples=2, settings=quick)
+    >>> price.target, price.placement.chips, [round(us, 1) for us in price.cost.latency.us_per_step]
+    ('loihi1', 1, [6.3, 11.3])
+    """
 
     target: str
+    """its name"""
     calibration: Calibration | None
     """what set the scales of the integers; None where that is not known"""
     placement: Placement
+    """which core holds which neurons"""
     cost: Cost
+    """energy in nJ an inference, latency in microseconds"""
     layers: tuple[str, ...] = ()
     """names of the network's layers, in order"""
 
@@ -66,9 +79,12 @@ def cost(
 
     Examples
     --------
-    >>> price = cost("fixtures/smnist_ff/checkpoint.pth.tar", "fixtures/smnist_test.npz", samples=2)
-    >>> len(price.placement.cores), price.cost.operations.samples
-    (1, 2)
+    >>> import tclif_deploy as tc
+    >>> model, data = "fixtures/spoken_digits/checkpoint.pth.tar", "fixtures/spoken_digits/test.npz"
+    >>> quick = tc.QuantizeSettings(passes=())  # passes take a second
+    >>> price = tc.cost(model, data, samples=2, settings=quick)
+    >>> len(price.placement.cores), [round(nanojoule) for nanojoule in price.cost.energy.total]
+    (1, [4240, 6806])
     """
     machine, data = None if target is None else as_target(target), as_dataset(data, needed=True)
     integers = integers_for(subject, machine, data, calibration=calibration, read=read, settings=settings, say=say)
@@ -106,13 +122,18 @@ def compare_costs(
 ) -> list[Price | tuple[str, TclifError]]:
     """What if: `cost` for each target; one that does not fit is told by its name and why, and stops no other.
 
+    Raises `TclifError` where the model, the data or a target cannot be read.
+
     Examples
     --------
-    >>> loihi2 = as_target("loihi2")
-    >>> model, data = "fixtures/smnist_ff/checkpoint.pth.tar", "fixtures/smnist_test.npz"
-    >>> wide, narrow = compare_costs(model, data, (loihi2, loihi2.override(weight_bits=4)), samples=2)
-    >>> narrow.placement.utilization()["synaptic_memory"].peak < wide.placement.utilization()["synaptic_memory"].peak
-    True
+    >>> import tclif_deploy as tc
+    >>> model, data = "fixtures/spoken_digits/checkpoint.pth.tar", "fixtures/spoken_digits/test.npz"
+    >>> from tclif_deploy.workflows.cost import compare_costs
+    >>> quick = tc.QuantizeSettings(passes=())  # passes take a second
+    >>> loihi2 = tc.load_target("loihi2")
+    >>> prices = compare_costs(model, data, (loihi2, loihi2.override(weight_bits=4)), samples=2, settings=quick)
+    >>> [f"{price.placement.utilization()['synaptic_memory'].peak:.0%}" for price in prices]
+    ['45%', '25%']
     """
     subject = opened(subject)
     machines = [as_target(target) for target in targets]

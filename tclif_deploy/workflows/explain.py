@@ -38,6 +38,22 @@ def explain(
     Looked at are the first ``samples`` of those that the build would be verified on. ``calibration`` serves the
     remedies that are measured (default: the build's own). Raises `TclifError` where there is no such build, or where
     the data do not fit it.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> import tclif_deploy as tc
+    >>> rng = np.random.default_rng(0)
+    >>> hidden = tc.Layer("hidden", tc.neurons.lif(8, decay=0.9, threshold=1.0),
+    ...                   (tc.Connection("input", rng.normal(0, 0.5, (8, 3))),))
+    >>> out = tc.Layer("out", tc.neurons.readout(2), (tc.Connection("hidden", rng.normal(0, 0.5, (2, 8))),))
+    >>> network, x = tc.Network(3, (hidden, out)), rng.normal(0, 1, (8, 20, 3))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     build = tc.compile(network, data=x, output=f"{folder}/build", options=tc.CompileOptions(backend="none"))
+    ...     found = tc.explain(build, x, calibration=x, jobs=1)
+    >>> found.worst.layer, found.worst.source, [remedy.what for remedy in found.remedies]
+    ('out', 'weights', ['9-bit weights', 'one more bit for every weight'])
     """
     build = build if isinstance(build, Build) else Build.open(build)
     given = as_dataset(data, needed=True)

@@ -63,6 +63,29 @@ def finetune(
     in ``tuned/`` and what fine-tuning did under ``finetune`` in the report. Both trainings keep their state beside
     ``output`` until the build is there: the same call goes on after an interruption. Raises `TclifError`, also where
     training diverges.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> import torch
+    >>> import tclif_deploy as tc
+    >>> from tclif_deploy.nn import TCLIF
+    >>> _ = torch.manual_seed(0)
+    >>> model = torch.nn.Sequential(torch.nn.Linear(3, 8), TCLIF(threshold=1.0), torch.nn.Linear(8, 2))
+    >>> rng = np.random.default_rng(0)
+    >>> y = rng.integers(0, 2, 32)
+    >>> x = rng.normal(2.0 * y[:, None, None], 1.0, (32, 10, 3))
+    >>> settings = tc.TuneSettings(epochs=5, batch_size=4, lr=0.02, control=False, task="mine")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     tc.save(model, f"{folder}/model.pt")
+    ...     for part in ("train", "test"):
+    ...         np.savez(f"{folder}/{part}.npz", x=x, y=y)
+    ...     build = tc.finetune(f"{folder}/model.pt", "loihi2", folder, output=f"{folder}/tuned",
+    ...                         options=tc.CompileOptions(backend="none"), settings=settings)
+    >>> tuning = build.report.finetune
+    >>> f"accuracy {tuning.quantized:.0%} -> {tuning.tuned:.0%} on {tuning.samples_tested} samples"
+    'accuracy 62% -> 100% on 32 samples'
     """
     from tclif_deploy.nn.quantized import QuantizedNetwork
     from tclif_deploy.nn.sequence import SequenceNetwork

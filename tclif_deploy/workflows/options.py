@@ -38,7 +38,20 @@ class BuildOptions:
 @renamed_field("narrowest", "auto_bits_max_drop")
 @dataclass(frozen=True)
 class CompileOptions(BuildOptions):
-    """What can be chosen about a compilation."""
+    """What can be chosen about a compilation.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import tclif_deploy as tc
+    >>> model, data = "fixtures/spoken_digits/checkpoint.pth.tar", "fixtures/spoken_digits/test.npz"
+    >>> quick, strict = tc.QuantizeSettings(passes=()), tc.Requirements(min_jaccard=1.0)
+    >>> options = tc.CompileOptions(quantize=quick, requirements=strict, backend="none", samples=8)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     build = tc.compile(model, data=data, output=f"{folder}/build", options=options)
+    >>> build.verdict.samples, build.shortfalls[0]
+    (8, 'spike Jaccard of layer features.1 is 0.9201, required at least 1')
+    """
 
     auto_bits_max_drop: Annotated[float | None, Limits(0, 1), Named("--auto-max-drop")] = None
     """choose the narrowest weights of each layer that lose at most this fraction of accuracy on the data"""

@@ -32,6 +32,19 @@ def read_nir(
     Other graphs are discretised with ``dt``, by a ``convention`` of `tclif_deploy.formats.nir.discretise`, which
     ``comparator`` (``>=`` or ``>``) and ``reset`` (``soft`` or ``hard``) can change; the notices say how. Raises
     `TclifError` where the file is missing, damaged, or holds nodes or edges that cannot be read; it names the node.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> import tclif_deploy as tc
+    >>> out = tc.Layer("out", tc.neurons.lif(2, decay=0.9, threshold=1.0), (tc.Connection("input", np.ones((2, 3))),))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     tc.write_nir(tc.Network(3, (out,)), f"{folder}/network.nir")
+    ...     tc.read_nir(f"{folder}/network.nir")
+    Network: 3 input features, 1 layer, 2 neurons, 6 weights
+      layer  neurons  type  from   weights
+      out    2        lif   input  6
     """
     return network_of(read_graph(model), model_name(model), dt, convention, comparator, reset)
 

@@ -45,8 +45,8 @@ def export_nir(network: Network, path: Path | str, dt: float = DT) -> tuple[str,
     Examples
     --------
     >>> import tempfile
-    >>> from tclif_deploy import neurons
-    >>> from tclif_deploy.network import Connection
+    >>> import numpy as np
+    >>> from tclif_deploy import Connection, Layer, Network, export_nir, neurons
     >>> out = Layer("out", neurons.lif(2, decay=0.9, threshold=1.0, reset="hard", strict=True),
     ...             (Connection("input", np.ones((2, 3))),))
     >>> with tempfile.TemporaryDirectory() as folder:

@@ -30,7 +30,7 @@ def save(model: torch.nn.Module, path: Path | str) -> None:
     Examples
     --------
     >>> import tempfile, torch
-    >>> from tclif_deploy.frontends import load
+    >>> from tclif_deploy import load, save
     >>> from tclif_deploy.nn import TCLIF
     >>> model = torch.nn.Sequential(torch.nn.Linear(3, 8), TCLIF(threshold=1.5), torch.nn.Linear(8, 2))
     >>> with tempfile.TemporaryDirectory() as folder:
