@@ -90,7 +90,7 @@ def render(*builds: Build) -> str:
     ...     build = tc.compile(network, data=x, output=f"{folder}/build", options=tc.CompileOptions(backend="none"))
     ...     page = tc.report.page.render(build)
     >>> page[:15], page.count("<section")
-    ('<!DOCTYPE html>', 8)
+    ('<!DOCTYPE html>', 9)
     """
     lacking = missing()
     if lacking is not None:

@@ -188,7 +188,7 @@ class Requirements:
     >>> fixed = tc.quantize(digits, "loihi2", test[:8], tc.QuantizeSettings(passes=()))  # passes take a second
     >>> verdict = tc.verify(digits, fixed, test[8:40])
     >>> tc.Requirements(min_agreement=0.9, min_jaccard=0.999).shortfalls(verdict)[0]
-    'spike Jaccard of layer features.1 is 0.9181, required at least 0.999'
+    'spike overlap (Jaccard) of layer features.1 is 0.9181, required at least 0.999'
     """
 
     min_agreement: Share = None

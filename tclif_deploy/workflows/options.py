@@ -50,7 +50,7 @@ class CompileOptions(BuildOptions):
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     build = tc.compile(model, data=data, output=f"{folder}/build", options=options)
     >>> build.verdict.samples, build.shortfalls[0]
-    (8, 'spike Jaccard of layer features.1 is 0.9201, required at least 1')
+    (8, 'spike overlap (Jaccard) of layer features.1 is 0.9201, required at least 1')
     """
 
     auto_bits_max_drop: Annotated[float | None, Limits(0, 1), Named("--auto-max-drop")] = None

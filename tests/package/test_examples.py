@@ -20,7 +20,7 @@ ALONE = ROOT / "tclif_deploy" / "backends" / "lava" / "template"
 DOCUMENTED = documented()
 SLOW = {
     "nn.quantized.QuantizedNetwork", "simulation.partially_quantized.simulate_mixed", "simulation.trace_file.TraceFile",
-    "verification.error_attribution.account", "workflows.finetune.finetune", "workflows.explain.explain",
+    "verification.error_attribution.attribute_error", "workflows.finetune.finetune", "workflows.explain.explain",
     "builds.attribution.Attribution", "report.static.write_figures",
 }  # fmt: skip
 """examples that take more than about half a second"""
