@@ -44,13 +44,21 @@ class Group(TyperGroup):
 
 def _write(command: Any, ctx: Any, formatter: Any, sections: dict[str, list[Row]]) -> None:
     width = formatter.width
-    lines = [f"Usage: {ctx.command_path} {' '.join(command.collect_usage_pieces(ctx))}"]
+    lines = [" ".join(["Usage:", ctx.command_path, *_usage(command, ctx)])]
     for paragraph in _paragraphs(command.help):
         lines += ["", *(INDENT + line for line in wrap(paragraph, width - len(INDENT)))]
     for title, rows in sections.items():
         if rows:
             lines += ["", f"{title}:", *_rows(rows, width)]
     formatter.write("\n".join(lines) + "\n")
+
+
+def _usage(command: Any, ctx: Any) -> list[str]:
+    """``[OPTIONS]`` and the arguments, brackets round those that may be left out."""
+    arguments = [p for p in command.get_params(ctx) if p.param_type_name == "argument"]
+    names = [(p.metavar or p.name.upper()).strip("[]{}") for p in arguments]
+    shown = [name if p.required else f"[{name}]" for name, p in zip(names, arguments, strict=True)]
+    return ["[OPTIONS]", *shown, *(["COMMAND ..."] if isinstance(command, Group) else [])]
 
 
 def _rows(rows: Iterable[Row], width: int) -> list[str]:

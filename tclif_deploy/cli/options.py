@@ -50,9 +50,15 @@ def _strategy(value: str) -> str:
     return str(choice("--strategy", value, STRATEGIES))
 
 
-Model = Annotated[Path, typer.Argument(help="Checkpoint (.pt, .pth.tar), .nir or netx file.", show_default=False)]
-ModelOrBuild = Annotated[Path, typer.Argument(help="Model file, or a build folder.", show_default=False)]
-BuildFolder = Annotated[Path, typer.Argument(help="Build folder that tclif compile wrote.", show_default=False)]
+Model = Annotated[
+    Path, typer.Argument(metavar="MODEL", help="Checkpoint (.pt, .pth.tar), .nir or netx file.", show_default=False)
+]
+ModelOrBuild = Annotated[
+    Path, typer.Argument(metavar="MODEL|BUILD", help="Model file, or a build folder.", show_default=False)
+]
+BuildFolder = Annotated[
+    Path, typer.Argument(metavar="BUILD", help="Build folder that tclif compile wrote.", show_default=False)
+]
 TargetName = Annotated[str, typer.Option("--target", "-t", help="Target by name, or a .toml file.")]
 AnyTarget = Annotated[
     str | None,

@@ -14,7 +14,7 @@ from tclif_deploy.errors import TclifError
 
 @command("report")
 def report_command(
-    build: Annotated[Path | None, typer.Argument(help="Build folder.", show_default=False)] = None,
+    build: Annotated[Path | None, typer.Argument(metavar="BUILD", help="Build folder.", show_default=False)] = None,
     compare: Annotated[
         tuple[Path, Path] | None, typer.Option("--compare", metavar="A B", help="Two builds on one page, side by side.")
     ] = None,

@@ -15,7 +15,7 @@ from tclif_deploy.cli.output import Output, out
 @command("simulate")
 def simulate_command(
     context: typer.Context,
-    build: Annotated[Path, typer.Argument(help="Build folder, or a fixed.npz.", show_default=False)],
+    build: Annotated[Path, typer.Argument(metavar="BUILD", help="Build folder, or a fixed.npz.", show_default=False)],
     *,
     data: Annotated[Path, typer.Option(help=f"Data to run on: {FILES}, or .npy (x).", show_default=False)],
     samples: Samples = None,
