@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import tempfile
@@ -13,7 +12,7 @@ from typing import Any
 
 from tclif_deploy import json_form
 from tclif_deploy.errors import TclifError, cannot_write
-from tclif_deploy.files import write_atomic
+from tclif_deploy.files import read_json, write_atomic
 
 MANIFEST = "manifest.json"
 FORMAT = "tclif-build"
@@ -70,9 +69,10 @@ def new_build(folder: Path) -> Iterator[Path]:
 def is_build(folder: Path) -> bool:
     """Whether ``folder`` holds a build of ours."""
     try:
-        return bool(json.loads((folder / MANIFEST).read_text(encoding="utf-8")).get("format") == FORMAT)
-    except (OSError, ValueError, AttributeError, RecursionError):
+        manifest = read_json(folder / MANIFEST, AGAIN)
+    except TclifError:
         return False
+    return isinstance(manifest, dict) and manifest.get("format") == FORMAT
 
 
 def check_is_build(folder: Path) -> None:
@@ -81,7 +81,7 @@ def check_is_build(folder: Path) -> None:
         raise TclifError(f"{folder}: not a build folder (it has no {MANIFEST})", "compile first: tclif compile MODEL")
     if not is_build(folder):
         raise TclifError(f"{folder / MANIFEST}: damaged, or not of a build", AGAIN)
-    version = json.loads((folder / MANIFEST).read_text(encoding="utf-8")).get("version")
+    version = read_json(folder / MANIFEST, AGAIN).get("version")
     if version != FORMAT_VERSION:
         raise TclifError(f"{folder / MANIFEST}: build format {version!r:.20}, expected {FORMAT_VERSION}", AGAIN)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import warnings
 from importlib import import_module
 from typing import Annotated, Any, NoReturn
 
@@ -13,7 +14,7 @@ from threadpoolctl import threadpool_limits
 
 from tclif_deploy.cli.options import app
 from tclif_deploy.cli.output import BAD_INPUT, FELL_SHORT, INTERRUPTED, OK, err, out
-from tclif_deploy.errors import TclifError
+from tclif_deploy.errors import TclifError, one_line
 from tclif_deploy.version import __version__
 
 COMMANDS = (
@@ -51,7 +52,9 @@ def run(argv: list[str]) -> int:
     previous = signal.signal(signal.SIGTERM, stop)
     try:
         # our matrices are small: numpy's threads would wait for each other, for minutes where the machine is busy
-        with threadpool_limits(1, user_api="blas"):
+        with threadpool_limits(1, user_api="blas"), warnings.catch_warnings():
+            if not debug:  # what overflows is refused by name where it matters; numpy's lines help nobody
+                warnings.simplefilter("ignore", RuntimeWarning)
             code = app(argv, standalone_mode=False, prog_name="tclif")
         if code == INTERRUPTED:  # newer typer's way to say Abort
             raise KeyboardInterrupt
@@ -74,6 +77,8 @@ def run(argv: list[str]) -> int:
     except Exception as error:
         if debug:
             raise
+        if isinstance(error, OSError) and error.filename is not None:  # a path that is too long, forbidden, gone
+            return _fail(f"{error.filename}: cannot be used ({error.strerror})", "check the path", debug)
         return _fail(f"internal error: {type(error).__name__}: {error}", "run again with --debug and report it", debug)
     finally:
         signal.signal(signal.SIGTERM, previous)
@@ -82,7 +87,7 @@ def run(argv: list[str]) -> int:
 def _fail(what: str, hint: str | None, debug: bool) -> int:
     if debug:
         err.print_exception()
-    line = " ".join((f"{what.rstrip('.')}; {hint}" if hint else what).split())
+    line = one_line(" ".join((f"{what.rstrip('.')}; {hint}" if hint else what).split()))
     err.print(f"[bold red]error:[/] {escape(line)}", highlight=False, soft_wrap=True)
     return BAD_INPUT
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -20,11 +20,21 @@ from tclif_deploy.jit import on_compile
 from tclif_deploy.progress import Progress, no_progress
 from tclif_deploy.settings import Named
 
+if TYPE_CHECKING:
+    from tclif_deploy.builds import Build
+
 OK, FELL_SHORT, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 """exit codes"""
 
 out = Console()
 err = Console(stderr=True)
+
+
+def say_damaged(*builds: Build) -> None:
+    """A line on stderr for each file of a build that its tables and pages are made without."""
+    for build in builds:
+        for line in build.damaged:
+            err.print(f"[yellow]note:[/] {escape(line)}", highlight=False, soft_wrap=True)
 
 
 class Reporter:

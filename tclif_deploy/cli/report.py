@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from tclif_deploy.cli.options import command, saved
-from tclif_deploy.cli.output import out
+from tclif_deploy.cli.output import out, say_damaged
 from tclif_deploy.errors import TclifError, cannot_write
 
 
@@ -35,6 +35,7 @@ def report_command(
     else:
         assert build is not None
         builds, path = (Build.open(build),), output or build / page.PAGE
+    say_damaged(*builds)
     text = page.render(*builds)
     try:
         path.write_text(text, encoding="utf-8")
