@@ -62,7 +62,10 @@ COEFFICIENTS = ("a_u", "b_u", "a_v", "b_v", "q")
 OF_DENDRITE = ("r_u", "bias_u")
 """those that count LSBs of u"""
 MOST_BITS = 32
-"""of every integer of a network, its sign included: products with a state then stay within 64"""
+"""of an input, a weight, a factor or a state, sign included: their products then stay within 64"""
+MOST_SUM_BITS = 62
+"""of what is compared with a state or added to it: no target holds a threshold of so many, and the rules say so"""
+SUMMANDS = ("threshold", "r_u", "r_v", "bias_u", "bias_v")
 MOST_SHIFT = 62
 MOST_DELAY = 1 << 16
 """steps; memory is taken for the spikes of all of them"""
@@ -394,7 +397,7 @@ def _check_layer(layer: FixedLayer) -> None:
         value = getattr(layer, name)
         if value.dtype != np.int64 or value.shape != (layer.size,):
             raise TclifError(f"{where}: {name} is {value.dtype}{value.shape}, expected int64 ({layer.size},)")
-        _check_range(value, f"{where}: {name}")
+        _check_range(value, MOST_SUM_BITS if name in SUMMANDS else MOST_BITS, f"{where}: {name}")
         value.setflags(write=False)
     for name in ("lsb_u", "lsb_v"):
         value = getattr(layer, name)
@@ -409,15 +412,15 @@ def _check_layer(layer: FixedLayer) -> None:
             raise TclifError(f"{link} is not of int64 with exponent 0 to {MOST_SHIFT}")
         if connection.delay > MOST_DELAY:
             raise TclifError(f"{link}: delay is {connection.delay}", f"at most {MOST_DELAY:,} steps are supported")
-        _check_range(connection.weight, f"{link}: a weight")
+        _check_range(connection.weight, MOST_BITS, f"{link}: a weight")
         connection.weight.setflags(write=False)
 
 
-def _check_range(values: Int, where: str) -> None:
-    """Raise `TclifError` for an integer beyond `MOST_BITS`."""
+def _check_range(values: Int, bits: int, where: str) -> None:
+    """Raise `TclifError` for an integer beyond so many bits."""
     low, high = (int(values.min()), int(values.max())) if values.size else (0, 0)
-    if max(~low, high).bit_length() >= MOST_BITS:
-        raise TclifError(f"{where} is {high if high > ~low else low}", f"{MOST_BITS} bits are supported")
+    if max(~low, high).bit_length() >= bits:
+        raise TclifError(f"{where} is {high if high > ~low else low}", f"{bits} bits are supported")
 
 
 def layers_brief(line: str, layers: tuple[FixedLayer, ...], notices: tuple[str, ...] = ()) -> Brief:

@@ -45,7 +45,26 @@ def text_of(value: Any) -> str:
 
 def read(form: type[T], path: Path, hint: str) -> T:
     """The dataclass ``form`` as a file holds it. Raises `TclifError`, which names the first thing that is wrong."""
-    return parse(form, read_bytes(path, hint), str(path), hint)
+    text = read_bytes(path, hint)
+    value = parse(form, text, str(path), hint)
+    missing = _missing(plain(value), json.loads(text))
+    if missing:
+        raise TclifError(f"{path}: {missing}: missing", hint)
+    return value
+
+
+def _missing(whole: Any, given: Any) -> str | None:
+    """The first key that `text_of` would have written, and that is not in a file."""
+    items: Any = ()
+    if isinstance(whole, dict):
+        absent = next((key for key in whole if key not in given), None)
+        if absent is not None:
+            return str(absent)
+        items = ((key, value, given[key]) for key, value in whole.items())
+    elif isinstance(whole, list):
+        items = ((n, *pair) for n, pair in enumerate(zip(whole, given, strict=True)))
+    found = ((key, _missing(value, other)) for key, value, other in items)
+    return next((f"{key}.{place}" for key, place in found if place), None)
 
 
 def parse(form: type[T], text: bytes | str, where: str, hint: str) -> T:

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from tclif_deploy.data.dataset import Dataset
 from tclif_deploy.errors import TclifError, reason_of
-from tclif_deploy.files import as_path
-from tclif_deploy.formats.hdf5 import DAMAGE
+from tclif_deploy.files import DAMAGED, UNPACKING, as_path
 
 STEPS = 250
 SECONDS = 1.4
@@ -27,7 +26,7 @@ def recordings(path: Path | str) -> int:
     try:
         with h5py.File(path, "r") as file:
             return len(_columns(file)[2])
-    except DAMAGE as error:
+    except DAMAGED as error:
         raise TclifError(f"{path}: cannot be read ({reason_of(error)})", EXPECTED) from error
 
 
@@ -37,6 +36,9 @@ def _columns(file: h5py.File) -> tuple[Any, Any, Any]:
     for data in found:
         if not isinstance(data, h5py.Dataset) or data.ndim != 1 or data.is_virtual:
             raise ValueError(f"{data.name} is not a column of a data set")
+        held = UNPACKING * min(data.id.get_storage_size(), Path(file.filename).stat().st_size)
+        if data.size * data.dtype.itemsize > held:
+            raise ValueError(f"{data.name} declares {data.size:,} recordings, more than the file holds")
     return found
 
 
@@ -87,6 +89,6 @@ def load_shd(
                     )
                 x[n] = bin_spikes(time, channel, steps, seconds)
             y = np.asarray(labels[start : start + count], np.int64)
-    except DAMAGE as error:
+    except DAMAGED as error:
         raise TclifError(f"{path}: cannot be read ({reason_of(error)})", EXPECTED) from error
     return Dataset(x, y, 1.0, name=str(path))

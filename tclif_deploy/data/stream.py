@@ -7,6 +7,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -107,7 +108,7 @@ def _npz(path: Path) -> Stream:
             raise TclifError(f"{path}: no array 'x' (found: {', '.join(archive.names) or 'nothing'})", EXPECTED)
         with archive.member("x") as (shape, by_column, dtype, _):
             pass
-        small = {key: archive.array(key, ANY, finite=False) for key in KEYS[1:] if key in archive.names}
+        small: dict[str, Any] = {key: archive.array(key, ANY, finite=False) for key in KEYS[1:] if key in archive.names}
     if len(shape) != 3 or 0 in shape or not dtype.itemsize:
         raise TclifError(f"{path}: x has shape {shape}", "expected (samples, time, features), none of them 0")
     if by_column:

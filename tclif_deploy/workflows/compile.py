@@ -16,7 +16,7 @@ from tclif_deploy.builds.record import make_record
 from tclif_deploy.builds.report import Report, Tuning
 from tclif_deploy.data import DataLike, Dataset, as_dataset
 from tclif_deploy.errors import TclifError
-from tclif_deploy.files import read_json
+from tclif_deploy.files import as_path, read_json
 from tclif_deploy.fixed import FixedNetwork
 from tclif_deploy.formats import NotInNir, write_nir
 from tclif_deploy.frontends import ModelLike, ReadOptions, load
@@ -72,7 +72,9 @@ def compile(
     for backend in chosen_backends(target, options).values():
         if data is not None:
             backend.check_installed()
-    test = as_dataset(data)
+    if options.read.args is not None:
+        as_path(options.read.args, "check the path given as --args")
+    test, calibration = as_dataset(data), as_dataset(calibration, "calibration")
     if test is not None and options.samples is not None:
         test = test[: options.samples]
     check_requirements(options.requirements, test)
