@@ -61,8 +61,8 @@ def reason_of(error: Exception) -> str:
 
     Examples
     --------
-    >>> reason_of(OSError(28, "No space left on device")), reason_of(ValueError("a\nb")), reason_of(EOFError())
-    ('No space left on device', 'a b', 'EOFError')
+    >>> reason_of(OSError(28, "No space left on device")), reason_of(ValueError("two  words")), reason_of(EOFError())
+    ('No space left on device', 'two words', 'EOFError')
     """
     text = getattr(error, "strerror", None) or (error.what if isinstance(error, TclifError) else str(error))
     return " ".join(text.split())[:300] or type(error).__name__

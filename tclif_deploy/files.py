@@ -130,9 +130,9 @@ def _check_depth(value: Any) -> None:
     level = [value]
     for _ in range(DEEPEST + 1):
         held = [item.values() if isinstance(item, dict) else item for item in level if isinstance(item, (dict, list))]
-        level = [item for items in held for item in items]
-        if not level:
+        if not held:
             return
+        level = [item for items in held for item in items]
     raise ValueError(f"nested more than {DEEPEST} deep")
 
 

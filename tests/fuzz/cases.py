@@ -54,7 +54,7 @@ READS: dict[str, tuple[list[str], ...]] = {
     ),
     "x.npy": (["simulate", "b", "--data", "x.npy", "-q"],),
     "images-idx3-ubyte": (["simulate", "b1", "--data", "images-idx3-ubyte", "-q"],),
-    "s.h5": (["simulate", "b", "--data", "s.h5", "-q"], ["check", "b", "--data", "s.h5", "-q"]),
+    "s.h5": (["simulate", "b700", "--data", "s.h5", "-q"], ["check", "b700", "--data", "s.h5", "-q"]),
     "t.toml": (
         ["check", "b", "-t", "t.toml", "-q"], ["targets", "t.toml"],
         ["compile", "m.pt", "-t", "t.toml", "--calibration", "d.npz", "--backend", "none", "-q"],
@@ -123,11 +123,10 @@ def make(folder: Path) -> None:
         )
         said = [run(["compile", "m.pt", "--data", "d.npz", "-o", "b", "--backend", "c", "-q"])]
         said.append(run(ON_BUILD["explain"]))
-        narrow = {key: value[:, :1] if key == "features.0.weight" else value for key, value in state.items()}
-        torch.save({"state_dict": narrow}, "one.pt")
-        said.append(
-            run(["compile", "one.pt", "--threshold", "1", "--gamma", "0.5", "-o", "b1", "--backend", "none", "-q"])
-        )
+        for features in (1, 700):
+            first = tensor(rng.normal(0.03, 0.9, (12, features)))
+            torch.save({"state_dict": {**state, "features.0.weight": first}}, "other.pt")
+            said.append(run(["compile", "other.pt", "-o", f"b{features}", "--backend", "none", "-q"]))
         write_nir(load("m.pt"), "n.nir")
         ones = np.ones(4)
         lif = nir.LIF(tau=20e-3 * ones, r=ones, v_leak=0 * ones, v_threshold=ones)
