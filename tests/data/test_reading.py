@@ -1,4 +1,4 @@
-"""What every reader stands on: JSON, TOML and .npz, refused in one line before memory is taken for what they declare."""
+"""What readers stand on: JSON, TOML and .npz are refused in one line, before memory is taken for what they declare."""
 
 from __future__ import annotations
 
