@@ -190,7 +190,7 @@ def open_npz(path: Path | str, what: str, hint: str) -> Iterator[Npz]:
     """
     try:
         if not os.stat(path).st_size:
-            raise TclifError(f"{path}: is empty", hint)
+            raise ValueError("it is empty")
         with zipfile.ZipFile(path) as archive:
             yield Npz(archive)
     except TclifError as error:
