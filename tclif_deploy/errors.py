@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+
+LONGEST_WORD = 200
+"""characters of a word in a message, as of a path: of longer ones the beginning and the end are shown"""
 
 
 class TclifError(Exception):
@@ -40,6 +44,35 @@ def cannot_write(path: Path | str, error: Exception, hint: str = "choose another
     return TclifError(f"{path}: cannot be written ({reason})", hint)
 
 
+def cannot_read(path: Path | str, error: Exception, hint: str) -> TclifError:
+    """What to raise where ``error`` kept ``path`` from being read.
+
+    Examples
+    --------
+    >>> str(cannot_read("a/b", OSError(36, "File name too long"), "check the path"))
+    'a/b: cannot be read (File name too long); check the path'
+    """
+    if isinstance(error, FileNotFoundError):
+        return TclifError(f"{path}: file not found", hint)
+    return TclifError(f"{path}: cannot be read ({reason_of(error)})", hint)
+
+
+def reason_of(error: Exception) -> str:
+    """What an exception of Python or of a library says, as a part of a line.
+
+    Examples
+    --------
+    >>> reason_of(OSError(28, "No space left on device")), reason_of(ValueError("two  words")), reason_of(EOFError())
+    ('No space left on device', 'two words', 'EOFError')
+    """
+    text = getattr(error, "strerror", None) or (error.what if isinstance(error, TclifError) else str(error))
+    return " ".join(text.split())[:300] or type(error).__name__
+
+
 def one_line(text: str) -> str:
-    """``text`` with line breaks and terminal codes escaped: messages quote names out of files from anywhere."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    """``text`` with line breaks and terminal codes escaped: messages quote names out of files from anywhere.
+
+    Words beyond `LONGEST_WORD` characters, as of a path that cannot be, are cut in the middle.
+    """
+    printable = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    return re.sub(rf"[^ ]{{{LONGEST_WORD + 1},}}", lambda word: f"{word[0][:100]}...{word[0][-60:]}", printable)

@@ -16,6 +16,7 @@ overflow before the stated operation)::
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -23,13 +24,16 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from tclif_deploy import json_form
 from tclif_deploy.aliases import OldName
 from tclif_deploy.convolution import Conv, LinearMap
 from tclif_deploy.display import Brief, Shown
 from tclif_deploy.errors import TclifError
-from tclif_deploy.files import DAMAGED, narrowest_int
+from tclif_deploy.files import as_path, narrowest_int, open_npz
 from tclif_deploy.network import (
     INPUT,
+    LEAST,
+    MOST,
     Float,
     InputTo,
     Reset,
@@ -58,6 +62,15 @@ COEFFICIENTS = ("a_u", "b_u", "a_v", "b_v", "q")
 """those of them that are factors, with fractional bits; all others count LSBs of a state"""
 OF_DENDRITE = ("r_u", "bias_u")
 """those that count LSBs of u"""
+MOST_BITS = 32
+"""of an input, a weight, a factor or a state, sign included: their products then stay within 64"""
+MOST_SUM_BITS = 62
+"""of what is compared with a state or added to it: no target holds a threshold of so many, and the rules say so"""
+SUMMANDS = ("threshold", "r_u", "r_v", "bias_u", "bias_v")
+MOST_SHIFT = 62
+MOST_DELAY = 1 << 16
+"""steps; memory is taken for the spikes of all of them"""
+AGAIN = "compile the model again"
 
 
 @dataclass(frozen=True)
@@ -123,6 +136,14 @@ class InputEncoding:
     bits: int
     """signed payload: integers lie in +-(2^(bits-1)-1)"""
 
+    def __post_init__(self) -> None:
+        if self.size < 1:
+            raise TclifError(f"input: size is {self.size}", "at least 1 feature is needed")
+        if not 2 <= self.bits <= MOST_BITS:
+            raise TclifError(f"input: bits is {self.bits}", f"2 to {MOST_BITS} are supported")
+        if not LEAST <= self.lsb <= MOST:
+            raise TclifError(f"input: lsb is {self.lsb:g}", f"{LEAST:g} to {MOST:g} are supported")
+
     @property
     def limit(self) -> int:
         """Largest magnitude of an input integer."""
@@ -178,6 +199,10 @@ class FixedConnection(LinearMap):
     conv: Conv | None = None
 
     def __post_init__(self) -> None:
+        if self.conv is None and (self.weight.ndim != 2 or 0 in self.weight.shape):
+            raise TclifError(
+                f"connection from {self.source}: weight has shape {self.weight.shape}, expected (neurons, sources)"
+            )
         check_kernel(self, f"connection from {self.source}")
 
 
@@ -285,19 +310,7 @@ class FixedNetwork(Shown):
     def __post_init__(self) -> None:
         check_topology(self.input.size, self.layers)
         for layer in self.layers:
-            for name in (*LAYER_ARRAYS, "multiplier"):
-                value = getattr(layer, name)
-                if value.dtype != np.int64 or value.shape != (layer.size,):
-                    raise TclifError(
-                        f"layer {layer.name}: {name} is {value.dtype}{value.shape}, expected int64 ({layer.size},)"
-                    )
-                value.setflags(write=False)
-            for connection in layer.connections:
-                if connection.weight.dtype != np.int64 or connection.exponent < 0:
-                    raise TclifError(
-                        f"layer {layer.name}: connection from {connection.source} is not of int64 with exponent >= 0"
-                    )
-                connection.weight.setflags(write=False)
+            _check_layer(layer)
 
     @property
     def output(self) -> FixedLayer:
@@ -383,31 +396,111 @@ class FixedNetwork(Shown):
 
     @classmethod
     def load(cls, path: Path | str) -> FixedNetwork:
-        """Read what `save` wrote. Raises `TclifError` for a missing, damaged or foreign file."""
-        path = Path(path)
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                header = json.loads(file["header"].tobytes())
-                version = f"{header.get('format')} {header.get('version')}"
-                if version != f"{FORMAT} {FORMAT_VERSION}":
-                    raise TclifError(
-                        f"{path}: format {version}, expected {FORMAT} {FORMAT_VERSION}",
-                        "compile the model again with this version",
-                    )
-                layers = []
-                for n, item in enumerate(header["layers"]):
-                    connections = tuple(
-                        _connection(file[f"{n}.weight.{m}"].astype(np.int64), **c)
-                        for m, c in enumerate(item.pop("connections"))
-                    )
-                    arrays = {name: file[f"{n}.{name}"] for name in (*LAYER_ARRAYS, "multiplier", "lsb_u", "lsb_v")}
-                    layers.append(FixedLayer(connections=connections, **item, **arrays))
-                encoding, arithmetic = InputEncoding(**header["input"]), Arithmetic(**header["arithmetic"])
-                return cls(encoding, arithmetic, tuple(layers), tuple(header["notices"]))
-        except FileNotFoundError:
-            raise TclifError(f"{path}: file not found", "compile first, or name the build folder") from None
-        except DAMAGED as error:
-            raise TclifError(f"{path}: not a compiled network ({error})", "compile the model again") from error
+        """Read what `save` wrote. Raises `TclifError`, which names the file, where it holds anything else."""
+        path = as_path(path, "compile first, or name the build folder")
+        with open_npz(path, "not a compiled network", AGAIN) as file:
+            text = file.text("header")
+            given = json_form.parse(Format, text, "header", AGAIN)
+            if (given.format, given.version) != (FORMAT, FORMAT_VERSION):
+                raise TclifError(
+                    f"{path}: format {given.format:.40} {given.version}, expected {FORMAT} {FORMAT_VERSION}",
+                    "compile the model again with this version",
+                )
+            header = json_form.parse(_Header, text, "header", AGAIN)
+            layers = []
+            for n, item in enumerate(header.layers):
+                integers = (*LAYER_ARRAYS, "multiplier")
+                arrays: dict[str, Any] = {name: file.array(f"{n}.{name}", "iu").astype(np.int64) for name in integers}
+                arrays |= {name: file.array(f"{n}.{name}", "f").astype(np.float64) for name in ("lsb_u", "lsb_v")}
+                connections = tuple(
+                    c.connection(file.array(f"{n}.weight.{m}", "iu").astype(np.int64))
+                    for m, c in enumerate(item.connections)
+                )
+                plain = {name: getattr(item, name) for name in ("name", "shift", "reset", "input_to", "spiking")}
+                layers.append(FixedLayer(connections=connections, **plain, **arrays))
+            return cls(header.input, header.arithmetic, tuple(layers), header.notices)
+
+
+@dataclass(frozen=True)
+class Format:
+    """What a header says of its file."""
+
+    format: str
+    version: int
+
+
+@dataclass(frozen=True)
+class _ConnectionHeader:
+    source: str
+    delay: int
+    exponent: int
+    kind: Literal["dense", "conv"]
+    conv: Conv | None = None
+
+    def connection(self, weight: Int) -> FixedConnection:
+        if (self.conv is None) != (self.kind == "dense"):
+            raise TclifError(f"connection from {self.source}: of kind {self.kind}, but its kernel says otherwise")
+        return FixedConnection(self.source, weight, self.delay, self.exponent, self.conv)
+
+
+@dataclass(frozen=True)
+class _LayerHeader:
+    name: str
+    shift: int
+    reset: Reset
+    input_to: InputTo
+    spiking: bool
+    connections: tuple[_ConnectionHeader, ...]
+
+
+@dataclass(frozen=True)
+class _Header(Format):
+    """The header of ``fixed.npz``: everything but the arrays."""
+
+    __pydantic_config__ = json_form.EXACT
+
+    input: InputEncoding
+    arithmetic: Arithmetic
+    notices: tuple[str, ...]
+    layers: tuple[_LayerHeader, ...]
+
+
+def _check_layer(layer: FixedLayer) -> None:
+    """Raise `TclifError` unless the arrays of a layer are what the arithmetic can hold; they become read-only."""
+    where = f"layer {layer.name}"
+    if abs(layer.shift) > MOST_SHIFT:
+        raise TclifError(f"{where}: shift is {layer.shift}", f"-{MOST_SHIFT} to {MOST_SHIFT} are supported")
+    for name, known in (("reset", ("soft", "hard")), ("input_to", ("dendrite", "soma"))):
+        if getattr(layer, name) not in known:
+            raise TclifError(f"{where}: {name} is {getattr(layer, name)!r:.40}", " or ".join(known))
+    for name in (*LAYER_ARRAYS, "multiplier"):
+        value = getattr(layer, name)
+        if value.dtype != np.int64 or value.shape != (layer.size,):
+            raise TclifError(f"{where}: {name} is {value.dtype}{value.shape}, expected int64 ({layer.size},)")
+        _check_range(value, MOST_SUM_BITS if name in SUMMANDS else MOST_BITS, f"{where}: {name}")
+        value.setflags(write=False)
+    for name in ("lsb_u", "lsb_v"):
+        value = getattr(layer, name)
+        if value.dtype != np.float64 or value.shape != (layer.size,):
+            raise TclifError(f"{where}: {name} is {value.dtype}{value.shape}, expected float64 ({layer.size},)")
+        wrong = ~((value > 0) & (value < math.inf))
+        if wrong.any():
+            raise TclifError(f"{where}: {name} is {value[wrong][0]:g}", "a positive number is needed")
+    for connection in layer.connections:
+        link = f"{where}: connection from {connection.source}"
+        if connection.weight.dtype != np.int64 or not 0 <= connection.exponent <= MOST_SHIFT:
+            raise TclifError(f"{link} is not of int64 with exponent 0 to {MOST_SHIFT}")
+        if connection.delay > MOST_DELAY:
+            raise TclifError(f"{link}: delay is {connection.delay}", f"at most {MOST_DELAY:,} steps are supported")
+        _check_range(connection.weight, MOST_BITS, f"{link}: a weight")
+        connection.weight.setflags(write=False)
+
+
+def _check_range(values: Int, bits: int, where: str) -> None:
+    """Raise `TclifError` for an integer beyond so many bits."""
+    low, high = (int(values.min()), int(values.max())) if values.size else (0, 0)
+    if max(~low, high).bit_length() >= bits:
+        raise TclifError(f"{where} is {high if high > ~low else low}", f"{bits} bits are supported")
 
 
 def layers_brief(line: str, layers: tuple[FixedLayer, ...], notices: tuple[str, ...] = ()) -> Brief:
@@ -432,15 +525,3 @@ def check_fixed(network: object) -> None:
     """Raise `TclifError` unless ``network`` is a `FixedNetwork`."""
     if not isinstance(network, FixedNetwork):
         raise TclifError(f"expected a FixedNetwork, got a {type(network).__name__}", "tclif_deploy.quantize makes one")
-
-
-def _connection(
-    weight: Int, source: str, delay: int, exponent: int, kind: str, conv: dict[str, Any] | None = None
-) -> FixedConnection:
-    """A connection as `FixedNetwork.save` described it."""
-    if kind != ("dense" if conv is None else "conv"):
-        raise ValueError(f"a connection of kind {kind!r}")
-    if conv is None:
-        return FixedConnection(source, weight, delay, exponent)
-    fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in conv.items()}
-    return FixedConnection(source, weight, delay, exponent, Conv(**fields))

@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from tclif_deploy.errors import TclifError
+from tclif_deploy.errors import TclifError, reason_of
+from tclif_deploy.files import parse_json, read_bytes
 
 T = TypeVar("T")
 
@@ -34,24 +35,56 @@ def plain(value: Any) -> Any:
 def text_of(value: Any) -> str:
     """JSON text of a dataclass or of plain values, in their own order; NaN and infinity are refused."""
     value = plain(value) if hasattr(value, "__dataclass_fields__") else value
-    return json.dumps(value, indent=2, allow_nan=False) + "\n"
+    try:
+        return json.dumps(value, indent=2, allow_nan=False) + "\n"
+    except ValueError as error:
+        raise TclifError(
+            f"a figure is infinite, or no number ({error})", "are the values of the data too large?"
+        ) from None
 
 
 def read(form: type[T], path: Path, hint: str) -> T:
     """The dataclass ``form`` as a file holds it. Raises `TclifError`, which names the first thing that is wrong."""
+    text = read_bytes(path, hint)
+    value = parse(form, text, str(path), hint)
+    missing = _missing(plain(value), json.loads(text))
+    if missing:
+        raise TclifError(f"{path}: {missing}: missing", hint)
+    return value
+
+
+def _missing(whole: Any, given: Any) -> str | None:
+    """The first key that `text_of` would have written, and that is not in a file."""
+    items: Any = ()
+    if isinstance(whole, dict):
+        absent = next((key for key in whole if key not in given), None)
+        if absent is not None:
+            return str(absent)
+        items = ((key, value, given[key]) for key, value in whole.items())
+    elif isinstance(whole, list):
+        items = ((n, *pair) for n, pair in enumerate(zip(whole, given, strict=True)))
+    found = ((key, _missing(value, other)) for key, value, other in items)
+    return next((f"{key}.{place}" for key, place in found if place), None)
+
+
+def parse(form: type[T], text: bytes | str, where: str, hint: str) -> T:
+    """The dataclass ``form`` as JSON holds it: types, ranges and depth are checked, and nothing is converted.
+
+    Raises `TclifError`, which begins with ``where`` and names the first thing that is wrong.
+    """
     try:
-        value: T = _adapter(form).validate_json(path.read_bytes(), strict=True)
+        parse_json(text)
+    except ValueError as error:
+        raise TclifError(f"{where}: is not JSON ({reason_of(error)})", hint) from None
+    try:
+        value: T = _adapter(form).validate_json(text, strict=True)
         return value
-    except FileNotFoundError:
-        raise TclifError(f"{path}: file not found", hint) from None
-    except OSError as error:
-        raise TclifError(f"{path}: cannot be read ({error.strerror})", hint) from error
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise TclifError(f"{path}: {f'{where}: ' if where else ''}{first['msg']:.200}", hint) from None
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise TclifError(f"{where}: {f'{place}: ' if place else ''}{first['msg']:.200}", hint) from None
     except TclifError as error:  # a class of ours refused its numbers
-        raise TclifError(f"{path}: {error.what}", hint) from None
+        raise TclifError(f"{where}: {error.what}", hint) from None
 
 
 def schema(form: type[Any]) -> dict[str, Any]:

@@ -34,6 +34,11 @@ Reset = Literal["soft", "hard"]
 INPUT = "input"
 """The name by which a connection's ``source`` means the network's input."""
 
+LEAST, MOST = 1e-30, 1e30
+"""magnitudes of the numbers that a network and its data may have: float32 holds them all, float64 their products"""
+LONGEST_NAME = 1000
+"""characters of a layer's name"""
+
 NEURON_ARRAYS = (
     "a_u", "b_u", "a_v", "b_v", "threshold", "r_u", "r_v", "v_reset", "q", "bias_u", "bias_v", "v0",
 )  # fmt: skip
@@ -103,6 +108,10 @@ class Neuron(Shown):
             if not np.isfinite(value).all():
                 bad = int(np.flatnonzero(~np.isfinite(value))[0])
                 raise TclifError(f"neuron {self.type}: {name}[{bad}] is {value[bad]}", "coefficients must be finite")
+            if value.size and np.abs(value).max() > MOST:
+                raise TclifError(
+                    f"neuron {self.type}: {name} is {value[np.abs(value).argmax()]:g}", f"at most {MOST:g} is supported"
+                )
             value.setflags(write=False)
             object.__setattr__(self, name, value)
 
@@ -163,6 +172,8 @@ class Connection(LinearMap):
                 f"{where}: weight{place} is {weight[tuple(place)]}",
                 "weights must be finite: was the training interrupted by a NaN loss?",
             )
+        if weight.size and max(weight.max(), -weight.min()) > MOST:
+            raise TclifError(f"{where}: weights reach {np.abs(weight).max():g}", f"at most {MOST:g} is supported")
         weight.setflags(write=False)
         object.__setattr__(self, "weight", weight)
         check_kernel(self, where)
@@ -288,6 +299,7 @@ def check_topology(input_size: int, layers: tuple[Any, ...]) -> None:
     order = {INPUT: -1}
     silent: set[str] = set()
     for index, layer in enumerate(layers):
+        check_name(layer.name, "layer name")
         if layer.name in sizes:
             raise TclifError(f"layer name {layer.name!r} occurs twice", "layer names must be unique")
         sizes[layer.name], order[layer.name] = layer.size, index
@@ -313,6 +325,14 @@ def check_topology(input_size: int, layers: tuple[Any, ...]) -> None:
                 raise TclifError(f"{where}: delay is {connection.delay}", "delays are 0 or more steps")
             if connection.delay == 0 and order[connection.source] >= index:
                 raise TclifError(f"{where}: a loop without delay", "recurrence needs a delay of 1 step or more")
+
+
+def check_name(name: str, what: str) -> None:
+    """Raise `TclifError` unless ``name`` can be shown everywhere: on a terminal, on a page, in a file's keys."""
+    if not name or len(name) > LONGEST_NAME:
+        raise TclifError(f"{what} {name[:40]!r} has {len(name)} characters", f"expected 1 to {LONGEST_NAME}")
+    if not name.isprintable():
+        raise TclifError(f"{what} {name[:40]!r} has unprintable characters", "rename it")
 
 
 def check_kernel(connection: LinearMap, where: str) -> None:

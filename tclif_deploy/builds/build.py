@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -79,6 +80,9 @@ class Build(Shown):
         report = json_form.read(Report, folder / REPORT, AGAIN)
         verdict = report.verdict() if report.verified else None
         network, fixed = read_network(folder / NETWORK), FixedNetwork.load(folder / FIXED)
+        bits = manifest.settings.weight_bits
+        if bits and len(bits) != len(fixed.layers):
+            raise TclifError(f"{folder / MANIFEST}: settings.weight_bits is not of {len(fixed.layers)} layers", AGAIN)
         if (network.input_size, *(x.size for x in network.layers)) != (
             fixed.input.size,
             *(x.size for x in fixed.layers),
@@ -129,20 +133,43 @@ class Build(Shown):
         """What a user should know."""
         return self.report.notices
 
-    @cached_property
+    @property
     def record(self) -> Record | None:
         """Spikes, states and decisions that are kept for the page; None where they are missing or damaged."""
-        return _side_file(Record.load, self.folder / RECORD)
+        return self._record[0]
 
-    @cached_property
+    @property
     def placement(self) -> PlacementSummary | None:
         """Which neurons lie on which core; None where the network does not fit."""
-        return _side_file(lambda path: json_form.read(PlacementSummary, path, AGAIN), self.folder / MAPPING)
+        return self._placement[0]
 
-    @cached_property
+    @property
     def attribution(self) -> Attribution | None:
         """Where the error comes from; None until ``tclif explain`` has found out."""
-        return _side_file(lambda path: json_form.read(Attribution, path, AGAIN), self.folder / ATTRIBUTION)
+        return self._attribution[0]
+
+    @property
+    def damaged(self) -> tuple[str, ...]:
+        """A line for each file that is done without because it is damaged."""
+        return tuple(line for _, line in (self._record, self._placement, self._attribution) if line is not None)
+
+    @cached_property
+    def _record(self) -> tuple[Record | None, str | None]:
+        return _side_file(Record.load, self.folder / RECORD, lambda record: record.check(self.fixed, self.weight_bits))
+
+    @cached_property
+    def _placement(self) -> tuple[PlacementSummary | None, str | None]:
+        def read(path: Path) -> PlacementSummary:
+            return json_form.read(PlacementSummary, path, AGAIN)
+
+        return _side_file(read, self.folder / MAPPING, lambda placement: placement.check(self.fixed))
+
+    @cached_property
+    def _attribution(self) -> tuple[Attribution | None, str | None]:
+        def read(path: Path) -> Attribution:
+            return json_form.read(Attribution, path, "tclif explain writes it again")
+
+        return _side_file(read, self.folder / ATTRIBUTION, lambda found: found.check(self.fixed))
 
     def unseen(self, data: Dataset) -> Dataset:
         """``data`` without the samples that set this build's scales, if they are the first of them.
@@ -173,8 +200,16 @@ class Build(Shown):
         return self.settings.weight_bits or (self.target.weight_bits.value,) * len(self.fixed.layers)
 
 
-def _side_file(read: Callable[[Path], T], path: Path) -> T | None:
+def _side_file(read: Callable[[Path], T], path: Path, check: Callable[[T], None]) -> tuple[T | None, str | None]:
+    """What a file holds that a build can do without, or why it is done without; neither where there is none."""
     try:
-        return read(path)
-    except TclifError:
-        return None
+        if not os.path.lexists(path):
+            return None, None
+        value = read(path)
+        try:
+            check(value)
+        except TclifError as error:
+            raise TclifError(f"{path}: {error.what}", error.hint) from error
+        return value, None
+    except TclifError as error:
+        return None, f"{error}; done without"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from tclif_deploy import json_form
 from tclif_deploy.errors import TclifError
+from tclif_deploy.files import read_json
 from tclif_deploy.outputs import check_folder_place, new_folder, write_file
 
 MANIFEST = "manifest.json"
@@ -44,9 +44,10 @@ def check_place(folder: Path, inputs: Iterable[object] = ()) -> None:
 def is_build(folder: Path) -> bool:
     """Whether ``folder`` holds a build of ours."""
     try:
-        return bool(json.loads((folder / MANIFEST).read_text(encoding="utf-8")).get("format") == FORMAT)
-    except (OSError, ValueError, AttributeError, RecursionError):
+        manifest = read_json(folder / MANIFEST, AGAIN)
+    except TclifError:
         return False
+    return isinstance(manifest, dict) and manifest.get("format") == FORMAT
 
 
 def check_is_build(folder: Path) -> None:
@@ -55,7 +56,7 @@ def check_is_build(folder: Path) -> None:
         raise TclifError(f"{folder}: not a build folder (it has no {MANIFEST})", "compile first: tclif compile MODEL")
     if not is_build(folder):
         raise TclifError(f"{folder / MANIFEST}: damaged, or not of a build", AGAIN)
-    version = json.loads((folder / MANIFEST).read_text(encoding="utf-8")).get("version")
+    version = read_json(folder / MANIFEST, AGAIN).get("version")
     if version != FORMAT_VERSION:
         raise TclifError(f"{folder / MANIFEST}: build format {version!r:.20}, expected {FORMAT_VERSION}", AGAIN)
 

@@ -7,17 +7,19 @@ never is. Plain arrays and one JSON header, nothing pickled, same network same b
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tclif_deploy import json_form
 from tclif_deploy.convolution import Conv
 from tclif_deploy.errors import TclifError
-from tclif_deploy.files import DAMAGED
-from tclif_deploy.network import NEURON_ARRAYS, Connection, Layer, Network, Neuron
+from tclif_deploy.files import open_npz
+from tclif_deploy.fixed import AGAIN, Format
+from tclif_deploy.network import NEURON_ARRAYS, Connection, InputTo, Layer, Network, Neuron, Reset
 from tclif_deploy.outputs import write_npz
 
 FORMAT, FORMAT_VERSION = "tclif-network", 1
@@ -49,29 +51,52 @@ def write_network(network: Network, path: Path) -> None:
 
 def read_network(path: Path) -> Network:
     """Read what `write_network` wrote, to the last bit. Raises `TclifError` where it is damaged."""
-    hint = "compile the model again"
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            header = json.loads(file["header"].tobytes())
-            if (header["format"], header["version"]) != (FORMAT, FORMAT_VERSION):
-                raise TclifError(f"{path}: format {header['format']} {header['version']}", hint)
-            layers = []
-            for n, item in enumerate(header["layers"]):
-                neuron = Neuron(**{name: file[f"{n}.{name}"] for name in NEURON_ARRAYS}, **item["neuron"])
-                connections = tuple(
-                    Connection(c["source"], file[f"{n}.weight.{m}"], c["delay"], _conv(c["conv"]))
-                    for m, c in enumerate(item["connections"])
-                )
-                layers.append(Layer(item["name"], neuron, connections))
-            return Network(header["input_size"], tuple(layers), tuple(header["notices"]))
-    except FileNotFoundError:
-        raise TclifError(f"{path}: file not found", hint) from None
-    except DAMAGED as error:
-        raise TclifError(f"{path}: damaged ({error})", hint) from error
+    with open_npz(path, "damaged", AGAIN) as file:
+        text = file.text("header")
+        given = json_form.parse(Format, text, "header", AGAIN)
+        if (given.format, given.version) != (FORMAT, FORMAT_VERSION):
+            raise TclifError(f"{path}: format {given.format:.40} {given.version}", AGAIN)
+        header = json_form.parse(_Header, text, "header", AGAIN)
+        layers = []
+        for n, item in enumerate(header.layers):
+            arrays: dict[str, Any] = {name: file.array(f"{n}.{name}", "f") for name in NEURON_ARRAYS}
+            connections = tuple(
+                Connection(c.source, file.array(f"{n}.weight.{m}", "f"), c.delay, c.conv)
+                for m, c in enumerate(item.connections)
+            )
+            layers.append(Layer(item.name, Neuron(**arrays, **vars(item.neuron)), connections))
+        return Network(header.input_size, tuple(layers), header.notices)
 
 
-def _conv(fields: dict[str, Any] | None) -> Conv | None:
-    if fields is None:
-        return None
-    plain: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
-    return Conv(**plain)
+@dataclass(frozen=True)
+class _NeuronHeader:
+    strict: bool
+    reset: Reset
+    input_to: InputTo
+    spiking: bool
+    type: str
+
+
+@dataclass(frozen=True)
+class _ConnectionHeader:
+    source: str
+    delay: int
+    conv: Conv | None
+
+
+@dataclass(frozen=True)
+class _LayerHeader:
+    name: str
+    neuron: _NeuronHeader
+    connections: tuple[_ConnectionHeader, ...]
+
+
+@dataclass(frozen=True)
+class _Header(Format):
+    """The header of ``network.npz``: everything but the arrays."""
+
+    __pydantic_config__ = json_form.EXACT
+
+    input_size: int
+    layers: tuple[_LayerHeader, ...]
+    notices: tuple[str, ...]

@@ -7,6 +7,7 @@ report again without the model, the data or another simulation.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +16,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tclif_deploy import json_form
 from tclif_deploy.data import Dataset
 from tclif_deploy.errors import TclifError
-from tclif_deploy.files import DAMAGED
-from tclif_deploy.fixed import FixedLayer, FixedNetwork, Int
+from tclif_deploy.files import open_npz
+from tclif_deploy.fixed import AGAIN, FixedLayer, FixedNetwork, Format, Int
 from tclif_deploy.network import Float, Layer, Network
 from tclif_deploy.outputs import write_npz
 from tclif_deploy.simulation import simulate
@@ -154,27 +156,83 @@ class Record:
     @classmethod
     def load(cls, path: Path) -> Record:
         """Read what `save` wrote. Raises `TclifError`."""
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                header = json.loads(file["header"].tobytes())
-                if (header["format"], header["version"]) != (FORMAT, FORMAT_VERSION):
-                    raise TclifError(f"{path}: format {header['format']} {header['version']}", "compile again")
-                layers = []
-                for n, item in enumerate(header["layers"]):
-                    window, shape = None, item["shape"]
-                    if item["window"] is not None:
-                        rows, fields = file[f"{n}.window"], item["window"]
-                        at = Divergence(**fields.pop("at"))
-                        window = Window(at, u=rows[:2], v=rows[2:4], spikes=rows[4:].astype(bool), **fields)
-                    spikes = np.unpackbits(file[f"{n}.spikes"], count=int(np.prod(shape))).astype(bool).reshape(shape)
-                    arrays = {name: file[f"{n}.{name}"] for name in ("weights", "states", "couplings")}
-                    layers.append(LayerRecord(item["name"], spikes, window=window, **arrays))
-                names = ("samples", "lengths", "labels", "classes", "confusion")
-                return cls(**{name: file[name] for name in names}, layers=tuple(layers))
-        except FileNotFoundError:
-            raise TclifError(f"{path}: file not found", "compile the model again") from None
-        except DAMAGED as error:
-            raise TclifError(f"{path}: not a record of a build ({error})", "compile the model again") from error
+        with open_npz(path, "not a record of a build", AGAIN) as file:
+            text = file.text("header")
+            given = json_form.parse(Format, text, "header", AGAIN)
+            if (given.format, given.version) != (FORMAT, FORMAT_VERSION):
+                raise TclifError(f"{path}: format {given.format:.40} {given.version}", "compile again")
+            header = json_form.parse(_Header, text, "header", AGAIN)
+            layers = []
+            for n, item in enumerate(header.layers):
+                bits = file.array(f"{n}.spikes", "u")
+                if bits.ndim != 1 or min(item.shape) < 0 or bits.size != (math.prod(item.shape) + 7) // 8:
+                    raise TclifError(f"{n}.spikes has shape {bits.shape}, which is not that of {item.shape} spikes")
+                spikes = np.unpackbits(bits, count=math.prod(item.shape)).astype(bool).reshape(item.shape)
+                window = None
+                if (w := item.window) is not None:
+                    rows = file.array(f"{n}.window", "f")
+                    if rows.ndim != 2 or len(rows) != 6:
+                        raise TclifError(f"{n}.window has shape {rows.shape}, expected (6, steps)")
+                    window = Window(w.at, w.start, rows[:2], rows[2:4], rows[4:].astype(bool), w.threshold, w.lsb)
+                weights, states = (file.array(f"{n}.{name}", "iu").astype(np.int64) for name in ("weights", "states"))
+                couplings = file.array(f"{n}.couplings", "f")
+                layers.append(LayerRecord(item.name, spikes, weights, states, couplings, window))
+            names = ("samples", "lengths", "labels", "classes", "confusion")
+            return cls(**{name: file.array(name, "iu").astype(np.int64) for name in names}, layers=tuple(layers))
+
+    def check(self, fixed: FixedNetwork, widths: Sequence[int]) -> None:
+        """Raise `TclifError` unless this is of a network like ``fixed`` with weights of ``widths`` bits."""
+        kept, classes = self.samples.size, len(self.confusion)
+        shapes = {"samples": (kept,), "lengths": (kept,), "labels": (kept,), "classes": (2, kept),
+                  "confusion": (classes, classes)}  # fmt: skip
+        for name, shape in shapes.items():
+            _check_shape(name, getattr(self, name), shape)
+        if [layer.name for layer in self.layers] != [layer.name for layer in fixed.layers]:
+            raise TclifError("its layers are not those of this network")
+        if classes not in (0, fixed.output.size) or (self.confusion < 0).any():
+            raise TclifError(f"confusion is of {classes} classes, the network has {fixed.output.size}")
+        for layer, real, bits in zip(self.layers, fixed.layers, widths, strict=True):
+            where, (_, samples, steps, _) = f"layer {layer.name}", layer.spikes.shape
+            _check_shape(f"{where}: spikes", layer.spikes, (2, kept if samples else 0, steps, real.size))
+            _check_shape(f"{where}: weights", layer.weights, (len(weight_edges(bits)) - 1,))
+            _check_shape(f"{where}: states", layer.states, (2, 2, BINS))
+            _check_shape(f"{where}: couplings", layer.couplings, (2, real.size))
+            if min(layer.weights.min(), layer.states.min()) < 0 or len(set(layer.states.sum(axis=2).flat)) != 1:
+                raise TclifError(f"{where}: its histograms do not count alike")
+            if samples and (self.lengths.min() < 1 or self.lengths.max() > steps):
+                raise TclifError(f"{where}: lengths beyond its {steps} steps")
+            w = layer.window
+            if w is not None and not (0 <= w.start <= w.at.step < w.start + w.u.shape[1] and w.lsb > 0):
+                raise TclifError(f"{where}: its window does not hold the step {w.at.step}")
+
+
+@dataclass(frozen=True)
+class _WindowHeader:
+    at: Divergence
+    start: int
+    threshold: float
+    lsb: float
+
+
+@dataclass(frozen=True)
+class _LayerHeader:
+    name: str
+    shape: tuple[int, int, int, int]
+    window: _WindowHeader | None
+
+
+@dataclass(frozen=True)
+class _Header(Format):
+    """The header of ``record.npz``: everything but the arrays."""
+
+    __pydantic_config__ = json_form.EXACT
+
+    layers: tuple[_LayerHeader, ...]
+
+
+def _check_shape(name: str, values: NDArray[Any], shape: tuple[int, ...]) -> None:
+    if values.shape != shape:
+        raise TclifError(f"{name} has shape {values.shape}, expected {shape}")
 
 
 def make_record(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import signal
 import sys
@@ -26,7 +25,7 @@ from tclif_deploy.cli.output import (
     out,
     shown_characters,
 )
-from tclif_deploy.errors import TclifError
+from tclif_deploy.errors import TclifError, one_line
 from tclif_deploy.outputs import on_recovery
 from tclif_deploy.version import __version__
 
@@ -95,7 +94,7 @@ def _run(argv: list[str]) -> int:
     except MemoryError:
         return _fail("not enough memory", "use fewer samples at once (--samples)", debug)
     except OSError as error:  # what a disk, or whoever else works on it, can do at any moment
-        place = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
+        place = "" if error.filename is None else f"{error.filename}: "
         return _fail(f"{place}{error.strerror or error}", "try again, or elsewhere", debug)
     except Exception as error:
         if debug:
@@ -113,7 +112,7 @@ def _run(argv: list[str]) -> int:
 def _fail(problem: str, hint: str | None, debug: bool) -> int:
     if debug:
         err.print_exception()
-    line = " ".join((f"{problem.rstrip('.')}; {hint}" if hint else problem).split())
+    line = one_line(" ".join((f"{problem.rstrip('.')}; {hint}" if hint else problem).split()))
     err.print(f"[bold red]error:[/] {escape(line)}", highlight=False, soft_wrap=True)
     return BAD_INPUT
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -21,6 +21,9 @@ from tclif_deploy.jit import on_compile
 from tclif_deploy.progress import Progress, no_progress
 from tclif_deploy.settings import Named
 from tclif_deploy.text import only_ascii, to_ascii
+
+if TYPE_CHECKING:
+    from tclif_deploy.builds import Build
 
 OK, FELL_SHORT, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 """exit codes"""
@@ -70,6 +73,13 @@ def interrupted_with() -> str:
     if not there:
         return "nothing was written"
     return f"what is finished is kept in {' and '.join(there)}; run the same command again to go on from there"
+
+
+def say_damaged(*builds: Build) -> None:
+    """A line on stderr for each file of a build that its tables and pages are made without."""
+    for build in builds:
+        for line in build.damaged:
+            err.print(f"[yellow]note:[/] {escape(line)}", highlight=False, soft_wrap=True)
 
 
 class Reporter:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from tclif_deploy.cli.options import command, saved
-from tclif_deploy.cli.output import out
+from tclif_deploy.cli.output import out, say_damaged
 from tclif_deploy.errors import TclifError
 
 
@@ -36,6 +36,7 @@ def report_command(
     else:
         assert build is not None
         builds, path = (Build.open(build),), output or build / page.PAGE
+    say_damaged(*builds)
     text = page.render(*builds)
     kept = [file for build in builds for file in build.folder.iterdir() if file.name != page.PAGE]
     write_file(path, text.encode(), inputs=kept)

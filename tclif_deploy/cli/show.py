@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from tclif_deploy.cli.options import BuildFolder, command
-from tclif_deploy.cli.output import out
+from tclif_deploy.cli.output import out, say_damaged
 
 
 @command("show")
@@ -22,7 +22,9 @@ def show_command(
     from tclif_deploy.builds import Build
     from tclif_deploy.report.terminal.blocks import show, show_differences
 
+    opened = Build.open(build)
     if other is None:
-        show(out, Build.open(build))
+        say_damaged(opened)
+        show(out, opened)
     else:
-        show_differences(out, Build.open(build), Build.open(other))
+        show_differences(out, opened, Build.open(other))

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from tclif_deploy.aliases import OldName
 from tclif_deploy.display import Brief, Shown
 from tclif_deploy.errors import TclifError
+from tclif_deploy.network import LEAST, MOST
 from tclif_deploy.text import count
 
 
@@ -54,15 +55,11 @@ class Dataset(Shown):
             raise TclifError(f"{self.name}: x has shape {x.shape}", "at least one sample, step and feature is needed")
         if not (np.issubdtype(x.dtype, np.integer) or np.issubdtype(x.dtype, np.floating) or x.dtype == np.bool_):
             raise TclifError(f"{self.name}: x has dtype {x.dtype}", "expected integers or real floats")
-        if np.issubdtype(x.dtype, np.floating) and not np.isfinite(x).all():
-            sample, step, feature = (int(v) for v in np.argwhere(~np.isfinite(x))[0])
-            raise TclifError(
-                f"{self.name}: x[{sample}, {step}, {feature}] is {x[sample, step, feature]}",
-                "inputs must be finite; remove or replace the missing values",
-            )
         scale = to_array(self.scale, f"{self.name}: scale")
         if scale.size != 1 or scale.dtype.kind not in "iuf" or not 0 < scale.reshape(()) < np.inf:
-            raise TclifError(f"{self.name}: scale is {scale!s:.60}", "expected a positive number")
+            shape = f" of shape {scale.shape}" if scale.size != 1 else ""
+            raise TclifError(f"{self.name}: scale is {scale!s:.60}{shape}", "expected a positive number")
+        _check_magnitudes(self.name, x, float(scale.reshape(())))
         object.__setattr__(self, "scale", float(scale.reshape(())))
         for key in ("y", "lengths"):
             value = getattr(self, key)
@@ -137,6 +134,32 @@ class Dataset(Shown):
         ranges = ((name, getattr(self, name)) for name in ("y", "lengths"))
         more = "".join(f", {name} {rows.min()}..{rows.max()}" for name, rows in ranges if rows is not None)
         return Brief(f"Dataset {self.name}: {shape}, {self.x.dtype}, scale {self.scale:.6g}{more}")
+
+
+def _check_magnitudes(name: str, x: NDArray[Any], scale: float) -> None:
+    """Raise `TclifError` where x or x * scale is not finite, or of a size that no network computes with."""
+    whole = x.dtype.kind != "f"
+    low, high = (float(x.min()), float(x.max())) if not whole or x.dtype.itemsize > 4 else (-(2.0**32), 2.0**32)
+    if not (np.isfinite(low) and np.isfinite(high)) and not np.isfinite(x).all():
+        sample, step, feature = (int(v) for v in np.argwhere(~np.isfinite(x))[0])
+        raise TclifError(
+            f"{name}: x[{sample}, {step}, {feature}] is {x[sample, step, feature]}",
+            "inputs must be finite; remove or replace the missing values",
+        )
+    if not LEAST <= scale <= MOST:
+        size = "small" if scale < LEAST else "large"
+        raise TclifError(f"{name}: scale is {scale:g}, too {size} for a network", f"use {LEAST:g} to {MOST:g}")
+    most = max(-low, high)
+    if most > MOST or most * scale > MOST:
+        if whole:
+            low, high = float(x.min()), float(x.max())
+        most = low if -low > high else high
+        if abs(most) > MOST or abs(most) * scale > MOST:
+            times = "" if scale == 1 else f" times a scale of {scale:g}"
+            raise TclifError(
+                f"{name}: x reaches {most:g}{times}, too large for a network",
+                f"values of up to {MOST:g} are read: scale the data down",
+            )
 
 
 def to_array(value: Any, where: str) -> NDArray[Any]:

@@ -50,7 +50,7 @@ def read_idx(path: Path | str) -> NDArray[Any]:
 def idx_dataset(images: Path, labels: Path | None) -> Dataset:
     """Images of an IDX file as sequences of single pixels: x uint8 (samples, pixels, 1), scale 1/255."""
     x = read_idx(images)
-    if x.ndim < 2 or x.dtype != np.uint8:
+    if x.ndim < 2 or 0 in x.shape or x.dtype != np.uint8:
         raise TclifError(f"{images}: holds {x.dtype} of shape {x.shape}", "expected images of unsigned bytes")
     y = None
     if labels is not None:

@@ -5,36 +5,33 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from tclif_deploy.data.dataset import Dataset
 from tclif_deploy.errors import TclifError
-from tclif_deploy.files import DAMAGED
+from tclif_deploy.files import as_path, open_npz
+
+EXPECTED = "expected an .npz with x (samples, time, features) and optionally y, scale, lengths"
+KEYS = ("x", "y", "scale", "lengths")
+ANY = "biufcSU"
+"""kinds of dtypes; a `Dataset` says which of them it takes"""
 
 
 def load_npz(path: Path | str) -> Dataset:
     """Read an ``.npz`` with ``x`` (samples, time, features) and, where present, ``y``, ``scale``, ``lengths``."""
-    path = Path(path)
-    expected = "expected an .npz with x (samples, time, features) and optionally y, scale, lengths"
+    path = as_path(path, EXPECTED)
     if path.is_dir():
-        raise TclifError(f"{path}: is a folder", expected)
+        raise TclifError(f"{path}: is a folder", EXPECTED)
     if not path.exists():
-        raise TclifError(f"{path}: file not found", expected)
-    if path.stat().st_size == 0:
-        raise TclifError(f"{path}: is empty", expected)
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            if not isinstance(file, np.lib.npyio.NpzFile):
-                raise TclifError(f"{path}: holds a single array", expected)
-            if "x" not in file.files:
-                raise TclifError(f"{path}: no array 'x' (found: {', '.join(file.files) or 'nothing'})", expected)
-            arrays: dict[str, Any] = {key: file[key] for key in ("x", "y", "scale", "lengths") if key in file.files}
-    except ValueError as error:
-        if "pickle" in str(error).lower() or "object" in str(error).lower():
-            raise TclifError(
-                f"{path}: holds object arrays, which could run code when read", "save plain numeric arrays"
-            ) from error
-        raise TclifError(f"{path}: cannot be read ({error})", expected) from error
-    except DAMAGED as error:
-        raise TclifError(f"{path}: truncated or not an .npz ({error})", expected) from error
+        raise TclifError(f"{path}: file not found", EXPECTED)
+    if _is_npy(path):
+        raise TclifError(f"{path}: holds a single array", EXPECTED)
+    with open_npz(path, "truncated or not an .npz", EXPECTED) as file:
+        if "x" not in file.names:
+            raise TclifError(f"{path}: no array 'x' (found: {', '.join(file.names) or 'nothing'})", EXPECTED)
+        arrays: dict[str, Any] = {key: file.array(key, ANY, finite=False) for key in KEYS if key in file.names}
     return Dataset(**arrays, name=str(path))
+
+
+def _is_npy(path: Path) -> bool:
+    """Whether a file is a bare .npy."""
+    with open(path, "rb") as file:
+        return file.read(6) == b"\x93NUMPY"

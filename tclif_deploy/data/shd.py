@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from tclif_deploy.data.dataset import Dataset
-from tclif_deploy.errors import TclifError
+from tclif_deploy.errors import TclifError, reason_of
+from tclif_deploy.files import DAMAGED, UNPACKING, as_path
 
 STEPS = 250
 SECONDS = 1.4
@@ -23,9 +25,21 @@ def recordings(path: Path | str) -> int:
     """How many recordings a file of SHD or SSC holds. Raises `TclifError` where it is none."""
     try:
         with h5py.File(path, "r") as file:
-            return len(file["labels"])
-    except (OSError, KeyError, TypeError) as error:
-        raise TclifError(f"{path}: cannot be read ({error})", EXPECTED) from error
+            return len(_columns(file)[2])
+    except DAMAGED as error:
+        raise TclifError(f"{path}: cannot be read ({reason_of(error)})", EXPECTED) from error
+
+
+def _columns(file: h5py.File) -> tuple[Any, Any, Any]:
+    """(times, units, labels) of an open file, one row a recording. Raises ValueError where one is no data set."""
+    found = tuple(file[name] for name in ("spikes/times", "spikes/units", "labels"))
+    for data in found:
+        if not isinstance(data, h5py.Dataset) or data.ndim != 1 or data.is_virtual:
+            raise ValueError(f"{data.name} is not a column of a data set")
+        held = UNPACKING * min(data.id.get_storage_size(), Path(file.filename).stat().st_size)
+        if data.size * data.dtype.itemsize > held:
+            raise ValueError(f"{data.name} declares {data.size:,} recordings, more than the file holds")
+    return found
 
 
 def bin_spikes(
@@ -57,24 +71,24 @@ def load_shd(
     ``samples`` reads only so many, from recording ``start`` on. Raises `TclifError` where the file is missing, not
     of that layout, or has units outside 0..699.
     """
-    path = Path(path)
+    path = as_path(path, EXPECTED)
     if not path.is_file():
         raise TclifError(f"{path}: file not found", "SHD and SSC: zenkelab.org/resources, or the authors' link")
     try:
         with h5py.File(path, "r") as file:
-            times, units, labels = file["spikes/times"], file["spikes/units"], file["labels"]
+            times, units, labels = _columns(file)
             count = len(labels) - start if samples is None else min(samples, len(labels) - start)
             if len(times) != len(labels) or len(units) != len(labels) or count <= 0:
                 raise TclifError(f"{path}: {len(times)} recordings, {len(labels)} labels", EXPECTED)
             x = np.zeros((count, steps, UNITS), np.uint8)
             for n in range(count):
                 time, channel = np.asarray(times[start + n], np.float64), np.asarray(units[start + n])
-                if channel.shape != time.shape or (channel.size and channel.max() >= UNITS):
+                if channel.shape != time.shape or (channel.size and not 0 <= channel.min() <= channel.max() < UNITS):
                     raise TclifError(
                         f"{path}: recording {start + n} has units that do not fit", f"expected 0..{UNITS - 1}"
                     )
                 x[n] = bin_spikes(time, channel, steps, seconds)
             y = np.asarray(labels[start : start + count], np.int64)
-    except (OSError, KeyError, ValueError, TypeError) as error:
-        raise TclifError(f"{path}: cannot be read ({error})", EXPECTED) from error
+    except DAMAGED as error:
+        raise TclifError(f"{path}: cannot be read ({reason_of(error)})", EXPECTED) from error
     return Dataset(x, y, 1.0, name=str(path))

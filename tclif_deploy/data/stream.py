@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
 from tclif_deploy.data.dataset import Dataset
-from tclif_deploy.data.npz import load_npz
+from tclif_deploy.data.npz import ANY, EXPECTED, KEYS
 from tclif_deploy.data.read import load_data
 from tclif_deploy.data.shd import SECONDS, STEPS, load_shd, recordings
-from tclif_deploy.errors import TclifError
-from tclif_deploy.files import DAMAGED
+from tclif_deploy.errors import TclifError, reason_of
+from tclif_deploy.files import DAMAGED, as_path, open_npz, read_npy_header
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def open_stream(
     and an HDF5 file are read as they are needed; IDX files are small and read whole.
     Raises `TclifError`, at once or where a later sample is broken.
     """
-    path = Path(path)
+    path = as_path(path, EXPECTED)
     if path.is_file() and path.suffix in (".h5", ".hdf5"):
         count = recordings(path)
         return _cut(_shd(path, count, steps, seconds), samples)
@@ -79,12 +79,21 @@ def _shd(path: Path, count: int, steps: int, seconds: float) -> Stream:
 
 
 def _npy(path: Path) -> Stream:
+    expected = "expected an array (samples, time, features)"
     try:
-        x = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise TclifError(f"{path}: cannot be read ({error})", "expected an array (samples, time, features)") from error
-    if x.ndim != 3 or 0 in x.shape:
-        raise TclifError(f"{path}: has shape {x.shape}", "expected (samples, time, features), none of them 0")
+        with open(path, "rb") as file:
+            shape, by_column, dtype = read_npy_header(file)
+            start, held = file.tell(), path.stat().st_size - file.tell()
+    except TclifError as error:
+        raise TclifError(f"{path}: {error.what}", error.hint) from error
+    except (ValueError, OSError) as error:
+        raise TclifError(f"{path}: cannot be read ({reason_of(error)})", expected) from error
+    declared = math.prod(shape) * dtype.itemsize
+    if len(shape) != 3 or 0 in shape or not dtype.itemsize:
+        raise TclifError(f"{path}: has shape {shape}", "expected (samples, time, features), none of them 0")
+    if declared > held:
+        raise TclifError(f"{path}: declares {declared:,} bytes, the file holds {held:,}", "copy the file again")
+    x = np.memmap(path, dtype, "r", start, shape, "F" if by_column else "C")
 
     def batches(size: int) -> Iterator[Dataset]:
         for start in range(0, x.shape[0], size):
@@ -94,35 +103,31 @@ def _npy(path: Path) -> Stream:
 
 
 def _npz(path: Path) -> Stream:
-    with zipfile.ZipFile(path) as archive:
-        plain = "x.npy" in archive.namelist()
-    if not plain:
-        load_npz(path)  # says what is wrong
-        raise TclifError(f"{path}: no array 'x'")
-    try:
-        with _member(path) as (shape, dtype, _):
+    with open_npz(path, "cannot be read", EXPECTED) as archive:
+        if "x" not in archive.names:
+            raise TclifError(f"{path}: no array 'x' (found: {', '.join(archive.names) or 'nothing'})", EXPECTED)
+        with archive.member("x") as (shape, by_column, dtype, _):
             pass
-        with np.load(path, allow_pickle=False) as file:
-            small: dict[str, Any] = {key: file[key] for key in ("y", "scale", "lengths") if key in file.files}
-    except DAMAGED as error:
-        load_npz(path)
-        raise TclifError(f"{path}: cannot be read ({error})") from error
-    scale = float(np.asarray(small.pop("scale", 1.0)).reshape(()))
-    if len(shape) != 3 or 0 in shape:
+        small: dict[str, Any] = {key: archive.array(key, ANY, finite=False) for key in KEYS[1:] if key in archive.names}
+    if len(shape) != 3 or 0 in shape or not dtype.itemsize:
         raise TclifError(f"{path}: x has shape {shape}", "expected (samples, time, features), none of them 0")
+    if by_column:
+        raise TclifError(f"{path}: x is stored column by column", "save it with numpy.ascontiguousarray")
+    scale = small.pop("scale", 1.0)
+    Dataset(np.zeros((shape[0], 1, 1), np.uint8), scale=scale, name=str(path), y=small.get("y"))
     for key, value in small.items():
         if np.shape(value) != shape[:1]:
             raise TclifError(f"{path}: {key} has shape {np.shape(value)}", f"expected ({shape[0]},)")
 
     def batches(size: int) -> Iterator[Dataset]:
-        with _member(path) as (_, _, file):
-            row = int(np.prod(shape[1:])) * dtype.itemsize
+        row = math.prod(shape[1:]) * dtype.itemsize
+        with open_npz(path, "truncated", "copy the file again") as again, again.member("x") as (*_, file):
             for start in range(0, shape[0], size):
                 count = min(size, shape[0] - start)
                 try:
                     raw = file.read(count * row)
                 except DAMAGED as error:
-                    raise TclifError(f"{path}: truncated at sample {start} ({error})") from error
+                    raise TclifError(f"{path}: truncated at sample {start} ({reason_of(error)})") from error
                 if len(raw) != count * row:
                     raise TclifError(f"{path}: truncated at sample {start + len(raw) // row}", "copy the file again")
                 x = np.frombuffer(raw, dtype).reshape(count, *shape[1:])
@@ -130,19 +135,3 @@ def _npz(path: Path) -> Stream:
                 yield Dataset(x, scale=scale, name=str(path), **labels_and_lengths)
 
     return Stream(str(path), shape[0], shape[2], "y" in small, batches)
-
-
-@contextmanager
-def _member(path: Path) -> Iterator[tuple[tuple[int, ...], np.dtype[Any], IO[bytes]]]:
-    """Shape, dtype and open file of ``x`` in an .npz, positioned at its first value."""
-    with zipfile.ZipFile(path) as archive, archive.open("x.npy") as file:
-        version = np.lib.format.read_magic(file)
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, fortran, dtype = read(file)
-        if dtype.hasobject:
-            raise TclifError(
-                f"{path}: holds object arrays, which could run code when read", "save plain numeric arrays"
-            )
-        if fortran and len(shape) > 1:
-            raise TclifError(f"{path}: x is stored column by column", "save it with numpy.ascontiguousarray")
-        yield tuple(int(n) for n in shape), dtype, file

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +10,8 @@ from typing import Annotated, Any, Literal, get_args
 import numpy as np
 
 from tclif_deploy.errors import TclifError
-from tclif_deploy.network import Reset
+from tclif_deploy.files import as_path, read_json
+from tclif_deploy.network import LEAST, MOST, Reset
 from tclif_deploy.settings import Limits, check_settings
 
 NeuronName = Literal["tclif", "lif", "plif"]
@@ -28,6 +28,8 @@ def check_finite(value: object, where: str) -> float:
         raise TclifError(f"{where} is {value!r:.60}", "expected a number")
     if not math.isfinite(value):
         raise TclifError(f"{where} is {value}", "expected a finite number")
+    if abs(value) > MOST:
+        raise TclifError(f"{where} is {value:g}", f"at most {MOST:g} is supported")
     return float(value)
 
 
@@ -35,6 +37,8 @@ def check_threshold(value: object, where: str) -> float:
     """``value`` as a float, or a `TclifError` unless it is a positive number."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
         raise TclifError(f"{where} is {value!r:.60}", "a threshold must be a positive number")
+    if not LEAST <= value <= MOST:
+        raise TclifError(f"{where} is {value:g}", f"thresholds of {LEAST:g} to {MOST:g} are supported")
     return float(value)
 
 
@@ -53,9 +57,9 @@ class ReadOptions:
 
     args: Path | str | None = None
     """the training script's args.json; by default the one beside the model, where there is one"""
-    threshold: Annotated[float | None, Limits(above=0)] = None
+    threshold: Annotated[float | None, Limits(LEAST, MOST)] = None
     """firing threshold, where no file says it"""
-    gamma: float | None = None
+    gamma: Annotated[float | None, Limits(-MOST, MOST)] = None
     """what a spike takes from the dendrite, where no file says it"""
     comparator: Literal[">=", ">"] | None = None
     """when a neuron fires: at its threshold, or only above it"""
@@ -63,9 +67,9 @@ class ReadOptions:
     """what a spike does to the soma: the threshold is taken off it, or it starts anew"""
     neuron: NeuronName | None = None
     """the kind of neuron, where no file says it"""
-    decay: float | None = None
+    decay: Annotated[float | None, Limits(-MOST, MOST)] = None
     """decay of LIF neurons (v <- decay*v + i), where no file says it"""
-    dt: Annotated[float | None, Limits(above=0)] = None
+    dt: Annotated[float | None, Limits(LEAST, MOST)] = None
     """the time step of a .nir file that another tool wrote, in the unit of its time constants"""
     convention: str | None = None
     """whose way to step such a file: nir, exponential, simultaneous, snntorch, norse or spikingjelly"""
@@ -118,23 +122,13 @@ class Args:
 
 def read_args(given: Path | str | None, model: Path) -> Args:
     """The args.json named by ``given``, else the one beside ``model``, else an empty `Args`."""
-    path = Path(given) if given is not None else model.parent / "args.json"
-    if given is None and not path.exists():
-        return Args()
     expected = "expected the args.json that the training script wrote: one JSON object"
-    if path.is_dir():
-        raise TclifError(f"{path}: is a folder", expected)
-    try:
-        size = path.stat().st_size
-        if size > MAX_ARGS_BYTES:
-            raise TclifError(f"{path}: has {size} bytes", expected)
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise TclifError(f"{path}: file not found", "check the path given as --args") from None
-    except OSError as error:
-        raise TclifError(f"{path}: cannot be read ({error.strerror})", expected) from error
-    except (ValueError, RecursionError) as error:
-        raise TclifError(f"{path}: is not JSON ({error})", expected) from error
+    path = as_path(given if given is not None else model.parent / "args.json", expected)
+    if not path.exists():
+        if given is None:
+            return Args()
+        raise TclifError(f"{path}: file not found", "check the path given as --args")
+    values = read_json(path, expected, MAX_ARGS_BYTES)
     if not isinstance(values, dict):
         raise TclifError(f"{path}: holds a JSON {type(values).__name__}, not an object", expected)
     return Args(path, values)

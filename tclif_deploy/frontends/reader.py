@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tclif_deploy.errors import TclifError
+from tclif_deploy.files import as_path
 from tclif_deploy.formats.checkpoint.state_dict import network_from_state_dict
 from tclif_deploy.formats.checkpoint.torch_file import is_torch, read_torch, state_dict_of, to_arrays
 from tclif_deploy.formats.model_file.file import is_ours, network_from_file
@@ -131,6 +132,7 @@ def _read_file(path: Path, given: ReadOptions) -> tuple[str, Network]:
 
 def _read(path: Path) -> bytes:
     """The file's bytes, read once: what was checked is what is loaded."""
+    as_path(path, EXPECTED)
     if (path / "manifest.json").exists():
         raise TclifError(f"{path}: is a build, not a model", "tclif show says what is in it")
     if path.is_dir():

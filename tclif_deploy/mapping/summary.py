@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
+from tclif_deploy.errors import TclifError
+from tclif_deploy.fixed import FixedNetwork
 from tclif_deploy.mapping.cost import HIGH, LOW, Cost, Formula, Pair
 from tclif_deploy.mapping.memory import RESOURCES
 from tclif_deploy.mapping.operations import Operations
@@ -11,6 +14,8 @@ from tclif_deploy.mapping.partition import Slice
 from tclif_deploy.mapping.placement import Placement, Utilization
 
 FORMAT, FORMAT_VERSION = "tclif-mapping", 1
+MOST_TILES = 1 << 22
+"""of a mesh that is drawn"""
 
 
 @dataclass(frozen=True)
@@ -119,6 +124,21 @@ class PlacementSummary:
     cores: tuple[CoreSummary, ...]
     format: str = FORMAT
     version: int = FORMAT_VERSION
+
+    def check(self, fixed: FixedNetwork) -> None:
+        """Raise `TclifError` unless this is a placement of a network like ``fixed``."""
+        sizes = {layer.name: layer.size for layer in fixed.layers}
+        if not self.cores or set(self.available) != set(RESOURCES):
+            raise TclifError("it places nothing, or counts other resources than a core has")
+        for core in self.cores:
+            if set(core.used) != set(RESOURCES):
+                raise TclifError(f"core {core.core} of chip {core.chip} uses other resources than it has")
+            for piece in core.slices:
+                if not 0 <= piece.start <= piece.stop <= sizes.get(piece.layer, -1):
+                    raise TclifError(f"the network has no neurons {piece.layer}[{piece.start}:{piece.stop}]")
+        spans = [[getattr(core, axis) for core in self.cores] for axis in ("x", "y")]
+        if math.prod(max(span) - min(span) + 1 for span in spans) > MOST_TILES:
+            raise TclifError(f"its mesh has more than {MOST_TILES:,} tiles")
 
 
 def placement_summary(placement: Placement) -> PlacementSummary:

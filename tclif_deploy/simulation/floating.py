@@ -78,7 +78,7 @@ def simulate_float(
 
     Any numeric dtype, computed in float64. ``lengths``, ``counts`` and ``traces`` are those of `tclif_deploy.simulate`;
     ``spikes`` are kept unless told otherwise. Raises `TclifError` where the shape of ``x`` is not the
-    network's, or a traced layer is none of it.
+    network's, a traced layer is none of it, or the states grow without end.
 
     Examples
     --------
@@ -106,28 +106,35 @@ def simulate_float(
     traced = {n: np.zeros((2, samples, time, network.layer(n).size)) for n in traces}
     out = layers[-1]
     readout = np.zeros((samples, out.size))
-    for t in range(time):
-        for layer in layers:
-            n = layer.name
-            i: Any = 0.0
-            for c in layer.connections:
-                if t >= c.delay:
-                    i = i + c.apply(past[c.source][t - c.delay].astype(np.float64))
-            if isinstance(i, float):
-                i = np.zeros((samples, layer.size))
-            u[n], v[n], s, charged_u, charged_v = step(layer, u[n], v[n], i)
-            for row, before, after in ((0, charged_u, u[n]), (1, charged_v, v[n])):
-                np.maximum(peaks[n][row], np.abs(before).max(axis=0), out=peaks[n][row])
-                if before is not after:
-                    np.maximum(peaks[n][row], np.abs(after).max(axis=0), out=peaks[n][row])
-            if n in kept:
-                kept[n][t] = s
-            if n in traced:
-                traced[n][:, :, t] = u[n], v[n]
-        if out.neuron.spiking:
-            readout[t <= last] += kept[out.name][t][t <= last]
-        else:
-            readout[t == last] = v[out.name][t == last]
+    with np.errstate(over="ignore", invalid="ignore"):  # what it leads to is refused below
+        for t in range(time):
+            for layer in layers:
+                n = layer.name
+                i: Any = 0.0
+                for c in layer.connections:
+                    if t >= c.delay:
+                        i = i + c.apply(past[c.source][t - c.delay].astype(np.float64))
+                if isinstance(i, float):
+                    i = np.zeros((samples, layer.size))
+                u[n], v[n], s, charged_u, charged_v = step(layer, u[n], v[n], i)
+                for row, before, after in ((0, charged_u, u[n]), (1, charged_v, v[n])):
+                    np.maximum(peaks[n][row], np.abs(before).max(axis=0), out=peaks[n][row])
+                    if before is not after:
+                        np.maximum(peaks[n][row], np.abs(after).max(axis=0), out=peaks[n][row])
+                if n in kept:
+                    kept[n][t] = s
+                if n in traced:
+                    traced[n][:, :, t] = u[n], v[n]
+            if out.neuron.spiking:
+                readout[t <= last] += kept[out.name][t][t <= last]
+            else:
+                readout[t == last] = v[out.name][t == last]
+    for n, largest in peaks.items():
+        if not np.isfinite(largest).all():
+            raise TclifError(
+                f"layer {n}: the float network's states grow beyond what a float64 holds",
+                "is it trained, on such data?",
+            )
     kept_spikes = {n: s.transpose(1, 0, 2) for n, s in kept.items()} if spikes else {}
     valid = np.arange(time)[:, None, None] <= last[:, None]
     fired = {n: (s & valid).sum(axis=0) for n, s in kept.items()} if counts else {}

@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import difflib
 import re
-import tomllib
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from tclif_deploy.errors import TclifError
-from tclif_deploy.files import as_path
-from tclif_deploy.target.schema import UNITS, Limit, Target
+from tclif_deploy.files import as_path, read_toml
+from tclif_deploy.target.schema import MOST_NAME, UNITS, Limit, Target
 
 HINT = "see targets/loihi2.toml for the form"
 MAX_BYTES = 1 << 20
@@ -99,16 +98,8 @@ def _read(path: Path, above: tuple[Path, ...], shipped: bool) -> tuple[dict[str,
     if path.resolve() in above:
         circle = " inherits ".join(p.name for p in (*above, path.resolve()))
         raise TclifError(f"{path}: inherits itself ({circle})", "a target can inherit only from one that does not")
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise TclifError(f"{path}: has {path.stat().st_size:,} bytes", "a target file is a few kilobytes of TOML")
-        text = path.read_text(encoding="utf-8")
-        own = tomllib.loads(text)
-    except OSError as error:
-        hint = f"known targets: {', '.join(known_targets())}"
-        raise TclifError(f"{path}: cannot be read ({error.strerror})", hint) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise TclifError(f"{path}: not a TOML file ({error})", HINT) from None
+    known = f"known targets: {', '.join(known_targets())}"
+    own, text = read_toml(path, HINT if path.is_file() else known, MAX_BYTES)
     lines = {keys: f"{path}:{line}" for keys, line in _lines(text).items()}
     parent = own.pop("inherits", None)
     if parent is None:
@@ -130,7 +121,7 @@ def _read(path: Path, above: tuple[Path, ...], shipped: bool) -> tuple[dict[str,
             data.pop(key, None)
             continue
         data[key] = _limit(key, value, path, lines)
-    data["name"] = own.get("name", path.stem)
+    data["name"] = own.get("name", re.sub(r"[^A-Za-z0-9_.-]+", "-", path.stem)[:MOST_NAME])
     kept = {keys: line for keys, line in inherited.items() if keys[0] not in own}
     return data, {**kept, **lines}
 

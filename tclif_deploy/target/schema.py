@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from tclif_deploy.fixed import Arithmetic, Overflow, Rounding
 from tclif_deploy.settings import check_settings
@@ -17,6 +19,8 @@ EVIDENCE: tuple[Evidence, ...] = ("vendor", "paper", "secondary", "assumed")
 """From the strongest to the weakest: the maker's own document or software, a paper, somebody else's account of
 either, our own choice."""
 NeuronKind = Literal["if", "lif", "cuba", "two_compartment"]
+MOST_NAME = 100
+"""characters of a target's name"""
 ResetKind = Literal["soft", "hard"]
 
 
@@ -43,6 +47,13 @@ def _both(value: object) -> object:
     if isinstance(value, list):
         return tuple(value)
     return (value, value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
+
+
+def _name(name: str) -> str:
+    """The default folder of a build is called after its target."""
+    if len(name) > MOST_NAME or not re.fullmatch(r"[A-Za-z0-9_.-]+", name) or set(name) == {"."}:
+        raise PydanticCustomError("name", f"expected up to {MOST_NAME} letters, digits, '-', '_' and '.'")
+    return name
 
 
 # strict: "8" and true are mistakes, not numbers
@@ -88,7 +99,7 @@ class Target(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str = Field(min_length=1)
+    name: Annotated[str, Field(min_length=1), AfterValidator(_name)]
     description: str
     backend: str = "lava"
     """the backend that runs what is compiled, or ``none``"""

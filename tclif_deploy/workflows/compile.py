@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -17,6 +16,7 @@ from tclif_deploy.builds.record import make_record
 from tclif_deploy.builds.report import Report, Tuning
 from tclif_deploy.data import DataLike, Dataset, as_dataset
 from tclif_deploy.errors import TclifError
+from tclif_deploy.files import as_path, read_json
 from tclif_deploy.fixed import FixedNetwork
 from tclif_deploy.formats import NotInNir, write_nir
 from tclif_deploy.frontends import ModelLike, ReadOptions, load
@@ -74,7 +74,9 @@ def compile(
     for backend in chosen_backends(target, options).values():
         if data is not None:
             backend.check_installed()
-    test = as_dataset(data)
+    if options.read.args is not None:
+        as_path(options.read.args, "check the path given as --args")
+    test, calibration = as_dataset(data), as_dataset(calibration, "calibration")
     if test is not None and options.samples is not None:
         test = test[: options.samples]
     check_requirements(options.requirements, test)
@@ -188,7 +190,7 @@ def write_build(
         versions=versions(), model=source, target=target, settings=options.quantize,
         requirements=options.requirements, calibration=calibration, samples=samples, command=options.command,
         input=fixed.input, arithmetic=fixed.arithmetic, layers=layer_summaries(network, fixed), notices=notices,
-        sizes={p.parent.name: json.loads(p.read_text(encoding="utf-8")) for p in sorted(folder.glob("*/size.json"))},
+        sizes={p.parent.name: read_json(p, "is the disk full?") for p in sorted(folder.glob("*/size.json"))},
         finetune=tuned,
     )  # fmt: skip
     make_record(network, fixed, weight_widths(network, target, options.quantize), test, verdict).save(folder / RECORD)

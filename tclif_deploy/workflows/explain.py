@@ -90,7 +90,10 @@ def explain(
     build_folder.write_json(build.folder / FILE, result)
     if page.missing() is None:
         say(f"writing {page.PAGE}")
-        page.write_page(Build.open(build.folder))
+        again = Build.open(build.folder)
+        for line in again.damaged:
+            say(line)
+        page.write_page(again)
     return result
 
 

@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 from tclif_deploy.builds import Build
 from tclif_deploy.data import DataLike, Dataset, as_dataset
+from tclif_deploy.files import as_path
 from tclif_deploy.fixed import FixedNetwork
 from tclif_deploy.frontends import ModelLike, ReadOptions, load
 from tclif_deploy.progress import Say, say_nothing
@@ -36,7 +37,9 @@ class Integers:
 
 def opened(subject: ModelOrBuild) -> ModelOrBuild:
     """A build folder as its `Build`; everything else as it is."""
-    return Build.open(subject) if isinstance(subject, (Path, str)) and Path(subject).is_dir() else subject
+    if isinstance(subject, (Path, str)) and as_path(subject, "expected a model file or a build folder").is_dir():
+        return Build.open(subject)
+    return subject
 
 
 def own_target(subject: ModelOrBuild) -> Target:

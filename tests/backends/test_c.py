@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from tclif_deploy import TclifError, load
 from tclif_deploy.backends import c as backend
 from tclif_deploy.data import load_data
-from tclif_deploy.fixed import FixedConnection, FixedNetwork, Int
+from tclif_deploy.fixed import FixedNetwork, Int
 from tclif_deploy.quantization import quantize
 from tclif_deploy.simulation import reference
 from tests.helpers.random_networks import assert_alive, assert_same, drawn_network, network_options, random_network
@@ -181,7 +181,7 @@ def test_types_are_the_narrowest_that_suffice(tmp_path):
 def test_layer_names_that_are_no_identifiers_do_no_harm(tmp_path):
     needs("gcc")
     network, x = random_network(13, **SMALL)
-    names = {"layer0": "int", "layer1": "*/ #error \n ü ??/", "layer2": 'a"b\\'}
+    names = {"layer0": "int", "layer1": "*/ #error ü ??/", "layer2": 'a"b\\'}
     layers = tuple(
         replace(la, name=names[la.name],
                 connections=tuple(replace(c, source=names.get(c.source, c.source)) for c in la.connections))
@@ -221,7 +221,7 @@ def test_more_samples_than_a_batch_are_joined(tmp_path, monkeypatch):
 
 def wide_sum(network: FixedNetwork, shift: int) -> FixedNetwork:
     first = network.layers[0]
-    huge = FixedConnection("input", first.connections[0].weight << shift)
+    huge = replace(first.connections[0], exponent=shift)
     return replace(network, layers=(replace(first, connections=(huge,)), *network.layers[1:]))
 
 

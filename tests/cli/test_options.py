@@ -196,7 +196,7 @@ def refused(capsys, *argv) -> str:
         (["compile", "MODEL", "-q", "-v"], "--quiet and --verbose were both given"),
         (["compile", "MODEL", "--min-agreement", "95"], "--min-agreement is 95.0; expected a number, 0 to 1"),
         (["compile", "MODEL", "--rounding", "up"], "--rounding is 'up'; known: toward_zero, floor, nearest"),
-        (["compile", "MODEL", "--threshold", "-1"], "--threshold is -1.0; expected a number, above 0"),
+        (["compile", "MODEL", "--threshold", "-1"], "--threshold is -1.0; expected a number, 1e-30 to 1e+30"),
         (["finetune", "MODEL", "--epochs", "0"], "--epochs is 0; expected a whole number, 1 or more"),
         (["train", "digits-rec", "--schedule", "linear"], "--schedule is 'linear'; known: cosine, constant"),
         (["train", "digits-rec", "--patience", "3"], "--patience without validation"),

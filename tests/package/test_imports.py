@@ -12,7 +12,8 @@ PACKAGE = "tclif_deploy"
 ROOT = Path(__file__).parents[2] / PACKAGE
 LINES = (
     "errors version aliases text",
-    "comparison display files json_form outputs progress jit settings",
+    "comparison display files outputs progress jit settings",
+    "json_form",
     "convolution",
     "network",
     "neurons",

@@ -214,7 +214,7 @@ def test_what_the_target_cannot_hold_is_refused_by_name():
 
 def test_numbers_beyond_64_bits_are_refused_by_layer():
     net = tclif_network()
-    far = replace(net.layers[0].neuron, threshold=np.full(net.layers[0].size, 1e300))
+    far = replace(net.layers[0].neuron, threshold=np.full(net.layers[0].size, 1e29))
     wild = replace(net, layers=(replace(net.layers[0], neuron=far), *net.layers[1:]))
     with pytest.raises(CannotHold, match=f"layer {net.layers[0].name}: a number is .*beyond 64 bits"):
         quantize(wild, LOIHI2, calibration_data())

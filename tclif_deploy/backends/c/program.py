@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tclif_deploy import json_form
 from tclif_deploy.backends.c.source import DESCRIPTION
+from tclif_deploy.convolution import MOST_UNITS
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import InputEncoding, Int
 from tclif_deploy.progress import Progress, no_progress
@@ -57,10 +58,10 @@ def run(
         compiler = (str(find_compiler()),)
     folder = Path(folder)
     try:
-        description = json.loads((folder / DESCRIPTION).read_text(encoding="ascii"))
-        encoding, layers = InputEncoding(**description["input"]), description["layers"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise TclifError(f"{folder}: holds no C network ({error})", "compile with --backend c") from error
+        description = json_form.read(_Description, folder / DESCRIPTION, "")
+    except TclifError as error:
+        raise TclifError(f"{folder}: holds no C network ({error.what})", "compile with --backend c") from error
+    encoding, layers = description.input, description.layers
     x = check_integers(encoding, x)
     samples, time, _ = x.shape
     lengths = check_lengths(lengths, samples, time)
@@ -72,7 +73,14 @@ def run(
         for start in range(0, samples, BATCH):
             batch = slice(start, start + BATCH)
             output = _call([*emulator, str(program)], _stream(x[batch], lengths[batch]))
-            records.append(np.frombuffer(output, _record(layers, time)))
+            record = _record(layers, time)
+            expected = len(x[batch]) * record.itemsize
+            if len(output) != expected:
+                raise TclifError(
+                    f"{folder}: its program writes {len(output):,} bytes, {expected:,} by its {DESCRIPTION}",
+                    "compile with --backend c",
+                )
+            records.append(np.frombuffer(output, record))
             progress(min(start + BATCH, samples), samples)
     return _result(layers, np.concatenate(records))
 
@@ -99,26 +107,47 @@ def _stream(x: Int, lengths: Int) -> bytes:
     return np.array([samples, time], np.uint32).tobytes() + rows.tobytes()
 
 
-def _record(layers: list[dict[str, Any]], time: int) -> np.dtype[np.void]:
+@dataclass(frozen=True)
+class _Layer:
+    name: str
+    size: int
+    spiking: bool
+
+
+@dataclass(frozen=True)
+class _Description:
+    """``network.json``: what the program reads and writes."""
+
+    __pydantic_config__ = json_form.EXACT
+
+    input: InputEncoding
+    layers: tuple[_Layer, ...]
+
+    def __post_init__(self) -> None:
+        if not self.layers or not all(0 < layer.size <= MOST_UNITS for layer in self.layers):
+            raise TclifError("a layer without neurons, or none at all")
+
+
+def _record(layers: tuple[_Layer, ...], time: int) -> np.dtype[np.void]:
     """What main.c writes for one sample."""
-    neurons = sum(layer["size"] for layer in layers)
-    firing = sum(layer["size"] for layer in layers if layer["spiking"])
+    neurons = sum(layer.size for layer in layers)
+    firing = sum(layer.size for layer in layers if layer.spiking)
     return np.dtype([
         ("spikes", np.uint8, (time, firing)), ("u", np.int64, (neurons,)), ("v", np.int64, (neurons,)),
-        ("readout", np.int64, (layers[-1]["size"],)), ("class", np.int64), ("overflows", np.int64, (len(layers), 4)),
+        ("readout", np.int64, (layers[-1].size,)), ("class", np.int64), ("overflows", np.int64, (len(layers), 4)),
     ])  # fmt: skip
 
 
-def _result(layers: list[dict[str, Any]], records: NDArray[np.void]) -> Result:
+def _result(layers: tuple[_Layer, ...], records: NDArray[np.void]) -> Result:
     """Columns of the records, by layer."""
     spikes, u, v, overflows = {}, {}, {}, {}
     first = first_firing = 0
     for n, layer in enumerate(layers):
-        name, end = layer["name"], first + layer["size"]
-        if layer["spiking"]:
-            fired = records["spikes"][:, :, first_firing : first_firing + layer["size"]]
+        name, end = layer.name, first + layer.size
+        if layer.spiking:
+            fired = records["spikes"][:, :, first_firing : first_firing + layer.size]
             spikes[name] = fired.astype(np.bool_)
-            first_firing += layer["size"]
+            first_firing += layer.size
         u[name], v[name] = records["u"][:, first:end].copy(), records["v"][:, first:end].copy()
         overflows[name] = records["overflows"][:, n].sum(axis=0)
         first = end

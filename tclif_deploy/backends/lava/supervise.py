@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from tclif_deploy.backends.lava.template.tclif_lava.compat import INSTALL_COMMANDS, MISSING_HINT
 from tclif_deploy.errors import TclifError
+from tclif_deploy.files import open_npz
 from tclif_deploy.fixed import Int
 from tclif_deploy.network import Float
 from tclif_deploy.progress import Progress, no_progress
@@ -148,8 +149,8 @@ def _run(
         command = [sys.executable, str(folder / "run.py"), "--input", str(source), "--output", str(target)]
         command += ["--integers", "--supervised", *(["--batched"] if batched else [])]
         _supervise(command, Path(scratch), timeout, progress)
-        with np.load(target, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
+        with open_npz(target, "Lava's output is damaged", "run it again") as file:
+            return {name: file.array(name, "biuf", finite=False) for name in file.names}
 
 
 def _supervise(command: list[str], scratch: Path, timeout: float, progress: Progress) -> None:

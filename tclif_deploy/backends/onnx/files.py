@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from dataclasses import dataclass
 from importlib import util
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tclif_deploy.errors import TclifError
+from tclif_deploy import json_form
+from tclif_deploy.errors import TclifError, reason_of
 from tclif_deploy.fixed import FixedNetwork, InputEncoding, Int
 from tclif_deploy.outputs import write_files
 from tclif_deploy.progress import Progress, no_progress
@@ -99,7 +100,10 @@ def run(
         result: dict[str, NDArray[Any]] = {}
         for model in models:
             names = [output.name for output in model.get_outputs()]
-            result |= dict(zip(names, model.run(names, feeds), strict=True))
+            try:
+                result |= dict(zip(names, model.run(names, feeds), strict=True))
+            except Exception as error:  # onnxruntime's own, which have no common base
+                raise TclifError(f"{folder}: onnxruntime fails ({reason_of(error)})", "compile again") from error
         results.append(result)
         progress(min(start + BATCH, samples), samples)
     joined = {
@@ -111,22 +115,28 @@ def run(
 
 
 def _check_input(model: Any, x: NDArray[Any]) -> Int:
-    encoding = InputEncoding(**json.loads(_metadata(model)["input"]))
-    return check_integers(encoding, x)
+    return check_integers(_metadata(model, "input", InputEncoding), x)
 
 
-def _metadata(model: Any) -> dict[str, str]:
-    return dict(model.get_modelmeta().custom_metadata_map)
+def _metadata(model: Any, key: str, form: Any) -> Any:
+    """What a model says of itself under ``key``."""
+    text = dict(model.get_modelmeta().custom_metadata_map).get(key, "")
+    return json_form.parse(form, text, f"onnx: the model's metadata {key!r}", "compile with --backend onnx")
+
+
+@dataclass(frozen=True)
+class _Layer:
+    name: str
+    tensor: str
 
 
 def _result(model: Any, values: dict[str, NDArray[Any]]) -> Result:
     """The model's outputs under the layers' own names."""
-    layers = json.loads(_metadata(model)["layers"])
+    layers = _metadata(model, "layers", tuple[_Layer, ...])
 
     def by_layer(prefix: str) -> dict[str, NDArray[Any]]:
         return {
-            layer["name"]: values[f"{prefix}_{layer['tensor']}"]
-            for layer in layers if f"{prefix}_{layer['tensor']}" in values
+            layer.name: values[f"{prefix}_{layer.tensor}"] for layer in layers if f"{prefix}_{layer.tensor}" in values
         }  # fmt: skip
 
     return Result(

@@ -15,12 +15,10 @@ import h5py
 import numpy as np
 
 from tclif_deploy.errors import TclifError
+from tclif_deploy.files import UNPACKING
 from tclif_deploy.formats.hdf5 import heap
 from tclif_deploy.network import Float
 from tclif_deploy.outputs import write_file
-
-UNPACKING = 1032
-"""No more bytes can deflate make of one (zlib's technical note)."""
 
 LONGEST_TEXT = 100_000
 """Characters of a string in the file; names and JSON of ours are far shorter."""

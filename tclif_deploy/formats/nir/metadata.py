@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tclif_deploy.errors import TclifError
+from tclif_deploy.files import parse_json
 from tclif_deploy.network import NEURON_ARRAYS, Float, Layer, Neuron
 
 KEY = "tclif_deploy"
@@ -85,8 +86,8 @@ def read_layer(metadata: Mapping[str, Float | str], where: str) -> tuple[str, Ne
 
 def _parse(text: Float | str, where: str) -> dict[str, Any]:
     try:
-        values = json.loads(text) if isinstance(text, str) else None
-    except (ValueError, RecursionError):
+        values = parse_json(text) if isinstance(text, str) else None
+    except ValueError:
         values = None
     if not isinstance(values, dict):
         raise TclifError(

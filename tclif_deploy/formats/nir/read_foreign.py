@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 
 import numpy as np
 
 from tclif_deploy.errors import TclifError
+from tclif_deploy.files import parse_json
 from tclif_deploy.formats.nir import form, metadata
 from tclif_deploy.formats.nir.discretise import Reading, population, reading
 from tclif_deploy.formats.nir.graph import NEURONS, NirGraph, Primitive, flattened
@@ -15,7 +15,7 @@ from tclif_deploy.formats.nir.read_own import is_layer
 from tclif_deploy.formats.nir.read_spatial import SPATIAL, Shapes
 from tclif_deploy.graph.lower import lower
 from tclif_deploy.graph.nodes import Affine, Delay, Input, NetworkGraph, Node, Output, Population
-from tclif_deploy.network import Float, Network, Neuron
+from tclif_deploy.network import LEAST, MOST, Float, Network, Neuron
 
 TIMED = ("LI", "LIF", "CubaLI", "CubaLIF", "Delay")
 """Nodes whose numbers are in units of time."""
@@ -56,10 +56,10 @@ def _written_with(graph: NirGraph, where: str) -> float | None:
     if text is None:
         return None
     try:
-        dt = json.loads(text)["dt"] if isinstance(text, str) else None
-    except (ValueError, KeyError, TypeError, RecursionError):
+        dt = parse_json(text)["dt"] if isinstance(text, str) else None
+    except (ValueError, LookupError, TypeError):
         dt = None
-    if isinstance(dt, bool) or not isinstance(dt, int | float):
+    if isinstance(dt, bool) or not isinstance(dt, int | float) or not LEAST <= dt <= MOST:
         raise TclifError(f"{where}: metadata {metadata.EXPORT} says no dt", "export the network again")
     return float(dt)
 

@@ -16,10 +16,10 @@ RASTER_BITS = 12_000_000
 def spikes(build: Build) -> Section:
     """The raster of the stored samples."""
     record = build.record
-    if not build.report.verified or record is None or len(record.samples) == 0:
+    shapes = [layer.spikes.shape for layer in record.layers if layer.spikes.shape[1]] if record is not None else []
+    if not build.report.verified or record is None or not shapes:
         reason = "no data were given (--data FILE)" if not build.report.verified else "this build stores no spikes"
         return Section("spikes", "Spikes", CAPTION, (Note(f"Nothing to show: {reason}."),))
-    shapes = [layer.spikes.shape for layer in record.layers if layer.spikes.shape[1]]
     most = max(1, RASTER_BITS // (2 * sum(shape[1] * shape[2] for shape in shapes)))
     neurons = min(most, max(shape[3] for shape in shapes))
     blocks: list[Note | Raster] = [Raster(neurons)]

@@ -77,13 +77,13 @@ class Network(hdf5.Network):  # type: ignore[misc]
         names = ("frac_bits", "rounding", "bits_u", "bits_v", "overflow_u", "overflow_v")
         arithmetic = SimpleNamespace(**{name: parameters.pop(name) for name in names})
         zero = np.zeros((1, *size), np.int64)
-        record = {
+        outputs = {
             "spikes": np.zeros((1, self.steps, *size), np.bool_), "u": zero.copy(), "v": zero.copy(),
             "readout": zero.copy(), "overflows": np.zeros((1, 4), np.int64),
         }  # fmt: skip
         return {
             "neuron_proc": TCLIF, **parameters, "arithmetic": arithmetic, "steps": self.steps, "idle": 1 << 30,
-            "offset": self.depth + 1, "lengths": np.full((1,), self.steps), "record": record, "num_message_bits": 0,
+            "offset": self.depth + 1, "lengths": np.full((1,), self.steps), "outputs": outputs, "num_message_bits": 0,
         }  # fmt: skip
 
 

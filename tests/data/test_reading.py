@@ -1,0 +1,166 @@
+"""What readers stand on: JSON, TOML and .npz are refused in one line, before memory is taken for what they declare."""
+
+from __future__ import annotations
+
+import struct
+import tracemalloc
+import zipfile
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tclif_deploy.data import Dataset
+from tclif_deploy.errors import LONGEST_WORD, TclifError, one_line
+from tclif_deploy.files import as_path, open_npz, parse_json, read_json, read_toml
+from tclif_deploy.fixed import FixedNetwork
+from tests.helpers.random_networks import random_network
+
+
+def refused(read, *arguments) -> str:
+    with pytest.raises(TclifError) as error:
+        read(*arguments)
+    assert len(str(error.value).splitlines()) == 1
+    return str(error.value)
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, "[" * 65 + "]" * 65, "{", "", "\xff", '"\\ud800"', "9" * 5000, "1e999", str(2**63), "[1,]"]
+)
+def test_json_that_cannot_be_used_is_refused(text, tmp_path):
+    path = tmp_path / "a.json"
+    path.write_bytes(text.encode("latin1"))
+    assert refused(read_json, path, "write it again").startswith(f"{path}: is not JSON (")
+
+
+def test_json_as_deep_as_ours_is_read():
+    assert parse_json("[" * 64 + "]" * 64)
+    assert parse_json('{"a": [1, 0.5, null, "ü"]}') == {"a": [1, 0.5, None, "ü"]}
+
+
+@pytest.mark.parametrize("text", ["a = " + "[" * 5000, "a = " + "[" * 70 + "]" * 70, "a", "\xff", "a = 2020-13-45"])
+def test_toml_that_cannot_be_used_is_refused(text, tmp_path):
+    path = tmp_path / "a.toml"
+    path.write_bytes(text.encode("latin1"))
+    assert refused(read_toml, path, "see", 1 << 20).startswith(f"{path}: not a TOML file (")
+
+
+def test_folders_and_files_that_are_too_large_are_no_json(tmp_path):
+    assert "is a folder" in refused(read_json, tmp_path, "x")
+    (tmp_path / "a.json").write_text(" " * 20 + "1")
+    assert "has 21 bytes, at most 20 are read" in refused(read_json, tmp_path / "a.json", "x", 20)
+
+
+def test_a_path_that_cannot_be_is_named_in_short():
+    message = refused(as_path, "x" * 5000, "check it")
+    assert "cannot be read (File name too long)" in message
+    assert len(message) < 300
+    assert "cannot be read" in refused(as_path, "a\0b", "check it")
+
+
+def test_only_words_that_are_too_long_are_cut():
+    text = "word " * 200 + "x" * LONGEST_WORD
+    assert one_line(text) == text
+    assert one_line(f"a {'x' * 5000} b") == f"a {'x' * 100}...{'x' * 60} b"
+
+
+def npy(shape: str, descr: str = "<f8", values: bytes = b"") -> bytes:
+    header = f"{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}\n".encode()
+    return b"\x93NUMPY\x01\0" + struct.pack("<H", len(header)) + header + values
+
+
+def npz(path, members: dict[str, bytes]):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(f"{name}.npy", content)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("member", "message"),
+    [
+        (npy("(1000000000, 1000)"), "declares 8,000,000,000,000 bytes"), (npy("(-1,)"), "shape"),
+        (npy("(" * 9000), "damaged"), (npy("[" * 200), "damaged"), (npy("(True,)"), "shape"),
+        (npy("(1,)", "|O", bytes(8)), "object arrays"), (npy("(2,)", values=bytes(8)), "declares 16 bytes"),
+        (npy("()", values=struct.pack("<d", float("nan"))), "a[] is nan"),
+        (npy("(1,)", "|S8", bytes(8)), "expected numbers"),
+        (b"", "damaged"),
+    ],
+)  # fmt: skip
+def test_an_array_is_checked_before_memory_is_taken(member, message, tmp_path):
+    path = npz(tmp_path / "a.npz", {"a": member})
+
+    def read():
+        with open_npz(path, "not ours", "make it again") as file:
+            file.array("a")
+
+    tracemalloc.start()
+    said = refused(read)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert said.startswith(f"{path}: ")
+    assert message in said
+    assert peak < 50_000_000
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("dtype", ["u1", "<i4", ">i4", "f4", "?"])
+def test_arrays_come_back_as_numpy_wrote_them(order, dtype, tmp_path):
+    wanted = np.asarray(np.arange(24).reshape(2, 3, 4).astype(dtype), order=order)
+    np.savez_compressed(tmp_path / "a.npz", a=wanted, none=wanted[:0], one=wanted[0, 0, 1])
+    with open_npz(tmp_path / "a.npz", "not ours", "") as file:
+        assert file.names == ("a", "none", "one")
+        for name, values in (("a", wanted), ("none", wanted[:0]), ("one", wanted[0, 0, 1])):
+            found = file.array(name, "biuf")
+            assert (found.dtype, found.shape) == (values.dtype, values.shape)
+            assert (found == values).all()
+
+
+# --- what arrays and numbers mean
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("0.weight.0", np.nan, "expected integers"), ("0.weight.0", 0.5, "expected integers"),
+        ("0.weight.0", 2**62, "a weight is 4611686018427387904); 32 bits are supported"),
+        ("0.a_u", 2**31, "a_u is 2147483648); 32 bits are supported"), ("0.v0", -(2**40), "32 bits are supported"),
+        ("0.threshold", -(2**62), "62 bits are supported"), ("0.lsb_u", np.nan, "lsb_u[0] is nan"),
+        ("0.lsb_v", -1.0, "lsb_v is -1"), ("0.multiplier", 1.0, "expected integers"),
+    ],
+)  # fmt: skip
+def test_integers_beyond_the_arithmetic_are_refused(name, value, message, tmp_path):
+    network, _ = random_network(3)
+    network.save(tmp_path / "fixed.npz")
+    arrays = dict(np.load(tmp_path / "fixed.npz"))
+    arrays[name] = np.full(arrays[name].shape, value)
+    np.savez(tmp_path / "fixed.npz", **arrays)
+    said = refused(FixedNetwork.load, tmp_path / "fixed.npz")
+    assert said.startswith(f"{tmp_path / 'fixed.npz'}: not a compiled network (")
+    assert message in said
+
+
+def test_the_constructor_checks_what_the_file_does():
+    network, _ = random_network(3)
+    layer = network.layers[0]
+    for changed in (
+        replace(layer, shift=99), replace(layer, reset="hart"), replace(layer, a_u=layer.a_u + 2**40),
+        replace(layer, lsb_u=layer.lsb_u * np.nan), replace(layer, name="a\nb"), replace(layer, name=""),
+    ):  # fmt: skip
+        with pytest.raises(TclifError):
+            replace(network, layers=(changed, *network.layers[1:]))
+
+
+@pytest.mark.parametrize("scale", [1e-320, 1e-308, 1e308, 0, -1, np.nan, np.inf, 1j, "x", [1.0, 2.0], []])
+def test_a_scale_that_cannot_be_is_refused(scale):
+    assert "scale" in refused(lambda: Dataset(np.ones((2, 3, 1)), scale=scale, name="d"))
+
+
+@pytest.mark.parametrize(("x", "scale"), [(1e308, 1.0), (-1e31, 1.0), (1e20, 1e20), (np.float32(3e38), 1.0)])
+def test_values_beyond_what_networks_compute_with_are_refused(x, scale):
+    assert "too large for a network" in refused(lambda: Dataset(np.full((2, 3, 1), x), scale=scale))
+
+
+def test_the_largest_values_are_read():
+    assert Dataset(np.full((2, 3, 1), 1e30)).samples == 2
+    assert Dataset(np.full((2, 3, 1), 2**64 - 1, np.uint64), scale=1e10).samples == 2
