@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tclif_deploy.aliases import OldName
+from tclif_deploy.arguments import checked, checked_fields
 from tclif_deploy.convolution import Conv, LinearMap
 from tclif_deploy.display import Brief, Shown
 from tclif_deploy.errors import TclifError
@@ -61,6 +62,7 @@ OF_DENDRITE = ("r_u", "bias_u")
 
 
 @dataclass(frozen=True)
+@checked_fields
 class Arithmetic:
     """How the machine computes; one for the whole network.
 
@@ -104,6 +106,7 @@ class Arithmetic:
 
 
 @dataclass(frozen=True)
+@checked_fields
 class InputEncoding:
     """How real input becomes the integers that the first layers see: ``clip(rint(x * scale / lsb))``.
 
@@ -149,6 +152,7 @@ class InputEncoding:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
+@checked_fields
 class FixedConnection(LinearMap):
     """Integer weights from one source into one layer: ``2**exponent * weight`` counts units of its accumulator.
 
@@ -182,6 +186,7 @@ class FixedConnection(LinearMap):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
+@checked_fields
 class FixedLayer(Shown):
     """One layer's integers; every array is int64 of shape ``(neurons,)``.
 
@@ -252,6 +257,7 @@ class FixedLayer(Shown):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
+@checked_fields
 class FixedNetwork(Shown):
     """Everything that a simulator or a backend may know; its arrays become read-only.
 
@@ -304,6 +310,7 @@ class FixedNetwork(Shown):
         """The last layer, which says the class."""
         return self.layers[-1]
 
+    @checked
     def layer(self, name: str) -> FixedLayer:
         """The layer of that name. Raises `TclifError` where there is none."""
         return layer_named(self.layers, name)
@@ -356,6 +363,7 @@ class FixedNetwork(Shown):
         )
         return factor * self.arithmetic.one
 
+    @checked
     def save(self, path: Path | str) -> None:
         """Write ``fixed.npz``: plain arrays and one JSON header, nothing pickled, same input same bytes.
 
@@ -382,6 +390,7 @@ class FixedNetwork(Shown):
         write_npz(path, arrays)
 
     @classmethod
+    @checked
     def load(cls, path: Path | str) -> FixedNetwork:
         """Read what `save` wrote. Raises `TclifError` for a missing, damaged or foreign file."""
         path = Path(path)

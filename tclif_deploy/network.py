@@ -20,6 +20,7 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from tclif_deploy.arguments import checked, checked_fields
 from tclif_deploy.convolution import Conv, LinearMap
 from tclif_deploy.display import Brief, Shown
 from tclif_deploy.errors import TclifError
@@ -41,6 +42,7 @@ NEURON_ARRAYS = (
 
 
 @dataclass(frozen=True, eq=False, repr=False)
+@checked_fields
 class Neuron(Shown):
     """A population of canonical two-compartment neurons; every array is float64 of shape ``(neurons,)``.
 
@@ -129,6 +131,7 @@ class Neuron(Shown):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
+@checked_fields
 class Connection(LinearMap):
     """Weights from one source into one layer, read-only. Raises `TclifError` for a wrong shape or a number not finite.
 
@@ -169,6 +172,7 @@ class Connection(LinearMap):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
+@checked_fields
 class Layer(Shown):
     """A named population and all connections into it.
 
@@ -197,6 +201,7 @@ class Layer(Shown):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
+@checked_fields
 class Network(Shown):
     """Layers in evaluation order; the last one is what the network says.
 
@@ -234,6 +239,7 @@ class Network(Shown):
         """The layers that fire, in evaluation order."""
         return tuple(layer for layer in self.layers if layer.neuron.spiking)
 
+    @checked
     def layer(self, name: str) -> Layer:
         """The layer of that name. Raises `TclifError` where there is none."""
         return layer_named(self.layers, name)

@@ -16,6 +16,7 @@ from importlib import import_module, metadata
 from pathlib import Path
 from typing import Protocol, cast
 
+from tclif_deploy.arguments import checked
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedNetwork, Int
 from tclif_deploy.progress import Progress, no_progress
@@ -90,6 +91,7 @@ def names() -> tuple[str, ...]:
     return (*BUILTIN, *sorted(added))
 
 
+@checked
 def get(name: str) -> Backend:
     """The backend of that name. Raises `TclifError` for an unknown one, and for a plug-in that is none.
 

@@ -6,11 +6,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tclif_deploy.arguments import checked_fields
 from tclif_deploy.errors import TclifError
 from tclif_deploy.outputs import check_file_place, new_file
 
 
 @dataclass(frozen=True)
+@checked_fields
 class Point:
     """One choice of the grid: widths in bits, and how products are rounded; names as in a target file.
 

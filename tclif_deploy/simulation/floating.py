@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tclif_deploy.arguments import checked
 from tclif_deploy.data.dataset import Dataset
 from tclif_deploy.display import Brief, Shown
 from tclif_deploy.errors import TclifError
@@ -65,6 +66,7 @@ def step(layer: Layer, u: Float, v: Float, i: Float) -> tuple[Float, Float, NDAr
     return u - n.r_u * s, v - (n.r_v + n.q * u) * s, s, u, v
 
 
+@checked
 def simulate_float(
     network: Network,
     x: NDArray[Any],

@@ -15,6 +15,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from tclif_deploy.arguments import checked
 from tclif_deploy.errors import TclifError
 from tclif_deploy.files import as_path
 from tclif_deploy.target.schema import UNITS, Limit, Target
@@ -43,6 +44,7 @@ def known_targets() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in targets_folder().glob("*.toml")))
 
 
+@checked
 def load_target(target: str | Path) -> Target:
     """Read a shipped target by name, or any ``.toml`` by path.
 
@@ -61,6 +63,7 @@ def load_target(target: str | Path) -> Target:
     return build(data, str(path), lines)
 
 
+@checked
 def as_target(target: Target | str | Path) -> Target:
     """``target`` itself, or what `load_target` reads by its name or path."""
     return target if isinstance(target, Target) else load_target(target)

@@ -9,6 +9,7 @@ from typing import Annotated
 from pydantic import Field
 
 from tclif_deploy import mapping
+from tclif_deploy.arguments import checked
 from tclif_deploy.builds import Build
 from tclif_deploy.data import DataLike
 from tclif_deploy.frontends import ReadOptions
@@ -57,6 +58,7 @@ class Check:
         return all(finding.severity != "error" for finding in self.findings)
 
 
+@checked
 def check(
     subject: ModelOrBuild,
     target: Target | Path | str | None = None,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tclif_deploy import mapping
+from tclif_deploy.arguments import checked
 from tclif_deploy.data import DataLike, as_dataset
 from tclif_deploy.errors import TclifError
 from tclif_deploy.frontends import ReadOptions
@@ -60,6 +61,7 @@ def price_summary(price: Price) -> PriceSummary:
     return PriceSummary(target=price.target, calibration=price.calibration, **figures)
 
 
+@checked
 def cost(
     subject: ModelOrBuild,
     data: DataLike,
@@ -108,6 +110,7 @@ def cost(
     )
 
 
+@checked
 def compare_costs(
     subject: ModelOrBuild,
     data: DataLike,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from tclif_deploy.arguments import checked
 from tclif_deploy.builds import Build
 from tclif_deploy.builds import folder as build_folder
 from tclif_deploy.builds.attribution import FILE, Attribution, Worst
@@ -23,6 +24,7 @@ SAMPLES = 100
 """a run of the whole network for each source of error alone and for all but it: more samples cost time"""
 
 
+@checked
 def explain(
     build: Build | Path | str,
     data: DataLike,

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tclif_deploy import mapping
+from tclif_deploy.arguments import checked
 from tclif_deploy.data import DataLike, Dataset, as_dataset
 from tclif_deploy.errors import TclifError
 from tclif_deploy.frontends import ModelLike, load
@@ -37,6 +38,7 @@ ACTIVITY_SAMPLES = 16
 """samples whose spikes are counted for the cost model at each point"""
 
 
+@checked
 def grid(target: Target, weight: str, coefficient: str, state: str, rounding: str) -> tuple[Point, ...]:
     """Points of ranges such as ``"2..8"``, ``"4,8"`` or ``"8"``; an empty text is the target's own value.
 
@@ -88,6 +90,7 @@ def sweep_data(model: ModelLike, data: DataLike, calibration: DataLike | None) -
     return choice.calibration, choice.data, choice.left
 
 
+@checked
 def sweep(
     model: ModelLike,
     target: Target | Path | str,

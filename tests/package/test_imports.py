@@ -12,6 +12,7 @@ PACKAGE = "tclif_deploy"
 ROOT = Path(__file__).parents[2] / PACKAGE
 LINES = (
     "errors version aliases text",
+    "arguments",
     "comparison display files json_form outputs progress jit settings",
     "convolution",
     "network",

@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
+from tclif_deploy.arguments import checked
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedLayer, FixedNetwork, Int
 from tclif_deploy.simulation.engine.block import Outcome, Worker, counted, unpack
@@ -33,6 +34,7 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
+@checked
 def simulate(
     network: FixedNetwork,
     x: NDArray[Any],
