@@ -216,16 +216,28 @@ class Instance(Kind):
 
 
 class Numbers(Kind):
-    """What numpy takes as an array of real numbers."""
+    """What numpy takes as an array of real numbers, or of whole ones."""
 
-    words = "an array of numbers"
+    def __init__(self, whole: bool = False) -> None:
+        self.whole = whole
+        self.words = f"an array of {'whole ' if whole else ''}numbers"
 
     def problem(self, value: Any) -> Problem | None:
         try:
+            array = to_array(value, "")
             to_numbers(value, "")
         except TclifError:
             return self.wrong(value)
-        return None
+        return self.wrong(value) if self.whole and array.dtype.kind not in "biu" else None
+
+
+class Unresolved(Kind):
+    """An annotation that names what is not loaded: whoever has it looks himself. Text can only be a path there."""
+
+    words = "a path"
+
+    def problem(self, value: Any) -> Problem | None:
+        return Location().problem(value) if isinstance(value, (str, os.PathLike)) else None
 
 
 class Items(Kind):
@@ -304,14 +316,15 @@ def kind_of(annotation: Any) -> Kind | None:
     if origin is Literal:
         return Choice(parts)
     if origin is np.ndarray:
-        return Numbers()
+        (dtype,) = get_args(parts[1]) or (Any,)
+        return Numbers(isinstance(dtype, type) and issubclass(dtype, np.integer))
     if origin is collections.abc.Callable:
         return Function()
     if isinstance(origin, type) and issubclass(origin, collections.abc.Iterable) and not issubclass(origin, Mapping):
         several = origin is not tuple or (len(parts) == 2 and parts[1] is Ellipsis)
         return Items(origin, kind_of(parts[0])) if several else Items(origin, None, tuple(map(kind_of, parts)))
     if isinstance(origin or annotation, type) and not getattr(annotation, "_is_protocol", False):
-        return None if annotation is object else Instance(origin or annotation)
+        return None if annotation in (Any, object) else Instance(origin or annotation)
     return None
 
 
@@ -363,8 +376,8 @@ def _resolved(annotation: Any, module: str) -> Kind | None:
         try:
             annotation = eval(annotation, vars(sys.modules[module]))
         except (NameError, AttributeError, TypeError):
-            return None
-    return kind_of(annotation)
+            return Unresolved()
+    return Unresolved() if isinstance(annotation, str) else kind_of(annotation)
 
 
 def check(where: str, name: str, kind: Kind, value: Any) -> None:
@@ -433,7 +446,8 @@ def _fields_of(cls: Any) -> dict[str, Kind]:
 def checked_fields(cls: type[Class]) -> type[Class]:
     """For a dataclass, under its ``@dataclass``: raises `TclifError` for a field that its annotation does not take.
 
-    A list becomes the tuple that a field asks for, and numbers the array. The class's own ``__post_init__`` runs after that.
+    A list becomes the tuple that a field asks for, and numbers the array. The class's own ``__post_init__`` runs after
+    that.
 
     Examples
     --------

@@ -18,7 +18,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +42,7 @@ from tclif_deploy.network import (
     weights,
 )
 from tclif_deploy.outputs import write_npz
+from tclif_deploy.settings import Limits
 from tclif_deploy.text import count
 
 Int = NDArray[np.int64]
@@ -119,11 +120,11 @@ class InputEncoding:
     ([2, -4, 7], 1)
     """
 
-    size: int
+    size: Annotated[int, Limits(1)]
     """features a step"""
-    lsb: float
+    lsb: Annotated[float, Limits(above=0)]
     """what one integer unit means to the float network"""
-    bits: int
+    bits: Annotated[int, Limits(1, 63)]
     """signed payload: integers lie in +-(2^(bits-1)-1)"""
 
     @property

@@ -15,15 +15,16 @@ A layer that does not spike (a readout) has ``spiking=False``, and neither thres
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tclif_deploy.arguments import checked, checked_fields
+from tclif_deploy.arguments import checked, checked_fields, to_numbers
 from tclif_deploy.convolution import Conv, LinearMap
 from tclif_deploy.display import Brief, Shown
 from tclif_deploy.errors import TclifError
+from tclif_deploy.settings import Limits
 from tclif_deploy.text import count
 
 Float = NDArray[np.float64]
@@ -97,7 +98,7 @@ class Neuron(Shown):
 
     def __post_init__(self) -> None:
         for name in NEURON_ARRAYS:
-            value = np.asarray(getattr(self, name), dtype=np.float64)
+            value = to_numbers(getattr(self, name), f"neuron {self.type}: {name}")
             if value.ndim != 1:
                 raise TclifError(f"neuron {self.type}: {name} has shape {value.shape}, expected (neurons,)")
             if value.shape != np.shape(self.a_u):
@@ -150,14 +151,14 @@ class Connection(LinearMap):
     """name of a layer, or `INPUT`"""
     weight: Float
     """float64 (neurons, sources); where ``conv`` moves it, (channels out, channels in / groups, height, width)"""
-    delay: int = 0
+    delay: Annotated[int, Limits(0)] = 0
     """steps; 0 only from the input or an earlier layer, 1 or more for recurrence"""
     conv: Conv | None = None
     """how a kernel moves over the source; None: a matrix"""
 
     def __post_init__(self) -> None:
-        weight = np.asarray(self.weight, dtype=np.float64)
         where = f"connection from {self.source}"
+        weight = to_numbers(self.weight, f"{where}: weight")
         if self.conv is None and (weight.ndim != 2 or 0 in weight.shape):
             raise TclifError(f"{where}: weight has shape {weight.shape}, expected (neurons, sources)")
         if not np.isfinite(weight).all():
@@ -282,7 +283,7 @@ def layer_named(layers: tuple[AnyLayer, ...], name: str) -> AnyLayer:
     for layer in layers:
         if layer.name == name:
             return layer
-    raise TclifError(f"no layer {name!r}", f"known: {', '.join(layer.name for layer in layers)}")
+    raise TclifError(f"no layer {name!r:.60}", f"known: {', '.join(layer.name for layer in layers)}")
 
 
 def check_topology(input_size: int, layers: tuple[Any, ...]) -> None:

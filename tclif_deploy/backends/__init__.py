@@ -122,7 +122,7 @@ def get(name: str) -> Backend:
                     f"backend {name}: {point.value} has no {', '.join(missing)}", f"see {__name__}.Backend"
                 )
             return cast(Backend, backend)
-    raise TclifError(f"backend {name!r} is not known", f"known: {', '.join(names())}")
+    raise TclifError(f"backend {name!r:.60} is not known", f"known: {', '.join(names())}")
 
 
 def parse(text: str) -> tuple[str, ...]:
@@ -140,7 +140,7 @@ def parse(text: str) -> tuple[str, ...]:
     asked = names() if text == "all" else tuple(dict.fromkeys(name.strip() for name in text.split(",")))
     for name in asked:
         if name not in names():
-            raise TclifError(f"backend {name!r} is not known", f"known: {', '.join(names())}, all, none")
+            raise TclifError(f"backend {name!r:.60} is not known", f"known: {', '.join(names())}, all, none")
     return asked
 
 

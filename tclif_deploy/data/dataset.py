@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tclif_deploy.aliases import OldName
+from tclif_deploy.arguments import Text, check, described
 from tclif_deploy.display import Brief, Shown
 from tclif_deploy.errors import TclifError
 from tclif_deploy.text import count
@@ -47,6 +48,7 @@ class Dataset(Shown):
     """for messages: where it came from"""
 
     def __post_init__(self) -> None:
+        check("Dataset", "name", Text(), self.name)
         x = to_array(self.x, f"{self.name}: x")
         if x.ndim != 3:
             raise TclifError(f"{self.name}: x has shape {x.shape}", "expected (samples, time, features)")
@@ -62,7 +64,7 @@ class Dataset(Shown):
             )
         scale = to_array(self.scale, f"{self.name}: scale")
         if scale.size != 1 or scale.dtype.kind not in "iuf" or not 0 < scale.reshape(()) < np.inf:
-            raise TclifError(f"{self.name}: scale is {scale!s:.60}", "expected a positive number")
+            raise TclifError(f"{self.name}: scale is {described(self.scale)}", "expected a positive number")
         object.__setattr__(self, "scale", float(scale.reshape(())))
         for key in ("y", "lengths"):
             value = getattr(self, key)
@@ -113,8 +115,9 @@ class Dataset(Shown):
         try:
             y, lengths = (None if rows is None else rows[indices] for rows in (self.y, self.lengths))
             return replace(self, x=self.x[indices], y=y, lengths=lengths)
-        except IndexError as error:
-            raise TclifError(f"{self.name}: no samples {indices!r:.60} ({error})", f"it has {self.samples}") from None
+        except (IndexError, TypeError, ValueError, RuntimeError, OverflowError) as error:
+            shown = f"{indices!r:.60}" if isinstance(indices, (list, slice)) else described(indices)
+            raise TclifError(f"{self.name}: no samples {shown} ({error!s:.200})", f"it has {self.samples}") from None
 
     def batches(self, size: int) -> Iterator[Dataset]:
         """The samples in order, at most ``size`` at a time."""

@@ -125,7 +125,7 @@ def place(network: FixedNetwork | Workload, target: Target | Path | str, strateg
     (1, "45% of a core's synaptic memory")
     """
     if strategy not in STRATEGIES:
-        raise TclifError(f"placement strategy is {strategy!r}", f"known: {', '.join(STRATEGIES)}")
+        raise TclifError(f"placement strategy is {strategy!r:.60}", f"known: {', '.join(STRATEGIES)}")
     plan, target = STRATEGIES[strategy], as_target(target)
     if not isinstance(network, Workload):
         check_fixed(network)

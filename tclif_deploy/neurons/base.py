@@ -36,8 +36,13 @@ def constructor(make: Callable[Parameters, Neuron]) -> Callable[Parameters, Neur
 
     @functools.wraps(make)
     def call(*args: Parameters.args, **arguments: Parameters.kwargs) -> Neuron:
+        size = arguments.get("size", args[0] if args else None)
         for name in arrays & arguments.keys():
-            arguments[name] = finite(make.__name__, name, arguments[name])
+            values = arguments[name] = finite(make.__name__, name, arguments[name])
+            if values.size != 1 and values.shape != (size,):
+                raise TclifError(
+                    f"neuron {make.__name__}: {name} has shape {values.shape}, expected ({size},) or a scalar"
+                )
         with np.errstate(all="ignore"):
             return make(*args, **arguments)
 
@@ -46,11 +51,17 @@ def constructor(make: Callable[Parameters, Neuron]) -> Callable[Parameters, Neur
 
 def finite(type: str, name: str, value: object) -> Float:
     """A parameter as float64: finite numbers."""
+    values = real(type, name, value)
+    if not np.isfinite(values).all():
+        raise TclifError(f"neuron {type}: {name} is {_not_finite(values)}", "parameters must be finite")
+    return values
+
+
+def real(type: str, name: str, value: object) -> Float:
+    """A parameter as float64: numbers, which truth values are not."""
     values = to_numbers(value, f"neuron {type}: {name}")
     if to_array(value, name).dtype == np.bool_:
         raise TclifError(f"neuron {type}: {name} is {described(value)}", "expected numbers")
-    if not np.isfinite(values).all():
-        raise TclifError(f"neuron {type}: {name} is {_not_finite(values)}", "parameters must be finite")
     return values
 
 
@@ -114,7 +125,7 @@ def canonical(
         )
     arrays = {}
     for name in NEURON_ARRAYS:
-        value = to_numbers(coefficients.get(name, 0.0), f"neuron {type}: {name}")
+        value = real(type, name, coefficients.get(name, 0.0))
         if value.ndim == 0 or value.size == 1:
             value = np.full(size, value.reshape(()))
         if value.shape != (size,):

@@ -17,6 +17,7 @@ from tclif_deploy.mapping import Finding
 from tclif_deploy.progress import Bars, Say, no_bars, say_nothing
 from tclif_deploy.quantization import CannotHold, QuantizeSettings
 from tclif_deploy.quantization.calibration import Calibration
+from tclif_deploy.settings import Limits
 from tclif_deploy.target import Target, as_target
 from tclif_deploy.workflows.integers import ModelOrBuild, integers_for, opened, own_target
 
@@ -65,7 +66,7 @@ def check(
     data: DataLike | None = None,
     *,
     calibration: DataLike | None = None,
-    samples: int = SAMPLES,
+    samples: Annotated[int, Limits(1)] = SAMPLES,
     strategy: str = "greedy",
     read: ReadOptions | None = None,
     settings: QuantizeSettings | None = None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 from tclif_deploy import mapping
 from tclif_deploy.arguments import checked
@@ -16,6 +17,7 @@ from tclif_deploy.mapping.advice import advise
 from tclif_deploy.progress import Say, say_nothing
 from tclif_deploy.quantization import CannotHold, QuantizeSettings
 from tclif_deploy.quantization.calibration import Calibration
+from tclif_deploy.settings import Limits
 from tclif_deploy.target import Target, as_target
 from tclif_deploy.workflows.check import SAMPLES
 from tclif_deploy.workflows.integers import ModelOrBuild, integers_for, opened
@@ -68,7 +70,7 @@ def cost(
     target: Target | Path | str | None = None,
     *,
     calibration: DataLike | None = None,
-    samples: int = SAMPLES,
+    samples: Annotated[int, Limits(1)] = SAMPLES,
     strategy: str = "greedy",
     read: ReadOptions | None = None,
     settings: QuantizeSettings | None = None,
@@ -117,7 +119,7 @@ def compare_costs(
     targets: Sequence[Target | Path | str],
     *,
     calibration: DataLike | None = None,
-    samples: int = SAMPLES,
+    samples: Annotated[int, Limits(1)] = SAMPLES,
     strategy: str = "greedy",
     read: ReadOptions | None = None,
     settings: QuantizeSettings | None = None,

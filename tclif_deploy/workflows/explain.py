@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from tclif_deploy.arguments import checked
 from tclif_deploy.builds import Build
@@ -15,6 +15,7 @@ from tclif_deploy.mapping import behaviour_findings
 from tclif_deploy.progress import Bars, Say, no_bars, say_nothing
 from tclif_deploy.quantization.calibration import Calibration, calibration_of
 from tclif_deploy.report import page
+from tclif_deploy.settings import Limits
 from tclif_deploy.verification import verify
 from tclif_deploy.verification.error_attribution import attribute_error
 from tclif_deploy.verification.remedies import remedies
@@ -30,8 +31,8 @@ def explain(
     data: DataLike,
     *,
     calibration: DataLike | None = None,
-    samples: int | None = SAMPLES,
-    jobs: int = 2,
+    samples: Annotated[int | None, Limits(1)] = SAMPLES,
+    jobs: Annotated[int, Limits(1, 1024)] = 2,
     say: Say = say_nothing,
     progress: Bars = no_bars,
 ) -> Attribution:

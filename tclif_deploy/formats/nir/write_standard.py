@@ -56,7 +56,7 @@ def export_nir(network: Network, path: Path | str, dt: float = DT) -> tuple[str,
     ('out: LIF',)
     """
     check_network(network)
-    if not np.isfinite(dt) or dt <= 0:
+    if not 0 < dt < np.inf:
         raise TclifError(f"dt is {dt:g}", "a time step must be a positive number")
     graph, messages = standard_graph(network, dt)
     check_round_trip(network, graph)
