@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tclif_deploy.aliases import OldName, old_names
+from tclif_deploy.arguments import checked, checked_fields
 from tclif_deploy.display import Brief, Shown
 from tclif_deploy.errors import TclifError
 
@@ -32,6 +33,7 @@ MOST_WEIGHTS = 1 << 28
 
 
 @dataclass(frozen=True)
+@checked_fields
 class Conv:
     """How a kernel (channels out, channels in / groups, height, width) moves over its input.
 
@@ -241,6 +243,7 @@ class LinearMap(Shown):
 
 
 @dataclass(frozen=True, eq=False)
+@checked_fields
 class Kernel(LinearMap):
     """A convolution by itself, its shapes checked; raises `TclifError` where they do not fit.
 
@@ -262,6 +265,7 @@ class Kernel(LinearMap):
         self.conv.output_shape(self.weight.shape)
 
 
+@checked
 def pooling(shape: Shape, size: Pair, stride: Pair, padding: Pair, *, average: bool) -> Kernel:
     """Sums, or averages that count the padding's zeros, of a map of ``shape`` (channels, height, width).
 

@@ -19,13 +19,14 @@ import json
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tclif_deploy import json_form
 from tclif_deploy.aliases import OldName
+from tclif_deploy.arguments import checked, checked_fields
 from tclif_deploy.convolution import Conv, LinearMap
 from tclif_deploy.display import Brief, Shown
 from tclif_deploy.errors import TclifError
@@ -45,6 +46,7 @@ from tclif_deploy.network import (
     weights,
 )
 from tclif_deploy.outputs import write_npz
+from tclif_deploy.settings import Limits
 from tclif_deploy.text import count
 
 Int = NDArray[np.int64]
@@ -74,6 +76,7 @@ AGAIN = "compile the model again"
 
 
 @dataclass(frozen=True)
+@checked_fields
 class Arithmetic:
     """How the machine computes; one for the whole network.
 
@@ -117,6 +120,7 @@ class Arithmetic:
 
 
 @dataclass(frozen=True)
+@checked_fields
 class InputEncoding:
     """How real input becomes the integers that the first layers see: ``clip(rint(x * scale / lsb))``.
 
@@ -129,11 +133,11 @@ class InputEncoding:
     ([2, -4, 7], 1)
     """
 
-    size: int
+    size: Annotated[int, Limits(1)]
     """features a step"""
-    lsb: float
+    lsb: Annotated[float, Limits(above=0)]
     """what one integer unit means to the float network"""
-    bits: int
+    bits: Annotated[int, Limits(1, 63)]
     """signed payload: integers lie in +-(2^(bits-1)-1)"""
 
     def __post_init__(self) -> None:
@@ -170,6 +174,7 @@ class InputEncoding:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
+@checked_fields
 class FixedConnection(LinearMap):
     """Integer weights from one source into one layer: ``2**exponent * weight`` counts units of its accumulator.
 
@@ -207,6 +212,7 @@ class FixedConnection(LinearMap):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
+@checked_fields
 class FixedLayer(Shown):
     """One layer's integers; every array is int64 of shape ``(neurons,)``.
 
@@ -277,6 +283,7 @@ class FixedLayer(Shown):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
+@checked_fields
 class FixedNetwork(Shown):
     """Everything that a simulator or a backend may know; its arrays become read-only.
 
@@ -317,6 +324,7 @@ class FixedNetwork(Shown):
         """The last layer, which says the class."""
         return self.layers[-1]
 
+    @checked
     def layer(self, name: str) -> FixedLayer:
         """The layer of that name. Raises `TclifError` where there is none."""
         return layer_named(self.layers, name)
@@ -369,6 +377,7 @@ class FixedNetwork(Shown):
         )
         return factor * self.arithmetic.one
 
+    @checked
     def save(self, path: Path | str) -> None:
         """Write ``fixed.npz``: plain arrays and one JSON header, nothing pickled, same input same bytes.
 
@@ -395,6 +404,7 @@ class FixedNetwork(Shown):
         write_npz(path, arrays)
 
     @classmethod
+    @checked
     def load(cls, path: Path | str) -> FixedNetwork:
         """Read what `save` wrote. Raises `TclifError`, which names the file, where it holds anything else."""
         path = as_path(path, "compile first, or name the build folder")

@@ -15,14 +15,16 @@ A layer that does not spike (a readout) has ``spiking=False``, and neither thres
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tclif_deploy.arguments import checked, checked_fields, to_numbers
 from tclif_deploy.convolution import Conv, LinearMap
 from tclif_deploy.display import Brief, Shown
 from tclif_deploy.errors import TclifError
+from tclif_deploy.settings import Limits
 from tclif_deploy.text import count
 
 Float = NDArray[np.float64]
@@ -46,6 +48,7 @@ NEURON_ARRAYS = (
 
 
 @dataclass(frozen=True, eq=False, repr=False)
+@checked_fields
 class Neuron(Shown):
     """A population of canonical two-compartment neurons; every array is float64 of shape ``(neurons,)``.
 
@@ -100,7 +103,7 @@ class Neuron(Shown):
 
     def __post_init__(self) -> None:
         for name in NEURON_ARRAYS:
-            value = np.asarray(getattr(self, name), dtype=np.float64)
+            value = to_numbers(getattr(self, name), f"neuron {self.type}: {name}")
             if value.ndim != 1:
                 raise TclifError(f"neuron {self.type}: {name} has shape {value.shape}, expected (neurons,)")
             if value.shape != np.shape(self.a_u):
@@ -138,6 +141,7 @@ class Neuron(Shown):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
+@checked_fields
 class Connection(LinearMap):
     """Weights from one source into one layer, read-only. Raises `TclifError` for a wrong shape or a number not finite.
 
@@ -156,14 +160,14 @@ class Connection(LinearMap):
     """name of a layer, or `INPUT`"""
     weight: Float
     """float64 (neurons, sources); where ``conv`` moves it, (channels out, channels in / groups, height, width)"""
-    delay: int = 0
+    delay: Annotated[int, Limits(0)] = 0
     """steps; 0 only from the input or an earlier layer, 1 or more for recurrence"""
     conv: Conv | None = None
     """how a kernel moves over the source; None: a matrix"""
 
     def __post_init__(self) -> None:
-        weight = np.asarray(self.weight, dtype=np.float64)
         where = f"connection from {self.source}"
+        weight = to_numbers(self.weight, f"{where}: weight")
         if self.conv is None and (weight.ndim != 2 or 0 in weight.shape):
             raise TclifError(f"{where}: weight has shape {weight.shape}, expected (neurons, sources)")
         if not np.isfinite(weight).all():
@@ -180,6 +184,7 @@ class Connection(LinearMap):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
+@checked_fields
 class Layer(Shown):
     """A named population and all connections into it.
 
@@ -208,6 +213,7 @@ class Layer(Shown):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
+@checked_fields
 class Network(Shown):
     """Layers in evaluation order; the last one is what the network says.
 
@@ -245,6 +251,7 @@ class Network(Shown):
         """The layers that fire, in evaluation order."""
         return tuple(layer for layer in self.layers if layer.neuron.spiking)
 
+    @checked
     def layer(self, name: str) -> Layer:
         """The layer of that name. Raises `TclifError` where there is none."""
         return layer_named(self.layers, name)
@@ -287,7 +294,7 @@ def layer_named(layers: tuple[AnyLayer, ...], name: str) -> AnyLayer:
     for layer in layers:
         if layer.name == name:
             return layer
-    raise TclifError(f"no layer {name!r}", f"known: {', '.join(layer.name for layer in layers)}")
+    raise TclifError(f"no layer {name!r:.60}", f"known: {', '.join(layer.name for layer in layers)}")
 
 
 def check_topology(input_size: int, layers: tuple[Any, ...]) -> None:

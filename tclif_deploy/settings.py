@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import functools
 import math
-from dataclasses import Field, dataclass, fields
-from numbers import Integral, Real
+from dataclasses import Field, dataclass, fields, is_dataclass
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
+import numpy as np
+
+from tclif_deploy.arguments import Location, described, is_finite, is_number, is_whole
 from tclif_deploy.errors import TclifError
 
 
@@ -75,16 +77,24 @@ class Setting:
         if self.choices:
             return f"known: {', '.join(self.choices)}"
         number = {int: "a whole number", float: "a number"}.get(self.type)
-        return f"expected {number}" + (f", {self.limits}" if str(self.limits) else "") if number else ""
+        if number:
+            return f"expected {number}" + (f", {self.limits}" if str(self.limits) else "")
+        other = {bool: "True or False", str: "a str", Path: "a path"}.get(self.type, "")
+        return f"expected {other or f'a {self.type.__name__}'}"
 
-    def takes(self, value: object) -> bool:
+    def takes(self, value: Any) -> bool:
         """Whether one item of the field may be ``value``."""
         if self.choices:
-            return value in self.choices
-        if self.type not in (int, float):
-            return True
-        number = isinstance(value, Integral if self.type is int else Real) and not isinstance(value, bool)
-        return number and float(value) in self.limits  # type: ignore[arg-type]
+            return isinstance(value, str) and value in self.choices
+        if self.type in (int, float):
+            number = is_whole(value) if self.type is int else is_number(value) and is_finite(value)
+            return number and float(value) in self.limits
+        if self.type is bool:
+            return isinstance(value, (bool, np.bool_))
+        if self.type is Path:
+            return Location().problem(value) is None
+        kind: Any = self.type
+        return isinstance(value, kind) if kind is str or is_dataclass(self.type) else True
 
 
 @functools.cache
@@ -124,6 +134,15 @@ def check_settings(settings: Any) -> None:
     cls: Any = type(settings)
     for setting in settings_of(cls):
         value = getattr(settings, setting.name)
+        if setting.many and isinstance(value, list):
+            object.__setattr__(settings, setting.name, value := tuple(value))
+        if setting.many and not isinstance(value, tuple):
+            raise TclifError(f"{setting.name} is {shown(value)}", f"expected a tuple; {setting.expected}")
         for item in value if setting.many else (value,):
             if not setting.takes(item) and not (item is None and setting.default is None):
-                raise TclifError(f"{setting.name} is {item!r:.60}", setting.expected)
+                raise TclifError(f"{setting.name} is {shown(item)}", setting.expected)
+
+
+def shown(value: object) -> str:
+    """A value of a setting as a message quotes it."""
+    return f"{value!r:.60}" if isinstance(value, str) else described(value)

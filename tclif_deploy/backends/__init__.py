@@ -16,6 +16,7 @@ from importlib import import_module, metadata
 from pathlib import Path
 from typing import Protocol, cast
 
+from tclif_deploy.arguments import checked
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedNetwork, Int
 from tclif_deploy.progress import Progress, no_progress
@@ -90,6 +91,7 @@ def names() -> tuple[str, ...]:
     return (*BUILTIN, *sorted(added))
 
 
+@checked
 def get(name: str) -> Backend:
     """The backend of that name. Raises `TclifError` for an unknown one, and for a plug-in that is none.
 
@@ -120,7 +122,7 @@ def get(name: str) -> Backend:
                     f"backend {name}: {point.value} has no {', '.join(missing)}", f"see {__name__}.Backend"
                 )
             return cast(Backend, backend)
-    raise TclifError(f"backend {name!r} is not known", f"known: {', '.join(names())}")
+    raise TclifError(f"backend {name!r:.60} is not known", f"known: {', '.join(names())}")
 
 
 def parse(text: str) -> tuple[str, ...]:
@@ -138,7 +140,7 @@ def parse(text: str) -> tuple[str, ...]:
     asked = names() if text == "all" else tuple(dict.fromkeys(name.strip() for name in text.split(",")))
     for name in asked:
         if name not in names():
-            raise TclifError(f"backend {name!r} is not known", f"known: {', '.join(names())}, all, none")
+            raise TclifError(f"backend {name!r:.60} is not known", f"known: {', '.join(names())}, all, none")
     return asked
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from tclif_deploy import json_form
+from tclif_deploy.arguments import checked
 from tclif_deploy.builds.attribution import FILE as ATTRIBUTION
 from tclif_deploy.builds.attribution import Attribution
 from tclif_deploy.builds.folder import AGAIN, MANIFEST, check_is_build, is_build
@@ -67,6 +68,7 @@ class Build(Shown):
     """float against fixed on the data; None where none were given, and nothing was verified"""
 
     @classmethod
+    @checked
     def open(cls, folder: Path | str) -> Build:
         """Read a build folder.
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tclif_deploy.aliases import OldName
+from tclif_deploy.arguments import Text, check, described
 from tclif_deploy.display import Brief, Shown
 from tclif_deploy.errors import TclifError
 from tclif_deploy.network import LEAST, MOST
@@ -48,6 +49,7 @@ class Dataset(Shown):
     """for messages: where it came from"""
 
     def __post_init__(self) -> None:
+        check("Dataset", "name", Text(), self.name)
         x = to_array(self.x, f"{self.name}: x")
         if x.ndim != 3:
             raise TclifError(f"{self.name}: x has shape {x.shape}", "expected (samples, time, features)")
@@ -57,8 +59,7 @@ class Dataset(Shown):
             raise TclifError(f"{self.name}: x has dtype {x.dtype}", "expected integers or real floats")
         scale = to_array(self.scale, f"{self.name}: scale")
         if scale.size != 1 or scale.dtype.kind not in "iuf" or not 0 < scale.reshape(()) < np.inf:
-            shape = f" of shape {scale.shape}" if scale.size != 1 else ""
-            raise TclifError(f"{self.name}: scale is {scale!s:.60}{shape}", "expected a positive number")
+            raise TclifError(f"{self.name}: scale is {described(self.scale)}", "expected a positive number")
         _check_magnitudes(self.name, x, float(scale.reshape(())))
         object.__setattr__(self, "scale", float(scale.reshape(())))
         for key in ("y", "lengths"):
@@ -110,8 +111,9 @@ class Dataset(Shown):
         try:
             y, lengths = (None if rows is None else rows[indices] for rows in (self.y, self.lengths))
             return replace(self, x=self.x[indices], y=y, lengths=lengths)
-        except IndexError as error:
-            raise TclifError(f"{self.name}: no samples {indices!r:.60} ({error})", f"it has {self.samples}") from None
+        except (IndexError, TypeError, ValueError, RuntimeError, OverflowError) as error:
+            shown = f"{indices!r:.60}" if isinstance(indices, (list, slice)) else described(indices)
+            raise TclifError(f"{self.name}: no samples {shown} ({error!s:.200})", f"it has {self.samples}") from None
 
     def batches(self, size: int) -> Iterator[Dataset]:
         """The samples in order, at most ``size`` at a time."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tclif_deploy.arguments import checked
 from tclif_deploy.data.dataset import Dataset
 from tclif_deploy.data.mnist import idx_dataset, labels_beside
 from tclif_deploy.data.npz import load_npz
 from tclif_deploy.files import as_path
 
 
+@checked
 def load_data(path: Path | str) -> Dataset:
     """Read a data file: our ``.npz``, MNIST images (IDX, plain or .gz, their labels found beside) or SHD/SSC HDF5.
 

@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tclif_deploy.arguments import checked
 from tclif_deploy.data.dataset import to_array
 from tclif_deploy.errors import TclifError
 
 
+@checked
 def sliding_windows(x: NDArray[Any], size: int) -> NDArray[Any]:
     """``x`` (samples, time, 1) as (samples, time, size): step t sees x[t] to x[t + size - 1].
 

@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from tclif_deploy.arguments import checked
 from tclif_deploy.errors import TclifError
 from tclif_deploy.files import as_path
 from tclif_deploy.formats.checkpoint.state_dict import network_from_state_dict
@@ -35,6 +36,7 @@ OF_NIR = ("dt", "convention")
 LFS_POINTER = b"version https://git-lfs"
 
 
+@checked
 def load(
     model: ModelLike,
     options: ReadOptions | None = None,

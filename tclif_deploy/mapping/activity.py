@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from tclif_deploy.arguments import checked
 from tclif_deploy.data import DataLike, Dataset, as_dataset
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedNetwork, Int, check_fixed
@@ -104,6 +105,7 @@ class Activity:
         return Behaviour(self.samples, layers, self.input_clipped)
 
 
+@checked
 def measure(
     fixed: FixedNetwork,
     data: DataLike,

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from tclif_deploy.analysis.energy import LayerActivity, lif_energy, lstm_energy, tclif_energy
+from tclif_deploy.arguments import checked
 from tclif_deploy.fixed import FixedConnection, FixedNetwork
 from tclif_deploy.mapping.activity import Activity
 from tclif_deploy.mapping.operations import Counter, Operations, StepWork
@@ -139,6 +140,7 @@ class Cost:
     """kinds of neuron that the target does not have: the cost is then that of a network of this shape"""
 
 
+@checked
 def cost(fixed: FixedNetwork, target: Target, placement: Placement, activity: Activity) -> Cost:
     """Energy and latency of ``fixed`` on ``target`` at ``activity`` (see `tclif_deploy.mapping.measure`).
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tclif_deploy.arguments import checked
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedNetwork, Int, check_fixed
 from tclif_deploy.mapping.memory import RESOURCES, UNBOUNDED, limits_of, number
@@ -107,6 +108,7 @@ class Placement:
         return table
 
 
+@checked
 def place(network: FixedNetwork | Workload, target: Target | Path | str, strategy: str = "greedy") -> Placement:
     """Place ``network`` on ``target``. Raises `CannotFit` where it does not fit (see `mapping.advice` for what would).
 
@@ -123,7 +125,7 @@ def place(network: FixedNetwork | Workload, target: Target | Path | str, strateg
     (1, "45% of a core's synaptic memory")
     """
     if strategy not in STRATEGIES:
-        raise TclifError(f"placement strategy is {strategy!r}", f"known: {', '.join(STRATEGIES)}")
+        raise TclifError(f"placement strategy is {strategy!r:.60}", f"known: {', '.join(STRATEGIES)}")
     plan, target = STRATEGIES[strategy], as_target(target)
     if not isinstance(network, Workload):
         check_fixed(network)

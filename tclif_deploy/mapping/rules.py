@@ -5,6 +5,7 @@ All are run and all findings are told, worst first; none stops the others.
 
 from __future__ import annotations
 
+from tclif_deploy.arguments import checked
 from tclif_deploy.fixed import FixedNetwork
 from tclif_deploy.mapping import rules_behaviour, rules_network, rules_numbers
 from tclif_deploy.mapping.activity import Activity, Behaviour
@@ -34,6 +35,7 @@ RULES: tuple[Rule, ...] = (
 """Every rule; placement itself is the first thing that `check` tries."""
 
 
+@checked
 def check(
     fixed: FixedNetwork,
     target: Target,

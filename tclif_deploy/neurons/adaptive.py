@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from tclif_deploy.errors import TclifError
 from tclif_deploy.network import Neuron, Reset
-from tclif_deploy.neurons.base import canonical, factor, positive_threshold
+from tclif_deploy.neurons.base import Size, canonical, constructor, factor, positive_threshold
 from tclif_deploy.neurons.standard import lif
 
 REFUSED = {
@@ -33,8 +33,9 @@ REFUSED = {
 """Neurons by the names of their classes, and why the canonical neuron cannot be them."""
 
 
+@constructor
 def alif_bellec(
-    size: int,
+    size: Size,
     *,
     alpha: ArrayLike,
     rho: ArrayLike,
@@ -68,8 +69,9 @@ def alif_bellec(
     )  # fmt: skip
 
 
+@constructor
 def alif_yin(
-    size: int,
+    size: Size,
     *,
     alpha: ArrayLike,
     rho: ArrayLike,
@@ -106,8 +108,9 @@ def alif_yin(
     )  # fmt: skip
 
 
+@constructor
 def ahp(
-    size: int,
+    size: Size,
     *,
     alpha: ArrayLike,
     rho: ArrayLike,
@@ -140,7 +143,8 @@ def ahp(
     )  # fmt: skip
 
 
-def ltmd(size: int, *, k: ArrayLike, decay: ArrayLike, strict: bool = False, bias: ArrayLike = 0.0) -> Neuron:
+@constructor
+def ltmd(size: Size, *, k: ArrayLike, decay: ArrayLike, strict: bool = False, bias: ArrayLike = 0.0) -> Neuron:
     """LTMD (Wang et al., NeurIPS 2022): a LIF with hard reset whose learned threshold is tanh(k).
 
     Shapes, units and errors are those of all types: see `tclif_deploy.neurons`.
@@ -159,8 +163,9 @@ def ltmd(size: int, *, k: ArrayLike, decay: ArrayLike, strict: bool = False, bia
     return lif(size, decay=decay, threshold=theta, strict=strict, reset="hard", bias=bias)
 
 
+@constructor
 def glif(
-    size: int,
+    size: Size,
     *,
     decay: ArrayLike,
     leak: ArrayLike = 0.0,

@@ -3,21 +3,72 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import warnings
 from collections.abc import Callable
-from typing import ParamSpec
+from typing import Annotated, ParamSpec
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from tclif_deploy.arguments import checked, described, to_array, to_numbers
+from tclif_deploy.convolution import MOST_UNITS
 from tclif_deploy.errors import TclifError
 from tclif_deploy.network import NEURON_ARRAYS, Float, InputTo, Neuron, Reset
+from tclif_deploy.settings import Limits
 
 GROWTH_TOLERANCE = 1e-9
 """a spectral radius of 1 (TC-LIF, IF) comes out of float64 this exactly, or better"""
 
 
 Parameters = ParamSpec("Parameters")
+Size = Annotated[int, Limits(1, MOST_UNITS)]
+"""neurons of one layer"""
+
+
+def constructor(make: Callable[Parameters, Neuron]) -> Callable[Parameters, Neuron]:
+    """For the constructor of a type: its arguments are checked, and its array parameters come in as float64.
+
+    What overflows on the way to a coefficient is no finite coefficient, which `Neuron` refuses; numpy's warnings would
+    say it less well.
+    """
+    arrays = {name for name, p in inspect.signature(make).parameters.items() if p.annotation == "ArrayLike"}
+
+    @functools.wraps(make)
+    def call(*args: Parameters.args, **arguments: Parameters.kwargs) -> Neuron:
+        size = arguments.get("size", args[0] if args else None)
+        for name in arrays & arguments.keys():
+            values = arguments[name] = finite(make.__name__, name, arguments[name])
+            if values.size != 1 and values.shape != (size,):
+                raise TclifError(
+                    f"neuron {make.__name__}: {name} has shape {values.shape}, expected ({size},) or a scalar"
+                )
+        with np.errstate(all="ignore"):
+            return make(*args, **arguments)
+
+    return checked(call)
+
+
+def finite(type: str, name: str, value: object) -> Float:
+    """A parameter as float64: finite numbers."""
+    values = real(type, name, value)
+    if not np.isfinite(values).all():
+        raise TclifError(f"neuron {type}: {name} is {_not_finite(values)}", "parameters must be finite")
+    return values
+
+
+def real(type: str, name: str, value: object) -> Float:
+    """A parameter as float64: numbers, which truth values are not."""
+    values = to_numbers(value, f"neuron {type}: {name}")
+    if to_array(value, name).dtype == np.bool_:
+        raise TclifError(f"neuron {type}: {name} is {described(value)}", "expected numbers")
+    return values
+
+
+def _not_finite(values: Float) -> str:
+    """The first number that is not finite, and where it stands."""
+    place = [int(v) for v in np.argwhere(~np.isfinite(values))[0]]
+    return f"{values[tuple(place)]}" + (f" at {place}" if place else "")
 
 
 def renamed(old: str, new: str) -> Callable[[Callable[Parameters, Neuron]], Callable[Parameters, Neuron]]:
@@ -39,13 +90,14 @@ def renamed(old: str, new: str) -> Callable[[Callable[Parameters, Neuron]], Call
 
 def sigmoid(x: ArrayLike) -> Float:
     """Logistic function in float64, stable for large |x|."""
-    x = np.asarray(x, dtype=np.float64)
+    x = to_numbers(x, "x")
     e = np.exp(-np.abs(x))
     return np.asarray(np.where(x >= 0, 1.0, e) / (1.0 + e), dtype=np.float64)
 
 
+@checked
 def canonical(
-    size: int,
+    size: Size,
     type: str,
     *,
     strict: bool = False,
@@ -56,8 +108,8 @@ def canonical(
 ) -> Neuron:
     """A `Neuron` of ``size`` neurons from its coefficients, named as the fields of `Neuron`: scalars or (size,).
 
-    One that is not named is 0. ``type`` is a name for people. Raises `TypeError` for a coefficient that there is not,
-    `TclifError` for one of another shape or that is not finite.
+    One that is not named is 0. ``type`` is a name for people. Raises `TclifError` for a coefficient that there is not,
+    and for one of another shape or that is not finite.
 
     Examples
     --------
@@ -68,10 +120,12 @@ def canonical(
     """
     unknown = set(coefficients) - set(NEURON_ARRAYS)
     if unknown:
-        raise TypeError(f"no such coefficient: {', '.join(sorted(unknown))}")
+        raise TclifError(
+            f"neuron {type}: no such coefficient: {', '.join(sorted(unknown))}", f"known: {', '.join(NEURON_ARRAYS)}"
+        )
     arrays = {}
     for name in NEURON_ARRAYS:
-        value = np.asarray(coefficients.get(name, 0.0), dtype=np.float64)
+        value = real(type, name, coefficients.get(name, 0.0))
         if value.ndim == 0 or value.size == 1:
             value = np.full(size, value.reshape(()))
         if value.shape != (size,):
@@ -81,22 +135,23 @@ def canonical(
 
 
 def positive_threshold(type: str, threshold: ArrayLike) -> Float:
-    value = np.asarray(threshold, dtype=np.float64)
-    if not np.isfinite(value).all() or (value <= 0).any():
+    value = finite(type, "threshold", threshold)
+    if value.size == 0:
+        raise TclifError(f"neuron {type}: threshold has shape {value.shape}", "expected a number, or one a neuron")
+    if (value <= 0).any():
         raise TclifError(f"neuron {type}: threshold is {value.min()}", "a threshold must be a positive number")
     return value
 
 
 def factor(type: str, name: str, value: ArrayLike, *, positive: bool = False) -> Float:
     """A decay factor as float64: finite, and not 0 where ``positive`` (it is divided by)."""
-    values = np.asarray(value, dtype=np.float64)
-    if not np.isfinite(values).all():
-        raise TclifError(f"neuron {type}: {name} is not finite", "coefficients must be finite")
+    values = finite(type, name, value)
     if positive and (values <= 0).any():
         raise TclifError(f"neuron {type}: {name} is {values.min():g}", f"{name} is divided by: it must be above 0")
     return values
 
 
+@checked
 def spectral_radius(neuron: Neuron) -> Float:
     """Largest |eigenvalue| of each neuron's map without spikes, (neurons,); above 1, its state grows by itself.
 

@@ -13,12 +13,13 @@ from numpy.typing import ArrayLike
 
 from tclif_deploy.errors import TclifError
 from tclif_deploy.network import Neuron, Reset
-from tclif_deploy.neurons.base import canonical, factor, positive_threshold, renamed, sigmoid
+from tclif_deploy.neurons.base import Size, canonical, constructor, factor, positive_threshold, renamed, sigmoid
 
 
 @renamed("literal", "delayed_reset")
+@constructor
 def tclif(
-    size: int,
+    size: Size,
     *,
     c1: ArrayLike,
     c2: ArrayLike,
@@ -60,8 +61,9 @@ def tclif(
     )  # fmt: skip
 
 
+@constructor
 def two_compartment(
-    size: int,
+    size: Size,
     *,
     alpha1: ArrayLike,
     beta1: ArrayLike,
@@ -100,8 +102,9 @@ def two_compartment(
 
 
 @renamed("literal", "delayed_reset")
+@constructor
 def lif(
-    size: int,
+    size: Size,
     *,
     decay: ArrayLike,
     threshold: ArrayLike,
@@ -145,8 +148,9 @@ def lif(
     )  # fmt: skip
 
 
+@constructor
 def integrate_and_fire(
-    size: int,
+    size: Size,
     *,
     threshold: ArrayLike,
     strict: bool = False,
@@ -177,8 +181,9 @@ def integrate_and_fire(
 
 
 @renamed("literal", "delayed_reset")
+@constructor
 def cuba_lif(
-    size: int,
+    size: Size,
     *,
     current_decay: ArrayLike,
     voltage_decay: ArrayLike,
@@ -225,8 +230,9 @@ def cuba_lif(
     )  # fmt: skip
 
 
+@constructor
 def plif(
-    size: int,
+    size: Size,
     *,
     w: ArrayLike,
     threshold: ArrayLike,
@@ -263,8 +269,9 @@ def plif(
     )  # fmt: skip
 
 
+@constructor
 def readout(
-    size: int,
+    size: Size,
     *,
     decay: ArrayLike = 1.0,
     bias: ArrayLike = 0.0,

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from tclif_deploy.arguments import checked
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedConnection, FixedLayer, FixedNetwork, check_fixed
 from tclif_deploy.network import NEURON_ARRAYS, Connection, Layer, Network, Neuron
@@ -14,6 +15,7 @@ SAME = 1e-12
 """relative difference of LSBs that are the same but for float64's rounding"""
 
 
+@checked
 def dequantize(fixed: FixedNetwork) -> Network:
     """The float network whose every number is what the integer of ``fixed`` means.
 

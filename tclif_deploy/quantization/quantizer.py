@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tclif_deploy.arguments import checked
 from tclif_deploy.data import DataLike, Dataset, as_dataset
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedLayer, FixedNetwork, InputEncoding
@@ -24,6 +25,7 @@ class CannotHold(TclifError):
     """A network whose numbers a target's integers do not hold."""
 
 
+@checked
 def quantize(
     network: Network,
     target: Target | Path | str,

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from tclif_deploy.arguments import checked
 from tclif_deploy.builds import Build
 from tclif_deploy.builds.record import Record
 from tclif_deploy.errors import TclifError
@@ -47,6 +48,7 @@ def missing() -> str | None:
     return f"no {PAGE}: {' and '.join(lacking)} not installed; get it with: {INSTALL}" if lacking else None
 
 
+@checked
 def write_page(build: Build) -> Path:
     """Write ``report.html`` into a build's folder, and return its path.
 
@@ -73,6 +75,7 @@ def write_page(build: Build) -> Path:
     return path
 
 
+@checked
 def render(*builds: Build) -> str:
     """The page of one build, or of two side by side, as HTML. Raises `TclifError` where what it needs is not installed.
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from tclif_deploy.arguments import checked
 from tclif_deploy.builds import Build
 from tclif_deploy.builds.record import LayerRecord, Record
 from tclif_deploy.errors import TclifError
@@ -32,6 +33,7 @@ METADATA: dict[str, dict[str, Any]] = {"png": {"Software": None}, "svg": {"Date"
 """nothing that changes from run to run"""
 
 
+@checked
 def write_figures(build: Build, folder: Path | str) -> tuple[Path, ...]:
     """Every figure of a build as ``NAME.png`` and ``NAME.svg`` in ``folder``.
 

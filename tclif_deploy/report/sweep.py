@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, get_args
 
+from tclif_deploy.arguments import checked_fields
 from tclif_deploy.errors import TclifError
+from tclif_deploy.fixed import Rounding
 from tclif_deploy.outputs import check_file_place, new_file
+from tclif_deploy.settings import Limits
 
 
 @dataclass(frozen=True)
+@checked_fields
 class Point:
     """One choice of the grid: widths in bits, and how products are rounded; names as in a target file.
 
@@ -24,14 +29,18 @@ class Point:
     16
     """
 
-    weight_bits: int
+    weight_bits: Annotated[int, Limits(1, 64)]
     """sign included"""
-    coefficient_bits: int
+    coefficient_bits: Annotated[int, Limits(0, 64)]
     """fractional bits"""
-    state_bits: int
+    state_bits: Annotated[int, Limits(1, 64)]
     """of u and of v, sign included"""
     rounding: str
     """``toward_zero``, ``floor`` or ``nearest``"""
+
+    def __post_init__(self) -> None:
+        if self.rounding not in get_args(Rounding):
+            raise TclifError(f"rounding is {self.rounding!r:.60}", f"known: {', '.join(get_args(Rounding))}")
 
 
 @dataclass(frozen=True)

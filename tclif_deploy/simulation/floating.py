@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tclif_deploy.arguments import checked, to_numbers
 from tclif_deploy.data.dataset import Dataset
 from tclif_deploy.display import Brief, Shown
 from tclif_deploy.errors import TclifError
@@ -65,6 +66,7 @@ def step(layer: Layer, u: Float, v: Float, i: Float) -> tuple[Float, Float, NDAr
     return u - n.r_u * s, v - (n.r_v + n.q * u) * s, s, u, v
 
 
+@checked
 def simulate_float(
     network: Network,
     x: NDArray[Any],
@@ -89,11 +91,13 @@ def simulate_float(
     >>> simulate_float(digits, test[:4].values(), lengths=test[:4].lengths).classes.tolist(), test[:4].y.tolist()
     ([5, 3, 0, 4], [5, 3, 0, 4])
     """
-    x = np.asarray(x, dtype=np.float64)
+    x = to_numbers(x, "input")
     if x.ndim != 3 or 0 in x.shape:
         raise TclifError(f"input has shape {x.shape}", "expected (samples, time, features), none of them 0")
     if x.shape[2] != network.input_size:
         raise TclifError(f"input has {x.shape[2]} features a step, the network takes {network.input_size}")
+    if not np.isfinite(x).all():
+        raise TclifError(f"input holds {x[~np.isfinite(x)][0]}", "inputs must be finite")
     samples, time, _ = x.shape
     last = check_lengths(lengths, samples, time) - 1
     layers = network.layers

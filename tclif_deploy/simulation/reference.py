@@ -10,6 +10,7 @@ from collections.abc import Collection
 
 import numpy as np
 
+from tclif_deploy.arguments import checked
 from tclif_deploy.fixed import Arithmetic, FixedLayer, FixedNetwork, Int, Overflow
 from tclif_deploy.network import INPUT
 from tclif_deploy.simulation.result import Result, check_input, check_lengths
@@ -93,6 +94,7 @@ def step(layer: FixedLayer, m: Arithmetic, u: Int, v: Int, acc: Int) -> tuple[In
     return u, v, s, counts, charged_u, charged_v
 
 
+@checked
 def simulate(
     network: FixedNetwork,
     x: Int,

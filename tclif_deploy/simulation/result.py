@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tclif_deploy.arguments import to_array
 from tclif_deploy.display import Brief, Shown
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedNetwork, InputEncoding, Int
@@ -73,7 +74,7 @@ def check_input(network: FixedNetwork, x: NDArray[Any]) -> Int:
 
 def check_integers(encoding: InputEncoding, x: NDArray[Any]) -> Int:
     """`check_input` for who knows only the network's ``encoding``, as a backend that reads its own files."""
-    x = np.asarray(x)
+    x = to_array(x, "input")
     if x.ndim != 3:
         raise TclifError(f"input has shape {x.shape}", "expected (samples, time, features)")
     if 0 in x.shape[:2]:
@@ -93,7 +94,7 @@ def check_lengths(lengths: NDArray[Any] | None, samples: int, time: int) -> Int:
     """``lengths`` as int64 (samples,), each in 1..time; all of ``time`` where None."""
     if lengths is None:
         return np.full(samples, time, dtype=np.int64)
-    lengths = np.asarray(lengths)
+    lengths = to_array(lengths, "lengths")
     if lengths.shape != (samples,) or not np.issubdtype(lengths.dtype, np.integer):
         raise TclifError(f"lengths is {lengths.dtype}{lengths.shape}", f"expected integers of shape ({samples},)")
     if lengths.min() < 1 or lengths.max() > time:

@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from tclif_deploy.arguments import checked
 from tclif_deploy.errors import TclifError
 from tclif_deploy.files import as_path, read_toml
 from tclif_deploy.target.schema import MOST_NAME, UNITS, Limit, Target
@@ -42,6 +43,7 @@ def known_targets() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in targets_folder().glob("*.toml")))
 
 
+@checked
 def load_target(target: str | Path) -> Target:
     """Read a shipped target by name, or any ``.toml`` by path.
 
@@ -60,6 +62,7 @@ def load_target(target: str | Path) -> Target:
     return build(data, str(path), lines)
 
 
+@checked
 def as_target(target: Target | str | Path) -> Target:
     """``target`` itself, or what `load_target` reads by its name or path."""
     return target if isinstance(target, Target) else load_target(target)

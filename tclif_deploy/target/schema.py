@@ -9,6 +9,8 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from tclif_deploy.arguments import described, is_whole
+from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import Arithmetic, Overflow, Rounding
 from tclif_deploy.settings import check_settings
 
@@ -240,10 +242,19 @@ class Target(BaseModel):
             for name in ("threshold_bits", "reset_bits", "bias_bits"):
                 changed.setdefault(name, changed["state_bits"])
         source = "given on the command line or by the caller"
+        for key, value in values.items():
+            if not isinstance(value, (str, int, float, tuple, list, type(None))) or (
+                type(value) is int and not is_whole(value)
+            ):
+                raise TclifError(
+                    f"target {self.name}: {key} is {described(value)}", "expected what a target file may say"
+                )
         data = self.model_dump(exclude_none=True)
         for key, value in changed.items():
             data[key] = {"value": value, "unit": UNITS.get(key, ""), "source": source, "evidence": "assumed"}
-        return build(data, f"target {self.name} with {', '.join(f'{k}={v}' for k, v in changed.items())}")
+        return build(
+            data, f"target {self.name} with {', '.join(f'{k}={v!s:.40}' for k, v in values.items() if v is not None)}"
+        )
 
 
 UNITS: dict[str, str] = {

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tclif_deploy.arguments import checked
 from tclif_deploy.data import DataLike, as_dataset
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedNetwork, check_fixed
@@ -54,6 +55,7 @@ class _LayerTally:
         )  # fmt: skip
 
 
+@checked
 def verify(
     network: Network,
     fixed: FixedNetwork,

@@ -9,6 +9,7 @@ from typing import Annotated
 from pydantic import Field
 
 from tclif_deploy import mapping
+from tclif_deploy.arguments import checked
 from tclif_deploy.builds import Build
 from tclif_deploy.data import DataLike
 from tclif_deploy.frontends import ReadOptions
@@ -16,6 +17,7 @@ from tclif_deploy.mapping import Finding
 from tclif_deploy.progress import Bars, Say, no_bars, say_nothing
 from tclif_deploy.quantization import CannotHold, QuantizeSettings
 from tclif_deploy.quantization.calibration import Calibration
+from tclif_deploy.settings import Limits
 from tclif_deploy.target import Target, as_target
 from tclif_deploy.workflows.integers import ModelOrBuild, integers_for, opened, own_target
 
@@ -57,13 +59,14 @@ class Check:
         return all(finding.severity != "error" for finding in self.findings)
 
 
+@checked
 def check(
     subject: ModelOrBuild,
     target: Target | Path | str | None = None,
     data: DataLike | None = None,
     *,
     calibration: DataLike | None = None,
-    samples: int = SAMPLES,
+    samples: Annotated[int, Limits(1)] = SAMPLES,
     strategy: str = "greedy",
     read: ReadOptions | None = None,
     settings: QuantizeSettings | None = None,

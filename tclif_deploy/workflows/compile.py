@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from tclif_deploy import backends, mapping
+from tclif_deploy.arguments import checked
 from tclif_deploy.builds import folder as build_folder
 from tclif_deploy.builds.build import FIXED, MAPPING, NETWORK, RECORD, REPORT, Build
 from tclif_deploy.builds.manifest import Manifest, ModelSource, layer_summaries, sha256, versions
@@ -37,6 +38,7 @@ ACTIVITY_SAMPLES = 32
 """samples whose spikes are counted for the cost model"""
 
 
+@checked
 def compile(
     model: ModelLike,
     target: Target | Path | str = "loihi2",

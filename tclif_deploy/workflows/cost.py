@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 from tclif_deploy import mapping
+from tclif_deploy.arguments import checked
 from tclif_deploy.data import DataLike, as_dataset
 from tclif_deploy.errors import TclifError
 from tclif_deploy.frontends import ReadOptions
@@ -15,6 +17,7 @@ from tclif_deploy.mapping.advice import advise
 from tclif_deploy.progress import Say, say_nothing
 from tclif_deploy.quantization import CannotHold, QuantizeSettings
 from tclif_deploy.quantization.calibration import Calibration
+from tclif_deploy.settings import Limits
 from tclif_deploy.target import Target, as_target
 from tclif_deploy.workflows.check import SAMPLES
 from tclif_deploy.workflows.integers import ModelOrBuild, integers_for, opened
@@ -60,13 +63,14 @@ def price_summary(price: Price) -> PriceSummary:
     return PriceSummary(target=price.target, calibration=price.calibration, **figures)
 
 
+@checked
 def cost(
     subject: ModelOrBuild,
     data: DataLike,
     target: Target | Path | str | None = None,
     *,
     calibration: DataLike | None = None,
-    samples: int = SAMPLES,
+    samples: Annotated[int, Limits(1)] = SAMPLES,
     strategy: str = "greedy",
     read: ReadOptions | None = None,
     settings: QuantizeSettings | None = None,
@@ -108,13 +112,14 @@ def cost(
     )
 
 
+@checked
 def compare_costs(
     subject: ModelOrBuild,
     data: DataLike,
     targets: Sequence[Target | Path | str],
     *,
     calibration: DataLike | None = None,
-    samples: int = SAMPLES,
+    samples: Annotated[int, Limits(1)] = SAMPLES,
     strategy: str = "greedy",
     read: ReadOptions | None = None,
     settings: QuantizeSettings | None = None,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from tclif_deploy.arguments import checked
 from tclif_deploy.builds import Build
 from tclif_deploy.builds import folder as build_folder
 from tclif_deploy.builds.attribution import FILE, Attribution, Worst
@@ -14,6 +15,7 @@ from tclif_deploy.mapping import behaviour_findings
 from tclif_deploy.progress import Bars, Say, no_bars, say_nothing
 from tclif_deploy.quantization.calibration import Calibration, calibration_of
 from tclif_deploy.report import page
+from tclif_deploy.settings import Limits
 from tclif_deploy.verification import verify
 from tclif_deploy.verification.error_attribution import attribute_error
 from tclif_deploy.verification.remedies import remedies
@@ -23,13 +25,14 @@ SAMPLES = 100
 """a run of the whole network for each source of error alone and for all but it: more samples cost time"""
 
 
+@checked
 def explain(
     build: Build | Path | str,
     data: DataLike,
     *,
     calibration: DataLike | None = None,
-    samples: int | None = SAMPLES,
-    jobs: int = 2,
+    samples: Annotated[int | None, Limits(1)] = SAMPLES,
+    jobs: Annotated[int, Limits(1, 1024)] = 2,
     say: Say = say_nothing,
     progress: Bars = no_bars,
 ) -> Attribution:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from tclif_deploy.arguments import checked
 from tclif_deploy.builds import Build
 from tclif_deploy.builds import folder as build_folder
 from tclif_deploy.builds.manifest import sha256
@@ -44,6 +45,7 @@ TUNED, CONTROL = "tuned", "control"
 """folders of the two trainings"""
 
 
+@checked
 def finetune(
     model: Path | str,
     target: Target | Path | str,

@@ -64,21 +64,20 @@ def integers_for(
     data. A model is quantized by ``settings``, calibrated as `compile` would on all of ``data``. Raises `TclifError`
     where the target cannot hold the network's numbers.
     """
-    subject, test = opened(subject), as_dataset(data)
+    subject, test, given = opened(subject), as_dataset(data), as_dataset(calibration, "calibration")
     target = target or own_target(subject)
     if isinstance(subject, FixedNetwork):
         return Integers(subject, target, None, test)
     if isinstance(subject, Build):
         test = None if test is None else subject.unseen(test)
-        if target == subject.target and calibration is None:
+        if target == subject.target and given is None:
             return Integers(subject.fixed, target, subject.calibration, test)
-        given = as_dataset(calibration, "calibration")
         chosen = subject.calibration if given is None else calibration_of("given", given)
         say(f"quantizing again for {target.name}, calibrated on {chosen}")
         own = narrowed(subject.settings, target)
         return Integers(quantize(subject.network, target, given or chosen.load(), own), target, chosen, test)
     network, path = load(subject, read), Path(subject) if isinstance(subject, (Path, str)) else None
-    choice = choose_calibration(path, calibration, test)
+    choice = choose_calibration(path, given, test)
     say(f"quantizing for {target.name}, calibrated on {choice.calibration}")
     return Integers(
         quantize(network, target, choice.data, settings or DEFAULTS), target, choice.calibration, choice.left

@@ -11,12 +11,13 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tclif_deploy import mapping
+from tclif_deploy.arguments import checked
 from tclif_deploy.data import DataLike, Dataset, as_dataset
 from tclif_deploy.errors import TclifError
 from tclif_deploy.frontends import ModelLike, load
@@ -27,6 +28,7 @@ from tclif_deploy.progress import Progress, no_progress
 from tclif_deploy.quantization import QuantizeSettings, Ranges, measured_ranges, quantize
 from tclif_deploy.quantization.calibration import Calibration, choose_calibration
 from tclif_deploy.report.sweep import Point, Row
+from tclif_deploy.settings import Limits
 from tclif_deploy.simulation import simulate
 from tclif_deploy.simulation.floating import float_classes
 from tclif_deploy.target import Target, as_target
@@ -37,6 +39,7 @@ ACTIVITY_SAMPLES = 16
 """samples whose spikes are counted for the cost model at each point"""
 
 
+@checked
 def grid(target: Target, weight: str, coefficient: str, state: str, rounding: str) -> tuple[Point, ...]:
     """Points of ranges such as ``"2..8"``, ``"4,8"`` or ``"8"``; an empty text is the target's own value.
 
@@ -74,7 +77,7 @@ def numbers(option: str, text: str) -> list[int]:
                 if high < low:
                     raise ValueError
     except ValueError:
-        raise TclifError(f"{option} is {text!r}", "expected numbers such as 8, or 2..8, or 4,6,8") from None
+        raise TclifError(f"{option} is {text!r:.60}", "expected numbers such as 8, or 2..8, or 4,6,8") from None
     return list(dict.fromkeys(values))
 
 
@@ -88,6 +91,7 @@ def sweep_data(model: ModelLike, data: DataLike, calibration: DataLike | None) -
     return choice.calibration, choice.data, choice.left
 
 
+@checked
 def sweep(
     model: ModelLike,
     target: Target | Path | str,
@@ -97,7 +101,7 @@ def sweep(
     path: Path | str,
     *,
     settings: QuantizeSettings | None = None,
-    jobs: int = -1,
+    jobs: Annotated[int, Limits(-1, 1024)] = -1,
     progress: Progress = no_progress,
 ) -> list[Row]:
     """Quantize, run and place ``model`` at every point (see `grid`), on ``jobs`` processes (-1: all cores).
@@ -120,6 +124,8 @@ def sweep(
     """
     import joblib
 
+    if jobs == 0:
+        raise TclifError("sweep: jobs is 0", "expected a number of processes, or -1 for all cores")
     inputs = (model, data, calibration)
     _, calibration, data = sweep_data(model, data, calibration)
     network, target, path = load(model), as_target(target), Path(path)

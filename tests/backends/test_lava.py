@@ -200,7 +200,7 @@ def test_the_folder_says_that_it_is_no_silicon(tmp_path: Path) -> None:
 
 def test_a_layer_name_cannot_become_code(tmp_path: Path) -> None:
     fixed, _ = random_network(5)
-    name = 'x"); import os; os.abort()  #"""\n'
+    name = 'x"); import os; os.abort()  #"""'
     last = replace(fixed.output, name=name)
     lava.emit(replace(fixed, layers=(*fixed.layers[:-1], last)), LOIHI2, tmp_path)
     check = (

@@ -127,7 +127,7 @@ def test_export_from_nir_to_netx(tmp_path):
 def test_export_refuses_in_one_line_and_leaves_no_file(model, recurrent, tmp_path, capsys):
     out = tmp_path / "out"
     assert "known: nir, onnx, netx, torch" in refused(capsys, "export", model, "--to", "matlab", "-o", out)
-    assert "is the model itself" in refused(capsys, "export", model, "--to", "nir", "-o", model)
+    assert "is what this command reads" in refused(capsys, "export", model, "--to", "nir", "-o", model)
     assert "--calibration is for --to onnx or netx" in refused(
         capsys, "export", model, "--to", "nir", "-o", out, "--calibration", model
     )

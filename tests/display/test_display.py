@@ -18,7 +18,7 @@ from tests.helpers.tclif_networks import calibration_data, tclif_network
 def shown():
     """One of each kind that a person looks at; names that come from files hold what they should not."""
     net = tclif_network()
-    evil = Layer("<b>\x1b[2J", net.layers[0].neuron, net.layers[0].connections)
+    evil = Layer("<b>&", net.layers[0].neuron, net.layers[0].connections)
     reads_it = Layer("b", net.layers[1].neuron, (Connection(evil.name, net.layers[1].connections[0].weight),))
     net = Network(3, (evil, reads_it, net.layers[2]), notices=("mind",))
     test = Dataset(calibration_data().x, np.arange(6) % 4, 1 / 255, np.full(6, 50), "<i>")
@@ -38,12 +38,12 @@ SAYS = {
     "fixed": "FixedNetwork: 3 input features of 9 bits, states of 24 and 24 bits, coefficients of 12, rounded toward_",
     "dataset": "Dataset <i>: 6 samples of 60 steps of 3 features, uint8, scale 0.00392157, y 0..3, lengths 50..50",
     "verdict": r"c equals the reference",
-    "layer": r"Layer <b>\x1b[2J: 16 tclif neurons from input, 48 weights",
+    "layer": r"Layer <b>&: 16 tclif neurons from input, 48 weights",
     "neuron": "Neuron: 16 tclif neurons, fires: v >= threshold, soft reset, input to the dendrite",
-    "connection": r"Connection from <b>\x1b[2J: 12x16 weights of -",
-    "fixed layer": r"FixedLayer <b>\x1b[2J: 16 neurons from input, 48 weights of 8 bits",
-    "fixed connection": r"FixedConnection from <b>\x1b[2J: 12x16 weights of -127 to 127",
-    "result": r"Result: 6 samples, 4 outputs, 0 overflows; spikes of <b>\x1b[2J, b, counts of -, traces of -",
+    "connection": r"Connection from <b>&: 12x16 weights of -",
+    "fixed layer": r"FixedLayer <b>&: 16 neurons from input, 48 weights of 8 bits",
+    "fixed connection": r"FixedConnection from <b>&: 12x16 weights of -127 to 127",
+    "result": r"Result: 6 samples, 4 outputs, 0 overflows; spikes of <b>&, b, counts of -, traces of -",
     "float result": "FloatResult: 6 samples, 4 outputs; spikes of -, counts of -, traces of -",
 }
 

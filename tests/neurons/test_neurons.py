@@ -353,7 +353,7 @@ def test_states_that_grow_are_told_and_those_of_tclif_do_not():
     (lambda: neurons.two_compartment(1, alpha1=0.0, beta1=1, alpha2=1, beta2=1, threshold=1), "alpha1 is 0"),
     (lambda: neurons.lif(1, decay=0.0, threshold=1.0, delayed_reset=True), "decay is 0"),
     (lambda: neurons.lif(1, decay=0.5, threshold=1.0, delayed_reset=True, reset="hard"), "not defined"),
-    (lambda: neurons.lif(1, decay=np.nan, threshold=1.0), "not finite"),
+    (lambda: neurons.lif(1, decay=np.nan, threshold=1.0), "must be finite"),
     (lambda: neurons.lif(1, decay=0.5, threshold=-1.0), "threshold is -1"),
     (lambda: neurons.alif_bellec(1, alpha=0.5, rho=0.0, kappa=1, threshold=1), "rho is 0"),
     (lambda: neurons.glif(1, decay=0.5, threshold=1.0, hard_gate=0.4), "reset gate is 0.4"),

@@ -244,7 +244,16 @@ def test_killed_before_any_system_call_the_old_or_the_new_is_there(tmp_path, sai
         make(place / "a", "old")
         write_file(place / "f", b"old")
         log = tmp_path / "log"
-        program = [sys.executable, "-S", "-I", "-c", f"import sys; sys.path[:0] = {sys.path!r}\n{SWAP}", place, way]
+        program = [
+            sys.executable,
+            "-B",
+            "-S",
+            "-I",
+            "-c",
+            f"import sys; sys.path[:0] = {sys.path!r}\n{SWAP}",
+            place,
+            way,
+        ]
         subprocess.run(["strace", "-o", log, "-e", f"trace={CALLS}", *inject, *program], check=False)
         return log.read_text(errors="replace")
 

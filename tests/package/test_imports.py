@@ -12,6 +12,7 @@ PACKAGE = "tclif_deploy"
 ROOT = Path(__file__).parents[2] / PACKAGE
 LINES = (
     "errors version aliases text",
+    "arguments",
     "comparison display files outputs progress jit settings",
     "json_form",
     "convolution",

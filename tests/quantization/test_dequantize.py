@@ -172,7 +172,7 @@ def test_neurons_that_share_weights_but_not_lsbs_have_no_float_kernel():
 
 
 def test_a_float_network_has_nothing_to_dequantize():
-    with pytest.raises(TclifError, match="expected a FixedNetwork, got a Network"):
+    with pytest.raises(TclifError, match="is a Network; expected a FixedNetwork"):
         dequantize(random_float_network(0)[0])  # type: ignore[arg-type]
 
 

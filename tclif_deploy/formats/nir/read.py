@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tclif_deploy.arguments import checked
 from tclif_deploy.errors import TclifError
 from tclif_deploy.formats.nir.graph import NirGraph
 from tclif_deploy.formats.nir.read_file import model_name, read_graph
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     import nir
 
 
+@checked
 def read_nir(
     model: Path | str | nir.NIRGraph,
     *,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tclif_deploy.arguments import checked
 from tclif_deploy.formats.nir import metadata
 from tclif_deploy.formats.nir.form import check_expressible, layer_graph
 from tclif_deploy.formats.nir.graph import NirGraph, NotInNir, Primitive
@@ -17,6 +18,7 @@ LONGEST_NAME = 10_000
 """Bytes of a node's name; HDF5 has room for some 60 kB."""
 
 
+@checked
 def write_nir(network: Network, path: Path | str) -> None:
     """Write ``network`` as a NIR file that an unmodified ``nir.read`` opens; the same network gives the same bytes.
 

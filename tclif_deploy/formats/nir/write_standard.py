@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tclif_deploy.arguments import checked
 from tclif_deploy.errors import TclifError
 from tclif_deploy.formats.nir import metadata
 from tclif_deploy.formats.nir.form import check_expressible, layer_graph
@@ -35,6 +36,7 @@ class _Standard:
     """constant current, already multiplied"""
 
 
+@checked
 def export_nir(network: Network, path: Path | str, dt: float = DT) -> tuple[str, ...]:
     """Write ``network`` for other tools, and return what each layer became, in words.
 
@@ -54,7 +56,7 @@ def export_nir(network: Network, path: Path | str, dt: float = DT) -> tuple[str,
     ('out: LIF',)
     """
     check_network(network)
-    if not np.isfinite(dt) or dt <= 0:
+    if not 0 < dt < np.inf:
         raise TclifError(f"dt is {dt:g}", "a time step must be a positive number")
     graph, messages = standard_graph(network, dt)
     check_round_trip(network, graph)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from tclif_deploy.arguments import checked
 from tclif_deploy.network import Neuron
 
 NeuronReader = Callable[[Any, int], Neuron]
@@ -13,6 +14,7 @@ NeuronReader = Callable[[Any, int], Neuron]
 REGISTERED: dict[type, NeuronReader] = {}
 
 
+@checked
 def register_neuron(kind: type, reader: NeuronReader) -> None:
     """Let live models with neurons of your own class be read: ``reader(module, neurons)`` says what they are.
 

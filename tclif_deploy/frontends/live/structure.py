@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tclif_deploy.arguments import checked
 from tclif_deploy.errors import TclifError
 from tclif_deploy.formats.model_file.file import described_network, write_model_file
 from tclif_deploy.formats.read_options import ReadOptions
@@ -21,6 +22,7 @@ def from_module(model: torch.nn.Module, given: ReadOptions | None = None) -> Net
     return described_network(describe(model), model.state_dict(), given or ReadOptions(), "model")
 
 
+@checked
 def save(model: torch.nn.Module, path: Path | str) -> None:
     """Write ``model`` into one file that `load` and ``tclif-compile`` read with nothing beside it.
 

@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
+from tclif_deploy.arguments import checked, to_array
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedLayer, FixedNetwork, Int
 from tclif_deploy.simulation.engine.block import Outcome, Worker, counted, unpack
@@ -33,6 +34,7 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
+@checked
 def simulate(
     network: FixedNetwork,
     x: NDArray[Any],
@@ -52,7 +54,7 @@ def simulate(
 
     Raises `TclifError` for input that does not fit the network, or for an unknown layer in ``traces``.
     """
-    x = np.asarray(x)
+    x = to_array(x, "input")
     check_input(network, x[:1, :1] if x.ndim == 3 and x.size else x)
     samples, time, _ = x.shape
     last = check_lengths(lengths, samples, time) - 1

@@ -1,0 +1,149 @@
+"""Public functions refuse what they cannot use in one sentence, whichever argument it is and whatever is given for it.
+
+Every argument of every function is replaced by each of some forty values that a person, or a bug, may give. The call
+raises `TclifError`, or the value stands in MEANINGFUL: then the call may go through.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import tclif_deploy as tc
+from tclif_deploy import backends, convolution, mapping, neurons
+from tclif_deploy.fixed import Arithmetic, FixedNetwork, InputEncoding
+from tclif_deploy.report import page
+from tclif_deploy.report.static import write_figures
+from tclif_deploy.simulation import reference
+from tclif_deploy.simulation.floating import simulate_float
+from tclif_deploy.workflows.cost import compare_costs
+from tclif_deploy.workflows.sweep import Point, grid
+from tests.helpers import checkpoints
+
+LONGEST = 700
+"""characters of a message"""
+NOT_CHECKED = ("say", "progress", "self", "example_input", "ranges")
+"""arguments left out: functions that are called back, and what only torch can judge"""
+
+
+class Odd:
+    """Nothing that anything takes."""
+
+
+class World:
+    """What the calls are made of: one small network and all that comes of it, in a folder of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.model = checkpoints.write_checkpoint(folder / "net")
+        self.data = checkpoints.write_data(folder / "data.npz")
+        self.network, self.dataset = tc.load(self.model), tc.load_data(self.data)
+        self.target = tc.load_target("loihi2")
+        self.quick = tc.QuantizeSettings(passes=())
+        self.fixed = tc.quantize(self.network, self.target, self.dataset, self.quick)
+        self.options = tc.CompileOptions(backend="none", quantize=self.quick)
+        self.build = tc.compile(self.model, data=self.data, output=folder / "build", options=self.options)
+        self.module = torch.nn.Sequential(torch.nn.Linear(3, 3), tc.nn.TCLIF())
+        one = np.ones((4, 3))
+        self.lif = neurons.lif(4, decay=0.9, threshold=1.0)
+        self.layer = tc.Layer("a", self.lif, (tc.Connection("input", one),))
+        self.placement = tc.place(self.fixed, self.target)
+        self.activity = mapping.measure(self.fixed, self.dataset)
+        self.wrong = {
+            "None": None, "3": 3, "-1": -1, "nan": float("nan"), "inf": float("inf"), "nowhere": "nowhere", "''": "",
+            "bytes": b"x", "list": [], "dict": {}, "Odd": Odd(), "zeros": np.zeros((2, 3)),
+            "nans": np.full((2, 5, 3), np.nan), "objects": np.array([object()], dtype=object),
+            "no_samples": np.zeros((0, 5, 3)), "tensor": torch.ones(2, 5, 4), "Path": Path("nowhere"),
+            "lambda": lambda *a: None, "Dataset": self.dataset, "Network": self.network, "FixedNetwork": self.fixed,
+            "Target": self.target, "Build": self.build, "module": torch.nn.Linear(3, 3), "True": True, "1j": 1j,
+            "2**70": 2**70, "1e308": 1e308, "texts": np.array(["a"]), "set": {1}, "tuple": (1, 2, 3), "class": Odd,
+            "long": "x" * 5000, "NUL": "a\0b", "negative": -np.ones(4), "settings": tc.QuantizeSettings(),
+            "digits": 10**5000, "gradient": torch.ones(2, 5, 3, requires_grad=True),
+        }  # fmt: skip
+
+    def calls(self):
+        """name -> (function, arguments with which it succeeds)"""
+        w, one = self, np.ones((4, 3))
+        out = w.folder
+        return {
+            "load": (tc.load, {"model": w.model}),
+            "load_data": (tc.load_data, {"path": w.data}),
+            "load_target": (tc.load_target, {"target": "loihi2"}),
+            "quantize": (tc.quantize, {"network": w.network, "target": "loihi2", "calibration": w.dataset,
+                                       "settings": w.quick}),
+            "dequantize": (tc.dequantize, {"fixed": w.fixed}),
+            "simulate": (tc.simulate, {"network": w.fixed, "x": w.dataset}),
+            "simulate_float": (simulate_float, {"network": w.network, "x": w.dataset.values()}),
+            "reference.simulate": (reference.simulate, {"network": w.fixed, "x": w.dataset.x.astype(np.int64)}),
+            "verify": (tc.verify, {"network": w.network, "fixed": w.fixed, "data": w.dataset}),
+            "compile": (tc.compile, {"model": w.model, "output": out / "again", "options": w.options}),
+            "explain": (tc.explain, {"build": w.build, "data": w.data, "samples": 2, "jobs": 1}),
+            "check": (tc.check, {"subject": w.fixed, "target": "loihi2", "data": w.data}),
+            "cost": (tc.cost, {"subject": w.fixed, "target": "loihi2", "data": w.data}),
+            "compare_costs": (compare_costs, {"subject": w.fixed, "targets": ("loihi2",), "data": w.data}),
+            "finetune": (tc.finetune, {"model": w.model, "target": "loihi2", "data": out, "output": out / "tuned"}),
+            "sweep": (tc.sweep, {"model": w.network, "target": "loihi2", "points": (Point(8, 12, 24, "floor"),),
+                                 "data": w.dataset, "calibration": w.dataset, "path": out / "sweep.csv",
+                                 "settings": w.quick, "jobs": 1}),
+            "grid": (grid, {"target": w.target, "weight": "8", "coefficient": "", "state": "", "rounding": ""}),
+            "Point": (Point, {"weight_bits": 8, "coefficient_bits": 12, "state_bits": 24, "rounding": "floor"}),
+            "place": (tc.place, {"network": w.fixed, "target": w.target}),
+            "measure": (mapping.measure, {"fixed": w.fixed, "data": w.dataset}),
+            "mapping.check": (mapping.check, {"fixed": w.fixed, "target": w.target}),
+            "mapping.cost": (mapping.cost, {"fixed": w.fixed, "target": w.target, "placement": w.placement,
+                              "activity": w.activity}),
+            "save": (tc.save, {"model": w.module, "path": out / "m.pt"}),
+            "register_neuron": (tc.register_neuron, {"kind": Odd, "reader": lambda module, size: w.lif}),
+            "sliding_windows": (tc.sliding_windows, {"x": np.zeros((2, 10, 1)), "size": 4}),
+            "read_nir": (tc.read_nir, {"model": w.build.folder / "network.nir"}),
+            "write_nir": (tc.write_nir, {"network": w.network, "path": out / "w.nir"}),
+            "export_nir": (tc.export_nir, {"network": w.network, "path": out / "e.nir"}),
+            "Build.open": (tc.Build.open, {"folder": w.build.folder}),
+            "Dataset": (tc.Dataset, {"x": w.dataset.x, "y": w.dataset.y}),
+            "Dataset.take": (w.dataset.take, {"indices": [0]}),
+            "Layer": (tc.Layer, {"name": "a", "neuron": w.lif, "connections": w.layer.connections}),
+            "Connection": (tc.Connection, {"source": "input", "weight": one}),
+            "Network": (tc.Network, {"input_size": 3, "layers": (w.layer,)}),
+            "Network.layer": (w.network.layer, {"name": w.network.layers[0].name}),
+            "Neuron": (type(w.lif), dict(vars(w.lif))),
+            "tclif": (neurons.tclif, {"size": 4, "c1": 0.1, "c2": 0.1, "gamma": 0.5, "threshold": 1.0}),
+            "two_compartment": (neurons.two_compartment, {"size": 4, "alpha1": 0.9, "beta1": -0.2, "alpha2": 0.9,
+                                                          "beta2": 0.5, "threshold": 1.0}),
+            "lif": (neurons.lif, {"size": 4, "decay": 0.9, "threshold": 1.0}),
+            "integrate_and_fire": (neurons.integrate_and_fire, {"size": 4, "threshold": 1.0}),
+            "cuba_lif": (neurons.cuba_lif, {"size": 4, "current_decay": 0.5, "voltage_decay": 0.1, "threshold": 1.0}),
+            "plif": (neurons.plif, {"size": 4, "w": 1.0, "threshold": 1.0}),
+            "readout": (neurons.readout, {"size": 4}),
+            "alif_bellec": (neurons.alif_bellec, {"size": 4, "alpha": 0.9, "rho": 0.9, "kappa": 0.5, "threshold": 1.0}),
+            "alif_yin": (neurons.alif_yin, {"size": 4, "alpha": 0.9, "rho": 0.9, "beta": 0.5, "threshold": 1.0}),
+            "ahp": (neurons.ahp, {"size": 4, "alpha": 0.9, "rho": 0.9, "jump": 0.5, "threshold": 1.0}),
+            "ltmd": (neurons.ltmd, {"size": 4, "k": 1.0, "decay": 0.8}),
+            "glif": (neurons.glif, {"size": 4, "decay": 0.9, "threshold": 1.0}),
+            "canonical": (neurons.canonical, {"size": 4, "type": "mine", "a_v": 0.9, "b_u": 0.1, "threshold": 1.0}),
+            "spectral_radius": (neurons.spectral_radius, {"neuron": w.lif}),
+            "FixedNetwork": (FixedNetwork, {"input": w.fixed.input, "arithmetic": w.fixed.arithmetic,
+                                            "layers": w.fixed.layers}),
+            "FixedLayer": (type(w.fixed.layers[0]), dict(vars(w.fixed.layers[0]))),
+            "FixedConnection": (type(w.fixed.layers[0].connections[0]), {"source": "input", "weight": one.astype(int)}),
+            "FixedNetwork.save": (w.fixed.save, {"path": out / "f.npz"}),
+            "FixedNetwork.load": (FixedNetwork.load, {"path": w.build.folder / "fixed.npz"}),
+            "FixedNetwork.layer": (w.fixed.layer, {"name": w.fixed.layers[0].name}),
+            "Arithmetic": (Arithmetic, dict(vars(w.fixed.arithmetic))),
+            "InputEncoding": (InputEncoding, {"size": 1, "lsb": 0.25, "bits": 4}),
+            "Requirements": (tc.Requirements, {}),
+            "CompileOptions": (tc.CompileOptions, {}),
+            "QuantizeSettings": (tc.QuantizeSettings, {}),
+            "TuneSettings": (tc.TuneSettings, {}),
+            "ReadOptions": (tc.ReadOptions, {}),
+            "Target.override": (w.target.override, {"weight_bits": 8, "state_bits": None, "rounding": None}),
+            "backends.get": (backends.get, {"name": "c"}),
+            "write_page": (page.write_page, {"build": w.build}),
+            "write_figures": (write_figures, {"build": w.build, "folder": out / "figures"}),
+            "Conv": (convolution.Conv, {"input_shape": (1, 4, 4)}),
+            "Kernel": (convolution.Kernel, {"weight": np.ones((2, 1, 3, 3)), "conv": convolution.Conv((1, 4, 4))}),
+            "pooling": (convolution.pooling, {"shape": (1, 4, 4), "size": (2, 2), "stride": (2, 2), "padding": (0, 0),
+                                              "average": True}),
+        }  # fmt: skip
+
+
+MEANINGFUL: dict[str, str] = {}
