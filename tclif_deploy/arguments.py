@@ -165,7 +165,8 @@ class Nothing(Kind):
 
 
 class Location(Kind):
-    words = "a path"
+    def __init__(self, words: str = "a path") -> None:
+        self.words = words
 
     def problem(self, value: Any) -> Problem | None:
         if not isinstance(value, (str, os.PathLike)):
@@ -338,7 +339,8 @@ def _limited(annotation: Any, limits: Any) -> Kind | None:
 def _either(parts: tuple[Any, ...]) -> Kind | None:
     if Path in parts:  # where a path is taken, a str is one
         parts = tuple(part for part in parts if part is not str)
-    kinds = [kind_of(part) for part in parts]
+    by_name = any(getattr(part, "__name__", "") == "Target" for part in parts)
+    kinds = [Location("its name or a path") if part is Path and by_name else kind_of(part) for part in parts]
     return None if None in kinds else Either([kind for kind in kinds if kind is not None])
 
 
@@ -384,7 +386,9 @@ def check(where: str, name: str, kind: Kind, value: Any) -> None:
     """Raise `TclifError` unless ``value`` is of ``kind``."""
     found = kind.problem(value)
     if found is not None:
-        raise TclifError(f"{where}: {name}{found.what}", f"expected {found.expected}")
+        choices = found.expected.removeprefix("one of ")
+        hint = f"known: {choices}" if choices != found.expected else f"expected {found.expected}"
+        raise TclifError(f"{where}: {name}{found.what}", hint)
 
 
 def checked(function: Callable[Parameters, Returned]) -> Callable[Parameters, Returned]:
@@ -400,7 +404,7 @@ def checked(function: Callable[Parameters, Returned]) -> Callable[Parameters, Re
     >>> wait(3, pace="faster")
     Traceback (most recent call last):
         ...
-    tclif_deploy.errors.TclifError: wait: pace is 'faster'; expected one of slow, fast
+    tclif_deploy.errors.TclifError: wait: pace is 'faster'; known: slow, fast
     """
     parameters = inspect.signature(function).parameters.values()
     ahead = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
@@ -440,6 +444,8 @@ def _fields_of(cls: Any) -> dict[str, Kind]:
     bases: list[Any] = [base for base in reversed(cls.__mro__) if is_dataclass(base)]
     for base in bases:
         kinds |= _kinds_of(inspect.get_annotations(base), base.__module__)
+    # arrays of any numbers: a field's dtype is its class's own concern, and masks take the place of integers
+    kinds = {name: Numbers() if isinstance(kind, Numbers) else kind for name, kind in kinds.items()}
     return {field.name: kinds[field.name] for field in fields(cls) if field.init and field.name in kinds}
 
 

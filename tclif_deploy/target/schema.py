@@ -14,6 +14,8 @@ from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import Arithmetic, Overflow, Rounding
 from tclif_deploy.settings import check_settings
 
+LONGEST_VALUE = 40
+"""characters of a number, or of a choice, that is given by hand"""
 T = TypeVar("T")
 
 Evidence = Literal["vendor", "paper", "secondary", "assumed"]
@@ -242,12 +244,11 @@ class Target(BaseModel):
             for name in ("threshold_bits", "reset_bits", "bias_bits"):
                 changed.setdefault(name, changed["state_bits"])
         source = "given on the command line or by the caller"
-        for key, value in values.items():
-            if not isinstance(value, (str, int, float, tuple, list, type(None))) or (
-                type(value) is int and not is_whole(value)
-            ):
+        for key, value in changed.items():
+            plain = isinstance(value, (str, float, tuple, list)) or is_whole(value)
+            if not plain or len(str(value)) > LONGEST_VALUE:
                 raise TclifError(
-                    f"target {self.name}: {key} is {described(value)}", "expected what a target file may say"
+                    f"target {self.name}: {key} is {described(value)}", "expected what a target file may say of it"
                 )
         data = self.model_dump(exclude_none=True)
         for key, value in changed.items():

@@ -118,9 +118,9 @@ def test_check_and_cost_take_models_and_data_as_people_hold_them(build):
     ("use", "message"),
     [
         (lambda: check(3), "cannot read a model from a int; expected a checkpoint"),
-        (lambda: check(tclif_network(), 3), "cannot read a int; expected a Target"),
+        (lambda: check(tclif_network(), 3), "target is 3; expected a Target, its name or a path"),
         (lambda: cost(tclif_network(), None), "data is a NoneType; expected a Dataset"),
-        (lambda: explain(3, X), "cannot read a int; expected a build folder"),
+        (lambda: explain(3, X), "build is 3; expected a Build or a path"),
     ],
 )
 def test_what_is_no_build_no_target_and_no_data_is_one_line(use, message):
@@ -200,22 +200,22 @@ def test_a_network_of_the_wrong_kind_is_one_line(tmp_path):
     net = tclif_network()
     fixed = quantize(net, "loihi2", X)
     for use, message in (
-        (lambda: quantize(fixed, "loihi2"), "expected a float Network, got a FixedNetwork; tclif_deploy.load"),
-        (lambda: quantize(net, 3), "cannot read a int; expected a Target"),
-        (lambda: verify(fixed, net, X), "expected a float Network, got a FixedNetwork"),
-        (lambda: verify(net, net, X), "expected a FixedNetwork, got a Network; tclif_deploy.quantize"),
-        (lambda: simulate("model.pt", X), "expected a FixedNetwork, got a str"),
-        (lambda: place(net, "loihi2"), "expected a FixedNetwork, got a Network"),
-        (lambda: write_nir(fixed, tmp_path / "n.nir"), "expected a float Network"),
-        (lambda: export_nir(fixed, tmp_path / "n.nir"), "expected a float Network"),
+        (lambda: quantize(fixed, "loihi2"), "network is a FixedNetwork; expected a Network: tclif_deploy.load"),
+        (lambda: quantize(net, 3), "target is 3; expected a Target, its name or a path"),
+        (lambda: verify(fixed, net, X), "network is a FixedNetwork; expected a Network"),
+        (lambda: verify(net, net, X), "fixed is a Network; expected a FixedNetwork: tclif_deploy.quantize"),
+        (lambda: simulate("model.pt", X), "network is a str .*; expected a FixedNetwork or a Network"),
+        (lambda: place(net, "loihi2"), "network is a Network; expected a FixedNetwork or a Workload"),
+        (lambda: write_nir(fixed, tmp_path / "n.nir"), "network is a FixedNetwork; expected a Network"),
+        (lambda: export_nir(fixed, tmp_path / "n.nir"), "network is a FixedNetwork; expected a Network"),
         (lambda: verify(net, fixed, None), "data is a NoneType; expected a Dataset"),
-        (lambda: measure(net, X), "expected a FixedNetwork, got a Network"),
-        (lambda: load_data(X), "cannot read a ndarray; expected the path of a data file; arrays need no reading"),
+        (lambda: measure(net, X), "fixed is a Network; expected a FixedNetwork"),
+        (lambda: load_data(X), "path is an array of float64.*; expected a path"),
         (lambda: read_nir(net), "cannot read a Network; expected the path of a .nir file, or a nir.NIRGraph"),
         (lambda: save(net, tmp_path / "m.pt"), "cannot save a Network; expected a torch module"),
         (lambda: sliding_windows(X[0], 2), r"windows of 2 steps over data of shape \(60, 3\); expected"),
         (lambda: Dataset(X, scale="1"), "scale is 1; expected a positive number"),
-        (lambda: finetune(net, "loihi2", None), "cannot read a Network; expected the file of a model"),
+        (lambda: finetune(net, "loihi2", None), "model is a Network; expected a path"),
     ):
         with pytest.raises(TclifError, match=message):
             use()

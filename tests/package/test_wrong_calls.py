@@ -4,14 +4,21 @@ Every argument of every function is replaced by each of some forty values that a
 raises `TclifError`, or the value stands in MEANINGFUL: then the call may go through.
 """
 
+import inspect
+import shutil
+import warnings
+from dataclasses import replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 import tclif_deploy as tc
 from tclif_deploy import backends, convolution, mapping, neurons
 from tclif_deploy.fixed import Arithmetic, FixedNetwork, InputEncoding
+from tclif_deploy.network import NEURON_ARRAYS
 from tclif_deploy.report import page
 from tclif_deploy.report.static import write_figures
 from tclif_deploy.simulation import reference
@@ -61,6 +68,15 @@ class World:
             "digits": 10**5000, "gradient": torch.ones(2, 5, 3, requires_grad=True),
         }  # fmt: skip
 
+    def with_layer(self, **fields) -> FixedNetwork:
+        """A `FixedLayer` by itself may hold what no network takes."""
+        first, *others = self.fixed.layers
+        return replace(self.fixed, layers=(replace(first, **fields), *others))
+
+    def with_connection(self, **fields) -> FixedNetwork:
+        (connection,) = self.fixed.layers[0].connections
+        return self.with_layer(connections=(replace(connection, **fields),))
+
     def calls(self):
         """name -> (function, arguments with which it succeeds)"""
         w, one = self, np.ones((4, 3))
@@ -81,7 +97,8 @@ class World:
             "check": (tc.check, {"subject": w.fixed, "target": "loihi2", "data": w.data}),
             "cost": (tc.cost, {"subject": w.fixed, "target": "loihi2", "data": w.data}),
             "compare_costs": (compare_costs, {"subject": w.fixed, "targets": ("loihi2",), "data": w.data}),
-            "finetune": (tc.finetune, {"model": w.model, "target": "loihi2", "data": out, "output": out / "tuned"}),
+            "finetune": (tc.finetune, {"model": w.model, "target": "loihi2", "data": out / "data",
+                                       "output": out / "tuned"}),
             "sweep": (tc.sweep, {"model": w.network, "target": "loihi2", "points": (Point(8, 12, 24, "floor"),),
                                  "data": w.dataset, "calibration": w.dataset, "path": out / "sweep.csv",
                                  "settings": w.quick, "jobs": 1}),
@@ -123,8 +140,8 @@ class World:
             "spectral_radius": (neurons.spectral_radius, {"neuron": w.lif}),
             "FixedNetwork": (FixedNetwork, {"input": w.fixed.input, "arithmetic": w.fixed.arithmetic,
                                             "layers": w.fixed.layers}),
-            "FixedLayer": (type(w.fixed.layers[0]), dict(vars(w.fixed.layers[0]))),
-            "FixedConnection": (type(w.fixed.layers[0].connections[0]), {"source": "input", "weight": one.astype(int)}),
+            "FixedLayer": (w.with_layer, dict(vars(w.fixed.layers[0]))),
+            "FixedConnection": (w.with_connection, dict(vars(w.fixed.layers[0].connections[0]))),
             "FixedNetwork.save": (w.fixed.save, {"path": out / "f.npz"}),
             "FixedNetwork.load": (FixedNetwork.load, {"path": w.build.folder / "fixed.npz"}),
             "FixedNetwork.layer": (w.fixed.layer, {"name": w.fixed.layers[0].name}),
@@ -146,4 +163,202 @@ class World:
         }  # fmt: skip
 
 
-MEANINGFUL: dict[str, str] = {}
+MEANINGFUL = {
+    # what the argument is for
+    "*.network": "Network FixedNetwork", "*.fixed": "FixedNetwork", "*.target": "Target", "*.build": "Build",
+    "load.model": "Network", "compile.model": "Network", "sweep.model": "Network",
+    "*.subject": "Network FixedNetwork Build", "check.target": "None", "cost.target": "None",
+    "*.data": "Dataset tensor gradient", "*.calibration": "Dataset tensor gradient", "check.data": "None",
+    "compile.data": "None", "simulate.x": "Dataset gradient", "simulate_float.x": "gradient",
+    "*.output": "None nowhere Path", "*.folder": "nowhere Path", "*.path": "nowhere Path",
+    "*.settings": "None settings", "CompileOptions.quantize": "settings", "*.options": "None", "*.read": "None",
+    "register_neuron.kind": "class", "register_neuron.reader": "lambda module class",
+    # None leaves it to the function
+    "*.lengths": "None", "*.args": "None", "*.placement": "None", "*.activity": "None", "*.behaviour": "None",
+    "*.conv": "None", "*.y": "None", "check.calibration": "None", "cost.calibration": "None",
+    "compare_costs.calibration": "None", "quantize.calibration": "None", "compile.calibration": "None",
+    "explain.calibration": "None", "finetune.calibration": "None", "sweep.calibration": "None",
+    "Requirements.*": "None", "load.*": "None", "ReadOptions.*": "None", "read_nir.*": "None",
+    "TuneSettings.task": "None", "TuneSettings.samples": "None", "CompileOptions.auto_bits_max_drop": "None",
+    "CompileOptions.samples": "None", "Target.override.*": "None", "explain.samples": "None", "simulate.jobs": "None",
+    # no layer to trace, no pass, no notice; lists for tuples
+    "*.traces": "list dict no_samples", "*.points": "list", "*.targets": "list", "*.connections": "list",
+    "*.layers": "list", "*.notices": "list", "QuantizeSettings.passes": "list", "QuantizeSettings.weight_bits": "list",
+    "Conv.input_shape": "tuple", "pooling.shape": "tuple",
+    # switches
+    "*.strict": "True", "*.spikes": "True", "*.counts": "True", "*.spiking": "True", "*.delayed_reset": "True",
+    "*.decay_input": "True", "*.average": "True", "*.control": "True", "*.backend_batched": "True",
+    # counts
+    "*.size": "3", "*.samples": "3", "*.jobs": "3", "sweep.jobs": "-1", "*.input_size": "3", "*.delay": "3",
+    "*.*_bits": "3", "Arithmetic.*": "3", "*.bits": "3", "*.backend_samples": "3", "*.bound_steps": "3",
+    "*.epochs": "3", "*.batch_size": "3", "*.seed": "3", "*.threads": "3", "*.headroom": "3",
+    "FixedLayer.shift": "3 -1", "FixedConnection.exponent": "3",
+    # names of anything; those of a backend, a task and a convention are looked up when they are used
+    "Layer.name": "nowhere '' long NUL", "Connection.source": "nowhere '' long NUL", "*.type": "nowhere '' long NUL",
+    "FixedLayer.name": "'' long NUL", "Dataset.name": "nowhere '' long NUL", "*.backend": "nowhere '' long NUL",
+    "*.command": "nowhere '' long NUL", "*.task": "nowhere '' long NUL",
+    "ReadOptions.convention": "nowhere '' long NUL", "ReadOptions.args": "nowhere Path",
+    "grid.weight": "''", "grid.coefficient": "''", "grid.state": "''",
+    "grid.rounding": "''",
+    # finite numbers, positive ones
+    "*.lsb": "3 2**70 1e308", "*.dt": "3 2**70 1e308", "*.lr": "3 2**70 1e308", "*.warmup": "3 2**70 1e308",
+    "*.clip": "3 2**70 1e308", "Dataset.scale": "3 1e308", "ReadOptions.threshold": "3 2**70 1e308",
+    "load.threshold": "3 2**70 1e308", "*.gamma": "3 -1 2**70 1e308", "load.decay": "3 -1 2**70 1e308",
+    "ReadOptions.decay": "3 -1 2**70 1e308", "Connection.weight": "zeros",
+}  # fmt: skip
+"""argument -> values of `World.wrong` for which the call may go through; ``*`` is any text, and all lines count"""
+PARAMETER = "3 -1 2**70 1e308 negative"
+"""a neuron's: any finite number, or one a neuron; the coefficients of `Neuron` are arrays"""
+DIVIDED_BY = "3 2**70 1e308"
+"""positive, as thresholds are"""
+POSITIVE = {
+    "two_compartment": "alpha1 alpha2", "alif_bellec": "alpha rho", "alif_yin": "alpha rho", "ahp": "alpha rho",
+}  # fmt: skip
+SLOW = ("compile", "explain", "check", "cost", "compare_costs", "finetune", "sweep", "write_page", "write_figures")
+"""functions that are called with wrong values alone: what may go through takes its time, and other tests run it"""
+NAMES = [
+    "load",
+    "load_data",
+    "load_target",
+    "quantize",
+    "dequantize",
+    "simulate",
+    "simulate_float",
+    "reference.simulate",
+    "verify",
+    "compile",
+    "explain",
+    "check",
+    "cost",
+    "compare_costs",
+    "finetune",
+    "sweep",
+    "grid",
+    "Point",
+    "place",
+    "measure",
+    "mapping.check",
+    "mapping.cost",
+    "save",
+    "register_neuron",
+    "sliding_windows",
+    "read_nir",
+    "write_nir",
+    "export_nir",
+    "Build.open",
+    "Dataset",
+    "Dataset.take",
+    "Layer",
+    "Connection",
+    "Network",
+    "Network.layer",
+    "Neuron",
+    "tclif",
+    "two_compartment",
+    "lif",
+    "integrate_and_fire",
+    "cuba_lif",
+    "plif",
+    "readout",
+    "alif_bellec",
+    "alif_yin",
+    "ahp",
+    "ltmd",
+    "glif",
+    "canonical",
+    "spectral_radius",
+    "FixedNetwork",
+    "FixedLayer",
+    "FixedConnection",
+    "FixedNetwork.save",
+    "FixedNetwork.load",
+    "FixedNetwork.layer",
+    "Arithmetic",
+    "InputEncoding",
+    "Requirements",
+    "CompileOptions",
+    "QuantizeSettings",
+    "TuneSettings",
+    "ReadOptions",
+    "Target.override",
+    "backends.get",
+    "write_page",
+    "write_figures",
+    "Conv",
+    "Kernel",
+    "pooling",
+]
+
+
+def may_pass(name, argument):
+    """The values that ``argument`` of the function ``name`` may have."""
+    found = [values for pattern, values in MEANINGFUL.items() if fnmatchcase(f"{name}.{argument}", pattern)]
+    function = getattr(neurons, name, None)
+    if name == "Neuron" and argument in NEURON_ARRAYS:
+        found.append("negative")
+    elif name == "canonical" and argument in NEURON_ARRAYS:
+        found.append(PARAMETER)
+    elif function and inspect.signature(function).parameters[argument].annotation == "ArrayLike":
+        positive = argument == "threshold" or argument in POSITIVE.get(name, "").split()
+        found.append(DIVIDED_BY if positive else PARAMETER)
+    return set(" ".join(found).split())
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    return World(tmp_path_factory.mktemp("world"))
+
+
+def test_every_function_of_the_table_is_tried(world):
+    assert list(world.calls()) == NAMES
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] if n in SLOW else []) for n in NAMES])
+def test_a_wrong_argument_is_refused_in_one_sentence(name, world, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    function, given = world.calls()[name]
+    parameters = [
+        p for p in inspect.signature(function).parameters.values() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)
+    ]
+    problems = []
+    for argument in dict.fromkeys([*given, *(p.name for p in parameters)]):
+        if argument in NOT_CHECKED:
+            continue
+        allowed = may_pass(name, argument)
+        for label, value in world.wrong.items():
+            if label in allowed and name in SLOW:
+                continue
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("error", RuntimeWarning)
+                    function(**{**given, argument: value})
+            except tc.TclifError as error:
+                if "\n" in str(error) or len(str(error)) > LONGEST:
+                    problems.append(f"{argument}={label}: {len(str(error))} characters, {error!s:.80}")
+            except Exception as error:
+                problems.append(f"{argument}={label}: {type(error).__name__}: {error!s:.80}")
+            else:
+                if label not in allowed:
+                    problems.append(f"{argument}={label}: goes through")
+            if Path("nowhere").exists():  # a call that wrote it
+                shutil.rmtree("nowhere") if Path("nowhere").is_dir() else Path("nowhere").unlink()
+    assert problems == []
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if n not in SLOW])
+def test_the_call_that_is_changed_goes_through(name, world, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    function, given = world.calls()[name]
+    function(**given)
+
+
+def test_a_message_says_what_is_wrong_where_and_what_to_do(world):
+    with pytest.raises(tc.TclifError) as refused:
+        tc.quantize("nowhere", "loihi2")
+    assert str(refused.value) == (
+        "quantize: network is a str ('nowhere'); expected a Network: tclif_deploy.load reads one"
+    )
+    with pytest.raises(tc.TclifError, match="neuron lif: decay is nan; parameters must be finite"):
+        neurons.lif(4, decay=float("nan"), threshold=1.0)
+    with pytest.raises(tc.TclifError, match=r"lif: size is .*; expected a whole number, 1 to 8,388,608"):
+        neurons.lif(2**40, decay=0.9, threshold=1.0)
