@@ -32,7 +32,8 @@ def run(command: str, folder: Path) -> str:
         ["bash", "-ec", command], cwd=folder, env=env, text=True, timeout=TIME_LIMIT, check=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
-    return "\n".join(line.rstrip() for line in done.stdout.strip("\n").splitlines()) + "\n"
+    text = done.stdout.replace(str(Path.home()), "~")
+    return "\n".join(line.rstrip() for line in text.strip("\n").splitlines()) + "\n"
 
 
 def main() -> None:

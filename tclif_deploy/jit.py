@@ -18,7 +18,7 @@ from typing import Any, TypeVar, cast
 CACHE_VARIABLE = "TCLIF_CACHE_DIR"
 """Environment variable that names the folder of compiled code."""
 
-MESSAGE = "compiling for this CPU (once; kept in {folder})"
+MESSAGE = "compiling for this CPU (once for each kind of kernel; kept in {folder})"
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 Announce = Callable[[str], None]

@@ -100,10 +100,10 @@ def get(name: str) -> Backend:
     >>> from tclif_deploy import backends
     >>> backends.get("c").__name__
     'tclif_deploy.backends.c'
-    >>> backends.get("fpga")
+    >>> backends.get("fpga")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
         ...
-    tclif_deploy.errors.TclifError: backend 'fpga' is not known; known: lava, onnx, c, engine
+    tclif_deploy.errors.TclifError: backend 'fpga' is not known; known: lava, onnx, c, ...
     """
     if name in BUILTIN:
         return cast(Backend, import_module(BUILTIN[name]))

@@ -108,7 +108,7 @@ def state_range(c: Context) -> Iterator[Finding]:
         top = (1 << (c.fixed.arithmetic.bits_u - 1)) - 1
         if worst > top:
             yield Finding("state_range", "info", layer.name, f"one step can bring {worst:,} at worst", f"{top:,}",
-                          "none needed unless everything can be active at once", worst / top,
+                          "nothing to do, unless everything can be active at once", worst / top,
                           kind="network")  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from tclif_deploy.progress import Bars, Say
 from tclif_deploy.simulation import reference
 from tclif_deploy.simulation.floating import batches
 from tclif_deploy.simulation.result import Result
+from tclif_deploy.text import count
 from tclif_deploy.verification import BackendCheck, difference
 
 BATCH = 128
@@ -39,7 +40,7 @@ def check_backends(
         expected = reference.simulate(fixed, x, lengths=lengths)
         each(expected)
         for name, folder in folders.items():
-            say(f"running {name} on {x.shape[0]} samples of {x.shape[1]} steps against the reference")
+            say(f"running {name} on {count(x.shape[0], 'sample')} of {x.shape[1]} steps against the reference")
             result = backends.get(name).run(folder, x, lengths=lengths, batched=batched, progress=progress(name))
             check = difference(expected, result, x.shape[1])
             checks[name] = checks[name] + check if name in checks else check

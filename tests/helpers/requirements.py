@@ -22,6 +22,7 @@ INSTALLED_BY = {
     "chromedriver": "apt-get install chromium-driver",
     "axe-core": "npm install --prefix build/node --no-save axe-core",
     "lava": "make test",
+    "lava-dl": "make test",
     "spikingjelly": "make test",
     "snntorch": "make test",
     "norse": "make test",
@@ -48,13 +49,16 @@ def needs_module(name: str) -> ModuleType:
 
 
 def needs_package(name: str) -> None:
-    """Skip the running test, with the reason, unless the package is installed; it is not imported."""
+    """Skip the running test, with the reason, unless the package is installed; it is not imported.
+
+    A namespace shared by distributions (``lava`` of lava-nc and lava-dl) counts by the module asked for.
+    """
     try:
         spec = importlib.util.find_spec(name)
     except ModuleNotFoundError:
         spec = None
     if spec is None:
-        missing(name.split(".")[0])
+        missing("lava-dl" if name.startswith("lava.lib.dl") else name.split(".")[0])
 
 
 def missing(name: str, why: str = "") -> None:

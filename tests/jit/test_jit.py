@@ -47,7 +47,7 @@ def machine_code(folder: Path) -> set[str]:
 def test_without_a_home_or_a_place_beside_the_sources_kernels_are_kept_in_a_private_temporary_folder(tmp_path) -> None:
     printed = run(tmp_path)
     (private,) = tmp_path.glob("tclif-deploy-*")
-    assert printed.splitlines() == [f"compiling for this CPU (once; kept in {private})"]
+    assert printed.splitlines() == [f"compiling for this CPU (once for each kind of kernel; kept in {private})"]
     assert private.stat().st_mode & 0o077 == 0
     assert machine_code(tmp_path) == {"engine", "nn", "mapping"}
     assert not list(Path(tclif_deploy.__file__).parent.rglob("*.nbc"))

@@ -33,7 +33,7 @@ def test_compensated_rounding_leaves_less_error_than_rounding_alone(seed, source
     def error(integers):
         return response_error(wanted - integers, covariance).sum()
 
-    assert error(rounded) < error(np.rint(wanted))
+    assert error(rounded) <= error(np.rint(wanted)) * (1 + 1e-12)  # equal where rounding alone is the best already
 
 
 def test_uncorrelated_sources_are_rounded_to_nearest():
@@ -147,7 +147,7 @@ def test_weight_widths_that_do_not_fit_are_refused(bits, message):
 
 
 def test_an_unknown_pass_is_refused_with_the_known_ones():
-    with pytest.raises(TclifError, match="passes is 'magic'; known: scales, compensate, bias"):
+    with pytest.raises(TclifError, match=f"passes is 'magic'; known: {', '.join(PASSES)}"):
         QuantizeSettings(passes=("magic",))
 
 

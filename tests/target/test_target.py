@@ -12,7 +12,8 @@ from tclif_deploy import TclifError
 from tclif_deploy.cli.main import run
 from tclif_deploy.target import UNITS, Target, build, known_targets, load_target, targets_folder
 
-SHIPPED = ("ideal", "loihi1", "loihi2", "speck2", "spinnaker2", "xylo2")
+ROOT = Path(__file__).parents[2]
+SHIPPED = tuple(sorted(path.stem for path in (ROOT / "targets").glob("*.toml")))
 
 
 def write(folder, text, name="mychip.toml"):
@@ -28,8 +29,11 @@ def problem(path):
     return str(caught.value)
 
 
-def test_the_shipped_targets_are_these_and_each_number_has_unit_source_and_evidence():
+def test_each_number_of_a_shipped_target_has_unit_source_and_evidence_and_the_page_names_each():
+    assert len(SHIPPED) >= 6
     assert known_targets() == SHIPPED
+    page = (ROOT / "docs" / "targets.md").read_text(encoding="utf-8")
+    assert [name for name in SHIPPED if f"`{name}`" not in page] == []
     for name in SHIPPED:
         target = load_target(name)
         assert target.name == name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tclif_deploy.builds import Build
 from tclif_deploy.report.content import Note, Section
+from tclif_deploy.text import count
 from tclif_deploy.verification.verdict import BackendCheck
 
 CAPTION = (
@@ -23,8 +24,9 @@ def backends(build: Build) -> Section:
 
 def comparison(name: str, check: BackendCheck) -> Note:
     """One backend against the reference."""
+    compared = f"{check.neuron_steps:,} neuron steps of {count(check.samples, 'sample')}"
     return Note(
-        f"{'equal' if check.equal else 'DIFFERS'}, {check.neuron_steps:,} neuron steps of {check.samples:,} samples: "
+        f"{'equal' if check.equal else 'DIFFERS'}, {compared}: "
         f"{check.spike_mismatches:,} spikes and {check.state_mismatches:,} states differ",
         name, "good" if check.equal else "bad",
     )  # fmt: skip

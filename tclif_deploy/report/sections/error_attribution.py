@@ -135,7 +135,8 @@ def _states(a: Attribution) -> Table:
         for s in a.states
     )  # fmt: skip
     return Table(
-        "States: shares of what their width holds; the bound holds for every input, and only one below 1 is a promise",
+        "States: shares of what their width holds; the bound holds for every input, and only one of at most 1 is a "
+        "promise",
         ("layer", "state", "width", "calibration", "headroom", "seen, fixed", "proven bound", "overflows"),
         rows, left=("layer", "state", "proven bound"),
     )  # fmt: skip

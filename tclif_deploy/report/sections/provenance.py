@@ -18,7 +18,10 @@ def provenance(build: Build) -> Section:
         ("calibration", str(m.calibration)),
         ("calibration, SHA-256 of its samples", m.calibration.sha256 or "–"),
         *((f"read with: {key}", str(v)) for key, v in vars(m.model.read).items() if v is not None),
-        *((f"setting: {key.replace('_', ' ')}", _text(value)) for key, value in vars(m.settings).items()),
+        *(
+            (f"setting: {key.replace('_', ' ')}", _text(value) if value or key != "weight_bits" else "the target's")
+            for key, value in vars(m.settings).items()
+        ),
         *((f"required: {key.replace('_', ' ')}", _text(v)) for key, v in vars(m.requirements).items() if v is not None),
         *((f"version of {key}", str(value)) for key, value in m.versions.items()),
         ("random seeds", "none: nothing in a compilation is random"),

@@ -85,8 +85,8 @@ def _couplings(build: Build) -> Table:
             )
             rows.append((layer.name + more, *cells))
     return Table(
-        f"Couplings β1, β2 before, B_u, B_v (in units of 1/{one}) after: their product sets the frequency ω "
-        "and must be kept",
+        f"Couplings β1, β2 before, B_u (in units of 1/({one}·ρ)) and B_v (of ρ/{one}) after, ρ the ratio of LSBs: "
+        "their product sets the frequency ω and must be kept",
         ("layer", "β1", "β2", "B_u", "B_v", "ω before", "ω after", "error"),
         tuple(rows), left=("layer",),
     )  # fmt: skip

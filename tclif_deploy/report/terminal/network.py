@@ -14,7 +14,7 @@ from tclif_deploy.text import count, span
 def print_summary(console: Console, path: str, kind: str, summary: dict[str, Any]) -> None:
     """The layers of a network, as `tclif_deploy.frontends.summary.summary` describes it."""
     features, weights = count(summary["input"]["features"], "feature"), f"{summary['parameters']:,}"
-    columns = ("layer", "neurons", "from", "comparator, reset", "coefficients", "weights")
+    columns = ("layer", "neurons", "from", "comparator, reset", "coefficients", "weights and biases")
     rows = tuple(
         (
             layer["name"], f"{layer['neurons']} {layer['neuron']}", _sources(layer), _fires(layer),
@@ -52,7 +52,7 @@ def _kernel(connection: dict[str, Any]) -> str:
 
 def _fires(layer: dict[str, Any]) -> str:
     if layer["fires_at"] is None:
-        return "readout"
+        return "none"
     return f"v {layer['fires_at']} threshold, {layer['reset']}"
 
 

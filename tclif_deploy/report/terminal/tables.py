@@ -99,8 +99,17 @@ def print_targets(console: Console, targets: Sequence[Target]) -> None:
 def print_target(console: Console, target: Target) -> None:
     """Every limit of one target, with where it comes from."""
     columns = ("limit", "value", "unit", "evidence", "source")
-    rows = tuple((name, str(x.value), x.unit, x.evidence, x.source) for name, x in target.limits().items())
+    rows = tuple((name, _plain(x.value), x.unit, x.evidence, x.source) for name, x in target.limits().items())
     show_blocks(console, [Table(f"{target.name}: {target.description}", columns, rows, left=columns)])
+
+
+def _plain(value: object) -> str:
+    """A limit's value: ``yes`` or ``no``, a number, or a range of two."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, tuple) and len(value) == 2 and all(isinstance(v, (int, float)) for v in value):
+        return span(*value)
+    return ", ".join(map(str, value)) if isinstance(value, (tuple, list)) else str(value)
 
 
 def print_sweep(console: Console, rows: Sequence[Row], front: Sequence[Row], calibration: Calibration) -> None:
