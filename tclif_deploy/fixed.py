@@ -183,7 +183,10 @@ class FixedConnection(LinearMap):
     conv: Conv | None = None
 
     def __post_init__(self) -> None:
-        check_kernel(self, f"connection from {self.source}")
+        where = f"connection from {self.source}"
+        if self.conv is None and (self.weight.ndim != 2 or 0 in self.weight.shape):
+            raise TclifError(f"{where}: weight has shape {self.weight.shape}, expected (neurons, sources)")
+        check_kernel(self, where)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -299,6 +302,10 @@ class FixedNetwork(Shown):
                         f"layer {layer.name}: {name} is {value.dtype}{value.shape}, expected int64 ({layer.size},)"
                     )
                 value.setflags(write=False)
+            for name in ("lsb_u", "lsb_v"):
+                value = getattr(layer, name)
+                if value.shape != (layer.size,) or not np.isfinite(value).all() or (value <= 0).any():
+                    raise TclifError(f"layer {layer.name}: {name} is not {layer.size} positive numbers")
             for connection in layer.connections:
                 if connection.weight.dtype != np.int64 or connection.exponent < 0:
                     raise TclifError(

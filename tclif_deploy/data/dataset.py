@@ -64,7 +64,10 @@ class Dataset(Shown):
             )
         scale = to_array(self.scale, f"{self.name}: scale")
         if scale.size != 1 or scale.dtype.kind not in "iuf" or not 0 < scale.reshape(()) < np.inf:
-            raise TclifError(f"{self.name}: scale is {described(self.scale)}", "expected a positive number")
+            raise TclifError(
+                f"{self.name}: scale is {described(self.scale) if scale.dtype.kind == 'O' else scale!s:.60}",
+                "expected a positive number",
+            )
         object.__setattr__(self, "scale", float(scale.reshape(())))
         for key in ("y", "lengths"):
             value = getattr(self, key)
