@@ -47,6 +47,10 @@ MADE_BY = {
 """what to do where one of a class is expected"""
 
 
+BY_NAME = "its name or a path"
+"""how a target is given"""
+
+
 class Problem(NamedTuple):
     """What is wrong with a value."""
 
@@ -276,6 +280,8 @@ class Either(Kind):
     def __init__(self, kinds: list[Kind]) -> None:
         self.kinds = kinds
         words = list(dict.fromkeys(kind.words for kind in kinds))
+        if BY_NAME in words:
+            words[words.index(BY_NAME) : words.index(BY_NAME) + 1] = BY_NAME.split(" or ")
         self.words = words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
 
     def problem(self, value: Any) -> Problem | None:
@@ -340,7 +346,7 @@ def _either(parts: tuple[Any, ...]) -> Kind | None:
     if Path in parts:  # where a path is taken, a str is one
         parts = tuple(part for part in parts if part is not str)
     by_name = any(getattr(part, "__name__", "") == "Target" for part in parts)
-    kinds = [Location("its name or a path") if part is Path and by_name else kind_of(part) for part in parts]
+    kinds = [Location(BY_NAME) if part is Path and by_name else kind_of(part) for part in parts]
     return None if None in kinds else Either([kind for kind in kinds if kind is not None])
 
 

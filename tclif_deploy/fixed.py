@@ -204,11 +204,10 @@ class FixedConnection(LinearMap):
     conv: Conv | None = None
 
     def __post_init__(self) -> None:
+        where = f"connection from {self.source}"
         if self.conv is None and (self.weight.ndim != 2 or 0 in self.weight.shape):
-            raise TclifError(
-                f"connection from {self.source}: weight has shape {self.weight.shape}, expected (neurons, sources)"
-            )
-        check_kernel(self, f"connection from {self.source}")
+            raise TclifError(f"{where}: weight has shape {self.weight.shape}, expected (neurons, sources)")
+        check_kernel(self, where)
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -318,9 +318,9 @@ def check_topology(input_size: int, layers: tuple[Any, ...]) -> None:
         if not layer.connections:
             raise TclifError(f"layer {layer.name}: no incoming connection")
         for connection in layer.connections:
-            where = f"layer {layer.name}: connection from {connection.source}"
+            where = f"layer {layer.name:.60}: connection from {connection.source:.60}"
             if connection.source not in sizes:
-                raise TclifError(f"{where}: no such layer", f"known: {', '.join(sizes)}")
+                raise TclifError(f"{where}: no such layer", f"known: {', '.join(f'{name:.60}' for name in sizes)}")
             if connection.source in silent:
                 raise TclifError(f"{where}: that layer does not spike", "only the last layer may be a readout")
             expected = (layer.size, sizes[connection.source])

@@ -59,7 +59,10 @@ class Dataset(Shown):
             raise TclifError(f"{self.name}: x has dtype {x.dtype}", "expected integers or real floats")
         scale = to_array(self.scale, f"{self.name}: scale")
         if scale.size != 1 or scale.dtype.kind not in "iuf" or not 0 < scale.reshape(()) < np.inf:
-            raise TclifError(f"{self.name}: scale is {described(self.scale)}", "expected a positive number")
+            raise TclifError(
+                f"{self.name}: scale is {described(self.scale) if scale.dtype.kind == 'O' else scale!s:.60}",
+                "expected a positive number",
+            )
         _check_magnitudes(self.name, x, float(scale.reshape(())))
         object.__setattr__(self, "scale", float(scale.reshape(())))
         for key in ("y", "lengths"):

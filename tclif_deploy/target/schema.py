@@ -245,7 +245,7 @@ class Target(BaseModel):
                 changed.setdefault(name, changed["state_bits"])
         source = "given on the command line or by the caller"
         for key, value in changed.items():
-            plain = isinstance(value, (str, float, tuple, list)) or is_whole(value)
+            plain = isinstance(value, (bool, str, float, tuple, list)) or is_whole(value)
             if not plain or len(str(value)) > LONGEST_VALUE:
                 raise TclifError(
                     f"target {self.name}: {key} is {described(value)}", "expected what a target file may say of it"

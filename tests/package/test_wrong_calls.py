@@ -51,6 +51,9 @@ class World:
         self.options = tc.CompileOptions(backend="none", quantize=self.quick)
         self.build = tc.compile(self.model, data=self.data, output=folder / "build", options=self.options)
         self.module = torch.nn.Sequential(torch.nn.Linear(3, 3), tc.nn.TCLIF())
+        tc.save(torch.nn.Sequential(torch.nn.Linear(3, 4), tc.nn.TCLIF(), torch.nn.Linear(4, 4)), folder / "tune.pt")
+        for part in ("train", "test"):
+            checkpoints.write_data(folder / f"{part}.npz")
         one = np.ones((4, 3))
         self.lif = neurons.lif(4, decay=0.9, threshold=1.0)
         self.layer = tc.Layer("a", self.lif, (tc.Connection("input", one),))
@@ -97,8 +100,10 @@ class World:
             "check": (tc.check, {"subject": w.fixed, "target": "loihi2", "data": w.data}),
             "cost": (tc.cost, {"subject": w.fixed, "target": "loihi2", "data": w.data}),
             "compare_costs": (compare_costs, {"subject": w.fixed, "targets": ("loihi2",), "data": w.data}),
-            "finetune": (tc.finetune, {"model": w.model, "target": "loihi2", "data": out / "data",
-                                       "output": out / "tuned"}),
+            "finetune": (tc.finetune, {"model": out / "tune.pt", "target": "loihi2", "data": out,
+                                       "output": out / "tuned",
+                                       "calibration": w.dataset, "options": w.options,
+                                       "settings": tc.TuneSettings(epochs=1, control=False, task="mine")}),
             "sweep": (tc.sweep, {"model": w.network, "target": "loihi2", "points": (Point(8, 12, 24, "floor"),),
                                  "data": w.dataset, "calibration": w.dataset, "path": out / "sweep.csv",
                                  "settings": w.quick, "jobs": 1}),
@@ -342,10 +347,10 @@ def test_a_wrong_argument_is_refused_in_one_sentence(name, world, tmp_path, monk
                     problems.append(f"{argument}={label}: goes through")
             if Path("nowhere").exists():  # a call that wrote it
                 shutil.rmtree("nowhere") if Path("nowhere").is_dir() else Path("nowhere").unlink()
-    assert problems == []
+    assert not problems, "\n".join(problems)
 
 
-@pytest.mark.parametrize("name", [n for n in NAMES if n not in SLOW])
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] if n in SLOW else []) for n in NAMES])
 def test_the_call_that_is_changed_goes_through(name, world, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     function, given = world.calls()[name]
