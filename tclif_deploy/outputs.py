@@ -12,8 +12,10 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
+import hashlib
 import logging
 import os
+import re
 import secrets
 import shutil
 import stat
@@ -77,9 +79,10 @@ def new_file(path: Path | str, *, inputs: Iterable[object] = (), parents: bool =
         with _new_part(path, _make_file) as part:
             yield part
             _flush(part)
-            os.chmod(part, 0o644)
             os.replace(part, path)
     except OSError as error:
+        if not _is_about(error, part, path):
+            raise
         kept = "what stood there before is intact; " if _exists(path) else ""
         raise cannot_write(path, error, f"{kept}free some space or {CHOOSE}") from None
     finally:
@@ -202,14 +205,14 @@ def new_folder(
     part = None
     try:
         _make_folder(folder.parent)
-        with _new_part(folder, lambda part: part.mkdir(mode=0o755)) as part:
+        with _new_part(folder, Path.mkdir) as part:
             yield part
             _flush_tree(part)
             _put(part, folder, ours, kind)
     except OSError as error:
-        if error.filename is None or os.fsdecode(error.filename).startswith(str(folder.parent)):
-            raise cannot_write(folder, error, CHOOSE) from None
-        raise
+        if not _is_about(error, part, folder):
+            raise
+        raise cannot_write(folder, error, CHOOSE) from None
     finally:
         if part is not None:
             shutil.rmtree(part, ignore_errors=True)
@@ -246,7 +249,7 @@ def check_folder_place(
 
 
 def _put(part: Path, folder: Path, ours: Callable[[Path], bool], kind: str) -> None:
-    """Let ``part`` stand where ``folder`` did, or where nothing did; the old one is then at ``part``."""
+    """Let ``part`` stand where ``folder`` did, or where nothing did, and remove the old one."""
     try:
         os.rename(part, folder)  # where nothing, or an empty folder, stands: one step on every POSIX system
         return
@@ -254,16 +257,26 @@ def _put(part: Path, folder: Path, ours: Callable[[Path], bool], kind: str) -> N
         if not _exists(folder):
             raise
     check_folder_place(folder, ours, kind)  # it may have changed since the beginning
-    if _exchange(part, folder):
-        return
-    old = folder.with_name(part.name.removesuffix(PART) + OLD)
-    handle = _lock(folder)
+    handle = _lock_standing(folder)  # one exchange at a time, and nobody takes the old one, hidden, for an orphan
     try:
+        if _exchange(part, folder):
+            try:
+                check_folder_place(part, ours, kind)
+            except TclifError:  # somebody else's, put there at the last moment: it goes back
+                _exchange(part, folder)
+                raise TclifError(f"{folder}: changed while it was replaced", "try again") from None
+            shutil.rmtree(part, ignore_errors=True)
+            return
+        old = folder.with_name(part.name.removesuffix(PART) + OLD)
         os.rename(folder, old)
-        os.rename(part, folder)
+        try:
+            os.rename(part, folder)
+        except OSError:
+            os.rename(old, folder)
+            raise
+        shutil.rmtree(old, ignore_errors=True)
     finally:
         _unlock(handle)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def _exchange(one: Path, other: Path) -> bool:
@@ -296,7 +309,7 @@ def recover(folder: Path | str, ours: Callable[[Path], bool]) -> None:
     folder = Path(folder)
     if not folder.name:
         return
-    for old in sorted(_orphans(folder, OLD)):
+    for old, handle in _orphans(folder, OLD):
         with contextlib.suppress(OSError):
             if not _exists(folder) and ours(old):
                 os.rename(old, folder)
@@ -304,18 +317,20 @@ def recover(folder: Path | str, ours: Callable[[Path], bool]) -> None:
             else:
                 shutil.rmtree(old)
                 _tell(f"{old}: cleared away; a command that was killed had left it")
+        _unlock(handle)
     clear_orphans(folder)
 
 
 def clear_orphans(path: Path | str) -> None:
     """Remove what killed writers of ``path`` left beside it."""
-    for part in sorted(_orphans(Path(path), PART)):
+    for part, handle in _orphans(Path(path), PART):
         with contextlib.suppress(OSError):
             if part.is_dir() and not part.is_symlink():
                 shutil.rmtree(part)
             else:
                 part.unlink()
             _tell(f"{part}: cleared away; a command that was killed had left it")
+        _unlock(handle)
 
 
 def _tell(line: str) -> None:
@@ -323,18 +338,25 @@ def _tell(line: str) -> None:
         say(line)
 
 
-def _orphans(path: Path, end: str) -> list[Path]:
-    """Neighbours of ``path`` that a process wrote which does not run any more."""
-    beginning = _beginning(path)
+def _orphans(path: Path, end: str) -> Iterator[tuple[Path, int]]:
+    """Neighbours of ``path`` whose writer does not run any more, each locked until its handle is closed."""
+    pattern = re.compile(re.escape(_beginning(path)) + "[0-9a-f]{8}" + re.escape(end))
     try:
-        names = [name for name in os.listdir(path.parent) if name.startswith(beginning) and name.endswith(end)]
+        names = sorted(filter(pattern.fullmatch, os.listdir(path.parent)))
     except OSError:
-        return []
-    return [path.parent / name for name in names if not _is_locked(path.parent / name)]
+        return
+    for name in names:
+        handle = _claim(path.parent / name)
+        if handle is not None:
+            yield path.parent / name, handle
 
 
 def _beginning(path: Path) -> str:
-    return f".{os.fsdecode(os.fsencode(path.name)[:LONGEST])}-"
+    """How the hidden neighbours of ``path``, and of nothing else, begin."""
+    name = os.fsencode(path.name)
+    if len(name) > LONGEST:
+        name = name[:LONGEST] + b"~" + hashlib.sha256(name).hexdigest()[:8].encode()
+    return f".{os.fsdecode(name)}-"
 
 
 def _make_file(path: Path) -> None:
@@ -355,9 +377,9 @@ def _new_part(path: Path, make: Callable[[Path], object]) -> Iterator[Path]:
         part = path.with_name(f"{_beginning(path)}{secrets.token_hex(4)}{PART}")
         make(part)
         handle = _lock(part)
-        if _exists(part):  # else another process took it for an orphan, before the lock
+        if handle is None or _is_open_as(handle, part):
             break
-        _unlock(handle)
+        _unlock(handle)  # another process took it for an orphan, before the lock
     try:
         yield part
     finally:
@@ -365,42 +387,78 @@ def _new_part(path: Path, make: Callable[[Path], object]) -> Iterator[Path]:
 
 
 def _lock(path: Path) -> int | None:
-    """Hold a lock on a file or folder that goes with this process; file systems without locks do without."""
+    """Hold a lock on a file or folder that goes with this process; None where the file system, or the system, has none.
+
+    Waits for another process that looks whether ``path`` is an orphan.
+    """
     if fcntl is None:
         return None
     try:
         handle = os.open(path, os.O_RDONLY)
     except OSError:
+        return -1
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+    except OSError:
+        os.close(handle)
         return None
-    with contextlib.suppress(OSError):
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     return handle
 
 
-def _unlock(handle: int | None) -> None:
-    if handle is not None:
-        os.close(handle)
+def _lock_standing(folder: Path) -> int | None:
+    """Lock the folder that stands at ``folder`` now, after whoever is replacing it."""
+    while True:
+        handle = _lock(folder)
+        if handle is None or _is_open_as(handle, folder) or not _exists(folder):
+            return handle
+        _unlock(handle)
 
 
-def _is_locked(path: Path) -> bool:
-    """Whether a process that runs is writing ``path``; where that cannot be told, one is."""
+def _claim(path: Path) -> int | None:
+    """Lock what no process that runs is writing; None where one is, or where that cannot be told."""
     if fcntl is None:
-        return True
+        return None
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
-        return True
+        return None
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
-        return True
-    else:
+        os.close(handle)
+        return None
+    if _is_open_as(handle, path):
+        return handle
+    os.close(handle)
+    return None
+
+
+def _is_open_as(handle: int, path: Path) -> bool:
+    """Whether what stands at ``path`` is still what was opened."""
+    try:
+        return os.path.samestat(os.fstat(handle), os.lstat(path))
+    except OSError:
         return False
-    finally:
+
+
+def _unlock(handle: int | None) -> None:
+    if handle is not None and handle >= 0:
         os.close(handle)
 
 
 # --- small things
+
+
+def _is_about(error: OSError, part: Path | None, place: Path) -> bool:
+    """Whether an error is one of writing here, not of reading something else meanwhile."""
+    names = [Path(os.fsdecode(name)) for name in (error.filename, error.filename2) if isinstance(name, (str, bytes))]
+    made = [path for path in (part, place) if path is not None]
+
+    def here(name: Path) -> bool:
+        hidden = name.parent == place.parent and name.name.startswith(_beginning(place))
+        return hidden or name == place.parent or any(name.is_relative_to(path) for path in made)
+
+    return not names or any(map(here, names))
 
 
 def _exists(path: Path) -> bool:
@@ -432,7 +490,7 @@ def _make_folder(path: Path) -> None:
 
 
 def _flush(path: Path) -> None:
-    with open(path, "rb") as file:
+    with open(path, "r+b") as file:  # Windows flushes only what is open for writing
         os.fsync(file.fileno())
 
 

@@ -279,13 +279,86 @@ def test_killed_before_any_system_call_the_old_or_the_new_is_there(tmp_path, sai
     assert any("put back" in line for line in said) == (way == "renames")
 
 
-def test_two_processes_at_once_leave_one_whole_folder(tmp_path):
-    program = [sys.executable, "-c", SWAP, tmp_path, "exchange"]
-    for _ in range(3):
-        running = [subprocess.Popen(program) for _ in range(4)]
-        assert [each.wait() for each in running] == [0] * 4
-        assert content(tmp_path / "a") == ("new", "new")
-        assert sorted(os.listdir(tmp_path)) == ["a", "f"]
+MANY = (
+    SWAP.replace('os.stat("/")', "outputs.on_recovery(print)\nfor n in range(25):")
+    .replace("with new_folder", "  with new_folder")
+    .replace("    (part", "      (part")
+    .replace("write_file(place", "  write_file(place")
+)
+
+
+def test_processes_that_write_the_same_leave_one_whole_folder_and_take_nothing_for_an_orphan(tmp_path):
+    program = [sys.executable, "-c", MANY, tmp_path, "exchange"]
+    running = [subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) for _ in range(4)]
+    assert [(each.communicate()[0].decode(), each.returncode) for each in running] == [("", 0)] * 4
+    assert content(tmp_path / "a") == ("new", "new")
+    assert sorted(os.listdir(tmp_path)) == ["a", "f"]
+
+
+def test_orphans_of_a_neighbour_with_a_longer_name_are_its_own(tmp_path, said):
+    """`a-b`'s begin as `a`'s do; names that are cut are told apart by a digest."""
+    for name, other in (("a", "a-b"), ("x" * 150 + "1", "x" * 150 + "2")):
+        make(tmp_path / other, "theirs")
+        beginning = outputs._beginning(tmp_path / other)
+        os.rename(tmp_path / other, tmp_path / f"{beginning}deadbeef{outputs.OLD}")
+        recover(tmp_path / name, ours)
+        make(tmp_path / name, "mine")
+        assert said == []
+        recover(tmp_path / other, ours)
+        assert content(tmp_path / other) == ("theirs", "theirs")
+        assert len(said) == 1
+        said.clear()
+
+
+def test_what_is_put_there_at_the_last_moment_goes_back(tmp_path, monkeypatch):
+    place, exchange, calls = tmp_path / "a", outputs._exchange, []
+
+    def late(one: Path, other: Path) -> bool:
+        if not calls:
+            (other / "mark").unlink()
+        calls.append(1)
+        return exchange(one, other)
+
+    make(place, "old")
+    monkeypatch.setattr(outputs, "_exchange", late)
+    with pytest.raises(TclifError, match="changed while it was replaced; try again"):
+        make(place, "new")
+    assert os.listdir(tmp_path) == ["a"]
+    assert (place / "one").read_text() == "old"
+
+
+def test_a_second_rename_that_fails_puts_the_old_one_back(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    make(Path("a"), "old")
+    monkeypatch.setattr(outputs, "_exchange", lambda one, other: False)
+    rename, calls = os.rename, []
+
+    def failing(one, other):
+        calls.append(one)
+        if len(calls) == 3:
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(other))
+        rename(one, other)
+
+    monkeypatch.setattr(outputs.os, "rename", failing)
+    with pytest.raises(TclifError, match=r"^a: cannot be written .Input/output error"):
+        make(Path("a"), "new")
+    assert content(Path("a")) == ("old", "old")
+    assert os.listdir() == ["a"]
+
+
+def test_an_error_of_reading_is_not_called_one_of_writing(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        make_half(tmp_path / "a", lambda: (tmp_path / "data").read_bytes())
+
+
+def test_files_have_the_mode_that_the_user_s_mask_gives(tmp_path):
+    before = os.umask(0o077)
+    try:
+        write_file(tmp_path / "f", b"")
+        make(tmp_path / "a", "1")
+    finally:
+        os.umask(before)
+    assert [(tmp_path / name).stat().st_mode & 0o777 for name in ("f", "a")] == [0o600, 0o700]
 
 
 def test_a_killed_writer_of_a_file_leaves_nothing_after_the_next(tmp_path, said):
