@@ -268,9 +268,9 @@ class Items(Kind):
             return self.wrong(value)
         for n, item in enumerate(value):
             kind = self.pair[n] if self.pair else self.item
-            found = None if kind is None else kind.problem(item)
-            if found is not None:
-                return Problem(f"[{n}]{found.what}", found.expected, True)
+            problem = None if kind is None else kind.problem(item)
+            if problem is not None:
+                return Problem(f"[{n}]{problem.what}", problem.expected, True)
         return None
 
 
@@ -287,10 +287,10 @@ class Either(Kind):
     def problem(self, value: Any) -> Problem | None:
         near = None
         for kind in self.kinds:
-            found = kind.problem(value)
-            if found is None:
+            problem = kind.problem(value)
+            if problem is None:
                 return None
-            near = near or (found if found.near else None)
+            near = near or (problem if problem.near else None)
         return near or self.wrong(value)
 
 
@@ -390,11 +390,11 @@ def _resolved(annotation: Any, module: str) -> Kind | None:
 
 def check(where: str, name: str, kind: Kind, value: Any) -> None:
     """Raise `TclifError` unless ``value`` is of ``kind``."""
-    found = kind.problem(value)
-    if found is not None:
-        choices = found.expected.removeprefix("one of ")
-        hint = f"known: {choices}" if choices != found.expected else f"expected {found.expected}"
-        raise TclifError(f"{where}: {name}{found.what}", hint)
+    problem = kind.problem(value)
+    if problem is not None:
+        choices = problem.expected.removeprefix("one of ")
+        hint = f"known: {choices}" if choices != problem.expected else f"expected {problem.expected}"
+        raise TclifError(f"{where}: {name}{problem.what}", hint)
 
 
 def checked(function: Callable[Parameters, Returned]) -> Callable[Parameters, Returned]:

@@ -60,13 +60,13 @@ def as_path(value: object, expected: str) -> Path:
 def read_bytes(path: Path | str, hint: str, most: int = MOST_TEXT) -> bytes:
     """A regular file of at most ``most`` bytes. Raises `TclifError`, with ``hint`` as what to do."""
     try:
-        found = os.stat(path)
-        if stat.S_ISDIR(found.st_mode):
+        status = os.stat(path)
+        if stat.S_ISDIR(status.st_mode):
             raise TclifError(f"{path}: is a folder", hint)
-        if not stat.S_ISREG(found.st_mode):
+        if not stat.S_ISREG(status.st_mode):
             raise TclifError(f"{path}: is no regular file", hint)
-        if found.st_size > most:
-            raise TclifError(f"{path}: has {found.st_size:,} bytes, at most {most:,} are read", hint)
+        if status.st_size > most:
+            raise TclifError(f"{path}: has {status.st_size:,} bytes, at most {most:,} are read", hint)
         return Path(path).read_bytes()
     except (OSError, ValueError) as error:
         raise cannot_read(path, error, hint) from None
@@ -128,10 +128,12 @@ def read_toml(path: Path | str, hint: str, most: int) -> tuple[dict[str, Any], s
 def _check_depth(value: Any) -> None:
     level = [value]
     for _ in range(DEEPEST + 1):
-        held = [item.values() if isinstance(item, dict) else item for item in level if isinstance(item, (dict, list))]
-        if not held:
+        containers = [
+            item.values() if isinstance(item, dict) else item for item in level if isinstance(item, (dict, list))
+        ]
+        if not containers:
             return
-        level = [item for items in held for item in items]
+        level = [item for items in containers for item in items]
     raise ValueError(f"nested more than {DEEPEST} deep")
 
 
@@ -153,24 +155,24 @@ class Npz:
         info = self.archive.getinfo(f"{name}.npy")
         with self.archive.open(info) as file:
             shape, by_column, dtype = read_npy_header(file)
-            held = info.file_size - file.tell()
+            stored_bytes = info.file_size - file.tell()
             if info.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-                held = min(held, UNPACKING * info.compress_size)
+                stored_bytes = min(stored_bytes, UNPACKING * info.compress_size)
             declared = math.prod(shape) * dtype.itemsize
-            if declared > held:
-                raise ValueError(f"{name} declares {declared:,} bytes, the file holds {held:,} for it")
+            if declared > stored_bytes:
+                raise ValueError(f"{name} declares {declared:,} bytes, the file holds {stored_bytes:,} for it")
             yield shape, by_column, dtype, file
 
     def array(
         self, name: str, kinds: str = "iuf", shape: tuple[int, ...] | None = None, *, finite: bool = True
     ) -> NDArray[Any]:
         """An array of one of ``kinds`` of dtypes; of this ``shape``, where one is given."""
-        with self.member(name) as (found, by_column, dtype, file):
+        with self.member(name) as (stored, by_column, dtype, file):
             if dtype.kind not in kinds:
                 raise ValueError(f"{name} is {dtype}, expected {KINDS.get(kinds, kinds)}")
-            if shape is not None and found != shape:
-                raise ValueError(f"{name} has shape {found}, expected {shape}")
-            values = read_values(name, file, found, by_column, dtype)
+            if shape is not None and stored != shape:
+                raise ValueError(f"{name} has shape {stored}, expected {shape}")
+            values = read_values(name, file, stored, by_column, dtype)
         if finite and dtype.kind == "f" and not np.isfinite(values).all():
             place = [int(n) for n in np.argwhere(~np.isfinite(values))[0]]
             raise ValueError(f"{name}{place} is {values[tuple(place)]}")
@@ -240,7 +242,7 @@ def read_values(
     return raw.view(dtype).reshape(shape, order="F" if by_column else "C")
 
 
-# --- writing
+# --- integers
 
 
 def narrowest_int(values: NDArray[np.int64]) -> type[np.signedinteger[Any]]:

@@ -53,18 +53,18 @@ def read(form: type[T], path: Path, hint: str) -> T:
     return value
 
 
-def _missing(whole: Any, given: Any) -> str | None:
+def _missing(complete: Any, given: Any) -> str | None:
     """The first key that `text_of` would have written, and that is not in a file."""
     items: Any = ()
-    if isinstance(whole, dict):
-        absent = next((key for key in whole if key not in given), None)
+    if isinstance(complete, dict):
+        absent = next((key for key in complete if key not in given), None)
         if absent is not None:
             return str(absent)
-        items = ((key, value, given[key]) for key, value in whole.items())
-    elif isinstance(whole, list):
-        items = ((n, *pair) for n, pair in enumerate(zip(whole, given, strict=True)))
-    found = ((key, _missing(value, other)) for key, value, other in items)
-    return next((f"{key}.{place}" for key, place in found if place), None)
+        items = ((key, value, given[key]) for key, value in complete.items())
+    elif isinstance(complete, list):
+        items = ((n, *pair) for n, pair in enumerate(zip(complete, given, strict=True)))
+    places = ((key, _missing(value, other)) for key, value, other in items)
+    return next((f"{key}.{place}" for key, place in places if place), None)
 
 
 def parse(form: type[T], text: bytes | str, where: str, hint: str) -> T:
@@ -89,8 +89,8 @@ def parse(form: type[T], text: bytes | str, where: str, hint: str) -> T:
 
 def schema(form: type[Any]) -> dict[str, Any]:
     """The JSON schema of ``form``'s file. Classes are described by their docstrings, less the examples in Python."""
-    found: dict[str, Any] = _adapter(form).json_schema(by_alias=True, mode="serialization")
-    for described in (found, *found.get("$defs", {}).values()):
+    made: dict[str, Any] = _adapter(form).json_schema(by_alias=True, mode="serialization")
+    for described in (made, *made.get("$defs", {}).values()):
         if "description" in described:
             described["description"] = described["description"].partition("\n\nExamples\n--------\n")[0]
-    return found
+    return made

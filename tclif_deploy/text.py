@@ -92,12 +92,12 @@ def wrap(text: str, width: int | None, first: int = 0) -> list[str]:
     if width is None or cell_len(text) + first <= width:
         return [text]
     lines, line = [], ""
-    room = width - first
+    left = width - first
     for word in text.split(" "):
         longer = f"{line} {word}" if line else word
-        if line and cell_len(longer) > room:
+        if line and cell_len(longer) > left:
             lines.append(line)
-            line, room = word, width
+            line, left = word, width
         else:
             line = longer
     return [*lines, line]

@@ -346,8 +346,8 @@ def weight_edges(bits: int) -> Float:
     """
     limit = 2 ** (bits - 1) - 1
     width = max(1, 2 * limit // BINS) | 1
-    half = int(np.ceil(REACH * limit / width))
-    return np.asarray(np.arange(-half, half + 2) * float(width) - width / 2)
+    reach = int(np.ceil(REACH * limit / width))
+    return np.asarray(np.arange(-reach, reach + 2) * float(width) - width / 2)
 
 
 def weight_histogram(weights: NDArray[Any], bits: int) -> Int:

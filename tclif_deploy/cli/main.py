@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import platform
 import signal
 import sys
@@ -37,6 +38,10 @@ COMMANDS = (
 
 for name in COMMANDS:  # each registers itself
     import_module(f"tclif_deploy.cli.{name}")
+
+DISK = {getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EROFS", "EIO", "EMFILE", "ENFILE", "ESTALE", "ENOENT")}
+"""what a disk, or whoever else works on it, can do at any moment, wherever we are"""
+DISK_HINT = "the disk, or another process on it: try again, or elsewhere"
 
 # typer brings click along as a dependency or as a part of itself, by version: reach its classes through typer
 UsageError: Any
@@ -93,10 +98,10 @@ def _run(argv: list[str]) -> int:
         return FELL_SHORT
     except MemoryError:
         return _fail("not enough memory", "use fewer samples at once (--samples)", debug)
-    except OSError as error:  # what a disk, or whoever else works on it, can do at any moment
-        place = "" if error.filename is None else f"{error.filename}: "
-        return _fail(f"{place}{error.strerror or error}", "try again, or elsewhere", debug)
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in DISK:
+            place = "" if error.filename is None else f"{error.filename}: "
+            return _fail(f"{place}{error.strerror}", DISK_HINT, debug)
         if debug:
             raise
         where = f"tclif_deploy {__version__}, Python {platform.python_version()}, {platform.system()}"

@@ -69,10 +69,10 @@ def keeps(*paths: Path) -> None:
 
 def interrupted_with() -> str:
     """What an interruption at this moment leaves."""
-    there = [str(path) for path in _kept if path.exists()]
-    if not there:
+    kept = [str(path) for path in _kept if path.exists()]
+    if not kept:
         return "nothing was written"
-    return f"what is finished is kept in {' and '.join(there)}; run the same command again to go on from there"
+    return f"what is finished is kept in {' and '.join(kept)}; run the same command again to go on from there"
 
 
 def say_damaged(*builds: Build) -> None:

@@ -143,8 +143,8 @@ class Dataset(Shown):
 
 def _check_magnitudes(name: str, x: NDArray[Any], scale: float) -> None:
     """Raise `TclifError` where x or x * scale is not finite, or of a size that no network computes with."""
-    whole = x.dtype.kind != "f"
-    low, high = (float(x.min()), float(x.max())) if not whole or x.dtype.itemsize > 4 else (-(2.0**32), 2.0**32)
+    integers = x.dtype.kind != "f"
+    low, high = (float(x.min()), float(x.max())) if not integers or x.dtype.itemsize > 4 else (-(2.0**32), 2.0**32)
     if not (np.isfinite(low) and np.isfinite(high)) and not np.isfinite(x).all():
         sample, step, feature = (int(v) for v in np.argwhere(~np.isfinite(x))[0])
         raise TclifError(
@@ -156,7 +156,7 @@ def _check_magnitudes(name: str, x: NDArray[Any], scale: float) -> None:
         raise TclifError(f"{name}: scale is {scale:g}, too {size} for a network", f"use {LEAST:g} to {MOST:g}")
     most = max(-low, high)
     if most > MOST or most * scale > MOST:
-        if whole:
+        if integers:
             low, high = float(x.min()), float(x.max())
         most = low if -low > high else high
         if abs(most) > MOST or abs(most) * scale > MOST:

@@ -32,14 +32,14 @@ def recordings(path: Path | str) -> int:
 
 def _columns(file: h5py.File) -> tuple[Any, Any, Any]:
     """(times, units, labels) of an open file, one row a recording. Raises ValueError where one is no data set."""
-    found = tuple(file[name] for name in ("spikes/times", "spikes/units", "labels"))
-    for data in found:
+    datasets = tuple(file[name] for name in ("spikes/times", "spikes/units", "labels"))
+    for data in datasets:
         if not isinstance(data, h5py.Dataset) or data.ndim != 1 or data.is_virtual:
             raise ValueError(f"{data.name} is not a column of a data set")
-        held = UNPACKING * min(data.id.get_storage_size(), Path(file.filename).stat().st_size)
-        if data.size * data.dtype.itemsize > held:
+        most = UNPACKING * min(data.id.get_storage_size(), Path(file.filename).stat().st_size)
+        if data.size * data.dtype.itemsize > most:
             raise ValueError(f"{data.name} declares {data.size:,} recordings, more than the file holds")
-    return found
+    return datasets
 
 
 def bin_spikes(

@@ -29,12 +29,12 @@ def _bits_of_float(context, x):  # type: ignore[no-untyped-def]
 
 
 @helper
-def _widen_half(x):  # type: ignore[no-untyped-def]
+def _widen(x):  # type: ignore[no-untyped-def]
     return _float_of_bits(np.uint32(np.uint32(x) << np.uint32(16)))
 
 
 @helper
-def _put_half(out, b, n, value):  # type: ignore[no-untyped-def]
+def _put(out, b, n, value):  # type: ignore[no-untyped-def]
     bits = _bits_of_float(value)
     # round to nearest, ties to even
     out[b, n] = np.uint32(bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16)
@@ -47,7 +47,7 @@ def widen(x: Any) -> Any:
 @overload(widen, inline="always")
 def _widen_any(x):  # type: ignore[no-untyped-def]
     if isinstance(x, types.Integer):
-        return lambda x: _widen_half(x)
+        return lambda x: _widen(x)
     return lambda x: x
 
 
@@ -58,7 +58,7 @@ def put(out: Any, b: int, n: int, value: Any) -> None:
 @overload(put, inline="always")
 def _put_any(out, b, n, value):  # type: ignore[no-untyped-def]
     if isinstance(out.dtype, types.Integer):
-        return lambda out, b, n, value: _put_half(out, b, n, value)
+        return lambda out, b, n, value: _put(out, b, n, value)
 
     def put_float(out, b, n, value):  # type: ignore[no-untyped-def]
         out[b, n] = value

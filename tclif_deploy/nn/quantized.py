@@ -5,7 +5,7 @@ fixed-point network's own arithmetic (`tclif_deploy.nn.fixed_scan`), bit for bit
 what the integers mean, and its gradients go to the masters as if rounding were not there (straight through).
 
 What is learned: weights, on the grid of each neuron's scale; biases; TC-LIF's couplings, on the coefficients' grid, the
-gauge between the compartments kept; and for each neuron one *gain* that its threshold and resets share. (Scaling those
+compartments' ratio of LSBs kept; and for each neuron one *gain* that its threshold and resets share. (Scaling those
 is scaling the neuron's weights and bias the other way, so a gain is a finer weight scale, and a float checkpoint can
 hold it.) The states' scales and shifts stay as the quantizer chose them.
 """

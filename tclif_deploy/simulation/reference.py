@@ -118,8 +118,8 @@ def simulate(
     >>> fixed = tc.quantize(digits, "loihi2", test[:8], tc.QuantizeSettings(passes=()))  # passes take a second
     >>> from tclif_deploy.simulation import reference
     >>> integers, _ = fixed.input.encode(test[:2].x, test.scale)
-    >>> law = reference.simulate(fixed, integers, lengths=test[:2].lengths)
-    >>> law.classes.tolist(), int((law.readout != tc.simulate(fixed, test[:2]).readout).sum())
+    >>> exact = reference.simulate(fixed, integers, lengths=test[:2].lengths)
+    >>> exact.classes.tolist(), int((exact.readout != tc.simulate(fixed, test[:2]).readout).sum())
     ([5, 3], 0)
     """
     x = check_input(network, x)

@@ -93,10 +93,10 @@ def explain(
     build_folder.write_json(build.folder / FILE, result)
     if page.missing() is None:
         say(f"writing {page.PAGE}")
-        again = Build.open(build.folder)
-        for line in again.damaged:
+        reopened = Build.open(build.folder)
+        for line in reopened.damaged:
             say(line)
-        page.write_page(again)
+        page.write_page(reopened)
     return result
 
 

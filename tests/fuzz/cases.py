@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from tclif_deploy import load, write_nir
-from tclif_deploy.cli.main import run
+from tclif_deploy.cli.main import DISK_HINT, run
 from tests.fuzz.damage import damaged
 
 SECONDS = 120
@@ -224,7 +224,7 @@ def judged(command: list[str], code: int | None, stderr: str, trace: str, change
     lines = stderr.strip().splitlines()
     if code not in (0, 1, 2):
         return f"exit code {code}: {(trace or stderr)[-400:]}"
-    if "internal error" in stderr or "Traceback" in stderr or "Warning" in stderr:
+    if "internal error" in stderr or DISK_HINT in stderr or "Traceback" in stderr or "Warning" in stderr:
         return stderr[-400:]
     if code == 2 and (len(lines) != 1 or not lines[0].startswith("error: ")):
         return f"not one line: {stderr[:400]!r}"
