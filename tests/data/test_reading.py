@@ -143,12 +143,12 @@ def test_integers_beyond_the_arithmetic_are_refused(name, value, message, tmp_pa
 def test_the_constructor_checks_what_the_file_does():
     network, _ = random_network(3)
     layer = network.layers[0]
-    for changed in (
-        replace(layer, shift=99), replace(layer, reset="hart"), replace(layer, a_u=layer.a_u + 2**40),
-        replace(layer, lsb_u=layer.lsb_u * np.nan), replace(layer, name="a\nb"), replace(layer, name=""),
+    for change in (
+        {"shift": 99}, {"reset": "hart"}, {"a_u": layer.a_u + 2**40}, {"lsb_u": layer.lsb_u * np.nan}, {"name": "a\nb"},
+        {"name": ""},
     ):  # fmt: skip
         with pytest.raises(TclifError):
-            replace(network, layers=(changed, *network.layers[1:]))
+            replace(network, layers=(replace(layer, **change), *network.layers[1:]))
 
 
 @pytest.mark.parametrize("scale", [1e-320, 1e-308, 1e308, 0, -1, np.nan, np.inf, 1j, "x", [1.0, 2.0], []])

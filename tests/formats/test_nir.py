@@ -125,7 +125,7 @@ def test_the_primitives_spike_as_the_float_model_with_loops_skips_and_all_kinds_
 def test_a_soma_that_just_reaches_its_threshold_fires_unless_the_comparator_is_strict(
     tmp_path: Path, scheduler: type[Machine], reset: str, strict: bool, steps: int
 ) -> None:
-    neuron = canonical(1, "if", a_v=1.0, b_v=1.0, threshold=1.0, r_v=reset == "soft", strict=strict, reset=reset)
+    neuron = canonical(1, "if", a_v=1.0, b_v=1.0, threshold=1.0, r_v=float(reset == "soft"), strict=strict, reset=reset)
     write_nir(Network(1, (Layer("a", neuron, (Connection(INPUT, np.array([[0.25]])),)),)), tmp_path / "a.nir")
     (spikes,) = run(nir.read(tmp_path / "a.nir"), np.ones((1, 5, 1)), scheduler)
     assert spikes[0, :, 0].tolist() == [float(t == steps - 1) for t in range(5)]
@@ -167,7 +167,7 @@ def test_nodes_sort_in_evaluation_order(tmp_path: Path) -> None:
 
 # Reading ------------------------------------------------------------------------------------------------------------
 
-VALUES = st.floats(-4, 4) | st.sampled_from([0.0, -0.0, 1.0, -1.0, 5e-324, 1e30])
+VALUES = st.floats(-4, 4) | st.sampled_from([0.0, -0.0, 1.0, -1.0, 5e-324, 1e29])
 NAMES = st.text(min_size=1, max_size=12).filter(str.isprintable) | st.sampled_from(
     ["a/b", ".", "..", "ünïcödé ☃", "with space", "%2F", "1_0_x", "|"]
 )

@@ -407,7 +407,7 @@ def test_a_gamma_that_is_nowhere_says_where_to_put_it(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("bad", [-1.0, 0.0, math.nan, math.inf])
 def test_a_threshold_that_cannot_be(bad: float, tmp_path: Path) -> None:
-    assert refusal(checkpoint(tmp_path), threshold=bad) == f"threshold is {bad}; expected a number, 1e-30 to 1e+30"
+    assert f"threshold is {bad}; expected a " in refusal(checkpoint(tmp_path), threshold=bad)
     line = refusal(checkpoint(tmp_path, threshold=bad))
     assert "args.json: threshold is" in line
 
@@ -419,7 +419,7 @@ def test_a_threshold_that_cannot_be(bad: float, tmp_path: Path) -> None:
         ({"comparator": "=>"}, "comparator is '=>'"),
         ({"reset": "medium"}, "reset is 'medium'"),
         ({"neuron": "alif"}, "neuron is 'alif'"),
-        ({"threshold": "1"}, "threshold is '1'"),
+        ({"threshold": "1"}, "threshold is a str ('1')"),
     ],
 )
 def test_values_by_hand_that_cannot_be(given: dict[str, Any], expected: str, tmp_path: Path) -> None:

@@ -102,7 +102,7 @@ def test_a_broken_fixed_network_file_is_refused_in_one_line(tmp_path, content):
         (np.zeros((2, 0, 3), int), "0 steps"),
         (np.zeros((2, 5, 4), int), "takes 3"),
         (np.zeros((5, 3), int), "expected \\(samples, time, features\\)"),
-        (np.zeros((2, 5, 3)), "integers are needed"),
+        (np.zeros((2, 5, 3)), "expected an array of whole numbers"),
         (np.full((2, 5, 3), 10**6), "payload"),
     ],
 )

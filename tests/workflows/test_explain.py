@@ -225,7 +225,7 @@ def test_the_command_prints_the_error_attribution_and_keeps_it_in_the_build(buil
     words = ["explain", str(build), "--data", "fixtures/spoken_digits/test.npz", "--samples", "6"]
     done = CliRunner().invoke(app, words)
     assert done.exit_code == 0, done.output
-    for word in ("weights", "interaction", "first spike that differs", "Worst:", "Measured:", "only one below 1"):
+    for word in ("weights", "interaction", "first spike that differs", "Worst:", "Measured:", "only one of at most 1"):
         assert word in " ".join(done.output.split()), word
     kept = json.loads((build / FILE).read_text())
     assert kept["samples"] == 6

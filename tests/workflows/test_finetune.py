@@ -73,7 +73,7 @@ def encoded(fixed, data):
 
 
 def train(network, data, steps, lr):
-    config = TrainConfig("a test", None, None, lr=lr, threads=1)
+    config = TrainConfig("a test", None, Path("nowhere"), lr=lr, threads=1)
     with Trainer(network, config) as trainer:
         for _ in range(steps):
             losses, _ = trainer.step(data, np.arange(data.samples), lr)
