@@ -166,7 +166,7 @@ def test_what_nir_cannot_say_is_refused_and_leaves_no_file(tmp_path):
         with pytest.raises(NotInNir, match=message):
             export_nir(network, tmp_path / "out.nir")
     for dt in (0.0, -1.0, np.nan):
-        with pytest.raises(TclifError, match="time step|dt is nan"):
+        with pytest.raises(TclifError, match=r"time step|dt is nan"):
             export_nir(MIXED["LIF"](), tmp_path / "out.nir", dt)
     assert not list(tmp_path.iterdir())
 
