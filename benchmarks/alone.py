@@ -98,10 +98,10 @@ def main() -> None:
     parser.add_argument("--mnist", type=Path, help="MNIST's file of images, beside that of labels")
     options = parser.parse_args()
     if options.what == "scale":
-        found = scale(options.network, options.samples, options.mnist)
+        figures = scale(options.network, options.samples, options.mnist)
     else:
-        found = (start if options.what == "start" else equal)(options.network)
-    print(json.dumps(found))
+        figures = (start if options.what == "start" else equal)(options.network)
+    print(json.dumps(figures))
 
 
 if __name__ == "__main__":

@@ -63,7 +63,7 @@ LEAST, PAUSE = 0.5, 0.25
 
 def rates(work: Work, rounds: int) -> dict[str, dict[str, float]]:
     """Samples a second of each piece of work: median, min and max of ``rounds`` turns after an uncounted one."""
-    found: dict[str, list[float]] = {name: [] for name in work}
+    measured: dict[str, list[float]] = {name: [] for name in work}
     for turn in range(rounds + 1):
         for name, (samples, call) in work.items():
             time.sleep(PAUSE)
@@ -72,13 +72,13 @@ def rates(work: Work, rounds: int) -> dict[str, dict[str, float]]:
                 call()
                 calls, seconds = calls + 1, time.perf_counter() - began
             if turn:
-                found[name].append(calls * samples / seconds)
-    return {n: {"median": statistics.median(v), "min": min(v), "max": max(v)} for n, v in found.items()}
+                measured[name].append(calls * samples / seconds)
+    return {n: {"median": statistics.median(v), "min": min(v), "max": max(v)} for n, v in measured.items()}
 
 
-def show(found: dict[str, dict[str, float]]) -> None:
+def show(measured: dict[str, dict[str, float]]) -> None:
     """A line for each figure."""
-    for name, f in found.items():
+    for name, f in measured.items():
         print(f"  {name:24s} {f['median']:10,.0f} samples/s ({f['min']:,.0f} to {f['max']:,.0f})", flush=True)
 
 
@@ -110,12 +110,13 @@ def against_torch(case: Case, rounds: int, count: int) -> dict[str, Any]:
     for name, scores in (("torch", loop(inputs).numpy()), ("onnxruntime", runtime(inputs.contiguous().numpy()))):
         agree = (scores.argmax(1) == want).mean()
         assert agree >= 0.7, f"{case.name}: {name} runs another network ({agree:.0%} agreement)"
-    found = rates(work, rounds)
-    best = max((name for name in found if name.startswith("torch ")), key=lambda name: found[name]["median"])
-    ours = found["engine"]["median"]
+    measured = rates(work, rounds)
+    best = max((name for name in measured if name.startswith("torch ")), key=lambda name: measured[name]["median"])
+    ours = measured["engine"]["median"]
     return {
-        "title": case.title, "density": case.density(), "rates": found, "torch_best": best,
-        "ratio_torch": ours / found[best]["median"], "ratio_threads": ours / found["engine, one thread"]["median"],
+        "title": case.title, "density": case.density(), "rates": measured, "torch_best": best,
+        "ratio_torch": ours / measured[best]["median"],
+        "ratio_threads": ours / measured["engine, one thread"]["median"],
     }  # fmt: skip
 
 
@@ -136,9 +137,9 @@ def linearity(case: Case) -> dict[str, float]:
     """Time of twice the samples, and of twice the steps, over the time of once."""
     x = case.samples(1024)
     twice, longer = np.concatenate([x, x]), np.concatenate([x, x], axis=1)
-    found = rates({"once": (1, lambda: simulate(case.fixed, x)), "samples": (1, lambda: simulate(case.fixed, twice)),
+    measured = rates({"once": (1, lambda: simulate(case.fixed, x)), "samples": (1, lambda: simulate(case.fixed, twice)),
                    "steps": (1, lambda: simulate(case.fixed, longer))}, 3)  # fmt: skip
-    return {name: found["once"]["median"] / found[name]["median"] for name in ("samples", "steps")}
+    return {name: measured["once"]["median"] / measured[name]["median"] for name in ("samples", "steps")}
 
 
 def alone(*arguments: str, **variables: str) -> dict[str, Any]:
@@ -149,29 +150,29 @@ def alone(*arguments: str, **variables: str) -> dict[str, Any]:
     )
     if done.returncode:
         raise SystemExit(f"alone.py {' '.join(arguments)}: {done.stderr}")
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    measured: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return measured
 
 
 def processes(cases: list[Case], mnist: list[str]) -> dict[str, Any]:
     """What needs processes: the first start and later ones, smaller CPUs, memory."""
-    found: dict[str, Any] = {"cpus": {}, "scale": []}
+    measured: dict[str, Any] = {"cpus": {}, "scale": []}
     with tempfile.TemporaryDirectory() as folder:
         paths = {case.name: str(Path(folder, f"{case.name}.npz")) for case in cases}
         for case in cases:
             case.fixed.save(paths[case.name])
         first = paths[cases[0].name]
-        found["start"] = {name: alone("start", first, TCLIF_CACHE_DIR=folder) for name in ("first", "later")}
-        for name, f in found["start"].items():
+        measured["start"] = {name: alone("start", first, TCLIF_CACHE_DIR=folder) for name in ("first", "later")}
+        for name, f in measured["start"].items():
             print(f"{name} start: {f['seconds']:.1f} s to a result, {f['seconds_engine']:.1f} s of them in the engine")
         for name, variables in CPUS.items():
-            found["cpus"][name] = {case: alone("equal", path, **variables) for case, path in paths.items()}
+            measured["cpus"][name] = {case: alone("equal", path, **variables) for case, path in paths.items()}
             print(f"compiled for {name}, equal to the reference")
-            show(found["cpus"][name])
+            show(measured["cpus"][name])
         for samples in (1_000, 10_000, 60_000):
-            found["scale"].append(f := alone("scale", first, "--samples", str(samples), *mnist))
+            measured["scale"].append(f := alone("scale", first, "--samples", str(samples), *mnist))
             print(f"{f['samples']:,} samples with all counts: {f['rate']:,.0f} a second, peak {f['peak_mib']:,.0f} MiB")
-    return found
+    return measured
 
 
 def machine() -> dict[str, Any]:
@@ -197,8 +198,8 @@ def main() -> None:
     options = parser.parse_args()
     if options.mnist and not Path(options.mnist).is_file():
         parser.error(f"--mnist {options.mnist}: no such file; name train-images-idx3-ubyte.gz")
-    found: dict[str, Any] = {"machine": machine()}
-    print(", ".join(f"{name} {value}" for name, value in found["machine"].items()))
+    measured: dict[str, Any] = {"machine": machine()}
+    print(", ".join(f"{name} {value}" for name, value in measured["machine"].items()))
     cases = []
     for make in (smnist_feedforward, smnist_recurrent, shd_recurrent, wide_recurrent):
         case = make()
@@ -207,35 +208,37 @@ def main() -> None:
         cases.append(case)
         count = options.samples if case.name != "wide" else options.samples // 4
         print(f"\n{case.title}; density " + ", ".join(f"{k} {v:.1%}" for k, v in case.density().items()), flush=True)
-        found[case.name] = result = against_torch(case, options.rounds, count)
+        measured[case.name] = result = against_torch(case, options.rounds, count)
         show(result["rates"])
         bar = BARS[case.name]
         print(f"  ratio to {result['torch_best']}: {result['ratio_torch']:.1f} (bar {bar:g}); "
               f"threads {result['ratio_threads']:.2f}", flush=True)  # fmt: skip
         if case.name == "smnist_ff":
-            found["threads"] = {"ratio": result["ratio_threads"]}
+            measured["threads"] = {"ratio": result["ratio_threads"]}
             if not options.only:
                 seconds = lava_seconds(case)
                 result["ratio_lava"] = result["rates"]["engine"]["median"] * seconds
                 print(f"  Lava's stock Dense: {seconds:.2f} s a sample; ratio to it: {result['ratio_lava']:,.0f}")
-                found["linear"] = linearity(case)
+                measured["linear"] = linearity(case)
                 print(
-                    "  time of twice the samples, twice the steps: {samples:.2f}, {steps:.2f}".format(**found["linear"])
+                    "  time of twice the samples, twice the steps: {samples:.2f}, {steps:.2f}".format(
+                        **measured["linear"]
+                    )
                 )
     if not options.only:
         sparse, dense = (at_density(density) for density in (0.02, 0.25))
         work: Work = {c.name: (1024, partial(simulate, c.fixed, c.samples(1024))) for c in (sparse, dense)}
-        found["density"] = rates(work, options.rounds)
+        measured["density"] = rates(work, options.rounds)
         print(f"\n{sparse.title} and 25 %")
-        show(found["density"])
+        show(measured["density"])
         onnx = measure()
-        found["onnx"] = {"ratio": onnx.ratio, "onnx": onnx.onnx, "engine": onnx.engine}
+        measured["onnx"] = {"ratio": onnx.ratio, "onnx": onnx.onnx, "engine": onnx.engine}
         print(f"integer ONNX model over engine, one core each, batch 256: {onnx.ratio:.3f}")
         small = [case for case in cases if case.name in ("smnist_ff", "shd_rec")]
-        found |= processes(small, ["--mnist", options.mnist] if options.mnist else [])
+        measured |= processes(small, ["--mnist", options.mnist] if options.mnist else [])
     path = Path("build/bench.json")
     path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(measured, indent=2) + "\n", encoding="utf-8")
     print(f"written: {path}")
 
 

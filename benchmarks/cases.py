@@ -40,8 +40,8 @@ class Case:
 
     def density(self) -> dict[str, float]:
         """Spikes a neuron a step, by layer, and the share of input values that are not 0."""
-        found = simulate(self.fixed, self.samples(32), spikes=True)
-        spikes = {name: float(s.mean()) for name, s in found.spikes.items()}
+        result = simulate(self.fixed, self.samples(32), spikes=True)
+        spikes = {name: float(s.mean()) for name, s in result.spikes.items()}
         return {INPUT: float(np.count_nonzero(self.data.x) / self.data.x.size), **spikes}
 
 
@@ -111,8 +111,8 @@ def _tuned(features: int, before: list[Layer], layer: Layer, data: Dataset, dens
         gain = 2.0 ** ((low + high) / 2)
         links = tuple(Connection(c.source, c.weight * gain, c.delay) for c in layer.connections)
         scaled = Layer(layer.name, layer.neuron, links)
-        found = simulate_float(Network(features, (*before, scaled)), data.values())
-        if abs(found.spikes[layer.name].mean() / density - 1) < 0.03:
+        result = simulate_float(Network(features, (*before, scaled)), data.values())
+        if abs(result.spikes[layer.name].mean() / density - 1) < 0.03:
             break
-        low, high = ((low + high) / 2, high) if found.spikes[layer.name].mean() < density else (low, (low + high) / 2)
+        low, high = ((low + high) / 2, high) if result.spikes[layer.name].mean() < density else (low, (low + high) / 2)
     return scaled

@@ -25,16 +25,16 @@ def measure(case: Case, rounds: int) -> dict[str, list[float]]:
     worker = Worker(plan, case.fixed.input.limit, *x.shape)
     last = np.full(BLOCK, x.shape[1] - 1)
     worker.run(x, last)
-    found: dict[str, list[float]] = {stage.layer.name: [] for stage in worker.stages} | {"block": []}
+    times: dict[str, list[float]] = {stage.layer.name: [] for stage in worker.stages} | {"block": []}
     for _ in range(rounds):
         for stage in worker.stages:
             began = time.perf_counter()
             stage.run(worker.lists, last)
-            found[stage.layer.name].append((time.perf_counter() - began) / BLOCK * 1e6)
+            times[stage.layer.name].append((time.perf_counter() - began) / BLOCK * 1e6)
         began = time.perf_counter()
         worker.run(x, last)
-        found["block"].append((time.perf_counter() - began) / BLOCK * 1e6)
-    return found
+        times["block"].append((time.perf_counter() - began) / BLOCK * 1e6)
+    return times
 
 
 def main() -> None:
@@ -43,8 +43,8 @@ def main() -> None:
     rounds = parser.parse_args().rounds
     for make in (smnist_feedforward, smnist_recurrent, shd_recurrent, wide_recurrent):
         case = make()
-        found = measure(case, rounds)
-        figures = "; ".join(f"{name} {min(f):.1f} ({statistics.median(f):.1f})" for name, f in found.items())
+        times = measure(case, rounds)
+        figures = "; ".join(f"{name} {min(f):.1f} ({statistics.median(f):.1f})" for name, f in times.items())
         print(f"{case.title}: {figures}", flush=True)
 
 

@@ -33,9 +33,9 @@ def main() -> None:
         seconds, cores, hops = {}, {}, {}
         for name in options.strategies:
             start = time.perf_counter()
-            found = place(workload, target, name)
+            placed = place(workload, target, name)
             seconds[name] = round(time.perf_counter() - start, 3)
-            cores[name], hops[name] = len(found.cores), found.hops
+            cores[name], hops[name] = len(placed.cores), placed.hops
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e9 if sys.platform == "darwin" else 1e6)
         rows.append({"neurons": size, "synapses": workload.synapses, "seconds": seconds, "cores": cores, "hops": hops,
                      "peak_gb": round(peak, 2)})  # fmt: skip

@@ -42,9 +42,9 @@ def main() -> None:
             chosen = {0: (), 1: ("compensate",), 2: ("scales", "compensate"), 3: PASSES}[count]
             settings = tc.QuantizeSettings(passes=chosen)
             fixed = tc.quantize(network, target.override(weight_bits=bits), calibration, settings, ranges)
-            found = [tc.simulate(fixed, data[part]) for part in batches(data.samples, 2048)]
-            decided = np.concatenate([one.classes for one in found])
-            error = np.concatenate([one.readout for one in found]) * fixed.output.lsb_v - readout
+            results = [tc.simulate(fixed, data[part]) for part in batches(data.samples, 2048)]
+            decided = np.concatenate([one.classes for one in results])
+            error = np.concatenate([one.readout for one in results]) * fixed.output.lsb_v - readout
             lost = (classes == data.y).mean() - (decided == data.y).mean()
             named = ", ".join(chosen) or "none: rounded to nearest"
             print(

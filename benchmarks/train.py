@@ -79,14 +79,14 @@ def main() -> None:
     if args.way:
         print(json.dumps(measure(args.way, args.batch, args.repeats, args.data)))
         return
-    found = {}
+    measured = {}
     for way in WAYS:
         command = [sys.executable, __file__, "--way", way, "--batch", str(args.batch), "--repeats", str(args.repeats)]
         output = subprocess.run([*command, "--data", str(args.data)], check=True, capture_output=True, text=True).stdout
-        found[way] = json.loads(output)
-        print(f"{way:5s}  {found[way]['seconds']:7.3f} s a step  {found[way]['peak_mib']:6.0f} MiB", flush=True)
-    ratio = found["plain"]["seconds"] / found["whole"]["seconds"]
-    memory = found["plain"]["peak_mib"] / found["whole"]["peak_mib"]
+        measured[way] = json.loads(output)
+        print(f"{way:5s}  {measured[way]['seconds']:7.3f} s a step  {measured[way]['peak_mib']:6.0f} MiB", flush=True)
+    ratio = measured["plain"]["seconds"] / measured["whole"]["seconds"]
+    memory = measured["plain"]["peak_mib"] / measured["whole"]["peak_mib"]
     print(f"ratio {ratio:.1f}, memory {memory:.1f} times less; batch {args.batch}, {torch.get_num_threads()} threads")
     raise SystemExit(0 if ratio >= args.at_least else 1)
 

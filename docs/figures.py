@@ -47,7 +47,7 @@ def leak() -> dict[str, list[float]]:
     one = 2**K
     b_u, b_v = -rng.integers(one // 4, 3 * one // 4, NEURONS), rng.integers(one // 4, 3 * one // 4, NEURONS)
     start = rng.integers(-200_000, 200_001, (2, NEURONS))
-    found = {}
+    results = {}
     for rounding in ROUNDINGS:
         u, v = start[0].copy(), start[1].copy()
         real_u, real_v = start[0].astype(float), start[1].astype(float)
@@ -58,8 +58,8 @@ def leak() -> dict[str, list[float]]:
             real_u = real_u + b_u * real_v / one
             real_v = real_v + b_v * real_u / one
             rms.append(math.sqrt(float(((u - real_u) ** 2 + (v - real_v) ** 2).mean() / 2)))
-        found[rounding] = rms
-    return found
+        results[rounding] = rms
+    return results
 
 
 def frequency_errors() -> dict[str, dict[int, tuple[float, float]]]:
@@ -67,22 +67,22 @@ def frequency_errors() -> dict[str, dict[int, tuple[float, float]]]:
     rng = np.random.default_rng(SEED)
     pairs = 1 / (1 + np.exp(-rng.normal(0, 0.5, (200, 2))))
     methods: dict[str, Callable[[float, float, int], CouplingPair]] = {"alone": rounded_alone, "pair": coupling_pair}
-    found: dict[str, dict[int, tuple[float, float]]] = {}
+    results: dict[str, dict[int, tuple[float, float]]] = {}
     for name, method in methods.items():
-        found[name] = {}
+        results[name] = {}
         for bits in range(6, 17):
             errors = []
             for c1, c2 in pairs.tolist():
                 pair = method(-c1, c2, bits)
                 after = rotation_frequency(pair.b_u / 2**bits, pair.b_v / 2**bits)
                 errors.append(abs(after / rotation_frequency(-c1, c2) - 1))
-            found[name][bits] = (float(np.median(errors)), float(np.max(errors)))
-    return found
+            results[name][bits] = (float(np.median(errors)), float(np.max(errors)))
+    return results
 
 
 def jaccards(network: Network, test: tc.Dataset) -> dict[str, list[float]]:
     """Spike overlap (Jaccard) by layer with 16-bit weights, so that couplings and rounding are what is left."""
-    found = {}
+    results = {}
     for name, method, rounding in (
         ("each rounded alone, nearest", rounded_alone, "nearest"),
         ("product kept, nearest", coupling_pair, "nearest"),
@@ -91,21 +91,21 @@ def jaccards(network: Network, test: tc.Dataset) -> dict[str, list[float]]:
         target = tc.load_target("loihi2").override(weight_bits=16, rounding=rounding)
         with mock.patch.object(plan, "coupling_pair", method):
             fixed = tc.quantize(network, target, FIXTURE / "calibration.npz", QuantizeSettings(passes=()))
-        found[name] = [layer.jaccard or 0.0 for layer in tc.verify(network, fixed, test).layers]
-    return found
+        results[name] = [layer.jaccard or 0.0 for layer in tc.verify(network, fixed, test).layers]
+    return results
 
 
 def weight_widths(network: Network, test: tc.Dataset) -> dict[str, dict[str, list[float | None]]]:
     """Weight bits -> agreement and fixed-point accuracy, rounded to nearest and with every pass."""
-    found: dict[str, dict[str, list[float | None]]] = {}
+    results: dict[str, dict[str, list[float | None]]] = {}
     for name, passes in (("nearest", ()), ("all passes", PASSES)):
-        found[name] = {}
+        results[name] = {}
         for bits in (3, 4, 6, 8):
             target = tc.load_target("loihi2").override(weight_bits=bits)
             settings = QuantizeSettings(passes=passes)
             verdict = tc.verify(network, tc.quantize(network, target, FIXTURE / "calibration.npz", settings), test)
-            found[name][str(bits)] = [verdict.agreement_argmax, verdict.accuracy_fixed, verdict.accuracy_float]
-    return found
+            results[name][str(bits)] = [verdict.agreement_argmax, verdict.accuracy_fixed, verdict.accuracy_float]
+    return results
 
 
 def save(figure: Figure, name: str) -> None:
@@ -126,7 +126,7 @@ def write_tables(
 ) -> None:
     """Fill the places between ``<!-- name -->`` and ``<!-- end -->`` of the guide."""
     first = next(iter(widths.values()))
-    found = {
+    results = {
         "leak": table(
             ["rounding", "rms error after 784 steps"],
             [[name.replace("_", " "), f"{rms[-1]:.1f} LSB"] for name, rms in drift.items()],
@@ -147,7 +147,7 @@ def write_tables(
     }
     page = ROOT / "docs" / "quantization.md"
     text = page.read_text(encoding="utf-8")
-    for name, content in found.items():
+    for name, content in results.items():
         mark = re.compile(rf"<!-- {name} -->.*?<!-- end -->", re.DOTALL)
         assert mark.search(text), name
         text = mark.sub(lambda _, n=name, c=content: f"<!-- {n} -->\n\n{c}\n\n<!-- end -->", text)

@@ -46,9 +46,9 @@ def streamed(folder, x, lengths):
     names = [output.name for output in model.get_outputs()]
     classes = np.zeros(len(x), np.int64)
     for t in range(x.shape[1]):
-        found = dict(zip(names, model.run(names, {"x": x[:, t], **states}), strict=True))
-        states = {name: found[f"{name}_next"] for name in states}
-        classes[lengths == t + 1] = found["classes"][lengths == t + 1]
+        outputs = dict(zip(names, model.run(names, {"x": x[:, t], **states}), strict=True))
+        states = {name: outputs[f"{name}_next"] for name in states}
+        classes[lengths == t + 1] = outputs["classes"][lengths == t + 1]
     return classes
 
 

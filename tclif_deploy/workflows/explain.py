@@ -54,8 +54,8 @@ def explain(
     >>> network, x = tc.Network(3, (hidden, out)), rng.normal(0, 1, (8, 20, 3))
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     build = tc.compile(network, data=x, output=f"{folder}/build", options=tc.CompileOptions(backend="none"))
-    ...     found = tc.explain(build, x, calibration=x, jobs=1)
-    >>> found.worst.layer, found.worst.source, [remedy.what for remedy in found.remedies]
+    ...     explained = tc.explain(build, x, calibration=x, jobs=1)
+    >>> explained.worst.layer, explained.worst.source, [remedy.what for remedy in explained.remedies]
     ('out', 'weights', ['9-bit weights', 'one more bit for every weight'])
     """
     build = build if isinstance(build, Build) else Build.open(build)

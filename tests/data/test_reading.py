@@ -95,11 +95,11 @@ def test_an_array_is_checked_before_memory_is_taken(member, message, tmp_path):
             file.array("a")
 
     tracemalloc.start()
-    said = refused(read)
+    line = refused(read)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert said.startswith(f"{path}: ")
-    assert message in said
+    assert line.startswith(f"{path}: ")
+    assert message in line
     assert peak < 50_000_000
 
 
@@ -111,9 +111,9 @@ def test_arrays_come_back_as_numpy_wrote_them(order, dtype, tmp_path):
     with open_npz(tmp_path / "a.npz", "not ours", "") as file:
         assert file.names == ("a", "none", "one")
         for name, values in (("a", wanted), ("none", wanted[:0]), ("one", wanted[0, 0, 1])):
-            found = file.array(name, "biuf")
-            assert (found.dtype, found.shape) == (values.dtype, values.shape)
-            assert (found == values).all()
+            stored = file.array(name, "biuf")
+            assert (stored.dtype, stored.shape) == (values.dtype, values.shape)
+            assert (stored == values).all()
 
 
 # --- what arrays and numbers mean
@@ -135,9 +135,9 @@ def test_integers_beyond_the_arithmetic_are_refused(name, value, message, tmp_pa
     arrays = dict(np.load(tmp_path / "fixed.npz"))
     arrays[name] = np.full(arrays[name].shape, value)
     np.savez(tmp_path / "fixed.npz", **arrays)
-    said = refused(FixedNetwork.load, tmp_path / "fixed.npz")
-    assert said.startswith(f"{tmp_path / 'fixed.npz'}: not a compiled network (")
-    assert message in said
+    line = refused(FixedNetwork.load, tmp_path / "fixed.npz")
+    assert line.startswith(f"{tmp_path / 'fixed.npz'}: not a compiled network (")
+    assert message in line
 
 
 def test_the_constructor_checks_what_the_file_does():

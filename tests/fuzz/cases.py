@@ -152,13 +152,13 @@ def inside(folder: Path) -> Iterator[None]:
 
 def files(folder: Path) -> dict[str, tuple[int, int, int]]:
     """Every file below ``folder``, and what tells whether it was written."""
-    found = {}
+    made = {}
     for place, _, names in os.walk(folder):
         for name in names:
             path = Path(place, name)
             status = path.lstat()
-            found[str(path.relative_to(folder))] = (status.st_ino, status.st_size, status.st_mtime_ns)
-    return found
+            made[str(path.relative_to(folder))] = (status.st_ino, status.st_size, status.st_mtime_ns)
+    return made
 
 
 def drawn(folder: Path, seed: int, number: int) -> tuple[str, list[str], str, bytes | None]:

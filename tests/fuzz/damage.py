@@ -59,22 +59,22 @@ def odd(rng: np.random.Generator) -> Any:
 
 def places(value: Any) -> list[tuple[Any, Any]]:
     """(holder, key) of everything in plain values."""
-    found: list[tuple[Any, Any]] = []
+    spots: list[tuple[Any, Any]] = []
     pending = [value]
     while pending:
         holder = pending.pop()
         keys = list(holder) if isinstance(holder, dict) else range(len(holder)) if isinstance(holder, list) else ()
-        found += [(holder, key) for key in keys]
+        spots += [(holder, key) for key in keys]
         pending += [holder[key] for key in keys]
-    return found
+    return spots
 
 
 def change_values(value: Any, rng: np.random.Generator) -> Any:
     """One value of another kind or size, one that is missing, twice there, or under another key."""
-    found = places(value)
-    if not found:
+    spots = places(value)
+    if not spots:
         return odd(rng)
-    holder, key = found[int(rng.integers(len(found)))]
+    holder, key = spots[int(rng.integers(len(spots)))]
     kind = rng.choice(["put", "put", "put", "delete", "more", "nudge"])
     if kind == "delete":
         del holder[key]
@@ -97,8 +97,8 @@ def json_value(content: bytes, rng: np.random.Generator) -> bytes:
 def json_deep(content: bytes, rng: np.random.Generator) -> bytes:
     """Valid JSON with one value nested far."""
     value = json.loads(content)
-    found = places(value)
-    holder, key = found[int(rng.integers(len(found)))]
+    spots = places(value)
+    holder, key = spots[int(rng.integers(len(spots)))]
     holder[key] = "DEEP"
     depth = int(rng.choice([70, 300, 100_000]))
     return json.dumps(value).replace('"DEEP"', "[" * depth + "]" * depth).encode()

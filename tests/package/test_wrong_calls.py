@@ -297,16 +297,16 @@ NAMES = [
 
 def may_pass(name, argument):
     """The values that ``argument`` of the function ``name`` may have."""
-    found = [values for pattern, values in MEANINGFUL.items() if fnmatchcase(f"{name}.{argument}", pattern)]
+    patterns = [values for pattern, values in MEANINGFUL.items() if fnmatchcase(f"{name}.{argument}", pattern)]
     function = getattr(neurons, name, None)
     if name == "Neuron" and argument in NEURON_ARRAYS:
-        found.append("negative")
+        patterns.append("negative")
     elif name == "canonical" and argument in NEURON_ARRAYS:
-        found.append(PARAMETER)
+        patterns.append(PARAMETER)
     elif function and inspect.signature(function).parameters[argument].annotation == "ArrayLike":
         positive = argument == "threshold" or argument in POSITIVE.get(name, "").split()
-        found.append(DIVIDED_BY if positive else PARAMETER)
-    return set(" ".join(found).split())
+        patterns.append(DIVIDED_BY if positive else PARAMETER)
+    return set(" ".join(patterns).split())
 
 
 @pytest.fixture(scope="module")
