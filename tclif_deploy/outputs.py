@@ -20,6 +20,7 @@ import secrets
 import shutil
 import stat
 import sys
+import time
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -37,6 +38,9 @@ OLD = ".tclif-old"
 """ends the name of a folder that a new one is about to replace, where a system cannot exchange two in one step"""
 LONGEST = 100
 """bytes of a name that its hidden neighbour repeats: file systems allow 255"""
+
+YOUNG_SECONDS = 60.0
+"""a writer takes its lock long before its part is that old"""
 
 Say = Callable[[str], object]
 _say: list[Say] = [logging.getLogger(__name__).warning]
@@ -340,15 +344,16 @@ def _tell(line: str) -> None:
 
 def _orphans(path: Path, end: str) -> Iterator[tuple[Path, int]]:
     """Neighbours of ``path`` whose writer does not run any more, each locked until its handle is closed."""
-    pattern = re.compile(re.escape(_beginning(path)) + "[0-9a-f]{8}" + re.escape(end))
+    pattern = re.compile(re.escape(_beginning(path)) + "([0-9a-f]{8})[0-9a-f]{8}" + re.escape(end))
     try:
-        names = sorted(filter(pattern.fullmatch, os.listdir(path.parent)))
+        matches = [match for name in sorted(os.listdir(path.parent)) if (match := pattern.fullmatch(name))]
     except OSError:
         return
-    for name in names:
-        handle = _claim(path.parent / name)
+    for match in matches:
+        part = path.parent / match[0]
+        handle = _claim(part, int(match[1], 16))
         if handle is not None:
-            yield path.parent / name, handle
+            yield part, handle
 
 
 def _beginning(path: Path) -> str:
@@ -374,7 +379,7 @@ except ImportError:  # Windows: what a killed process left cannot be told from t
 def _new_part(path: Path, make: Callable[[Path], object]) -> Iterator[Path]:
     """A hidden neighbour of ``path``, made and locked."""
     while True:
-        part = path.with_name(f"{_beginning(path)}{secrets.token_hex(4)}{PART}")
+        part = path.with_name(f"{_beginning(path)}{os.getpid():08x}{secrets.token_hex(4)}{PART}")
         make(part)
         handle = _lock(part)
         if handle is None or _is_open_as(handle, part):
@@ -414,9 +419,13 @@ def _lock_standing(folder: Path) -> int | None:
         _unlock(handle)
 
 
-def _claim(path: Path) -> int | None:
-    """Lock what no process that runs is writing; None where one is, or where that cannot be told."""
-    if fcntl is None:
+def _claim(path: Path, process: int) -> int | None:
+    """Lock what no process that runs is writing; None where one is, or where that cannot be told.
+
+    A writer makes first and locks then: in between, that its ``process`` runs speaks for it. Numbers of processes come
+    again, so after a while the lock alone counts.
+    """
+    if fcntl is None or (_runs(process) and _age(path) < YOUNG_SECONDS):
         return None
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
@@ -431,6 +440,24 @@ def _claim(path: Path) -> int | None:
         return handle
     os.close(handle)
     return None
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except PermissionError:
+        return True
+    except (OSError, OverflowError):
+        return False
+    return True
+
+
+def _age(path: Path) -> float:
+    """Seconds since a file or folder was last written."""
+    try:
+        return time.time() - path.lstat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def _is_open_as(handle: int, path: Path) -> bool:

@@ -34,6 +34,10 @@ def content(folder: Path) -> tuple[str, str]:
     return (folder / "one").read_text(), (folder / "mark").read_text()
 
 
+NOBODY = 2**31 - 2
+"""the number of no process"""
+
+
 @pytest.fixture
 def said():
     lines: list[str] = []
@@ -300,7 +304,7 @@ def test_orphans_of_a_neighbour_with_a_longer_name_are_its_own(tmp_path, said):
     for name, other in (("a", "a-b"), ("x" * 150 + "1", "x" * 150 + "2")):
         make(tmp_path / other, "theirs")
         beginning = outputs._beginning(tmp_path / other)
-        os.rename(tmp_path / other, tmp_path / f"{beginning}deadbeef{outputs.OLD}")
+        os.rename(tmp_path / other, tmp_path / f"{beginning}{NOBODY:08x}deadbeef{outputs.OLD}")
         recover(tmp_path / name, ours)
         make(tmp_path / name, "mine")
         assert said == []
@@ -308,6 +312,17 @@ def test_orphans_of_a_neighbour_with_a_longer_name_are_its_own(tmp_path, said):
         assert content(tmp_path / other) == ("theirs", "theirs")
         assert len(said) == 1
         said.clear()
+
+
+def test_a_process_of_the_same_number_does_not_keep_an_orphan_for_ever(tmp_path, said):
+    part = tmp_path / f"{outputs._beginning(tmp_path / 'f')}{os.getpid():08x}deadbeef{outputs.PART}"
+    part.touch()
+    write_file(tmp_path / "f", b"")
+    assert part.exists()
+    os.utime(part, (time.time() - 2 * outputs.YOUNG_SECONDS,) * 2)
+    write_file(tmp_path / "f", b"")
+    assert os.listdir(tmp_path) == ["f"]
+    assert len(said) == 1
 
 
 def test_what_is_put_there_at_the_last_moment_goes_back(tmp_path, monkeypatch):
