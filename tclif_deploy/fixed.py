@@ -41,11 +41,13 @@ from tclif_deploy.network import (
     check_kernel,
     check_topology,
     layer_named,
+    readout_brief,
     sources,
     totals,
     weights,
 )
 from tclif_deploy.outputs import write_npz
+from tclif_deploy.readout import Readout
 from tclif_deploy.settings import Limits
 from tclif_deploy.text import count
 
@@ -54,7 +56,8 @@ Rounding = Literal["toward_zero", "floor", "nearest"]
 Overflow = Literal["saturate", "wrap"]
 
 FORMAT = "tclif-fixed"
-FORMAT_VERSION = 1
+FORMAT_VERSIONS = (1, 2)
+"""2: with a readout that is not the usual one, which a reader of 1 would take wrongly"""
 
 LAYER_ARRAYS = (
     "a_u", "b_u", "a_v", "b_v", "q", "threshold", "r_u", "r_v", "v_reset", "bias_u", "bias_v", "v0",
@@ -241,6 +244,7 @@ class FixedLayer(Shown):
     b_v: Int
     q: Int
     threshold: Int
+    """of the soma; of a layer that does not fire 0, or what the network's `Readout` waits for"""
     r_u: Int
     r_v: Int
     v_reset: Int
@@ -252,7 +256,7 @@ class FixedLayer(Shown):
     lsb_v: Float
     """likewise of the soma"""
     multiplier: Int
-    """readout: classes compare as v*multiplier"""
+    """of the last layer: outputs compare as readout*multiplier"""
     reset: Reset = "soft"
     input_to: InputTo = "dendrite"
     """the compartment that the current enters"""
@@ -312,11 +316,35 @@ class FixedNetwork(Shown):
     """in evaluation order"""
     notices: tuple[str, ...] = ()
     """what the quantizer decided that the user should know"""
+    readout: Readout = Readout()
+    """how the last layer becomes an answer; what ``first`` and ``threshold`` wait for in a layer that does not fire are
+    the integers of its `FixedLayer.threshold`"""
 
     def __post_init__(self) -> None:
         check_topology(self.input.size, self.layers)
         for layer in self.layers:
             _check_layer(layer)
+        if not self.layers:  # what a first layer depends on
+            return
+        readout = self.readout.of(self.output.name, self.output.size, self.output.spiking)
+        if readout.rule == "softmax":
+            raise TclifError("readout softmax: integers have no exponential", "sum, mean or max stand for it")
+        object.__setattr__(self, "readout", readout)
+
+    @property
+    def counts_spikes(self) -> bool:
+        """Whether the readout counts spikes; else it is made of the last layer's soma."""
+        return self.readout.counts_spikes(self.output.spiking)
+
+    @property
+    def usual_readout(self) -> bool:
+        """Whether the readout is what a network without any rule gets."""
+        return self.readout.usual(self.output.spiking)
+
+    @property
+    def readout_multiplier(self) -> Int:
+        """What outputs are compared by: readout * this, int64 (outputs,)."""
+        return self.output.multiplier[:: self.readout.votes]
 
     @property
     def output(self) -> FixedLayer:
@@ -331,7 +359,7 @@ class FixedNetwork(Shown):
     def _brief(self) -> Brief:
         m = self.arithmetic
         widths = f"states of {m.bits_u} and {m.bits_v} bits, coefficients of {m.frac_bits}, rounded {m.rounding}"
-        inputs = f"{count(self.input.size, 'input feature')} of {self.input.bits} bits"
+        inputs = f"{count(self.input.size, 'input feature')} of {self.input.bits} bits{readout_brief(self)}"
         return layers_brief(f"FixedNetwork: {inputs}, {widths}", self.layers, self.notices)
 
     def source_size(self, source: str) -> int:
@@ -349,8 +377,9 @@ class FixedNetwork(Shown):
 
     @property
     def readout_unit(self) -> Float:
-        """What one integer of the readout means: the LSB of the last layer's soma, or 1 spike; (classes,)."""
-        return np.ones(self.output.size) if self.output.spiking else self.output.lsb_v
+        """What one integer of the readout means, before `Readout.divisor`: the LSB of the last layer's soma, or 1
+        spike; (outputs,)."""
+        return np.ones(self.readout.outputs(self.output.size)) if self.counts_spikes else self.output.lsb_v
 
     def to_real(self, layer: FixedLayer, name: str, integers: NDArray[Any] | None = None) -> Float:
         """What ``integers`` (default: the layer's own) of the array ``name``, one of `LAYER_ARRAYS`, mean to the float
@@ -383,9 +412,11 @@ class FixedNetwork(Shown):
         Raises `TclifError` where it cannot be written.
         """
         header: dict[str, Any] = {
-            "format": FORMAT, "version": FORMAT_VERSION, "input": asdict(self.input),
+            "format": FORMAT, "version": FORMAT_VERSIONS[not self.usual_readout], "input": asdict(self.input),
             "arithmetic": asdict(self.arithmetic), "notices": list(self.notices), "layers": [],
         }  # fmt: skip
+        if not self.usual_readout:
+            header["readout"] = asdict(self.readout)
         arrays: dict[str, NDArray[Any]] = {}
         for n, layer in enumerate(self.layers):
             connections = [
@@ -410,9 +441,9 @@ class FixedNetwork(Shown):
         with open_npz(path, "not a compiled network", AGAIN) as file:
             text = file.text("header")
             given = json_form.parse(Format, text, "header", AGAIN)
-            if (given.format, given.version) != (FORMAT, FORMAT_VERSION):
+            if given.format != FORMAT or given.version not in FORMAT_VERSIONS:
                 raise TclifError(
-                    f"{path}: format {given.format:.40} {given.version}, expected {FORMAT} {FORMAT_VERSION}",
+                    f"{path}: format {given.format:.40} {given.version}, expected {FORMAT} {FORMAT_VERSIONS[-1]}",
                     "compile the model again with this version",
                 )
             header = json_form.parse(_Header, text, "header", AGAIN)
@@ -427,7 +458,7 @@ class FixedNetwork(Shown):
                 )
                 plain = {name: getattr(item, name) for name in ("name", "shift", "reset", "input_to", "spiking")}
                 layers.append(FixedLayer(connections=connections, **plain, **arrays))
-            return cls(header.input, header.arithmetic, tuple(layers), header.notices)
+            return cls(header.input, header.arithmetic, tuple(layers), header.notices, header.readout)
 
 
 @dataclass(frozen=True)
@@ -472,6 +503,7 @@ class _Header(Format):
     arithmetic: Arithmetic
     notices: tuple[str, ...]
     layers: tuple[_LayerHeader, ...]
+    readout: Readout = Readout()
 
 
 def _check_layer(layer: FixedLayer) -> None:

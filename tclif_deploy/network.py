@@ -24,6 +24,7 @@ from tclif_deploy.arguments import checked, checked_fields, to_numbers
 from tclif_deploy.convolution import Conv, LinearMap
 from tclif_deploy.display import Brief, Shown
 from tclif_deploy.errors import TclifError
+from tclif_deploy.readout import Readout
 from tclif_deploy.settings import Limits
 from tclif_deploy.text import count
 
@@ -238,6 +239,8 @@ class Network(Shown):
     layers: tuple[Layer, ...]
     notices: tuple[str, ...] = ()
     """what a front end decided that the user should know"""
+    readout: Readout = Readout()
+    """how the last layer becomes an answer"""
 
     def __post_init__(self) -> None:
         if not self.layers:
@@ -245,6 +248,24 @@ class Network(Shown):
         if self.input_size < 1:
             raise TclifError(f"network has an input of {self.input_size} features", "at least 1 is needed")
         check_topology(self.input_size, self.layers)
+        out = self.layers[-1]
+        object.__setattr__(self, "readout", self.readout.of(out.name, out.size, out.neuron.spiking))
+
+    @property
+    def outputs(self) -> int:
+        """How many values the network says: classes, or numbers."""
+        return self.readout.outputs(self.layers[-1].size)
+
+    @property
+    def usual_readout(self) -> bool:
+        """Whether the readout is what a network without any rule gets."""
+        return self.readout.usual(self.layers[-1].neuron.spiking)
+
+    @checked
+    def with_readout(self, readout: Readout | str) -> Network:
+        """The same layers, read by another rule (a text as `Readout.parse` takes). Raises `TclifError` where the last
+        layer has not what it takes."""
+        return replace(self, readout=Readout.parse(readout) if isinstance(readout, str) else readout)
 
     @property
     def spiking_layers(self) -> tuple[Layer, ...]:
@@ -257,7 +278,14 @@ class Network(Shown):
         return layer_named(self.layers, name)
 
     def _brief(self) -> Brief:
-        return layers_brief(f"Network: {count(self.input_size, 'input feature')}", self.layers, self.notices)
+        return layers_brief(
+            f"Network: {count(self.input_size, 'input feature')}{readout_brief(self)}", self.layers, self.notices
+        )
+
+
+def readout_brief(network: Any) -> str:
+    """The rule of a network, float or fixed-point, for a person; nothing where it is the usual one."""
+    return "" if network.usual_readout else f", readout: {network.readout}"
 
 
 def layers_brief(line: str, layers: tuple[Layer, ...], notices: tuple[str, ...] = ()) -> Brief:

@@ -21,8 +21,10 @@ from tclif_deploy.files import open_npz
 from tclif_deploy.fixed import AGAIN, Format
 from tclif_deploy.network import NEURON_ARRAYS, Connection, InputTo, Layer, Network, Neuron, Reset
 from tclif_deploy.outputs import write_npz
+from tclif_deploy.readout import Readout
 
-FORMAT, FORMAT_VERSION = "tclif-network", 1
+FORMAT, FORMAT_VERSIONS = "tclif-network", (1, 2)
+"""2: with a readout that is not the usual one"""
 PLAIN = ("strict", "reset", "input_to", "spiking", "type")
 """fields of `Neuron` that are no arrays"""
 
@@ -42,9 +44,11 @@ def write_network(network: Network, path: Path) -> None:
         arrays |= {f"{n}.{name}": getattr(neuron, name) for name in NEURON_ARRAYS}
         arrays |= {f"{n}.weight.{m}": c.weight for m, c in enumerate(layer.connections)}
     header = {
-        "format": FORMAT, "version": FORMAT_VERSION, "input_size": network.input_size, "layers": layers,
-        "notices": list(network.notices),
+        "format": FORMAT, "version": FORMAT_VERSIONS[not network.usual_readout],
+        "input_size": network.input_size, "layers": layers, "notices": list(network.notices),
     }  # fmt: skip
+    if not network.usual_readout:
+        header["readout"] = asdict(network.readout)
     arrays["header"] = np.frombuffer(json.dumps(header, sort_keys=True).encode(), dtype=np.uint8)
     write_npz(path, arrays)
 
@@ -54,7 +58,7 @@ def read_network(path: Path) -> Network:
     with open_npz(path, "damaged", AGAIN) as file:
         text = file.text("header")
         given = json_form.parse(Format, text, "header", AGAIN)
-        if (given.format, given.version) != (FORMAT, FORMAT_VERSION):
+        if given.format != FORMAT or given.version not in FORMAT_VERSIONS:
             raise TclifError(f"{path}: format {given.format:.40} {given.version}", AGAIN)
         header = json_form.parse(_Header, text, "header", AGAIN)
         layers = []
@@ -65,7 +69,7 @@ def read_network(path: Path) -> Network:
                 for m, c in enumerate(item.connections)
             )
             layers.append(Layer(item.name, Neuron(**arrays, **vars(item.neuron)), connections))
-        return Network(header.input_size, tuple(layers), header.notices)
+        return Network(header.input_size, tuple(layers), header.notices, header.readout)
 
 
 @dataclass(frozen=True)
@@ -100,3 +104,4 @@ class _Header(Format):
     input_size: int
     layers: tuple[_LayerHeader, ...]
     notices: tuple[str, ...]
+    readout: Readout = Readout()

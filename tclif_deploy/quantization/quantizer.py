@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +13,20 @@ from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedLayer, FixedNetwork, InputEncoding
 from tclif_deploy.network import INPUT, Network, check_network
 from tclif_deploy.progress import Progress, no_progress
-from tclif_deploy.quantization.layer_plan import QuantizationContext, build_layer, plan_layer
+from tclif_deploy.quantization.layer_plan import (
+    READOUT_BITS,
+    QuantizationContext,
+    build_layer,
+    plan_layer,
+    rint,
+    whole_to_int64,
+)
 from tclif_deploy.quantization.notices import layer_notices
 from tclif_deploy.quantization.passes import chosen_passes
 from tclif_deploy.quantization.ranges import Ranges, measured_ranges, worst_case_ranges
 from tclif_deploy.quantization.settings import DEFAULTS, QuantizeSettings
 from tclif_deploy.quantization.statistics import CalibrationStatistics
+from tclif_deploy.readout import Readout
 from tclif_deploy.target import Target, as_target
 
 
@@ -110,7 +119,32 @@ def _integers(
             layers.pop(n, None)
         notices += layer_notices(layer, built(n), plans[n], context)
         progress(n + 1, len(plans))
-    return FixedNetwork(encoding, target.arithmetic, tuple(map(built, range(len(plans)))), tuple(notices))
+    finished = tuple(map(built, range(len(plans))))
+    return with_rule(network, FixedNetwork(encoding, target.arithmetic, finished, tuple(notices)))
+
+
+def with_rule(network: Network, fixed: FixedNetwork) -> FixedNetwork:
+    """``fixed`` read by the rule of ``network``, in the integers of its last layer.
+
+    Raises `TclifError` where these hold no threshold that the rule waits for.
+    """
+    rule, out, notices = network.readout, fixed.output, fixed.notices
+    if rule.rule == "softmax":
+        rule = Readout("sum")
+        notices += (f"integers have no exponential: {rule} stands for the readout {network.readout}",)
+    spiking = out.spiking
+    if not rule.counts_spikes(spiking):
+        out = replace(out, multiplier=rint(2.0**READOUT_BITS * (out.lsb_v / out.lsb_v.max())))
+    if rule.threshold is not None:
+        exact = rule.threshold / out.lsb_v
+        if exact.min() < 1 or exact.max() >= 2.0 ** (fixed.arithmetic.bits_v - 1):
+            raise TclifError(
+                f"readout {rule}: {rule.threshold:g} is {exact.min():.3g} to {exact.max():.3g} LSB of a soma of "
+                f"{fixed.arithmetic.bits_v} bits",
+                "choose a threshold that the last layer's states reach",
+            )
+        out = replace(out, threshold=whole_to_int64(np.ceil(exact)))
+    return replace(fixed, layers=(*fixed.layers[:-1], out), notices=notices, readout=rule)
 
 
 def _upstream(network: Network, n: int) -> list[int]:

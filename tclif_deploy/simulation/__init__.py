@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Literal, get_args, overload
+from typing import Any, Literal, get_args, overload
 
 from tclif_deploy.arguments import checked
 from tclif_deploy.data.accept import DataLike, as_dataset, integers_of
@@ -22,12 +22,12 @@ Engine = Literal["auto", "engine", "reference"]
 @overload
 def simulate(
     network: FixedNetwork, x: DataLike, *, lengths: Int | None = None, spikes: bool = False, counts: bool = False,
-    traces: Collection[str] = (), engine: Engine = "auto", jobs: int | None = None,
+    traces: Collection[str] = (), readouts: bool = False, engine: Engine = "auto", jobs: int | None = None,
 ) -> Result: ...  # fmt: skip
 @overload
 def simulate(
     network: Network, x: DataLike, *, lengths: Int | None = None, spikes: bool = False, counts: bool = False,
-    traces: Collection[str] = (), engine: Engine = "auto", jobs: int | None = None,
+    traces: Collection[str] = (), readouts: bool = False, engine: Engine = "auto", jobs: int | None = None,
 ) -> FloatResult: ...  # fmt: skip
 @checked
 def simulate(
@@ -38,6 +38,7 @@ def simulate(
     spikes: bool = False,
     counts: bool = False,
     traces: Collection[str] = (),
+    readouts: bool = False,
     engine: Engine = "auto",
     jobs: int | None = None,
 ) -> Result | FloatResult:
@@ -50,9 +51,9 @@ def simulate(
 
     ``lengths`` (samples,) is the number of steps after which a sample's readout is taken (default: the data's, or
     all). ``spikes`` keeps every layer's spikes, ``counts`` how many each neuron fired (which is much cheaper),
-    ``traces`` names layers whose states are kept. ``engine`` is ``"reference"`` for the specification of the
-    fixed-point network itself; the fast one runs on ``jobs`` threads (default: one a core). The float network has one
-    engine, which runs on one thread.
+    ``traces`` names layers whose states are kept, ``readouts`` keeps the readout after each step. ``engine`` is
+    ``"reference"`` for the specification of the fixed-point network itself; the fast one runs on ``jobs`` threads
+    (default: one a core). The float network has one engine, which runs on one thread.
     Raises `TclifError` for input that does not fit the network.
 
     Examples
@@ -74,16 +75,25 @@ def simulate(
             raise TclifError(f"engine {engine} is for fixed-point networks, this one is float", "leave engine out")
         data = as_dataset(x, needed=True)
         lengths = data.lengths if lengths is None else lengths
-        return simulate_float(network, data.values(), lengths=lengths, spikes=spikes, counts=counts, traces=traces)
+        return simulate_float(
+            network, data.values(), lengths=lengths, spikes=spikes, counts=counts, traces=traces, readouts=readouts
+        )
     check_fixed(network)
     encoded = integers_of(x)
     if encoded is None:
         data = as_dataset(x, needed=True)
         lengths = data.lengths if lengths is None else lengths
         encoded, _ = network.input.encode(data.x, data.scale)
+    keep: dict[str, Any] = {
+        "lengths": lengths,
+        "spikes": spikes,
+        "counts": counts,
+        "traces": traces,
+        "readouts": readouts,
+    }
     if engine == "reference":
-        return reference.simulate(network, encoded, lengths=lengths, spikes=spikes, counts=counts, traces=traces)
+        return reference.simulate(network, encoded, **keep)
     # Imported here, because numba takes a while and not every use of this package simulates.
     from tclif_deploy.simulation import engine as fast
 
-    return fast.simulate(network, encoded, lengths=lengths, spikes=spikes, counts=counts, traces=traces, jobs=jobs)
+    return fast.simulate(network, encoded, jobs=jobs, **keep)

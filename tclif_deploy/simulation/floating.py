@@ -14,6 +14,7 @@ from tclif_deploy.data.dataset import Dataset
 from tclif_deploy.display import Brief, Shown
 from tclif_deploy.errors import TclifError
 from tclif_deploy.network import INPUT, Float, Layer, Network
+from tclif_deploy.readout import Readout, RunningReadout
 from tclif_deploy.simulation.result import check_lengths, result_brief
 
 
@@ -36,8 +37,8 @@ class FloatResult(Shown):
     spikes: dict[str, NDArray[np.bool_]]
     """spiking layer -> (samples, time, neurons)"""
     readout: Float
-    """the last layer's soma at each sample's last valid step (its spike count where it spikes); float64 (samples,
-    classes)"""
+    """what the network's `Readout` says at each sample's last valid step: a mean is divided, as are votes; float64
+    (samples, outputs)"""
     classes: NDArray[np.int64]
     """argmax of readout, ties to the lowest index, (samples,)"""
     peaks: dict[str, Float]
@@ -47,6 +48,13 @@ class FloatResult(Shown):
     counts: dict[str, NDArray[np.int64]] = field(default_factory=dict)
     """spiking layer -> spikes of each neuron up to the sample's last valid step, (samples, neurons); empty where
     counts were not asked for"""
+    readouts: Float | None = None
+    """the readout after each step, (samples, time, outputs); None where not asked for"""
+    decided: NDArray[np.int64] | None = None
+    """the step at which a rule that waits for a threshold decided, -1: none reached it, (samples,); None: another
+    rule"""
+    other_classes: NDArray[np.int64] | None = None
+    """the classes by another rule, where `simulate_float` was given one"""
 
     def _brief(self) -> Brief:
         return result_brief(self)
@@ -75,11 +83,14 @@ def simulate_float(
     spikes: bool = True,
     counts: bool = False,
     traces: Collection[str] = (),
+    readouts: bool = False,
+    other: Readout | None = None,
 ) -> FloatResult:
     """Run ``x`` (samples, time, features), in the float network's own units, through ``network``.
 
-    Any numeric dtype, computed in float64. ``lengths``, ``counts`` and ``traces`` are those of `tclif_deploy.simulate`;
-    ``spikes`` are kept unless told otherwise. Raises `TclifError` where the shape of ``x`` is not the
+    Any numeric dtype, computed in float64. ``lengths``, ``counts``, ``traces`` and ``readouts`` are those of
+    `tclif_deploy.simulate`; ``spikes`` are kept unless told otherwise. ``other`` is a rule by which classes are told
+    too. Raises `TclifError` where the shape of ``x`` is not the
     network's, a traced layer is none of it, or the states grow without end.
 
     Examples
@@ -109,7 +120,8 @@ def simulate_float(
     past |= kept
     traced = {n: np.zeros((2, samples, time, network.layer(n).size)) for n in traces}
     out = layers[-1]
-    readout = np.zeros((samples, out.size))
+    rules = [network.readout] + ([] if other is None else [other.of(out.name, out.size, out.neuron.spiking)])
+    running = [float_readout(rule, out, samples, time * readouts) for rule in rules]
     with np.errstate(over="ignore", invalid="ignore"):  # what it leads to is refused below
         for t in range(time):
             for layer in layers:
@@ -129,10 +141,8 @@ def simulate_float(
                     kept[n][t] = s
                 if n in traced:
                     traced[n][:, :, t] = u[n], v[n]
-            if out.neuron.spiking:
-                readout[t <= last] += kept[out.name][t][t <= last]
-            else:
-                readout[t == last] = v[out.name][t == last]
+            for each in running:
+                each.add(t, t <= last, v[out.name], charged_v, s)
     for n, largest in peaks.items():
         if not np.isfinite(largest).all():
             raise TclifError(
@@ -142,7 +152,25 @@ def simulate_float(
     kept_spikes = {n: s.transpose(1, 0, 2) for n, s in kept.items()} if spikes else {}
     valid = np.arange(time)[:, None, None] <= last[:, None]
     fired = {n: (s & valid).sum(axis=0) for n, s in kept.items()} if counts else {}
-    return FloatResult(kept_spikes, readout, np.argmax(readout, axis=1), peaks, traced, fired)
+    readout = running[0]
+    divided = readout.value / network.readout.divisor(last + 1)[:, None]
+    after = np.minimum(np.arange(time), last[:, None]) + 1
+    return FloatResult(
+        kept_spikes, divided, readout.classes(1.0), peaks, traced, fired,
+        readout.steps / network.readout.divisor(after)[:, :, None] if readouts else None,
+        readout.decided if network.readout.decides else None,
+        None if other is None else running[1].classes(1.0),
+    )  # fmt: skip
+
+
+def float_readout(readout: Readout, out: Layer, samples: int, time: int = 0) -> RunningReadout:
+    """The running value of a rule over the last layer ``out`` of a float network; kept for ``time`` steps."""
+    n = out.neuron
+    threshold = n.threshold if n.spiking or readout.threshold is None else np.full(out.size, readout.threshold)
+    return RunningReadout(
+        readout, threshold, samples=samples, dtype=np.float64, spiking=n.spiking, strict=n.strict and n.spiking,
+        time=time,
+    )  # fmt: skip
 
 
 def float_classes(network: Network, data: Dataset, batch: int = 32) -> NDArray[np.int64]:

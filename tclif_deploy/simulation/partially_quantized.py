@@ -19,6 +19,9 @@ from tclif_deploy.data.dataset import Dataset
 from tclif_deploy.fixed import COEFFICIENTS, FixedConnection, FixedLayer, FixedNetwork
 from tclif_deploy.jit import helper, kernel
 from tclif_deploy.network import INPUT, Connection, Float, Layer, Network
+from tclif_deploy.readout import decide
+from tclif_deploy.simulation.engine.readout import read_step, readout_code
+from tclif_deploy.simulation.floating import float_readout
 from tclif_deploy.simulation.result import check_lengths
 
 Part = Literal["weights", "coefficients", "states", "thresholds", "bias", "input"]
@@ -102,7 +105,12 @@ def simulate_mixed(
             offset += matrix.size
     limits = (2.0 ** (m.bits_u - 1), 2.0 ** (m.bits_v - 1), m.overflow_u == "wrap", m.overflow_v == "wrap")
     neurons = int(starts[-1])
-    readout = np.zeros((data.samples, fixed.output.size))
+    out, rule = fixed.output, fixed.readout
+    readout = np.zeros((data.samples, rule.outputs(out.size)))
+    decided = np.full(data.samples, -1, np.int64)
+    waits_for = _decision_threshold(network, fixed, (out.name, "thresholds") in chosen)
+    strict = network.layers[-1].neuron.strict and out.spiking and (out.name, "thresholds") not in chosen
+    code = readout_code(rule, out.spiking)
     kept = np.zeros((data.samples, data.time, neurons) if spikes else (data.samples, 0, neurons), np.uint8)
     peaks = np.zeros((-(-data.samples // BATCH), 2, neurons))
     probed = np.zeros(2)
@@ -115,17 +123,27 @@ def simulate_mixed(
 
     def run(start: int) -> None:
         batch = slice(start, start + BATCH)
-        _run(x[batch], *arguments, last[batch], readout[batch], kept[batch], peaks[start // BATCH], probed, *probed_at)
+        _run(
+            x[batch], *arguments, last[batch], code, waits_for, strict, readout[batch], decided[batch], kept[batch],
+            peaks[start // BATCH], probed, *probed_at,
+        )  # fmt: skip
 
     with ThreadPoolExecutor(jobs) as pool:
         list(pool.map(run, range(0, data.samples, BATCH)))
-    out = fixed.output
     unit = fixed.readout_unit
-    compared = out.multiplier if not out.spiking and (out.name, "thresholds") in chosen else unit
+    compared = fixed.readout_multiplier if not fixed.counts_spikes and (out.name, "thresholds") in chosen else unit
     lsb = np.stack([np.concatenate([getattr(la, name) for la in fixed.layers]) for name in ("lsb_u", "lsb_v")])
     return MixedResult(
-        readout * unit, np.argmax(readout * compared, axis=1), kept.astype(np.bool_), probed, peaks.max(axis=0) * lsb
-    )
+        readout * unit / rule.divisor(last + 1)[:, None], decide(rule, readout, compared, waits_for, strict),
+        kept.astype(np.bool_), probed, peaks.max(axis=0) * lsb,
+    )  # fmt: skip
+
+
+def _decision_threshold(network: Network, fixed: FixedNetwork, quantized: bool) -> Float:
+    """What a rule that waits for a threshold compares the last layer's soma with, in LSBs, (neurons,)."""
+    if quantized:
+        return fixed.output.threshold.astype(np.float64)
+    return np.asarray(float_readout(fixed.readout, network.layers[-1], 0).threshold / fixed.output.lsb_v)
 
 
 def layer_numbers(
@@ -216,14 +234,16 @@ def _widen(peaks, values):  # type: ignore[no-untyped-def]
 
 @kernel
 def _run(  # type: ignore[no-untyped-def]
-    x, weights, connections, numbers, flags, scales, rounding, limits, last, readout, kept, peaks, probed,
-    probed_neuron, probed_step,
+    x, weights, connections, numbers, flags, scales, rounding, limits, last, code, waits_for, decides_above, readout,
+    decided, kept, peaks, probed, probed_neuron, probed_step,
 ) -> Any:  # fmt: skip
     """Every sample of ``x`` (samples, time, features); fills ``readout``, ``peaks`` and ``kept``, if that has steps."""
     samples, time, features = x.shape
     layers, neurons = flags.shape[0], numbers.shape[1]
     history = np.zeros((time, neurons), np.uint8)
     acc, u, v = np.zeros(neurons), np.zeros(neurons), np.zeros(neurons)
+    output = flags[layers - 1, 0]
+    charged = np.zeros(neurons - output)
 
     for sample in range(samples):
         history[:] = 0
@@ -259,6 +279,8 @@ def _run(  # type: ignore[no-untyped-def]
                 _widen(peaks[1, own], v_)
                 if t == probed_step and start <= probed_neuron < start + size:
                     probed[0], probed[1] = u[probed_neuron], v[probed_neuron]
+                if layer == layers - 1:
+                    charged[:] = v_
                 if not spiking:
                     continue
                 for n in range(start, start + size):
@@ -275,11 +297,17 @@ def _run(  # type: ignore[no-untyped-def]
                         u[n], v[n] = _ovf(u[n], limits[0], limits[2]), _ovf(v[n], limits[1], limits[3])
                 _widen(peaks[0, own], u_)
                 _widen(peaks[1, own], v_)
-            start, size, spiking = flags[layers - 1, 0], flags[layers - 1, 1], flags[layers - 1, 2]
-            if spiking and t <= last[sample]:
-                for n in range(size):
-                    readout[sample, n] += history[t, start + n]
-            elif t == last[sample]:
-                readout[sample, :] = v[start : start + size]
+            if t <= last[sample]:
+                read_step(
+                    code,
+                    t,
+                    v[output:],
+                    charged,
+                    history[t, output:],
+                    waits_for,
+                    decides_above,
+                    readout[sample],
+                    decided[sample : sample + 1],
+                )
         if kept.shape[1]:
             kept[sample] = history

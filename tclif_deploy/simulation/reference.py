@@ -13,7 +13,8 @@ import numpy as np
 from tclif_deploy.arguments import checked
 from tclif_deploy.fixed import Arithmetic, FixedLayer, FixedNetwork, Int, Overflow
 from tclif_deploy.network import INPUT
-from tclif_deploy.simulation.result import Result, check_input, check_lengths
+from tclif_deploy.readout import RunningReadout
+from tclif_deploy.simulation.result import Result, check_input, check_lengths, check_readout_range
 
 
 def rnd(p: Int, k: int, rounding: str) -> Int:
@@ -103,12 +104,14 @@ def simulate(
     spikes: bool = True,
     counts: bool = False,
     traces: Collection[str] = (),
+    readouts: bool = False,
 ) -> Result:
     """Run ``x`` (samples, time, features), integers as `InputEncoding.encode` gives them.
 
     ``lengths`` (samples,) is the number of steps after which a sample's readout is taken (default: all).
     ``spikes`` keeps every layer's spikes, ``counts`` how many each neuron fired up to there; ``traces`` names layers
-    whose u and v are kept, after each step. Raises `TclifError` for input that is not integers, or does not fit.
+    whose u and v are kept, after each step; ``readouts`` keeps the readout after each step. Raises `TclifError` for
+    input that is not integers, or does not fit.
 
     Examples
     --------
@@ -125,31 +128,32 @@ def simulate(
     x = check_input(network, x)
     samples, time, _ = x.shape
     last = check_lengths(lengths, samples, time) - 1
-    m = network.arithmetic
+    m, out = network.arithmetic, network.output
+    check_readout_range(network, time)
     history: dict[str, Int] = {INPUT: np.ascontiguousarray(x.transpose(1, 0, 2))}
     u = {layer.name: np.zeros((samples, layer.size), np.int64) for layer in network.layers}
     v = {layer.name: np.tile(layer.v0, (samples, 1)) for layer in network.layers}
     overflows = {layer.name: np.zeros(4, np.int64) for layer in network.layers}
-    readout = np.zeros((samples, network.output.size), np.int64)
+    readout = RunningReadout(
+        network.readout, out.threshold, samples=samples, dtype=np.int64, spiking=out.spiking, time=time * readouts
+    )
     traced: dict[str, Int] = {n: np.zeros((2, samples, time, network.layer(n).size), np.int64) for n in traces}
     for layer in network.layers:
         history[layer.name] = np.zeros((time, samples, layer.size), np.int64)
     for t in range(time):
         for layer in network.layers:
             n = layer.name
-            u[n], v[n], history[n][t], changed, _, _ = step(layer, m, u[n], v[n], accumulate(layer, history, t))
+            acc = accumulate(layer, history, t)
+            u[n], v[n], history[n][t], changed, _, charged = step(layer, m, u[n], v[n], acc)
             overflows[n] += changed
             if n in traced:
                 traced[n][:, :, t] = u[n], v[n]
-        out = network.output
-        if out.spiking:
-            readout[t <= last] += history[out.name][t][t <= last]
-        else:
-            readout[t == last] = v[out.name][t == last]
+        readout.add(t, t <= last, v[out.name], charged, history[out.name][t])
     fired = {la.name: history[la.name].transpose(1, 0, 2) for la in network.layers if la.spiking}
     valid = np.arange(time)[None, :, None] <= last[:, None, None]
     return Result(
-        {n: s.astype(bool) for n, s in fired.items()} if spikes else {}, u, v, readout,
-        np.argmax(readout * network.output.multiplier, axis=1), overflows, traced,
+        {n: s.astype(bool) for n, s in fired.items()} if spikes else {}, u, v, readout.value,
+        readout.classes(network.readout_multiplier), overflows, traced,
         {n: (s * valid).sum(axis=1) for n, s in fired.items()} if counts else {},
+        readout.steps if readouts else None, readout.decided if network.readout.decides else None,
     )  # fmt: skip

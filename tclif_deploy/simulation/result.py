@@ -12,6 +12,7 @@ from tclif_deploy.arguments import to_array
 from tclif_deploy.display import Brief, Shown
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedNetwork, InputEncoding, Int
+from tclif_deploy.readout import SUMS
 from tclif_deploy.text import count
 
 
@@ -39,7 +40,7 @@ class Result(Shown):
     v: dict[str, Int]
     """layer -> soma after the last step, int64 (samples, neurons)"""
     readout: Int
-    """the last layer's soma (its spike count where it spikes) at each sample's last valid step; (samples, classes)"""
+    """the running value of the network's `Readout` at each sample's last valid step; (samples, outputs)"""
     classes: Int
     """argmax of readout*multiplier, ties to the lowest index, int64 (samples,)"""
     overflows: dict[str, Int]
@@ -49,6 +50,11 @@ class Result(Shown):
     counts: dict[str, Int] = field(default_factory=dict)
     """spiking layer -> spikes of each neuron up to the sample's last valid step, int64 (samples, neurons); empty where
     counts were not asked for"""
+    readouts: Int | None = None
+    """the readout after each step, int64 (samples, time, outputs); None where not asked for"""
+    decided: Int | None = None
+    """the step at which a rule that waits for a threshold decided, -1: none reached it, (samples,); None: another
+    rule"""
 
     @property
     def saturations(self) -> int:
@@ -88,6 +94,17 @@ def check_integers(encoding: InputEncoding, x: NDArray[Any]) -> Int:
     if max_input > encoding.limit:
         raise TclifError(f"input reaches {max_input}, the payload is {encoding.bits} bits (+-{encoding.limit})")
     return x
+
+
+def check_readout_range(network: FixedNetwork, time: int) -> None:
+    """Raise `TclifError` where a sum of so many steps, times its multiplier, could exceed 64 bits."""
+    if network.readout.rule not in SUMS:
+        return
+    bits = network.arithmetic.bits_v - 1 + time.bit_length() + int(network.output.multiplier.max()).bit_length()
+    if bits > 63:
+        raise TclifError(
+            f"readout {network.readout}: a sum over {time:,} steps can exceed 64 bits", "run fewer steps, or read max"
+        )
 
 
 def check_lengths(lengths: NDArray[Any] | None, samples: int, time: int) -> Int:

@@ -15,7 +15,7 @@ LINES = (
     "arguments",
     "comparison display files outputs progress jit settings",
     "json_form",
-    "convolution",
+    "convolution readout",
     "network",
     "neurons",
     "fixed",

@@ -16,6 +16,7 @@ from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import LAYER_ARRAYS, FixedNetwork, Int
 from tclif_deploy.jit import helper, kernel
 from tclif_deploy.network import INPUT
+from tclif_deploy.simulation.engine.readout import read_step, readout_code
 from tclif_deploy.simulation.engine.scatter import OUTPUTS, POSITIONS, scatter, shape_of, weights_of
 
 ROUNDINGS = ("floor", "nearest", "toward_zero")
@@ -43,6 +44,8 @@ class GeneralPlan:
     """all connections' `weights_of`"""
     ring: int
     """steps of spikes that must be remembered"""
+    code: Int
+    """`readout_code` of the network's readout"""
 
 
 def plan_general(network: FixedNetwork) -> GeneralPlan:
@@ -75,7 +78,7 @@ def plan_general(network: FixedNetwork) -> GeneralPlan:
     ring = 1 + max(c.delay for layer in network.layers for c in layer.connections)
     return GeneralPlan(
         arithmetic, np.ascontiguousarray(neurons), np.array(layers, np.int64), np.array(connections, np.int64),
-        np.concatenate(weights), ring,
+        np.concatenate(weights), ring, readout_code(network.readout, network.output.spiking),
     )  # fmt: skip
 
 
@@ -103,6 +106,7 @@ def run_general(
     connections: Int,
     weights: Int,
     ring: int,
+    code: Int,
     x: NDArray[Any],
     last: Int,
     u_end: Int,
@@ -113,13 +117,16 @@ def run_general(
     counts: Int,
     trace_at: Int,
     trace: Int,
+    readouts: Int,
+    decided: Int,
 ) -> None:
     """Run ``x`` (samples, time, features) and fill the outputs, all of them per sample.
 
-    ``u_end, v_end`` (samples, neurons); ``readout`` (samples, classes); ``overflows`` (samples, layers, 4);
+    ``u_end, v_end`` (samples, neurons); ``readout`` (samples, outputs); ``overflows`` (samples, layers, 4);
     ``spikes`` (samples, time, neurons) and ``counts`` (samples, neurons) up to the last valid step, each of size 0
     where not wanted; ``trace`` (2, samples, time, traced neurons), where layer n's stand from ``trace_at[n]`` on (not
-    traced where negative).
+    traced where negative); ``readouts`` (samples, time, outputs) after each step, of no steps where not wanted;
+    ``decided`` (samples,).
     """
     k, rounding, wrap_u, wrap_v = arithmetic[0], arithmetic[1], arithmetic[4], arithmetic[5]
     limit_u, limit_v = (np.int64(1) << (arithmetic[2] - 1)) - 1, (np.int64(1) << (arithmetic[3] - 1)) - 1
@@ -129,11 +136,14 @@ def run_general(
     fires = np.zeros((fired.shape[0], count), np.int64)
     acc = np.empty(total, np.int64)
     partial_sum = np.empty(total, np.int64)
+    output = layers[count - 1, 0]
+    charged, answer = np.zeros(total - output, np.int64), np.zeros(total - output, np.int64)
     for sample in range(x.shape[0]):
         u, v = u_end[sample], v_end[sample]
         u[:] = 0
         v[:] = neurons[V0]
         readout[sample] = 0
+        decided[sample] = -1
         overflows[sample] = 0
         spikes[sample] = 0
         counts[sample] = 0
@@ -199,6 +209,9 @@ def run_general(
                     )  # fmt: skip
                     new_v = _overflow(wide, limit_v, wrap_v)
                     overflows[sample, layer, 1] += new_v != wide
+                    if layer == count - 1:
+                        charged[n - begin] = new_v
+                        answer[n - begin] = spiking and new_v >= neurons[THRESHOLD, n]
                     if spiking and new_v >= neurons[THRESHOLD, n]:
                         fired[now, begin + events] = n - begin
                         events += 1
@@ -215,13 +228,16 @@ def run_general(
                             wide = new_u - neurons[R_U, n]
                             new_u = _overflow(wide, limit_u, wrap_u)
                             overflows[sample, layer, 2] += new_u != wide
-                        if layer == count - 1 and t <= last[sample]:
-                            readout[sample, n - begin] += 1
                     u[n], v[n] = new_u, new_v
                 fires[now, layer] = events
                 if trace_at[layer] >= 0:
                     at = trace_at[layer]
                     trace[0, sample, t, at : at + size] = u[begin:end]
                     trace[1, sample, t, at : at + size] = v[begin:end]
-            if t == last[sample] and not layers[count - 1, 5]:
-                readout[sample] = v[layers[count - 1, 0] :]
+            if t <= last[sample]:
+                read_step(
+                    code, t, v[output:], charged, answer, neurons[THRESHOLD, output:], False, readout[sample],
+                    decided[sample : sample + 1],
+                )  # fmt: skip
+            if readouts.shape[1]:
+                readouts[sample, t] = readout[sample]

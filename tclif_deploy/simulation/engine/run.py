@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import weakref
 from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -16,11 +18,15 @@ from numpy.typing import NDArray
 from tclif_deploy.arguments import checked, to_array
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedLayer, FixedNetwork, Int
+from tclif_deploy.network import INPUT
+from tclif_deploy.readout import OF_SPIKES, decide
 from tclif_deploy.simulation.engine.block import Outcome, Worker, counted, unpack
 from tclif_deploy.simulation.engine.general import GeneralPlan, plan_general, run_general
 from tclif_deploy.simulation.engine.layers import whole_states
 from tclif_deploy.simulation.engine.plan import plan_fast
-from tclif_deploy.simulation.result import Result, check_input, check_lengths
+from tclif_deploy.simulation.result import Result, check_input, check_lengths, check_readout_range
+
+NOT_TRACED = np.full(1, -1, np.int64)
 
 BLOCK = 64
 """Samples that one thread takes at a time: so many that what Python does for a block costs little; more take more
@@ -43,14 +49,15 @@ def simulate(
     spikes: bool = False,
     counts: bool = False,
     traces: Collection[str] = (),
+    readouts: bool = False,
     jobs: int | None = None,
 ) -> Result:
     """Run ``x`` (samples, time, features), integers as `InputEncoding.encode` gives them.
 
     Equal to `simulate.reference.simulate` in every number. ``lengths`` (samples,) is the number of steps after
     which a sample's readout is taken (default: all). ``spikes`` keeps every layer's spikes, ``counts`` how many each
-    neuron fired up to there; ``traces`` names layers whose u and v are kept, after each step. ``jobs`` is the number of
-    threads (default: one a core).
+    neuron fired up to there; ``traces`` names layers whose u and v are kept, after each step; ``readouts`` keeps the
+    readout after each step. ``jobs`` is the number of threads (default: one a core).
 
     Raises `TclifError` for input that does not fit the network, or for an unknown layer in ``traces``.
     """
@@ -60,7 +67,8 @@ def simulate(
     last = check_lengths(lengths, samples, time) - 1
     if jobs is not None and jobs < 1:
         raise TclifError(f"jobs is {jobs}", "at least one thread is needed")
-    out = _Outputs(network, samples, time, spikes, counts, traces)
+    check_readout_range(network, time)
+    out = _Outputs(network, samples, time, spikes, counts, traces, readouts)
     workers = min(jobs or cores(), samples)
     runner = _Runner(network, out, -(-samples // workers), last)
     blocks = [slice(start, min(start + runner.block, samples)) for start in range(0, samples, runner.block)]
@@ -77,15 +85,18 @@ class _Outputs:
     """Where the blocks write: every array has one row a sample."""
 
     def __init__(
-        self, network: FixedNetwork, samples: int, time: int, spikes: bool, counts: bool, traces: Collection[str]
-    ) -> None:
+        self, network: FixedNetwork, samples: int, time: int, spikes: bool, counts: bool, traces: Collection[str],
+        readouts: bool,
+    ) -> None:  # fmt: skip
         layers = network.layers
         self.network, self.time, self.keep_spikes, self.keep_counts = network, time, spikes, counts
         # One array, which the system hands out in large pages.
         ends = np.cumsum([samples * layer.size for layer in layers for _ in "uv"])
         states = np.split(np.empty(ends[-1], np.int64), ends[:-1])
         self.u, self.v = ([state.reshape(samples, -1) for state in states[n::2]] for n in range(2))
-        self.readout = np.empty((samples, network.output.size), np.int64)
+        self.readout = np.empty((samples, network.readout.outputs(network.output.size)), np.int64)
+        self.readouts = np.empty((samples, time * readouts, self.readout.shape[1]), np.int64)
+        self.decided = np.full(samples, -1, np.int64)
         self.overflows = np.zeros((samples, len(layers), 4), np.int64)
         self.spikes = [np.empty((samples, time, la.size) if self._spikes(la) else 0, np.bool_) for la in layers]
         self.counts = [np.empty((samples, la.size) if self._counts(la) else 0, np.int64) for la in layers]
@@ -108,7 +119,10 @@ class _Outputs:
         count = block.stop - block.start
         # Samples that overflowed hold infinities; they run again.
         with np.errstate(invalid="ignore"):
-            self.readout[block] = outcome.readout[:count]
+            if self.reads_directly:
+                read = outcome.readout[:count]
+                votes = self.network.readout.votes
+                self.readout[block] = read if votes == 1 else read.reshape(count, -1, votes).sum(axis=2)
             for n, layer in enumerate(self.network.layers):
                 states, units = outcome.states[n]
                 whole_states(
@@ -120,6 +134,23 @@ class _Outputs:
                 if self._counts(layer) and masks is not None:
                     self.counts[n][block] = counted(masks[:count], last, layer.size)
 
+    @property
+    def reads_directly(self) -> bool:
+        """Whether the fast kernels themselves give the readout: the last soma, or spikes."""
+        network = self.network
+        usual = network.usual_readout or network.readout.rule in OF_SPIKES
+        return usual and not self.readouts.shape[1]
+
+    def read(self, tail: GeneralPlan, x: Int, sample: int, last: int) -> None:
+        """Read one sample by its rule from what reaches the last layer, ``x`` (1, time, sources)."""
+        u, v = np.empty((2, 1, tail.neurons.shape[1]), np.int64)
+        at = slice(sample, sample + 1)
+        run_general(
+            tail.arithmetic, tail.neurons, tail.layers, tail.connections, tail.weights, tail.ring, tail.code, x,
+            np.array([last]), u, v, self.readout[at], np.zeros((1, 1, 4), np.int64), np.empty((1, 0, 0), np.uint8),
+            np.empty((1, 0), np.int64), NOT_TRACED, self.trace[:, at, :0], self.readouts[at], self.decided[at],
+        )  # fmt: skip
+
     def run_general(self, plan: GeneralPlan, x: Int, sample: int, last: int) -> None:
         """Run one sample, ``x`` (1, time, features), in the general kernel, and write its rows."""
         neurons = plan.neurons.shape[1]
@@ -128,9 +159,9 @@ class _Outputs:
         counts = np.empty((1, neurons if self.keep_counts else 0), np.int64)
         at = slice(sample, sample + 1)
         run_general(
-            plan.arithmetic, plan.neurons, plan.layers, plan.connections, plan.weights, plan.ring, x,
+            plan.arithmetic, plan.neurons, plan.layers, plan.connections, plan.weights, plan.ring, plan.code, x,
             np.array([last]), u, v, self.readout[at], self.overflows[at], spikes, counts,
-            self.trace_at, self.trace[:, at],
+            self.trace_at, self.trace[:, at], self.readouts[at], self.decided[at],
         )  # fmt: skip
         for n, layer in enumerate(self.network.layers):
             columns = slice(*plan.layers[n, :2])
@@ -152,9 +183,13 @@ class _Outputs:
             {layer.name: spikes for layer, spikes in zip(layers, self.spikes, strict=True) if self._spikes(layer)},
             {layer.name: u for layer, u in zip(layers, self.u, strict=True)},
             {layer.name: v for layer, v in zip(layers, self.v, strict=True)},
-            self.readout, np.argmax(self.readout * self.network.output.multiplier, axis=1),
+            self.readout, decide(
+                self.network.readout, self.readout, self.network.readout_multiplier, self.network.output.threshold
+            ),
             {layer.name: self.overflows[:, n].sum(axis=0) for n, layer in enumerate(layers)}, traces,
             {layer.name: counts for layer, counts in zip(layers, self.counts, strict=True) if self._counts(layer)},
+            self.readouts if self.readouts.shape[1] else None,
+            self.decided if self.network.readout.decides else None,
         )  # fmt: skip
 
 
@@ -164,7 +199,28 @@ class _PreparedNetwork:
     def __init__(self, network: FixedNetwork) -> None:
         self.fast = plan_fast(network)
         self.limit = network.input.limit
+        self.network = weakref.ref(network)
         self.idle: list[Worker] = []
+
+    @cached_property
+    def tail(self) -> tuple[GeneralPlan, list[str]]:
+        """The last layer by itself, and the sources that make up its input, side by side."""
+        network = self.network()
+        assert network is not None
+        out = network.output
+        sources = list(dict.fromkeys(c.source for c in out.connections if c.source != out.name))
+        ends = np.cumsum([0, *(network.source_size(source) for source in sources)])
+        connections = []
+        for c in out.connections:
+            if c.source != out.name:
+                first = ends[sources.index(c.source)]
+                weight = np.zeros((out.size, ends[-1]), np.int64)
+                weight[:, first : first + c.sources] = c.weight
+                c = replace(c, source=INPUT, weight=weight)
+            connections.append(c)
+        entry = replace(network.input, size=int(ends[-1]))
+        alone = replace(network, input=entry, layers=(replace(out, connections=tuple(connections)),))
+        return plan_general(alone), sources
 
     @contextmanager
     def worker(self, *shape: int) -> Iterator[Worker]:
@@ -211,9 +267,25 @@ class _Runner:
                     check_input(self.network, x[block])
                     raise AssertionError("the input's range was misread")
                 self.out.keep(block, last, outcome)
+                if not self.out.reads_directly:
+                    self._read(x, block, outcome)
                 inexact = np.flatnonzero(~outcome.exact[:count])
         if inexact.size:
             self._run_general(x, block.start + inexact)
+
+    def _read(self, x: NDArray[Any], block: slice, outcome: Outcome) -> None:
+        """Read a block's exact samples by a rule that the fast kernels have not, from the last layer's sources."""
+        tail, sources = self.prepared.tail
+        size = {layer.name: layer.size for layer in self.network.layers}
+        masks = {layer.name: mask for layer, mask in zip(self.network.layers, outcome.masks, strict=True)}
+        for n in np.flatnonzero(outcome.exact[: block.stop - block.start]):
+            sample = block.start + int(n)
+            arriving = [
+                x[sample] if source == INPUT else unpack(masks[source][n], size[source])  # type: ignore[index]
+                for source in sources
+            ]
+            events = np.concatenate([each.astype(np.int64) for each in arriving], axis=1)
+            self.out.read(tail, events[None], sample, int(self.last[sample]))
 
     @cached_property
     def general(self) -> GeneralPlan:
