@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from tclif_deploy.network import Connection, Layer, Network
     from tclif_deploy.nn.config import TuneSettings
     from tclif_deploy.quantization import QuantizeSettings, dequantize, quantize
+    from tclif_deploy.readout import Readout
     from tclif_deploy.simulation import FloatResult, Result, simulate
     from tclif_deploy.target import Target, load_target
     from tclif_deploy.verification import Requirements, Verdict, verify
@@ -53,6 +54,7 @@ _PLACES = {
         "network": "Connection Layer Network",
         "nn.config": "TuneSettings",
         "quantization": "QuantizeSettings dequantize quantize",
+        "readout": "Readout",
         "simulation": "FloatResult Result simulate",
         "target": "Target load_target",
         "verification": "Requirements Verdict verify",
@@ -77,10 +79,10 @@ _ROOMS = (
 
 __all__ = [
     "Build", "CompileOptions", "Connection", "Dataset", "FixedNetwork", "FloatResult", "Layer", "Network",
-    "QuantizeSettings", "ReadOptions", "Requirements", "Result", "Target", "TclifError", "TuneSettings", "Verdict",
-    "__version__", "check", "compile", "cost", "dequantize", "explain", "export_nir", "finetune", "load", "load_data",
-    "load_target", "neurons", "place", "quantize", "read_nir", "register_neuron", "save", "simulate", "sliding_windows",
-    "sweep", "verify", "write_nir",
+    "QuantizeSettings", "ReadOptions", "Readout", "Requirements", "Result", "Target", "TclifError", "TuneSettings",
+    "Verdict", "__version__", "check", "compile", "cost", "dequantize", "explain", "export_nir", "finetune", "load",
+    "load_data", "load_target", "neurons", "place", "quantize", "read_nir", "register_neuron", "save", "simulate",
+    "sliding_windows", "sweep", "verify", "write_nir",
 ]  # fmt: skip
 
 aliases.install()

@@ -55,6 +55,7 @@ class Readout:
 
     Examples
     --------
+    >>> from tclif_deploy import Readout
     >>> Readout("mean"), str(Readout.parse("votes:10")), Readout.parse("first:1.5").threshold
     (Readout(rule='mean', votes=1, threshold=None), 'votes:10', 1.5)
     """
@@ -206,6 +207,10 @@ class RunningReadout:
     def classes(self, multiplier: Any) -> NDArray[np.int64]:
         """The class of each sample; outputs compare as value * ``multiplier``."""
         return decide(self.readout, self.value, multiplier, self.threshold, self.strict)
+
+    def step_classes(self, multiplier: Any) -> NDArray[np.int64]:
+        """The class after each step that was kept, (samples, time)."""
+        return decide(self.readout, self.steps, multiplier, self.threshold, self.strict)
 
 
 def decide(

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tclif_deploy.cli.options import BuildFolder, Data, SomeSamples, command
+from tclif_deploy.cli.options import BuildFolder, Data, SomeSamples, TaskOption, command
 from tclif_deploy.cli.output import Output, out
 
 
@@ -19,6 +19,7 @@ def explain_command(
     calibration: Annotated[
         Path | None, typer.Option(help="Data for the remedies.", show_default="the build's own")
     ] = None,
+    task: TaskOption = None,
     samples: SomeSamples = 100,
     jobs: Annotated[int, typer.Option(min=1, help="Threads.")] = 2,
     printed: Output,
@@ -27,13 +28,14 @@ def explain_command(
 
     The error attribution is kept in the build as explain.json, and its page is written again with it.
     """
+    from tclif_deploy.data import load_data
     from tclif_deploy.report.sections.error_attribution import attribution_blocks
     from tclif_deploy.report.terminal.blocks import show_blocks
     from tclif_deploy.workflows.explain import explain
 
     with printed.running() as reporter:
         attribution = explain(
-            build, data, calibration=calibration, samples=samples, jobs=jobs,
+            build, load_data(data, task), calibration=calibration, samples=samples, jobs=jobs,
             say=reporter.say, progress=reporter.progress,
         )  # fmt: skip
     printed.result(

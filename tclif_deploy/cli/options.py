@@ -23,6 +23,7 @@ import typer
 
 from tclif_deploy.cli.help import Command
 from tclif_deploy.cli.spellings import Commands
+from tclif_deploy.data.dataset import Task
 from tclif_deploy.errors import TclifError
 from tclif_deploy.settings import Setting, settings_of
 
@@ -80,6 +81,9 @@ def saved(help: str, default: str) -> Any:
     return typer.Option("--output", "-o", help=help, show_default=default)
 
 
+TaskOption = Annotated[
+    Task | None, typer.Option("--task", help="What y of the data means, where its shape and dtype do not say it.")
+]
 Samples = Annotated[int | None, typer.Option(min=1, help="Use only the first samples of --data.")]
 SomeSamples = Annotated[int, typer.Option(min=1, help="Use only the first samples of --data.")]
 Strategy = Annotated[str, typer.Option(help="Placement: greedy, balanced or traffic.", callback=_strategy)]

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from tclif_deploy.cli.options import FILES, Samples, choice, command, refuse
+from tclif_deploy.cli.options import FILES, Samples, TaskOption, choice, command, refuse
 from tclif_deploy.cli.output import Output, out
 
 
@@ -18,6 +18,7 @@ def simulate_command(
     build: Annotated[Path, typer.Argument(metavar="BUILD", help="Build folder, or a fixed.npz.", show_default=False)],
     *,
     data: Annotated[Path, typer.Option(help=f"Data to run on: {FILES}, or .npy (x).", show_default=False)],
+    task: TaskOption = None,
     samples: Samples = None,
     steps: Annotated[int, typer.Option(min=1, help="Steps into which SHD and SSC are binned.")] = 250,
     seconds: Annotated[float, typer.Option(min=1e-6, help="Seconds of SHD and SSC that are binned.")] = 1.4,
@@ -41,7 +42,7 @@ def simulate_command(
     if data.suffix not in (".h5", ".hdf5"):
         refuse(context, f"is for SHD and SSC, {data} is another file", "steps", "seconds")
     network = Build.open(build).fixed if build.is_dir() else FixedNetwork.load(build)
-    stream = open_stream(data, samples=samples, steps=steps, seconds=seconds)
+    stream = open_stream(data, samples=samples, steps=steps, seconds=seconds, task=task)
     if stream.features != network.input.size:
         raise TclifError(f"{data}: {stream.features} features a step, the network takes {network.input.size}")
     traced = tuple(name.strip() for name in states.split(",") if name.strip())

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import typer
 
-from tclif_deploy.cli.options import BuildFolder, Data, Samples, command
+from tclif_deploy.cli.options import BuildFolder, Data, Samples, TaskOption, command
 from tclif_deploy.cli.output import FELL_SHORT, Output, out
 from tclif_deploy.verification.verdict import Requirements
 
 
 @command("verify")
 def verify_command(
-    build: BuildFolder, *, data: Data, samples: Samples = None, requirements: Requirements, printed: Output
+    build: BuildFolder,
+    *,
+    data: Data,
+    task: TaskOption = None,
+    samples: Samples = None,
+    requirements: Requirements,
+    printed: Output,
 ) -> None:
     """Run a build's float network and its integers on data, and say how alike they are. Random inputs: tclif fuzz.
 
@@ -24,7 +30,7 @@ def verify_command(
     from tclif_deploy.workflows.compile import check_requirements
 
     opened = Build.open(build)
-    test = opened.unseen(load_data(data))[:samples]
+    test = opened.unseen(load_data(data, task))[:samples]
     with printed.running() as reporter:
         check_requirements(requirements, test)
         reporter.say(f"verifying float against fixed on {test.samples} samples")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, overload
 
 from numpy.typing import NDArray
 
-from tclif_deploy.data.dataset import Dataset, to_array
+from tclif_deploy.data.dataset import Dataset, Task, to_array
 from tclif_deploy.data.read import load_data
 from tclif_deploy.errors import TclifError
 
@@ -17,21 +18,23 @@ if TYPE_CHECKING:
 
 DataLike: TypeAlias = "Dataset | NDArray[Any] | torch.Tensor | tuple[Any, Any] | list[Any] | Path | str"
 """What is taken as data: a `Dataset`, the path of a file, an array or torch tensor x of shape (samples, time,
-features), or a pair (x, y) of them with the labels (samples,). Arrays are what the float network sees, their scale
+features), or a pair (x, y) of them with targets (see `Task`). Arrays are what the float network sees, their scale
 is 1; they become a `Dataset` with whatever scale by its constructor."""
 
 EXPECTED = "expected a Dataset, a path, an array or tensor (samples, time, features), or a pair (x, y) of arrays"
 
 
 @overload
-def as_dataset(data: DataLike, name: str = "data", *, needed: bool = False) -> Dataset: ...
+def as_dataset(data: DataLike, name: str = "data", *, needed: bool = False, task: Task | None = None) -> Dataset: ...
 @overload
-def as_dataset(data: DataLike | None, name: str = "data") -> Dataset | None: ...
-def as_dataset(data: DataLike | None, name: str = "data", *, needed: bool = False) -> Dataset | None:
+def as_dataset(data: DataLike | None, name: str = "data", *, task: Task | None = None) -> Dataset | None: ...
+def as_dataset(
+    data: DataLike | None, name: str = "data", *, needed: bool = False, task: Task | None = None
+) -> Dataset | None:
     """``data`` as a `Dataset`, which messages call ``name`` unless it has a name of its own.
 
-    None stays None unless it is ``needed``. Raises `TclifError` for anything but a `DataLike`, and for arrays of a
-    wrong shape or type.
+    ``task`` says what y means where the data do not, or wins over them. None stays None unless it is ``needed``.
+    Raises `TclifError` for anything but a `DataLike`, and for arrays of a wrong shape or type.
 
     Examples
     --------
@@ -39,14 +42,16 @@ def as_dataset(data: DataLike | None, name: str = "data", *, needed: bool = Fals
     >>> as_dataset((np.zeros((4, 10, 1)), np.arange(4))).y.tolist()
     [0, 1, 2, 3]
     """
-    if isinstance(data, Dataset) or (data is None and not needed):
-        return data
+    if data is None and not needed:
+        return None
+    if isinstance(data, Dataset):
+        return data if task is None or task == data.task else replace(data, task=task)
     if isinstance(data, (str, os.PathLike)):
-        return load_data(Path(data))
+        return load_data(Path(data), task)
     if _is_pair(data):
-        return Dataset(data[0], data[1], name=name)
+        return Dataset(data[0], data[1], name=name, task=task)
     if _is_array(data):
-        return Dataset(data, name=name)
+        return Dataset(data, name=name, task=task)
     raise TclifError(f"{name} is a {type(data).__name__}", EXPECTED)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,11 @@ from tclif_deploy.display import Brief, Shown
 from tclif_deploy.errors import TclifError
 from tclif_deploy.network import LEAST, MOST
 from tclif_deploy.text import count
+
+Task = Literal["label", "step-label", "value", "step-value"]
+"""What y means: a label of a sample (samples,) or of each of its steps (samples, time), or numbers, of a sample
+(samples, outputs) or of each step (samples, time, outputs)."""
+TASKS = get_args(Task)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -39,14 +44,18 @@ class Dataset(Shown):
 
     x: NDArray[Any]
     """(samples, time, features), any integer or float dtype"""
-    y: NDArray[np.int64] | None = None
-    """labels, int64 (samples,)"""
+    y: NDArray[Any] | None = None
+    """targets, int64 labels or float64 numbers, of the shape that `Task` says"""
     scale: float = 1.0
     """what 1 in ``x`` means to the float network, above 0"""
     lengths: NDArray[np.int64] | None = None
     """steps after which a padded sample is read, int64 (samples,), each in 1..time"""
     name: str = "data"
     """for messages: where it came from"""
+    task: Task | None = None
+    """what ``y`` means; None: what its shape and dtype allow, where that is one thing, and then this says it"""
+    mask: NDArray[np.bool_] | None = None
+    """which steps' targets count, (samples, time); None: those of all valid steps"""
 
     def __post_init__(self) -> None:
         check("Dataset", "name", Text(), self.name)
@@ -65,17 +74,19 @@ class Dataset(Shown):
             )
         _check_magnitudes(self.name, x, float(scale.reshape(())))
         object.__setattr__(self, "scale", float(scale.reshape(())))
-        for key in ("y", "lengths"):
-            value = getattr(self, key)
-            if value is None:
-                continue
-            value = to_array(value, f"{self.name}: {key}")
-            if value.shape != (x.shape[0],) or not np.issubdtype(value.dtype, np.integer):
+        if self.lengths is not None:
+            lengths = to_array(self.lengths, f"{self.name}: lengths")
+            if lengths.shape != (x.shape[0],) or not np.issubdtype(lengths.dtype, np.integer):
                 raise TclifError(
-                    f"{self.name}: {key} is {value.dtype} of shape {value.shape}",
+                    f"{self.name}: lengths is {lengths.dtype} of shape {lengths.shape}",
                     f"expected integers of shape ({x.shape[0]},), one for each sample of x",
                 )
-            object.__setattr__(self, key, value.astype(np.int64))
+            object.__setattr__(self, "lengths", lengths.astype(np.int64))
+        task, y = targets(self.name, self.y, self.task, x.shape[:2])
+        object.__setattr__(self, "task", task)
+        object.__setattr__(self, "y", y)
+        if self.mask is not None:
+            object.__setattr__(self, "mask", _mask(self.name, self.mask, task, x.shape[:2]))
         if self.lengths is not None and (self.lengths.min() < 1 or self.lengths.max() > x.shape[1]):
             raise TclifError(
                 f"{self.name}: lengths lie in {self.lengths.min()}..{self.lengths.max()}",
@@ -112,8 +123,9 @@ class Dataset(Shown):
     def take(self, indices: slice | list[int] | NDArray[Any]) -> Dataset:
         """The samples of these numbers, in their order, or of a mask. Raises `TclifError` where there is none."""
         try:
-            y, lengths = (None if rows is None else rows[indices] for rows in (self.y, self.lengths))
-            return replace(self, x=self.x[indices], y=y, lengths=lengths)
+            rows: dict[str, Any] = {name: getattr(self, name) for name in ("y", "lengths", "mask")}
+            taken: dict[str, Any] = {name: value if value is None else value[indices] for name, value in rows.items()}
+            return replace(self, x=self.x[indices], **taken)
         except (IndexError, TypeError, ValueError, RuntimeError, OverflowError) as error:
             shown = f"{indices!r:.60}" if isinstance(indices, (list, slice)) else described(indices)
             raise TclifError(f"{self.name}: no samples {shown} ({error!s:.200})", f"it has {self.samples}") from None
@@ -137,8 +149,75 @@ class Dataset(Shown):
     def _brief(self) -> Brief:
         shape = f"{count(self.samples, 'sample')} of {count(self.time, 'step')} of {count(self.features, 'feature')}"
         ranges = ((name, getattr(self, name)) for name in ("y", "lengths"))
-        more = "".join(f", {name} {rows.min()}..{rows.max()}" for name, rows in ranges if rows is not None)
-        return Brief(f"Dataset {self.name}: {shape}, {self.x.dtype}, scale {self.scale:.6g}{more}")
+        more = "".join(f", {name} {rows.min():.6g}..{rows.max():.6g}" for name, rows in ranges if rows is not None)
+        task = "" if self.task in (None, "label") else f" ({self.task})"
+        return Brief(f"Dataset {self.name}: {shape}, {self.x.dtype}, scale {self.scale:.6g}{more}{task}")
+
+
+def targets(name: str, y: Any, task: Any, shape: tuple[int, int]) -> tuple[Task | None, NDArray[Any] | None]:
+    """(what ``y`` means, ``y`` in its dtype) for x of ``shape`` (samples, time); ``task`` None is guessed.
+
+    Raises `TclifError` where more than one reading is possible, or none, and for numbers that are not finite.
+
+    Examples
+    --------
+    >>> targets("data", [[0, 1, 1], [1, 1, 0]], None, (2, 3))[0], targets("data", [[0.5], [1.5]], None, (2, 3))[0]
+    ('step-label', 'value')
+    """
+    if task is not None and not (isinstance(task, str) and task in TASKS):
+        shown = f"{task!r:.40}" if isinstance(task, str) else described(task)
+        raise TclifError(f"{name}: task is {shown}", f"known: {', '.join(TASKS)}")
+    told: Any = task
+    if y is None:
+        return told, None
+    y = to_array(y, f"{name}: y")
+    samples, time = shape
+    whole = np.issubdtype(y.dtype, np.integer) or y.dtype == np.bool_
+    if not whole and not np.issubdtype(y.dtype, np.floating):
+        raise TclifError(f"{name}: y has dtype {y.dtype}", "expected labels (integers) or numbers (floats)")
+    fits = {
+        "label": whole and y.shape == (samples,), "step-label": whole and y.shape == (samples, time),
+        "value": (y.ndim == 2 and len(y) == samples and y.shape[1] > 0) or y.shape == (samples,),
+        "step-value": (y.ndim == 3 and y.shape[:2] == (samples, time) and y.shape[2] > 0) or y.shape == (samples, time),
+    }  # fmt: skip
+    if task is None:
+        plain = {"label", "step-label"} if whole else {"value", "step-value"} - ({"value"} if y.ndim == 1 else set())
+        possible = [each for each in TASKS if fits[each] and each in plain]
+        if len(possible) != 1:
+            readings = possible or [each for each in TASKS if fits[each]]
+            means = f"can mean {' or '.join(readings)}" if readings else "fits no task"
+            raise TclifError(
+                f"{name}: y is {y.dtype} of shape {y.shape}, which {means} for x of {samples} samples of {time} steps",
+                "say which: --task, or task in the file"
+                if readings else f"expected integers of shape ({samples},) or ({samples}, {time}), or floats of "
+                f"({samples}, outputs) or ({samples}, {time}, outputs)",
+            )  # fmt: skip
+        task = possible[0]
+    elif not fits[task]:
+        expected = {
+            "label": f"integers of shape ({samples},)", "step-label": f"integers of shape ({samples}, {time})",
+            "value": f"numbers of shape ({samples}, outputs)",
+            "step-value": f"numbers of shape ({samples}, {time}, outputs)",
+        }[task]  # fmt: skip
+        raise TclifError(f"{name}: y is {y.dtype} of shape {y.shape}, task is {task}", f"expected {expected}")
+    if task in ("label", "step-label"):
+        return task, y.astype(np.int64)
+    y = y.astype(np.float64)
+    if not np.isfinite(y).all():
+        place = [int(n) for n in np.argwhere(~np.isfinite(y))[0]]
+        raise TclifError(
+            f"{name}: y{place} is {y[tuple(place)]}", "targets must be finite; a mask leaves steps out, with 0 there"
+        )
+    return task, y[..., None] if y.ndim == (1 if task == "value" else 2) else y
+
+
+def _mask(name: str, value: Any, task: Task | None, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    mask = to_array(value, f"{name}: mask")
+    if task not in ("step-label", "step-value"):
+        raise TclifError(f"{name}: mask without targets of each step", "leave mask out, or add y of each step")
+    if mask.shape != shape or mask.dtype.kind not in "biu" or not np.isin(mask, (0, 1)).all():
+        raise TclifError(f"{name}: mask is {mask.dtype} of shape {mask.shape}", f"expected booleans of shape {shape}")
+    return mask.astype(np.bool_)
 
 
 def _check_magnitudes(name: str, x: NDArray[Any], scale: float) -> None:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from tclif_deploy.arguments import checked
-from tclif_deploy.data.dataset import Dataset
+from tclif_deploy.data.dataset import Dataset, Task
 from tclif_deploy.data.mnist import idx_dataset, labels_beside
 from tclif_deploy.data.npz import load_npz
 from tclif_deploy.files import as_path
 
 
 @checked
-def load_data(path: Path | str) -> Dataset:
+def load_data(path: Path | str, task: Task | None = None) -> Dataset:
     """Read a data file: our ``.npz``, MNIST images (IDX, plain or .gz, their labels found beside) or SHD/SSC HDF5.
 
-    An ``.npz`` holds ``x`` (samples, time, features) and, where known, ``y`` and ``lengths`` (samples,) and ``scale``.
+    An ``.npz`` holds ``x`` (samples, time, features) and, where known, ``y`` ``lengths`` (samples,), ``scale``,
+    ``task`` and ``mask`` (samples, time). ``task`` says what y means where the file does not, or wins over it.
     Images become sequences of single pixels in uint8, with the scale 1/255. Raises `TclifError` where the file is
     missing, damaged, or holds something else.
 
@@ -29,7 +31,11 @@ def load_data(path: Path | str) -> Dataset:
     if path.is_file() and path.suffix in (".h5", ".hdf5"):
         from tclif_deploy.data.shd import load_shd  # h5py takes a while to load, and few data are of HDF5
 
-        return load_shd(path)
+        return _as(task, load_shd(path))
     if path.is_file() and ("idx" in path.name or path.name.removesuffix(".gz").endswith("ubyte")):
-        return idx_dataset(path, labels_beside(path))
-    return load_npz(path)
+        return _as(task, idx_dataset(path, labels_beside(path)))
+    return load_npz(path, task)
+
+
+def _as(task: Task | None, data: Dataset) -> Dataset:
+    return data if task is None else replace(data, task=task)

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from tclif_deploy.data.dataset import Dataset
-from tclif_deploy.data.npz import ANY, EXPECTED, KEYS
+from tclif_deploy.data.dataset import Dataset, Task, targets
+from tclif_deploy.data.npz import ANY, EXPECTED, KEYS, task_in
 from tclif_deploy.data.read import load_data
 from tclif_deploy.data.shd import SECONDS, STEPS, load_shd, recordings
 from tclif_deploy.errors import TclifError, reason_of
@@ -32,11 +32,13 @@ class Stream:
 
 
 def open_stream(
-    path: Path | str, *, samples: int | None = None, steps: int = STEPS, seconds: float = SECONDS
-) -> Stream:
+    path: Path | str, *, samples: int | None = None, steps: int = STEPS, seconds: float = SECONDS,
+    task: Task | None = None,
+) -> Stream:  # fmt: skip
     """Open a data file: ``.npz`` (x, y, scale, lengths), ``.npy`` (x), SHD/SSC HDF5, or MNIST IDX images.
 
-    ``samples`` stops after so many; ``steps`` and ``seconds`` are how SHD and SSC are binned. An ``.npz``, an ``.npy``
+    ``samples`` stops after so many; ``steps`` and ``seconds`` are how SHD and SSC are binned; ``task``
+    is that of `load_data`. An ``.npz``, an ``.npy``
     and an HDF5 file are read as they are needed; IDX files are small and read whole.
     Raises `TclifError`, at once or where a later sample is broken.
     """
@@ -47,8 +49,8 @@ def open_stream(
     if path.is_file() and path.suffix == ".npy":
         return _cut(_npy(path), samples)
     if path.is_file() and path.suffix == ".npz" and zipfile.is_zipfile(path):
-        return _cut(_npz(path), samples)
-    data = load_data(path)
+        return _cut(_npz(path, task), samples)
+    data = load_data(path, task)
     return _cut(Stream(data.name, data.samples, data.features, data.y is not None, data.batches), samples)
 
 
@@ -102,7 +104,7 @@ def _npy(path: Path) -> Stream:
     return Stream(str(path), int(x.shape[0]), int(x.shape[2]), False, batches)
 
 
-def _npz(path: Path) -> Stream:
+def _npz(path: Path, task: Task | None) -> Stream:
     with open_npz(path, "cannot be read", EXPECTED) as archive:
         if "x" not in archive.names:
             raise TclifError(f"{path}: no array 'x' (found: {', '.join(archive.names) or 'nothing'})", EXPECTED)
@@ -114,10 +116,14 @@ def _npz(path: Path) -> Stream:
     if by_column:
         raise TclifError(f"{path}: x is stored column by column", "save it with numpy.ascontiguousarray")
     scale = small.pop("scale", 1.0)
-    Dataset(np.zeros((shape[0], 1, 1), np.uint8), scale=scale, name=str(path), y=small.get("y"))
+    Dataset(np.zeros((shape[0], 1, 1), np.uint8), scale=scale, name=str(path))
+    small |= task_in(path, small, task)
+    if small.get("y") is not None:
+        small["task"], small["y"] = targets(str(path), small["y"], small["task"], shape[:2])
+    told = small.pop("task")
     for key, value in small.items():
-        if np.shape(value) != shape[:1]:
-            raise TclifError(f"{path}: {key} has shape {np.shape(value)}", f"expected ({shape[0]},)")
+        if np.shape(value)[:1] != shape[:1]:
+            raise TclifError(f"{path}: {key} has shape {np.shape(value)}", f"expected {shape[0]} rows")
 
     def batches(size: int) -> Iterator[Dataset]:
         row = math.prod(shape[1:]) * dtype.itemsize
@@ -132,6 +138,6 @@ def _npz(path: Path) -> Stream:
                     raise TclifError(f"{path}: truncated at sample {start + len(raw) // row}", "copy the file again")
                 x = np.frombuffer(raw, dtype).reshape(count, *shape[1:])
                 labels_and_lengths = {key: value[start : start + count] for key, value in small.items()}
-                yield Dataset(x, scale=scale, name=str(path), **labels_and_lengths)
+                yield Dataset(x, scale=scale, name=str(path), task=told, **labels_and_lengths)
 
     return Stream(str(path), shape[0], shape[2], "y" in small, batches)

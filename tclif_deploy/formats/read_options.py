@@ -12,6 +12,7 @@ import numpy as np
 from tclif_deploy.errors import TclifError
 from tclif_deploy.files import as_path, read_json
 from tclif_deploy.network import LEAST, MOST, Reset
+from tclif_deploy.readout import Readout
 from tclif_deploy.settings import Limits, check_settings
 
 NeuronName = Literal["tclif", "lif", "plif"]
@@ -73,9 +74,14 @@ class ReadOptions:
     """the time step of a .nir file that another tool wrote, in the unit of its time constants"""
     convention: str | None = None
     """whose way to step such a file: nir, exponential, simultaneous, snntorch, norse or spikingjelly"""
+    readout: str | None = None
+    """how the last layer becomes an answer: last, sum, mean, max, count, rate, votes:K, step, first, first:X,
+    threshold, threshold:X or softmax"""
 
     def __post_init__(self) -> None:
         check_settings(self)
+        if self.readout is not None:
+            Readout.parse(self.readout)
 
 
 @dataclass(frozen=True)

@@ -51,6 +51,7 @@ def load(
     decay: float | None = None,
     dt: float | None = None,
     convention: str | None = None,
+    readout: str | None = None,
 ) -> Network:
     """Read a trained network: a checkpoint, a bare state_dict, a file of `save`, a ``.nir`` or netx file, a live
     module, or a ``nir.NIRGraph``. A `Network` comes back as it is.
@@ -59,6 +60,7 @@ def load(
     it, whatever its classes: SpikingJelly's, snnTorch's and Norse's neurons are known too, and the network is then
     checked against the module spike by spike (see `tclif_deploy.frontends.live.tracing`).
 
+    ``readout`` is the rule by which the last layer is read (`tclif_deploy.readout`), whatever the model says.
     What a checkpoint does not hold comes from the training script's ``args.json`` (``args``, else the file of
     that name beside the model) or by hand, which wins: see `ReadOptions` for each. What was decided on the way
     stands in the network's ``notices``. Layers are named after their modules in the model.
@@ -74,6 +76,7 @@ def load(
     override = {
         "args": args, "threshold": threshold, "gamma": gamma, "comparator": comparator, "reset": reset,
         "neuron": neuron, "decay": decay, "dt": dt, "convention": convention,
+        "readout": readout,
     }  # fmt: skip
     given = {name: value for name, value in override.items() if value is not None}
     return read_model(model, replace(options or ReadOptions(), **given), example_input)[1]  # type: ignore[arg-type]
@@ -81,6 +84,9 @@ def load(
 
 def read_model(model: ModelLike, given: ReadOptions, example_input: Any = None) -> tuple[str, Network]:
     """(what sort of model it is, in words, its network); see `load`. The only place where models are told apart."""
+    if given.readout is not None:
+        kind, network = read_model(model, replace(given, readout=None), example_input)
+        return kind, network.with_readout(given.readout)
     if isinstance(model, Network) and example_input is None:
         _refuse(given, (), "a Network", "leave {} out")
         return "Network", model

@@ -53,8 +53,12 @@ class FloatResult(Shown):
     decided: NDArray[np.int64] | None = None
     """the step at which a rule that waits for a threshold decided, -1: none reached it, (samples,); None: another
     rule"""
+    step_classes: NDArray[np.int64] | None = None
+    """the class that ``readouts`` say after each step, (samples, time); None where they were not asked for"""
     other_classes: NDArray[np.int64] | None = None
     """the classes by another rule, where `simulate_float` was given one"""
+    other_step_classes: NDArray[np.int64] | None = None
+    """likewise after each step, where ``readouts`` were asked for"""
 
     def _brief(self) -> Brief:
         return result_brief(self)
@@ -159,7 +163,9 @@ def simulate_float(
         kept_spikes, divided, readout.classes(1.0), peaks, traced, fired,
         readout.steps / network.readout.divisor(after)[:, :, None] if readouts else None,
         readout.decided if network.readout.decides else None,
+        readout.step_classes(1.0) if readouts else None,
         None if other is None else running[1].classes(1.0),
+        running[1].step_classes(1.0) if readouts and other is not None else None,
     )  # fmt: skip
 
 

@@ -156,4 +156,5 @@ def simulate(
         readout.classes(network.readout_multiplier), overflows, traced,
         {n: (s * valid).sum(axis=1) for n, s in fired.items()} if counts else {},
         readout.steps if readouts else None, readout.decided if network.readout.decides else None,
+        readout.step_classes(network.readout_multiplier) if readouts else None,
     )  # fmt: skip

@@ -55,6 +55,8 @@ class Result(Shown):
     decided: Int | None = None
     """the step at which a rule that waits for a threshold decided, -1: none reached it, (samples,); None: another
     rule"""
+    step_classes: Int | None = None
+    """the class that ``readouts`` say after each step, (samples, time); None where they were not asked for"""
 
     @property
     def saturations(self) -> int:

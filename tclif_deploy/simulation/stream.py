@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tclif_deploy.data.dataset import Dataset
+from tclif_deploy.data.dataset import Dataset, Task
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedNetwork, Int
 from tclif_deploy.network import INPUT
 from tclif_deploy.simulation import Engine, simulate
 from tclif_deploy.simulation.result import Result
+from tclif_deploy.simulation.scores import NumberScore, answers, judged, task_of
 
 BATCH = 256
 """samples a batch"""
@@ -46,11 +47,18 @@ class RunSummary:
     layers: tuple[LayerRun, ...]
     input_clipped: int
     seconds: float
+    task: Task = "label"
+    """what y means; where its labels are of steps, so is the accuracy"""
+    r2: float | None = None
+    """of numbers against y, as are the next two"""
+    rmse: float | None = None
+    smape: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
         return {
-            "samples": self.samples, "steps": self.steps, "accuracy": self.accuracy,
+            "samples": self.samples, "steps": self.steps, "accuracy": self.accuracy, "task": self.task,
+            "r2": self.r2, "rmse": self.rmse, "smape": self.smape,
             "layers": [vars(layer) for layer in self.layers], "input_clipped": self.input_clipped,
             "saturations": sum(layer.saturations for layer in self.layers), "seconds": self.seconds,
             "samples_per_second": self.samples / self.seconds if self.seconds else None,
@@ -73,8 +81,14 @@ def simulate_stream(
     """
     for batch in batches:
         yield batch, simulate(
-            network, batch, spikes=spikes, counts=counts, traces=traces, engine=engine, jobs=jobs
+            network, batch, spikes=spikes, counts=counts, traces=traces, readouts=_of_steps(batch), engine=engine,
+            jobs=jobs,
         )  # fmt: skip
+
+
+def _of_steps(batch: Dataset) -> bool:
+    """Whether its targets are of steps, so that an answer after each is needed."""
+    return batch.y is not None and batch.task is not None and batch.task.startswith("step")
 
 
 class Tally:
@@ -85,12 +99,14 @@ class Tally:
         self.spikes = dict.fromkeys((layer.name for layer in network.layers), 0)
         self.operations = dict.fromkeys((layer.name for layer in network.layers), 0)
         self.saturations = dict.fromkeys((layer.name for layer in network.layers), 0)
-        self.samples = self.steps = self.right = self.labelled = self.clipped = 0
+        self.samples = self.steps = self.right = self.judged = self.labelled = self.clipped = 0
+        self.task: Task = "label"
+        self.numbers = NumberScore(network.readout.outputs(network.output.size))
         # synapses that an event of each source reaches
         self.reach = [(la.name, c.source, c.fan_out()) for la in network.layers for c in la.connections]
 
     def add(self, data: Dataset, result: Result) -> None:
-        """One batch, run with ``counts=True``."""
+        """One batch, run with ``counts=True``, and with ``readouts=True`` where its targets are of steps."""
         valid = data.valid()
         x, clipped = self.network.input.encode(data.x, data.scale)
         given = x != 0
@@ -107,7 +123,14 @@ class Tally:
         self.clipped += clipped
         if data.y is not None:
             self.labelled += data.samples
-            self.right += int(np.count_nonzero(result.classes == data.y))
+            self.task = task_of(data, self.numbers.error.size)
+            judging = judged(data, self.task)
+            said = answers(self.network, result, data, self.task)[judging]
+            if self.task.endswith("value"):
+                self.numbers.add(data.y[judging], said)
+            else:
+                self.judged += len(said)
+                self.right += int(np.count_nonzero(said == data.y[judging]))
 
     def merge(self, other: Tally) -> None:
         """Add what ``other`` counted."""
@@ -115,8 +138,10 @@ class Tally:
             totals, added = getattr(self, name), getattr(other, name)
             for layer in totals:
                 totals[layer] += added[layer]
-        for name in ("samples", "steps", "right", "labelled", "clipped"):
+        for name in ("samples", "steps", "right", "judged", "labelled", "clipped"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.numbers.merge(other.numbers)
+        self.task = other.task if self.task == "label" else self.task
 
     def summary(self, seconds: float) -> RunSummary:
         """The counts as figures."""
@@ -128,8 +153,11 @@ class Tally:
             )
             for layer in self.network.layers
         )  # fmt: skip
-        accuracy = self.right / self.samples if self.labelled == self.samples else None
-        return RunSummary(self.samples, self.steps, accuracy, layers, self.clipped, seconds)
+        accuracy = self.right / self.judged if self.judged and self.labelled == self.samples else None
+        return RunSummary(
+            self.samples, self.steps, accuracy, layers, self.clipped, seconds, self.task, self.numbers.r2,
+            self.numbers.rmse, self.numbers.smape,
+        )  # fmt: skip
 
 
 def count_events(fired: NDArray[np.bool_]) -> Int:
@@ -178,7 +206,7 @@ def run_all(
 
 def _one_batch(network: FixedNetwork, data: Dataset, engine: Engine, jobs: int | None) -> Tally:
     tally = Tally(network)
-    tally.add(data, simulate(network, data, counts=True, engine=engine, jobs=jobs))
+    tally.add(data, simulate(network, data, counts=True, readouts=_of_steps(data), engine=engine, jobs=jobs))
     return tally
 
 

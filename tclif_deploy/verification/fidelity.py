@@ -9,15 +9,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tclif_deploy.arguments import checked
-from tclif_deploy.data import DataLike, as_dataset
+from tclif_deploy.data import DataLike, Dataset, as_dataset
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedNetwork, check_fixed
 from tclif_deploy.network import Network, check_network
 from tclif_deploy.progress import Progress, no_progress
 from tclif_deploy.simulation import Engine, simulate
-from tclif_deploy.simulation.floating import batches, simulate_float
+from tclif_deploy.simulation.floating import FloatResult, batches, simulate_float
 from tclif_deploy.simulation.result import Result
-from tclif_deploy.verification.verdict import BackendCheck, Divergence, LayerFidelity, Verdict
+from tclif_deploy.simulation.scores import NumberScore, answers, judged, task_of
+from tclif_deploy.verification.verdict import (
+    BackendCheck,
+    Compared,
+    Divergence,
+    LayerFidelity,
+    RuleLoss,
+    Undecided,
+    Verdict,
+)
 
 BATCH = 32
 """samples compared at a time: both networks' spikes are in memory together"""
@@ -55,6 +64,68 @@ class _LayerTally:
         )  # fmt: skip
 
 
+class _AnswerTally:
+    """How good both networks' answers are, and how alike, added up batch by batch."""
+
+    def __init__(self, network: Network, fixed: FixedNetwork, data: Dataset) -> None:
+        self.network, self.fixed, self.labelled = network, fixed, data.y is not None
+        self.task = task_of(data, network.outputs)
+        self.by_step = self.task.startswith("step")
+        self.numbers = {kind: NumberScore(network.outputs) for kind in ("float", "fixed", "agreement")}
+        self.count = self.agree = self.right_float = self.right_fixed = self.rule_agree = self.rule_right = 0
+        self.undecided_float = self.undecided_fixed = 0
+        self.decisions = np.zeros((2, data.samples), np.int64)
+
+    def add(self, batch: Dataset, a: FloatResult, b: Result, part: slice) -> None:
+        """Float ``a`` and fixed ``b`` on the samples ``part``."""
+        by_rule = a.classes if a.other_classes is None else a.other_classes
+        by_rule_steps = a.step_classes if a.other_step_classes is None else a.other_step_classes
+        self.decisions[:, part] = by_rule, b.classes
+        for result, name in ((a, "undecided_float"), (b, "undecided_fixed")):
+            if result.decided is not None:
+                setattr(self, name, getattr(self, name) + int((result.decided < 0).sum()))
+        counts = judged(batch, self.task)
+        self.count += int(counts.sum())
+        said = [answers(net, result, batch, self.task)[counts] for net, result in ((self.network, a), (self.fixed, b))]
+        truth = None if batch.y is None else batch.y[counts]
+        if self.task.endswith("value"):
+            self.numbers["agreement"].add(*said)
+            if truth is not None:
+                self.numbers["float"].add(truth, said[0])
+                self.numbers["fixed"].add(truth, said[1])
+            return
+        as_fixed = by_rule if by_rule_steps is None else by_rule_steps[counts]
+        self.agree += int(np.count_nonzero(as_fixed == said[1]))
+        self.rule_agree += int(np.count_nonzero(as_fixed == said[0]))
+        if truth is not None:
+            self.right_float += int(np.count_nonzero(said[0] == truth))
+            self.right_fixed += int(np.count_nonzero(said[1] == truth))
+            self.rule_right += int(np.count_nonzero(as_fixed == truth))
+
+    def figures(self) -> dict[str, Any]:
+        """Fields of the verdict."""
+        labels = self.task.endswith("label")
+        scored = labels and self.labelled
+        of = self.numbers
+
+        def share(count: int) -> float | None:
+            return count / self.count if scored else None
+
+        def compared(name: str) -> Compared | None:
+            return None if labels else Compared(*(getattr(of[k], name) for k in ("float", "fixed", "agreement")))
+
+        changed = self.fixed.readout != self.network.readout
+        return {
+            "accuracy_float": share(self.right_float), "accuracy_fixed": share(self.right_fixed),
+            "agreement_argmax": self.agree / self.count if labels else None, "decisions": self.decisions,
+            "task": self.task, "judged": self.count, "rule": str(self.fixed.readout),
+            "r2": compared("r2"), "rmse": compared("rmse"), "smape": compared("smape"),
+            "rule_loss": RuleLoss(str(self.network.readout), self.rule_agree / self.count, share(self.rule_right))
+            if changed and labels else None,
+            "undecided": Undecided(self.undecided_float, self.undecided_fixed) if self.fixed.readout.decides else None,
+        }  # fmt: skip
+
+
 @checked
 def verify(
     network: Network,
@@ -64,9 +135,10 @@ def verify(
     engine: Engine = "auto",
     progress: Progress = no_progress,
 ) -> Verdict:
-    """Run both networks on ``data`` and compare spikes, readouts and decisions.
+    """Run both networks on ``data`` and compare spikes, readouts, and answers as its ``task`` says: classes of samples
+    or steps, or numbers.
 
-    Raises `TclifError` where the data's width is not the network's.
+    Raises `TclifError` where the data's width is not the network's, nor the number of its targets that of outputs.
 
     Examples
     --------
@@ -88,39 +160,36 @@ def verify(
         )
     tallies = [_LayerTally(layer.name) for layer in network.spiking_layers]
     saturations = dict.fromkeys((layer.name for layer in fixed.layers), 0)
-    clipped = agree = right_float = right_fixed = 0
+    answered = _AnswerTally(network, fixed, data)
+    if not judged(data, answered.task).any():
+        raise TclifError(f"{data.name}: mask leaves no step to judge", "true is what counts")
+    other = fixed.readout if fixed.readout != network.readout else None
+    clipped = 0
     signal = noise = 0.0
-    decisions = np.zeros((2, data.samples), np.int64)
     for part in batches(data.samples, BATCH):
         batch = data[part]
         x, outside = fixed.input.encode(batch.x, batch.scale)
         clipped += outside
-        a = simulate_float(network, batch.values(), lengths=batch.lengths)
-        b = simulate(fixed, x, lengths=batch.lengths, spikes=True, engine=engine)
+        keep: Any = {"lengths": batch.lengths, "spikes": True, "readouts": answered.by_step}
+        a = simulate_float(network, batch.values(), other=other, **keep)
+        b = simulate(fixed, x, engine=engine, **keep)
         valid = batch.valid()
         for tally in tallies:
             tally.add(a.spikes[tally.name], b.spikes[tally.name], valid, part.start)
         for name, counts in b.overflows.items():
             saturations[name] += int(counts.sum())
-        decisions[:, part] = a.classes, b.classes
-        agree += int(np.count_nonzero(a.classes == b.classes))
-        signal += float((a.readout**2).sum())
-        noise += float(((a.readout - b.readout * fixed.readout_unit) ** 2).sum())
-        if batch.y is not None:
-            right_float += int(np.count_nonzero(a.classes == batch.y))
-            right_fixed += int(np.count_nonzero(b.classes == batch.y))
+        answered.add(batch, a, b, part)
+        if other is None:
+            signal += float((a.readout**2).sum())
+            noise += float(((a.readout - answers(fixed, b, batch, "value")) ** 2).sum())
         progress(part.stop, data.samples)
-    labelled = data.y is not None
     return Verdict(
         samples=data.samples,
-        accuracy_float=right_float / data.samples if labelled else None,
-        accuracy_fixed=right_fixed / data.samples if labelled else None,
-        agreement_argmax=agree / data.samples,
         logit_snr_db=10 * math.log10(signal / noise) if signal > 0 and noise > 0 else None,
         layers=tuple(tally.fidelity() for tally in tallies),
         saturations=saturations,
         input_clipped=clipped,
-        decisions=decisions,
+        **answered.figures(),
     )
 
 

@@ -57,6 +57,11 @@ def layer_rows(verdict: Verdict) -> tuple[tuple[str, ...], ...]:
     return tuple(map(tuple, rows))
 
 
+def figure(value: float | None) -> str:
+    """Four digits of a figure of numbers, where there is one."""
+    return NONE if value is None else f"{value:.4g}"
+
+
 def decibels(snr: float | None) -> str:
     """A signal over its error, where there is one."""
     return "no error" if snr is None else f"{snr:.1f} dB"
@@ -65,9 +70,21 @@ def decibels(snr: float | None) -> str:
 def sentence(verdict: Verdict) -> str:
     """Agreement, accuracy, and whether the backends equal the reference."""
     v = verdict
-    parts = [f"agreement {percent(v.agreement_argmax)} on {count(v.samples, 'sample')}"]
+    judged_steps = f" ({count(v.judged, 'step')})" if v.judged is not None and v.task.startswith("step") else ""
+    on = f"on {count(v.samples, 'sample')}{judged_steps}"
+    if v.r2 is not None and v.rmse is not None:
+        parts = [f"R² against float {figure(v.r2.agreement)} {on}"]
+        if v.rmse.original is not None:
+            parts.append(f"R² {figure(v.r2.original)} -> {figure(v.r2.quantized)}")
+            parts.append(f"rmse {figure(v.rmse.original)} -> {figure(v.rmse.quantized)}")
+    else:
+        parts = [f"agreement {percent(v.agreement_argmax)} {on}"]
     if v.accuracy_float is not None:
         parts.append(f"accuracy {percent(v.accuracy_float)} -> {percent(v.accuracy_fixed)}")
+    if v.rule_loss is not None:
+        parts.append(
+            f"float itself says the same by {v.rule} as by {v.rule_loss.declared} on {percent(v.rule_loss.agreement)}"
+        )
     agree = [name for name, check in v.backends.items() if check.equal]
     if agree:
         steps = sum(v.backends[name].neuron_steps for name in agree)

@@ -10,11 +10,14 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from tclif_deploy import json_form
+from tclif_deploy.data.dataset import Task
 from tclif_deploy.display import Brief, Shown
 from tclif_deploy.mapping import Behaviour, LayerBehaviour
 from tclif_deploy.settings import Limits, check_settings
 from tclif_deploy.verification.tables import verdict_brief, verdict_frame
 
+NUMBER_NAMES = {"r2": "R²", "rmse": "rmse", "smape": "sMAPE"}
+"""how figures of numbers are written"""
 Share = Annotated[float | None, Limits(0, 1)]
 
 
@@ -66,6 +69,36 @@ class BackendCheck:
         )  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Compared:
+    """One figure of numbers: of each network against the data's targets, and of fixed against float. None is
+    undefined."""
+
+    original: Annotated[float | None, Field(alias="float")] = None
+    quantized: Annotated[float | None, Field(alias="fixed")] = None
+    agreement: float | None = None
+
+
+@dataclass(frozen=True)
+class RuleLoss:
+    """What it costs that integers are read by another rule than the float network, which is no loss of quantization."""
+
+    declared: str
+    """the float network's own rule"""
+    agreement: float
+    """share of samples for which the float network chooses the same class by both rules"""
+    accuracy: float | None
+    """of the float network by the integers' rule"""
+
+
+@dataclass(frozen=True)
+class Undecided:
+    """Samples in which no output reached what the rule waits for."""
+
+    original: Annotated[int, Field(alias="float")]
+    quantized: Annotated[int, Field(alias="fixed")]
+
+
 @dataclass(frozen=True, repr=False)
 class Verdict(Shown):
     """Float against fixed on data, and every backend against the reference. None is undefined or infinite.
@@ -86,8 +119,9 @@ class Verdict(Shown):
     samples: int
     accuracy_float: float | None
     accuracy_fixed: float | None
-    agreement_argmax: float
-    """share of samples for which float and fixed choose the same class"""
+    agreement_argmax: float | None
+    """share of samples (of steps, where each has a label) for which float and fixed choose the same class, both by the
+    integers' rule; None where they say numbers"""
     logit_snr_db: float | None
     """10 log10 of float readout power over error power; None where there is no error"""
     layers: tuple[LayerFidelity, ...]
@@ -100,6 +134,22 @@ class Verdict(Shown):
     """name -> how many of its bits differ from the reference's"""
     decisions: NDArray[np.int64] | None = field(default=None, repr=False, compare=False)
     """(2, samples): the class that float, and that fixed, chooses for each sample; not in the JSON form"""
+    task: Task = "label"
+    """what the answers were judged as"""
+    judged: int | None = None
+    """answers that were judged: samples, or steps"""
+    rule: str = "last"
+    """the rule that the integers are read by"""
+    r2: Compared | None = None
+    """coefficient of determination, the mean over the outputs; of numbers alone"""
+    rmse: Compared | None = None
+    """root of the mean squared error"""
+    smape: Compared | None = None
+    """symmetric mean absolute percentage error, 0 to 200"""
+    rule_loss: RuleLoss | None = None
+    """where integers are read by another rule than the float network"""
+    undecided: Undecided | None = None
+    """of a rule that waits for a threshold"""
 
     def summary(self) -> VerdictSummary:
         """The figures as ``report.json`` holds them."""
@@ -112,6 +162,14 @@ class Verdict(Shown):
             saturations_by_layer=self.saturations,
             input_clipped=self.input_clipped,
             backends=self.backends,
+            task=self.task,
+            judged=self.judged,
+            rule=self.rule,
+            r2=self.r2,
+            rmse=self.rmse,
+            smape=self.smape,
+            rule_loss=self.rule_loss,
+            undecided=self.undecided,
         )
 
     def behaviour(self) -> Behaviour:
@@ -165,14 +223,32 @@ class VerdictSummary:
     input_clipped: int | None = None
     """input values outside the payload"""
     backends: dict[str, BackendCheck] = field(default_factory=dict)
+    task: Task | None = None
+    """what the answers were judged as"""
+    judged: int | None = None
+    """answers that were judged: samples, or steps where each has a target"""
+    rule: str | None = None
+    """how the last layer becomes an answer"""
+    r2: Compared | None = None
+    """coefficient of determination of numbers"""
+    rmse: Compared | None = None
+    """root of their mean squared error"""
+    smape: Compared | None = None
+    """their symmetric mean absolute percentage error, 0 to 200"""
+    rule_loss: RuleLoss | None = None
+    """what it costs that integers are read by another rule than the float network"""
+    undecided: Undecided | None = None
+    """samples in which no output reached what the rule waits for"""
 
     def verdict(self) -> Verdict | None:
         """The verdict with these figures, without the decisions on each sample; None where nothing was verified."""
-        if self.agreement.argmax is None or self.input_clipped is None:
+        if (self.agreement.argmax is None and self.r2 is None) or self.input_clipped is None:
             return None
         return Verdict(
             self.samples, self.accuracy.original, self.accuracy.quantized, self.agreement.argmax,
             self.agreement.logit_snr_db, self.layers, self.saturations_by_layer, self.input_clipped, self.backends,
+            None, self.task or "label", self.judged, self.rule or "last", self.r2, self.rmse, self.smape,
+            self.rule_loss, self.undecided,
         )  # fmt: skip
 
 
@@ -199,6 +275,18 @@ class Requirements:
     """greatest loss of accuracy, float minus fixed"""
     min_jaccard: Share = None
     """least spike overlap (Jaccard) of any layer"""
+    min_r2: Annotated[float | None, Limits(high=1)] = None
+    """least R2 of the fixed-point network's numbers against the targets"""
+    max_rmse: Annotated[float | None, Limits(0)] = None
+    """greatest root mean squared error of its numbers"""
+    max_smape: Annotated[float | None, Limits(0, 200)] = None
+    """greatest symmetric mean absolute percentage error of its numbers, 0 to 200"""
+    min_r2_to_float: Annotated[float | None, Limits(high=1)] = None
+    """least R2 of its numbers against the float network's"""
+    max_rmse_to_float: Annotated[float | None, Limits(0)] = None
+    """greatest root mean squared difference from the float network's numbers"""
+    max_smape_to_float: Annotated[float | None, Limits(0, 200)] = None
+    """greatest symmetric mean absolute percentage difference from them"""
 
     def __post_init__(self) -> None:
         check_settings(self)
@@ -220,6 +308,14 @@ class Requirements:
             both = (verdict.accuracy_float, verdict.accuracy_fixed)
             drop = None if both[0] is None or both[1] is None else both[0] - both[1]
             need("accuracy drop", drop, self.max_accuracy_drop, False)
+        for name in ("r2", "rmse", "smape"):
+            figures, at_least = getattr(verdict, name), name == "r2"
+            bound = "min" if at_least else "max"
+            label, of_numbers = NUMBER_NAMES[name], (None, None)
+            if figures is not None:
+                of_numbers = (figures.quantized, figures.agreement)
+            need(f"{label} of the numbers", of_numbers[0], getattr(self, f"{bound}_{name}"), at_least)
+            need(f"{label} against float", of_numbers[1], getattr(self, f"{bound}_{name}_to_float"), at_least)
         for layer in verdict.layers:
             need(f"spike overlap (Jaccard) of layer {layer.name}", layer.jaccard, self.min_jaccard, True)
         for name, check in verdict.backends.items():

@@ -29,6 +29,7 @@ from tclif_deploy.quantization.notices import input_notice
 from tclif_deploy.quantization.quantizer import weight_widths
 from tclif_deploy.quantization.weight_width_search import choose_widths
 from tclif_deploy.report import page
+from tclif_deploy.simulation.scores import check_labels
 from tclif_deploy.target import Target, as_target
 from tclif_deploy.verification import Requirements, Verdict, verify
 from tclif_deploy.workflows.backend_runs import check_backends
@@ -78,7 +79,7 @@ def compile(
             backend.check_installed()
     if options.read.args is not None:
         as_path(options.read.args, "check the path given as --args")
-    test, calibration = as_dataset(data), as_dataset(calibration, "calibration")
+    test, calibration = as_dataset(data, task=options.task), as_dataset(calibration, "calibration")
     if test is not None and options.samples is not None:
         test = test[: options.samples]
     check_requirements(options.requirements, test)
@@ -113,6 +114,7 @@ def _narrowed(
     """The integers with the narrowest weights, and the options that give just these."""
     if test is None or calibration is None or options.auto_bits_max_drop is None:
         raise TclifError("--weight-bits auto needs something to measure", "give --data FILE")
+    check_labels(test, "--weight-bits auto")
     say(f"choosing weight bits on {test.samples} samples")
     widths = choose_widths(
         network, target, calibration, test, options.auto_bits_max_drop, options.quantize, progress=progress("trials")
@@ -228,6 +230,18 @@ def check_requirements(requirements: Requirements, data: Dataset | None) -> None
     asked = [name.replace("_", "-") for name, value in asdict(requirements).items() if value is not None]
     if asked and data is None:
         raise TclifError(f"--{asked[0]} needs something to measure", "give --data FILE")
-    for name in ("min-accuracy", "max-accuracy-drop"):
-        if name in asked and data is not None and data.y is None:
+    if data is None:
+        return
+    of_labels, of_numbers = ("min-accuracy", "max-accuracy-drop"), ("min-r2", "max-rmse", "max-smape")
+    for name in asked:
+        if name in of_labels and data.y is None:
             raise TclifError(f"{data.name}: no labels, but --{name} asks for accuracy", "add y (samples,) to the file")
+        if name in of_numbers and data.y is None:
+            raise TclifError(
+                f"{data.name}: no targets, but --{name} asks how near they are", "add y (samples, outputs) to the file"
+            )
+        numbers = data.task in ("value", "step-value")
+        if numbers and name in (*of_labels, "min-agreement"):
+            raise TclifError(f"{data.name}: its targets are numbers, --{name} asks for classes", f"leave --{name} out")
+        if data.task is not None and not numbers and name.startswith(tuple(of_numbers)):
+            raise TclifError(f"{data.name}: its targets are labels, --{name} asks for numbers", f"leave --{name} out")

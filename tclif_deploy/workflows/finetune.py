@@ -270,6 +270,7 @@ def _tuning(
     original, after = verdict.accuracy_float, verdict.accuracy_fixed
     assert original is not None
     assert after is not None
+    assert verdict.agreement_argmax is not None
     assert verdict.decisions is not None
     beside: TuningControl | bool = False
     if control is not None:

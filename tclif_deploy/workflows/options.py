@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from tclif_deploy.aliases import renamed_field
+from tclif_deploy.data.dataset import Task
 from tclif_deploy.formats.read_options import ReadOptions
 from tclif_deploy.quantization.settings import QuantizeSettings
 from tclif_deploy.settings import Limits, Named, check_settings
@@ -57,3 +58,6 @@ class CompileOptions(BuildOptions):
     """choose the narrowest weights of each layer that lose at most this fraction of accuracy on the data"""
     samples: Annotated[int | None, Limits(1)] = None
     """use only the first samples of the data"""
+    task: Task | None = None
+    """what the data's y means, where its shape and dtype do not say it: a label or numbers, of a sample or of each
+    step"""

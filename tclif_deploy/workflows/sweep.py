@@ -31,6 +31,7 @@ from tclif_deploy.report.sweep import Point, Row
 from tclif_deploy.settings import Limits
 from tclif_deploy.simulation import simulate
 from tclif_deploy.simulation.floating import float_classes
+from tclif_deploy.simulation.scores import check_labels
 from tclif_deploy.target import Target, as_target
 
 MOST_NUMBERS = 64
@@ -85,6 +86,7 @@ def sweep_data(model: ModelLike, data: DataLike, calibration: DataLike | None) -
     """What sets a sweep's scales, its data, and those that remain to measure on; `TclifError` where there are none."""
     path = Path(model) if isinstance(model, (str, os.PathLike)) else None
     test = as_dataset(data, needed=True)
+    check_labels(test, "a sweep")
     choice = choose_calibration(path, calibration, test)
     if choice.data is None or choice.left is None:
         raise TclifError(f"{test.name}: one sample is too few", "give --calibration FILE, or more samples")

@@ -138,7 +138,7 @@ def assert_same(result: Result, expected: Result) -> None:
         for name in right:
             assert left[name].dtype == right[name].dtype, (field, name)
             np.testing.assert_array_equal(left[name], right[name], err_msg=f"{field} of {name}")
-    for field in ("readout", "classes", "readouts", "decided"):
+    for field in ("readout", "classes", "readouts", "decided", "step_classes"):
         assert (getattr(result, field) is None) == (getattr(expected, field) is None), field
         if getattr(expected, field) is None:
             continue

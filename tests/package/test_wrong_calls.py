@@ -126,6 +126,8 @@ class World:
             "Layer": (tc.Layer, {"name": "a", "neuron": w.lif, "connections": w.layer.connections}),
             "Connection": (tc.Connection, {"source": "input", "weight": one}),
             "Network": (tc.Network, {"input_size": 3, "layers": (w.layer,)}),
+            "Network.with_readout": (w.network.with_readout, {"readout": "sum"}),
+            "Readout": (tc.Readout, {"rule": "count"}),
             "Network.layer": (w.network.layer, {"name": w.network.layers[0].name}),
             "Neuron": (type(w.lif), dict(vars(w.lif))),
             "tclif": (neurons.tclif, {"size": 4, "c1": 0.1, "c2": 0.1, "gamma": 0.5, "threshold": 1.0}),
@@ -180,11 +182,14 @@ MEANINGFUL = {
     "register_neuron.kind": "class", "register_neuron.reader": "lambda module class",
     # None leaves it to the function
     "*.lengths": "None", "*.args": "None", "*.placement": "None", "*.activity": "None", "*.behaviour": "None",
-    "*.conv": "None", "*.y": "None", "check.calibration": "None", "cost.calibration": "None",
+    "*.conv": "None", "*.y": "None", "*.mask": "None", "load_data.task": "None", "Dataset.task": "None",
+    "simulate_float.other": "None", "CompileOptions.task": "None", "Readout.threshold": "None",
+    "check.calibration": "None", "cost.calibration": "None",
     "compare_costs.calibration": "None", "quantize.calibration": "None", "compile.calibration": "None",
     "explain.calibration": "None", "finetune.calibration": "None", "sweep.calibration": "None",
     "Requirements.*": "None", "load.*": "None", "ReadOptions.*": "None", "read_nir.*": "None",
-    "TuneSettings.task": "None", "TuneSettings.samples": "None", "CompileOptions.auto_bits_max_drop": "None",
+    "TuneSettings.task": "None nowhere '' long NUL",
+    "TuneSettings.samples": "None", "CompileOptions.auto_bits_max_drop": "None",
     "CompileOptions.samples": "None", "Target.override.*": "None", "explain.samples": "None", "simulate.jobs": "None",
     # no layer to trace, no pass, no notice; lists for tuples
     "*.traces": "list dict no_samples", "*.points": "list", "*.targets": "list", "*.connections": "list",
@@ -192,16 +197,17 @@ MEANINGFUL = {
     "Conv.input_shape": "tuple", "pooling.shape": "tuple",
     # switches
     "*.strict": "True", "*.spikes": "True", "*.counts": "True", "*.spiking": "True", "*.delayed_reset": "True",
-    "*.decay_input": "True", "*.average": "True", "*.control": "True", "*.backend_batched": "True",
+    "*.decay_input": "True", "*.readouts": "True",
+    "*.average": "True", "*.control": "True", "*.backend_batched": "True",
     # counts
     "*.size": "3", "*.samples": "3", "*.jobs": "3", "sweep.jobs": "-1", "*.input_size": "3", "*.delay": "3",
     "*.*_bits": "3", "Arithmetic.*": "3", "*.bits": "3", "*.backend_samples": "3", "*.bound_steps": "3",
     "*.epochs": "3", "*.batch_size": "3", "*.seed": "3", "*.threads": "3", "*.headroom": "3",
-    "FixedLayer.shift": "3 -1", "FixedConnection.exponent": "3",
+    "Readout.votes": "3", "FixedLayer.shift": "3 -1", "FixedConnection.exponent": "3",
     # names of anything; those of a backend, a task and a convention are looked up when they are used
     "Layer.name": "nowhere '' long NUL", "Connection.source": "nowhere '' long NUL", "*.type": "nowhere '' long NUL",
     "FixedLayer.name": "'' long NUL", "Dataset.name": "nowhere '' long NUL", "*.backend": "nowhere '' long NUL",
-    "*.command": "nowhere '' long NUL", "*.task": "nowhere '' long NUL",
+    "*.command": "nowhere '' long NUL",
     "ReadOptions.convention": "nowhere '' long NUL", "ReadOptions.args": "nowhere Path",
     "grid.weight": "''", "grid.coefficient": "''", "grid.state": "''",
     "grid.rounding": "''",
@@ -210,6 +216,7 @@ MEANINGFUL = {
     "*.clip": "3 2**70 1e308", "Dataset.scale": "3 1e308", "ReadOptions.threshold": "3 2**70 1e308",
     "load.threshold": "3 2**70 1e308", "*.gamma": "3 -1 2**70 1e308", "load.decay": "3 -1 2**70 1e308",
     "ReadOptions.decay": "3 -1 2**70 1e308", "Connection.weight": "zeros",
+    "Requirements.max_*": "3 2**70 1e308", "Requirements.min_r2*": "-1",
 }  # fmt: skip
 """argument -> values of `World.wrong` for which the call may go through; ``*`` is any text, and all lines count"""
 PARAMETER = "3 -1 2**70 1e308 negative"
@@ -256,6 +263,8 @@ NAMES = [
     "Layer",
     "Connection",
     "Network",
+    "Network.with_readout",
+    "Readout",
     "Network.layer",
     "Neuron",
     "tclif",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,8 @@ from tclif_deploy.report.content import Block, Note, Plots, Section, Table
 from tclif_deploy.report.figure import Cells, Figure, Panel, Series
 from tclif_deploy.report.sections.error_attribution import attribution_blocks
 from tclif_deploy.text import number, percent
-from tclif_deploy.verification.tables import LAYER_COLUMNS, LAYER_LEGEND, decibels, layer_rows
-from tclif_deploy.verification.verdict import Verdict, VerdictSummary
+from tclif_deploy.verification.tables import LAYER_COLUMNS, LAYER_LEGEND, decibels, figure, layer_rows
+from tclif_deploy.verification.verdict import NUMBER_NAMES, Verdict, VerdictSummary
 
 CAPTION = (
     "How alike float and fixed are. Spike overlap (Jaccard) is spikes in both over spikes in either; deep layers lose "
@@ -24,11 +25,26 @@ MAX_CLASSES = 40
 """a larger confusion matrix is not drawn"""
 Measured = tuple[str, Callable[[Any], Any], Callable[[Any], str]]
 """(name, the figure in a report, how that is written)"""
+
+
+def _compared(name: str, of: str, report: Any) -> float | None:
+    """A figure of numbers, where the answers are numbers."""
+    figures = getattr(report, name)
+    return None if figures is None else getattr(figures, OF[of])
+
+
+OF_LABELS = ("accuracy", "agreement")
+OF = {"float": "original", "fixed": "quantized", "fixed against float": "agreement"}
 DECISIONS: tuple[Measured, ...] = (
     ("samples compared", lambda r: r.samples, number),
     ("accuracy, float", lambda r: r.accuracy.original, percent),
     ("accuracy, fixed", lambda r: r.accuracy.quantized, percent),
     ("agreement", lambda r: r.agreement.argmax, percent),
+    *(
+        (f"{NUMBER_NAMES[name]}, {of}", partial(_compared, name, of), figure)
+        for name in NUMBER_NAMES
+        for of in ("float", "fixed", "fixed against float")
+    ),
     ("SNR of the readout", lambda r: r.agreement.logit_snr_db, decibels),
     ("overflows of states", lambda r: r.saturations, number),
     ("clipped input values", lambda r: r.input_clipped, number),
@@ -63,8 +79,22 @@ def fidelity(build: Build) -> Section:
 
 def decision_table(figures: VerdictSummary) -> Table:
     """Accuracy, agreement and what they rest on."""
-    rows = tuple((name, show(figure(figures))) for name, figure, show in DECISIONS)
-    return Table("Decisions", ("quantity", "value"), rows, left=("quantity",))
+    numbers = figures.r2 is not None
+    shown = [row for row in DECISIONS if row[0].split(",")[0] not in (OF_LABELS if numbers else NUMBER_NAMES.values())]
+    rows = [(name, show(get(figures))) for name, get, show in shown]
+    if figures.rule is not None:
+        rows.append(("readout", figures.rule))
+    if figures.rule_loss is not None:
+        rows.append((f"float alike by {figures.rule_loss.declared}", percent(figures.rule_loss.agreement)))
+        rows.append((f"accuracy, float by {figures.rule}", percent(figures.rule_loss.accuracy)))
+    if figures.undecided is not None:
+        rows += [
+            ("undecided, float", number(figures.undecided.original)),
+            ("undecided, fixed", number(figures.undecided.quantized)),
+        ]
+    if figures.task is not None and figures.task.startswith("step"):
+        rows.insert(1, ("steps judged", number(figures.judged)))
+    return Table("Decisions", ("quantity", "value"), tuple(rows), left=("quantity",))
 
 
 def layer_table(verdict: Verdict) -> Table:

@@ -171,6 +171,10 @@ class _Outputs:
             if self._counts(layer):
                 self.counts[n][at] = counts[:, columns]
 
+    def _classes(self, readout: Int) -> Int:
+        network = self.network
+        return decide(network.readout, readout, network.readout_multiplier, network.output.threshold)
+
     def result(self) -> Result:
         """All of it."""
         layers = self.network.layers
@@ -183,13 +187,12 @@ class _Outputs:
             {layer.name: spikes for layer, spikes in zip(layers, self.spikes, strict=True) if self._spikes(layer)},
             {layer.name: u for layer, u in zip(layers, self.u, strict=True)},
             {layer.name: v for layer, v in zip(layers, self.v, strict=True)},
-            self.readout, decide(
-                self.network.readout, self.readout, self.network.readout_multiplier, self.network.output.threshold
-            ),
+            self.readout, self._classes(self.readout),
             {layer.name: self.overflows[:, n].sum(axis=0) for n, layer in enumerate(layers)}, traces,
             {layer.name: counts for layer, counts in zip(layers, self.counts, strict=True) if self._counts(layer)},
             self.readouts if self.readouts.shape[1] else None,
             self.decided if self.network.readout.decides else None,
+            self._classes(self.readouts) if self.readouts.shape[1] else None,
         )  # fmt: skip
 
 
