@@ -31,8 +31,8 @@ RULES = get_args(Rule)[1:]
 MEANINGS = {
     "last": "the soma after the last step",
     "sum": "the sum of the soma over all steps",
-    "mean": "its mean",
-    "max": "its maximum",
+    "mean": "the mean of the soma over all steps",
+    "max": "the greatest soma of all steps",
     "count": "the number of spikes",
     "rate": "spikes a step",
     "step": "what each step says by itself: its spikes, or the soma of an output that does not fire",

@@ -82,16 +82,18 @@ def load(
     return read_model(model, replace(options or ReadOptions(), **given), example_input)[1]  # type: ignore[arg-type]
 
 
-def read_model(model: ModelLike, given: ReadOptions, example_input: Any = None) -> tuple[str, Network]:
+def read_model(
+    model: ModelLike, given: ReadOptions, example_input: Any = None, readout: str | None = None
+) -> tuple[str, Network]:
     """(what sort of model it is, in words, its network); see `load`. The only place where models are told apart."""
     if given.readout is not None:
-        kind, network = read_model(model, replace(given, readout=None), example_input)
+        kind, network = read_model(model, replace(given, readout=None), example_input, given.readout)
         return kind, network.with_readout(given.readout)
     if isinstance(model, Network) and example_input is None:
         _refuse(given, (), "a Network", "leave {} out")
         return "Network", model
     if _is_of(model, "torch.nn", "Module"):
-        kind, network = "live module", _read_module(model, given, example_input)
+        kind, network = "live module", _read_module(model, given, example_input, readout)
     elif example_input is not None:
         name = model if isinstance(model, str | Path) else type(model).__name__
         raise TclifError(f"{name}: an example input is for live modules, not for files", "leave example_input out")
@@ -113,13 +115,13 @@ def _is_of(model: object, library: str, name: str) -> bool:
     return library in sys.modules and isinstance(model, getattr(sys.modules[library], name))
 
 
-def _read_module(model: Any, given: ReadOptions, example: Any) -> Network:
+def _read_module(model: Any, given: ReadOptions, example: Any, readout: str | None) -> Network:
     if example is None:
         return from_module(model, given)
     _refuse(given, (), "a live module", "leave {} out")
     from tclif_deploy.frontends.live.tracing import record
 
-    return record(model, example)
+    return record(model, example, readout)
 
 
 def _read_file(path: Path, given: ReadOptions) -> tuple[str, Network]:

@@ -13,6 +13,7 @@ import torch
 
 from tclif_deploy.errors import TclifError
 from tclif_deploy.formats.checkpoint.state_dict import INNER
+from tclif_deploy.frontends.live.tracing.answer import with_answer
 from tclif_deploy.frontends.live.tracing.input_layout import InputLayout, input_layouts
 from tclif_deploy.frontends.live.tracing.maps import sample_shape
 from tclif_deploy.frontends.live.tracing.trace import INPUT, Call, Trace, run
@@ -26,17 +27,21 @@ SOURCE, SINK = "<input>", "<output>"
 TOLERANCE = 1e-6
 """relative, for readouts; spikes must be equal"""
 
+PASSES = (torch.nn.Identity, torch.nn.Flatten, torch.nn.Unflatten, torch.nn.modules.dropout._DropoutNd)
+"""modules that leave values as they are when they are not trained"""
+
 Feeds = frozenset[tuple[str, int, float]]
 """(source node, delay in steps, factor)"""
 
 
-def record(model: torch.nn.Module, example: Any) -> Network:
+def record(model: torch.nn.Module, example: Any, readout: str | None = None) -> Network:
     """Read ``model`` by running it on ``example``, and check the network against that run, spike by spike.
 
     ``example`` is (samples, time, features), or (time, samples, features) where the model takes that; some 50 steps
     on which the neurons fire. A model that takes one step a call is called once a step, its state handed on where it
     returns one. The model itself is left as it was: a copy in double precision is run. Raises `TclifError` where a
-    part cannot be read, or with the first spike at which network and model differ.
+    part cannot be read, with the first spike at which network and model differ, or where no readout rule says what the
+    model returns; a ``readout`` that is given wins.
     """
     x = _example(example)
     model = _own_copy(model)
@@ -46,7 +51,7 @@ def record(model: torch.nn.Module, example: Any) -> Network:
         raise TclifError(*_no_neurons(model))
     multi = any(getattr(units[path], "step_mode", "s") == "m" for path in populations)
     trace, by_step = _run(model, units, populations, x, multi)
-    return _Recording(units, populations, trace, x, multi, by_step).network()
+    return _Recording(units, populations, trace, x, multi, by_step, _unread(model, units)).network(readout)
 
 
 def _example(example: Any) -> torch.Tensor:
@@ -82,6 +87,17 @@ def _units(model: torch.nn.Module) -> dict[str, torch.nn.Module]:
         if not inside and is_unit(module):
             units[path] = module
     return units
+
+
+def _unread(model: torch.nn.Module, units: Mapping[str, torch.nn.Module]) -> list[str]:
+    """The parts that are neither read nor of a kind that changes no value, with their classes."""
+    return [
+        f"{path} ({type(module).__name__})"
+        for path, module in model.named_modules()
+        if not list(module.children())
+        and not isinstance(module, PASSES)
+        and not any(path == unit or path.startswith(f"{unit}.") for unit in units)
+    ]
 
 
 def _no_neurons(model: torch.nn.Module) -> tuple[str, str]:
@@ -138,8 +154,10 @@ class _Recording:
         x: torch.Tensor,
         multi: bool,
         by_step: bool,
+        unread: list[str],
     ) -> None:
         self.units, self.populations, self.trace, self.multi = units, populations, trace, multi
+        self.unread = unread
         self.x = x.numpy()
         self.time = 1 if multi else self.length(by_step)
         self.repeats = {path: self.repeat(path) for path in trace.calls}
@@ -179,7 +197,7 @@ class _Recording:
         name = path.removesuffix(f".{INNER}") or "model"
         return name if self.repeats[path] == 1 else f"{name}#{place}"
 
-    def network(self) -> Network:
+    def network(self, readout: str | None) -> Network:
         """The network, checked."""
         feeds = {
             self.node(path, place): self.feeds(path, place)
@@ -210,11 +228,35 @@ class _Recording:
             notices = (*notices, f"never called on the example, left out: {', '.join(unused)[:200]}")
         graph = NetworkGraph("model", nodes, tuple(edges), notices)
         network = lower(graph)
-        fired = self.check(network, simulate_float(network, x), output)
+        result = simulate_float(network, x, traces=[network.layers[-1].name])
+        fired = self.check(network, result, output)
         check_notice = (
             f"checked against the model itself on {x.shape[0]} x {x.shape[1]} steps: {fired} spikes, all equal"
+            if fired
+            else f"nothing fired on the example ({x.shape[0]} x {x.shape[1]} steps), which so proves nothing: give one "
+            "like the data"
         )
-        return replace(network, notices=(*network.notices, check_notice))
+        network, answer = self.answer(network, result, output, readout)
+        return replace(network, notices=(*network.notices, check_notice, *answer))
+
+    def answer(
+        self, network: Network, result: FloatResult, output: str, readout: str | None
+    ) -> tuple[Network, tuple[str, ...]]:
+        """The network with the rule that says what the model returned, or the one that is given, and a notice."""
+        returned, name = self.trace.returned, network.layers[-1].name
+        if returned is None:
+            return network, ("what the model returns is no tensor, and was not compared",)
+        is_sum = not any(self.node(p, 0) == output for p in self.populations & self.trace.calls.keys())
+        soma, spikes = result.traces[name][1], result.spikes.get(name)
+        try:
+            found, notice = with_answer(network, soma, spikes, returned.double().cpu().numpy(), is_sum)
+        except TclifError as error:
+            if readout is not None:
+                return network, (f"{error.what}: read as {readout} all the same",)
+            if self.unread:
+                raise TclifError(f"{error.what}; not read: {', '.join(self.unread)[:200]}", error.hint) from None
+            raise
+        return found, (notice,)
 
     def shape(self, path: str, tensor: torch.Tensor) -> tuple[int, ...]:
         """Of one sample in one step of what goes into or out of a unit."""

@@ -66,6 +66,8 @@ class Trace:
     """unit -> its calls, in order"""
     output: Origin = field(default_factory=lambda: Origin({}))
     """of what the model returned"""
+    returned: torch.Tensor | None = None
+    """the first tensor of it; (steps, ...) of a model that takes one step a call"""
 
 
 class Recorder(TorchFunctionMode):
@@ -217,6 +219,12 @@ def _tensors(values: Any) -> list[torch.Tensor]:
     return tensors
 
 
+def _first(output: Any) -> torch.Tensor | None:
+    """The first tensor of what a model returned, by itself."""
+    tensor = next(iter(_tensors((output,))), None)
+    return None if tensor is None else tensor.detach().clone()
+
+
 def reset(model: torch.nn.Module) -> None:
     """Forget the states of all parts, by whatever name their library calls that."""
     for part in model.modules():
@@ -238,17 +246,23 @@ def run(model: torch.nn.Module, units: Mapping[str, torch.nn.Module], example: t
             if not by_step:
                 output = model(example)
                 recorder.trace.output = recorder.origin_of(output) or Origin({})
+                recorder.trace.returned = _first(output)
             else:
                 terms: dict[Key, float] = {}
+                steps: list[torch.Tensor | None] = []
                 state: tuple[Any, ...] = ()
                 for t in range(example.shape[1]):
                     output = model(example[:, t], *state)
                     if isinstance(output, tuple) and len(output) == 2 and not isinstance(output[1], torch.Tensor):
                         state = (output[1],)
+                    steps.append(_first(output))
                     origin = recorder.origin_of(output)
                     if origin is not None:
                         terms |= origin.terms
                         recorder.trace.output = Origin(terms, origin.unreadable, True)
+                tensors = [step for step in steps if step is not None]
+                if len(tensors) == len(steps) and len({step.shape for step in tensors}) == 1:
+                    recorder.trace.returned = torch.stack(tensors)
     finally:
         detach()
         reset(model)

@@ -48,6 +48,8 @@ def is_neuron(module: torch.nn.Module) -> bool:
 
 def refusal(module: torch.nn.Module) -> str | None:
     """Why a neuron of this class cannot be read; None where there is nothing against it."""
+    if _of(module, "spikingjelly", "NonSpikingBaseNode"):
+        return "it decodes whole sequences by itself: end in a Linear, and let a readout rule decode"
     return next((neurons.REFUSED[k.__name__] for k in type(module).__mro__ if k.__name__ in neurons.REFUSED), None)
 
 
@@ -114,14 +116,15 @@ def _ours_or_the_authors(module: Any, size: int) -> Neuron:
 def _spikingjelly(module: Any, size: int) -> Neuron:
     hard = module.v_reset is not None
     rest = float(module.v_reset or 0.0)
+    name = type(module).__name__
     threshold = float(module.v_threshold)
     strict = float(module.surrogate_function(torch.zeros(1)).item()) != 1.0
     common: dict[str, Any] = {
         "threshold": threshold, "strict": strict, "reset": "hard" if hard else "soft", "v_reset": rest,
     }  # fmt: skip
-    if type(module).__name__ == "IFNode":
+    if name == "IFNode":
         return neurons.integrate_and_fire(size, **common, v0=rest)
-    if type(module).__name__ == "ParametricLIFNode":
+    if name == "ParametricLIFNode":
         return neurons.plif(size, w=_array(module.w), decay_input=bool(module.decay_input), **common)
     share = 1.0 / float(module.tau)
     gain = share if module.decay_input else 1.0
