@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from tclif_deploy.simulation import FloatResult, Result, simulate
     from tclif_deploy.target import Target, load_target
     from tclif_deploy.verification import Requirements, Verdict, verify
+    from tclif_deploy.workflows.anytime import anytime
     from tclif_deploy.workflows.check import check
     from tclif_deploy.workflows.compile import compile
     from tclif_deploy.workflows.cost import cost
@@ -58,6 +59,7 @@ _PLACES = {
         "simulation": "FloatResult Result simulate",
         "target": "Target load_target",
         "verification": "Requirements Verdict verify",
+        "workflows.anytime": "anytime",
         "workflows.check": "check",
         "workflows.compile": "compile",
         "workflows.cost": "cost",
@@ -80,9 +82,9 @@ _ROOMS = (
 __all__ = [
     "Build", "CompileOptions", "Connection", "Dataset", "FixedNetwork", "FloatResult", "Layer", "Network",
     "QuantizeSettings", "ReadOptions", "Readout", "Requirements", "Result", "Target", "TclifError", "TuneSettings",
-    "Verdict", "__version__", "check", "compile", "cost", "dequantize", "explain", "export_nir", "finetune", "load",
-    "load_data", "load_target", "neurons", "place", "quantize", "read_nir", "register_neuron", "save", "simulate",
-    "sliding_windows", "sweep", "verify", "write_nir",
+    "Verdict", "__version__", "anytime", "check", "compile", "cost", "dequantize", "explain", "export_nir", "finetune",
+    "load", "load_data", "load_target", "neurons", "place", "quantize", "read_nir", "register_neuron", "save",
+    "simulate", "sliding_windows", "sweep", "verify", "write_nir",
 ]  # fmt: skip
 
 aliases.install()

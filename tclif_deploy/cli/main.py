@@ -31,8 +31,8 @@ from tclif_deploy.outputs import on_recovery
 from tclif_deploy.version import __version__
 
 COMMANDS = (
-    "compile", "show", "report", "verify", "fuzz", "simulate", "explain", "inspect", "check", "cost", "sweep",
-    "finetune", "train", "export", "targets", "doctor",
+    "compile", "show", "report", "verify", "fuzz", "simulate", "explain", "inspect", "check", "cost", "anytime",
+    "sweep", "finetune", "train", "export", "targets", "doctor",
 )  # fmt: skip
 """in the order of use: the main job, what its build is good for, what comes before and after it"""
 

@@ -85,6 +85,19 @@ def write_figures(build: Build, folder: Path | str) -> tuple[Path, ...]:
     return tuple(written)
 
 
+def write_figure(figure: Figure, path: Path) -> None:
+    """One figure as a file of the kind that its name says, which `tclif_deploy.report.sweep.check_plot` has checked."""
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure as Canvas
+
+    kind = path.suffix.lower()[1:]
+    with rc_context(STYLE):
+        canvas = Canvas()
+        _draw(canvas, figure)
+        with new_file(path) as part:
+            canvas.savefig(part, format=kind, dpi=DPI, metadata=METADATA.get(kind, {}))
+
+
 def _draw(canvas: Any, figure: Figure) -> None:
     rows = math.ceil(len(figure.panels) / figure.columns)
     canvas.set_size_inches(WIDTH if "square" not in figure.tags else 4.5, rows * figure.height / 100)

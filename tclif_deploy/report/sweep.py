@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from importlib import util
 from pathlib import Path
 from typing import Annotated, get_args
 
@@ -98,15 +99,15 @@ def check_plot(path: Path, inputs: Iterable[object]) -> None:
     """Raise the `TclifError` with which `draw` would end, before any work; none of ``inputs`` may be ``path``."""
     if path.suffix.lower() not in (".png", ".svg", ".pdf"):
         raise TclifError(f"{path}: no picture is called so", "choose a .png, .svg or .pdf")
+    if util.find_spec("matplotlib") is None:
+        raise TclifError("matplotlib is not installed, which --plot needs", "pip install 'tclif-deploy[figures]'")
     check_file_place(path, inputs)
 
 
 def draw(rows: Sequence[Row], path: Path) -> None:
-    """Two panels with every point and the Pareto front; needs matplotlib. Raises `TclifError`."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise TclifError("matplotlib is not installed, which --plot needs", "pip install matplotlib") from None
+    """Two panels with every point and the Pareto front; see `check_plot`."""
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(10, 4), layout="constrained")
     for axis, cost, label in zip(
         figure.subplots(1, 2, sharey=True), ("memory_bytes", "energy_nj_high"),

@@ -100,6 +100,7 @@ class World:
             "check": (tc.check, {"subject": w.fixed, "target": "loihi2", "data": w.data}),
             "cost": (tc.cost, {"subject": w.fixed, "target": "loihi2", "data": w.data}),
             "compare_costs": (compare_costs, {"subject": w.fixed, "targets": ("loihi2",), "data": w.data}),
+            "anytime": (tc.anytime, {"build": w.build, "data": w.data, "points": 2}),
             "finetune": (tc.finetune, {"model": out / "tune.pt", "target": "loihi2", "data": out,
                                        "output": out / "tuned",
                                        "calibration": w.dataset, "options": w.options,
@@ -191,6 +192,7 @@ MEANINGFUL = {
     "TuneSettings.task": "None nowhere '' long NUL",
     "TuneSettings.samples": "None", "CompileOptions.auto_bits_max_drop": "None",
     "CompileOptions.samples": "None", "Target.override.*": "None", "explain.samples": "None", "simulate.jobs": "None",
+    "anytime.samples": "None", "anytime.points": "3",
     # no layer to trace, no pass, no notice; lists for tuples
     "*.traces": "list dict no_samples", "*.points": "list", "*.targets": "list", "*.connections": "list",
     "*.layers": "list", "*.notices": "list", "QuantizeSettings.passes": "list", "QuantizeSettings.weight_bits": "list",
@@ -226,7 +228,10 @@ DIVIDED_BY = "3 2**70 1e308"
 POSITIVE = {
     "two_compartment": "alpha1 alpha2", "alif_bellec": "alpha rho", "alif_yin": "alpha rho", "ahp": "alpha rho",
 }  # fmt: skip
-SLOW = ("compile", "explain", "check", "cost", "compare_costs", "finetune", "sweep", "write_page", "write_figures")
+SLOW = (
+    "compile", "explain", "check", "cost", "compare_costs", "anytime", "finetune", "sweep", "write_page",
+    "write_figures",
+)  # fmt: skip
 """functions that are called with wrong values alone: what may go through takes its time, and other tests run it"""
 NAMES = [
     "load",
@@ -243,6 +248,7 @@ NAMES = [
     "check",
     "cost",
     "compare_costs",
+    "anytime",
     "finetune",
     "sweep",
     "grid",
