@@ -6,8 +6,11 @@ Each is the first sentence of that word's entry there.
 from __future__ import annotations
 
 DEFINITIONS: dict[str, str] = {
-    "accuracy": "Share of samples whose class is their label.",
-    "agreement": "Share of samples for which the float and the fixed-point network choose the same class.",
+    "accuracy": "Share of samples whose class is their label, or of steps where each has one.",
+    "agreement": (
+        "Share of samples (of steps, where each has a label) for which the float and the fixed-point network choose "
+        "the same class."
+    ),
     "alone, all but it": (
         "Columns of tclif explain: what is lost with only this source of error quantized, and with everything "
         "quantized but it."
@@ -87,6 +90,9 @@ DEFINITIONS: dict[str, str] = {
     ),
     "layer": "Neurons with a name, and all connections into them.",
     "limit": "One number of a target with its unit, source and evidence.",
+    "loss of a rule": (
+        "What it costs that integers are read by another rule than the float network, which is no loss of quantization."
+    ),
     "lost (agreement)": "Share of samples whose class is no longer the float network's, 1 − agreement.",
     "LSB": 'What one integer unit means to the float network ("least significant bit").',
     "mesh": "The grid of tiles on which a chip's cores lie; messages travel along x, then along y.",
@@ -105,10 +111,14 @@ DEFINITIONS: dict[str, str] = {
     "points": "Percentage points: the difference of two percentages.",
     "provenance": "What a build was made from, so that anyone can make it again: the last section of the report.",
     "quantization": "Turning the float network into integers for a target.",
+    "R²": (
+        "1 less the squared error over the squared deviation from the mean, the mean over the outputs: how much of the "
+        "numbers' variation is hit."
+    ),
     "range": "The values that a width holds; the shaded part of the report's distributions.",
     "readout": (
-        "The output layer where it does not spike: its soma sums its current, and is read at each sample's last "
-        "step (its spike count, where the output layer spikes)."
+        "What the last layer says, by a rule: its soma after the last step, its spike count where it spikes, or "
+        "another sum of its steps."
     ),
     "readout error": (
         "Root mean square of the difference between float and fixed readout, as a share of the float readout's "
@@ -116,12 +126,16 @@ DEFINITIONS: dict[str, str] = {
     ),
     "reference": "The simulator that defines correct behaviour, tclif_deploy/simulation/reference.py.",
     "remedy": "What would help against a finding.",
-    "requirement": "What the verdict must reach: --min-agreement, --min-accuracy, --max-accuracy-drop, --min-jaccard.",
+    "requirement": (
+        "What the verdict must reach: --min-agreement, --min-accuracy, --max-accuracy-drop, --min-jaccard, or of "
+        "numbers --min-r2, --max-rmse, --max-smape and the same with -to-float."
+    ),
     "reset": "What a spike does to the states.",
     "resource": (
         "What a core has a limited amount of: neurons, synaptic memory, state memory, core memory (where all "
         "share one pool), axons in, axons out."
     ),
+    "rmse": "Root of the mean squared error of numbers.",
     "rounding": "How a product or a right shift becomes an integer: toward_zero, floor (down) or nearest (half up).",
     "sample": "One input from its first step to its last, (time, features), with its label where there is one.",
     "seen, fixed": (
@@ -131,6 +145,10 @@ DEFINITIONS: dict[str, str] = {
     "shift": "f, the left shift from accumulator to current (right, with rounding, where negative).",
     "shortfall": "A requirement that is missed, or a backend that differs from the reference.",
     "silent layer": "A spiking layer without a single spike on the data.",
+    "sMAPE": (
+        "Symmetric mean absolute percentage error of numbers, 0 to 200: the mean of 200·|said − truth| / (|said| + "
+        "|truth|)."
+    ),
     "SNR": (
         "10·log10(power of the float readout / power of the difference to the fixed one), in dB; no error where "
         "nothing differs."

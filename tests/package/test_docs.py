@@ -131,3 +131,13 @@ def test_the_glossary_has_every_limit_that_a_target_can_list_and_no_other():
     listed = {name for target in known_targets() for name in load_target(target).limits()}
     assert listed <= UNITS.keys()
     assert table_of_the_glossary("Limits of a target") == UNITS.keys()
+
+
+@pytest.mark.slow
+def test_the_page_on_readouts_runs_and_prints_what_it_measured(capsys):
+    (block,) = blocks(ROOT / "docs" / "readouts.md", "python")
+    exec(compile(block, "readouts.md", "exec"), {})
+    rule, agreement, task, r2 = capsys.readouterr().out.split()
+    assert (rule, task) == ("max", "step-value")
+    assert float(agreement) >= 0.9
+    assert float(r2) >= 0.95
