@@ -28,6 +28,8 @@ from tclif_deploy.settings import Limits
 
 Rule = Literal["auto", "last", "sum", "mean", "max", "count", "rate", "step", "first", "threshold", "softmax"]
 RULES = get_args(Rule)[1:]
+OF_INTEGERS = tuple(rule for rule in RULES if rule != "softmax")
+"""rules of a fixed-point network"""
 MEANINGS = {
     "last": "the soma after the last step",
     "sum": "the sum of the soma over all steps",

@@ -35,6 +35,11 @@ NAME = re.compile(r"[a-z][a-z0-9_]*")
 class Backend(Protocol):
     """What a backend's module offers; ``docs/example_backend`` is a complete one.
 
+    It may say ``READOUTS``, a tuple of the names of readout rules (`tclif_deploy.readout.Rule`) that it computes;
+    ``tclif_deploy.readout.OF_INTEGERS`` are all that a fixed-point network can have. Without, only networks with the
+    usual readout (the soma after the last step, or the number of spikes of an output that fires) reach its `emit`:
+    see `check_readout`.
+
     Examples
     --------
     >>> import tempfile
@@ -123,6 +128,32 @@ def get(name: str) -> Backend:
                 )
             return cast(Backend, backend)
     raise TclifError(f"backend {name!r:.60} is not known", f"known: {', '.join(names())}")
+
+
+def check_readout(name: str, fixed: FixedNetwork) -> None:
+    """Raise `TclifError`, which names the rule, where the backend ``name`` does not compute the readout of ``fixed``.
+
+    Every backend computes the usual readout, and those that its ``READOUTS`` names. To be called before its ``emit``.
+
+    Examples
+    --------
+    >>> import tclif_deploy as tc
+    >>> from tclif_deploy import backends
+    >>> out = tc.Layer("out", tc.neurons.readout(2), (tc.Connection("input", [[1.0], [0.5]]),))
+    >>> network = tc.Network(1, (out,)).with_readout("first:1.5")
+    >>> fixed = tc.quantize(network, "loihi2", [[[0.0], [1.0], [1.0]]])
+    >>> backends.check_readout("c", fixed)
+    >>> backends.check_readout("lava", fixed)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    tclif_deploy.errors.TclifError: lava: does not compute the readout first:1.5; it computes last, sum, ...
+    """
+    rules = tuple(getattr(get(name), "READOUTS", ()))
+    if not fixed.usual_readout and fixed.readout.rule not in rules:
+        raise TclifError(
+            f"{name}: does not compute the readout {fixed.readout}",
+            f"it computes {', '.join(rules) or 'last, or count of an output that fires'}; c, onnx and engine all rules",
+        )
 
 
 def parse(text: str) -> tuple[str, ...]:

@@ -102,9 +102,9 @@ def _integers(fixed: FixedNetwork, to: str, path: Path, target: Target) -> tuple
     from tclif_deploy.outputs import new_folder
 
     if to == "netx":
-        write_netx_fixed(fixed, path)
+        lost = write_netx_fixed(fixed, path)
         own = "its neurons are not netx's own: run it with tclif_deploy.formats.netx.lava_loader.network.Network"
-        return (*fixed.notices, own)
+        return (*fixed.notices, own, *lost)
     with new_folder(path) as folder:
         backends.get("onnx").emit(fixed, target, folder)
     return fixed.notices

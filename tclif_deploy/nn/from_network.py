@@ -19,7 +19,7 @@ def to_module(network: Network) -> torch.nn.Sequential:
     """``network`` as a Sequential of Linear, TCLIF, LIF, PLIF and Recurrent, in double precision.
 
     Raises `TclifError` for what those cannot be: connections other than a chain with recurrence of one step, thresholds
-    or resets that differ within a layer, other neurons.
+    or resets that differ within a layer, other neurons, another readout than the usual one.
 
     Examples
     --------
@@ -31,6 +31,8 @@ def to_module(network: Network) -> torch.nn.Sequential:
 
     from tclif_deploy.nn import Recurrent
 
+    if not network.usual_readout:
+        raise TclifError(f"the readout {network.readout} is not among the torch modules", HINT)
     modules: list[torch.nn.Module] = []
     source = INPUT
     for index, layer in enumerate(network.layers):

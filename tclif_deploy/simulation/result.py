@@ -12,7 +12,7 @@ from tclif_deploy.arguments import to_array
 from tclif_deploy.display import Brief, Shown
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedNetwork, InputEncoding, Int
-from tclif_deploy.readout import SUMS
+from tclif_deploy.readout import SUMS, Readout
 from tclif_deploy.text import count
 
 
@@ -98,14 +98,23 @@ def check_integers(encoding: InputEncoding, x: NDArray[Any]) -> Int:
     return x
 
 
+def most_readout_steps(network: FixedNetwork) -> int:
+    """After how many steps a sum of the soma, times its multiplier, is still sure to fit 64 bits."""
+    used = network.arithmetic.bits_v - 1 + int(network.output.multiplier.max()).bit_length()
+    return int(2 ** max(63 - used, 0)) - 1
+
+
 def check_readout_range(network: FixedNetwork, time: int) -> None:
     """Raise `TclifError` where a sum of so many steps, times its multiplier, could exceed 64 bits."""
-    if network.readout.rule not in SUMS:
-        return
-    bits = network.arithmetic.bits_v - 1 + time.bit_length() + int(network.output.multiplier.max()).bit_length()
-    if bits > 63:
+    if network.readout.rule in SUMS:
+        check_readout_steps(network.readout, time, most_readout_steps(network))
+
+
+def check_readout_steps(readout: Readout, time: int, most: int | None) -> None:
+    """Raise `TclifError` where ``time`` is beyond the ``most`` steps (None: any number) that ``readout`` can take."""
+    if most is not None and time > most:
         raise TclifError(
-            f"readout {network.readout}: a sum over {time:,} steps can exceed 64 bits", "run fewer steps, or read max"
+            f"readout {readout}: a sum over {time:,} steps can exceed 64 bits", "run fewer steps, or read max"
         )
 
 

@@ -202,8 +202,9 @@ def difference(expected: Result, result: Result, steps: int) -> BackendCheck:
         sum(_count(name, getattr(expected, name), getattr(result, name)) for name in names)
         for names in (("spikes",), ("u", "v"))
     )
-    for name in ("readout", "classes"):
-        states += _count(name, {"": getattr(expected, name)}, {"": getattr(result, name)})
+    for name in ("readout", "classes", "decided"):
+        single = [{} if (values := getattr(run, name)) is None else {"": values} for run in (expected, result)]
+        states += _count(name, *single)
     samples, neurons = expected.readout.shape[0], sum(u.shape[1] for u in expected.u.values())
     return BackendCheck(samples, steps, samples * steps * neurons, spikes, states)
 

@@ -158,6 +158,9 @@ def write_build(
     ``fixed`` are integers of ``network``, and ``calibration`` is what set their scales; ``tuning`` makes of the verdict
     what the build says of its fine-tuning.
     """
+    chosen = chosen_backends(target, options)
+    for name in chosen:
+        backends.check_readout(name, fixed)
     say("writing network.nir and fixed.npz")
     fixed.save(folder / FIXED)
     write_network(network, folder / NETWORK)
@@ -169,7 +172,6 @@ def write_build(
         write_nir(network, folder / "network.nir")
     except NotInNir as error:
         notices += (f"no network.nir: {error}",)
-    chosen = chosen_backends(target, options)
     for name, backend in chosen.items():
         say(f"emitting {name}")
         backend.emit(fixed, target, folder / name)

@@ -98,6 +98,7 @@ def _ready(
             ready[name] = build.folder / name
             if not ready[name].is_dir():
                 ready[name] = scratch / name
+                backends.check_readout(name, build.fixed)
                 backend.emit(build.fixed, build.target, ready[name])
         except TclifError as error:
             if not skip_missing:

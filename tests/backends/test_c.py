@@ -17,6 +17,7 @@ from tclif_deploy.data import load_data
 from tclif_deploy.fixed import FixedNetwork, Int
 from tclif_deploy.quantization import quantize
 from tclif_deploy.simulation import reference
+from tests.helpers import readouts
 from tests.helpers.random_networks import assert_alive, assert_same, drawn_network, network_options, random_network
 from tests.helpers.requirements import needs
 
@@ -85,6 +86,67 @@ def test_convolutions_equal_the_reference_under_sanitizers(tmp_path, compiler, s
     assert_equals_reference(network, x, tmp_path, compiler, *SANITIZED)
 
 
+def reads_as_the_reference(network: FixedNetwork, x: Int, lengths: Int, folder: Path, *compiler: str, emulator=()):
+    backend.emit(network, None, folder)
+    want = reference.simulate(network, x, lengths=lengths)
+    assert_same(backend.run(folder, x, lengths=lengths, compiler=compiler, emulator=emulator), want)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("text", "spiking"), readouts.RULED)
+def test_every_readout_rule_equals_the_reference_under_sanitizers(tmp_path, text, spiking):
+    needs("gcc")
+    reads_as_the_reference(*readouts.ruled(text, spiking), tmp_path, "gcc", *SANITIZED)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("text", ["sum", "max", "first"])
+def test_readout_rules_of_wide_states_that_wrap_equal_the_reference_under_sanitizers(tmp_path, text):
+    needs("gcc")
+    ruled = readouts.ruled(text, True, reset="hard", bits_v=32, overflow_v="wrap", v0=True)
+    reads_as_the_reference(*ruled, tmp_path, "gcc", *SANITIZED)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("text", "spiking"), [("sum", False), ("first", True), ("votes:2", True)])
+def test_readout_rules_equal_the_reference_on_a_risc_v_machine(tmp_path, text, spiking):
+    needs("riscv64-linux-gnu-gcc", "qemu-riscv64")
+    compiler = ("riscv64-linux-gnu-gcc", "-static", *STRICT)
+    reads_as_the_reference(*readouts.ruled(text, spiking), tmp_path, *compiler, emulator=("qemu-riscv64",))
+
+
+def test_code_of_other_readout_rules_is_left_out(tmp_path):
+    """A rule that does what the usual one does is the same C to the byte; of others only what they need is there."""
+    texts = {}
+    for text in ("count", "rate", "max", "step", "first"):
+        network, _, _ = readouts.ruled(text, True)
+        backend.emit(network, None, tmp_path / text)
+        names = ("config.h", "tables.h", "network.h", "network.c", "main.c")
+        texts[text] = {name: (tmp_path / text / name).read_text() for name in names}
+    assert texts["rate"] == texts["count"]
+    assert all("TCLIF_RULE" not in text for text in texts["count"].values())
+    assert "uint32_t count[" not in texts["max"]["network.h"]
+    assert "#ifdef TCLIF_RULE" not in texts["max"]["network.c"]
+    assert "tclif_running_t" in texts["max"]["config.h"]
+    assert "tclif_running_t" not in texts["step"]["config.h"]
+    assert "#define TCLIF_FIRST 1" in texts["first"]["config.h"]
+    assert json.loads((tmp_path / "first" / "network.json").read_text())["readout"]["rule"] == "first"
+    assert "readout" not in json.loads((tmp_path / "count" / "network.json").read_text())
+
+
+@pytest.mark.slow
+def test_a_sum_of_too_many_steps_is_refused(tmp_path):
+    needs("gcc")
+    network, x, _ = readouts.ruled("sum", False, bits_v=32)
+    out = replace(network.output, multiplier=np.full(network.output.size, 2**31 - 1))
+    wide = replace(network, layers=(*network.layers[:-1], out))
+    backend.emit(wide, None, tmp_path)
+    with pytest.raises(TclifError, match="64 bits"):
+        reference.simulate(wide, x)
+    with pytest.raises(TclifError, match="64 bits"):
+        backend.run(tmp_path, x)
+
+
 def test_a_convolutions_table_is_as_large_as_its_kernel(tmp_path):
     network, _ = random_network(2, conv=True, **SMALL)
     backend.emit(network, None, tmp_path)
@@ -105,9 +167,11 @@ def test_a_risc_v_build_equals_the_reference_in_its_emulator(tmp_path, rounding)
 @pytest.mark.slow
 @pytest.mark.parametrize("compiler", ["gcc", "clang"])
 @pytest.mark.parametrize("level", ["-Os", "-O3"])
-def test_the_network_needs_no_library(tmp_path, compiler, level):
+@pytest.mark.parametrize("rule", ["count", "sum", "first"])
+def test_the_network_needs_no_library(tmp_path, compiler, level, rule):
     needs(compiler, "nm")
     network, _ = random_network(7, recurrent=True, skip=True, spiking_output=True, **SMALL)
+    network = readouts.with_rule(network, rule)
     backend.emit(network, None, tmp_path)
     subprocess.run([compiler, level, *FREESTANDING, "network.c"], cwd=tmp_path, check=True)
     unresolved = subprocess.run(["nm", "-u", "network.o"], cwd=tmp_path, check=True, capture_output=True, text=True)
@@ -120,12 +184,14 @@ def test_the_network_needs_no_library(tmp_path, compiler, level):
 @pytest.mark.slow
 def test_said_sizes_are_the_compilers_on_a_32_bit_microcontroller(tmp_path):
     needs("riscv64-linux-gnu-gcc", "riscv64-linux-gnu-nm", "riscv64-linux-gnu-size")
-    for name, chosen in {
-        "plain": {},
-        "conv": {"conv": True},
-        "rich": {"delay": 3, "skip": True, "spiking_output": True},
-    }.items():
-        network, _ = random_network(8, recurrent=True, sizes=(5, 33, 17, 3), samples=2, time=30, **chosen)
+    sized = {"recurrent": True, "sizes": (5, 33, 17, 3), "samples": 2, "time": 30}
+    cases = {
+        "plain": random_network(8, **sized)[0],
+        "conv": random_network(8, conv=True, **sized)[0],
+        "rich": random_network(8, delay=3, skip=True, spiking_output=True, **sized)[0],
+        **{text: readouts.ruled(text, True, sizes=(5, 33, 6))[0] for text in ("sum", "max", "votes:2", "first")},
+    }
+    for name, network in cases.items():
         folder = tmp_path / name
         backend.emit(network, None, folder)
         stated = json.loads((folder / "size.json").read_text())

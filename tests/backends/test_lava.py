@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tclif_deploy import load, load_data, load_target, quantize
+from tclif_deploy import TclifError, load, load_data, load_target, neurons, quantize
 from tclif_deploy.backends import lava
 from tclif_deploy.fixed import FixedNetwork, Int
-from tclif_deploy.network import Connection, Network
+from tclif_deploy.network import Connection, Layer, Network
 from tclif_deploy.simulation.reference import simulate
+from tests.helpers import readouts
 from tests.helpers.random_networks import assert_alive, assert_same, random_network
 
 pytestmark = pytest.mark.slow
@@ -108,6 +109,44 @@ def test_every_arithmetic_option_equals_the_reference(case: str, tmp_path: Path)
     assert_same(lava.run(tmp_path, x, lengths=lengths, batched=True), want)
 
 
+@pytest.mark.parametrize(
+    ("text", "spiking"), [("sum", False), ("max", True), ("step", True), ("votes:2", True), ("last", True)]
+)
+def test_readout_rules_equal_the_reference(text: str, spiking: bool, tmp_path: Path) -> None:
+    fixed, x, lengths = readouts.ruled(text, spiking)
+    lava.emit(fixed, LOIHI2, tmp_path)
+    assert f'readout=Readout(rule="{fixed.readout.rule}"' in (tmp_path / "network.py").read_text()
+    assert f"The readout is `{fixed.readout.rule}`" in (tmp_path / "README.md").read_text()
+    want = simulate(fixed, x, lengths=lengths)
+    assert_same(lava.run(tmp_path, x, lengths=lengths, batched=True), want)
+    if text in ("sum", "max"):
+        assert_same(lava.run(tmp_path, x[:3], lengths=lengths[:3]), simulate(fixed, x[:3], lengths=lengths[:3]))
+
+
+@pytest.mark.parametrize(("text", "spiking"), [("first", False), ("first", True), ("threshold", True)])
+def test_a_readout_that_waits_is_refused_before_anything_is_written(text: str, spiking: bool, tmp_path: Path) -> None:
+    fixed, _, _ = readouts.ruled(text, spiking)
+    with pytest.raises(TclifError, match=rf"lava: does not compute the readout {text}.*; it computes last, sum, mean"):
+        lava.emit(fixed, LOIHI2, tmp_path / "lava")
+    assert not (tmp_path / "lava").exists()
+
+
+def test_the_floating_point_package_has_the_usual_readout_alone(tmp_path: Path) -> None:
+    out = Layer("out", neurons.readout(2), (Connection("input", np.ones((2, 3))),))
+    network = Network(3, (out,)).with_readout("max")
+    with pytest.raises(TclifError, match="floating-point package does not compute the readout max"):
+        lava.emit_float(network, tmp_path / "lava")
+    assert not (tmp_path / "lava").exists()
+
+
+def test_a_sum_of_too_many_steps_is_refused(tmp_path: Path) -> None:
+    fixed, x, _ = readouts.ruled("sum", False, bits_v=32)
+    out = replace(fixed.output, multiplier=np.full(fixed.output.size, 2**31 - 1))
+    lava.emit(replace(fixed, layers=(*fixed.layers[:-1], out)), LOIHI2, tmp_path)
+    with pytest.raises(TclifError, match="the readout's sum over 30 steps can exceed 64 bits"):
+        lava.run(tmp_path, x)
+
+
 def test_batches_follow_one_another_and_the_last_may_be_short(tmp_path: Path) -> None:
     fixed, x = random_network(4, recurrent=True, samples=5, time=30, saturating=True)
     want = simulate(fixed, x)
@@ -143,6 +182,7 @@ def test_run_py_needs_nothing_of_this_package(tmp_path: Path) -> None:
     want = simulate(fixed, x)
     assert_alive(want)
     lava.emit(fixed, LOIHI2, tmp_path)
+    assert "readout" not in (tmp_path / "network.py").read_text()
     got = output_of(tmp_path, x)
     for name in want.spikes:
         np.testing.assert_array_equal(got[f"spikes.{name}"], want.spikes[name])

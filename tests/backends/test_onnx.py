@@ -19,7 +19,9 @@ from tclif_deploy.backends.onnx.files import session
 from tclif_deploy.data import load_data
 from tclif_deploy.fixed import LAYER_ARRAYS, FixedConnection, FixedNetwork, Int
 from tclif_deploy.quantization import quantize
+from tclif_deploy.readout import decide
 from tclif_deploy.simulation import reference
+from tests.helpers import readouts
 from tests.helpers.random_networks import assert_alive, assert_same, drawn_network, network_options, random_network
 
 SMALL = {"sizes": (4, 9, 8, 3), "samples": 2, "time": 30}
@@ -43,12 +45,17 @@ def evaluated(path: Path, feeds: dict) -> dict:
 
 
 def assert_models_equal(network: FixedNetwork, x: Int, folder: Path) -> None:
-    """All of `Result` by both models in both runtimes."""
+    """All of `Result` by both models in both runtimes, of a network that fires."""
+    assert_alive(reference.simulate(network, x))
+    assert_models_read_alike(network, x, some_lengths(x), folder)
+
+
+def assert_models_read_alike(network: FixedNetwork, x: Int, lengths: Int, folder: Path) -> None:
+    """All of `Result` by both models in both runtimes, and the readout after each step."""
     emitted(network, folder)
-    lengths = some_lengths(x)
-    want = reference.simulate(network, x, lengths=lengths, traces=[la.name for la in network.layers])
-    assert_alive(want)
-    assert_same(backend.run(folder, x, lengths=lengths), replace(want, traces={}))
+    traces = [la.name for la in network.layers]
+    assert_same(backend.run(folder, x, lengths=lengths), reference.simulate(network, x, lengths=lengths))
+    want = reference.simulate(network, x, lengths=lengths, traces=traces, readouts=True)
     feeds = {"x": x.astype(np.int32), "lengths": lengths}
     by_evaluator = evaluated(folder / backend.TRACE, feeds)
     for name, value in evaluated(folder / backend.SEQUENCE, feeds).items():
@@ -62,6 +69,7 @@ def assert_models_equal(network: FixedNetwork, x: Int, folder: Path) -> None:
             np.testing.assert_array_equal(by_evaluator[f"spikes_{tensor}"], want.spikes[name])
     np.testing.assert_array_equal(by_evaluator["readout"], want.readout)
     np.testing.assert_array_equal(by_evaluator["classes"], want.classes)
+    np.testing.assert_array_equal(by_evaluator.get("decided"), want.decided)
 
     runtime, evaluator = session(folder / backend.STEP), ReferenceEvaluator(onnx.load(folder / backend.STEP))
     outputs = [output.name for output in runtime.get_outputs()]
@@ -75,9 +83,12 @@ def assert_models_equal(network: FixedNetwork, x: Int, folder: Path) -> None:
                 np.testing.assert_array_equal(step[f"v_{tensor}_next"], want.traces[name][1][:, t])
                 if name in want.spikes:
                     np.testing.assert_array_equal(step[f"spikes_{tensor}"], want.spikes[name][:, t])
-            done = lengths == t + 1
-            np.testing.assert_array_equal(step["readout"][done], want.readout[done])
-            np.testing.assert_array_equal(step["classes"][done], want.classes[done])
+            done, valid = lengths == t + 1, lengths > t
+            np.testing.assert_array_equal(step["readout"][valid], want.readouts[valid, t])
+            classes = decide(network.readout, want.readouts[:, t], network.readout_multiplier, network.output.threshold)
+            np.testing.assert_array_equal(step["classes"][valid], classes[valid])
+            if want.decided is not None:
+                np.testing.assert_array_equal(step["decided"][done], want.decided[done])
 
 
 def layers_of(folder: Path) -> list[dict]:
@@ -186,6 +197,36 @@ def test_batch_and_time_are_dynamic_and_metadata_says_the_scales(tmp_path):
     assert layers_of(folder)[0]["lsb_u"] == network.layers[0].lsb_u.tolist()
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("text", "spiking"), readouts.RULED)
+def test_every_readout_rule_equals_the_reference_in_both_runtimes(tmp_path, text, spiking):
+    assert_models_read_alike(*readouts.ruled(text, spiking), tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("text", ["sum", "max", "first"])
+def test_readout_rules_of_wide_states_that_wrap_equal_the_reference(tmp_path, text):
+    ruled = readouts.ruled(text, True, reset="hard", bits_v=32, overflow_v="wrap", v0=True)
+    assert_models_read_alike(*ruled, tmp_path)
+
+
+def test_a_model_says_its_readout_rule_where_it_is_not_the_usual_one(tmp_path):
+    for text, wanted in {"count": None, "votes:2": ("count", 2), "sum": ("sum", 1), "first": ("first", 1)}.items():
+        network, _, _ = readouts.ruled(text, True)
+        for model in (backend.STEP, backend.SEQUENCE, backend.TRACE):
+            props = onnx.load(emitted(network, tmp_path / text) / model).metadata_props
+            said = json.loads({p.key: p.value for p in props}.get("readout", "null"))
+            assert wanted == (said and (said["rule"], said["votes"]))
+
+
+def test_a_sum_of_too_many_steps_is_refused(tmp_path):
+    network, x, _ = readouts.ruled("sum", False, bits_v=32)
+    out = replace(network.output, multiplier=np.full(network.output.size, 2**31 - 1))
+    folder = emitted(replace(network, layers=(*network.layers[:-1], out)), tmp_path)
+    with pytest.raises(TclifError, match="readout sum: a sum over 30 steps can exceed 64 bits"):
+        backend.run(folder, x)
+
+
 def test_equal_scores_go_to_the_lowest_class(tmp_path):
     network, x = random_network(20, sizes=(4, 9, 5), samples=2, time=30)
     last = network.layers[-1]
@@ -254,9 +295,11 @@ def test_the_trained_network_equals_the_reference(tmp_path, target):
     assert_same(backend.run(emitted(network, tmp_path), x), want)
 
 
-def test_the_foreign_script_says_what_the_reference_says(tmp_path):
-    network, x = random_network(16, recurrent=True, v0=True, delay=2, sizes=(4, 9, 8, 3), samples=5, time=30)
-    folder, lengths = emitted(network, tmp_path), some_lengths(x)
+@pytest.mark.parametrize("text", ["last", "max", "first"])
+def test_the_foreign_script_says_what_the_reference_says(tmp_path, text):
+    options = {"recurrent": True, "v0": True, "delay": 2, "sizes": (4, 9, 8, 4), "samples": 5}
+    network, x, lengths = readouts.ruled(text, False, seed=16, **options)
+    folder = emitted(network, tmp_path)
     np.savez(tmp_path / "data.npz", x=x, scale=network.input.lsb, lengths=lengths)
     # In isolated mode, and where this package cannot be imported: only numpy and onnxruntime.
     blocked = "import sys; sys.modules['tclif_deploy'] = None; sys.modules['onnx'] = None\n"

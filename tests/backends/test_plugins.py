@@ -2,15 +2,23 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from tclif_deploy import TclifError, backends
+from tclif_deploy import Connection, Layer, Network, TclifError, backends, neurons, write_nir
+from tclif_deploy.readout import DECIDING, OF_INTEGERS
 from tclif_deploy.simulation import reference
 from tclif_deploy.target import load_target
+from tclif_deploy.verification import difference
+from tclif_deploy.workflows.compile import CompileOptions, compile
+from tclif_deploy.workflows.fuzz import fuzz
+from tests.helpers import readouts
 from tests.helpers.random_networks import assert_same, random_network
+from tests.helpers.requirements import needs
 
 EXAMPLE = Path("docs/example_backend")
 
@@ -70,6 +78,80 @@ def test_the_example_plug_in_installs_runs_and_equals_the_reference(tmp_path, mo
 
 def test_the_example_plug_in_is_one_page():
     assert len((EXAMPLE / "tclif_exact.py").read_text().splitlines()) <= 62
+
+
+@pytest.mark.parametrize(
+    ("declared", "computed"), [("", ()), ("READOUTS = ('max', 'count')\n", ("max", "count", "votes:2"))]
+)
+def test_a_plug_in_gets_the_readout_rules_that_it_declares(tmp_path, monkeypatch, declared, computed):
+    functions = "def check_installed(): pass\ndef emit(fixed, target, folder): pass\ndef run(folder, x): pass\n"
+    module = f"stranger_{len(declared)}"
+    (tmp_path / f"{module}.py").write_text(declared + functions)
+    install(tmp_path, f"stranger = {module}")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    network, _ = random_network(21, sizes=(3, 9, 4), spiking_output=True)
+    backends.check_readout("stranger", network)
+    for text in ("last", "sum", "max", "votes:2", "first"):
+        ruled = readouts.with_rule(network, text)
+        if text in computed:
+            backends.check_readout("stranger", ruled)
+            continue
+        with pytest.raises(TclifError, match=f"stranger: does not compute the readout {text}; it computes (last|max),"):
+            backends.check_readout("stranger", ruled)
+
+
+def test_every_rule_is_computed_by_the_backends_that_declare_all():
+    for name in ("c", "onnx", "engine"):
+        assert set(backends.get(name).READOUTS) == set(OF_INTEGERS)
+    assert set(OF_INTEGERS) - set(backends.get("lava").READOUTS) == set(DECIDING)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("text", ["sum", "votes:2", "first"])
+def test_the_engine_reads_what_emit_wrote_by_its_rule(tmp_path, text):
+    network, x, lengths = readouts.ruled(text, True)
+    backend = backends.get("engine")
+    backend.emit(network, None, tmp_path)
+    assert_same(backend.run(tmp_path, x, lengths=lengths), reference.simulate(network, x, lengths=lengths))
+
+
+def test_a_decision_that_differs_or_is_missing_is_found():
+    network, x, lengths = readouts.ruled("first", False)
+    want = reference.simulate(network, x, lengths=lengths)
+    assert difference(want, want, x.shape[1]).equal
+    assert difference(want, replace(want, decided=want.decided + 1), x.shape[1]).state_mismatches == len(x)
+    with pytest.raises(TclifError, match=r"the backend's decided is missing, expected \(6,\)"):
+        difference(want, replace(want, decided=None), x.shape[1])
+
+
+def ruled_model(folder: Path, text: str) -> Path:
+    neuron = neurons.readout(4, decay=0.9)
+    out = Layer("out", neuron, (Connection("input", np.random.default_rng(1).normal(size=(4, 3))),))
+    write_nir(Network(3, (out,)).with_readout(text), folder / "model.nir")
+    return folder / "model.nir"
+
+
+def test_a_build_with_a_backend_that_cannot_compute_its_readout_is_refused_and_leaves_nothing(tmp_path):
+    model = ruled_model(tmp_path, "first:0.5")
+    with pytest.raises(TclifError, match=r"lava: does not compute the readout first:0\.5"):
+        compile(model, "loihi2", output=tmp_path / "build", options=CompileOptions(backend="lava,engine"))
+    assert [path.name for path in tmp_path.iterdir()] == ["model.nir"]
+
+
+@pytest.mark.slow
+def test_a_build_compares_its_backends_readout_and_fuzzes_those_that_compute_it(tmp_path):
+    needs("gcc")
+    x = np.random.default_rng(2).normal(size=(4, 30, 3))
+    options = CompileOptions(backend="c,onnx,engine")
+    build = compile(ruled_model(tmp_path, "first:0.5"), "loihi2", data=x, calibration=x, output=tmp_path / "build",
+                    options=options)  # fmt: skip
+    assert {name: check.equal for name, check in build.verdict.backends.items()} == dict.fromkeys(
+        ("c", "onnx", "engine"), True
+    )
+    report = fuzz(build, ("c", "onnx", "lava"), 2, steps=20, skip_missing=True)
+    assert report.equal
+    assert report.backends.keys() == {"c", "onnx"}
+    assert "does not compute the readout" in report.skipped["lava"]
 
 
 def test_an_unknown_backend_is_refused_with_the_known_ones():

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -18,6 +19,7 @@ from tclif_deploy.convolution import Conv, Kernel
 from tclif_deploy.formats import read_netx, write_netx, write_netx_fixed
 from tclif_deploy.formats.netx.read import effective_weights
 from tclif_deploy.network import Connection, Layer, Network
+from tclif_deploy.readout import Readout
 from tclif_deploy.simulation.floating import simulate_float
 from tests.helpers import foreign_graphs
 from tests.helpers.cuba_networks import cuba_layer, cuba_network
@@ -54,6 +56,15 @@ def test_what_is_written_comes_back_as_it_was_rounded(tmp_path):
     assert 0.01 <= before["b"].mean() <= 0.6
     same = (before["a"] & after["layer0"]).sum() / (before["a"] | after["layer0"]).sum()
     assert same > 0.6  # 8-bit weights in a loop: alike, no more
+
+
+def test_a_readout_that_netx_has_no_word_for_is_said(tmp_path):
+    said = "the readout max is not in the file: netx has no word for it"
+    assert write_netx(cuba_network().with_readout("max"), tmp_path / "out.net")[-1] == said
+    assert not any("readout" in line for line in write_netx(cuba_network(), tmp_path / "out.net"))
+    fixed, _ = compiled()
+    assert write_netx_fixed(fixed, tmp_path / "fixed.net") == ()
+    assert write_netx_fixed(replace(fixed, readout=Readout("max")), tmp_path / "fixed.net") == (said,)
 
 
 def run_script(name: str, *arguments: object) -> None:

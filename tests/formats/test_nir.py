@@ -317,3 +317,40 @@ def test_what_nir_cannot_express_is_refused_with_the_reason(tmp_path: Path, netw
 def test_a_folder_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(TclifError, match="cannot be written"):
         write_nir(one_layer(LIF), tmp_path / "none" / "network.nir")
+
+
+@pytest.mark.parametrize("spiking", [False, True])
+def test_every_readout_rule_comes_back(tmp_path: Path, spiking: bool) -> None:
+    neuron = neurons.lif(4, decay=0.9, threshold=1.0) if spiking else neurons.readout(4)
+    network = Network(3, (Layer("out", neuron, (Connection(INPUT, np.ones((4, 3))),)),))
+    write_nir(network, tmp_path / "usual.nir")
+    assert '"readout"' not in nir.read(tmp_path / "usual.nir").metadata["tclif_deploy"]
+    rules = ["count", "rate:2", "votes:4", "first"] if spiking else ["first:0.1", "threshold:3.3", "softmax"]
+    for text in [*rules, "last", "sum", "mean", "max", "step"]:
+        ruled = network.with_readout(text)
+        write_nir(ruled, tmp_path / "ruled.nir")
+        assert read_nir(tmp_path / "ruled.nir").readout == ruled.readout
+        assert (tmp_path / "ruled.nir").read_bytes() != (tmp_path / "usual.nir").read_bytes() or ruled.usual_readout
+
+
+@pytest.mark.parametrize(
+    ("readout", "message"),
+    [
+        ('{"rule": "mode", "votes": 1, "threshold": null}', "metadata readout: rule"),
+        ('{"rule": "count", "votes": 3, "threshold": null}', "has 4 neurons"),
+        ('{"rule": "last", "votes": 2, "threshold": null}', "readout last: votes is 2"),
+        ("7", "metadata readout"),
+    ],
+)
+def test_a_readout_that_does_not_fit_is_refused(tmp_path: Path, readout: str, message: str) -> None:
+    neuron = neurons.lif(4, decay=0.9, threshold=1.0)
+    network = Network(3, (Layer("out", neuron, (Connection(INPUT, np.ones((4, 3))),)),)).with_readout("sum")
+    write_nir(network, tmp_path / "bad.nir")
+    with h5py.File(tmp_path / "bad.nir", "r+") as file:
+        stored = file["node/metadata/tclif_deploy"]
+        text = json.loads(stored[()]) | {"readout": json.loads(readout)}
+        del file["node/metadata/tclif_deploy"]
+        file["node/metadata/tclif_deploy"] = json.dumps(text)
+    with pytest.raises(TclifError, match=message) as error:
+        read_nir(tmp_path / "bad.nir")
+    assert str(tmp_path / "bad.nir") in str(error.value)

@@ -114,11 +114,12 @@ def same_spikes(a: Network, b: Network) -> None:
 ])  # fmt: skip
 def test_a_networks_own_file_gives_back_its_convolutions(tmp_path, padding, height, kind):
     """Padding that NIR has not, groups and kernels that nir cannot open become zeros: the same sums all the same."""
-    network = convolutional(tclif, padding, height)
+    network = convolutional(tclif, padding, height).with_readout("max")
     write_nir(network, tmp_path / "network.nir")
     nodes = nir.read(tmp_path / "network.nir").nodes.values()
     assert sum(type(node).__name__ == kind for node in nodes) == 3
     read_back = load(tmp_path / "network.nir")
+    assert read_back.readout == network.readout
     for a, b in zip(network.layers, read_back.layers, strict=True):
         assert equal(a.neuron, b.neuron)
         assert [c.kind for c in a.connections] == [c.kind for c in b.connections]

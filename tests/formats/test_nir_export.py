@@ -181,3 +181,12 @@ def test_metadata_that_contradicts_an_exported_layer_is_refused(tmp_path):
         TclifError, match=r"layer1: its metadata and its nodes disagree: 10_soma_to_dendrite.scale is off"
     ):
         load(tmp_path / "out.nir")
+
+
+def test_a_readout_rule_stands_in_the_metadata_and_is_said(tmp_path):
+    network = chain(hard(7), hard(4)).with_readout("votes:2")
+    assert export_nir(network, tmp_path / "out.nir")[-1].startswith("readout votes:2: stands in the metadata")
+    assert load(tmp_path / "out.nir").readout == network.readout
+    nir.read(tmp_path / "out.nir")
+    assert len(export_nir(chain(hard(7), hard(4)), tmp_path / "usual.nir")) == 2
+    assert load(tmp_path / "usual.nir").usual_readout

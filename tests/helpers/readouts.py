@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from tclif_deploy.fixed import FixedNetwork
+from tclif_deploy.fixed import LAYER_ARRAYS, FixedNetwork, Int
 from tclif_deploy.readout import Readout
+from tclif_deploy.simulation import reference
+from tests.helpers.random_networks import random_network
 
 OF_STATES = ("last", "sum", "mean", "max", "step", "first", "threshold")
 OF_SPIKES = ("last", "sum", "mean", "max", "count", "rate", "votes:2", "step", "first", "threshold")
@@ -52,3 +54,36 @@ def said(
         values = list(soma[-1])
     scores = [value * factor for value, factor in zip(values, multiplier, strict=False)]
     return values, max(range(len(scores)), key=lambda n: (scores[n], -n))
+
+
+def ruled(text: str, spiking: bool, seed: int = 3, **options: Any) -> tuple[FixedNetwork, Int, Int]:
+    """A random network read by a rule, input for it, and its samples' lengths.
+
+    Outputs 2 and 3 are copies of 0 and 1, so that equals meet; a rule that waits decides in some samples, at several
+    steps.
+    """
+    options = {"sizes": (5, 19, 6), "samples": 6, "time": 30, "reset": "soft"} | options
+    network, x = random_network(seed, spiking_output=spiking, **options)
+    out = network.output
+    copied = np.array([0, 1, 0, 1, *range(4, out.size)])
+    arrays = {name: getattr(out, name)[copied] for name in (*LAYER_ARRAYS, "multiplier")}
+    connections = tuple(replace(c, weight=c.weight[copied]) for c in out.connections)
+    out = replace(out, connections=connections, **arrays)
+    layers = (*network.layers[:-1], replace(out, spiking=False))
+    silent = replace(network, layers=layers, readout=Readout("last"))
+    lengths = np.array([x.shape[1], 1, *range(x.shape[1] // 2, x.shape[1])])[: len(x)]
+    soma = reference.simulate(silent, x, lengths=lengths, traces=[out.name]).traces[out.name][1]
+    peaks = [float(states[:steps].max()) for states, steps in zip(soma, lengths, strict=True)]
+    threshold = max(1, int(np.quantile(peaks, 0.4)))
+    if spiking:
+        level = np.full(out.size, threshold)
+        out = replace(out, threshold=level, r_v=level)
+    ruled_network = with_rule(replace(network, layers=(*network.layers[:-1], out)), text, threshold)
+    result = reference.simulate(ruled_network, x, lengths=lengths)
+    assert not ruled_network.counts_spikes or result.spikes[out.name].any()
+    assert result.decided is None or (result.decided.min() < 0 and len(set(result.decided.tolist())) > 2)
+    return ruled_network, x, lengths
+
+
+RULED = [(text, False) for text in OF_STATES] + [(text, True) for text in OF_SPIKES]
+"""(rule, whether the last layer fires): every rule of integers"""

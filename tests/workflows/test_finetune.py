@@ -306,6 +306,16 @@ def test_what_cannot_be_tuned_is_refused_by_name():
             QuantizedNetwork(list(to_module(network).float()), quantize(network, machine, samples()), machine)
 
 
+def test_another_readout_than_the_usual_one_is_refused_by_name():
+    network = load(torch.nn.Sequential(*float_network(tclif, False).features))
+    modules, machine = list(to_module(network).float()), load_target("loihi2")
+    ruled = network.with_readout("max")
+    with pytest.raises(TclifError, match="the readout max is not among the torch modules"):
+        to_module(ruled)
+    with pytest.raises(TclifError, match="the readout max cannot be fine-tuned"):
+        QuantizedNetwork(modules, quantize(ruled, machine, samples()), machine)
+
+
 def test_data_that_nobody_named_are_asked_for(digits, capsys, tmp_path_factory):
     empty = tmp_path_factory.mktemp("empty")
     code = runner.run(["finetune", str(DIGITS / "checkpoint.pth.tar"), "--data", str(empty), "--task", "mine",

@@ -8,6 +8,7 @@ from tclif_deploy.bounds import layer_bounds
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import COEFFICIENTS, LAYER_ARRAYS, FixedNetwork, Int
 from tclif_deploy.network import INPUT
+from tclif_deploy.readout import DECIDING, OF_SPIKES, SUMS
 
 POINTER = 4
 """bytes on a 32-bit microcontroller"""
@@ -80,12 +81,37 @@ def choose_types(fixed: FixedNetwork, accumulator_bits: int) -> Types:
         weight=max(_bits_of(w) for w in weights),
         coefficient=max(_bits_of(getattr(la, name)) for la in fixed.layers for name in COEFFICIENTS),
         level=max(_bits_of(values) for values in levels),
-        multiplier=_bits_of(fixed.output.multiplier),
+        multiplier=_bits_of(fixed.readout_multiplier),
         u=u,
         v=v,
         accumulator=accumulator,
         wide=max(wide, accumulator),
     )
+
+
+def rule(fixed: FixedNetwork) -> str | None:
+    """What a step does to the running value, by its name in the C code; None where it is what the usual readout does.
+
+    SUM adds the soma, MAX takes the greater, COUNT_VOTES adds the spikes of several neurons, DECISION waits for a
+    threshold; of SOMA and SPIKES there is no running value: they are what the last layer holds anyway.
+    """
+    name = fixed.readout.rule
+    if name in SUMS:
+        return "SUM"
+    if name == "max":
+        return "MAX"
+    if name in DECIDING:
+        return "DECISION"
+    if name in OF_SPIKES:
+        return None if fixed.readout.votes == 1 else "COUNT_VOTES"
+    if not fixed.output.spiking:
+        return None
+    return "SPIKES" if name == "step" else "SOMA"
+
+
+def running_bits(fixed: FixedNetwork, types: Types) -> int:
+    """Bits of one output's running value, where it is not the usual readout's; 0 where there is none."""
+    return {"SUM": 64, "MAX": types.v, "DECISION": types.v, "COUNT_VOTES": 32}.get(rule(fixed) or "", 0)
 
 
 def convolves(fixed: FixedNetwork) -> bool:
@@ -109,11 +135,14 @@ def sizes(fixed: FixedNetwork, types: Types) -> Sizes:
         (types.accumulator, max(layer.size for layer in fixed.layers)),
         (types.u, neurons),
         (types.v, neurons),
-        (32, fixed.output.size * fixed.output.spiking),
+        (32, fixed.output.size * (fixed.output.spiking and rule(fixed) is None)),
+        (running_bits(fixed, types), fixed.readout.outputs(fixed.output.size) * (running_bits(fixed, types) > 0)),
+        (32, rule(fixed) == "DECISION"),
         (types.input, longest[INPUT] * fixed.input.size),
         (16, longest[INPUT] > 0),
         (16, len(fixed.layers)),
         (8, sum((layer.size + 7) // 8 * (longest[layer.name] + 1) for layer in fixed.layers)),
+        (8, rule(fixed) == "DECISION"),
     ]
     ram = 0
     for bits, count in members:
@@ -121,7 +150,7 @@ def sizes(fixed: FixedNetwork, types: Types) -> Sizes:
             ram = _aligned(ram, bits // 8) + bits // 8 * int(count)
     ram = _aligned(ram, max(bits // 8 for bits, count in members if count))
     weights = sum(c.weight.size for layer in fixed.layers for c in layer.connections)
-    parameters = fixed.output.size * types.multiplier // 8
+    parameters = fixed.readout_multiplier.size * types.multiplier // 8
     for layer in fixed.layers:
         record = CONNECTION_RECORD + (POINTER if convolves(fixed) else 0)
         parameters += LAYER_RECORD + record * len(layer.connections)

@@ -17,8 +17,10 @@ from tclif_deploy import json_form
 from tclif_deploy.backends.c.source import DESCRIPTION
 from tclif_deploy.convolution import MOST_UNITS
 from tclif_deploy.errors import TclifError
+from tclif_deploy.files import read_bytes
 from tclif_deploy.fixed import InputEncoding, Int
 from tclif_deploy.progress import Progress, no_progress
+from tclif_deploy.readout import Readout
 from tclif_deploy.simulation.result import Result, check_integers, check_lengths
 
 COMPILERS = ("cc", "gcc", "clang")
@@ -58,7 +60,8 @@ def run(
         compiler = (str(find_compiler()),)
     folder = Path(folder)
     try:
-        description = json_form.read(_Description, folder / DESCRIPTION, "")
+        path = folder / DESCRIPTION
+        description = json_form.parse(_Description, read_bytes(path, ""), str(path), "")
     except TclifError as error:
         raise TclifError(f"{folder}: holds no C network ({error.what})", "compile with --backend c") from error
     encoding, layers = description.input, description.layers
@@ -73,7 +76,7 @@ def run(
         for start in range(0, samples, BATCH):
             batch = slice(start, start + BATCH)
             output = _call([*emulator, str(program)], _stream(x[batch], lengths[batch]))
-            record = _record(layers, time)
+            record = _record(layers, description.readout, time)
             expected = len(x[batch]) * record.itemsize
             if len(output) != expected:
                 raise TclifError(
@@ -122,19 +125,23 @@ class _Description:
 
     input: InputEncoding
     layers: tuple[_Layer, ...]
+    readout: Readout = Readout()
 
     def __post_init__(self) -> None:
         if not self.layers or not all(0 < layer.size <= MOST_UNITS for layer in self.layers):
             raise TclifError("a layer without neurons, or none at all")
+        self.readout.of(self.layers[-1].name, self.layers[-1].size, self.layers[-1].spiking)
 
 
-def _record(layers: tuple[_Layer, ...], time: int) -> np.dtype[np.void]:
+def _record(layers: tuple[_Layer, ...], readout: Readout, time: int) -> np.dtype[np.void]:
     """What main.c writes for one sample."""
     neurons = sum(layer.size for layer in layers)
     firing = sum(layer.size for layer in layers if layer.spiking)
+    decided = [("decided", np.int64, ())] * readout.decides
     return np.dtype([
         ("spikes", np.uint8, (time, firing)), ("u", np.int64, (neurons,)), ("v", np.int64, (neurons,)),
-        ("readout", np.int64, (layers[-1].size,)), ("class", np.int64), ("overflows", np.int64, (len(layers), 4)),
+        ("readout", np.int64, (readout.outputs(layers[-1].size),)), ("class", np.int64), *decided,
+        ("overflows", np.int64, (len(layers), 4)),
     ])  # fmt: skip
 
 
@@ -151,4 +158,5 @@ def _result(layers: tuple[_Layer, ...], records: NDArray[np.void]) -> Result:
         u[name], v[name] = records["u"][:, first:end].copy(), records["v"][:, first:end].copy()
         overflows[name] = records["overflows"][:, n].sum(axis=0)
         first = end
-    return Result(spikes, u, v, records["readout"].copy(), records["class"].copy(), overflows)
+    decided = records["decided"].copy() if "decided" in (records.dtype.names or ()) else None
+    return Result(spikes, u, v, records["readout"].copy(), records["class"].copy(), overflows, decided=decided)

@@ -11,16 +11,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tclif_deploy.backends.c.layout import Types, choose_types, convolves, delays, sizes
+from tclif_deploy.backends.c.layout import Types, choose_types, convolves, delays, rule, running_bits, sizes
 from tclif_deploy.convolution import Conv
 from tclif_deploy.fixed import COEFFICIENTS, FixedConnection, FixedLayer, FixedNetwork, Int
 from tclif_deploy.network import INPUT
 from tclif_deploy.outputs import write_files
+from tclif_deploy.readout import MEANINGS
+from tclif_deploy.simulation.result import most_readout_steps
 from tclif_deploy.target import Target
 
 TEMPLATE = Path(__file__).parent / "template"
 SOURCES = ("network.h", "network.c", "main.c")
-"""the same for every network"""
+"""the same for every network of one readout rule"""
+RULES = ("SUM", "MAX", "COUNT_VOTES", "DECISION", "SOMA", "SPIKES")
+"""what `layout.rule` can say"""
+OTHER_RULES = ("#ifdef TCLIF_RULE\n", "#else /* TCLIF_RULE */\n", "#endif /* TCLIF_RULE */\n")
+"""lines of the template around what is for other readouts than the usual one, and what is for the usual one"""
 DESCRIPTION, SIZE = "network.json", "size.json"
 ROUNDINGS = {"toward_zero": "TCLIF_TOWARD_ZERO", "floor": "TCLIF_FLOOR", "nearest": "TCLIF_NEAREST"}
 LEVELS = ("threshold", "r_u", "r_v", "v_reset", "bias_u", "bias_v", "v0")
@@ -33,20 +39,36 @@ def emit(fixed: FixedNetwork, target: Target | None, folder: Path, *, accumulato
 
     ``size.json`` holds the bytes of RAM (`Sizes`), so that a build can say whether it fits. Raises `TclifError`
     where a sum over connections can exceed ``accumulator_bits`` (32 or 64), and any other value 64 bits.
+
+    Every readout rule of integers is computed. Code and state of another than the network's are left out.
     """
     types = choose_types(fixed, accumulator_bits)
     description = {
         "input": asdict(fixed.input),
         "layers": [{"name": la.name, "size": la.size, "spiking": la.spiking} for la in fixed.layers],
     }
+    if not fixed.usual_readout:
+        description["readout"] = asdict(fixed.readout)
     files = {
         "config.h": "\n".join(_config(fixed, types)) + "\n",
         "tables.h": "\n".join(_tables(fixed, types)) + "\n",
         DESCRIPTION: json.dumps(description, indent=2) + "\n",
         SIZE: json.dumps(asdict(sizes(fixed, types)), indent=2) + "\n",
     }
-    fixed_code = {name: (TEMPLATE / name).read_bytes() for name in SOURCES}
-    write_files(folder, fixed_code | {name: text.encode("ascii") for name, text in files.items()})
+    code = {name: _code(name, rule(fixed) is not None) for name in SOURCES}
+    write_files(folder, {name: text.encode("ascii") for name, text in (code | files).items()})
+
+
+def _code(name: str, other: bool) -> str:
+    """A file of the template, with what is for the usual readout or for the ``other`` ones."""
+    start, turn, end = OTHER_RULES
+    kept, keep = [], True
+    for line in (TEMPLATE / name).read_text("ascii").splitlines(keepends=True):
+        if line in OTHER_RULES:
+            keep = {start: other, turn: not other, end: True}[line]
+        elif keep:
+            kept.append(line)
+    return "".join(kept)
 
 
 def _config(fixed: FixedNetwork, types: Types) -> Iterator[str]:
@@ -61,13 +83,15 @@ def _config(fixed: FixedNetwork, types: Types) -> Iterator[str]:
     for name, bits in asdict(types).items():
         yield f"typedef int{bits}_t tclif_{name}_t;"
     yield f"typedef uint{types.wide}_t tclif_unsigned_t;"
+    if running := running_bits(fixed, types):
+        yield f"typedef {'uint' if rule(fixed) == 'COUNT_VOTES' else 'int'}{running}_t tclif_running_t;"
     yield ""
-    defines = {
+    defines: dict[str, int | str] = {
         "INPUTS": fixed.input.size,
         "INPUT_LIMIT": fixed.input.limit,
         "LAYERS": len(layers),
         "NEURONS": sum(layer.size for layer in layers),
-        "OUTPUTS": fixed.output.size,
+        "OUTPUTS": fixed.readout.outputs(fixed.output.size),
         "OUTPUT_SPIKES": int(fixed.output.spiking),
         "WIDEST_LAYER": max(layer.size for layer in layers),
         "INPUT_DELAY": delays(fixed)[INPUT],
@@ -87,8 +111,29 @@ def _config(fixed: FixedNetwork, types: Types) -> Iterator[str]:
     }
     for name, value in defines.items():
         yield f"#define TCLIF_{name} {value}"
+    if rule(fixed) is not None:
+        yield ""
+        yield f"/* The readout {fixed.readout}: {MEANINGS[fixed.readout.rule]}. */"
+        for name, value in _rule(fixed, types).items():
+            yield f"#define TCLIF_{name} {value}"
     yield ""
     yield "#endif"
+
+
+def _rule(fixed: FixedNetwork, types: Types) -> dict[str, int | str]:
+    """What ``config.h`` says of another readout than the usual one."""
+    does = rule(fixed)
+    defines: dict[str, int | str] = {name: n for n, name in enumerate(RULES)}
+    defines |= {
+        "RULE": f"TCLIF_{does}",
+        "VOTES": fixed.readout.votes,
+        "FIRST": int(fixed.readout.rule == "first"),
+        "RUNNING": int(running_bits(fixed, types) > 0),
+        "RUNNING_START": f"INT{types.v}_MIN" if does == "MAX" else 0,
+    }
+    if does == "SUM":
+        defines["MOST_STEPS"] = f"{min(most_readout_steps(fixed), 2**32 - 1)}U"
+    return defines
 
 
 def _tables(fixed: FixedNetwork, types: Types) -> Iterator[str]:
@@ -128,7 +173,7 @@ def _tables(fixed: FixedNetwork, types: Types) -> Iterator[str]:
     yield from records
     yield "};"
     yield ""
-    yield from _array("multiplier", "tclif_multiplier", fixed.output.multiplier)
+    yield from _array("multiplier", "tclif_multiplier", fixed.readout_multiplier)
 
 
 def _weights(c: FixedConnection) -> Int:

@@ -10,6 +10,10 @@ from tclif_deploy.backends.lava.supervise import (
     run_float,
 )
 
+READOUTS = ("last", "sum", "mean", "max", "count", "rate", "step")
+"""readout rules that are made of what the last layer's process says after each step"""
+
 __all__ = [
-    "FloatRun", "check_installed", "emit", "emit_float", "install_commands", "installed_version", "run", "run_float",
+    "READOUTS", "FloatRun", "check_installed", "emit", "emit_float", "install_commands", "installed_version", "run",
+    "run_float",
 ]  # fmt: skip

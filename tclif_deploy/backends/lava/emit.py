@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tclif_deploy.backends import check_readout
 from tclif_deploy.backends.lava.kernels import symmetric
 from tclif_deploy.backends.lava.schedule import digits, schedule
 from tclif_deploy.backends.lava.template.tclif_lava import structure
@@ -23,6 +24,8 @@ from tclif_deploy.files import narrowest_int
 from tclif_deploy.fixed import FixedNetwork
 from tclif_deploy.network import Network
 from tclif_deploy.outputs import write_files, write_npz
+from tclif_deploy.readout import MEANINGS, SUMS
+from tclif_deploy.simulation.result import most_readout_steps
 from tclif_deploy.target import Target
 
 TEMPLATE = Path(__file__).parent / "template"
@@ -41,8 +44,10 @@ Arrays = dict[str, NDArray[Any]]
 def emit(fixed: FixedNetwork, target: Target, folder: Path | str) -> None:
     """Write ``fixed``, compiled for ``target``, as a runnable Lava package into ``folder`` (made where missing).
 
-    Lava is not needed for this. Raises `TclifError` where Lava cannot compute the network exactly.
+    Lava is not needed for this. Raises `TclifError` where Lava cannot compute the network exactly, and for a readout
+    that waits for a threshold: what a layer says of its step is its soma after the reset.
     """
+    check_readout("lava", fixed)
     timing = schedule(fixed.layers)
     arrays: Arrays = {}
     layers = []
@@ -78,7 +83,11 @@ def emit(fixed: FixedNetwork, target: Target, folder: Path | str) -> None:
         )  # fmt: skip
     arithmetic = structure.Arithmetic(**asdict(fixed.arithmetic))
     entry = structure.Input(fixed.input.size, fixed.input.lsb, fixed.input.bits)
-    network = structure.Network("fixed_pt", entry, arithmetic, tuple(layers), timing.phases, timing.idle)
+    rule = None
+    if not fixed.usual_readout:
+        most = most_readout_steps(fixed) if fixed.readout.rule in SUMS else None
+        rule = structure.Readout(fixed.readout.rule, fixed.readout.votes, most)  # type: ignore[arg-type]
+    network = structure.Network("fixed_pt", entry, arithmetic, tuple(layers), timing.phases, timing.idle, rule)
     shape = (*EXAMPLE_SHAPE, fixed.input.size)
     example = np.random.default_rng(0).integers(0, fixed.input.limit, shape, endpoint=True)
     promise = f"bit for bit the integers compiled for {target.name}"
@@ -86,7 +95,15 @@ def emit(fixed: FixedNetwork, target: Target, folder: Path | str) -> None:
 
 
 def emit_float(network: Network, folder: Path | str) -> None:
-    """Write the float ``network`` as a runnable Lava package (``floating_pt`` models) into ``folder``."""
+    """Write the float ``network`` as a runnable Lava package (``floating_pt`` models) into ``folder``.
+
+    Raises `TclifError` for another readout than the usual one.
+    """
+    if not network.usual_readout:
+        raise TclifError(
+            f"lava: the floating-point package does not compute the readout {network.readout}",
+            "quantize the network, or run it with simulate",
+        )
     timing = schedule(network.layers)
     arrays: Arrays = {}
     layers = []
@@ -143,7 +160,7 @@ def _write(network: structure.Network, arrays: Arrays, example: NDArray[Any], pr
     source = _literal(network)
     names = [
         name
-        for name in ("Arithmetic", "Connection", "Convolution", "Input", "Layer", "Network", "Synapses")
+        for name in ("Arithmetic", "Connection", "Convolution", "Input", "Layer", "Network", "Readout", "Synapses")
         if f"{name}(" in source
     ]
     readme = Template((TEMPLATE / "README.md").read_text(encoding="utf-8")).substitute(
@@ -152,7 +169,7 @@ def _write(network: structure.Network, arrays: Arrays, example: NDArray[Any], pr
         install="\n    ".join(INSTALL_COMMANDS),
         idle=network.idle,
         features=network.input.size,
-        layers="\n".join(_describe(layer) for layer in network.layers),
+        layers="\n".join(_describe(layer) for layer in network.layers) + _describe_readout(network.readout),
     )
     plain = [path for path in TEMPLATE.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
     files = {path.relative_to(TEMPLATE).as_posix(): path.read_bytes() for path in plain}
@@ -177,7 +194,9 @@ def _literal(value: Any, indent: str = "") -> str:
         opening, fields = "(", [_literal(item, inner) for item in value]
     else:
         opening = f"{type(value).__name__}("
-        fields = [f"{key}={_literal(getattr(value, key), inner)}" for key in value.__dataclass_fields__]
+        # Networks with the usual readout say nothing of it, as before there were others.
+        keys = [key for key in value.__dataclass_fields__ if key != "readout" or value.readout is not None]
+        fields = [f"{key}={_literal(getattr(value, key), inner)}" for key in keys]
     line = f"{opening}{', '.join(fields)}{',' if opening == '(' else ''})"
     if "\n" not in line and len(indent + line) <= LINE_LENGTH:
         return line
@@ -189,3 +208,12 @@ def _describe(layer: structure.Layer) -> str:
     kind = "neurons" if layer.spiking else "readout neurons"
     sources = ", ".join(f"{c.source}{f' (delay {c.delay})' if c.delay else ''}" for c in layer.connections)
     return f"- `{layer.name}`: {layer.size} {kind}, fed by {sources}"
+
+
+def _describe_readout(readout: structure.Readout | None) -> str:
+    """A paragraph of the README; nothing for the usual readout."""
+    if readout is None:
+        return ""
+    votes = f", added over {readout.votes} neighbouring neurons" if readout.votes > 1 else ""
+    divided = "; not divided by the steps" if readout.rule in ("mean", "rate") else ""
+    return f"\n\nThe readout is `{readout.rule}`, {MEANINGS[readout.rule]}{votes}{divided}."

@@ -15,7 +15,8 @@ from tclif_deploy.errors import TclifError, reason_of
 from tclif_deploy.fixed import FixedNetwork, InputEncoding, Int
 from tclif_deploy.outputs import write_files
 from tclif_deploy.progress import Progress, no_progress
-from tclif_deploy.simulation.result import Result, check_integers, check_lengths
+from tclif_deploy.readout import Readout, Rule
+from tclif_deploy.simulation.result import Result, check_integers, check_lengths, check_readout_steps
 from tclif_deploy.target import Target
 
 STEP, SEQUENCE, TRACE = "step.onnx", "sequence.onnx", "trace.onnx"
@@ -93,6 +94,9 @@ def run(
     x = _check_input(models[0], np.asarray(x))
     samples, time, _ = x.shape
     lengths = check_lengths(lengths, samples, time)
+    if "readout" in models[0].get_modelmeta().custom_metadata_map:  # another than the usual one
+        readout = _metadata(models[0], "readout", _Readout)
+        check_readout_steps(Readout(readout.rule), time, readout.most_steps)
     results = []
     for start in range(0, samples, BATCH):
         batch = slice(start, start + BATCH)
@@ -125,6 +129,12 @@ def _metadata(model: Any, key: str, form: Any) -> Any:
 
 
 @dataclass(frozen=True)
+class _Readout:
+    rule: Rule
+    most_steps: int | None
+
+
+@dataclass(frozen=True)
 class _Layer:
     name: str
     tensor: str
@@ -146,4 +156,5 @@ def _result(model: Any, values: dict[str, NDArray[Any]]) -> Result:
         readout=values["readout"],
         classes=values["classes"],
         overflows=by_layer("overflows"),
+        decided=values.get("decided"),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -63,6 +64,22 @@ class OnnxGraphBuilder:
         used = {tensor for node in self.nodes for tensor in node.input}
         constants = [tensor for tensor in self.constants.values() if tensor.name in used]
         return helper.make_graph(self.nodes, name, inputs, infos, constants)
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """One tensor that a step takes and gives back as ``<name>_next``."""
+
+    name: str
+    dtype: Any
+    shape: tuple[int, ...]
+    """without the batch axis, which is the first"""
+    start: NDArray[Any]
+    """value before the first step, of ``shape``"""
+
+    def info(self, suffix: str = "") -> ValueInfoProto:
+        """As a graph's input or output."""
+        return info(self.name + suffix, self.dtype, ("batch", *self.shape))
 
 
 def info(name: str, dtype: Any, shape: tuple[int | str, ...]) -> ValueInfoProto:

@@ -27,6 +27,8 @@ class LayerStep:
 
     u: str
     v: str
+    charged: str
+    """the soma before its reset"""
     spikes: str | None
     """uint8 (batch, neurons); None for a readout"""
     unchanged: tuple[str | None, ...]
@@ -71,16 +73,16 @@ def layer_step(
     next_v = ints.overflow(wide_v, m.bits_v, m.overflow_v)
     charged = (_unchanged(graph, wide_u, next_u), _unchanged(graph, wide_v, next_v))
     if not layer.spiking:
-        return LayerStep(next_u.tensor, next_v.tensor, None, (*charged, None, None))
+        return LayerStep(next_u.tensor, next_v.tensor, next_v.tensor, None, (*charged, None, None))
 
     fired = graph.op("GreaterOrEqual", next_v.tensor, ints.constant(layer.threshold))
     spikes = graph.cast(fired, np.uint8)
     if layer.reset == "hard":
         v_out = graph.op("Where", fired, ints.constant(layer.v_reset), next_v.tensor)
-        return LayerStep(next_u.tensor, v_out, spikes, (*charged, None, None))
+        return LayerStep(next_u.tensor, v_out, next_v.tensor, spikes, (*charged, None, None))
     reset_u, reset_v, wide_reset_u, wide_reset_v = _soft_reset(ints, layer, m, next_u, next_v, spikes)
     return LayerStep(
-        reset_u.tensor, reset_v.tensor, spikes,
+        reset_u.tensor, reset_v.tensor, next_v.tensor, spikes,
         (*charged, _unchanged(graph, wide_reset_u, reset_u), _unchanged(graph, wide_reset_v, reset_v)),
     )  # fmt: skip
 

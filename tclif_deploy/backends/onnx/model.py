@@ -6,37 +6,22 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from onnx import GraphProto, ModelProto, ValueInfoProto, checker, helper
 
-from tclif_deploy.backends.onnx.graph import OnnxGraphBuilder, column, info
+from tclif_deploy.backends.onnx import readout as rules
+from tclif_deploy.backends.onnx.graph import OnnxGraphBuilder, State, column, info
 from tclif_deploy.backends.onnx.layer import layer_step, state_dtype
 from tclif_deploy.fixed import FixedNetwork
 from tclif_deploy.network import INPUT
+from tclif_deploy.readout import SUMS
+from tclif_deploy.simulation.result import most_readout_steps
 from tclif_deploy.version import __version__
 
 OPSET = 18
 IR_VERSION = 8
 """what onnx 1.13, the first with opset 18, writes"""
-
-
-@dataclass(frozen=True, eq=False)
-class State:
-    """One tensor that a step takes and gives back as ``<name>_next``."""
-
-    name: str
-    dtype: Any
-    shape: tuple[int, ...]
-    """without the batch axis, which is the first"""
-    start: NDArray[Any]
-    """value before the first step, of ``shape``"""
-
-    def info(self, suffix: str = "") -> ValueInfoProto:
-        """As a graph's input or output."""
-        return info(self.name + suffix, self.dtype, ("batch", *self.shape))
 
 
 @dataclass(frozen=True)
@@ -49,6 +34,8 @@ class _Step:
     """layer's name -> uint8 (batch, neurons)"""
     overflows: dict[str, str]
     """output's name -> int64 (4,)"""
+    output: rules.OutputStep
+    """of the last layer"""
 
 
 def tensor_names(network: FixedNetwork) -> dict[str, str]:
@@ -97,7 +84,9 @@ def _network_step(graph: OnnxGraphBuilder, layout: ModelLayout, x: str, *, count
     """
     network, names = layout.network, layout.names
     now = {INPUT: x}
-    result = _Step({}, {}, {})
+    states: dict[str, str] = {}
+    spikes: dict[str, str] = {}
+    overflows: dict[str, str] = {}
     one_a_sample = _ones(graph, x) if counting else ""
 
     def delayed(source: str, delay: int) -> str:
@@ -109,11 +98,11 @@ def _network_step(graph: OnnxGraphBuilder, layout: ModelLayout, x: str, *, count
         name = names[layer.name]
         sources = [delayed(c.source, c.delay) for c in layer.connections]
         updated = layer_step(graph, network, layer, layout.dtypes[layer.name], f"u_{name}", f"v_{name}", sources)
-        result.states[f"u_{name}"], result.states[f"v_{name}"] = updated.u, updated.v
+        states[f"u_{name}"], states[f"v_{name}"] = updated.u, updated.v
         if updated.spikes is not None:
-            now[layer.name] = result.spikes[layer.name] = updated.spikes
+            now[layer.name] = spikes[layer.name] = updated.spikes
         if counting:
-            result.overflows[f"overflows_{name}"] = _counts(graph, updated.unchanged, one_a_sample, layer.size)
+            overflows[f"overflows_{name}"] = _counts(graph, updated.unchanged, one_a_sample, layer.size)
     first = graph.constant([1], np.int64)
     for source, state in layout.past.items():
         newest = graph.op("Unsqueeze", now[source], first)
@@ -121,8 +110,8 @@ def _network_step(graph: OnnxGraphBuilder, layout: ModelLayout, x: str, *, count
             end = graph.constant([state.shape[0] - 1], np.int64)
             older = graph.op("Slice", state.name, graph.constant([0], np.int64), end, first)
             newest = graph.op("Concat", newest, older, axis=1)
-        result.states[state.name] = newest
-    return result
+        states[state.name] = newest
+    return _Step(states, spikes, overflows, rules.OutputStep(updated.v, updated.charged, updated.spikes))
 
 
 def _ones(graph: OnnxGraphBuilder, x: str) -> str:
@@ -147,20 +136,21 @@ def _counts(graph: OnnxGraphBuilder, unchanged: tuple[str | None, ...], ones: st
 def step_model(layout: ModelLayout) -> ModelProto:
     """One step: ``x`` (batch, features) and all states in, next states, spikes, readout and classes out.
 
-    Where the output layer spikes, its count so far is one more state, ``count``.
+    Where the readout is made of many steps, its value so far is one more state: ``count`` (of spikes), ``sum`` or
+    ``max``; where it waits for a threshold, ``charged`` (the soma), ``decision`` (the step, or -1) and ``steps``.
     """
-    network, out = layout.network, layout.network.output
+    network = layout.network
     graph = OnnxGraphBuilder()
     step = _network_step(graph, layout, "x", counting=True)
     loop_states = list(layout.states)
-    if out.spiking:
-        loop_states.append(State("count", np.dtype(np.int64), (out.size,), np.zeros(out.size, np.int64)))
-        readout = graph.op("Add", "count", graph.cast(step.spikes[out.name], np.int64))
-        step.states["count"] = readout
-    else:
-        readout = graph.cast(step.states[f"v_{layout.names[out.name]}"], np.int64)
+    running = rules.running_name(network)
+    readout, decision = rules.next_value(graph, network, step.output, running or "")
+    step.states.update(decision)
+    if running is not None:
+        loop_states += [rules.running_state(network, running), *rules.decision_states(network)]
+        step.states[running] = readout
     outputs = {f"{state.name}_next": (step.states[state.name], state.info("_next")) for state in loop_states}
-    outputs |= _verdict(graph, layout, readout)
+    outputs |= _verdict(graph, layout, readout, decision.get(rules.DECISION))
     for layer in network.layers:
         if layer.spiking:
             name = f"spikes_{layout.names[layer.name]}"
@@ -176,10 +166,10 @@ def sequence_model(layout: ModelLayout, *, trace: bool) -> ModelProto:
 
     ``trace`` adds every spike and the counts of overflows.
     """
-    network, names, out = layout.network, layout.names, layout.network.output
+    network, names = layout.network, layout.names
     counters = [f"overflows_{names[layer.name]}" for layer in network.layers] if trace else []
     spiking = {f"spikes_{names[layer.name]}": layer for layer in network.layers if layer.spiking and trace}
-    loop_states = [*layout.states, State("readout", np.dtype(np.int64), (out.size,), np.zeros(out.size, np.int64))]
+    loop_states = [*layout.states, rules.running_state(network, "readout"), *rules.decision_states(network)]
     body = _scan_body(layout, loop_states, trace)
 
     graph = OnnxGraphBuilder()
@@ -191,9 +181,9 @@ def sequence_model(layout: ModelLayout, *, trace: bool) -> ModelProto:
         full = graph.op("Concat", batch, graph.constant(state.shape, np.int64), axis=0)
         start.append(graph.op("Expand", graph.constant(column(state.start), state.dtype), full))
     start += [graph.constant(np.zeros(4), np.int64) for _ in counters]
-    # Whether the readout is taken at a step of a sample: (time, batch).
+    # Whether a step of a sample changes its readout: (time, batch).
     steps = graph.op("Unsqueeze", graph.op("Range", zero, graph.op("Gather", shape, one), one), first)
-    reads = graph.op("LessOrEqual" if out.spiking else "Equal", steps, graph.op("Sub", "lengths", one))
+    reads = graph.op("LessOrEqual" if rules.accumulates(network) else "Equal", steps, graph.op("Sub", "lengths", one))
     by_time = graph.op("Transpose", "x", perm=[1, 0, 2])
     finals = {state.name: f"final_{state.name}" for state in loop_states} | {name: f"final_{name}" for name in counters}
     stacked = {name: f"by_time_{name}" for name in spiking}
@@ -202,7 +192,7 @@ def sequence_model(layout: ModelLayout, *, trace: bool) -> ModelProto:
         body=body, name="Scan",
     ))  # fmt: skip
 
-    outputs = _verdict(graph, layout, finals["readout"])
+    outputs = _verdict(graph, layout, finals["readout"], finals.get(rules.DECISION))
     for state in loop_states:
         if state.name.startswith(("u_", "v_")):
             outputs[state.name] = finals[state.name], state.info()
@@ -218,14 +208,14 @@ def sequence_model(layout: ModelLayout, *, trace: bool) -> ModelProto:
 
 def _scan_body(layout: ModelLayout, loop_states: list[State], trace: bool) -> GraphProto:
     """A step inside Scan: ``loop_states`` and a trace's counters are carried, its spikes are stacked."""
-    body, out = OnnxGraphBuilder("step_"), layout.network.output
+    body = OnnxGraphBuilder("step_")
     step = _network_step(body, layout, "x_t", counting=trace)
-    if out.spiking:
-        fresh = body.op("Add", "readout", body.cast(step.spikes[out.name], np.int64))
-    else:
-        fresh = body.cast(step.states[f"v_{layout.names[out.name]}"], np.int64)
-    reads = body.op("Unsqueeze", "reads", body.constant([1], np.int64))
-    step.states["readout"] = body.op("Where", reads, fresh, "readout")
+    fresh, decision = rules.next_value(body, layout.network, step.output, "readout", "reads")
+    step.states.update(decision)
+    if not decision:
+        reads = body.op("Unsqueeze", "reads", body.constant([1], np.int64))
+        fresh = body.op("Where", reads, fresh, "readout")
+    step.states["readout"] = fresh
     outputs = {f"{state.name}_next": (step.states[state.name], state.info("_next")) for state in loop_states}
     inputs = [state.info() for state in loop_states]
     for name, counts in step.overflows.items():
@@ -239,18 +229,19 @@ def _scan_body(layout: ModelLayout, loop_states: list[State], trace: bool) -> Gr
     return body.finish("step", inputs, outputs)
 
 
-def _verdict(graph: OnnxGraphBuilder, layout: ModelLayout, readout: str) -> dict[str, tuple[str, ValueInfoProto]]:
-    """Outputs ``readout`` and ``classes``: argmax of readout * multiplier in 64 bits, ties to the lowest index."""
-    out = layout.network.output
-    scaled = graph.op("Mul", readout, graph.constant(column(out.multiplier), np.int64))
-    # By how many others each is beaten, since onnxruntime has no ArgMax of 64 bits before 1.20.
-    rivals, own = (graph.op("Unsqueeze", scaled, graph.constant([axis], np.int64)) for axis in (1, 2))
-    beaten = graph.cast(graph.op("Greater", rivals, own), np.int32)
-    rank = graph.op("ReduceSum", beaten, graph.constant([2], np.int64), keepdims=0)
-    return {
-        "readout": (readout, info("readout", np.int64, ("batch", out.size))),
-        "classes": (graph.op("ArgMin", rank, axis=1, keepdims=0), info("classes", np.int64, ("batch",))),
+def _verdict(
+    graph: OnnxGraphBuilder, layout: ModelLayout, readout: str, decision: str | None
+) -> dict[str, tuple[str, ValueInfoProto]]:
+    """Outputs ``readout`` and ``classes``; and ``decided``, where the rule waits for a threshold."""
+    network = layout.network
+    best = rules.classes(graph, network, readout)
+    outputs = {
+        "readout": (readout, info("readout", np.int64, ("batch", network.readout.outputs(network.output.size)))),
+        "classes": (best, info("classes", np.int64, ("batch",))),
     }
+    if decision is not None:
+        outputs["decided"] = decision, info("decided", np.int64, ("batch",))
+    return outputs
 
 
 def _model(layout: ModelLayout, graph: GraphProto, kind: str, loop_states: list[State]) -> ModelProto:
@@ -267,13 +258,18 @@ def _model(layout: ModelLayout, graph: GraphProto, kind: str, loop_states: list[
         }
         for layer in network.layers
     ]  # fmt: skip
+    ruled = {}
+    if not network.usual_readout:
+        most = most_readout_steps(network) if network.readout.rule in SUMS else None
+        ruled["readout"] = json.dumps({**asdict(network.readout), "most_steps": most})
     helper.set_model_props(model, {
         "kind": kind,
         "input": json.dumps(asdict(network.input)),
         "arithmetic": json.dumps(asdict(network.arithmetic)),
         "layers": json.dumps(layers),
-        "multiplier": json.dumps(network.output.multiplier.tolist()),
+        "multiplier": json.dumps(network.readout_multiplier.tolist()),
         "initial_states": json.dumps({state.name: column(state.start).tolist() for state in loop_states}),
+        **ruled,
     })  # fmt: skip
     checker.check_model(model, full_check=True)
     return model

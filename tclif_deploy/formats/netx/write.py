@@ -11,6 +11,7 @@ import numpy as np
 
 from tclif_deploy.convolution import Kernel, LinearMap, evenly_padded
 from tclif_deploy.errors import TclifError
+from tclif_deploy.fixed import FixedNetwork
 from tclif_deploy.formats.hdf5 import write_hdf5
 from tclif_deploy.formats.netx.read import UNITY, WEIGHT_LIMIT
 from tclif_deploy.network import INPUT, Connection, Float, Layer, Network, chain_links
@@ -44,8 +45,9 @@ def write_netx(network: Network, path: Path | str) -> tuple[str, ...]:
     Matrices become its dense layers, convolutions its conv layers, with a flatten layer between a map and a matrix.
 
     Weights are rounded to 8 bits with one scale a layer, decays to 4096ths, thresholds and biases to the weights'
-    units. Raises `TclifError` for layers that netx's neurons cannot be: it has hard resets to 0, > and one threshold
-    and one pair of decays a layer.
+    units. Netx has no word for a readout: where it is not the usual one, the words returned say that it is lost. Raises
+    `TclifError` for layers that netx's neurons cannot be: it has hard resets to 0, > and one threshold and one pair of
+    decays a layer.
     """
     layers, messages = [], []
     source = INPUT
@@ -80,7 +82,14 @@ def write_netx(network: Network, path: Path | str) -> tuple[str, ...]:
                 group["shape"] = np.array(part[1])
 
     write_hdf5(path, fill)
-    return tuple(messages)
+    return (*messages, *readout_notice(network))
+
+
+def readout_notice(network: Network | FixedNetwork) -> tuple[str, ...]:
+    """What is lost of a network whose readout is not the usual one."""
+    if network.usual_readout:
+        return ()
+    return (f"the readout {network.readout} is not in the file: netx has no word for it",)
 
 
 def write_weights(group: Any, links: Sequence[LinearMap]) -> None:

@@ -19,7 +19,7 @@ from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import LAYER_ARRAYS, FixedLayer, FixedNetwork
 from tclif_deploy.formats.hdf5 import write_hdf5
 from tclif_deploy.formats.netx.read import WEIGHT_LIMIT
-from tclif_deploy.formats.netx.write import CHAINS, write_weights
+from tclif_deploy.formats.netx.write import CHAINS, readout_notice, write_weights
 from tclif_deploy.network import INPUT, chain_links
 
 TYPE = "TCLIF"
@@ -27,10 +27,11 @@ WORDS = ("reset", "input_to")
 """fields of `FixedLayer` that are strings"""
 
 
-def write_netx_fixed(network: FixedNetwork, path: Path | str) -> None:
-    """Write the integers of a chain, with recurrence of one step within its layers.
+def write_netx_fixed(network: FixedNetwork, path: Path | str) -> tuple[str, ...]:
+    """Write the integers of a chain, with recurrence of one step within its layers; returns what the file cannot say.
 
-    Raises `TclifError` for other connections, and for weights that netx's 8-bit synapses do not hold exactly.
+    That is a readout other than the usual one. Raises `TclifError` for other connections, and for weights that netx's
+    8-bit synapses do not hold exactly.
     """
 
     def fill(file: Any) -> None:
@@ -40,6 +41,7 @@ def write_netx_fixed(network: FixedNetwork, path: Path | str) -> None:
             source = layer.name
 
     write_hdf5(path, fill)
+    return readout_notice(network)
 
 
 def _write_layer(group: Any, network: FixedNetwork, layer: FixedLayer, source: str) -> None:

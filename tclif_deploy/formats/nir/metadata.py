@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
+from tclif_deploy import json_form
 from tclif_deploy.errors import TclifError
 from tclif_deploy.files import parse_json
-from tclif_deploy.network import NEURON_ARRAYS, Float, Layer, Neuron
+from tclif_deploy.network import NEURON_ARRAYS, Float, Layer, Network, Neuron
+from tclif_deploy.readout import Readout
 
 KEY = "tclif_deploy"
 """Under this name the JSON string stands in a node's metadata."""
@@ -18,7 +21,8 @@ KEY = "tclif_deploy"
 EXPORT = "tclif_deploy_export"
 """Under this name stands what a graph of standard nodes was written with: JSON with dt."""
 
-VERSION = 1
+VERSION, READOUT_VERSION = 1, 2
+"""2: with a readout that is not the usual one, which a reader of 1 would take wrongly"""
 
 DT = 1.0
 """The step in which the primitives' differential equations are read, in the unit of their time constants."""
@@ -37,9 +41,34 @@ _CHOICES: dict[str, tuple[object, ...]] = {
 }
 
 
-def of_network() -> dict[str, str]:
+def of_network(network: Network) -> dict[str, str]:
     """Metadata of the whole graph: what a person or a tool must know to run it."""
-    return {KEY: json.dumps({"version": VERSION, "dt": DT, "reading": READING})}
+    return {KEY: json.dumps(_with_readout({"version": VERSION, "dt": DT, "reading": READING}, network))}
+
+
+def of_export(network: Network, dt: float) -> dict[str, str]:
+    """Metadata of a graph of standard nodes."""
+    return {EXPORT: json.dumps(_with_readout({"version": VERSION, "dt": dt}, network))}
+
+
+def _with_readout(values: dict[str, Any], network: Network) -> dict[str, Any]:
+    """``values``, and the rule of a network whose readout is not the usual one."""
+    if network.usual_readout:
+        return values
+    return {**values, "version": READOUT_VERSION, "readout": asdict(network.readout)}
+
+
+def read_readout(metadata: Mapping[str, Float | str], where: str) -> Readout:
+    """The readout in the metadata of the whole graph, ``auto`` where they say none. Raises `TclifError`."""
+    text = metadata.get(KEY, metadata.get(EXPORT, "{}"))
+    try:
+        values = parse_json(text) if isinstance(text, str) else None
+    except ValueError:
+        values = None
+    if not isinstance(values, dict) or "readout" not in values:
+        return Readout()
+    hint = "write the file again, or remove its metadata"
+    return json_form.parse(Readout, json.dumps(values["readout"]), f"{where}: metadata readout", hint)
 
 
 def of_layer(layer: Layer) -> dict[str, Float | str]:
@@ -52,7 +81,7 @@ def of_layer(layer: Layer) -> dict[str, Float | str]:
 def check_network(metadata: Mapping[str, Float | str], where: str) -> None:
     """Raise `TclifError` where the graph was written for another step or by a newer version; none is fine."""
     if KEY in metadata:
-        values = _parse(metadata[KEY], where)
+        values = _parse(metadata[KEY], where, READOUT_VERSION)
         if values.get("dt") != DT:
             raise TclifError(f"{where}: metadata says dt = {_short(values.get('dt'))}", f"only dt = {DT} is read")
 
@@ -84,7 +113,7 @@ def read_layer(metadata: Mapping[str, Float | str], where: str) -> tuple[str, Ne
     return values["name"], neuron
 
 
-def _parse(text: Float | str, where: str) -> dict[str, Any]:
+def _parse(text: Float | str, where: str, newest: int = VERSION) -> dict[str, Any]:
     try:
         values = parse_json(text) if isinstance(text, str) else None
     except ValueError:
@@ -93,9 +122,9 @@ def _parse(text: Float | str, where: str) -> dict[str, Any]:
         raise TclifError(
             f"{where}: metadata {KEY} is not a JSON object", "write the file again, or remove its metadata"
         )
-    if values.get("version") != VERSION:
+    if values.get("version") not in range(VERSION, newest + 1):
         raise TclifError(
-            f"{where}: metadata has version {_short(values.get('version'))}, this program knows {VERSION}",
+            f"{where}: metadata has version {_short(values.get('version'))}, this program knows {newest}",
             "update tclif-deploy, or remove the metadata",
         )
     return values

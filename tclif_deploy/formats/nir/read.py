@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 from tclif_deploy.arguments import checked
 from tclif_deploy.errors import TclifError
+from tclif_deploy.formats.nir import metadata
 from tclif_deploy.formats.nir.graph import NirGraph
 from tclif_deploy.formats.nir.read_file import model_name, read_graph
 from tclif_deploy.formats.nir.read_foreign import read_foreign
 from tclif_deploy.formats.nir.read_own import is_ours, read_own
 from tclif_deploy.network import Network
+from tclif_deploy.readout import Readout
 
 if TYPE_CHECKING:
     import nir
@@ -28,8 +30,8 @@ def read_nir(
 ) -> Network:
     """Read a NIR file, or a graph of the nir package: one of `write_nir`, or one of any other tool.
 
-    With its metadata our own form comes back bit for bit, after a check that the nodes say the same. Without, the
-    coefficients come from the primitives, to 1e-12 (see `tclif_deploy.formats.nir.form.read_layer`).
+    With its metadata our own form comes back bit for bit, its readout too, after a check that the nodes say the same.
+    Without, the coefficients come from the primitives, to 1e-12 (see `tclif_deploy.formats.nir.form.read_layer`).
 
     Other graphs are discretised with ``dt``, by a ``convention`` of `tclif_deploy.formats.nir.discretise`, which
     ``comparator`` (``>=`` or ``>``) and ``reset`` (``soft`` or ``hard``) can change; the notices say how. Raises
@@ -55,10 +57,19 @@ def network_of(
     graph: NirGraph, where: str, dt: float | None, convention: str | None, comparator: str | None, reset: str | None
 ) -> Network:
     """The network of a graph; see `read_nir`. ``where`` is its file, for messages."""
+    readout = metadata.read_readout(graph.metadata, where)
     if not is_ours(graph):
-        return read_foreign(graph, where, dt=dt, convention=convention, comparator=comparator, reset=reset)
+        network = read_foreign(graph, where, dt=dt, convention=convention, comparator=comparator, reset=reset)
+        return _read_by(network, readout, where)
     options = {"dt": dt, "convention": convention, "comparator": comparator, "reset": reset}
     for name, value in options.items():
         if value is not None:
             raise TclifError(f"{where}: a .nir file of ours says everything itself, {name} included", "leave it out")
-    return read_own(graph, where)
+    return _read_by(read_own(graph, where), readout, where)
+
+
+def _read_by(network: Network, readout: Readout, where: str) -> Network:
+    try:
+        return network.with_readout(readout)
+    except TclifError as error:
+        raise TclifError(f"{where}: {error.what}", error.hint) from error

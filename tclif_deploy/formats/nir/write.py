@@ -24,7 +24,8 @@ def write_nir(network: Network, path: Path | str) -> None:
 
     Every layer becomes a nested graph of primitives (see `tclif_deploy.formats.nir.form`), every connection a
     Linear or Affine before it. A network with convolutions is written as `export_nir` writes one, but with every layer
-    as such a graph. Raises `NotInNir` (a `TclifError`) where NIR's primitives cannot express the network
+    as such a graph. A readout that is not the usual one stands in the metadata, which other tools do not read. Raises
+    `NotInNir` (a `TclifError`) where NIR's primitives cannot express the network
     (a hard reset with b_u != 0, q != 0, a threshold of 0 or less, a delay other than that of recurrence by one step),
     and `TclifError` where the file cannot be written. Then nothing is left behind.
 
@@ -90,7 +91,7 @@ def network_graph(network: Network) -> NirGraph:
         nodes[names[layer.name]] = layer_graph(n, metadata.of_layer(layer))
     nodes[end] = Primitive("Output", {"shape": np.array([network.layers[-1].size])})
     edges.append((names[network.layers[-1].name], end))
-    return NirGraph(nodes, tuple(edges), metadata.of_network())
+    return NirGraph(nodes, tuple(edges), metadata.of_network(network))
 
 
 def _check(layer: Layer, order: dict[str, int]) -> None:

@@ -6,7 +6,6 @@ the input of a step is added as it is: the form that snnTorch, Norse (for CubaLI
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,7 +40,8 @@ def export_nir(network: Network, path: Path | str, dt: float = DT) -> tuple[str,
     """Write ``network`` for other tools, and return what each layer became, in words.
 
     LIF, IF, CUBA-LIF and leaky readouts become NIR's own nodes with time constants for steps of ``dt``; TC-LIF and all
-    others, the nested graph of primitives that `write_nir` writes. `load` reads the file with the same spikes. Raises
+    others, the nested graph of primitives that `write_nir` writes. `load` reads the file with the same spikes. NIR has
+    no word for a readout: one that is not the usual one stands in the metadata for `load`, and the words say so. Raises
     `NotInNir` where neither can say what a layer does, `TclifError` for a dt that is no time step.
 
     Examples
@@ -112,8 +112,9 @@ def standard_graph(network: Network, dt: float, *, as_primitives: bool = False) 
             edges.append((weights, name))
     nodes["output"] = Primitive("Output", {"shape": np.array(shapes[network.layers[-1].name])})
     edges.append((names[network.layers[-1].name], "output"))
-    stored = {metadata.EXPORT: json.dumps({"version": metadata.VERSION, "dt": dt})}
-    return NirGraph(nodes, tuple(edges), stored), tuple(messages)
+    if not network.usual_readout:
+        messages.append(f"readout {network.readout}: stands in the metadata, which other tools do not read")
+    return NirGraph(nodes, tuple(edges), metadata.of_export(network, dt)), tuple(messages)
 
 
 def _delay(layer: Layer, c: Connection, order: dict[str, int], time: Float) -> Primitive | None:

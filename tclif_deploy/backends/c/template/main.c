@@ -75,6 +75,15 @@ int main(void)
     static int64_t readout[TCLIF_OUTPUTS];
     const uint32_t samples = read_number();
     const uint32_t steps = read_number();
+#ifdef TCLIF_RULE
+#if TCLIF_RULE == TCLIF_SUM
+    if (steps > TCLIF_MOST_STEPS) {
+        fail("the sum of so many steps can exceed 64 bits");
+    }
+#elif TCLIF_RULE == TCLIF_DECISION
+    int64_t decided = -1;
+#endif
+#endif /* TCLIF_RULE */
     for (uint32_t sample = 0; sample < samples; sample++) {
         const uint32_t length = read_number();
         uint32_t class = 0;
@@ -85,6 +94,11 @@ int main(void)
             write_spikes(&state);
             if (t + 1 == length) {
                 class = tclif_readout(&state);
+#ifdef TCLIF_RULE
+#if TCLIF_RULE == TCLIF_DECISION
+                decided = tclif_decided(&state);
+#endif
+#endif /* TCLIF_RULE */
                 for (uint32_t n = 0; n < TCLIF_OUTPUTS; n++) {
                     readout[n] = tclif_value(&state, n);
                 }
@@ -98,6 +112,11 @@ int main(void)
         }
         write_bytes(readout, sizeof readout);
         write_wide(class);
+#ifdef TCLIF_RULE
+#if TCLIF_RULE == TCLIF_DECISION
+        write_wide(decided); /* the step of the decision until `length`, or -1 */
+#endif
+#endif /* TCLIF_RULE */
         for (uint32_t layer = 0; layer < TCLIF_LAYERS; layer++) {
             for (uint32_t place = 0; place < 4; place++) {
 #if TCLIF_COUNT_OVERFLOWS

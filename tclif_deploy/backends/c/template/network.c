@@ -234,6 +234,11 @@ static void update_layer(tclif_state *state, uint32_t index, const tclif_input_t
     for (uint32_t n = 0; n < (layer->size + 7U) / 8U; n++) {
         bits[n] = 0;
     }
+#ifdef TCLIF_RULE
+#if TCLIF_RULE == TCLIF_DECISION
+    int reached = 0;
+#endif
+#endif /* TCLIF_RULE */
     for (uint32_t n = 0; n < layer->size; n++) {
         tclif_u_t *u_state = &state->u[layer->first + n];
         tclif_v_t *v_state = &state->v[layer->first + n];
@@ -249,6 +254,14 @@ static void update_layer(tclif_state *state, uint32_t index, const tclif_input_t
         sum = product(layer->a_v, n, v) + product(layer->b_v, n, u) + (current - to_u) + level(layer->bias_v, n);
         v = limited_v(sum);
         TCLIF_COUNT(1, v != sum);
+#ifdef TCLIF_RULE
+#if TCLIF_RULE == TCLIF_DECISION
+        if (index == TCLIF_LAYERS - 1U && state->decided == 0) {
+            state->running[n] = (tclif_running_t)v;
+            reached = reached || v >= level(layer->threshold, n);
+        }
+#endif
+#endif /* TCLIF_RULE */
         if ((layer->flags & TCLIF_SPIKING) && v >= level(layer->threshold, n)) {
             bits[n / 8U] = (uint8_t)(bits[n / 8U] | 1U << n % 8U);
             if (layer->flags & TCLIF_HARD_RESET) {
@@ -265,7 +278,39 @@ static void update_layer(tclif_state *state, uint32_t index, const tclif_input_t
         *u_state = (tclif_u_t)u;
         *v_state = (tclif_v_t)v;
     }
+#ifdef TCLIF_RULE
+#if TCLIF_RULE == TCLIF_DECISION
+    if (reached) {
+        state->decided = 1;
+    }
+#endif
+#endif /* TCLIF_RULE */
 }
+#ifdef TCLIF_RULE
+
+/* Take the step that the last layer has just made into the readout; a decision is taken inside that step. */
+static void read_output(tclif_state *state)
+{
+#if TCLIF_RULE == TCLIF_SUM
+    for (uint32_t n = 0; n < TCLIF_OUTPUTS; n++) {
+        state->running[n] += state->v[TCLIF_NEURONS - TCLIF_OUTPUTS + n];
+    }
+#elif TCLIF_RULE == TCLIF_MAX
+    for (uint32_t n = 0; n < TCLIF_OUTPUTS; n++) {
+        const tclif_running_t v = state->v[TCLIF_NEURONS - TCLIF_OUTPUTS + n];
+        state->running[n] = v > state->running[n] ? v : state->running[n];
+    }
+#elif TCLIF_RULE == TCLIF_COUNT_VOTES
+    for (uint32_t n = 0; n < TCLIF_OUTPUTS * TCLIF_VOTES; n++) {
+        state->running[n / TCLIF_VOTES] += (uint32_t)tclif_fired(state, TCLIF_LAYERS - 1U, n);
+    }
+#elif TCLIF_RULE == TCLIF_DECISION
+    state->waited += state->decided == 0 ? 1U : 0U;
+#else
+    (void)state;
+#endif
+}
+#endif /* TCLIF_RULE */
 
 void tclif_init(tclif_state *state)
 {
@@ -285,11 +330,23 @@ void tclif_init(tclif_state *state)
     for (uint32_t n = 0; n < TCLIF_SPIKE_BYTES; n++) {
         state->spikes[n] = 0;
     }
+#ifdef TCLIF_RULE
+#if TCLIF_RUNNING
+    for (uint32_t n = 0; n < TCLIF_OUTPUTS; n++) {
+        state->running[n] = TCLIF_RUNNING_START;
+    }
+#endif
+#if TCLIF_RULE == TCLIF_DECISION
+    state->waited = 0;
+    state->decided = 0;
+#endif
+#else /* TCLIF_RULE */
 #if TCLIF_OUTPUT_SPIKES
     for (uint32_t n = 0; n < TCLIF_OUTPUTS; n++) {
         state->count[n] = 0;
     }
 #endif
+#endif /* TCLIF_RULE */
 #if TCLIF_INPUT_DELAY > 0
     for (uint32_t n = 0; n < TCLIF_INPUT_DELAY * TCLIF_INPUTS; n++) {
         state->past_input[n] = 0;
@@ -307,11 +364,15 @@ void tclif_step(tclif_state *state, const tclif_input_t *x)
     for (uint32_t index = 0; index < TCLIF_LAYERS; index++) {
         update_layer(state, index, x);
     }
+#ifdef TCLIF_RULE
+    read_output(state);
+#else /* TCLIF_RULE */
 #if TCLIF_OUTPUT_SPIKES
     for (uint32_t n = 0; n < TCLIF_OUTPUTS; n++) {
         state->count[n] += (uint32_t)tclif_fired(state, TCLIF_LAYERS - 1U, n);
     }
 #endif
+#endif /* TCLIF_RULE */
 #if TCLIF_INPUT_DELAY > 0
     for (uint32_t j = 0; j < TCLIF_INPUTS; j++) {
         state->past_input[state->past_input_frame * (uint32_t)TCLIF_INPUTS + j] = x[j];
@@ -322,6 +383,15 @@ void tclif_step(tclif_state *state, const tclif_input_t *x)
 
 uint32_t tclif_readout(const tclif_state *state)
 {
+#ifdef TCLIF_RULE
+#if TCLIF_FIRST
+    for (uint32_t n = 0; n < TCLIF_OUTPUTS; n++) {
+        if (state->running[n] >= level(tclif_layers[TCLIF_LAYERS - 1U].threshold, n)) {
+            return n;
+        }
+    }
+#endif
+#endif /* TCLIF_RULE */
     uint32_t best = 0;
     int64_t most = tclif_value(state, 0) * tclif_multiplier[0];
     for (uint32_t n = 1; n < TCLIF_OUTPUTS; n++) {
@@ -336,6 +406,24 @@ uint32_t tclif_readout(const tclif_state *state)
 
 int64_t tclif_value(const tclif_state *state, uint32_t output)
 {
+#ifdef TCLIF_RULE
+#if TCLIF_RUNNING
+    return state->running[output];
+#elif TCLIF_RULE == TCLIF_SPIKES
+    return tclif_fired(state, TCLIF_LAYERS - 1U, output);
+#else
+    return state->v[TCLIF_NEURONS - TCLIF_OUTPUTS + output];
+#endif
+}
+
+#if TCLIF_RULE == TCLIF_DECISION
+int64_t tclif_decided(const tclif_state *state)
+{
+    return state->decided != 0 ? (int64_t)state->waited : -1;
+}
+
+#endif
+#else /* TCLIF_RULE */
 #if TCLIF_OUTPUT_SPIKES
     return state->count[output];
 #else
@@ -343,6 +431,7 @@ int64_t tclif_value(const tclif_state *state, uint32_t output)
 #endif
 }
 
+#endif /* TCLIF_RULE */
 int tclif_fired(const tclif_state *state, uint32_t layer, uint32_t neuron)
 {
     const unsigned byte = state->spikes[spike_frame(state, layer, 0) + neuron / 8U];

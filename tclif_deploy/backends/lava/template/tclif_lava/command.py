@@ -53,6 +53,8 @@ def run(structure: Network, folder: Path, given: argparse.Namespace) -> int:
         if given.samples < 1:
             raise InputError(f"--samples is {given.samples}, at least 1 is needed")
         x, lengths, y = x[: given.samples], lengths[: given.samples], y if y is None else y[: given.samples]
+    if structure.readout and structure.readout.most_steps and x.shape[1] > structure.readout.most_steps:
+        raise InputError(f"{given.input}: the readout's sum over {x.shape[1]} steps can exceed 64 bits")
     if given.batch < 1:
         raise InputError(f"--batch is {given.batch}, at least 1 is needed")
     try:

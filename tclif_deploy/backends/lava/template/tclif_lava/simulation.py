@@ -17,7 +17,7 @@ from lava.proc.io.source import RingBuffer
 from numpy.typing import NDArray
 
 from .processes.network.process import Network as NetworkProcess
-from .structure import Network
+from .structure import Network, Readout
 
 POLL_SECONDS = 0.2
 """how often the watch looks whether a process of Lava's died"""
@@ -37,7 +37,7 @@ class Outcome:
     """after the last step, (samples, neurons)"""
     v: dict[str, NDArray[Any]]
     readout: NDArray[Any]
-    """(samples, classes)"""
+    """(samples, outputs)"""
     classes: NDArray[np.int64]
     """(samples,)"""
     overflows: dict[str, NDArray[np.int64]]
@@ -89,10 +89,13 @@ def simulate(
     out = structure.layers[-1]
     spikes = {layer.name: flat(layer.name, "spikes") for layer in structure.layers if layer.spiking}
     readout = flat(out.name, "readout")
-    if out.spiking:
-        valid = np.arange(steps) < lengths.reshape(-1)[:samples, None]
-        readout = (spikes[out.name] & valid[:, :, None]).sum(axis=1).astype(number)
-    factor = arrays[out.multiplier] if isinstance(out.multiplier, str) else out.multiplier
+    rule = structure.readout or Readout("count" if out.spiking else "last", votes=1, most_steps=None)
+    if rule.counts_spikes(out.spiking):
+        t, last = np.arange(steps), lengths.reshape(-1)[:samples, None] - 1
+        reads = t == last if rule.rule == "step" else t <= last
+        fired = (spikes[out.name] & reads[:, :, None]).sum(axis=1)
+        readout = fired.reshape(samples, -1, rule.votes).sum(axis=2).astype(number)
+    factor = arrays[out.multiplier][:: rule.votes] if isinstance(out.multiplier, str) else out.multiplier
     return Outcome(
         spikes=spikes,
         u={name: flat(name, "u") for name in names},

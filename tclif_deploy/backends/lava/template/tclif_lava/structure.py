@@ -112,6 +112,23 @@ class Layer:
 
 
 @dataclass(frozen=True)
+class Readout:
+    """How the last layer becomes an answer, where that is not its soma after the last step, or its spikes' count."""
+
+    rule: Literal["last", "sum", "mean", "max", "count", "rate", "step"]
+    """of the soma: last, sum, mean (which is not divided: the sum), max; of spikes: count, rate (not divided either);
+    step: the last step's spikes, or soma"""
+    votes: int
+    """so many neighbouring neurons are one class"""
+    most_steps: int | None
+    """beyond these a sum could leave 64 bits"""
+
+    def counts_spikes(self, spiking: bool) -> bool:
+        """Whether it is made of spikes, of a last layer that fires or not; else of its soma."""
+        return self.rule in ("count", "rate") or (self.rule == "step" and spiking)
+
+
+@dataclass(frozen=True)
 class Network:
     """All of it. ``fixed_pt`` networks hold integers only, ``floating_pt`` ones are the float model."""
 
@@ -125,3 +142,5 @@ class Network:
     """Lava steps a step of the network; more than 1 only where feedback is faster than Lava's Dense"""
     idle: int
     """steps after each sample in which delayed spikes run out and states are reset"""
+    readout: Readout | None = None
+    """None: the soma after the last step, or the number of spikes of a layer that fires"""

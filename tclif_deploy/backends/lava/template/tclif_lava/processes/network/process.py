@@ -64,6 +64,7 @@ class NetworkModel(AbstractSubProcessModel):  # type: ignore[misc]
         lead = () if batch is None else (batch,)
         sources = {"input": proc.s_in}
         layers = {}
+        accumulated = "last" if structure.readout is None else structure.readout.rule
         for n, layer in enumerate(structure.layers):
             layers[layer.name] = TCLIF(
                 name=layer.name,
@@ -82,6 +83,7 @@ class NetworkModel(AbstractSubProcessModel):  # type: ignore[misc]
                 offset=layer.offset,
                 lengths=given["lengths"],
                 outputs=given["outputs"][layer.name],
+                readout=accumulated if n == len(structure.layers) - 1 else "last",
             )
             # Lava finds sub-processes among the attributes; the layer's own name need not be an identifier.
             setattr(self, f"layer_{n}", layers[layer.name])

@@ -80,6 +80,8 @@ class TCLIF(AbstractProcess):  # type: ignore[misc]
     phases, offset : step t (idle steps counted) runs at Lava step ``phases*t + offset``, counted from 0; nothing
         happens in between
     lengths : the readout of a frame is taken after that many of its steps; of shape (frames, *shape[:-1])
+    readout : what becomes of the soma over a frame's steps: its ``sum`` (also ``mean``, which is not divided), its
+        ``max``, else the last one
     outputs : arrays in shared memory that the model fills: ``spikes`` (frames, *shape[:-1], steps, neurons),
         ``u``, ``v`` (after the last step) and ``readout`` (frames, *shape), ``overflows`` (frames, *shape[:-1], 4)
 
@@ -104,12 +106,13 @@ class TCLIF(AbstractProcess):  # type: ignore[misc]
         offset: int = 1,
         lengths: np.ndarray,
         outputs: Mapping[str, np.ndarray],
+        readout: str = "last",
         name: str | None = None,
     ) -> None:
         super().__init__(
             name=name, shift=shift, reset=reset, input_to=input_to, spiking=spiking, strict=strict,
             arithmetic=arithmetic, frames=frames, steps=steps, idle=idle, phases=phases, offset=offset,
-            lengths=lengths, outputs=outputs,
+            lengths=lengths, outputs=outputs, readout=readout,
         )  # fmt: skip
         neurons = shape[-1:]
         self.a_in = InPort(shape=shape)
@@ -145,7 +148,7 @@ class AbstractTCLIFModel(PyLoihiProcessModel):  # type: ignore[misc]
         super().__init__(proc_params)
         names = (
             "shift", "reset", "input_to", "spiking", "strict", "frames", "steps", "idle", "phases", "offset",
-            "lengths", "outputs",
+            "lengths", "outputs", "readout",
         )  # fmt: skip
         for name in names:
             setattr(self, name, proc_params[name])
@@ -174,8 +177,13 @@ class AbstractTCLIFModel(PyLoihiProcessModel):  # type: ignore[misc]
         outputs = self.outputs
         if self.spiking:
             outputs["spikes"][frame, ..., t, :] = spikes
-        at_end = self.lengths[frame] == t + 1
-        outputs["readout"][frame][at_end] = self.v[at_end]
+        reads, readout = self.lengths[frame] > t, outputs["readout"][frame]
+        if self.readout in ("sum", "mean"):
+            readout[reads] += self.v[reads]
+        elif self.readout == "max" and t > 0:
+            readout[reads] = np.maximum(readout[reads], self.v[reads])
+        else:
+            readout[reads] = self.v[reads]
         if t == self.steps - 1:
             outputs["u"][frame], outputs["v"][frame] = self.u, self.v
 
