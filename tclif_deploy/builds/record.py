@@ -123,11 +123,12 @@ class Record:
     lengths: Int
     """valid steps of each, (kept,)"""
     labels: Int
-    """-1 where there is none"""
+    """of the kept samples, -1 where there is none, as where steps have labels of their own"""
     classes: Int
     """(2, kept): float and fixed decisions"""
     confusion: Int
-    """(classes, classes) over all verified samples: row the class of float, column that of fixed"""
+    """(classes, classes) over all verified samples: row the class of float, column that of fixed; (0, 0) where the
+    network says numbers"""
     layers: tuple[LayerRecord, ...]
 
     def layer(self, name: str) -> LayerRecord:
@@ -189,8 +190,9 @@ class Record:
             _check_shape(name, getattr(self, name), shape)
         if [layer.name for layer in self.layers] != [layer.name for layer in fixed.layers]:
             raise TclifError("its layers are not those of this network")
-        if classes not in (0, fixed.output.size) or (self.confusion < 0).any():
-            raise TclifError(f"confusion is of {classes} classes, the network has {fixed.output.size}")
+        outputs = fixed.readout.outputs(fixed.output.size)
+        if classes not in (0, outputs) or (self.confusion < 0).any():
+            raise TclifError(f"confusion is of {classes} classes, the network has {outputs}")
         for layer, real, bits in zip(self.layers, fixed.layers, widths, strict=True):
             where, (_, samples, steps, _) = f"layer {layer.name}", layer.spikes.shape
             _check_shape(f"{where}: spikes", layer.spikes, (2, kept if samples else 0, steps, real.size))
@@ -289,9 +291,13 @@ def make_record(
                 np.stack([float_layer.neuron.b_u, float_layer.neuron.b_v]), window,
             )
         )  # fmt: skip
-    size = fixed.output.size
-    confusion = np.bincount(verdict.decisions[0] * size + verdict.decisions[1], minlength=size * size)
-    labels = np.full(len(stored), -1, np.int64) if data.y is None else data.y[stored]
+    size = fixed.readout.outputs(fixed.output.size) if verdict.task.endswith("label") else 0
+    confusion = np.zeros(0, np.int64)
+    if size:
+        confusion = np.bincount(verdict.decisions[0] * size + verdict.decisions[1], minlength=size * size)
+    labels = np.full(len(stored), -1, np.int64)
+    if data.y is not None and data.task == "label":
+        labels = data.y[stored]
     return Record(
         np.array(stored, np.int64), valid[rows].sum(axis=1), labels, verdict.decisions[:, stored],
         confusion.reshape(size, size).astype(np.int64), tuple(layers),

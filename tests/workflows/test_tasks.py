@@ -165,6 +165,10 @@ def test_a_build_of_numbers_says_so_everywhere(tmp_path: Path, capsys: Any) -> N
     assert "R²" in (tmp_path / "build" / "report.html").read_text()
     assert run(["verify", build, "--data", data, "--max-rmse", "0.0001"]) == 1
     assert run(["verify", build, "--data", data, "--min-r2-to-float", "0.5"]) == 0
+    opened = tc.Build.open(build)
+    assert not opened.damaged
+    assert opened.record is not None
+    assert opened.record.confusion.shape == (0, 0)
     capsys.readouterr()
     assert run(["simulate", build, "--data", data, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["r2"] == pytest.approx(report["r2"]["fixed"], abs=0.05)
@@ -202,3 +206,27 @@ def test_what_cannot_be_is_one_line(arrays: Any, words: Any, said: str, tmp_path
     )  # fmt: skip
     assert said in line
     assert not (tmp_path / "build").exists()
+
+
+def spiking() -> Network:
+    """Eight neurons that vote for four classes."""
+    lif = neurons.lif(8, decay=0.9, threshold=1.0)
+    rng = np.random.default_rng(3)
+    out = Layer("out", lif, (Connection("hidden", rng.normal(0, 0.7, size=(8, 16))),))
+    return Network(3, (NET.layers[0], out)).with_readout("votes:2")
+
+
+@pytest.mark.parametrize("steps", [False, True])
+def test_a_build_of_votes_or_of_labelled_steps_opens_whole(steps: bool, tmp_path: Path, capsys: Any) -> None:
+    model = spiking() if not steps else NET
+    y = SOMA.argmax(axis=2) if steps else np.arange(12) % 4
+    opened = tc.compile(model, data=(X, y), output=tmp_path / "build", options=FAST)
+    again = tc.Build.open(opened.folder)
+    assert not again.damaged
+    assert again.record is not None
+    assert again.record.confusion.shape == (4, 4)
+    assert again.verdict is not None
+    assert again.verdict.task == ("step-label" if steps else "label")
+    assert again.fixed.readout == opened.fixed.readout
+    assert run(["show", str(opened.folder)]) == 0
+    assert "4" in capsys.readouterr().out
