@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from tclif_deploy.nn.config import TuneSettings
     from tclif_deploy.quantization import QuantizeSettings, dequantize, quantize
     from tclif_deploy.simulation import FloatResult, Result, simulate
+    from tclif_deploy.simulation.session import Simulator, SimulatorState
     from tclif_deploy.target import Target, load_target
     from tclif_deploy.verification import Requirements, Verdict, verify
     from tclif_deploy.workflows.check import check
@@ -54,6 +55,7 @@ _PLACES = {
         "nn.config": "TuneSettings",
         "quantization": "QuantizeSettings dequantize quantize",
         "simulation": "FloatResult Result simulate",
+        "simulation.session": "Simulator SimulatorState",
         "target": "Target load_target",
         "verification": "Requirements Verdict verify",
         "workflows.check": "check",
@@ -77,10 +79,10 @@ _ROOMS = (
 
 __all__ = [
     "Build", "CompileOptions", "Connection", "Dataset", "FixedNetwork", "FloatResult", "Layer", "Network",
-    "QuantizeSettings", "ReadOptions", "Requirements", "Result", "Target", "TclifError", "TuneSettings", "Verdict",
-    "__version__", "check", "compile", "cost", "dequantize", "explain", "export_nir", "finetune", "load", "load_data",
-    "load_target", "neurons", "place", "quantize", "read_nir", "register_neuron", "save", "simulate", "sliding_windows",
-    "sweep", "verify", "write_nir",
+    "QuantizeSettings", "ReadOptions", "Requirements", "Result", "Simulator", "SimulatorState", "Target", "TclifError",
+    "TuneSettings", "Verdict", "__version__", "check", "compile", "cost", "dequantize", "explain", "export_nir",
+    "finetune", "load", "load_data", "load_target", "neurons", "place", "quantize", "read_nir", "register_neuron",
+    "save", "simulate", "sliding_windows", "sweep", "verify", "write_nir",
 ]  # fmt: skip
 
 aliases.install()
