@@ -338,8 +338,9 @@ class Simulator(Shown):
                     f"{where} holds {array.dtype}, the network's own integers are expected without a scale",
                     "give scale=1.0 where x is what the float network sees",
                 )
-            rows = array if steps else array[:, None]
-            return check_integers(self.network.input, rows).reshape(array.shape)
+            if steps:
+                return array  # the engine looks at it
+            return check_integers(self.network.input, array[:, None])[:, 0]
         factor = _scale(1.0 if scale is None else scale, where)
         values = to_numbers(array, where)
         if not np.isfinite(values).all():

@@ -392,7 +392,9 @@ def test_a_step_that_is_refused_leaves_the_state_as_it_was(kind, x, message):
     assert_states_equal(session.state, whole.state)
 
 
-def test_input_beyond_the_payload_leaves_the_state_as_it_was():
+@pytest.mark.parametrize("fewest", [1, 10**6])
+def test_input_beyond_the_payload_leaves_the_state_as_it_was(fewest, monkeypatch):
+    monkeypatch.setattr(engine_run, "FEWEST_STEPS", fewest)
     network, x = random_network(31, **RICH)
     session = Simulator(network, batch=3)
     session.run(x[:, :9])
@@ -475,6 +477,26 @@ def test_a_damaged_file_is_no_state(tmp_path):
         SimulatorState.load(path)
     with pytest.raises(TclifError, match="file not found"):
         SimulatorState.load(tmp_path / "nowhere.npz")
+
+
+def test_a_file_damaged_anywhere_is_refused_in_one_line_or_read(tmp_path):
+    network, x = random_network(36, **RICH)
+    session = Simulator(network, batch=3)
+    session.run(x[:, :9])
+    path = tmp_path / "state.npz"
+    session.state.save(path)
+    whole, rng, messages = path.read_bytes(), np.random.default_rng(0), []
+    for _ in range(150):
+        damaged = bytearray(whole)
+        for place in rng.integers(0, len(whole), rng.integers(1, 4)):
+            damaged[place] = rng.integers(256)
+        path.write_bytes(bytes(damaged[: len(damaged) if rng.random() < 0.8 else rng.integers(len(damaged))]))
+        try:
+            session.state = SimulatorState.load(path)
+        except TclifError as error:
+            messages.append(str(error))
+    assert len(messages) > 100
+    assert "\n" not in "".join(messages)
 
 
 @pytest.mark.parametrize("batch", [0, -1, 2.5, "many", None])

@@ -56,7 +56,7 @@ def simulate(
     Raises `TclifError` for input that does not fit the network, or for an unknown layer in ``traces``.
     """
     x = to_array(x, "input")
-    check_input(network, x[:1, :1] if x.ndim == 3 and x.size else x)
+    check_start(network, x)
     samples, time, _ = x.shape
     last = check_lengths(lengths, samples, time) - 1
     out = _Outputs(network, samples, time, spikes, counts, traces)
@@ -68,7 +68,7 @@ def simulate(
 def advance(
     network: FixedNetwork,
     state: State,
-    x: Int,
+    x: NDArray[Any],
     *,
     lengths: Int | None = None,
     spikes: bool = False,
@@ -80,21 +80,29 @@ def advance(
     The result is that of these steps alone; its readout is what `simulate` would say of all steps so far. Raises
     `TclifError` as `simulate` does; ``state`` is then as it was.
     """
-    x = check_input(network, x)
-    samples, time, _ = x.shape
+    check_start(network, x)
+    samples, time, features = x.shape
     prepared = prepare(network)
-    first = max(state.fired.shape[1] - 1, state.inputs.shape[1])
+    input_delay = state.inputs.shape[1]
+    first = max(state.fired.shape[1] - 1, input_delay)
     last = first + check_lengths(lengths, samples, time) - 1
-    past = np.zeros((samples, first - state.inputs.shape[1], x.shape[2]), np.int64)
-    whole = np.concatenate([past, state.inputs, x], axis=1) if first else x
+    whole = x
+    if first:
+        whole = np.zeros((samples, first + time, features), np.int64 if input_delay else x.dtype)
+        whole[:, first - input_delay : first], whole[:, first:] = state.inputs, x
     out = _Outputs(network, samples, time, spikes, counts, (), state.copy(), first)
     fast = prepared.fast if time >= first and samples * time >= FEWEST_STEPS else None
     _run(_Runner(prepared, out, fast, last), whole, jobs)
     assert out.state is not None
     state.u, state.v, state.fired, state.readout = out.state.u, out.state.v, out.state.fired, out.state.readout
-    state.inputs = whole[:, whole.shape[1] - state.inputs.shape[1] :].copy()
+    state.inputs = whole[:, whole.shape[1] - input_delay :].astype(np.int64)
     state.taken += time
     return out.result()
+
+
+def check_start(network: FixedNetwork, x: NDArray[Any]) -> None:
+    """Raise `TclifError` where the shape or dtype of ``x`` is wrong; whoever reads all of it looks for its range."""
+    check_input(network, x[:1, :1] if x.ndim == 3 and x.size else x)
 
 
 FEWEST_STEPS = 32
