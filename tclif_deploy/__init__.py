@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from tclif_deploy.quantization import QuantizeSettings, dequantize, quantize
     from tclif_deploy.readout import Readout
     from tclif_deploy.simulation import FloatResult, Result, simulate
+    from tclif_deploy.simulation.session import Simulator, SimulatorState
     from tclif_deploy.target import Target, load_target
     from tclif_deploy.verification import Requirements, Verdict, verify
     from tclif_deploy.workflows.anytime import anytime
@@ -57,6 +58,7 @@ _PLACES = {
         "quantization": "QuantizeSettings dequantize quantize",
         "readout": "Readout",
         "simulation": "FloatResult Result simulate",
+        "simulation.session": "Simulator SimulatorState",
         "target": "Target load_target",
         "verification": "Requirements Verdict verify",
         "workflows.anytime": "anytime",
@@ -81,10 +83,10 @@ _ROOMS = (
 
 __all__ = [
     "Build", "CompileOptions", "Connection", "Dataset", "FixedNetwork", "FloatResult", "Layer", "Network",
-    "QuantizeSettings", "ReadOptions", "Readout", "Requirements", "Result", "Target", "TclifError", "TuneSettings",
-    "Verdict", "__version__", "anytime", "check", "compile", "cost", "dequantize", "explain", "export_nir", "finetune",
-    "load", "load_data", "load_target", "neurons", "place", "quantize", "read_nir", "register_neuron", "save",
-    "simulate", "sliding_windows", "sweep", "verify", "write_nir",
+    "QuantizeSettings", "ReadOptions", "Readout", "Requirements", "Result", "Simulator", "SimulatorState", "Target",
+    "TclifError", "TuneSettings", "Verdict", "__version__", "anytime", "check", "compile", "cost", "dequantize",
+    "explain", "export_nir", "finetune", "load", "load_data", "load_target", "neurons", "place", "quantize", "read_nir",
+    "register_neuron", "save", "simulate", "sliding_windows", "sweep", "verify", "write_nir",
 ]  # fmt: skip
 
 aliases.install()

@@ -16,6 +16,7 @@ it is the lowest index that reached its threshold, or that argmax where none did
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal, get_args
 
@@ -205,6 +206,18 @@ class RunningReadout:
             value[reads] = v[reads]
         if self.steps.shape[1]:
             self.steps[:, t] = value
+
+    def copy(self) -> RunningReadout:
+        """The same numbers in memory of their own; steps that were kept are not among them."""
+        other = copy.copy(self)
+        other.value, other.decided, other.steps = self.value.copy(), self.decided.copy(), self.steps[:, :0]
+        return other
+
+    def take(self, t: int, reads: NDArray[np.bool_], other: RunningReadout) -> None:
+        """Be as ``other`` is after step ``t``, for the samples that have such a step."""
+        self.value[reads], self.decided[reads] = other.value[reads], other.decided[reads]
+        if self.steps.shape[1]:
+            self.steps[:, t] = self.value
 
     def classes(self, multiplier: Any) -> NDArray[np.int64]:
         """The class of each sample; outputs compare as value * ``multiplier``."""

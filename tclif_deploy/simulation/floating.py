@@ -94,8 +94,8 @@ def simulate_float(
 
     Any numeric dtype, computed in float64. ``lengths``, ``counts``, ``traces`` and ``readouts`` are those of
     `tclif_deploy.simulate`; ``spikes`` are kept unless told otherwise. ``other`` is a rule by which classes are told
-    too. Raises `TclifError` where the shape of ``x`` is not the
-    network's, a traced layer is none of it, or the states grow without end.
+    too. Raises `TclifError` where the shape of ``x`` is not the network's, a traced layer is none of it, or the states
+    grow without end.
 
     Examples
     --------
@@ -113,60 +113,199 @@ def simulate_float(
         raise TclifError(f"input has {x.shape[2]} features a step, the network takes {network.input_size}")
     if not np.isfinite(x).all():
         raise TclifError(f"input holds {x[~np.isfinite(x)][0]}", "inputs must be finite")
-    samples, time, _ = x.shape
-    last = check_lengths(lengths, samples, time) - 1
-    layers = network.layers
-    past: dict[str, Any] = {INPUT: x.transpose(1, 0, 2)}
-    u = {layer.name: np.zeros((samples, layer.size)) for layer in layers}
-    v = {layer.name: np.tile(layer.neuron.v0, (samples, 1)) for layer in layers}
-    peaks = {layer.name: np.stack([np.zeros(layer.size), np.abs(layer.neuron.v0)]) for layer in layers}
-    kept = {la.name: np.zeros((time, samples, la.size), np.bool_) for la in layers if la.neuron.spiking}
-    past |= kept
-    traced = {n: np.zeros((2, samples, time, network.layer(n).size)) for n in traces}
-    out = layers[-1]
-    rules = [network.readout] + ([] if other is None else [other.of(out.name, out.size, out.neuron.spiking)])
-    running = [float_readout(rule, out, samples, time * readouts) for rule in rules]
-    with np.errstate(over="ignore", invalid="ignore"):  # what it leads to is refused below
+    session = FloatSession(network, x.shape[0], other)
+    return session.run(x, lengths=lengths, spikes=spikes, counts=counts, traces=traces, readouts=readouts)
+
+
+class FloatSession:
+    """`samples` samples of ``network``, and their state, which is as it was where a step raises `TclifError`."""
+
+    def __init__(self, network: Network, samples: int, other: Readout | None = None) -> None:
+        """``other`` is a rule by which results tell classes too."""
+        self.network, self.samples = network, samples
+        self.output = out = network.layers[-1]
+        self.rules: tuple[Readout, ...] = (network.readout,)
+        if other is not None:
+            self.rules += (other.of(out.name, out.size, out.neuron.spiking),)
+        connections = [c for layer in network.layers for c in layer.connections]
+        self._kept = dict.fromkeys((INPUT, *(layer.name for layer in network.layers)), 0)
+        for c in connections:
+            self._kept[c.source] = max(self._kept[c.source], c.delay)
+        self.reset()
+
+    def reset(self) -> None:
+        """Before the first step."""
+        layers = self.network.layers
+        self.u = {layer.name: np.zeros((self.samples, layer.size)) for layer in layers}
+        self.v = {layer.name: np.tile(layer.neuron.v0, (self.samples, 1)) for layer in layers}
+        self.running = tuple(float_readout(rule, self.output, self.samples) for rule in self.rules)
+        self.past: dict[str, tuple[Float, ...]] = dict.fromkeys(self._kept, ())
+        """source -> what it sent in the last steps that a delay asks for, the newest first"""
+        self.steps = 0
+        self.charged: dict[str, tuple[Float, Float]] = {}
+        """layer -> u and v of the last step, before a reset"""
+
+    def step(self, x: NDArray[Any]) -> tuple[dict[str, NDArray[np.bool_]], Float]:
+        """Every layer's spikes and the readout after one step with ``x`` (samples, features)."""
+        before = vars(self).copy()
+        with np.errstate(over="ignore", invalid="ignore"):  # what it leads to is refused
+            fired = self._step(x)
+        for n, charged in self.charged.items():
+            if not all(np.isfinite(state).all() for state in (*charged, self.u[n], self.v[n])):
+                vars(self).update(before)
+                raise _growth(n)
+        return fired, self.readout
+
+    def _step(self, x: NDArray[Any]) -> dict[str, NDArray[np.bool_]]:
+        """Every layer's spikes after one step; no array is written to, so that the attributes of before can come
+        back."""
+        now: dict[str, Float] = {INPUT: x.astype(np.float64)}
+        u, v, fired, charged = {}, {}, {}, {}
+        for layer in self.network.layers:
+            n = layer.name
+            i: Any = 0.0
+            for c in layer.connections:
+                if c.delay <= len(self.past[c.source]):
+                    i = i + c.apply(now[c.source] if c.delay == 0 else self.past[c.source][c.delay - 1])
+            if isinstance(i, float):
+                i = np.zeros((self.samples, layer.size))
+            u[n], v[n], s, *before = step(layer, self.u[n], self.v[n], i)
+            charged[n] = (before[0], before[1])
+            now[n] = s.astype(np.float64)
+            if layer.neuron.spiking:
+                fired[n] = s
+        self.u, self.v, self.charged = u, v, charged
+        self.past = {source: (sent, *self.past[source])[: self._kept[source]] for source, sent in now.items()}
+        self.running = tuple(running.copy() for running in self.running)
+        out, every = self.output.name, np.ones(self.samples, np.bool_)
+        for running in self.running:
+            running.add(self.steps, every, v[out], charged[out][1], fired.get(out))
+        self.steps += 1
+        return fired
+
+    def run(
+        self,
+        x: NDArray[Any],
+        *,
+        lengths: NDArray[np.int64] | None,
+        spikes: bool,
+        counts: bool,
+        traces: Collection[str] = (),
+        readouts: bool = False,
+        jobs: int | None = None,
+    ) -> FloatResult:
+        """Many steps, ``x`` (samples, time, features), at once; ``jobs`` is for the fixed-point network."""
+        before = vars(self).copy()
+        try:
+            with np.errstate(over="ignore", invalid="ignore"):  # what it leads to is refused
+                return self._run(x, lengths, spikes, counts, traces, readouts)
+        except BaseException:
+            vars(self).update(before)
+            raise
+
+    def _run(
+        self,
+        x: NDArray[Any],
+        lengths: NDArray[np.int64] | None,
+        spikes: bool,
+        counts: bool,
+        traces: Collection[str],
+        readouts: bool,
+    ) -> FloatResult:
+        samples, time, _ = x.shape
+        layers = self.network.layers
+        last = check_lengths(lengths, samples, time) - 1
+        peaks = {name: np.stack([np.abs(each[name]).max(axis=0) for each in (self.u, self.v)]) for name in self.u}
+        kept = {la.name: np.zeros((time, samples, la.size), np.bool_) for la in layers if la.neuron.spiking}
+        traced = {n: np.zeros((2, samples, time, self.network.layer(n).size)) for n in traces}
+        answers = [float_readout(rule, self.output, samples, time * readouts) for rule in self.rules]
+        taken = self.steps
         for t in range(time):
-            for layer in layers:
-                n = layer.name
-                i: Any = 0.0
-                for c in layer.connections:
-                    if t >= c.delay:
-                        i = i + c.apply(past[c.source][t - c.delay].astype(np.float64))
-                if isinstance(i, float):
-                    i = np.zeros((samples, layer.size))
-                u[n], v[n], s, charged_u, charged_v = step(layer, u[n], v[n], i)
-                for row, before, after in ((0, charged_u, u[n]), (1, charged_v, v[n])):
-                    np.maximum(peaks[n][row], np.abs(before).max(axis=0), out=peaks[n][row])
-                    if before is not after:
-                        np.maximum(peaks[n][row], np.abs(after).max(axis=0), out=peaks[n][row])
-                if n in kept:
-                    kept[n][t] = s
+            fired = self._step(x[:, t])
+            for answer, running in zip(answers, self.running, strict=True):
+                answer.take(t, t <= last, running)
+            for n, largest in peaks.items():
+                for row, (charged, after) in enumerate(zip(self.charged[n], (self.u[n], self.v[n]), strict=True)):
+                    np.maximum(largest[row], np.abs(charged).max(axis=0), out=largest[row])
+                    if charged is not after:
+                        np.maximum(largest[row], np.abs(after).max(axis=0), out=largest[row])
                 if n in traced:
-                    traced[n][:, :, t] = u[n], v[n]
-            for each in running:
-                each.add(t, t <= last, v[out.name], charged_v, s)
-    for n, largest in peaks.items():
-        if not np.isfinite(largest).all():
-            raise TclifError(
-                f"layer {n}: the float network's states grow beyond what a float64 holds",
-                "is it trained, on such data?",
-            )
-    kept_spikes = {n: s.transpose(1, 0, 2) for n, s in kept.items()} if spikes else {}
-    valid = np.arange(time)[:, None, None] <= last[:, None]
-    fired = {n: (s & valid).sum(axis=0) for n, s in kept.items()} if counts else {}
-    readout = running[0]
-    divided = readout.value / network.readout.divisor(last + 1)[:, None]
-    after = np.minimum(np.arange(time), last[:, None]) + 1
-    return FloatResult(
-        kept_spikes, divided, readout.classes(1.0), peaks, traced, fired,
-        readout.steps / network.readout.divisor(after)[:, :, None] if readouts else None,
-        readout.decided if network.readout.decides else None,
-        readout.step_classes(1.0) if readouts else None,
-        None if other is None else running[1].classes(1.0),
-        running[1].step_classes(1.0) if readouts and other is not None else None,
-    )  # fmt: skip
+                    traced[n][:, :, t] = self.u[n], self.v[n]
+            for n, s in fired.items():
+                kept[n][t] = s
+        for n, largest in peaks.items():
+            if not np.isfinite(largest).all():
+                raise _growth(n)
+        kept_spikes = {n: s.transpose(1, 0, 2) for n, s in kept.items()} if spikes else {}
+        valid = np.arange(time)[:, None, None] <= last[:, None]
+        fired_up_to = {n: (s & valid).sum(axis=0) for n, s in kept.items()} if counts else {}
+        own, other, divisor = answers[0], answers[1:], self.network.readout.divisor
+        by_step = np.minimum(np.arange(time), last[:, None])
+        return FloatResult(
+            kept_spikes, own.value / divisor(taken + last + 1)[:, None], own.classes(1.0), peaks, traced, fired_up_to,
+            own.steps / divisor(taken + by_step + 1)[:, :, None] if readouts else None,
+            own.decided if self.network.readout.decides else None,
+            own.step_classes(1.0) if readouts else None,
+            other[0].classes(1.0) if other else None,
+            other[0].step_classes(1.0) if readouts and other else None,
+        )  # fmt: skip
+
+    @property
+    def readout(self) -> Float:
+        """After the last step, (samples, outputs): a mean is divided, as are votes."""
+        return np.asarray(self.running[0].value / self.network.readout.divisor(max(self.steps, 1)))
+
+    @property
+    def value(self) -> Float:
+        """The running value of the network's readout, (samples, outputs)."""
+        return self.running[0].value
+
+    @property
+    def decided(self) -> NDArray[np.int64]:
+        """The step at which a rule that waits for a threshold decided, or -1; (samples,)."""
+        return self.running[0].decided
+
+    @property
+    def classes(self) -> NDArray[np.int64]:
+        """What the readout says, (samples,)."""
+        return self.running[0].classes(1.0)
+
+    @property
+    def overflows(self) -> dict[str, NDArray[np.int64]]:
+        """None: a float64 has no width that a state could leave."""
+        return {}
+
+    def states(self) -> tuple[dict[str, Float], dict[str, Float]]:
+        """Copies of u and of v by layer."""
+        u, v = ({name: each.copy() for name, each in states.items()} for states in (self.u, self.v))
+        return u, v
+
+    def in_flight(self, source: str, steps: int) -> NDArray[Any]:
+        """What ``source`` sent in the last ``steps`` steps, the oldest first; (samples, steps, size)."""
+        size = self.network.input_size if source == INPUT else self.network.layer(source).size
+        dtype: type[np.generic] = np.float64 if source == INPUT else np.bool_
+        sent: NDArray[Any] = np.zeros((self.samples, steps, size), dtype)
+        for n, each in enumerate(self.past[source]):
+            sent[:, steps - 1 - n] = each
+        return sent
+
+    def restore(
+        self, u: dict[str, Float], v: dict[str, Float], in_flight: dict[str, NDArray[Any]], value: Float,
+        decided: NDArray[np.int64], steps: int,
+    ) -> None:  # fmt: skip
+        """Take what `states`, `in_flight`, `value`, `decided` and `steps` once were."""
+        self.reset()
+        self.u, self.v = ({name: each.copy() for name, each in states.items()} for states in (u, v))
+        for source, sent in in_flight.items():
+            newest_first = sent[:, ::-1].transpose(1, 0, 2)[:steps]
+            self.past[source] = tuple(each.astype(np.float64, order="C") for each in newest_first)
+        self.running[0].value[:], self.running[0].decided[:] = value, decided
+        self.steps = steps
+
+
+def _growth(layer: str) -> TclifError:
+    problem = f"layer {layer}: the float network's states grow beyond what a float64 holds"
+    return TclifError(problem, "is it trained, on such data?")
 
 
 def float_readout(readout: Readout, out: Layer, samples: int, time: int = 0) -> RunningReadout:

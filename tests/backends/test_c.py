@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from tclif_deploy import TclifError, load
+from tclif_deploy import Simulator, TclifError, load
 from tclif_deploy.backends import c as backend
 from tclif_deploy.data import load_data
 from tclif_deploy.fixed import FixedNetwork, Int
@@ -21,6 +21,7 @@ from tests.helpers import readouts
 from tests.helpers.random_networks import assert_alive, assert_same, drawn_network, network_options, random_network
 from tests.helpers.requirements import needs
 
+MAIN_LOOP = Path(__file__).parents[2] / "docs" / "firmware" / "main_loop.c"
 SMALL = {"sizes": (4, 9, 8, 3), "samples": 2, "time": 30}
 STRICT = ("-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Wundef", "-pedantic", "-Werror")
 SANITIZED = (*STRICT, "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
@@ -224,6 +225,69 @@ def test_the_trained_network_equals_the_reference(tmp_path, target):
     assert_alive(want)
     backend.emit(network, None, tmp_path)
     assert_same(backend.run(tmp_path, x, compiler=("gcc", *STRICT)), want)
+
+
+BOARD = r"""
+#include <stdio.h>
+
+#include "network.h"
+
+int board_wait(tclif_input_t x[TCLIF_INPUTS])
+{
+    int32_t awake = 0;
+    if (fread(&awake, sizeof awake, 1, stdin) != 1) {
+        return 0;
+    }
+    for (uint32_t j = 0; j < TCLIF_INPUTS; j++) {
+        int32_t value = 0;
+        (void)!fread(&value, sizeof value, 1, stdin);
+        x[j] = (tclif_input_t)value;
+    }
+    return awake;
+}
+
+void board_show(const tclif_state *state)
+{
+    int64_t row[TCLIF_OUTPUTS + 1] = {tclif_readout(state)};
+    for (uint32_t n = 0; n < TCLIF_OUTPUTS; n++) {
+        row[n + 1] = tclif_value(state, n);
+    }
+    fwrite(row, sizeof row, 1, stdout);
+}
+"""
+"""stdin and stdout in the place of a board's converter and its pins"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+@pytest.mark.parametrize(
+    "chosen", [{}, {"recurrent": True, "skip": True, "delay": 3, "forward_delay": 2, "spiking_output": True}]
+)
+def test_the_main_loop_of_the_page_on_firmware_says_what_the_reference_says(tmp_path, compiler, chosen):
+    needs(compiler)
+    network, x = random_network(15, **SMALL, **chosen)
+    backend.emit(network, None, tmp_path)
+    shutil.copy(MAIN_LOOP, tmp_path)
+    (tmp_path / "board.c").write_text(BOARD)
+    sources = ("main_loop.c", "network.c", "board.c")
+    subprocess.run([compiler, "-std=c99", *SANITIZED, *sources, "-o", "firmware"], cwd=tmp_path, check=True)
+    subprocess.run([compiler, *FREESTANDING, "main_loop.c"], cwd=tmp_path, check=True)
+    begins = np.where(np.arange(x.shape[1]) == 0, 2, 1)
+    stream = np.concatenate([np.column_stack([begins, sample]) for sample in x]).astype(np.int32)
+    done = subprocess.run([tmp_path / "firmware"], input=stream.tobytes(), check=True, capture_output=True)
+    answers = np.frombuffer(done.stdout, np.int64).reshape(*x.shape[:2], -1)
+    session = Simulator(network, batch=len(x))
+    for t in range(x.shape[1]):
+        want = reference.simulate(network, x[:, : t + 1])
+        assert np.array_equal(session.step(x[:, t]).readout, want.readout)
+        assert np.array_equal(answers[:, t, 1:], want.readout)
+        assert np.array_equal(answers[:, t, 0], want.classes)
+    assert want.readout.any()
+
+
+def test_the_page_on_firmware_shows_the_main_loop_that_is_compiled():
+    page = (MAIN_LOOP.parents[1] / "firmware.md").read_text(encoding="utf-8")
+    assert '--8<-- "docs/firmware/main_loop.c"' in page
 
 
 def test_types_are_the_narrowest_that_suffice(tmp_path):

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from onnx import numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from tclif_deploy import TclifError, load
+from tclif_deploy import Simulator, TclifError, load
 from tclif_deploy.backends import onnx as backend
 from tclif_deploy.backends.onnx.files import session
 from tclif_deploy.data import load_data
@@ -310,6 +310,34 @@ def test_the_foreign_script_says_what_the_reference_says(tmp_path, text):
     )  # fmt: skip
     want = reference.simulate(network, x, lengths=lengths)
     assert done.stdout.splitlines()[0] == "classes: " + " ".join(map(str, want.classes))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("chosen", [
+    {}, {"recurrent": True, "skip": True, "delay": 3, "forward_delay": 2, "spiking_output": True}, {"conv": True},
+])  # fmt: skip
+def test_the_page_s_session_of_the_step_model_goes_as_a_simulator_does(tmp_path, chosen, monkeypatch):
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "docs"))
+    from step_onnx import OnnxSession
+
+    network, x = random_network(18, **SMALL, v0=True, **chosen)
+    folder, want = emitted(network, tmp_path), reference.simulate(network, x)
+    assert_alive(want)
+    session, simulator = OnnxSession(folder / backend.STEP, batch=len(x)), Simulator(network, batch=len(x))
+    names = {la["tensor"]: la["name"] for la in layers_of(folder)}
+    for _ in range(2):
+        for t in range(x.shape[1]):
+            kept = session.state
+            session.step(np.zeros_like(x[:, t]))
+            session.state = kept  # as if that step had not been
+            (fired, readout), step = session.step(x[:, t]), simulator.step(x[:, t])
+            assert np.array_equal(readout, step.readout)
+            assert {names[tensor] for tensor in fired} == set(step.spikes)
+            for tensor, spikes in fired.items():
+                assert np.array_equal(spikes, step.spikes[names[tensor]])
+        assert np.array_equal(readout, want.readout)
+        session.reset()
+        simulator.reset()
 
 
 def test_a_value_beyond_64_bits_is_refused_with_the_numbers(tmp_path):

@@ -3,12 +3,15 @@
 import ast
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
 
+from tclif_deploy import QuantizeSettings, load, quantize
 from tclif_deploy.cli.main import app
 from tclif_deploy.target import known_targets, load_target
 from tclif_deploy.target.schema import UNITS
@@ -65,6 +68,32 @@ def test_the_page_s_own_neuron_runs_fires_and_agrees(capsys):
     match = re.fullmatch(r"fires in ([\d.]+)% of its steps, agreement (\d+)%\n", capsys.readouterr().out)
     assert 1 < float(match[1]) < 60
     assert int(match[2]) >= 80
+
+
+@pytest.mark.slow
+def test_the_page_s_session_is_equal_to_a_whole_run(capsys, monkeypatch, tmp_path):
+    page = ROOT / "docs" / "streaming.md"
+    block = blocks(page, "python")[0]
+    (tmp_path / "fixtures").symlink_to(ROOT / "fixtures")
+    monkeypatch.chdir(tmp_path)
+    exec(compile(block, "streaming.md", "exec"), {})
+    assert f"```python\n{block}```\n\n```text\n{capsys.readouterr().out}```" in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_the_page_s_live_source_takes_every_step_and_draws_its_latencies(tmp_path):
+    fixed = quantize(load("fixtures/spoken_digits/checkpoint.pth.tar"), "loihi2", settings=QuantizeSettings(passes=()))
+    fixed.save(tmp_path / "fixed.npz")
+    done = subprocess.run(
+        [sys.executable, "docs/stream_file.py", tmp_path / "fixed.npz", "fixtures/spoken_digits/test.npz",
+         "--rate", "4000", "--steps", "300", "--figure", tmp_path / "latency.svg"],
+        capture_output=True, text=True, check=True, cwd=ROOT,
+    )  # fmt: skip
+    first, second, *bars = done.stdout.splitlines()
+    assert re.fullmatch(r"300 steps at 4,000 a second, \d+ of them later than the next input", first)
+    assert re.fullmatch(r"latency in µs: median [\d.]+, 99 % within [\d.]+, at most [\d.]+", second)
+    assert sum(int(bar.split()[-1].replace(",", "")) for bar in bars) == 300
+    assert "steps" in (tmp_path / "latency.svg").read_text(encoding="utf-8")
 
 
 def test_the_command_reference_is_made_from_the_code(monkeypatch):

@@ -57,6 +57,8 @@ class World:
         one = np.ones((4, 3))
         self.lif = neurons.lif(4, decay=0.9, threshold=1.0)
         self.layer = tc.Layer("a", self.lif, (tc.Connection("input", one),))
+        self.state = tc.Simulator(self.fixed).state
+        self.state.save(folder / "state.npz")
         self.placement = tc.place(self.fixed, self.target)
         self.activity = mapping.measure(self.fixed, self.dataset)
         self.wrong = {
@@ -94,6 +96,12 @@ class World:
             "simulate": (tc.simulate, {"network": w.fixed, "x": w.dataset}),
             "simulate_float": (simulate_float, {"network": w.network, "x": w.dataset.values()}),
             "reference.simulate": (reference.simulate, {"network": w.fixed, "x": w.dataset.x.astype(np.int64)}),
+            "Simulator": (tc.Simulator, {"network": w.fixed}),
+            "Simulator.step": (tc.Simulator(w.fixed).step, {"x": [1, 2, 3]}),
+            "Simulator.run": (tc.Simulator(w.fixed).run, {"x": [[1, 2, 3], [3, 4, 5]]}),
+            "SimulatorState": (tc.SimulatorState, dict(vars(w.state))),
+            "SimulatorState.save": (w.state.save, {"path": out / "s.npz"}),
+            "SimulatorState.load": (tc.SimulatorState.load, {"path": out / "state.npz"}),
             "verify": (tc.verify, {"network": w.network, "fixed": w.fixed, "data": w.dataset}),
             "compile": (tc.compile, {"model": w.model, "output": out / "again", "options": w.options}),
             "explain": (tc.explain, {"build": w.build, "data": w.data, "samples": 2, "jobs": 1}),
@@ -197,6 +205,10 @@ MEANINGFUL = {
     "*.traces": "list dict no_samples", "*.points": "list", "*.targets": "list", "*.connections": "list",
     "*.layers": "list", "*.notices": "list", "QuantizeSettings.passes": "list", "QuantizeSettings.weight_bits": "list",
     "Conv.input_shape": "tuple", "pooling.shape": "tuple",
+    # a session
+    "Simulator.run.jobs": "None", "Simulator.*scale": "None 3 2**70 1e308", "Simulator.step.x": "tuple",
+    "SimulatorState.in_flight": "dict", "*.batch": "3", "*.steps": "3",
+    "SimulatorState.fingerprint": "nowhere '' long NUL",
     # switches
     "*.strict": "True", "*.spikes": "True", "*.counts": "True", "*.spiking": "True", "*.delayed_reset": "True",
     "*.decay_input": "True", "*.readouts": "True",
@@ -242,6 +254,12 @@ NAMES = [
     "simulate",
     "simulate_float",
     "reference.simulate",
+    "Simulator",
+    "Simulator.step",
+    "Simulator.run",
+    "SimulatorState",
+    "SimulatorState.save",
+    "SimulatorState.load",
     "verify",
     "compile",
     "explain",

@@ -64,6 +64,17 @@ class Lists:
 
 
 @dataclass(frozen=True, eq=False)
+class LayerStart:
+    """What one layer of some samples starts from, where they have run before."""
+
+    u: Int
+    """(samples, neurons)"""
+    v: Int
+    spikes: NDArray[np.bool_]
+    """of the steps before the first, (samples, steps, neurons)"""
+
+
+@dataclass(frozen=True, eq=False)
 class Outcome:
     """What a block's samples came to, in the worker's own memory; of meaning only where ``exact``."""
 
@@ -79,10 +90,10 @@ class Outcome:
 
 class Worker:
     """One thread's memory for blocks of ``samples`` (even) samples of ``time`` steps, whose integers are within
-    ``limit``."""
+    ``limit``. Steps before ``first`` are the past, of which only events count: what delays still bring."""
 
-    def __init__(self, plan: FastPlan, limit: int, samples: int, time: int, features: int) -> None:
-        self.shape = (samples, time, features)
+    def __init__(self, plan: FastPlan, limit: int, samples: int, time: int, features: int, first: int = 0) -> None:
+        self.shape = (samples, time, features, first)
         sources = {c.source for layer in plan.layers for c in layer.connections}
         self.lists = {
             layer.name: Lists(samples, time, layer.size, False) for layer in plan.layers if layer.name in sources
@@ -90,11 +101,12 @@ class Worker:
         self.lists[INPUT] = Lists(samples, time, features, True)
         self.limit = limit
         self.extremes = aligned((2 * WORD,), np.int64)
-        self.stages = [_Stage(layer, plan, self.lists, samples, time) for layer in plan.layers]
+        self.stages = [_Stage(layer, plan, self.lists, samples, time, first) for layer in plan.layers]
 
-    def run(self, x: NDArray[Any], last: Int) -> Outcome | None:
+    def run(self, x: NDArray[Any], last: Int, start: list[LayerStart] | None = None) -> Outcome | None:
         """Run ``x``, contiguous integers, of no more samples than there is memory for; ``last`` (samples,) are the
-        steps after which the readout is taken. None where ``x`` has an integer beyond the payload."""
+        steps after which the readout is taken; ``start`` is by layer, None before the first step. None where ``x`` has
+        an integer beyond the payload."""
         source = self.lists[INPUT]
         scratch = self.extremes.view(x.dtype)[: 2 * WORD].reshape(2, WORD)
         list_input(x.itemsize, x.dtype.kind == "i")(
@@ -105,7 +117,11 @@ class Worker:
         if source.max_input_of_block > self.limit:
             return None
         exact = np.ones(self.shape[0], np.bool_)
-        for stage in self.stages:
+        for n, stage in enumerate(self.stages):
+            if start is None:
+                stage.start = None
+            else:
+                exact &= stage.begin(start[n])
             exact &= stage.run(self.lists, last)
         states = [(stage.states, stage.units) for stage in self.stages]
         return Outcome(exact, states, self.stages[-1].readout(last), [stage.masks for stage in self.stages])
@@ -114,8 +130,10 @@ class Worker:
 class _Stage:
     """One layer's memory, and its run."""
 
-    def __init__(self, layer: FastLayer, plan: FastPlan, lists: dict[str, Lists], samples: int, time: int) -> None:
-        self.layer, self.time = layer, time
+    def __init__(
+        self, layer: FastLayer, plan: FastPlan, lists: dict[str, Lists], samples: int, time: int, first: int
+    ) -> None:
+        self.layer, self.time, self.first = layer, time, first
         self.tops = (1 << (plan.arithmetic.bits_u - 1), 1 << (plan.arithmetic.bits_v - 1))
         tiles, width = layer.tiles, layer.spec.width
         self.connections = aligned((len(layer.connections), COLUMNS), np.int64)
@@ -128,6 +146,30 @@ class _Stage:
         self.extremes = aligned((4, width), np.int32)
         self.overflow_checked = not layer.unchecked
         self.units = Units(1.0, 1.0)
+        self.start: tuple[Int, Int] | None = None
+
+    def begin(self, start: LayerStart) -> NDArray[np.bool_]:
+        """Start the next run from ``start``; for which samples that is exact, (samples,).
+
+        Not where a state is beyond the range that the kernels watch: the lowest number of two's complement, or what a
+        reset wrote.
+        """
+        count, samples = len(start.u), self.states.shape[0]
+        fits = [
+            (np.abs(each) < top).all(axis=1, keepdims=True)
+            for each, top in zip((start.u, start.v), self.tops, strict=True)
+        ]
+        within = np.min(fits, axis=0)
+        u, v = np.zeros((2, samples, self.layer.size), np.int64)
+        u[:count], v[:count] = start.u * within, start.v * within
+        self.start = u, v
+        if self.masks is not None and self.first:
+            bits = np.zeros((samples, self.first, self.masks.shape[2] * WORD), np.bool_)
+            bits[:count, :, : self.layer.size] = start.spikes
+            self.masks[:, : self.first] = np.packbits(bits, axis=2, bitorder="little").view("<u8")
+        exact = np.ones(samples, np.bool_)
+        exact[:count] = within[:, 0]
+        return exact
 
     def run(self, lists: dict[str, Lists], last: Int) -> NDArray[np.bool_]:
         """Run the layer; where it was exact, (samples,)."""
@@ -145,7 +187,7 @@ class _Stage:
             self.overflow_checked = not layer.unchecked or not in_range.all()
         if self.masks is not None and not layer.recurrent and layer.name in lists:
             own = lists[layer.name]
-            list_spikes(self.masks, BYTE_TABLE, layer.size, own.events, own.starts)
+            list_spikes(self.masks, self.time, BYTE_TABLE, layer.size, own.events, own.starts)
         return np.asarray(in_range & self._sums_fit(lists))
 
     def _run_kernel(self, spec: KernelSpec, lists: dict[str, Lists], last: Int) -> bool:
@@ -157,13 +199,14 @@ class _Stage:
         self.state_bits[:] = 0
         common = (self.connections, numbers.constants, numbers.scalars, self.states)
         if self.masks is None:
-            return bool(layers.readout(spec)(*common, self.time, last, self.readouts, self.state_bits))
+            return bool(layers.readout(spec)(*common, self.time, last, self.readouts, self.state_bits, self.first))
         if not layer.recurrent:
-            return bool(layers.feedforward(spec)(*common, self.masks, self.state_bits))
+            return bool(layers.feedforward(spec)(*common, self.masks, self.state_bits, self.first))
         own = lists[layer.name]
+        list_spikes(self.masks, self.first, BYTE_TABLE, layer.size, own.events, own.starts)
         make = layers.recurrent_one_tile if layer.tiles == 1 else layers.recurrent
         rest = (layer.size, BYTE_TABLE, own.events, own.starts)
-        return bool(make(spec)(*common, self.masks, self.state_bits, *rest))
+        return bool(make(spec)(*common, self.masks, self.state_bits, self.first, *rest))
 
     def _integrate(self, spec: KernelSpec, last: Int) -> NDArray[np.bool_]:
         """Run a readout that only adds up; where nothing overflowed."""
@@ -172,7 +215,7 @@ class _Stage:
         inside = np.empty(self.state_bits.shape[0], np.bool_)
         layers.integrator(spec)(
             self.connections, layer.biases, layer.shift, self.states, self.time, last, self.readouts, self.extremes,
-            *self.tops, inside,
+            *self.tops, inside, self.first,
         )  # fmt: skip
         return inside
 
@@ -204,6 +247,13 @@ class _Stage:
     def _reset(self) -> None:
         layer = self.layer
         self.states[:] = 0
+        if self.start is not None:
+            samples, tiles, _, width = self.states.shape
+            for n, (values, unit) in enumerate(zip(self.start, (self.units.u, self.units.v), strict=True)):
+                flat = np.zeros((samples, tiles * width), self.states.dtype)
+                flat[:, : layer.size] = values * unit
+                self.states[:, :, n] = flat.reshape(samples, tiles, width)
+            return
         if layer.start.any():
             flat = np.zeros(layer.tiles * layer.spec.width, self.states.dtype)
             flat[: layer.size] = layer.start * self.units.v
@@ -214,13 +264,14 @@ class _Stage:
         if self.masks is None:
             flat = self.readouts.reshape(self.readouts.shape[0], -1)[:, : self.layer.size]
             return flat if self.layer.biases is not None else flat * np.float32(1 / self.units.v)
-        return counted(self.masks, last, self.layer.size)
+        return counted(self.masks, self.first, last, self.layer.size)
 
 
-def counted(masks: NDArray[np.uint64], last: Int, neurons: int) -> Int:
-    """How often each neuron fired up to each sample's step ``last``, (samples, neurons), by words of bits."""
+def counted(masks: NDArray[np.uint64], first: int, last: Int, neurons: int) -> Int:
+    """How often each neuron fired from step ``first`` to each sample's step ``last``, (samples, neurons), by words of
+    bits."""
     counts = np.empty((masks.shape[0], masks.shape[2] * WORD), np.int64)
-    count_spikes(masks, last, counts)
+    count_spikes(masks, first, last, counts)
     return counts[:, :neurons]
 
 

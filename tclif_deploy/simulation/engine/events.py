@@ -221,13 +221,13 @@ BYTE_MAX = 255
 
 
 @kernel
-def count_spikes(masks: NDArray[np.uint64], last: NDArray[np.int64], counts: NDArray[np.int64]) -> None:
-    """``counts`` (samples, words * 64): how often each bit of ``masks`` (samples, time, words) is set up to step
-    ``last`` of the sample, included."""
+def count_spikes(masks: NDArray[np.uint64], first: int, last: NDArray[np.int64], counts: NDArray[np.int64]) -> None:
+    """``counts`` (samples, words * 64): how often each bit of ``masks`` (samples, time, words) is set from step
+    ``first`` to step ``last`` of the sample, included."""
     counts[:] = 0
     for sample in range(masks.shape[0]):
         for word in range(masks.shape[2]):
-            for begin in range(0, last[sample] + 1, BYTE_MAX):
+            for begin in range(first, last[sample] + 1, BYTE_MAX):
                 add_bits(
                     address(masks) + sample * masks.strides[0] + begin * masks.strides[1] + word * masks.strides[2],
                     masks.strides[1], min(BYTE_MAX, last[sample] + 1 - begin),
@@ -242,14 +242,15 @@ def padded_count(count: int) -> int:
 
 @kernel
 def list_spikes(
-    masks: NDArray[np.uint64], table: NDArray[np.uint8], neurons: int, events: NDArray[np.uint16],
+    masks: NDArray[np.uint64], steps: int, table: NDArray[np.uint8], neurons: int, events: NDArray[np.uint16],
     starts: NDArray[np.int32],
 ) -> None:  # fmt: skip
-    """Lists of events of a layer: ``masks`` (samples, time, words) -> ``events, starts``, one row a sample."""
+    """Lists of events of a layer's first ``steps``: ``masks`` (samples, time, words) -> ``events, starts``, one row a
+    sample."""
     starts[:, 0] = 0
     for sample in range(masks.shape[0]):
         expand(
-            address(masks) + sample * masks.strides[0], masks.shape[2], 0, masks.shape[1], address(table),
+            address(masks) + sample * masks.strides[0], masks.shape[2], 0, steps, address(table),
             address(events) + sample * events.strides[0], address(starts) + sample * starts.strides[0], neurons,
         )  # fmt: skip
 

@@ -43,7 +43,9 @@ class GeneralPlan:
     weights: Int
     """all connections' `weights_of`"""
     ring: int
-    """steps of spikes that must be remembered"""
+    """steps of spikes that must be remembered, the present one among them"""
+    input_delay: int
+    """steps of input that must be remembered, before the present one"""
     code: Int
     """`readout_code` of the network's readout"""
 
@@ -75,11 +77,17 @@ def plan_general(network: FixedNetwork) -> GeneralPlan:
         flags = (layer.shift, layer.reset == "hard", layer.input_to == "soma", layer.spiking)
         layers.append((first, first + layer.size, *flags, begin, len(connections)))
         first += layer.size
-    ring = 1 + max(c.delay for layer in network.layers for c in layer.connections)
+    delays = {is_input: longest_delay(network, is_input) for is_input in (False, True)}
     return GeneralPlan(
         arithmetic, np.ascontiguousarray(neurons), np.array(layers, np.int64), np.array(connections, np.int64),
-        np.concatenate(weights), ring, readout_code(network.readout, network.output.spiking),
+        np.concatenate(weights), 1 + delays[False], delays[True], readout_code(network.readout, network.output.spiking),
     )  # fmt: skip
+
+
+def longest_delay(network: FixedNetwork, of_input: bool) -> int:
+    """Of all connections from the input, or of all from layers."""
+    connections = [c for layer in network.layers for c in layer.connections if (c.source == INPUT) == of_input]
+    return max((c.delay for c in connections), default=0)
 
 
 @helper
@@ -105,50 +113,50 @@ def run_general(
     layers: Int,
     connections: Int,
     weights: Int,
-    ring: int,
     code: Int,
     x: NDArray[Any],
+    first: int,
     last: Int,
-    u_end: Int,
-    v_end: Int,
+    taken: int,
+    u_all: Int,
+    v_all: Int,
+    fired_all: NDArray[np.uint8],
+    readout_now: Int,
+    decided_now: Int,
     readout: Int,
+    decided: Int,
     overflows: Int,
     spikes: NDArray[np.uint8],
     counts: Int,
     trace_at: Int,
     trace: Int,
     readouts: Int,
-    decided: Int,
 ) -> None:
-    """Run ``x`` (samples, time, features) and fill the outputs, all of them per sample.
+    """Run ``x`` (samples, time, features) from step ``first`` on; before that is input that delays still bring.
 
-    ``u_end, v_end`` (samples, neurons); ``readout`` (samples, outputs); ``overflows`` (samples, layers, 4);
-    ``spikes`` (samples, time, neurons) and ``counts`` (samples, neurons) up to the last valid step, each of size 0
-    where not wanted; ``trace`` (2, samples, time, traced neurons), where layer n's stand from ``trace_at[n]`` on (not
-    traced where negative); ``readouts`` (samples, time, outputs) after each step, of no steps where not wanted;
-    ``decided`` (samples,).
+    From one call to the next go on: ``u_all, v_all`` (samples, neurons); ``fired_all`` (samples, ring, neurons), where
+    the spikes of step t stand in row t % ring, ``taken`` steps having been run before ``first``; ``readout_now``
+    (samples, outputs), the readout after each step, and ``decided_now`` (samples,); ``overflows`` (samples, layers, 4).
+
+    Outputs: ``readout`` (samples, outputs) and ``decided`` (samples,), as they are after step ``last`` of the sample;
+    ``spikes`` (samples, time from ``first`` on, neurons) and ``counts`` (samples, neurons) up to step ``last``, each of
+    size 0 where not wanted, else of zeros; ``trace`` (2, samples, time, traced neurons), where layer n's stand from
+    ``trace_at[n]`` on (not traced where negative); ``readouts`` (samples, time, outputs) after each step, of no steps
+    where not wanted. ``last`` counts as ``x`` does.
     """
     k, rounding, wrap_u, wrap_v = arithmetic[0], arithmetic[1], arithmetic[4], arithmetic[5]
     limit_u, limit_v = (np.int64(1) << (arithmetic[2] - 1)) - 1, (np.int64(1) << (arithmetic[3] - 1)) - 1
-    total = neurons.shape[1]
+    total, ring = neurons.shape[1], fired_all.shape[1]
     count = layers.shape[0]
-    fired = np.empty((min(ring, x.shape[1]), total), np.int64)
-    fires = np.zeros((fired.shape[0], count), np.int64)
     acc = np.empty(total, np.int64)
     partial_sum = np.empty(total, np.int64)
     output = layers[count - 1, 0]
     charged, answer = np.zeros(total - output, np.int64), np.zeros(total - output, np.int64)
     for sample in range(x.shape[0]):
-        u, v = u_end[sample], v_end[sample]
-        u[:] = 0
-        v[:] = neurons[V0]
-        readout[sample] = 0
-        decided[sample] = -1
-        overflows[sample] = 0
-        spikes[sample] = 0
-        counts[sample] = 0
-        for t in range(x.shape[1]):
-            now = t % fired.shape[0]
+        u, v, fired = u_all[sample], v_all[sample], fired_all[sample]
+        for t in range(first, x.shape[1]):
+            step = taken + t - first
+            now = step % ring
             for layer in range(count):
                 begin, end, shift = layers[layer, 0], layers[layer, 1], layers[layer, 2]
                 hard, to_soma, spiking = layers[layer, 3], layers[layer, 4], layers[layer, 5]
@@ -161,7 +169,7 @@ def run_general(
                         connections[c, 2],
                         connections[c, 3],
                     )
-                    if delay > t:
+                    if delay > step:
                         continue
                     partial_sum[:size] = 0
                     shape = connections[c, 4:]
@@ -176,10 +184,10 @@ def run_general(
                                 for n in range(size):
                                     partial_sum[n] += value * row[n]
                     else:
-                        then = (t - delay) % fired.shape[0]
-                        offset = layers[source, 0]
-                        for e in range(fires[then, source]):
-                            j = fired[then, offset + e]
+                        then, offset = (step - delay) % ring, layers[source, 0]
+                        for j in range(layers[source, 1] - offset):
+                            if not fired[then, offset + j]:
+                                continue
                             if is_convolution:
                                 scatter(partial_sum, 1, j, shape, weights[first_weight:])
                             else:
@@ -193,7 +201,7 @@ def run_general(
                     else:
                         for n in range(size):
                             acc[n] += partial_sum[n] << exponent
-                events = 0
+                fired[now, begin:end] = 0
                 for n in range(begin, end):
                     i = acc[n - begin] << shift if shift >= 0 else _round(acc[n - begin], -shift, rounding)
                     i_u, i_v = (0, i) if to_soma else (i, 0)
@@ -213,10 +221,9 @@ def run_general(
                         charged[n - begin] = new_v
                         answer[n - begin] = spiking and new_v >= neurons[THRESHOLD, n]
                     if spiking and new_v >= neurons[THRESHOLD, n]:
-                        fired[now, begin + events] = n - begin
-                        events += 1
+                        fired[now, n] = 1
                         if spikes.size:
-                            spikes[sample, t, n] = 1
+                            spikes[sample, t - first, n] = 1
                         if counts.size and t <= last[sample]:
                             counts[sample, n] += 1
                         if hard:
@@ -229,15 +236,54 @@ def run_general(
                             new_u = _overflow(wide, limit_u, wrap_u)
                             overflows[sample, layer, 2] += new_u != wide
                     u[n], v[n] = new_u, new_v
-                fires[now, layer] = events
                 if trace_at[layer] >= 0:
                     at = trace_at[layer]
-                    trace[0, sample, t, at : at + size] = u[begin:end]
-                    trace[1, sample, t, at : at + size] = v[begin:end]
-            if t <= last[sample]:
-                read_step(
-                    code, t, v[output:], charged, answer, neurons[THRESHOLD, output:], False, readout[sample],
-                    decided[sample : sample + 1],
-                )  # fmt: skip
+                    trace[0, sample, t - first, at : at + size] = u[begin:end]
+                    trace[1, sample, t - first, at : at + size] = v[begin:end]
+            read_step(
+                code, step, v[output:], charged, answer, neurons[THRESHOLD, output:], False, readout_now[sample],
+                decided_now[sample : sample + 1],
+            )  # fmt: skip
+            if t == last[sample]:
+                readout[sample], decided[sample] = readout_now[sample], decided_now[sample]
             if readouts.shape[1]:
-                readouts[sample, t] = readout[sample]
+                readouts[sample, t - first] = readout_now[sample] if t <= last[sample] else readout[sample]
+
+
+@kernel
+def step_general(
+    arithmetic: Int,
+    neurons: Int,
+    layers: Int,
+    connections: Int,
+    weights: Int,
+    code: Int,
+    limit: int,
+    x: Int,
+    last: Int,
+    taken: int,
+    u_all: Int,
+    v_all: Int,
+    fired_all: NDArray[np.uint8],
+    readout_now: Int,
+    decided_now: Int,
+    readout: Int,
+    decided: Int,
+    overflows: Int,
+    spikes: NDArray[np.uint8],
+    counts: Int,
+    trace_at: Int,
+    trace: Int,
+    readouts: Int,
+) -> bool:
+    """`run_general` for the last step of ``x`` alone, or False, and nothing done, where that is beyond ``limit``."""
+    now = x.shape[1] - 1
+    for sample in range(x.shape[0]):
+        for j in range(x.shape[2]):
+            if x[sample, now, j] > limit or x[sample, now, j] < -limit:
+                return False
+    run_general(
+        arithmetic, neurons, layers, connections, weights, code, x, now, last, taken, u_all, v_all, fired_all,
+        readout_now, decided_now, readout, decided, overflows, spikes, counts, trace_at, trace, readouts,
+    )  # fmt: skip
+    return True

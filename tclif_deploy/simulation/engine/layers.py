@@ -45,10 +45,11 @@ def feedforward(spec: KernelSpec) -> Any:
         states: Float32,
         masks: Masks,
         state_bits: NDArray[np.int32],
+        first: int,
     ) -> bool:
         """``connections`` (connections, `sums.COLUMNS`); ``constants`` (tiles, rows, width); ``states`` (samples,
         tiles, 2, width) become the last; ``masks`` (samples, time, tiles); ``state_bits`` (samples, 16): the bits of
-        all states, OR-ed (if `Flag.OVERFLOW_CHECKED`).
+        all states, OR-ed (if `Flag.OVERFLOW_CHECKED`). Steps before ``first`` were run before: their events are there.
 
         Returns whether the CPU noted an overflow.
         """
@@ -56,7 +57,7 @@ def feedforward(spec: KernelSpec) -> Any:
         for sample in range(0, masks.shape[0], 2):
             for tile in range(masks.shape[2]):
                 run_pair(
-                    flags, width, kinds, address(connections), sample, tile, 0, masks.shape[1],
+                    flags, width, kinds, address(connections), sample, tile, first, masks.shape[1],
                     address(states) + sample * states.strides[0] + tile * states.strides[1], states.strides[0],
                     address(constants) + tile * constants.strides[0], address(scalars),
                     address(masks) + sample * masks.strides[0] + tile * masks.strides[2], masks.strides[1],
@@ -80,14 +81,14 @@ def recurrent(spec: KernelSpec) -> Any:
     @kernel
     def run(
         connections: Int, constants: Float32, scalars: Float32, states: Float32, masks: Masks,
-        state_bits: NDArray[np.int32], neurons: int, table: NDArray[np.uint8], events: NDArray[np.uint16],
+        state_bits: NDArray[np.int32], first: int, neurons: int, table: NDArray[np.uint8], events: NDArray[np.uint16],
         starts: NDArray[np.int32],
     ) -> bool:  # fmt: skip
-        """As `feedforward`; from ``neurons`` to ``starts`` as `events.list_spikes`."""
+        """As `feedforward`; from ``neurons`` to ``starts`` as `events.list_spikes`, which listed what was before
+        ``first``."""
         samples, time, tiles = masks.shape
-        starts[:, 0] = 0
         before = begin_rounding(rounding)
-        for t in range(time):
+        for t in range(first, time):
             for tile in range(tiles):
                 for sample in range(0, samples, 2):
                     run_pair(
@@ -117,15 +118,14 @@ def recurrent_one_tile(spec: KernelSpec) -> Any:
     @kernel
     def run(
         connections: Int, constants: Float32, scalars: Float32, states: Float32, masks: Masks,
-        state_bits: NDArray[np.int32], neurons: int, table: NDArray[np.uint8], events: NDArray[np.uint16],
+        state_bits: NDArray[np.int32], first: int, neurons: int, table: NDArray[np.uint8], events: NDArray[np.uint16],
         starts: NDArray[np.int32],
     ) -> bool:  # fmt: skip
         """As `recurrent`."""
-        starts[:, 0] = 0
         before = begin_rounding(rounding)
         for sample in range(0, masks.shape[0], count):
             run_one_tile(
-                flags, width, kinds, count, address(connections), sample, masks.shape[1],
+                flags, width, kinds, count, address(connections), sample, first, masks.shape[1],
                 address(states) + sample * states.strides[0], states.strides[0], address(constants), address(scalars),
                 address(masks) + sample * masks.strides[0], masks.strides[0],
                 address(state_bits) + sample * state_bits.strides[0], address(table), neurons,
@@ -147,14 +147,14 @@ def readout(spec: KernelSpec) -> Any:
     @kernel
     def run(
         connections: Int, constants: Float32, scalars: Float32, states: Float32, time: int, last: Int,
-        readouts: Float32, state_bits: NDArray[np.int32],
+        readouts: Float32, state_bits: NDArray[np.int32], first: int,
     ) -> bool:  # fmt: skip
         """As `feedforward`; ``last`` (samples,) steps, ``readouts`` (samples, tiles, width) the soma after these."""
         before = begin_rounding(rounding)
         for sample in range(0, states.shape[0], 2):
             for tile in range(states.shape[1]):
                 ends = (last[sample] + 1, last[sample + 1] + 1)
-                begin = 0
+                begin = first
                 for end in (min(ends), max(ends), time):
                     run_pair(
                         flags, width, kinds, address(connections), sample, tile, begin, end,
@@ -181,6 +181,7 @@ def integrator(spec: KernelSpec) -> Any:
     def run(
         connections: Int, biases: NDArray[np.int32], shift: int, states: NDArray[np.int32], time: int, last: Int,
         readouts: NDArray[np.int32], extremes: NDArray[np.int32], top_u: int, top_v: int, inside: NDArray[np.bool_],
+        first: int,
     ) -> None:  # fmt: skip
         """As `readout`, in int32; ``biases`` (tiles, 2, width); ``extremes`` (4, width) is scratch. Writes where all
         magnitudes stayed below ``top_u`` and ``top_v`` to ``inside`` (samples,)."""
@@ -188,14 +189,14 @@ def integrator(spec: KernelSpec) -> Any:
             inside[sample] = True
             for tile in range(states.shape[1]):
                 extremes[:] = 0
-                for begin, end in ((0, last[sample] + 1), (last[sample] + 1, time)):
+                for begin, end in ((first, last[sample] + 1), (last[sample] + 1, time)):
                     integrate(
                         flags, width, kinds, address(connections), sample, tile, begin, end,
                         address(states) + sample * states.strides[0] + tile * states.strides[1],
                         address(biases) + tile * biases.strides[0], shift,
                         address(extremes),
                     )  # fmt: skip
-                    if begin == 0:
+                    if begin == first:
                         readouts[sample, tile] = states[sample, tile, 1]
                 for n in range(extremes.shape[1]):
                     inside[sample] &= (

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import os
-import weakref
 from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from functools import cached_property
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -20,10 +19,11 @@ from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedLayer, FixedNetwork, Int
 from tclif_deploy.network import INPUT
 from tclif_deploy.readout import OF_SPIKES, decide
-from tclif_deploy.simulation.engine.block import Outcome, Worker, counted, unpack
+from tclif_deploy.simulation.engine.block import LayerStart, Outcome, Worker, counted, unpack
 from tclif_deploy.simulation.engine.general import GeneralPlan, plan_general, run_general
 from tclif_deploy.simulation.engine.layers import whole_states
-from tclif_deploy.simulation.engine.plan import plan_fast
+from tclif_deploy.simulation.engine.plan import FastPlan, plan_fast
+from tclif_deploy.simulation.engine.state import State
 from tclif_deploy.simulation.result import Result, check_input, check_lengths, check_readout_range
 
 NOT_TRACED = np.full(1, -1, np.int64)
@@ -62,23 +62,76 @@ def simulate(
     Raises `TclifError` for input that does not fit the network, or for an unknown layer in ``traces``.
     """
     x = to_array(x, "input")
-    check_input(network, x[:1, :1] if x.ndim == 3 and x.size else x)
+    check_start(network, x)
     samples, time, _ = x.shape
     last = check_lengths(lengths, samples, time) - 1
-    if jobs is not None and jobs < 1:
-        raise TclifError(f"jobs is {jobs}", "at least one thread is needed")
     check_readout_range(network, time)
     out = _Outputs(network, samples, time, spikes, counts, traces, readouts)
+    prepared = prepare(network)
+    _run(_Runner(prepared, out, None if out.trace.size else prepared.fast, last), x, jobs)
+    return out.result()
+
+
+def advance(
+    network: FixedNetwork,
+    state: State,
+    x: NDArray[Any],
+    *,
+    lengths: Int | None = None,
+    spikes: bool = False,
+    counts: bool = False,
+    jobs: int | None = None,
+) -> Result:
+    """Go on from ``state`` with ``x``, as `simulate` takes it, and leave there what the last step left.
+
+    The result is that of these steps alone; its readout is what `simulate` would say of all steps so far. Raises
+    `TclifError` as `simulate` does; ``state`` is then as it was.
+    """
+    check_start(network, x)
+    samples, time, features = x.shape
+    prepared = prepare(network)
+    input_delay = state.inputs.shape[1]
+    first = max(state.fired.shape[1] - 1, input_delay)
+    last = first + check_lengths(lengths, samples, time) - 1
+    whole = x
+    if first:
+        whole = np.zeros((samples, first + time, features), np.int64 if input_delay else x.dtype)
+        whole[:, first - input_delay : first], whole[:, first:] = state.inputs, x
+    check_readout_range(network, state.taken + time)
+    out = _Outputs(network, samples, time, spikes, counts, (), state=state.copy(), first=first)
+    fast = prepared.fast if time >= first and samples * time >= FEWEST_STEPS and out.reads_directly else None
+    _run(_Runner(prepared, out, fast, last), whole, jobs)
+    assert out.state is not None
+    for name in ("u", "v", "fired", "readout", "decided"):
+        setattr(state, name, getattr(out.state, name))
+    state.inputs = whole[:, whole.shape[1] - input_delay :].astype(np.int64)
+    state.taken += time
+    return out.result()
+
+
+def check_start(network: FixedNetwork, x: NDArray[Any]) -> None:
+    """Raise `TclifError` where the shape or dtype of ``x`` is wrong; whoever reads all of it looks for its range."""
+    check_input(network, x[:1, :1] if x.ndim == 3 and x.size else x)
+
+
+FEWEST_STEPS = 32
+"""Of all samples: for fewer, what Python does for a block of the fast kernels costs more than the general kernel."""
+
+
+def _run(runner: _Runner, x: NDArray[Any], jobs: int | None) -> None:
+    """Run all samples in blocks, on ``jobs`` threads."""
+    if jobs is not None and jobs < 1:
+        raise TclifError(f"jobs is {jobs}", "at least one thread is needed")
+    samples = x.shape[0]
     workers = min(jobs or cores(), samples)
-    runner = _Runner(network, out, -(-samples // workers), last)
-    blocks = [slice(start, min(start + runner.block, samples)) for start in range(0, samples, runner.block)]
+    size = runner.block_size(-(-samples // workers))
+    blocks = [slice(start, min(start + size, samples)) for start in range(0, samples, size)]
     if workers == 1:
         for block in blocks:
             runner.run(x, block)
     else:
         with ThreadPoolExecutor(workers) as pool:
             list(pool.map(lambda block: runner.run(x, block), blocks))
-    return out.result()
 
 
 class _Outputs:
@@ -86,10 +139,14 @@ class _Outputs:
 
     def __init__(
         self, network: FixedNetwork, samples: int, time: int, spikes: bool, counts: bool, traces: Collection[str],
-        readouts: bool,
+        readouts: bool = False, state: State | None = None, first: int = 0,
     ) -> None:  # fmt: skip
+        """``time`` steps from ``first`` on; ``state`` is that before them, and becomes that after them."""
         layers = network.layers
         self.network, self.time, self.keep_spikes, self.keep_counts = network, time, spikes, counts
+        self.state, self.first = state, first
+        ends_of_layers = np.cumsum([0, *(layer.size for layer in layers)])
+        self.columns = [slice(*pair) for pair in itertools.pairwise(ends_of_layers)]
         # One array, which the system hands out in large pages.
         ends = np.cumsum([samples * layer.size for layer in layers for _ in "uv"])
         states = np.split(np.empty(ends[-1], np.int64), ends[:-1])
@@ -120,9 +177,9 @@ class _Outputs:
         # Samples that overflowed hold infinities; they run again.
         with np.errstate(invalid="ignore"):
             if self.reads_directly:
-                read = outcome.readout[:count]
-                votes = self.network.readout.votes
-                self.readout[block] = read if votes == 1 else read.reshape(count, -1, votes).sum(axis=2)
+                self.readout[block] = self._by_votes(outcome.readout[:count])
+                if self.state is not None and self.network.output.spiking:
+                    self.readout[block] += self.state.readout[block]
             for n, layer in enumerate(self.network.layers):
                 states, units = outcome.states[n]
                 whole_states(
@@ -130,9 +187,52 @@ class _Outputs:
                 )
                 masks = outcome.masks[n]
                 if self._spikes(layer) and masks is not None:
-                    self.spikes[n][block] = unpack(masks[:count], layer.size)
+                    self.spikes[n][block] = unpack(masks[:count, self.first :], layer.size)
                 if self._counts(layer) and masks is not None:
-                    self.counts[n][block] = counted(masks[:count], last, layer.size)
+                    self.counts[n][block] = counted(masks[:count], self.first, last, layer.size)
+
+    def start_of(self, block: slice) -> list[LayerStart] | None:
+        """What a block's samples start from, by layer."""
+        state = self.state
+        if state is None:
+            return None
+        past = np.zeros((block.stop - block.start, self.first, state.u.shape[1]), np.bool_)
+        steps = state.fired.shape[1] - 1
+        past[:, self.first - steps :] = state.fired[block][:, state.rows(steps)]
+        return [LayerStart(state.u[block, at], state.v[block, at], past[:, :, at]) for at in self.columns]
+
+    def keep_state(self, block: slice, outcome: Outcome) -> None:
+        """Write the state that the last step left of a block's samples; those that run again, `run_general` writes."""
+        state = self.state
+        if state is None:
+            return
+        samples = np.flatnonzero(outcome.exact[: block.stop - block.start])
+        at = block.start + samples
+        ring = state.fired.shape[1]
+        rows = np.arange(state.taken + self.time - ring, state.taken + self.time) % ring
+        for n, (layer, columns) in enumerate(zip(self.network.layers, self.columns, strict=True)):
+            state.u[at, columns], state.v[at, columns] = self.u[n][at], self.v[n][at]
+            masks = outcome.masks[n]
+            if masks is not None:
+                state.fired[np.ix_(at, rows, np.arange(columns.start, columns.stop))] = unpack(
+                    masks[samples, -ring:], layer.size
+                )
+        state.readout[at] = self._readout_now(outcome, samples, at)
+
+    def _readout_now(self, outcome: Outcome, samples: Int, at: Int) -> Int:
+        """The readout of ``samples`` of a block after the last step, which are rows ``at`` of the state."""
+        assert self.state is not None
+        masks = outcome.masks[-1]
+        if masks is None:
+            return self.v[-1][at]
+        last = np.full(len(samples), self.first + self.time - 1)
+        spikes = counted(masks[samples], self.first, last, self.network.output.size)
+        return np.asarray(self.state.readout[at] + self._by_votes(spikes))
+
+    def _by_votes(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Of the last layer's neurons, (samples, neurons): the sums of those that vote together."""
+        votes = self.network.readout.votes
+        return values if votes == 1 else values.reshape(len(values), -1, votes).sum(axis=2)
 
     @property
     def reads_directly(self) -> bool:
@@ -143,29 +243,29 @@ class _Outputs:
 
     def read(self, tail: GeneralPlan, x: Int, sample: int, last: int) -> None:
         """Read one sample by its rule from what reaches the last layer, ``x`` (1, time, sources)."""
-        u, v = np.empty((2, 1, tail.neurons.shape[1]), np.int64)
-        at = slice(sample, sample + 1)
+        at, state = slice(sample, sample + 1), State.start(tail, 1, 0)
         run_general(
-            tail.arithmetic, tail.neurons, tail.layers, tail.connections, tail.weights, tail.ring, tail.code, x,
-            np.array([last]), u, v, self.readout[at], np.zeros((1, 1, 4), np.int64), np.empty((1, 0, 0), np.uint8),
-            np.empty((1, 0), np.int64), NOT_TRACED, self.trace[:, at, :0], self.readouts[at], self.decided[at],
+            tail.arithmetic, tail.neurons, tail.layers, tail.connections, tail.weights, tail.code, x, 0,
+            np.array([last]), 0, state.u, state.v, state.fired, state.readout, state.decided, self.readout[at],
+            self.decided[at], np.zeros((1, 1, 4), np.int64), np.empty((1, 0, 0), np.uint8), np.empty((1, 0), np.int64),
+            NOT_TRACED, self.trace[:, at, :0], self.readouts[at],
         )  # fmt: skip
 
     def run_general(self, plan: GeneralPlan, x: Int, sample: int, last: int) -> None:
         """Run one sample, ``x`` (1, time, features), in the general kernel, and write its rows."""
         neurons = plan.neurons.shape[1]
-        u, v = np.empty((2, 1, neurons), np.int64)
-        spikes = np.empty((1, self.time, neurons) if self.keep_spikes else (1, 0, 0), np.uint8)
-        counts = np.empty((1, neurons if self.keep_counts else 0), np.int64)
+        spikes = np.zeros((1, self.time, neurons) if self.keep_spikes else (1, 0, 0), np.uint8)
+        counts = np.zeros((1, neurons if self.keep_counts else 0), np.int64)
         at = slice(sample, sample + 1)
+        state = self.state.sample(sample) if self.state else State.start(plan, 1, 0, min(plan.ring, self.time))
         run_general(
-            plan.arithmetic, plan.neurons, plan.layers, plan.connections, plan.weights, plan.ring, plan.code, x,
-            np.array([last]), u, v, self.readout[at], self.overflows[at], spikes, counts,
-            self.trace_at, self.trace[:, at], self.readouts[at], self.decided[at],
+            plan.arithmetic, plan.neurons, plan.layers, plan.connections, plan.weights, plan.code, x, self.first,
+            np.array([last]), state.taken, state.u, state.v, state.fired, state.readout, state.decided,
+            self.readout[at], self.decided[at], self.overflows[at], spikes, counts, self.trace_at, self.trace[:, at],
+            self.readouts[at],
         )  # fmt: skip
-        for n, layer in enumerate(self.network.layers):
-            columns = slice(*plan.layers[n, :2])
-            self.u[n][at], self.v[n][at] = u[:, columns], v[:, columns]
+        for n, (layer, columns) in enumerate(zip(self.network.layers, self.columns, strict=True)):
+            self.u[n][at], self.v[n][at] = state.u[:, columns], state.v[:, columns]
             if self._spikes(layer):
                 self.spikes[n][at] = spikes[:, :, columns]
             if self._counts(layer):
@@ -202,14 +302,23 @@ class _PreparedNetwork:
     def __init__(self, network: FixedNetwork) -> None:
         self.fast = plan_fast(network)
         self.limit = network.input.limit
-        self.network = weakref.ref(network)
         self.idle: list[Worker] = []
+        self._general: GeneralPlan | None = None
+        self._tail: tuple[GeneralPlan, list[str]] | None = None
 
-    @cached_property
-    def tail(self) -> tuple[GeneralPlan, list[str]]:
-        """The last layer by itself, and the sources that make up its input, side by side."""
-        network = self.network()
-        assert network is not None
+    def general(self, network: FixedNetwork) -> GeneralPlan:
+        """The plan of the general kernel for this ``network``, which few runs need."""
+        if self._general is None:
+            self._general = plan_general(network)
+        return self._general
+
+    def tail(self, network: FixedNetwork) -> tuple[GeneralPlan, list[str]]:
+        """The last layer of this ``network`` by itself, and the sources that make up its input, side by side."""
+        if self._tail is None:
+            self._tail = self._last_layer(network)
+        return self._tail
+
+    def _last_layer(self, network: FixedNetwork) -> tuple[GeneralPlan, list[str]]:
         out = network.output
         sources = list(dict.fromkeys(c.source for c in out.connections if c.source != out.name))
         ends = np.cumsum([0, *(network.source_size(source) for source in sources)])
@@ -227,7 +336,7 @@ class _PreparedNetwork:
 
     @contextmanager
     def worker(self, *shape: int) -> Iterator[Worker]:
-        """Memory for blocks of this ``shape`` (samples, time, features)."""
+        """Memory for blocks of this ``shape`` (samples, time, features, first step)."""
         assert self.fast is not None
         worker = None
         while self.idle and (worker is None or worker.shape != shape):
@@ -240,45 +349,55 @@ class _PreparedNetwork:
 
 
 _prepared: WeakKeyDictionary[FixedNetwork, _PreparedNetwork] = WeakKeyDictionary()
-"""By network, whose numbers don't change."""
+"""By network, whose numbers don't change; nothing in it may hold the network."""
+
+
+def prepare(network: FixedNetwork) -> _PreparedNetwork:
+    """What is kept of ``network``."""
+    if network not in _prepared:
+        _prepared[network] = _PreparedNetwork(network)
+    return _prepared[network]
 
 
 class _Runner:
     """Runs blocks of samples in any thread, and writes their rows."""
 
-    def __init__(self, network: FixedNetwork, out: _Outputs, max_block: int, last: Int) -> None:
-        self.network = network
+    def __init__(self, prepared: _PreparedNetwork, out: _Outputs, fast: FastPlan | None, last: Int) -> None:
+        self.network, self.prepared = out.network, prepared
         self.out = out
         self.last = last
-        if network not in _prepared:
-            _prepared[network] = _PreparedNetwork(network)
-        self.prepared = _prepared[network]
-        self.fast = None if out.trace.size else self.prepared.fast
-        block = min(max_block, BLOCK) if self.fast else 2
+        self.fast = fast
+        self.block = 2
+
+    def block_size(self, most: int) -> int:
+        """Samples of a block, of which ``most`` would give each thread one."""
+        block = min(most, BLOCK) if self.fast else 2
         self.block = block + block % 2
+        return self.block
 
     def run(self, x: NDArray[Any], block: slice) -> None:
         """Run the samples of ``block``."""
         count = block.stop - block.start
         inexact = np.arange(count)
         if self.fast is not None:
-            last = np.zeros(self.block, np.int64)
+            last = np.full(self.block, self.out.first, np.int64)
             last[:count] = self.last[block]
-            with self.prepared.worker(self.block, *x.shape[1:]) as worker:
-                outcome = worker.run(readable(x[block]), last)
+            with self.prepared.worker(self.block, *x.shape[1:], self.out.first) as worker:
+                outcome = worker.run(readable(x[block]), last, self.out.start_of(block))
                 if outcome is None:
                     check_input(self.network, x[block])
                     raise AssertionError("the input's range was misread")
                 self.out.keep(block, last, outcome)
                 if not self.out.reads_directly:
                     self._read(x, block, outcome)
+                self.out.keep_state(block, outcome)
                 inexact = np.flatnonzero(~outcome.exact[:count])
         if inexact.size:
             self._run_general(x, block.start + inexact)
 
     def _read(self, x: NDArray[Any], block: slice, outcome: Outcome) -> None:
         """Read a block's exact samples by a rule that the fast kernels have not, from the last layer's sources."""
-        tail, sources = self.prepared.tail
+        tail, sources = self.prepared.tail(self.network)
         size = {layer.name: layer.size for layer in self.network.layers}
         masks = {layer.name: mask for layer, mask in zip(self.network.layers, outcome.masks, strict=True)}
         for n in np.flatnonzero(outcome.exact[: block.stop - block.start]):
@@ -290,16 +409,11 @@ class _Runner:
             events = np.concatenate([each.astype(np.int64) for each in arriving], axis=1)
             self.out.read(tail, events[None], sample, int(self.last[sample]))
 
-    @cached_property
-    def general(self) -> GeneralPlan:
-        """The plan of the general kernel, which few samples need."""
-        return plan_general(self.network)
-
     def _run_general(self, x: NDArray[Any], index: Int) -> None:
         """Run single samples in the general kernel."""
         for sample in index:
             one = check_input(self.network, x[sample : sample + 1])
-            self.out.run_general(self.general, one, int(sample), int(self.last[sample]))
+            self.out.run_general(self.prepared.general(self.network), one, int(sample), int(self.last[sample]))
 
 
 def readable(x: NDArray[Any]) -> NDArray[Any]:

@@ -106,11 +106,11 @@ def run_pair(
 
 @intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
 def run_one_tile(
-    typing_context: Any, flags: Any, width: Any, kinds: Any, count: Any, table: Any, sample: Any, time: Any,
+    typing_context: Any, flags: Any, width: Any, kinds: Any, count: Any, table: Any, sample: Any, first: Any, time: Any,
     states: Any, states_far: Any, constants: Any, scalars: Any, masks: Any, masks_far: Any, state_bits: Any,
     byte_table: Any, neurons: Any, events: Any, events_far: Any, starts: Any, starts_far: Any,
 ) -> Any:  # fmt: skip
-    """All steps of a layer of one tile that feeds itself, for ``count`` samples.
+    """Steps ``first`` to ``time`` of a layer of one tile that feeds itself, for ``count`` samples.
 
     As `run_pair`; ``byte_table`` is the address of `events.byte_table`, ``events`` and ``starts`` those of the sample's
     spikes, which `events.Expansion` lists after each step. States that exceed the registers go to the stack, where
@@ -120,18 +120,20 @@ def run_one_tile(
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
         k, b = Kernel(builder), builder
-        table, sample, time, states, states_far, constants, scalars, masks, masks_far, state_bits = arguments[4:14]
-        byte_table, neurons, events, events_far, starts, starts_far = arguments[14:]
+        table, sample, first, time, states, states_far, constants, scalars, masks, masks_far, state_bits = arguments[
+            4:15
+        ]
+        byte_table, neurons, events, events_far, starts, starts_far = arguments[15:]
         connections = connections_of(k, spec, table, I64(0))
         cursors = [[c.cursor(b.add(sample, I64(n))) for c in connections] for n in range(number)]
         samples = TilePair(k, Tile(k, spec, constants, scalars), cursors, states, states_far, state_bits)
         lists = [
             Expansion(
-                k, context, byte_table, b.add(events, b.mul(events_far, n)), b.add(starts, b.mul(starts_far, n)), I64(0)
+                k, context, byte_table, b.add(events, b.mul(events_far, n)), b.add(starts, b.mul(starts_far, n)), first
             )
             for n in map(I64, range(number))
         ]
-        with k.loop(time) as t:
+        with k.loop(time, first) as t:
             for n, words in enumerate(samples.step(t)):
                 place = k.at(b.add(masks, b.mul(masks_far, I64(n))), t, 8 * len(words))
                 for at, word in enumerate(words):
@@ -141,7 +143,7 @@ def run_one_tile(
         samples.save()
         return context.get_dummy_value()
 
-    return types.void(flags, width, kinds, count, *[types.int64] * 16), generate
+    return types.void(flags, width, kinds, count, *[types.int64] * 17), generate
 
 
 @intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]

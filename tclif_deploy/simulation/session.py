@@ -1,0 +1,428 @@
+"""A session: a network that takes its input step by step, and keeps its state in between."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tclif_deploy import json_form
+from tclif_deploy.arguments import checked, checked_fields, described, is_finite, is_number, to_array, to_numbers
+from tclif_deploy.display import Brief, Shown
+from tclif_deploy.errors import TclifError
+from tclif_deploy.files import as_path, open_npz
+from tclif_deploy.fixed import LAYER_ARRAYS, MOST_BITS, FixedLayer, FixedNetwork, Format, Int
+from tclif_deploy.network import INPUT, MOST, NEURON_ARRAYS, Network
+from tclif_deploy.outputs import write_npz
+from tclif_deploy.settings import Limits
+from tclif_deploy.simulation.floating import FloatResult, FloatSession
+from tclif_deploy.simulation.result import Result, check_integers
+from tclif_deploy.text import count
+
+FORMAT = "tclif-state"
+FORMAT_VERSION = 1
+SAVE_AGAIN = "save a Simulator's state again"
+PLAIN = frozenset(np.dtype(name) for name in ("bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64"))
+"""input that int64 holds"""
+
+
+class Step(NamedTuple):
+    """What `Simulator.step` gives; as a tuple, ``spikes, readout``.
+
+    Examples
+    --------
+    >>> import tclif_deploy as tc
+    >>> model, data = "fixtures/spoken_digits/checkpoint.pth.tar", "fixtures/spoken_digits/test.npz"
+    >>> session = tc.Simulator(tc.load(model))
+    >>> spikes, readout = session.step(tc.load_data(data).values()[0, 0])
+    >>> {name: fired.shape for name, fired in spikes.items()}, readout.shape
+    ({'features.1': (1, 128), 'features.3': (1, 128)}, (1, 10))
+    """
+
+    spikes: dict[str, NDArray[np.bool_]]
+    """spiking layer -> (batch, neurons)"""
+    readout: NDArray[Any]
+    """what the network's `Readout` says after the step: the last layer's soma, its spikes so far, ...; (batch,
+    outputs), int64 or, of a float network, float64"""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+@checked_fields
+class SimulatorState(Shown):
+    """What a `Simulator` keeps from one step to the next: integers, or the real numbers of a float network.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import tclif_deploy as tc
+    >>> model, data = "fixtures/spoken_digits/checkpoint.pth.tar", "fixtures/spoken_digits/test.npz"
+    >>> digits, test = tc.load(model), tc.load_data(data)
+    >>> session = tc.Simulator(digits)
+    >>> for x in test.values()[0, :20]:
+    ...     _ = session.step(x)
+    >>> session.state
+    SimulatorState: 1 sample after 20 steps, 266 neurons, in flight: features.1 (1 step), features.3 (1 step)
+    >>> other = tc.Simulator(digits)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     session.state.save(f"{folder}/state.npz")
+    ...     other.state = tc.SimulatorState.load(f"{folder}/state.npz")
+    >>> bool((other.step(test.values()[0, 20]).readout == session.step(test.values()[0, 20]).readout).all())
+    True
+    """
+
+    u: dict[str, NDArray[Any]]
+    """layer -> dendrite after the last step, (batch, neurons)"""
+    v: dict[str, NDArray[Any]]
+    """layer -> soma after the last step, (batch, neurons)"""
+    in_flight: dict[str, NDArray[Any]]
+    """source of delayed connections, a layer or ``input`` -> what it sent in as many of the last steps as the longest
+    delay has, the oldest first; (batch, steps, neurons), spikes are bool"""
+    readout: NDArray[Any]
+    """the running value of the network's `Readout`, (batch, outputs); zeros before the first step"""
+    steps: Annotated[int, Limits(0)]
+    """steps so far"""
+    fingerprint: str
+    """of the network: its state fits no other"""
+    decided: Int
+    """the step at which a rule that waits for a threshold decided, -1: not yet; (batch,)"""
+
+    def __post_init__(self) -> None:
+        shape = np.shape(self.readout)
+        if len(shape) != 2 or not self.u or self.u.keys() != self.v.keys():
+            raise TclifError(
+                f"SimulatorState: a readout of shape {shape} of {len(self.u)} layers' u and {len(self.v)} layers' v",
+                "expected (batch, classes), and u and v of the same layers",
+            )
+        for key, dimensions in (("u", 2), ("v", 2), ("in_flight", 3)):
+            for name, value in getattr(self, key).items():
+                where = f"SimulatorState: {key}[{name!r:.60}]"
+                array = to_array(value, where)
+                if array.dtype.kind not in "biuf" or array.ndim != dimensions or len(array) != shape[0]:
+                    raise TclifError(
+                        f"{where} is {described(value)}", f"expected {dimensions} axes, the first of {shape[0]} samples"
+                    )
+
+    @checked
+    def save(self, path: Path | str) -> None:
+        """Write it as an .npz: plain arrays and one JSON header, same state same bytes. Raises `TclifError`."""
+        header = {
+            "format": FORMAT, "version": FORMAT_VERSION, "fingerprint": self.fingerprint, "steps": self.steps,
+            "layers": list(self.u), "in_flight": list(self.in_flight),
+        }  # fmt: skip
+        arrays: dict[str, NDArray[Any]] = {"readout": self.readout, "decided": self.decided}
+        for n, name in enumerate(self.u):
+            arrays[f"u.{n}"], arrays[f"v.{n}"] = self.u[name], self.v[name]
+        for n, sent in enumerate(self.in_flight.values()):
+            arrays[f"in_flight.{n}"] = sent.astype(np.uint8) if sent.dtype == np.bool_ else sent
+        arrays["header"] = np.frombuffer(json.dumps(header, sort_keys=True).encode(), dtype=np.uint8)
+        write_npz(path, arrays)
+
+    @classmethod
+    @checked
+    def load(cls, path: Path | str) -> SimulatorState:
+        """Read what `save` wrote. Raises `TclifError`, which names the file, where it holds anything else."""
+        path = as_path(path, "give the path of a saved state")
+        with open_npz(path, "not a simulator's state", SAVE_AGAIN) as file:
+            text = file.text("header")
+            given = json_form.parse(Format, text, "header", SAVE_AGAIN)
+            if (given.format, given.version) != (FORMAT, FORMAT_VERSION):
+                raise TclifError(
+                    f"{path}: format {given.format:.40} {given.version}, expected {FORMAT} {FORMAT_VERSION}",
+                    "save it again with this version",
+                )
+            header = json_form.parse(_Header, text, "header", SAVE_AGAIN)
+            u, v = (
+                {name: file.array(f"{compartment}.{n}") for n, name in enumerate(header.layers)} for compartment in "uv"
+            )
+            in_flight = {name: file.array(f"in_flight.{n}") for n, name in enumerate(header.in_flight)}
+            spikes = {name: sent != 0 for name, sent in in_flight.items() if name != INPUT}
+            return cls(
+                u, v, in_flight | spikes, file.array("readout"), header.steps, header.fingerprint,
+                file.array("decided", "iu").astype(np.int64),
+            )  # fmt: skip
+
+    def _brief(self) -> Brief:
+        neurons = sum(np.shape(each)[-1] for each in self.u.values())
+        sent = [f"{name} ({count(each.shape[1], 'step')})" for name, each in self.in_flight.items()]
+        line = f"SimulatorState: {count(len(self.readout), 'sample')} after {count(self.steps, 'step')}"
+        return Brief(f"{line}, {count(neurons, 'neuron')}, in flight: {', '.join(sent) or '-'}")
+
+
+@dataclass(frozen=True)
+class _Header(Format):
+    """The header of a saved state: everything but the arrays."""
+
+    __pydantic_config__ = json_form.EXACT
+
+    fingerprint: str
+    steps: Annotated[int, Limits(0)]
+    layers: tuple[str, ...]
+    in_flight: tuple[str, ...]
+
+
+class Simulator(Shown):
+    """A network in a session: ``batch`` samples that take their input step by step, and keep their state in between.
+
+    Equal, bit for bit, to one run of `tclif_deploy.simulate` over all steps since the last reset, however they are cut
+    into calls of `step` and `run`. A call that raises `TclifError` leaves the state as it was. One thread at a time may
+    use it.
+
+    Examples
+    --------
+    >>> import tclif_deploy as tc
+    >>> model, data = "fixtures/spoken_digits/checkpoint.pth.tar", "fixtures/spoken_digits/test.npz"
+    >>> digits, test = tc.load(model), tc.load_data(data)
+    >>> fixed = tc.quantize(digits, "loihi2", test[:8], tc.QuantizeSettings(passes=()))  # passes take a second
+    >>> session = tc.Simulator(fixed)
+    >>> for x in test.values()[0, :50]:
+    ...     spikes, readout = session.step(x, scale=1.0)
+    >>> rest = session.run(test.values()[0, 50:], scale=1.0)
+    >>> session
+    Simulator: 1 sample after 92 steps of a FixedNetwork of 3 layers
+    >>> session.classes.tolist(), bool((rest.readout == tc.simulate(fixed, test.values()[:1]).readout).all())
+    ([5], True)
+    >>> session.state.u["features.1"].shape, session.state.steps
+    ((1, 128), 92)
+    >>> session.reset()
+    >>> session.step([1, 2])
+    Traceback (most recent call last):
+        ...
+    tclif_deploy.errors.TclifError: Simulator.step: x has shape (2,), this network takes 13 features a step of each of \
+1 sample; expected (13,) or (1, 13)
+    """
+
+    @checked
+    def __init__(self, network: FixedNetwork | Network, batch: Annotated[int, Limits(1, 1 << 20)] = 1) -> None:
+        """``batch`` samples of ``network``, before their first step."""
+        self.network = network
+        self.batch = int(batch)
+        self._features = network.input.size if isinstance(network, FixedNetwork) else network.input_size
+        self._shape = (self.batch, self._features)
+        self._as_they_are = {self._shape, self._shape[1:]} if self.batch == 1 else {self._shape}
+        self._takes = PLAIN if isinstance(network, FixedNetwork) else frozenset()
+        """shapes and dtypes of a step's input that need no look"""
+        self._fingerprint = ""
+        if isinstance(network, FixedNetwork):
+            # Imported here, because numba takes a while and not every use of this package simulates.
+            from tclif_deploy.simulation.engine.session import EngineSession
+
+            self._session: EngineSession | FloatSession = EngineSession(network, self.batch)
+        else:
+            self._session = FloatSession(network, self.batch)
+
+    def step(self, x: Any, *, scale: float | None = None) -> Step:
+        """One step with ``x``, (batch, features), or (features,) of one sample: every layer's spikes, and the readout.
+
+        A fixed-point network takes its own integers, as `InputEncoding.encode` makes them; with ``scale`` real values,
+        ``x * scale`` being what the float network sees. A float network takes that, too (``scale`` is 1 by default).
+        Raises `TclifError` where ``x`` is no such input, or a float network's states grow without end.
+        """
+        if (
+            scale is not None
+            or type(x) is not np.ndarray
+            or x.dtype not in self._takes
+            or x.shape not in self._as_they_are
+        ):
+            x = self._input(x, scale, ())
+        return Step(*self._session.step(x))
+
+    @checked
+    def run(
+        self,
+        x: Any,
+        *,
+        scale: Annotated[float, Limits(above=0)] | None = None,
+        lengths: Int | None = None,
+        spikes: bool = False,
+        counts: bool = False,
+        jobs: int | None = None,
+    ) -> Result | FloatResult:
+        """Many steps at once: ``x`` is (batch, time, features), or (time, features) of one sample.
+
+        The result is that of these steps, as `tclif_deploy.simulate` gives it, but for the readout: that is the one
+        after ``lengths`` of them (batch,) (default: all), of all steps since the reset. Steps after a sample's length
+        run too. ``scale`` is that of `step`, ``spikes``, ``counts`` and ``jobs`` are those of `tclif_deploy.simulate`.
+        Raises `TclifError` as `step` does.
+        """
+        x = self._input(x, scale, (-1,))
+        return self._session.run(x, lengths=lengths, spikes=spikes, counts=counts, jobs=jobs)
+
+    def reset(self) -> None:
+        """Back to before the first step."""
+        self._session.reset()
+
+    @property
+    def classes(self) -> Int:
+        """The class that the network names now, int64 (batch,): argmax of readout*multiplier, ties to the lowest."""
+        return self._session.classes
+
+    @property
+    def overflows(self) -> dict[str, Int]:
+        """layer -> int64 (4,): values that did not fit since the last reset (u charged, v charged, u reset, v reset)
+        of the whole batch; empty for a float network. No part of the state."""
+        return self._session.overflows
+
+    @property
+    def state(self) -> SimulatorState:
+        """What the last step left, as a copy. Set, it is what the next step starts from: `TclifError` is raised where
+        it is that of another network or batch, and the simulator stays as it was."""
+        u, v = self._session.states()
+        in_flight = {source: self._session.in_flight(source, steps) for source, steps in self._delays().items()}
+        return SimulatorState(
+            u,
+            v,
+            in_flight,
+            self._session.value.copy(),
+            self._session.steps,
+            self._network_fingerprint(),
+            self._session.decided.copy(),
+        )
+
+    @state.setter
+    def state(self, state: SimulatorState) -> None:
+        if not isinstance(state, SimulatorState):
+            raise TclifError(
+                f"Simulator.state is {described(state)}", "expected a SimulatorState: Simulator.state is one"
+            )
+        own = self.state
+        if state.fingerprint != own.fingerprint:
+            raise TclifError(
+                f"the state is that of another network (fingerprint {state.fingerprint:.16}, this one's is "
+                f"{own.fingerprint})",
+                "give it to a Simulator of the network that it was taken from",
+            )
+        if len(state.readout) != self.batch:
+            raise TclifError(
+                f"the state is that of {count(len(state.readout), 'sample')}, this simulator has {self.batch}",
+                f"make one with batch={len(state.readout)}",
+            )
+        u, v, in_flight = (
+            {name: _like(each, taken.get(name), f"{key}[{name!r:.60}]") for name, each in expected.items()}
+            for key, expected, taken in (
+                ("u", own.u, state.u),
+                ("v", own.v, state.v),
+                ("in_flight", own.in_flight, state.in_flight),
+            )
+        )
+        if isinstance(self.network, FixedNetwork) and INPUT in in_flight:
+            check_integers(self.network.input, in_flight[INPUT])
+        value, decided = (_like(getattr(own, name), getattr(state, name), name) for name in ("readout", "decided"))
+        self._session.restore(u, v, in_flight, value, decided, state.steps)
+
+    def _network_fingerprint(self) -> str:
+        self._fingerprint = self._fingerprint or fingerprint(self.network)
+        return self._fingerprint
+
+    def _delays(self) -> dict[str, int]:
+        """source -> the longest delay of what it sends, where there is one."""
+        delays: dict[str, int] = {}
+        for layer in self.network.layers:
+            for c in layer.connections:
+                if c.delay:
+                    delays[c.source] = max(delays.get(c.source, 0), c.delay)
+        return delays
+
+    def _input(self, x: Any, scale: float | None, steps: tuple[int, ...]) -> NDArray[Any]:
+        """``x`` as the network takes it, (batch, *steps, features)."""
+        where = "Simulator.run: x" if steps else "Simulator.step: x"
+        array = to_array(x, where)
+        if array.dtype.kind not in "biuf":
+            raise TclifError(f"{where} is {described(x)}", "expected an array of numbers")
+        shape = (self.batch, *steps, self._features)
+        if self.batch == 1 and array.ndim == len(shape) - 1:
+            array = array[None]
+        if array.ndim != len(shape) or array.shape[0] != self.batch or array.shape[-1] != self._features:
+            names = [str(n) if n >= 0 else "time" for n in shape]
+            short = f"({', '.join(names[1:])}{',' if len(names) == 2 else ''}) or " if self.batch == 1 else ""
+            raise TclifError(
+                f"{where} has shape {np.shape(x)}, this network takes {count(self._features, 'feature')} a step of "
+                f"each of {count(self.batch, 'sample')}",
+                f"expected {short}({', '.join(names)})",
+            )
+        if scale is None and isinstance(self.network, FixedNetwork):
+            if array.dtype.kind == "f":
+                raise TclifError(
+                    f"{where} holds {array.dtype}, the network's own integers are expected without a scale",
+                    "give scale=1.0 where x is what the float network sees",
+                )
+            if steps:
+                return array  # the engine looks at it
+            return check_integers(self.network.input, array[:, None])[:, 0]
+        factor = _scale(1.0 if scale is None else scale, where)
+        values = to_numbers(array, where)
+        if not np.isfinite(values).all():
+            raise TclifError(f"{where} holds {values[~np.isfinite(values)][0]}", "inputs must be finite")
+        with np.errstate(over="ignore"):
+            values = values * factor
+        if values.size and np.abs(values).max() > MOST:
+            raise TclifError(f"{where} reaches {np.abs(values).max():g} times its scale", f"up to {MOST:g} is read")
+        if not values.size:
+            raise TclifError(f"{where} has 0 steps", "at least one is needed")
+        if isinstance(self.network, Network):
+            return values
+        encoded, _ = self.network.input.encode(array.astype(np.uint8) if array.dtype == np.bool_ else array, factor)
+        return encoded.astype(np.int64, copy=False)
+
+    def _brief(self) -> Brief:
+        layers = count(len(self.network.layers), "layer")
+        kind = type(self.network).__name__
+        line = f"Simulator: {count(self.batch, 'sample')} after {count(self._session.steps, 'step')}"
+        return Brief(f"{line} of a {kind} of {layers}")
+
+
+def _scale(scale: Any, where: str) -> float:
+    """``scale`` as a positive number."""
+    if not (is_number(scale) and is_finite(scale) and scale > 0):
+        raise TclifError(f"{where.removesuffix('x')}scale is {described(scale)}", "expected a positive number")
+    return float(scale)
+
+
+def _like(own: NDArray[Any], given: Any, where: str) -> NDArray[Any]:
+    """``given`` as an array of the shape and kind of ``own``; raises `TclifError` where it is none."""
+    if given is None:
+        raise TclifError(f"the state has no {where}", "take a Simulator's state and change its values alone")
+    array = to_array(given, f"the state's {where}")
+    kinds = {"b": "b", "i": "iu", "f": "iuf"}[own.dtype.kind]
+    if array.shape != own.shape or array.dtype.kind not in kinds:
+        raise TclifError(
+            f"the state's {where} is {described(array)}", f"expected an array of {own.dtype}, shape {own.shape}"
+        )
+    limit = float(1 << (MOST_BITS - 1)) if own.dtype.kind == "i" and not where.startswith("readout") else np.inf
+    if array.size and array.dtype.kind != "b":
+        wrong = ~(np.isfinite(array) & (array < limit) & (array >= -limit))
+        if wrong.any():
+            least = f"{MOST_BITS} bits are supported" if limit < np.inf else "states must be finite"
+            raise TclifError(f"the state's {where} holds {array[wrong][0]}", least)
+    return array.astype(own.dtype)
+
+
+def fingerprint(network: FixedNetwork | Network) -> str:
+    """Of all numbers that decide what ``network`` computes: another network, another fingerprint."""
+    digest = hashlib.sha256()
+
+    def add(*values: Any) -> None:
+        for value in values:
+            if isinstance(value, np.ndarray):
+                digest.update(repr((value.dtype.str, value.shape)).encode() + value.tobytes())
+            else:
+                digest.update(repr(value).encode())
+
+    if isinstance(network, FixedNetwork):
+        add("fixed", network.input, network.arithmetic, network.readout)
+    else:
+        add("float", network.input_size, network.readout)
+    for layer in network.layers:
+        add(layer.name)
+        if isinstance(layer, FixedLayer):
+            add(*(getattr(layer, name) for name in (*LAYER_ARRAYS, "multiplier")))
+            add(*(getattr(layer, name) for name in ("shift", "reset", "input_to", "spiking")))
+        else:
+            add(*(getattr(layer.neuron, name) for name in (*NEURON_ARRAYS, "strict", "reset", "input_to", "spiking")))
+        for connection in layer.connections:
+            add(*(getattr(connection, field.name) for field in fields(connection)))
+    return digest.hexdigest()[:16]
