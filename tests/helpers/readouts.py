@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from hypothesis import strategies as st
 
 from tclif_deploy.fixed import LAYER_ARRAYS, FixedNetwork, Int
 from tclif_deploy.readout import Readout
@@ -25,6 +26,14 @@ def with_rule(network: FixedNetwork, text: str, threshold: int = 1) -> FixedNetw
         rule = replace(rule, threshold=1.0)
         out = replace(out, threshold=np.full(out.size, threshold))
     return replace(network, layers=(*network.layers[:-1], out), readout=rule)
+
+
+def drawn_rule(network: FixedNetwork, x: Int, data: st.DataObject) -> FixedNetwork:
+    """``network`` read by any rule that its last layer has what it takes for."""
+    out = network.output
+    rules = [text for text in (OF_SPIKES if out.spiking else OF_STATES) if out.size % 2 == 0 or ":" not in text]
+    soma = reference.simulate(network, x, traces=[out.name]).traces[out.name][1]
+    return with_rule(network, data.draw(st.sampled_from(rules)), int(np.quantile(soma, 0.9)))
 
 
 def said(
