@@ -1,4 +1,4 @@
-"""An example backend: Python's own integers, which cannot overflow. Slow, and written from docs/arithmetic.md alone."""
+"""An example backend: Python's own integers, which cannot overflow. Slow, from docs/arithmetic.md; no READOUTS."""
 
 import numpy as np
 

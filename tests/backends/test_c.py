@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tclif_deploy import Simulator, TclifError, load
 from tclif_deploy.backends import c as backend
@@ -44,10 +45,11 @@ def assert_equals_reference(network: FixedNetwork, x: Int, folder: Path, *compil
 
 @pytest.mark.slow
 @settings(max_examples=14, deadline=None, suppress_health_check=list(HealthCheck))
-@given(network_options())
-def test_every_option_equals_the_reference_under_sanitizers(tmp_path_factory, chosen):
+@given(network_options(), st.data())
+def test_every_option_and_readout_rule_equals_the_reference_under_sanitizers(tmp_path_factory, chosen, data):
     needs("gcc")
     network, x = drawn_network(**chosen)
+    network = readouts.drawn_rule(network, x, data)
     assert_equals_reference(network, x, tmp_path_factory.mktemp("c"), "gcc", *SANITIZED)
 
 

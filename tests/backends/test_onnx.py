@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 import pytest
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from onnx import numpy_helper
 from onnx.reference import ReferenceEvaluator
 
@@ -108,9 +109,10 @@ def first_states(network: FixedNetwork, runtime, samples: int) -> dict:
 
 @pytest.mark.slow
 @settings(max_examples=20, **FUZZ)
-@given(network_options())
-def test_every_option_equals_the_reference_in_onnxruntime(tmp_path_factory, chosen):
+@given(network_options(), st.data())
+def test_every_option_and_readout_rule_equals_the_reference_in_onnxruntime(tmp_path_factory, chosen, data):
     network, x = drawn_network(**chosen)
+    network = readouts.drawn_rule(network, x, data)
     folder = emitted(network, tmp_path_factory.mktemp("onnx"))
     lengths = some_lengths(x)
     assert_same(backend.run(folder, x, lengths=lengths), reference.simulate(network, x, lengths=lengths))

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from hypothesis import strategies as st
 
 from tclif_deploy.fixed import LAYER_ARRAYS, FixedNetwork, Int
 from tclif_deploy.readout import Readout
@@ -25,6 +26,14 @@ def with_rule(network: FixedNetwork, text: str, threshold: int = 1) -> FixedNetw
         rule = replace(rule, threshold=1.0)
         out = replace(out, threshold=np.full(out.size, threshold))
     return replace(network, layers=(*network.layers[:-1], out), readout=rule)
+
+
+def drawn_rule(network: FixedNetwork, x: Int, data: st.DataObject) -> FixedNetwork:
+    """``network`` read by any rule that its last layer has what it takes for."""
+    out = network.output
+    rules = [text for text in (OF_SPIKES if out.spiking else OF_STATES) if out.size % 2 == 0 or ":" not in text]
+    soma = reference.simulate(network, x, traces=[out.name]).traces[out.name][1]
+    return with_rule(network, data.draw(st.sampled_from(rules)), int(np.quantile(soma, 0.9)))
 
 
 def said(
@@ -60,7 +69,7 @@ def ruled(text: str, spiking: bool, seed: int = 3, **options: Any) -> tuple[Fixe
     """A random network read by a rule, input for it, and its samples' lengths.
 
     Outputs 2 and 3 are copies of 0 and 1, so that equals meet; a rule that waits decides in some samples, at several
-    steps.
+    steps. Thresholds are what the soma of one sample, did it not fire, just reaches.
     """
     options = {"sizes": (5, 19, 6), "samples": 6, "time": 30, "reset": "soft"} | options
     network, x = random_network(seed, spiking_output=spiking, **options)
@@ -73,12 +82,15 @@ def ruled(text: str, spiking: bool, seed: int = 3, **options: Any) -> tuple[Fixe
     silent = replace(network, layers=layers, readout=Readout("last"))
     lengths = np.array([x.shape[1], 1, *range(x.shape[1] // 2, x.shape[1])])[: len(x)]
     soma = reference.simulate(silent, x, lengths=lengths, traces=[out.name]).traces[out.name][1]
-    peaks = [float(states[:steps].max()) for states, steps in zip(soma, lengths, strict=True)]
-    threshold = max(1, int(np.quantile(peaks, 0.4)))
+    peaks = np.array([states[:steps].max(axis=0) for states, steps in zip(soma, lengths, strict=True)])
+    middle = int(np.argsort(peaks.max(axis=1))[len(x) // 3])
+    level = np.maximum(peaks[middle], 1)
     if spiking:
-        level = np.full(out.size, threshold)
         out = replace(out, threshold=level, r_v=level)
-    ruled_network = with_rule(replace(network, layers=(*network.layers[:-1], out)), text, threshold)
+    ruled_network = with_rule(replace(network, layers=(*network.layers[:-1], out)), text)
+    if ruled_network.readout.decides and not spiking:
+        out = replace(ruled_network.output, threshold=level)
+        ruled_network = replace(ruled_network, layers=(*network.layers[:-1], out))
     result = reference.simulate(ruled_network, x, lengths=lengths)
     assert not ruled_network.counts_spikes or result.spikes[out.name].any()
     assert result.decided is None or (result.decided.min() < 0 and len(set(result.decided.tolist())) > 2)

@@ -69,13 +69,7 @@ def test_the_reference_says_what_the_rule_says_after_each_step(spiking: bool) ->
 @given(network_options(), st.data())
 def test_the_engine_reads_as_the_reference_does(chosen: dict[str, Any], data: st.DataObject) -> None:
     network, x = drawn_network(**chosen)
-    out = network.output
-    if out.size % 2 == 0:
-        rules: tuple[str, ...] = readouts.OF_SPIKES if out.spiking else readouts.OF_STATES
-    else:
-        rules = tuple(text for text in (readouts.OF_SPIKES if out.spiking else readouts.OF_STATES) if ":" not in text)
-    soma = reference.simulate(network, x, traces=[out.name]).traces[out.name][1]
-    ruled = readouts.with_rule(network, data.draw(st.sampled_from(rules)), int(np.quantile(soma, 0.9)))
+    ruled = readouts.drawn_rule(network, x, data)
     lengths = np.array(data.draw(st.lists(st.integers(1, x.shape[1]), min_size=len(x), max_size=len(x))))
     keep = data.draw(st.booleans())
     want = reference.simulate(ruled, x, lengths=lengths, readouts=keep)
