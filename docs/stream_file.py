@@ -17,7 +17,7 @@ import numpy as np
 
 import tclif_deploy as tc
 
-SPIN = 0.002
+SPIN = 0.0003
 """seconds before an input is due from which on we watch the clock instead of sleeping: sleep returns late"""
 BARS, WIDTH = 12, 50
 

@@ -329,6 +329,19 @@ def test_a_state_taken_before_delays_have_passed_goes_on_exactly(kind):
     np.testing.assert_array_equal(other.state.readout, want)
 
 
+@pytest.mark.parametrize("kind", [0, 1])
+@pytest.mark.parametrize("fewest", [1, 10**6])
+def test_nothing_was_in_flight_before_the_first_step(kind, fewest, monkeypatch):
+    monkeypatch.setattr(engine_run, "FEWEST_STEPS", fewest)
+    network, x = both_kinds()[kind]
+    fresh, set_back = Simulator(network, batch=3), Simulator(network, batch=3)
+    start = fresh.state
+    set_back.state = replace(start, in_flight={name: np.ones_like(sent) for name, sent in start.in_flight.items()})
+    fresh.run(x)
+    set_back.run(x)
+    assert_states_equal(set_back.state, fresh.state)
+
+
 def test_a_state_may_be_changed_and_put_back():
     network, _ = random_network(29, samples=1)
     session = Simulator(network)

@@ -102,11 +102,11 @@ def advance(
     fast = prepared.fast if time >= first and samples * time >= FEWEST_STEPS and out.reads_directly else None
     _run(_Runner(prepared, out, fast, last), whole, jobs)
     assert out.state is not None
+    inputs, result = whole[:, whole.shape[1] - input_delay :].astype(np.int64), out.result()
     for name in ("u", "v", "fired", "readout", "decided"):
         setattr(state, name, getattr(out.state, name))
-    state.inputs = whole[:, whole.shape[1] - input_delay :].astype(np.int64)
-    state.taken += time
-    return out.result()
+    state.inputs, state.taken = inputs, state.taken + time
+    return result
 
 
 def check_start(network: FixedNetwork, x: NDArray[Any]) -> None:

@@ -124,6 +124,8 @@ class EngineSession:
         for name, at in self.columns.items():
             state.u[:, at], state.v[:, at] = u[name], v[name]
         for source, sent in in_flight.items():
+            sent = sent.copy()
+            sent[:, : max(sent.shape[1] - steps, 0)] = 0  # before the first step nothing was sent
             if source == INPUT:
                 state.inputs[:] = sent
             else:
