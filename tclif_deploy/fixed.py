@@ -418,11 +418,20 @@ class FixedNetwork(Shown):
             header = json_form.parse(_Header, text, "header", AGAIN)
             layers = []
             for n, item in enumerate(header.layers):
-                integers = (*LAYER_ARRAYS, "multiplier")
-                arrays: dict[str, Any] = {name: file.array(f"{n}.{name}", "iu").astype(np.int64) for name in integers}
-                arrays |= {name: file.array(f"{n}.{name}", "f").astype(np.float64) for name in ("lsb_u", "lsb_v")}
+                names, real = (*LAYER_ARRAYS, "multiplier", "lsb_u", "lsb_v"), ("lsb_u", "lsb_v")
+                shape = file.shape(f"{n}.{names[-1]}")  # all others have it, or are not read
+                if len(shape) != 1:
+                    raise TclifError(f"{n}.{names[-1]} has shape {shape}, expected (neurons,)")
+                arrays: dict[str, Any] = {
+                    name: file.array(f"{n}.{name}", "f" if name in real else "iu", shape).astype(
+                        np.float64 if name in real else np.int64
+                    )
+                    for name in names
+                }
                 connections = tuple(
-                    c.connection(file.array(f"{n}.weight.{m}", "iu").astype(np.int64))
+                    c.connection(
+                        file.array(f"{n}.weight.{m}", "iu", ndim=2 if c.kind == "dense" else 4).astype(np.int64)
+                    )
                     for m, c in enumerate(item.connections)
                 )
                 plain = {name: getattr(item, name) for name in ("name", "shift", "reset", "input_to", "spiking")}

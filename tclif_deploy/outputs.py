@@ -500,7 +500,7 @@ def _same(one: Path, other: Path) -> bool:
 
 def _inside(path: Path, folder: Path) -> bool:
     with contextlib.suppress(OSError, ValueError):
-        return path.exists() and path.resolve().is_relative_to(folder.resolve())
+        return path.exists() and Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
     return False
 
 
