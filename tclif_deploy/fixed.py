@@ -15,6 +15,7 @@ overflow before the stated operation)::
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from dataclasses import asdict, dataclass
@@ -37,6 +38,7 @@ from tclif_deploy.network import (
     MOST,
     Float,
     InputTo,
+    Network,
     Reset,
     check_kernel,
     check_topology,
@@ -537,6 +539,22 @@ def layers_brief(line: str, layers: tuple[FixedLayer, ...], notices: tuple[str, 
 def weight_bits(layer: FixedLayer) -> int:
     """Bits, sign included, that a layer's weights need."""
     return 1 + max(max(int(c.weight.max()), ~int(c.weight.min())).bit_length() for c in layer.connections)
+
+
+def check_same_layers(network: Network, fixed: FixedNetwork, where: str, hint: str) -> None:
+    """Raise `TclifError`, ``where`` first, unless both have inputs and layers of the same names, sizes and kinds."""
+    if network.input_size != fixed.input.size:
+        raise TclifError(f"{where}: {network.input_size} features in the one, {fixed.input.size} in the other", hint)
+    rows = [[(la.name, la.size, spiking) for la, spiking in layers] for layers in (
+        [(la, la.neuron.spiking) for la in network.layers], [(la, la.spiking) for la in fixed.layers],
+    )]  # fmt: skip
+    for one, other in itertools.zip_longest(*rows):
+        if one != other:
+            shown = (
+                "no layer" if row is None else f"layer {row[0]} of {row[1]} {'spiking' if row[2] else 'silent'} neurons"
+                for row in (one, other)
+            )
+            raise TclifError(f"{where}: {' in the one, '.join(shown)} in the other", hint)
 
 
 def check_fixed(network: object) -> None:

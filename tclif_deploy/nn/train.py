@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -192,6 +193,9 @@ class _Run:
         history = [Epoch(**{**entry, "rates": tuple(entry["rates"])}) for entry in state["history"]]
         if [epoch.epoch for epoch in history] != list(range(1, len(history) + 1)) or not all(map(Epoch.line, history)):
             raise ValueError("its epochs are not numbered from 1")
+        for tensor in (*state["state_dict"].values(), *_tensors(state["optimizer"]["state"])):
+            if not tensor.is_floating_point():
+                raise ValueError(f"a tensor of {tensor.dtype} where real numbers were expected")
         self.trainer.network.load_state_dict(state["state_dict"])
         self.trainer.optimizer.load_state_dict(state["optimizer"])
         for parameter, kept in self.trainer.optimizer.state.items():
@@ -203,6 +207,12 @@ class _Run:
                 raise ValueError("the optimizer's state is of another network")
         self.chances.copy_(state["chances"])
         self.history[:] = history
+
+
+def _tensors(state: dict[int, dict[str, Tensor]]) -> Iterator[Tensor]:
+    """Every tensor of an optimizer's state."""
+    for kept in state.values():
+        yield from kept.values()
 
 
 def _settings(config: TrainConfig) -> dict[str, Any]:

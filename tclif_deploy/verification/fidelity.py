@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tclif_deploy.arguments import checked
 from tclif_deploy.data import DataLike, as_dataset
 from tclif_deploy.errors import TclifError
-from tclif_deploy.fixed import FixedNetwork, check_fixed
+from tclif_deploy.fixed import FixedNetwork, check_fixed, check_same_layers
 from tclif_deploy.network import Network, check_network
 from tclif_deploy.progress import Progress, no_progress
 from tclif_deploy.simulation import Engine, simulate
@@ -66,7 +66,7 @@ def verify(
 ) -> Verdict:
     """Run both networks on ``data`` and compare spikes, readouts and decisions.
 
-    Raises `TclifError` where the data's width is not the network's.
+    Raises `TclifError` where the two are not of the same layers, and where the data's width is not the network's.
 
     Examples
     --------
@@ -80,6 +80,7 @@ def verify(
     """
     check_network(network)
     check_fixed(fixed)
+    check_same_layers(network, fixed, "network and fixed are different", "verify what quantize made of the network")
     data = as_dataset(data, needed=True)
     if data.features != network.input_size:
         raise TclifError(
@@ -104,8 +105,9 @@ def verify(
             saturations[name] += int(counts.sum())
         decisions[:, part] = a.classes, b.classes
         agree += int(np.count_nonzero(a.classes == b.classes))
-        signal += float((a.readout**2).sum())
-        noise += float(((a.readout - b.readout * fixed.readout_unit) ** 2).sum())
+        with np.errstate(over="ignore", invalid="ignore"):  # a readout of 1e200 has a square that no float holds
+            signal += float((a.readout**2).sum())
+            noise += float(((a.readout - b.readout * fixed.readout_unit) ** 2).sum())
         if batch.y is not None:
             right_float += int(np.count_nonzero(a.classes == batch.y))
             right_fixed += int(np.count_nonzero(b.classes == batch.y))
@@ -116,7 +118,7 @@ def verify(
         accuracy_float=right_float / data.samples if labelled else None,
         accuracy_fixed=right_fixed / data.samples if labelled else None,
         agreement_argmax=agree / data.samples,
-        logit_snr_db=10 * math.log10(signal / noise) if signal > 0 and noise > 0 else None,
+        logit_snr_db=10 * math.log10(signal / noise) if 0 < signal < math.inf and 0 < noise < math.inf else None,
         layers=tuple(tally.fidelity() for tally in tallies),
         saturations=saturations,
         input_clipped=clipped,

@@ -7,6 +7,7 @@ import functools
 import os
 import shutil
 import signal
+import stat
 import traceback
 import warnings
 from collections.abc import Callable
@@ -102,11 +103,16 @@ READS: dict[str, tuple[list[str], ...]] = {
     STATE: (TUNE,),
 }  # fmt: skip
 """file -> commands that read it"""
-DEAR = {"explain": 0.15, "fuzz": 0.15, "sweep": 0.3, "finetune": 0.3, "report": 0.4, "compile": 0.5, "inspect": 1.5}
+DEAR = {
+    "explain": 0.1, "fuzz": 0.1, "finetune": 0.15, "compile": 0.25, "report": 0.25, "sweep": 0.25, "show": 0.5,
+    "cost": 0.6, "export": 0.6, "inspect": 3.0, "targets": 3.0,
+}  # fmt: skip
 """command -> how often it is drawn, against 1: what takes long is seldom run"""
 
 
-PAIRS = [(name, command) for name, commands in READS.items() for command in commands]
+Pairs = list[tuple[str, list[str]]]
+"""(file, command that reads it)"""
+PAIRS: Pairs = [(name, command) for name, commands in READS.items() for command in commands]
 
 
 @dataclass(frozen=True)
@@ -147,11 +153,11 @@ class Outcome:
 # --- one case
 
 
-def drawn(folder: Path, seed: int, number: int) -> Case:
-    """Input ``number`` of a seed."""
+def drawn(folder: Path, seed: int, number: int, pairs: Pairs = PAIRS) -> Case:
+    """Input ``number`` of a seed, for one of ``pairs``."""
     rng = np.random.default_rng([seed, number])
-    weights = np.array([DEAR.get(command[0], 1.0) for _, command in PAIRS])
-    name, command = PAIRS[int(rng.choice(len(PAIRS), p=weights / weights.sum()))]
+    weights = np.array([DEAR.get(command[0], 1.0) for _, command in pairs])
+    name, command = pairs[int(rng.choice(len(pairs), p=weights / weights.sum()))]
     kind, content = damaged(originals(folder)[name], Path(name).suffix, rng)
     return Case(seed, number, name, command, kind, content)
 
@@ -180,21 +186,36 @@ def attempt(
     folder: Path, case: Case, call: Callable[[Path, list[str]], Outcome] | None = None
 ) -> tuple[str | None, Outcome]:
     """(what is wrong, what the command did): damages a file in ``folder``, runs, and puts everything back as it was."""
-    path, whole = folder / case.file, originals(folder)
-    damage(path, case.kind, case.content)
+    originals(folder)
+    damage(folder / case.file, case.kind, case.content)
     before = files(folder)
     outcome = (call or called)(folder, case.command)
     after = files(folder)
-    changed = {n for n in {*before, *after} if before.get(n) != after.get(n)}
-    tidy(folder, changed - set(before))
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    elif case.content is None:
-        path.unlink(missing_ok=True)
-    for n in {*changed, case.file} & set(whole):
-        (folder / n).parent.mkdir(parents=True, exist_ok=True)
-        (folder / n).write_bytes(whole[n])
+    changed = {name for name in {*before, *after} if before.get(name) != after.get(name)}
+    restore(folder, {*changed, case.file})
     return judged(case.command, outcome, changed), outcome
+
+
+def restore(folder: Path, names: set[str]) -> None:
+    """Put back files as they were made, and remove those that were not; folders that are empty then, too."""
+    whole = originals(folder)
+    for name in sorted(names):
+        path = folder / name
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif name not in whole or not stat.S_ISREG(_mode(path)):
+            path.unlink(missing_ok=True)
+        if name in whole:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(whole[name])
+        else:
+            for parent in Path(name).parents:
+                with contextlib.suppress(OSError):
+                    os.rmdir(folder / parent)
+
+
+def _mode(path: Path) -> int:
+    return path.lstat().st_mode if os.path.lexists(path) else stat.S_IFREG
 
 
 def files(folder: Path) -> dict[str, tuple[int, int, int]]:
@@ -212,15 +233,6 @@ def files(folder: Path) -> dict[str, tuple[int, int, int]]:
                     status = entry.stat(follow_symlinks=False)
                     made[name] = (status.st_ino, status.st_size, status.st_mtime_ns)
     return made
-
-
-def tidy(folder: Path, names: set[str]) -> None:
-    """Remove files, and the folders that are empty then."""
-    for name in names:
-        (folder / name).unlink()
-        for parent in Path(name).parents:
-            with contextlib.suppress(OSError):
-                os.rmdir(folder / parent)
 
 
 # --- run in this process

@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import faulthandler
 import resource
+import shutil
 import sys
 import tempfile
 import time
 from collections import Counter
 from pathlib import Path
 
+from tests.fuzz import processes
 from tests.fuzz.cases import SECONDS, attempt, drawn
 from tests.fuzz.inputs import make
 
@@ -26,7 +28,10 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, help="number of the first input: a finding names it")
     parser.add_argument("--keep", type=Path, help="write each damaged file of a finding into this folder")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="stop after that time")
+    parser.add_argument("--processes", action="store_true", help="each command in its own process, two at once")
     given = parser.parse_args()
+    if given.processes:
+        return as_processes(given)
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESSES, ADDRESSES))
     faulthandler.enable()
     with tempfile.TemporaryDirectory(prefix="tclif-fuzz-") as scratch:
@@ -62,6 +67,24 @@ def main() -> int:
     print(f"seed {given.seed}: {run} inputs in {seconds:.0f} s, {found.total()} findings {dict(found)}")
     print(f"exit codes {dict(codes)}, at most {growth >> 20} MB more than before a command")
     print("most milliseconds:", slow.most_common(8))
+    return bool(found)
+
+
+def as_processes(given: argparse.Namespace) -> int:
+    """What is asked for, each command in a process of its own."""
+    with tempfile.TemporaryDirectory(prefix="tclif-fuzz-") as scratch:
+        whole, *folders = [Path(scratch, name) for name in ("whole", "one", "other")]
+        whole.mkdir()
+        make(whole)
+        for folder in folders:
+            shutil.copytree(whole, folder)
+        numbers, run, found = range(given.first, given.first + given.inputs), 0, 0
+        for case, wrong in processes.run(folders, whole, given.seed, numbers, given.seconds):
+            run += 1
+            if wrong is not None:
+                found += 1
+                print(f"{case}: {wrong}\n    {case.again} --processes", flush=True)
+    print(f"seed {given.seed}: {run} processes, {found} findings")
     return bool(found)
 
 
