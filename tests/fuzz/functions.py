@@ -28,10 +28,11 @@ MAGNITUDES = (0.0, 1e-320, 1e-30, 1e-20, 1e-8, 1e-3, 0.1, 0.5, 0.9, 1.0, 1.5, 2.
 """of what networks and data may hold; one is too small"""
 WRONG: tuple[Any, ...] = (
     None, True, -1, 0, 1, 2**31, 2**62, -(2**63), 2**70, 10**400, 0.5, -0.0, 1e-320, 1e30, 1e308, math.nan, math.inf,
-    1j, "", "x", "nowhere", "loihi2", "input", "a\0b", "a\nb", "\ud800", "x" * 5000, b"x", [], {}, (), set(), [1, 2], (1, 2, 3),
-    {"a": 1}, [None], object(), int, print, np.float64(1), np.int8(3), np.zeros(0), np.zeros((2, 5, 3)),
-    np.ones((4, 3)), np.full((2, 5, 3), np.nan), np.full((2, 5, 3), 1e30), np.array([object()], dtype=object), np.array(["a"]),
-    np.zeros((2, 5, 3), np.int8), np.full(4, 2**62), torch.ones(2, 5, 3), torch.zeros(4), Path("nowhere"), Path("."),
+    1j, "", "x", "nowhere", "loihi2", "input", "a\0b", "a\nb", "\ud800", "x" * 5000, b"x", [], {}, (), set(), [1, 2],
+    (1, 2, 3), {"a": 1}, [None], object(), int, print, np.float64(1), np.int8(3), np.zeros(0), np.zeros((2, 5, 3)),
+    np.ones((4, 3)), np.full((2, 5, 3), np.nan), np.full((2, 5, 3), 1e30), np.array([object()], dtype=object),
+    np.array(["a"]), np.zeros((2, 5, 3), np.int8), np.full(4, 2**62), torch.ones(2, 5, 3), torch.zeros(4),
+    Path("nowhere"), Path("."),
 )  # fmt: skip
 """what anybody may give for anything"""
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import tclif_deploy as tc
 from tests.fuzz import functions
 from tests.package.test_wrong_calls import NAMES, NOT_CHECKED, SLOW, World
 
@@ -53,10 +55,6 @@ def test_networks_and_data_of_any_size_go_the_whole_way_without_a_warning(tmp_pa
 
 
 def test_a_warning_and_a_long_message_are_found():
-    import numpy as np
-
-    import tclif_deploy as tc
-
     def refuse(text):
         raise tc.TclifError(text)
 
@@ -69,8 +67,6 @@ def test_a_warning_and_a_long_message_are_found():
 
 
 def _long(text):
-    import tclif_deploy as tc
-
     error = tc.TclifError("x")
     error.args = (text,)
     raise error

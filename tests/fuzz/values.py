@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import tomllib
 from typing import Any
@@ -26,8 +27,8 @@ def pick(rng: Rng, items: Any) -> Any:
 
 
 def odd(rng: Rng) -> Any:
-    """One of `ODD`."""
-    return pick(rng, ODD)
+    """One of `ODD`, and a new one each time: what follows may change it."""
+    return copy.deepcopy(pick(rng, ODD))
 
 
 def places(value: Any) -> list[tuple[Any, Any]]:
@@ -60,7 +61,7 @@ def change_values(value: Any, rng: Rng) -> Any:
             holder[pick(rng, ("x", "", "é", "x" * 3000, "../x", "a\nb", str(key).upper()))] = holder.pop(key)
         elif kind == "exchange":
             other, there = pick(rng, spots)
-            if not isinstance(other[there], (dict, list)) and not isinstance(holder[key], (dict, list)):
+            if not isinstance(other[there], (dict, list)) and not isinstance(holder[key], (dict, list)):  # no circles
                 other[there], holder[key] = holder[key], other[there]
         elif kind == "wrap":
             holder[key] = pick(rng, ([holder[key]], {str(key): holder[key]}, [holder[key]] * 3))

@@ -64,10 +64,8 @@ def _chunk(data: h5py.Dataset, at: int) -> bytes:
         name = layout.get_filter(n)[0]
         if mask & 1 << n:
             continue
-        if name == h5py.h5z.FILTER_FLETCHER32:
-            raw = raw[:-4]
-        elif name == h5py.h5z.FILTER_DEFLATE:
-            raw = zlib.decompressobj().decompress(raw, size + 4)
+        if name == h5py.h5z.FILTER_DEFLATE:
+            raw = zlib.decompressobj().decompress(raw, size)
         elif name == h5py.h5z.FILTER_SHUFFLE and len(raw) == size:
             raw = np.frombuffer(raw, np.uint8).reshape(REFERENCE, -1).T.tobytes()
         else:
