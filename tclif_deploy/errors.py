@@ -7,6 +7,8 @@ from pathlib import Path
 
 LONGEST_WORD = 200
 """characters of a word in a message, as of a path: of longer ones the beginning and the end are shown"""
+LONGEST_PART = 700
+"""characters of what a message says, and of its hint: files from anywhere have lists of any length"""
 
 
 class TclifError(Exception):
@@ -27,8 +29,8 @@ class TclifError(Exception):
     """
 
     def __init__(self, what: str, hint: str | None = None) -> None:
-        self.what = one_line(what)
-        self.hint = hint and one_line(hint)
+        self.what = _part(what)
+        self.hint = hint and _part(hint)
         super().__init__(f"{self.what}; {self.hint}" if self.hint else self.what)
 
 
@@ -76,3 +78,9 @@ def one_line(text: str) -> str:
     """
     printable = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
     return re.sub(rf"[^ ]{{{LONGEST_WORD + 1},}}", lambda word: f"{word[0][:100]}...{word[0][-60:]}", printable)
+
+
+def _part(text: str) -> str:
+    """What a message says, or its hint: one line of at most `LONGEST_PART` characters, cut in the middle."""
+    line = one_line(text)
+    return line if len(line) <= LONGEST_PART else f"{line[:500]} ... {line[-150:]}"

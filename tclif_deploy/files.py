@@ -57,16 +57,28 @@ def as_path(value: object, expected: str) -> Path:
 # --- text
 
 
-def read_bytes(path: Path | str, hint: str, most: int = MOST_TEXT) -> bytes:
-    """A regular file of at most ``most`` bytes. Raises `TclifError`, with ``hint`` as what to do."""
+def file_size(path: Path | str, hint: str) -> int:
+    """Bytes of a regular file: a pipe or a device has no end, and reading it none either.
+
+    Raises `TclifError`, with ``hint`` as what to do, for anything else.
+    """
     try:
         status = os.stat(path)
-        if stat.S_ISDIR(status.st_mode):
-            raise TclifError(f"{path}: is a folder", hint)
-        if not stat.S_ISREG(status.st_mode):
-            raise TclifError(f"{path}: is no regular file", hint)
-        if status.st_size > most:
-            raise TclifError(f"{path}: has {status.st_size:,} bytes, at most {most:,} are read", hint)
+    except (OSError, ValueError) as error:
+        raise cannot_read(path, error, hint) from None
+    if stat.S_ISDIR(status.st_mode):
+        raise TclifError(f"{path}: is a folder", hint)
+    if not stat.S_ISREG(status.st_mode):
+        raise TclifError(f"{path}: is no regular file", hint)
+    return status.st_size
+
+
+def read_bytes(path: Path | str, hint: str, most: int = MOST_TEXT) -> bytes:
+    """A regular file of at most ``most`` bytes. Raises `TclifError`, with ``hint`` as what to do."""
+    size = file_size(path, hint)
+    try:
+        if size > most:
+            raise TclifError(f"{path}: has {size:,} bytes, at most {most:,} are read", hint)
         return Path(path).read_bytes()
     except (OSError, ValueError) as error:
         raise cannot_read(path, error, hint) from None
@@ -153,30 +165,44 @@ class Npz:
         if name not in self.names:
             raise ValueError(f"no array {name!r}")
         info = self.archive.getinfo(f"{name}.npy")
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # others unpack to any size
+            raise ValueError(f"{name} is packed in a way that numpy does not write")
         with self.archive.open(info) as file:
             shape, by_column, dtype = read_npy_header(file)
             stored_bytes = info.file_size - file.tell()
-            if info.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-                stored_bytes = min(stored_bytes, UNPACKING * info.compress_size)
+            stored_bytes = min(stored_bytes, UNPACKING * info.compress_size)
             declared = math.prod(shape) * dtype.itemsize
             if declared > stored_bytes:
                 raise ValueError(f"{name} declares {declared:,} bytes, the file holds {stored_bytes:,} for it")
             yield shape, by_column, dtype, file
 
     def array(
-        self, name: str, kinds: str = "iuf", shape: tuple[int, ...] | None = None, *, finite: bool = True
+        self,
+        name: str,
+        kinds: str = "iuf",
+        shape: tuple[int, ...] | None = None,
+        *,
+        finite: bool = True,
+        ndim: int | None = None,
     ) -> NDArray[Any]:
-        """An array of one of ``kinds`` of dtypes; of this ``shape``, where one is given."""
+        """An array of one of ``kinds`` of dtypes; of this ``shape``, or ``ndim`` dimensions, where they are given."""
         with self.member(name) as (stored, by_column, dtype, file):
             if dtype.kind not in kinds:
                 raise ValueError(f"{name} is {dtype}, expected {KINDS.get(kinds, kinds)}")
             if shape is not None and stored != shape:
                 raise ValueError(f"{name} has shape {stored}, expected {shape}")
+            if ndim is not None and len(stored) != ndim:
+                raise ValueError(f"{name} has shape {stored}, expected {ndim} dimensions")
             values = read_values(name, file, stored, by_column, dtype)
         if finite and dtype.kind == "f" and not np.isfinite(values).all():
             place = [int(n) for n in np.argwhere(~np.isfinite(values))[0]]
             raise ValueError(f"{name}{place} is {values[tuple(place)]}")
         return values
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """The shape of an array, which is not read."""
+        with self.member(name) as (shape, *_):
+            return shape
 
     def text(self, name: str) -> bytes:
         """An array of bytes, such as a header."""
@@ -190,7 +216,7 @@ def open_npz(path: Path | str, what: str, hint: str) -> Iterator[Npz]:
     ``hint`` says what to do. A `TclifError` that names the file already is let through.
     """
     try:
-        if not os.stat(path).st_size:
+        if not file_size(path, hint):
             raise ValueError("it is empty")
         with zipfile.ZipFile(path) as archive:
             yield Npz(archive)
@@ -198,8 +224,6 @@ def open_npz(path: Path | str, what: str, hint: str) -> Iterator[Npz]:
         if error.what.startswith(str(path)):
             raise
         raise TclifError(f"{path}: {what} ({error.what})", error.hint or hint) from error
-    except FileNotFoundError:
-        raise TclifError(f"{path}: file not found", hint) from None
     except DAMAGED as error:
         raise TclifError(f"{path}: {what} ({reason_of(error)})", hint) from error
 

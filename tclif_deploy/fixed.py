@@ -15,6 +15,7 @@ overflow before the stated operation)::
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from dataclasses import asdict, dataclass
@@ -37,6 +38,7 @@ from tclif_deploy.network import (
     MOST,
     Float,
     InputTo,
+    Network,
     Reset,
     check_kernel,
     check_topology,
@@ -449,11 +451,20 @@ class FixedNetwork(Shown):
             header = json_form.parse(_Header, text, "header", AGAIN)
             layers = []
             for n, item in enumerate(header.layers):
-                integers = (*LAYER_ARRAYS, "multiplier")
-                arrays: dict[str, Any] = {name: file.array(f"{n}.{name}", "iu").astype(np.int64) for name in integers}
-                arrays |= {name: file.array(f"{n}.{name}", "f").astype(np.float64) for name in ("lsb_u", "lsb_v")}
+                names, real = (*LAYER_ARRAYS, "multiplier", "lsb_u", "lsb_v"), ("lsb_u", "lsb_v")
+                shape = file.shape(f"{n}.{names[-1]}")  # all others have it, or are not read
+                if len(shape) != 1:
+                    raise TclifError(f"{n}.{names[-1]} has shape {shape}, expected (neurons,)")
+                arrays: dict[str, Any] = {
+                    name: file.array(f"{n}.{name}", "f" if name in real else "iu", shape).astype(
+                        np.float64 if name in real else np.int64
+                    )
+                    for name in names
+                }
                 connections = tuple(
-                    c.connection(file.array(f"{n}.weight.{m}", "iu").astype(np.int64))
+                    c.connection(
+                        file.array(f"{n}.weight.{m}", "iu", ndim=2 if c.kind == "dense" else 4).astype(np.int64)
+                    )
                     for m, c in enumerate(item.connections)
                 )
                 plain = {name: getattr(item, name) for name in ("name", "shift", "reset", "input_to", "spiking")}
@@ -560,6 +571,22 @@ def layers_brief(line: str, layers: tuple[FixedLayer, ...], notices: tuple[str, 
 def weight_bits(layer: FixedLayer) -> int:
     """Bits, sign included, that a layer's weights need."""
     return 1 + max(max(int(c.weight.max()), ~int(c.weight.min())).bit_length() for c in layer.connections)
+
+
+def check_same_layers(network: Network, fixed: FixedNetwork, where: str, hint: str) -> None:
+    """Raise `TclifError`, ``where`` first, unless both have inputs and layers of the same names, sizes and kinds."""
+    if network.input_size != fixed.input.size:
+        raise TclifError(f"{where}: {network.input_size} features in the one, {fixed.input.size} in the other", hint)
+    rows = [[(la.name, la.size, spiking) for la, spiking in layers] for layers in (
+        [(la, la.neuron.spiking) for la in network.layers], [(la, la.spiking) for la in fixed.layers],
+    )]  # fmt: skip
+    for one, other in itertools.zip_longest(*rows):
+        if one != other:
+            shown = (
+                "no layer" if row is None else f"layer {row[0]} of {row[1]} {'spiking' if row[2] else 'silent'} neurons"
+                for row in (one, other)
+            )
+            raise TclifError(f"{where}: {' in the one, '.join(shown)} in the other", hint)
 
 
 def check_fixed(network: object) -> None:

@@ -143,10 +143,20 @@ def write_npz(path: Path | str, arrays: Mapping[str, NDArray[Any]]) -> None:
 
 
 def write_files(folder: Path | str, files: Mapping[str, bytes]) -> None:
-    """Write files into ``folder``, which is made where missing; a name may have folders of its own before a slash."""
+    """Write files into ``folder``, which is made where missing; a name may have folders of its own before a slash.
+
+    All are written and flushed before the first of them takes its place: where the disk refuses, none does.
+    """
     make_folder(folder)
-    for name, content in files.items():
-        write_file(Path(folder, name), content, parents=True)
+    with contextlib.ExitStack() as stack:
+        for name, content in files.items():
+            path = Path(folder, name)
+            part = stack.enter_context(new_file(path, parents=True))
+            try:
+                part.write_bytes(content)
+                _flush(part)
+            except OSError as error:
+                raise cannot_write(path, error, f"free some space or {CHOOSE}") from None
 
 
 def make_folder(folder: Path | str) -> None:
@@ -500,7 +510,7 @@ def _same(one: Path, other: Path) -> bool:
 
 def _inside(path: Path, folder: Path) -> bool:
     with contextlib.suppress(OSError, ValueError):
-        return path.exists() and path.resolve().is_relative_to(folder.resolve())
+        return path.exists() and Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
     return False
 
 

@@ -23,7 +23,7 @@ from tclif_deploy.data import Dataset
 from tclif_deploy.display import Brief, Shown
 from tclif_deploy.errors import TclifError
 from tclif_deploy.files import as_path
-from tclif_deploy.fixed import FixedNetwork
+from tclif_deploy.fixed import FixedNetwork, check_same_layers
 from tclif_deploy.mapping.summary import PlacementSummary
 from tclif_deploy.network import Network
 from tclif_deploy.outputs import recover
@@ -85,11 +85,7 @@ class Build(Shown):
         bits = manifest.settings.weight_bits
         if bits and len(bits) != len(fixed.layers):
             raise TclifError(f"{folder / MANIFEST}: settings.weight_bits is not of {len(fixed.layers)} layers", AGAIN)
-        if (network.input_size, *(x.size for x in network.layers)) != (
-            fixed.input.size,
-            *(x.size for x in fixed.layers),
-        ):
-            raise TclifError(f"{folder}: {NETWORK} and {FIXED} are of different networks", AGAIN)
+        check_same_layers(network, fixed, f"{folder}: {NETWORK} and {FIXED} are of different networks", AGAIN)
         return cls(folder, manifest, report, network, fixed, verdict)
 
     def __eq__(self, other: object) -> bool:

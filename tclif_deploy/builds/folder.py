@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +22,9 @@ OURS = "a build of ours"
 
 def default_folder(model: Path, target: str) -> Path:
     """``build/<name>-<target>``: the model's stem, or its folder's name where the file is called checkpoint."""
-    name = model.resolve().parent.name if model.name.startswith("checkpoint") else model.name.split(".")[0]
+    name = (
+        Path(os.path.realpath(model)).parent.name if model.name.startswith("checkpoint") else model.name.split(".")[0]
+    )
     return Path("build") / f"{name or 'model'}-{target}"
 
 

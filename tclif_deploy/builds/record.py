@@ -37,6 +37,8 @@ BEFORE, AFTER = 60, 40
 BINS = 120
 REACH = 1.2
 """histograms cover +-REACH of the representable range; what lies beyond counts in the outermost bins"""
+MOST_BINS = 4 * BINS
+"""of weights, whatever their width"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,19 +177,24 @@ class Record:
                     if rows.ndim != 2 or len(rows) != 6:
                         raise TclifError(f"{n}.window has shape {rows.shape}, expected (6, steps)")
                     window = Window(w.at, w.start, rows[:2], rows[2:4], rows[4:].astype(bool), w.threshold, w.lsb)
-                weights, states = (file.array(f"{n}.{name}", "iu").astype(np.int64) for name in ("weights", "states"))
-                couplings = file.array(f"{n}.couplings", "f")
+                bins = math.prod(file.shape(f"{n}.weights"))
+                if bins > MOST_BINS:
+                    raise TclifError(f"{n}.weights has {bins:,} bins, expected at most {MOST_BINS}")
+                weights = file.array(f"{n}.weights", "iu", ndim=1).astype(np.int64)
+                states = file.array(f"{n}.states", "iu", (2, 2, BINS)).astype(np.int64)
+                couplings = file.array(f"{n}.couplings", "f", ndim=2)
                 layers.append(LayerRecord(item.name, spikes, weights, states, couplings, window))
-            names = ("samples", "lengths", "labels", "classes", "confusion")
-            return cls(**{name: file.array(name, "iu").astype(np.int64) for name in names}, layers=tuple(layers))
+            (kept, *_), (classes, *_) = ((*file.shape(name), 0) for name in ("samples", "confusion"))
+            shapes = {"samples": (kept,), "lengths": (kept,), "labels": (kept,), "classes": (2, kept),
+                      "confusion": (classes, classes)}  # fmt: skip
+            for name, shape in shapes.items():  # before any of them is made eight times as large
+                _check_shape(name, file.shape(name), shape)
+            arrays = {name: file.array(name, "iu", shape).astype(np.int64) for name, shape in shapes.items()}
+            return cls(**arrays, layers=tuple(layers))
 
     def check(self, fixed: FixedNetwork, widths: Sequence[int]) -> None:
         """Raise `TclifError` unless this is of a network like ``fixed`` with weights of ``widths`` bits."""
         kept, classes = self.samples.size, len(self.confusion)
-        shapes = {"samples": (kept,), "lengths": (kept,), "labels": (kept,), "classes": (2, kept),
-                  "confusion": (classes, classes)}  # fmt: skip
-        for name, shape in shapes.items():
-            _check_shape(name, getattr(self, name), shape)
         if [layer.name for layer in self.layers] != [layer.name for layer in fixed.layers]:
             raise TclifError("its layers are not those of this network")
         outputs = fixed.readout.outputs(fixed.output.size)
@@ -195,10 +202,9 @@ class Record:
             raise TclifError(f"confusion is of {classes} classes, the network has {outputs}")
         for layer, real, bits in zip(self.layers, fixed.layers, widths, strict=True):
             where, (_, samples, steps, _) = f"layer {layer.name}", layer.spikes.shape
-            _check_shape(f"{where}: spikes", layer.spikes, (2, kept if samples else 0, steps, real.size))
-            _check_shape(f"{where}: weights", layer.weights, (len(weight_edges(bits)) - 1,))
-            _check_shape(f"{where}: states", layer.states, (2, 2, BINS))
-            _check_shape(f"{where}: couplings", layer.couplings, (2, real.size))
+            _check_shape(f"{where}: spikes", layer.spikes.shape, (2, kept if samples else 0, steps, real.size))
+            _check_shape(f"{where}: weights", layer.weights.shape, (len(weight_edges(bits)) - 1,))
+            _check_shape(f"{where}: couplings", layer.couplings.shape, (2, real.size))
             if min(layer.weights.min(), layer.states.min()) < 0 or len(set(layer.states.sum(axis=2).flat)) != 1:
                 raise TclifError(f"{where}: its histograms do not count alike")
             if samples and (self.lengths.min() < 1 or self.lengths.max() > steps):
@@ -232,9 +238,9 @@ class _Header(Format):
     layers: tuple[_LayerHeader, ...]
 
 
-def _check_shape(name: str, values: NDArray[Any], shape: tuple[int, ...]) -> None:
-    if values.shape != shape:
-        raise TclifError(f"{name} has shape {values.shape}, expected {shape}")
+def _check_shape(name: str, found: tuple[int, ...], shape: tuple[int, ...]) -> None:
+    if found != shape:
+        raise TclifError(f"{name} has shape {found}, expected {shape}")
 
 
 def make_record(

@@ -6,7 +6,6 @@ import errno
 import platform
 import signal
 import sys
-import warnings
 from importlib import import_module
 from typing import Annotated, Any, NoReturn
 
@@ -76,9 +75,7 @@ def _run(argv: list[str]) -> int:
     keeps()
     try:
         # our matrices are small: numpy's threads would wait for each other, for minutes where the machine is busy
-        with threadpool_limits(1, user_api="blas"), warnings.catch_warnings():
-            if not debug:  # numbers beyond what floats hold are refused in words; numpy's own are for developers
-                warnings.simplefilter("ignore", RuntimeWarning)
+        with threadpool_limits(1, user_api="blas"):
             code = app(argv, standalone_mode=False, prog_name="tclif")
         if code == INTERRUPTED:  # newer typer's way to say Abort
             raise KeyboardInterrupt

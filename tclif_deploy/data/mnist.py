@@ -6,13 +6,14 @@ import gzip
 import math
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tclif_deploy.data.dataset import Dataset
 from tclif_deploy.errors import TclifError
+from tclif_deploy.files import UNPACKING, file_size
 
 DTYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
 """the IDX format's type codes (LeCun, http://yann.lecun.com/exdb/mnist)"""
@@ -27,11 +28,11 @@ def read_idx(path: Path | str) -> NDArray[Any]:
     """
     path = Path(path)
     try:
-        raw = path.read_bytes()
-        if raw[:2] == b"\x1f\x8b":
-            raw = gzip.decompress(raw)
-    except FileNotFoundError:
-        raise TclifError(f"{path}: file not found", f"expected {SOURCE}") from None
+        most = file_size(path, f"expected {SOURCE}")
+        with open(path, "rb") as plain:
+            packed = plain.read(2) == b"\x1f\x8b"
+        with open(path, "rb") as plain, gzip.GzipFile(fileobj=plain) as unpacked:
+            raw = _read(unpacked, UNPACKING * most) if packed else _read(plain, most)
     except (OSError, EOFError, zlib.error) as error:
         raise TclifError(f"{path}: cannot be read ({error})", "is the download complete?") from error
     if len(raw) < 4 or raw[:2] != b"\0\0" or raw[2] not in DTYPES or len(raw) < 4 + 4 * raw[3]:
@@ -45,6 +46,14 @@ def read_idx(path: Path | str) -> NDArray[Any]:
         )
     array = np.frombuffer(raw, dtype, offset=4 + 4 * len(shape)).reshape(shape)
     return array.astype(dtype.newbyteorder("="))
+
+
+def _read(file: BinaryIO | gzip.GzipFile, most: int) -> bytes:
+    """The header of an IDX file and the bytes that it declares, at most ``most``; and one more, where there is one."""
+    head = file.read(4)
+    head += file.read(4 * head[3]) if len(head) == 4 else b""
+    shape = [int.from_bytes(head[n : n + 4], "big") for n in range(4, len(head), 4)]
+    return head + file.read(min(math.prod(shape) * 8, most) + 1)
 
 
 def idx_dataset(images: Path, labels: Path | None) -> Dataset:

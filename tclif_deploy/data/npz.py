@@ -7,7 +7,7 @@ from typing import Any
 
 from tclif_deploy.data.dataset import TASKS, Dataset, Task
 from tclif_deploy.errors import TclifError
-from tclif_deploy.files import as_path, open_npz
+from tclif_deploy.files import as_path, file_size, open_npz
 
 EXPECTED = "expected an .npz with x (samples, time, features) and optionally y, scale, lengths, task, mask"
 KEYS = ("x", "y", "scale", "lengths", "task", "mask")
@@ -19,10 +19,7 @@ def load_npz(path: Path | str, task: Task | None = None) -> Dataset:
     """Read an ``.npz`` with ``x`` (samples, time, features) and whatever of `KEYS` is there; ``task`` wins over the
     file's."""
     path = as_path(path, EXPECTED)
-    if path.is_dir():
-        raise TclifError(f"{path}: is a folder", EXPECTED)
-    if not path.exists():
-        raise TclifError(f"{path}: file not found", EXPECTED)
+    file_size(path, EXPECTED)
     if _is_npy(path):
         raise TclifError(f"{path}: holds a single array", EXPECTED)
     with open_npz(path, "truncated or not an .npz", EXPECTED) as file:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from tclif_deploy.data.dataset import Dataset
 from tclif_deploy.errors import TclifError, reason_of
 from tclif_deploy.files import DAMAGED, UNPACKING, as_path
+from tclif_deploy.formats.hdf5 import heap
 
 STEPS = 250
 SECONDS = 1.4
@@ -32,13 +33,20 @@ def recordings(path: Path | str) -> int:
 
 def _columns(file: h5py.File) -> tuple[Any, Any, Any]:
     """(times, units, labels) of an open file, one row a recording. Raises ValueError where one is no data set."""
+    for name in ("spikes", "spikes/times", "spikes/units", "labels"):
+        if not isinstance(file.get(name, getlink=True), h5py.HardLink):
+            raise ValueError(f"{name} is missing, or a link to elsewhere")
     datasets = tuple(file[name] for name in ("spikes/times", "spikes/units", "labels"))
     for data in datasets:
         if not isinstance(data, h5py.Dataset) or data.ndim != 1 or data.is_virtual:
             raise ValueError(f"{data.name} is not a column of a data set")
+        if data.id.get_create_plist().get_external_count():
+            raise ValueError(f"{data.name} has no values in this file")
         most = UNPACKING * min(data.id.get_storage_size(), Path(file.filename).stat().st_size)
         if data.size * data.dtype.itemsize > most:
             raise ValueError(f"{data.name} declares {data.size:,} recordings, more than the file holds")
+    if datasets[2].dtype.kind not in "iu":
+        raise ValueError(f"labels are {datasets[2].dtype}, expected integers")
     return datasets
 
 
@@ -75,19 +83,23 @@ def load_shd(
     if not path.is_file():
         raise TclifError(f"{path}: file not found", "SHD and SSC: zenkelab.org/resources, or the authors' link")
     try:
-        with h5py.File(path, "r") as file:
+        with open(path, "rb") as raw, h5py.File(path, "r") as file:
             times, units, labels = _columns(file)
             count = len(labels) - start if samples is None else min(samples, len(labels) - start)
             if len(times) != len(labels) or len(units) != len(labels) or count <= 0:
                 raise TclifError(f"{path}: {len(times)} recordings, {len(labels)} labels", EXPECTED)
             x = np.zeros((count, steps, UNITS), np.uint8)
-            for n in range(count):
-                time, channel = np.asarray(times[start + n], np.float64), np.asarray(units[start + n])
-                if channel.shape != time.shape or (channel.size and not 0 <= channel.min() <= channel.max() < UNITS):
+            spikes = zip(*(heap.rows(column, raw, start, start + count) for column in (times, units)), strict=True)
+            for n, (time, channel) in enumerate(spikes):
+                if (
+                    channel.dtype.kind == "f"
+                    or channel.shape != time.shape
+                    or (channel.size and not 0 <= channel.min() <= channel.max() < UNITS)
+                ):
                     raise TclifError(
                         f"{path}: recording {start + n} has units that do not fit", f"expected 0..{UNITS - 1}"
                     )
-                x[n] = bin_spikes(time, channel, steps, seconds)
+                x[n] = bin_spikes(time.astype(np.float64), channel, steps, seconds)
             y = np.asarray(labels[start : start + count], np.int64)
     except DAMAGED as error:
         raise TclifError(f"{path}: cannot be read ({reason_of(error)})", EXPECTED) from error

@@ -16,7 +16,7 @@ from tclif_deploy.data.npz import ANY, EXPECTED, KEYS, task_in
 from tclif_deploy.data.read import load_data
 from tclif_deploy.data.shd import SECONDS, STEPS, load_shd, recordings
 from tclif_deploy.errors import TclifError, reason_of
-from tclif_deploy.files import DAMAGED, as_path, open_npz, read_npy_header
+from tclif_deploy.files import DAMAGED, as_path, file_size, open_npz, read_npy_header
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,7 @@ def _shd(path: Path, count: int, steps: int, seconds: float) -> Stream:
 def _npy(path: Path) -> Stream:
     expected = "expected an array (samples, time, features)"
     try:
+        file_size(path, expected)
         with open(path, "rb") as file:
             shape, by_column, dtype = read_npy_header(file)
             start, held = file.tell(), path.stat().st_size - file.tell()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import io
 import json
 from pathlib import Path
@@ -12,7 +11,12 @@ import torch
 from torch import Tensor
 
 from tclif_deploy.errors import TclifError
+from tclif_deploy.files import read_bytes
+from tclif_deploy.formats.checkpoint.torch_file import read_torch
 from tclif_deploy.outputs import write_file
+
+MOST_BYTES = 1 << 34
+"""of a checkpoint that is read"""
 
 
 def save_torch(path: Path, content: dict[str, Any]) -> None:
@@ -29,11 +33,8 @@ def save_json(path: Path, content: dict[str, Any]) -> None:
 
 def load_torch(path: Path) -> dict[str, Any]:
     """Read what `save_torch` wrote: tensors and plain values, nothing that could run code."""
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise TclifError(f"{path}: not a checkpoint of ours ({reason:.80})", "give another, or remove it") from None
+    hint = "give another, or remove it"
+    content = read_torch(read_bytes(path, hint, MOST_BYTES), str(path))
     if not isinstance(content, dict):
         raise TclifError(f"{path}: holds a {type(content).__name__}", "expected a checkpoint")
     return content
@@ -41,16 +42,16 @@ def load_torch(path: Path) -> dict[str, Any]:
 
 def load_weights(path: Path, network: torch.nn.Module) -> None:
     """Put the weights of a checkpoint (ours or the authors', which names the same keys) into ``network``."""
-
-    with torch.serialization.safe_globals([argparse.Namespace]):  # the authors keep best_acc in one
-        content = load_torch(path)
-    state: dict[str, Tensor] = content.get("state_dict", content)
+    content = load_torch(path)
+    state: Any = content.get("state_dict", content)
+    if not isinstance(state, dict):
+        raise TclifError(f"{path}: its state_dict is a {type(state).__name__}", "start from the same model")
     expected = network.state_dict()
     for key in expected.keys() | state.keys():
         own, stored = expected.get(key), state.get(key)
         if own is None or stored is None or not isinstance(stored, Tensor) or own.shape != stored.shape:
             shapes = [None if t is None else tuple(getattr(t, "shape", ())) for t in (own, stored)]
             raise TclifError(
-                f"{path}: {key} has shape {shapes[1]}, the network's has {shapes[0]}", "start from the same model"
+                f"{path}: {key!s:.60} has shape {shapes[1]}, the network's has {shapes[0]}", "start from the same model"
             )
     network.load_state_dict(state)

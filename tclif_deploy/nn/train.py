@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from tclif_deploy.data.dataset import Dataset
 from tclif_deploy.data.tasks import Task, load_task
-from tclif_deploy.errors import TclifError
+from tclif_deploy.errors import TclifError, reason_of
 from tclif_deploy.nn.checkpoint import load_torch, load_weights, save_json, save_torch
 from tclif_deploy.nn.config import LEARNED, Epoch, TrainConfig, TrainResult, args_of, rate_at
 from tclif_deploy.nn.models import architecture, build
@@ -174,7 +175,14 @@ class _Run:
         if not path.exists():
             return
         state, now = load_torch(path), _settings(self.config)
-        before = state.get("settings", {})
+        try:
+            self._take_up(path, state, now)
+        except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            reason = f"{path}: not a state to resume from ({reason_of(error):.100})"
+            raise TclifError(reason, "remove the file to start anew") from error
+
+    def _take_up(self, path: Path, state: dict[str, Any], now: dict[str, Any]) -> None:
+        before = state["settings"]
         for name, value in now.items():
             stored = before.get(STATE_KEYS.get(name, name))
             if stored != value:
@@ -182,10 +190,29 @@ class _Run:
                     f"{path}: belongs to a training with {name} {stored}, not {value}",
                     "give the same settings to resume it, or remove the file to start anew",
                 )
+        history = [Epoch(**{**entry, "rates": tuple(entry["rates"])}) for entry in state["history"]]
+        if [epoch.epoch for epoch in history] != list(range(1, len(history) + 1)) or not all(map(Epoch.line, history)):
+            raise ValueError("its epochs are not numbered from 1")
+        for tensor in (*state["state_dict"].values(), *_tensors(state["optimizer"]["state"])):
+            if not tensor.is_floating_point():
+                raise ValueError(f"a tensor of {tensor.dtype} where real numbers were expected")
         self.trainer.network.load_state_dict(state["state_dict"])
         self.trainer.optimizer.load_state_dict(state["optimizer"])
+        for parameter, kept in self.trainer.optimizer.state.items():
+            if (
+                not isinstance(kept, dict)
+                or any(kept[name].shape != parameter.shape for name in ("exp_avg", "exp_avg_sq"))
+                or kept["step"].ndim
+            ):
+                raise ValueError("the optimizer's state is of another network")
         self.chances.copy_(state["chances"])
-        self.history[:] = [Epoch(**{**entry, "rates": tuple(entry["rates"])}) for entry in state["history"]]
+        self.history[:] = history
+
+
+def _tensors(state: dict[int, dict[str, Tensor]]) -> Iterator[Tensor]:
+    """Every tensor of an optimizer's state."""
+    for kept in state.values():
+        yield from kept.values()
 
 
 def _settings(config: TrainConfig) -> dict[str, Any]:

@@ -56,8 +56,8 @@ def coupling_pair(b_u: float, b_v: float, k: int) -> CouplingPair:
     product = b_u * b_v * float(one) ** 2
     low = max(1, math.ceil(abs(b_v) * one * math.exp(-MAX_LOG_LSB_RATIO)))
     high = min(one, math.floor(abs(b_v) * one * math.exp(MAX_LOG_LSB_RATIO)))
-    candidates = np.arange(low, high + 1, dtype=np.int64)
-    partners = np.rint(abs(product) / candidates).astype(np.int64)
+    candidates = np.arange(min(low, high + 1), high + 1, dtype=np.int64)  # none, where b_v is beyond the bits
+    partners = np.minimum(np.rint(abs(product) / candidates), 2.0 * one).astype(np.int64)  # beyond one, none fits
     with np.errstate(divide="ignore"):
         log_lsb_ratio = 0.5 * np.log(partners * abs(b_v) / (abs(b_u) * candidates))
     fits = (partners >= 1) & (partners <= one) & (np.abs(log_lsb_ratio) <= MAX_LOG_LSB_RATIO)

@@ -24,6 +24,8 @@ READOUT_BITS = 15
 """fractional bits of the multipliers that make readout neurons of unequal scales comparable"""
 MOST = 2.0**62
 """integers are far below this, or something is wrong with the numbers that they stand for"""
+TINY = 2.0**-1000
+"""stands for 0 in a logarithm"""
 SHIFT_LIMIT = 24
 """|f| beyond this would leave nothing of a 32-bit state"""
 
@@ -115,7 +117,7 @@ def build_layer(layer: Layer, plan: LayerPlan, context: QuantizationContext) -> 
         lost = (n.threshold != 0) & (np.abs(exact) < 1)
         if lost.any():
             worst = int(np.argmin(np.where(lost, np.abs(exact), np.inf)))
-            missing = math.ceil(-math.log2(abs(exact[worst])))
+            missing = math.ceil(-math.log2(max(abs(exact[worst]), TINY)))
             raise TclifError(
                 f"layer {layer.name}: threshold of neuron {worst} is {n.threshold[worst]:.3g}, less than one LSB "
                 f"({lsb_v[worst]:.3g})",
@@ -216,7 +218,9 @@ def state_shift(layer: Layer, plan: LayerPlan, context: QuantizationContext) -> 
 
 
 def largest_shift(load: float) -> int:
-    """The largest shift at which a share of ``load`` still fits."""
+    """The largest shift at which a share of ``load`` still fits; `OverflowError` for what is beyond floats."""
+    if not load < math.inf:
+        raise OverflowError(f"{load:.3g}")
     return max(-SHIFT_LIMIT, min(SHIFT_LIMIT, math.floor(-math.log2(load)))) if load > 0 else 0
 
 

@@ -88,6 +88,7 @@ def quantize(
         raise CannotHold(f"a number of the network is {error} in the integers' units, beyond 64 bits") from None
 
 
+@np.errstate(all="ignore")  # what floats do not hold becomes inf or NaN, and is refused where it becomes an integer
 def _integers(
     network: Network, context: QuantizationContext, calibration: Dataset | None, notices: list[str], progress: Progress
 ) -> FixedNetwork:

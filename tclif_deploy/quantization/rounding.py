@@ -14,6 +14,9 @@ MORE_DAMPING = (0.0, *(10.0**n for n in range(-6, 7)))
 """shares of the largest variance added to every source's, until what few calibration samples show can be inverted"""
 
 
+ILL = "weights and calibration data are of sizes too far apart to round weights together"
+
+
 def damped(covariance: Float) -> Float:
     """``covariance`` (sources, sources) with `DAMPING`, positive definite but for what its own rounding leaves."""
     return np.asarray(covariance + np.eye(len(covariance)) * max(DAMPING * float(np.diag(covariance).mean()), 1e-12))
@@ -28,16 +31,22 @@ def round_compensated(wanted: Float, covariance: Float, steps: Float, limit: int
     `damped`.
     """
     sources = covariance.shape[0]
-    shared = steps[0] / steps[0, 0]  # per source; errors are compensated in units of the first source's step
-    covariance = covariance * np.outer(shared, shared)
+    with np.errstate(all="ignore"):
+        shared = steps[0] / steps[0, 0]  # per source; errors are compensated in units of the first source's step
+        covariance = covariance * np.outer(shared, shared)
+    if not np.isfinite(covariance).all():
+        raise TclifError(ILL, "scale weights and data to be near 1, or leave the pass out")
     order = np.argsort(-np.diag(covariance), kind="stable")
     upper = _inverse_root(covariance[np.ix_(order, order)])
     remaining = wanted[:, order].copy()
     rounded = np.empty_like(remaining)
-    for j in range(sources):
-        rounded[:, j] = np.clip(np.rint(remaining[:, j]), -limit, limit)
-        error = (remaining[:, j] - rounded[:, j]) / upper[j, j]
-        remaining[:, j + 1 :] -= np.outer(error, upper[j, j + 1 :])
+    with np.errstate(all="ignore"):  # what it leads to is refused below
+        for j in range(sources):
+            rounded[:, j] = np.clip(np.rint(remaining[:, j]), -limit, limit)
+            error = (remaining[:, j] - rounded[:, j]) / upper[j, j]
+            remaining[:, j + 1 :] -= np.outer(error, upper[j, j + 1 :])
+    if not np.isfinite(rounded).all():
+        raise TclifError(ILL, "scale weights and data to be near 1, or leave the pass out")
     result = np.empty(rounded.shape, np.int64)
     result[:, order] = rounded
     return result

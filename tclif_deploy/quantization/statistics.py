@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tclif_deploy.data import Dataset
+from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedNetwork
 from tclif_deploy.network import INPUT, Connection, Float, Layer
 from tclif_deploy.quantization.layer_plan import QuantizationContext
@@ -55,9 +56,15 @@ class CalibrationStatistics:
     def _products(self) -> Float:
         """Mean products of the responses to all sources and, last, to a constant current of 1."""
         total, count = np.zeros((self.weights.shape[1] + 1,) * 2), 0
-        for joint in self._responses():
-            total += (joint.T @ joint).astype(np.float64)
-            count += len(joint)
+        with np.errstate(over="ignore", invalid="ignore"):  # what it leads to is refused below
+            for joint in self._responses():
+                total += (joint.T @ joint).astype(np.float64)
+                count += len(joint)
+        if not np.isfinite(total).all():
+            raise TclifError(
+                f"layer {self.layer.name}: its response to the calibration data is beyond what floats hold",
+                "scale the data down, or quantize without passes",
+            )
         return total / count
 
     @cached_property
@@ -67,12 +74,14 @@ class CalibrationStatistics:
         covariance = self._products[:-1, :-1]
         if "bias" in self.context.settings.passes:
             with_one, one = self._products[:-1, -1], self._products[-1, -1]
-            covariance = covariance - np.outer(with_one, with_one) / one
+            if one > 0:  # else nothing reaches the soma, whatever the bias
+                covariance = covariance - np.outer(with_one, with_one) / one
         return damped(covariance)
 
     def bias_for(self, missing: Float) -> Float:
         """The constant current that best stands in for weights that are ``missing`` (rows, sources); (rows,)."""
-        return np.asarray(missing @ self._products[:-1, -1] / self._products[-1, -1])
+        one = self._products[-1, -1]
+        return np.asarray(missing @ self._products[:-1, -1] / (one if one > 0 else 1.0))
 
     def _responses(self) -> Iterator[Float]:
         """What the soma makes of each source and of a constant, by the layer's mean coefficients: parts of

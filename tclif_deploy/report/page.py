@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import json
 import pkgutil
 from dataclasses import dataclass
@@ -98,12 +99,6 @@ def render(*builds: Build) -> str:
     lacking = missing()
     if lacking is not None:
         raise TclifError(lacking)
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("tclif_deploy.report", "template"),
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined,
-    )  # fmt: skip
     columns = tuple(
         Column(
             prefix="" if len(builds) == 1 else f"{'ab'[n]}-",
@@ -126,9 +121,21 @@ def render(*builds: Build) -> str:
                     rasters[f"{column.prefix}raster"] = _raster(build.record, block.neurons, labels)
     library = pkgutil.get_data("plotly", "package_data/plotly.min.js")
     assert library is not None
-    return environment.get_template("page.html.j2").render(
+    page: str = _templates().get_template("page.html.j2").render(
         columns=columns, differences=differences(*builds) if len(builds) == 2 else None, version=__version__,
         plots=_json(plots), rasters=_json(rasters), words=DEFINITIONS, plotly=library.decode("utf-8"),
+    )  # fmt: skip
+    return page
+
+
+@functools.cache
+def _templates() -> Any:
+    """The page's templates, compiled when they are first used."""
+    import jinja2
+
+    return jinja2.Environment(
+        loader=jinja2.PackageLoader("tclif_deploy.report", "template"),
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined,
     )  # fmt: skip
 
 

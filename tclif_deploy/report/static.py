@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from importlib import util
 from pathlib import Path
@@ -13,7 +14,7 @@ from tclif_deploy.arguments import checked
 from tclif_deploy.builds import Build
 from tclif_deploy.builds.record import LayerRecord, Record
 from tclif_deploy.errors import TclifError
-from tclif_deploy.outputs import make_folder, new_file
+from tclif_deploy.outputs import make_folder, write_files
 from tclif_deploy.report.figure import Figure, Panel, Series
 from tclif_deploy.report.sections import report_content
 from tclif_deploy.text import label_layers, layer_labels
@@ -35,7 +36,7 @@ METADATA: dict[str, dict[str, Any]] = {"png": {"Software": None}, "svg": {"Date"
 
 @checked
 def write_figures(build: Build, folder: Path | str) -> tuple[Path, ...]:
-    """Every figure of a build as ``NAME.png`` and ``NAME.svg`` in ``folder``.
+    """Every figure of a build as ``NAME.png`` and ``NAME.svg`` in ``folder``; where one cannot be written, none is.
 
     Raises `TclifError` where matplotlib is missing, or ``folder`` cannot be written.
 
@@ -58,15 +59,14 @@ def write_figures(build: Build, folder: Path | str) -> tuple[Path, ...]:
     from matplotlib.figure import Figure as Canvas
 
     folder = Path(folder)
-    make_folder(folder)
-    written: list[Path] = []
+    make_folder(folder)  # what cannot be written to is refused before anything is drawn
+    drawn: dict[str, bytes] = {}
 
     def save(canvas: Any, name: str) -> None:
         for kind in ("png", "svg"):
-            path = folder / f"{name}.{kind}"
-            with new_file(path) as part:
-                canvas.savefig(part, format=kind, dpi=DPI, metadata=METADATA[kind])
-            written.append(path)
+            buffer = io.BytesIO()
+            canvas.savefig(buffer, format=kind, dpi=DPI, metadata=METADATA[kind])
+            drawn[f"{name}.{kind}"] = buffer.getvalue()
 
     with rc_context(STYLE):
         for section in report_content(build):
@@ -82,7 +82,8 @@ def write_figures(build: Build, folder: Path | str) -> tuple[Path, ...]:
                     canvas = Canvas(figsize=(WIDTH, 2.6))
                     _raster(canvas.subplots(), build.record, layer, n, title)
                     save(canvas, f"raster-{index}-sample-{sample}")
-    return tuple(written)
+    write_files(folder, drawn)
+    return tuple(folder / name for name in drawn)
 
 
 def write_figure(figure: Figure, path: Path) -> None:

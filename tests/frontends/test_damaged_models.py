@@ -504,6 +504,7 @@ def test_the_configuration_of_these_tests_is_read(tmp_path: Path) -> None:
     ("changes", "expected"),
     [
         ({"version": 2}, "tclif-model version 2, expected 1"),
+        ({"version": torch.ones(2)}, "tclif-model version 'Tensor', expected 1"),
         ({"config": None}, "configuration is a NoneType"),
         ({"config": "{"}, "configuration"),
         ({"config": "{}"}, "configuration modules: Field required"),

@@ -3,37 +3,45 @@
 from __future__ import annotations
 
 import contextlib
-import io
-import json
+import functools
 import os
+import shutil
 import signal
+import stat
 import traceback
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
-import h5py
-import nir
 import numpy as np
-import torch
+import typer
 
-from tclif_deploy import load, write_nir
-from tclif_deploy.cli.main import DISK_HINT, run
+from tclif_deploy.cli import main
 from tests.fuzz.damage import damaged
+from tests.fuzz.inputs import STATE, TUNE, inside, silent
 
-SECONDS = 120
+SECONDS = 60
 """that a command may take"""
+GROWTH = 192 << 20
+"""bytes by which a command on a damaged file may grow beyond what the process held before it"""
+LONGEST = 1500
+"""characters of a line"""
 MAIN = ("manifest.json", "report.json", "network.npz", "fixed.npz")
 """files of a build that every command reads"""
 SIDE = ("record.npz", "mapping.json", "explain.json")
 """those that add a section; damaged, they are done without"""
+NOT_READ = ("report.html", "c/size.json")
+"""what no command reads again; programs (`CODE`) are neither"""
 CODE = (".c", ".h")
 """programs, which are run as they are: whoever changes them has other means"""
 
 ON_BUILD: dict[str, list[str]] = {
     "show": ["show", "b"],
     "report": ["report", "b", "-o", "page.html"],
+    "compare": ["report", "--compare", "b1", "b", "-o", "page.html"],
     "simulate": ["simulate", "b", "--data", "d.npz", "-q"],
     "verify": ["verify", "b", "--data", "d.npz", "-q"],
     "check": ["check", "b", "-q"],
@@ -42,199 +50,252 @@ ON_BUILD: dict[str, list[str]] = {
     "explain": ["explain", "b", "--data", "d.npz", "--samples", "2", "-q"],
     "fuzz": ["fuzz", "b", "--backend", "c", "--samples", "1", "--steps", "4", "-q"],
 }
+
+
+def on_model(model: str, to: str, *, data: bool = False, more: tuple[str, ...] = ()) -> tuple[list[str], ...]:
+    """Commands that read a model, with ``more`` to say how; ``to``: formats that can say it."""
+    calibration = ["--calibration", "d.npz"] if data else []
+    return (
+        ["inspect", model, *more],
+        ["compile", model, "-o", "new", "--backend", "none", "-q", *calibration, *more],
+        ["check", model, "-q", *calibration, *more],
+        *(["export", model, "--to", form, "-o", "new.file", "-q", *more] for form in to.split()),
+        *((["cost", model, "--data", "d.npz", "-q", *more],) if data else ()),
+    )
+
+
+SWEEP = ["sweep", "m.pt", "--data", "d.npz", "--weight-bits", "7,8", "-o", "w.csv", "--jobs", "1", "-q"]
 READS: dict[str, tuple[list[str], ...]] = {
     **{f"b/{name}": tuple(ON_BUILD.values()) for name in MAIN},
-    **{f"b/{name}": (ON_BUILD["show"], ON_BUILD["report"], ON_BUILD["explain"]) for name in SIDE},
+    **{f"b/{name}": tuple(ON_BUILD[n] for n in ("show", "report", "compare", "explain")) for name in SIDE},
     "b/c/network.json": (ON_BUILD["fuzz"],),
-    "b/network.nir": (["inspect", "b/network.nir"],),
+    "b/network.nir": on_model("b/network.nir", "nir netx", data=True),
     "d.npz": (
-        ON_BUILD["simulate"], ON_BUILD["verify"], ON_BUILD["cost"], ON_BUILD["explain"], ON_BUILD["check data"],
+        *(ON_BUILD[name] for name in ("simulate", "verify", "cost", "explain", "check data")), SWEEP,
         ["compile", "m.pt", "--data", "d.npz", "-o", "new", "--backend", "none", "-q"],
         ["check", "m.pt", "--calibration", "d.npz", "-q"],
     ),
+    "k/calibration.npz": (
+        ["compile", "k/m.pt", "-o", "new", "--backend", "none", "-q"], ["check", "k/m.pt", "-q"],
+        ["cost", "k/m.pt", "--data", "d.npz", "-q"], ["export", "k/m.pt", "--to", "netx", "-o", "new.net", "-q"],
+    ),
     "x.npy": (["simulate", "b", "--data", "x.npy", "-q"],),
     "images-idx3-ubyte": (["simulate", "b1", "--data", "images-idx3-ubyte", "-q"],),
+    "images-idx3-ubyte.gz": (["simulate", "b1", "--data", "images-idx3-ubyte.gz", "-q"],),
     "s.h5": (["simulate", "b700", "--data", "s.h5", "-q"], ["check", "b700", "--data", "s.h5", "-q"]),
     "t.toml": (
         ["check", "b", "-t", "t.toml", "-q"], ["targets", "t.toml"],
-        ["compile", "m.pt", "-t", "t.toml", "--calibration", "d.npz", "--backend", "none", "-q"],
+        ["cost", "b", "-t", "t.toml", "--data", "d.npz", "-q"],
+        ["compile", "m.pt", "-t", "t.toml", "--calibration", "d.npz", "-o", "new", "--backend", "none", "-q"],
+        ["export", "m.pt", "--to", "netx", "-t", "t.toml", "-o", "new.net", "-q"],
+        ["sweep", "m.pt", "--data", "d.npz", "-t", "t.toml", "-o", "new.csv", "--jobs", "1", "-q"],
     ),
-    "n.nir": (["inspect", "n.nir"], ["compile", "n.nir", "-o", "new", "--backend", "none", "-q"]),
-    "f.nir": (["inspect", "f.nir", "--dt", "1e-4"],),
-    "args.json": (["inspect", "m.pt"], ["compile", "m.pt", "-o", "new", "--backend", "none", "-q"]),
-    "m.pt": (["inspect", "m.pt"],),
+    "n.nir": on_model("n.nir", "torch", data=True),
+    "f.nir": on_model("f.nir", "nir", data=True, more=("--dt", "1e-4")),
+    "v.nir": on_model("v.nir", "nir"),
+    "c.net": on_model("c.net", "nir netx"),
+    "args.json": on_model("m.pt", "netx", data=True),
+    "m.pt": (*on_model("m.pt", "nir netx torch", data=True), SWEEP),
+    "saved.pt": on_model("saved.pt", "nir torch", data=True),
+    "w.csv": (SWEEP,),
+    "f/train.npz": (TUNE,),
+    "f/test.npz": (TUNE,),
+    STATE: (TUNE,),
 }  # fmt: skip
 """file -> commands that read it"""
+DEAR = {
+    "explain": 0.1, "fuzz": 0.1, "finetune": 0.15, "compile": 0.25, "report": 0.25, "sweep": 0.25, "show": 0.5,
+    "cost": 0.6, "export": 0.6, "inspect": 3.0, "targets": 3.0,
+}  # fmt: skip
+"""command -> how often it is drawn, against 1: what takes long is seldom run"""
+
+
+Pairs = list[tuple[str, list[str]]]
+"""(file, command that reads it)"""
+PAIRS: Pairs = [(name, command) for name, commands in READS.items() for command in commands]
 
 
 @dataclass(frozen=True)
-class Finding:
-    """What should not be, and how to see it again."""
+class Case:
+    """A command, and what one of the files that it reads has become."""
 
     seed: int
     number: int
     file: str
-    kind: str
     command: list[str]
-    what: str
+    kind: str
+    """of damage"""
+    content: bytes | None
+    """None: ``kind`` says what stands there"""
 
     def __str__(self) -> str:
-        again = f"python -m tests.fuzz.run --seed {self.seed} --first {self.number} --inputs 1"
-        return f"{self.file} ({self.kind}): tclif {' '.join(self.command)}: {self.what}\n    {again}"
+        return f"{self.file} ({self.kind}): tclif {' '.join(self.command)}"
+
+    @property
+    def again(self) -> str:
+        """How to see it again."""
+        return f"python -m tests.fuzz.run --seed {self.seed} --first {self.number} --inputs 1"
 
 
-def make(folder: Path) -> None:
-    """A tiny trained network, its data and targets, and its builds, in the empty ``folder``; all from fixed seeds."""
-    rng = np.random.default_rng(0)
-    state: dict[str, torch.Tensor] = {}
-    sizes = (3, 12, 10, 4)
+@dataclass(frozen=True)
+class Outcome:
+    """What a command did."""
 
-    def tensor(values: Any) -> torch.Tensor:
-        return torch.tensor(values, dtype=torch.float32)
-
-    for n in range(3):
-        m, k = sizes[n], sizes[n + 1]
-        state[f"features.{2 * n}.weight"] = tensor(rng.normal(0.03, 0.9 / m**0.5, (k, m)))
-        state[f"features.{2 * n}.bias"] = tensor(rng.normal(0.02, 0.03, k))
-        if n < 2:
-            state[f"features.{2 * n + 1}.decay_factor"] = tensor(rng.normal(0, 0.5, (1, 2)))
-    x = rng.integers(0, 256, (8, 30, 3)).astype(np.uint8)
-    with inside(folder), contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        torch.save({"state_dict": state}, "m.pt")
-        Path("args.json").write_text(json.dumps({"threshold": 1.0, "gamma": 0.5, "neuron": "tclif"}))
-        np.savez("d.npz", x=x, scale=1 / 255, y=rng.integers(0, 4, 8), lengths=rng.integers(5, 31, 8))
-        np.save("x.npy", x)
-        header = b"\0\0\x08\x03" + b"".join(n.to_bytes(4, "big") for n in (4, 3, 5))
-        Path("images-idx3-ubyte").write_bytes(header + rng.bytes(4 * 3 * 5))
-        with h5py.File("s.h5", "w") as file:
-            for name in ("times", "units"):
-                column = file.create_dataset(
-                    f"spikes/{name}", (3,), h5py.vlen_dtype(np.float32 if name == "times" else np.uint16)
-                )
-                for n in range(3):
-                    values = rng.random(20) if name == "times" else rng.integers(0, 700, 20)
-                    column[n] = values
-            file["labels"] = np.arange(3)
-        Path("t.toml").write_text(
-            'inherits = "loihi2"\nname = "chip"\ndescription = "a chip"\n'
-            'weight_bits = { value = 7, unit = "bit", source = "here", evidence = "assumed" }\n'
-            "state_bits = 20\nthreshold_bits = 20\nreset_bits = 20\nbias_bits = 20\nneurons_per_core = 8\n"
-            "energy_synapse = [1.0, 2.5]\n"
-        )
-        said = [run(["compile", "m.pt", "--data", "d.npz", "-o", "b", "--backend", "c", "-q"])]
-        said.append(run(ON_BUILD["explain"]))
-        for features in (1, 700):
-            first = tensor(rng.normal(0.03, 0.9, (12, features)))
-            torch.save({"state_dict": {**state, "features.0.weight": first}}, "other.pt")
-            said.append(run(["compile", "other.pt", "-o", f"b{features}", "--backend", "none", "-q"]))
-        write_nir(load("m.pt"), "n.nir")
-        ones = np.ones(4)
-        lif = nir.LIF(tau=20e-3 * ones, r=ones, v_leak=0 * ones, v_threshold=ones)
-        nodes = {
-            "input": nir.Input(np.array([3])), "fc": nir.Affine(rng.normal(0, 1, (4, 3)), 0 * ones), "lif": lif,
-            "output": nir.Output(np.array([4])),
-        }  # fmt: skip
-        edges = [("input", "fc"), ("fc", "lif"), ("lif", "output")]
-        nir.write("f.nir", nir.NIRGraph(nodes=nodes, edges=edges))
-        assert not any(said), said
+    code: int | None
+    """None: it did not end by itself"""
+    stderr: str
+    trace: str = ""
+    """traceback of what escaped"""
+    growth: int = 0
+    """bytes that it took more than there were before it, or more than on whole files"""
 
 
-@contextlib.contextmanager
-def inside(folder: Path) -> Iterator[None]:
-    """Work in ``folder`` until the block ends."""
-    before = os.getcwd()
-    os.chdir(folder)
-    try:
-        yield
-    finally:
-        os.chdir(before)
+# --- one case
+
+
+def drawn(folder: Path, seed: int, number: int, pairs: Pairs = PAIRS) -> Case:
+    """Input ``number`` of a seed, for one of ``pairs``."""
+    rng = np.random.default_rng([seed, number])
+    weights = np.array([DEAR.get(command[0], 1.0) for _, command in pairs])
+    name, command = pairs[int(rng.choice(len(pairs), p=weights / weights.sum()))]
+    kind, content = damaged(originals(folder)[name], Path(name).suffix, rng)
+    return Case(seed, number, name, command, kind, content)
+
+
+@functools.cache
+def originals(folder: Path) -> dict[str, bytes]:
+    """Every file as it was made: asked for the first time before anything is damaged."""
+    return {name: (folder / name).read_bytes() for name in files(folder)}
+
+
+def damage(path: Path, kind: str, content: bytes | None) -> None:
+    """Leave ``content`` at ``path``, or what ``kind`` says."""
+    if content is not None:
+        path.write_bytes(content)
+        return
+    path.unlink()
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(path)
+    elif kind != "delete":
+        path.symlink_to({"link to nowhere": "nowhere", "link to itself": path.name, "device": "/dev/zero"}[kind])
+
+
+def attempt(
+    folder: Path, case: Case, call: Callable[[Path, list[str]], Outcome] | None = None
+) -> tuple[str | None, Outcome]:
+    """(what is wrong, what the command did): damages a file in ``folder``, runs, and puts everything back as it was."""
+    originals(folder)
+    damage(folder / case.file, case.kind, case.content)
+    before = files(folder)
+    outcome = (call or called)(folder, case.command)
+    after = files(folder)
+    changed = {name for name in {*before, *after} if before.get(name) != after.get(name)}
+    restore(folder, {*changed, case.file})
+    return judged(case.command, outcome, changed), outcome
+
+
+def restore(folder: Path, names: set[str]) -> None:
+    """Put back files as they were made, and remove those that were not; folders that are empty then, too."""
+    whole = originals(folder)
+    for name in sorted(names):
+        path = folder / name
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif name not in whole or not stat.S_ISREG(_mode(path)):
+            path.unlink(missing_ok=True)
+        if name in whole:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(whole[name])
+        else:
+            for parent in Path(name).parents:
+                with contextlib.suppress(OSError):
+                    os.rmdir(folder / parent)
+
+
+def _mode(path: Path) -> int:
+    return path.lstat().st_mode if os.path.lexists(path) else stat.S_IFREG
 
 
 def files(folder: Path) -> dict[str, tuple[int, int, int]]:
     """Every file below ``folder``, and what tells whether it was written."""
-    made = {}
-    for place, _, names in os.walk(folder):
-        for name in names:
-            path = Path(place, name)
-            status = path.lstat()
-            made[str(path.relative_to(folder))] = (status.st_ino, status.st_size, status.st_mtime_ns)
+    made: dict[str, tuple[int, int, int]] = {}
+    pending = [""]
+    while pending:
+        place = pending.pop()
+        with os.scandir(folder / place) as entries:
+            for entry in entries:
+                name = f"{place}{entry.name}"
+                if entry.is_dir(follow_symlinks=False):
+                    pending.append(f"{name}/")
+                else:
+                    status = entry.stat(follow_symlinks=False)
+                    made[name] = (status.st_ino, status.st_size, status.st_mtime_ns)
     return made
 
 
-def drawn(folder: Path, seed: int, number: int) -> tuple[str, list[str], str, bytes | None]:
-    """(file, command, kind of damage, what it leaves) of input ``number``."""
-    rng = np.random.default_rng([seed, number])
-    name = list(READS)[int(rng.integers(len(READS)))]
-    command = READS[name][int(rng.integers(len(READS[name])))]
-    kind, content = damaged((folder / name).read_bytes(), Path(name).suffix, rng)
-    return name, command, kind, content
+# --- run in this process
 
 
-def attempt(folder: Path, seed: int, number: int) -> Finding | None:
-    """Damage a file in ``folder``, run a command that reads it, judge, and put everything back as it was."""
-    name, command, kind, content = drawn(folder, seed, number)
-    path, whole, kept = folder / name, (folder / name).read_bytes(), {}
-    if command[0] == "explain":
-        kept = {n: (folder / n).read_bytes() for n in ("b/explain.json", "b/report.html")}
-    if content is None:
-        path.unlink()
-    else:
-        path.write_bytes(content)
-    before = files(folder)
-    code, stderr, trace = called(folder, command)
-    after = files(folder)
-    changed = {n for n in {*before, *after} if before.get(n) != after.get(n)}
-    tidy(folder, set(before))
-    for n, old in kept.items():
-        (folder / n).write_bytes(old)
-    path.write_bytes(whole)
-    wrong = judged(command, code, stderr, trace, changed)
-    return None if wrong is None else Finding(seed, number, name, kind, command, wrong)
+@functools.cache
+def parser() -> Any:
+    """The command line's parser, which takes longer to build than most commands run."""
+    return typer.main.get_command(main.app)
 
 
-def tidy(folder: Path, known: set[str]) -> None:
-    """Remove every file that is none of ``known``, and the folders that are empty then."""
-    for name in set(files(folder)) - known:
-        (folder / name).unlink()
-    for place, _, _ in os.walk(folder, topdown=False):
-        with contextlib.suppress(OSError):
-            os.rmdir(place)
-
-
-def called(folder: Path, command: list[str]) -> tuple[int | None, str, str]:
-    """(exit code, standard error, traceback of what escaped) of a command run in ``folder``."""
+def called(folder: Path, command: list[str]) -> Outcome:
+    """Run a command in ``folder``, in this process."""
 
     def late(signum: int, frame: object) -> None:
         raise TimeoutError(f"more than {SECONDS} s")
 
-    stderr, previous = io.StringIO(), signal.signal(signal.SIGALRM, late)
+    previous = signal.signal(signal.SIGALRM, late)
     signal.alarm(SECONDS)
+    code, trace, held = None, "", resident(peak=False)
+    with inside(folder), silent() as stderr, warnings.catch_warnings(), mock.patch.object(main, "app", parser()):
+        warnings.simplefilter("always", RuntimeWarning)
+        try:
+            code = main.run(command)
+        except (Exception, SystemExit):
+            trace = traceback.format_exc()
+        finally:
+            signal.alarm(0)
+            signal.signal(signal.SIGALRM, previous)
+    return Outcome(code, stderr.getvalue(), trace, resident(peak=True) - held)
+
+
+def resident(*, peak: bool) -> int:
+    """Bytes of memory that this process holds, from now on the least its peak can be; or that peak. 0: not known."""
     try:
-        with inside(folder), contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(stderr):
-            return run(command), stderr.getvalue(), ""
-    except (Exception, SystemExit):
-        return None, stderr.getvalue(), traceback.format_exc()
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, previous)
+        if not peak:
+            Path("/proc/self/clear_refs").write_text("5")
+        status = Path("/proc/self/status").read_text()
+    except OSError:  # no Linux
+        return 0
+    return int(status.split("VmHWM:")[1].split()[0]) << 10
 
 
-def judged(command: list[str], code: int | None, stderr: str, trace: str, changed: set[str]) -> str | None:
+def judged(command: list[str], outcome: Outcome, changed: set[str]) -> str | None:
     """What is wrong with the outcome of a command; None where it is as promised."""
+    code, stderr = outcome.code, outcome.stderr
     lines = stderr.strip().splitlines()
     if code not in (0, 1, 2):
-        return f"exit code {code}: {(trace or stderr)[-400:]}"
-    if "internal error" in stderr or DISK_HINT in stderr or "Traceback" in stderr or "Warning" in stderr:
+        return f"exit code {code}: {(outcome.trace or stderr)[-400:]}"
+    if any(
+        words in stderr for words in ("internal error", main.DISK_HINT, "Traceback", "Warning", "not enough memory")
+    ):
         return stderr[-400:]
     if code == 2 and (len(lines) != 1 or not lines[0].startswith("error: ")):
         return f"not one line: {stderr[:400]!r}"
-    if any(len(line) > 1500 for line in lines):
+    if any(len(line) > LONGEST for line in lines):
         return f"a line of {max(map(len, lines))} characters: {stderr[:200]!r}"
-    allowed = {
-        "report": {"page.html"}, "explain": {"b/explain.json", "b/report.html"},
-    }.get(command[0], set())  # fmt: skip
-    if code != 2 and command[0] == "compile":
-        allowed = {n for n in changed if n.startswith(("new/", "build/"))}
+    if outcome.growth > GROWTH:
+        return f"took {outcome.growth >> 20} MB: {stderr[:200]!r}"
+    allowed = {"b/explain.json", "b/report.html"} if command[0] == "explain" else set()
+    if "-o" in command:
+        output = command[command.index("-o") + 1]
+        allowed = {name for name in changed if name == output or name.startswith((f"{output}/", f"{output}.tuning/"))}
     if (code == 2 and changed) or changed - allowed:
         return f"exit code {code}, but written: {sorted(changed)}"
     return None

@@ -270,3 +270,40 @@ def test_a_state_of_another_run_is_refused(config):
         train(config, say=stop)
     with pytest.raises(TclifError, match=r"belongs to a training with lr 0.005, not 0.001"):
         train(replace(config, lr=1e-3))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda state: state.pop("settings"), lambda state: state.update(settings=[1]),
+        lambda state: state.update(state_dict=3), lambda state: state["state_dict"].popitem(),
+        lambda state: state["state_dict"].update(x=torch.ones(2, dtype=torch.complex64)),
+        lambda state: state.update(chances=torch.ones(7, 7)), lambda state: state.update(history=[{}]),
+        lambda state: state["history"][0].update(epoch=torch.ones(3)), lambda state: state["history"][0].update(lr="x"),
+        lambda state: state["history"][0].update(rates=3), lambda state: state["optimizer"].clear(),
+        lambda state: state["optimizer"]["state"].update({0: torch.ones(2)}),
+        lambda state: state["optimizer"]["state"][0].update(exp_avg=torch.ones(2, 2)),
+        lambda state: state["optimizer"]["state"][0].pop("exp_avg_sq"),
+    ],
+)  # fmt: skip
+def test_a_damaged_state_is_refused_in_one_line(config, change):
+    train(replace(config, epochs=1))
+    state = stopped_state(config)
+    change(state)
+    torch.save(state, resume_path(config.out))
+    with pytest.raises(TclifError, match=r"not a state to resume from .*; remove the file to start anew"):
+        train(config)
+
+
+def stopped_state(config):
+    """What a training that was stopped after its first epoch left."""
+
+    class Stop(Exception):
+        pass
+
+    def stop(line):
+        raise Stop
+
+    with pytest.raises(Stop):
+        train(config, say=stop)
+    return torch.load(resume_path(config.out), weights_only=True)

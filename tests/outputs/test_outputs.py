@@ -15,7 +15,7 @@ import pytest
 
 from tclif_deploy import outputs
 from tclif_deploy.errors import TclifError
-from tclif_deploy.outputs import check_file_place, new_file, new_folder, on_recovery, recover, write_file
+from tclif_deploy.outputs import check_file_place, new_file, new_folder, on_recovery, recover, write_file, write_files
 from tests.helpers.requirements import needs
 
 
@@ -394,3 +394,13 @@ def test_a_killed_writer_of_a_file_leaves_nothing_after_the_next(tmp_path, said)
     assert os.listdir(tmp_path) == [path.name]
     assert path.read_text() == "second"
     assert len(said) == 1
+
+
+def test_files_of_a_set_are_all_there_or_none(tmp_path):
+    (tmp_path / "b.txt").mkdir()  # no place for a file
+    with pytest.raises(TclifError, match=r"b\.txt: is a folder"):
+        write_files(tmp_path, {"a.txt": b"1", "b.txt": b"2", "c.txt": b"3"})
+    assert [path.name for path in tmp_path.iterdir()] == ["b.txt"]
+    (tmp_path / "b.txt").rmdir()
+    write_files(tmp_path, {"a.txt": b"1", "b/b.txt": b"2"})
+    assert {path.name: path.read_bytes() for path in tmp_path.rglob("*.txt")} == {"a.txt": b"1", "b.txt": b"2"}

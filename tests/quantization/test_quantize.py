@@ -1,6 +1,7 @@
 """The quantizer: couplings, scales, thresholds, input encoding, and what it refuses."""
 
 import math
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -218,3 +219,31 @@ def test_numbers_beyond_64_bits_are_refused_by_layer():
     wild = replace(net, layers=(replace(net.layers[0], neuron=far), *net.layers[1:]))
     with pytest.raises(CannotHold, match=f"layer {net.layers[0].name}: a number is .*beyond 64 bits"):
         quantize(wild, LOIHI2, calibration_data())
+
+
+@pytest.mark.parametrize("passes", [(), ("scales", "compensate", "bias")])
+@pytest.mark.parametrize("size", [1e-30, 1e-12, 1e12, 1e29])
+@pytest.mark.parametrize("what", ["weight", "threshold", "coupling", "x"])
+def test_numbers_of_any_size_are_quantized_or_refused_without_a_warning(what, size, passes):
+    scale = {name: size if what == name else 1.0 for name in ("weight", "threshold", "coupling", "x")}
+    rng = np.random.default_rng(0)
+    cells = neurons.two_compartment(
+        4, alpha1=0.9, beta1=-0.2 * scale["coupling"], alpha2=0.9, beta2=0.5 * scale["coupling"],
+        threshold=scale["threshold"],
+    )  # fmt: skip
+    layer = Layer("a", cells, (Connection("input", rng.uniform(-1, 1, (4, 3)) * scale["weight"]),))
+    out = Layer("out", neurons.readout(2), (Connection("a", rng.normal(0, 1, (2, 4))),))
+    data = Dataset(rng.normal(0, 1, (4, 6, 3)) * scale["x"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try:
+            fixed = quantize(Network(3, (layer, out)), LOIHI2, data, QuantizeSettings(passes=passes))
+        except TclifError:
+            return
+    assert all(np.isfinite(la.lsb_u).all() and (la.lsb_u > 0).all() for la in fixed.layers)
+
+
+def test_couplings_of_any_size_are_refused_with_the_numbers():
+    for b_u, b_v in ((1e30, 1e30), (1e-30, 1e30), (1e30, 1e-30), (1e-30, 1e-30), (1e30, 0.5), (0.5, 1e30)):
+        with np.errstate(all="raise", under="ignore"), pytest.raises(TclifError, match="do not fit in 12 fractional"):
+            coupling_pair(b_u, b_v, 12)

@@ -129,3 +129,15 @@ def test_one_sample_is_too_few(tmp_path, capsys):
 def test_a_range_without_end_is_refused_at_once():
     with pytest.raises(TclifError, match="at most 64 numbers"):
         grid(LOIHI2, "2..99999999", "", "", "")
+
+
+@pytest.mark.parametrize("damage", ["more columns", "NUL", "no number", "not text"])
+def test_a_damaged_table_is_refused_in_one_line(tmp_path, damage):
+    path = tmp_path / "s.csv"
+    names = ",".join(Row.__dataclass_fields__)
+    row = ",".join(["x"] * len(Row.__dataclass_fields__))
+    lines = {"more columns": f"{row},,,", "NUL": "a\0" * 200_000, "no number": row, "not text": row}
+    path.write_bytes(f"{names}\n{lines[damage]}\n".encode() + (b"\xff" if damage == "not text" else b""))
+    with pytest.raises(TclifError) as refused:
+        list(read(path))
+    assert str(refused.value).startswith(f"{path}: cannot be read (")

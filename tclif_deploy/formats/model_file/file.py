@@ -47,8 +47,9 @@ def network_from_file(content: dict[str, Any], file_bytes: int, given: ReadOptio
     """The network in what `write_model_file` wrote."""
     where = str(path)
     version = content.get("version")
-    if version != FORMAT_VERSION:
-        raise TclifError(f"{where}: {FORMAT} version {version!r:.40}, expected {FORMAT_VERSION}", AGAIN)
+    if type(version) is not int or version != FORMAT_VERSION:  # a tensor has no truth of its own
+        shown = version if isinstance(version, (int, float, str)) else type(version).__name__
+        raise TclifError(f"{where}: {FORMAT} version {shown!r:.40}, expected {FORMAT_VERSION}", AGAIN)
     description = parse(content.get("config"), where)
     return described_network(description, state_dict_of(content, where), given, where, file_bytes)
 
