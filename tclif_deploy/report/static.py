@@ -14,7 +14,7 @@ from tclif_deploy.arguments import checked
 from tclif_deploy.builds import Build
 from tclif_deploy.builds.record import LayerRecord, Record
 from tclif_deploy.errors import TclifError
-from tclif_deploy.outputs import make_folder, write_files
+from tclif_deploy.outputs import make_folder, write_file, write_files
 from tclif_deploy.report.figure import Figure, Panel, Series
 from tclif_deploy.report.sections import report_content
 from tclif_deploy.text import label_layers, layer_labels
@@ -95,8 +95,9 @@ def write_figure(figure: Figure, path: Path) -> None:
     with rc_context(STYLE):
         canvas = Canvas()
         _draw(canvas, figure)
-        with new_file(path) as part:
-            canvas.savefig(part, format=kind, dpi=DPI, metadata=METADATA.get(kind, {}))
+        buffer = io.BytesIO()
+        canvas.savefig(buffer, format=kind, dpi=DPI, metadata=METADATA.get(kind, {}))
+    write_file(path, buffer.getvalue())
 
 
 def _draw(canvas: Any, figure: Figure) -> None:

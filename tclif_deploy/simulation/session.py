@@ -107,6 +107,12 @@ class SimulatorState(Shown):
                         f"{where} is {described(value)}", f"expected {dimensions} axes, the first of {shape[0]} samples"
                     )
 
+        decided = to_array(self.decided, "SimulatorState: decided")
+        if decided.dtype.kind not in "iu" or decided.shape != shape[:1]:
+            raise TclifError(
+                f"SimulatorState: decided is {described(self.decided)}", f"expected integers of shape ({shape[0]},)"
+            )
+
     @checked
     def save(self, path: Path | str) -> None:
         """Write it as an .npz: plain arrays and one JSON header, same state same bytes. Raises `TclifError`."""

@@ -21,7 +21,7 @@ SCRATCH = {
     "formats/model_file/file.py": ["torch.save"],  # into memory
     "nn/checkpoint.py": ["torch.save"],  # into memory
     "nn/train.py": ["np.save", "unlink"],  # into the file that outputs opened; the state of a finished training
-    "report/static.py": ["canvas.savefig"],  # into the file that outputs made
+    "report/static.py": ["canvas.savefig", "canvas.savefig"],  # into memory
     "report/sweep.py": ["figure.savefig"],  # into the file that outputs made
     "simulation/trace_file.py": ["h5py.File", "truncate"],  # into the file that outputs made
     "workflows/finetune.py": ["shutil.rmtree"],  # the state of finished trainings
