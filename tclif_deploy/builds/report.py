@@ -72,7 +72,11 @@ class Report(VerdictSummary, HardwareSummary):
     notices: tuple[str, ...] = ()
     """what a user should know"""
     shortfalls: tuple[str, ...] = ()
-    """which requirements are missed, and which backends differ from the reference"""
+    """which limits are missed beyond doubt, and which backends differ from the reference"""
+    uncertain: tuple[str, ...] = ()
+    """which limits are missed by less than so few samples can tell"""
+    limited: bool = True
+    """whether any limit applied"""
     findings: tuple[Finding, ...] = ()
     """what to worry about, worst first: how it fits the target, and what it does on the data"""
     finetune: Tuning | None = None

@@ -60,7 +60,7 @@ def compile_command(
             say=reporter.say, progress=reporter.progress,
         )  # fmt: skip
     printed.result(build.report, lambda: print_build(out, build))
-    if build.shortfalls:
+    if build.shortfalls or not (build.report.fits or options.allow_misfit):
         raise typer.Exit(FELL_SHORT)
 
 

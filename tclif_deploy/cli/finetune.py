@@ -60,5 +60,5 @@ def finetune_command(
     tuned = build.report.finetune
     assert tuned is not None
     printed.result(build.report, lambda: print_build(out, build), lambda: print_tuning(out, tuned))
-    if build.shortfalls:
+    if build.shortfalls or not (build.report.fits or options.allow_misfit):
         raise typer.Exit(FELL_SHORT)

@@ -6,10 +6,10 @@ import typer
 
 from tclif_deploy.cli.options import BuildFolder, Data, Samples, TaskOption, command
 from tclif_deploy.cli.output import FELL_SHORT, Output, out
-from tclif_deploy.verification.verdict import Requirements
+from tclif_deploy.verification.requirements import Requirements
 
 
-@command("verify")
+@command("verify", without=["max_energy", "max_latency", "max_cores"])  # a build says what it costs: tclif show
 def verify_command(
     build: BuildFolder,
     *,
@@ -35,10 +35,10 @@ def verify_command(
         check_requirements(requirements, test)
         reporter.say(f"verifying float against fixed on {test.samples} samples")
         verdict = verify(opened.network, opened.fixed, test, progress=reporter.progress("samples"))
-    shortfalls = requirements.shortfalls(verdict)
+    judgement = requirements.judge(verdict)
     printed.result(
-        {**verdict.to_json(), "shortfalls": shortfalls},
-        lambda: print_verdict(out, verdict, shortfalls),
+        {**verdict.to_json(), **judgement._asdict(), "verdict": judgement.word},
+        lambda: print_verdict(out, verdict, judgement),
     )
-    if shortfalls:
+    if judgement.shortfalls:
         raise typer.Exit(FELL_SHORT)

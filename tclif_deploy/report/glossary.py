@@ -30,6 +30,7 @@ DEFINITIONS: dict[str, str] = {
         "A factor in the neuron's equations: a_u and a_v of a compartment on itself, b_u and b_v between the two "
         "(couplings), q."
     ),
+    "compared": ("Verdict: the comparison ran, and no limit applies to it, as to numbers without a requirement."),
     "compartment": "One of the two states of a neuron: dendrite or soma.",
     "connection": (
         "The weights from one source (the input or a layer) into one layer, with a delay, an exponent, and the "
@@ -61,7 +62,10 @@ DEFINITIONS: dict[str, str] = {
         "How good a number's source is: vendor (the maker's own document or software), paper, secondary (somebody "
         "else's account of either), assumed (our choice)."
     ),
-    "falls short": "Verdict: a requirement is missed, or a backend differs from the reference.",
+    "falls short": (
+        "Verdict: a limit is missed by more than so few samples could make it seem, or a backend differs from the "
+        "reference."
+    ),
     "feature": "One value of the input in one step; also called input channel.",
     "fidelity": (
         "How alike float and fixed-point network are, by layer: spike overlap, firing rates, first divergence, "
@@ -105,7 +109,6 @@ DEFINITIONS: dict[str, str] = {
         "active where an event arrived, else idle), messages, hops."
     ),
     "overflow": "A value that does not fit its width when a sum is complete.",
-    "PASS": "Verdict: there were requirements, and all are met.",
     "payload": "The signed width of an input integer, and the range ±(2^(bits−1) − 1) that it gives.",
     "placement": "Which neurons lie on which core.",
     "points": "Percentage points: the difference of two percentages.",
@@ -128,7 +131,8 @@ DEFINITIONS: dict[str, str] = {
     "remedy": "What would help against a finding.",
     "requirement": (
         "What the verdict must reach: --min-agreement, --min-accuracy, --max-accuracy-drop, --min-jaccard, or of "
-        "numbers --min-r2, --max-rmse, --max-smape and the same with -to-float."
+        "numbers --min-r2, --max-rmse, --max-smape and the same with -to-float, or of cost --max-energy, "
+        "--max-latency, --max-cores."
     ),
     "reset": "What a spike does to the states.",
     "resource": (
@@ -143,7 +147,7 @@ DEFINITIONS: dict[str, str] = {
         "data, as a share of what its width holds."
     ),
     "shift": "f, the left shift from accumulator to current (right, with rounding, where negative).",
-    "shortfall": "A requirement that is missed, or a backend that differs from the reference.",
+    "shortfall": "A limit that is missed beyond doubt, or a backend that differs from the reference.",
     "silent layer": "A spiking layer without a single spike on the data.",
     "sMAPE": (
         "Symmetric mean absolute percentage error of numbers, 0 to 200: the mean of 200·|said − truth| / (|said| + "
@@ -171,11 +175,15 @@ DEFINITIONS: dict[str, str] = {
     "synapse": "One weight that is not 0, from one source neuron to one neuron.",
     "target": "A machine as data: what it computes, what its cores hold, what an operation costs; a TOML file.",
     "threshold": "θ, the soma's value from which the neuron fires.",
+    "uncertain": (
+        "Verdict: a limit is missed by less than so few samples can tell: by the 95 % interval of the agreement "
+        "(Wilson), or of the paired differences of rightness for the accuracy drop."
+    ),
     "verdict": (
         "The outcome of comparing float and fixed-point network on data, and every backend with the reference: "
-        "PASS, falls short, verified, or compiled, not verified where no data were given."
+        "verified, uncertain, falls short, compared, or compiled, not verified where no data were given."
     ),
-    "verified": "Verdict: the comparison ran, and nothing was required of it.",
+    "verified": "Verdict: within its limits.",
     "weight": "What one event of a source (of value 1) adds to a neuron's accumulator.",
     "width": "Bits of an integer, its sign included, unless the text says fractional.",
     "45 nm formula": (

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from tclif_deploy.builds import Build
 from tclif_deploy.report.content import Level
 from tclif_deploy.text import label_layers, layer_labels
+from tclif_deploy.verification import Judgement
 from tclif_deploy.verification.tables import sentence
+
+LEVELS: dict[str, Level] = {"VERIFIED": "good", "UNCERTAIN": "open", "FALLS SHORT": "bad", "COMPARED": "plain"}
 
 
 @dataclass(frozen=True)
@@ -26,11 +29,8 @@ def headline(build: Build) -> Headline:
     """The verdict of a build: what was compared, what was asked for, and what contradicts a good word."""
     report, verdict = build.report, build.report.verdict()
     labels = layer_labels([layer.name for layer in build.fixed.layers])
-    level: Level = "good"
-    asked = any(value is not None for value in vars(build.requirements).values())
-    word = "PASS" if asked else "VERIFIED (nothing was required)"
-    if report.shortfalls:
-        word, level = "FALLS SHORT", "bad"
+    word = Judgement(report.shortfalls, report.uncertain, report.limited).word
+    level = LEVELS[word]
     if verdict is None:
         word, level = "COMPILED, NOT VERIFIED", "open"
     buts = [] if report.fits else [f"DOES NOT FIT {build.target.name}"]
@@ -43,5 +43,5 @@ def headline(build: Build) -> Headline:
         word, level = label_layers(f"{word}, but {' and '.join(buts)}", labels), "bad"
     if verdict is None:
         return Headline(word, level, "nothing was verified, no data were given (--data FILE)")
-    text = "; ".join([sentence(verdict), *report.shortfalls])
+    text = "; ".join([sentence(verdict), *report.shortfalls, *report.uncertain])
     return Headline(word, level, label_layers(text, labels))

@@ -73,7 +73,7 @@ class _AnswerTally:
         self.by_step = self.task.startswith("step")
         self.numbers = {kind: NumberScore(network.outputs) for kind in ("float", "fixed", "agreement")}
         self.count = self.agree = self.right_float = self.right_fixed = self.rule_agree = self.rule_right = 0
-        self.undecided_float = self.undecided_fixed = 0
+        self.changed = self.undecided_float = self.undecided_fixed = 0
         self.decisions = np.zeros((2, data.samples), np.int64)
 
     def add(self, batch: Dataset, a: FloatResult, b: Result, part: slice) -> None:
@@ -100,6 +100,7 @@ class _AnswerTally:
         if truth is not None:
             self.right_float += int(np.count_nonzero(said[0] == truth))
             self.right_fixed += int(np.count_nonzero(said[1] == truth))
+            self.changed += int(np.count_nonzero((said[0] == truth) != (said[1] == truth)))
             self.rule_right += int(np.count_nonzero(as_fixed == truth))
 
     def figures(self) -> dict[str, Any]:
@@ -118,6 +119,7 @@ class _AnswerTally:
         return {
             "accuracy_float": share(self.right_float), "accuracy_fixed": share(self.right_fixed),
             "agreement_argmax": self.agree / self.count if labels else None, "decisions": self.decisions,
+            "answers_changed": share(self.changed),
             "task": self.task, "judged": self.count, "rule": str(self.fixed.readout),
             "r2": compared("r2"), "rmse": compared("rmse"), "smape": compared("smape"),
             "rule_loss": RuleLoss(str(self.network.readout), self.rule_agree / self.count, share(self.rule_right))

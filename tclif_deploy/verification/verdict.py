@@ -13,12 +13,7 @@ from tclif_deploy import json_form
 from tclif_deploy.data.dataset import Task
 from tclif_deploy.display import Brief, Shown
 from tclif_deploy.mapping import Behaviour, LayerBehaviour
-from tclif_deploy.settings import Limits, check_settings
 from tclif_deploy.verification.tables import verdict_brief, verdict_frame
-
-NUMBER_NAMES = {"r2": "R²", "rmse": "rmse", "smape": "sMAPE"}
-"""how figures of numbers are written"""
-Share = Annotated[float | None, Limits(0, 1)]
 
 
 @dataclass(frozen=True)
@@ -134,6 +129,8 @@ class Verdict(Shown):
     """name -> how many of its bits differ from the reference's"""
     decisions: NDArray[np.int64] | None = field(default=None, repr=False, compare=False)
     """(2, samples): the class that float, and that fixed, chooses for each sample; not in the JSON form"""
+    answers_changed: float | None = None
+    """share of the labelled answers that just one of the two networks gets right"""
     task: Task = "label"
     """what the answers were judged as"""
     judged: int | None = None
@@ -162,6 +159,7 @@ class Verdict(Shown):
             saturations_by_layer=self.saturations,
             input_clipped=self.input_clipped,
             backends=self.backends,
+            answers_changed=self.answers_changed,
             task=self.task,
             judged=self.judged,
             rule=self.rule,
@@ -223,6 +221,8 @@ class VerdictSummary:
     input_clipped: int | None = None
     """input values outside the payload"""
     backends: dict[str, BackendCheck] = field(default_factory=dict)
+    answers_changed: float | None = None
+    """share of the labelled answers that just one of the two networks gets right"""
     task: Task | None = None
     """what the answers were judged as"""
     judged: int | None = None
@@ -247,81 +247,6 @@ class VerdictSummary:
         return Verdict(
             self.samples, self.accuracy.original, self.accuracy.quantized, self.agreement.argmax,
             self.agreement.logit_snr_db, self.layers, self.saturations_by_layer, self.input_clipped, self.backends,
-            None, self.task or "label", self.judged, self.rule or "last", self.r2, self.rmse, self.smape,
-            self.rule_loss, self.undecided,
+            None, self.answers_changed, self.task or "label", self.judged, self.rule or "last", self.r2,
+            self.rmse, self.smape, self.rule_loss, self.undecided,
         )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Requirements:
-    """What the verdict must reach; None asks nothing.
-
-    Examples
-    --------
-    >>> import tclif_deploy as tc
-    >>> model, data = "fixtures/spoken_digits/checkpoint.pth.tar", "fixtures/spoken_digits/test.npz"
-    >>> digits, test = tc.load(model), tc.load_data(data)
-    >>> fixed = tc.quantize(digits, "loihi2", test[:8], tc.QuantizeSettings(passes=()))  # passes take a second
-    >>> verdict = tc.verify(digits, fixed, test[8:40])
-    >>> tc.Requirements(min_agreement=0.9, min_jaccard=0.999).shortfalls(verdict)[0]
-    'spike overlap (Jaccard) of layer features.1 is 0.9181, required at least 0.999'
-    """
-
-    min_agreement: Share = None
-    """least agreement: share of samples for which float and fixed choose the same class"""
-    min_accuracy: Share = None
-    """least accuracy of the fixed-point network"""
-    max_accuracy_drop: Share = None
-    """greatest loss of accuracy, float minus fixed"""
-    min_jaccard: Share = None
-    """least spike overlap (Jaccard) of any layer"""
-    min_r2: Annotated[float | None, Limits(high=1)] = None
-    """least R2 of the fixed-point network's numbers against the targets"""
-    max_rmse: Annotated[float | None, Limits(0)] = None
-    """greatest root mean squared error of its numbers"""
-    max_smape: Annotated[float | None, Limits(0, 200)] = None
-    """greatest symmetric mean absolute percentage error of its numbers, 0 to 200"""
-    min_r2_to_float: Annotated[float | None, Limits(high=1)] = None
-    """least R2 of its numbers against the float network's"""
-    max_rmse_to_float: Annotated[float | None, Limits(0)] = None
-    """greatest root mean squared difference from the float network's numbers"""
-    max_smape_to_float: Annotated[float | None, Limits(0, 200)] = None
-    """greatest symmetric mean absolute percentage difference from them"""
-
-    def __post_init__(self) -> None:
-        check_settings(self)
-
-    def shortfalls(self, verdict: Verdict) -> list[str]:
-        """One line for each requirement that ``verdict`` misses, and for each backend that disagrees."""
-        missed = []
-
-        def need(name: str, value: float | None, bound: float | None, at_least: bool) -> None:
-            if bound is None:
-                return
-            if value is None or (value < bound if at_least else value > bound):
-                shown = "undefined" if value is None else f"{value:.4f}"
-                missed.append(f"{name} is {shown}, required {'at least' if at_least else 'at most'} {bound:g}")
-
-        need("agreement", verdict.agreement_argmax, self.min_agreement, True)
-        need("fixed-point accuracy", verdict.accuracy_fixed, self.min_accuracy, True)
-        if self.max_accuracy_drop is not None:
-            both = (verdict.accuracy_float, verdict.accuracy_fixed)
-            drop = None if both[0] is None or both[1] is None else both[0] - both[1]
-            need("accuracy drop", drop, self.max_accuracy_drop, False)
-        for name in ("r2", "rmse", "smape"):
-            figures, at_least = getattr(verdict, name), name == "r2"
-            bound = "min" if at_least else "max"
-            label, of_numbers = NUMBER_NAMES[name], (None, None)
-            if figures is not None:
-                of_numbers = (figures.quantized, figures.agreement)
-            need(f"{label} of the numbers", of_numbers[0], getattr(self, f"{bound}_{name}"), at_least)
-            need(f"{label} against float", of_numbers[1], getattr(self, f"{bound}_{name}_to_float"), at_least)
-        for layer in verdict.layers:
-            need(f"spike overlap (Jaccard) of layer {layer.name}", layer.jaccard, self.min_jaccard, True)
-        for name, check in verdict.backends.items():
-            if not check.equal:
-                missed.append(
-                    f"backend {name} differs from the reference in {check.spike_mismatches} spikes and "
-                    f"{check.state_mismatches} states"
-                )
-        return missed

@@ -31,7 +31,7 @@ from tclif_deploy.quantization.weight_width_search import choose_widths
 from tclif_deploy.report import page
 from tclif_deploy.simulation.scores import check_labels
 from tclif_deploy.target import Target, as_target
-from tclif_deploy.verification import Requirements, Verdict, verify
+from tclif_deploy.verification import Judgement, Requirements, Verdict, verify
 from tclif_deploy.workflows.backend_runs import check_backends
 from tclif_deploy.workflows.options import BuildOptions, CompileOptions
 
@@ -187,9 +187,12 @@ def write_build(
     tuned = None if tuning is None or verdict is None else tuning(verdict)
     summary = {} if verdict is None else vars(verdict.summary())
     hardware, findings = _hardware(fixed, target, test, verdict, folder)
+    judgement = Judgement((), (), False)
+    if verdict is not None:
+        judgement = options.requirements.judge(verdict, hardware)
     report = Report(
         model=source.path, target=target.name, verified=verdict is not None, notices=notices,
-        shortfalls=tuple(options.requirements.shortfalls(verdict)) if verdict else (),
+        shortfalls=judgement.shortfalls, uncertain=judgement.uncertain, limited=judgement.limited,
         findings=findings, finetune=tuned, **summary, **vars(hardware),
     )  # fmt: skip
     manifest = Manifest(

@@ -11,7 +11,7 @@ from tclif_deploy.formats.read_options import ReadOptions
 from tclif_deploy.quantization.settings import QuantizeSettings
 from tclif_deploy.settings import Limits, Named, check_settings
 from tclif_deploy.simulation import Engine
-from tclif_deploy.verification.verdict import Requirements
+from tclif_deploy.verification.requirements import Requirements
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,8 @@ class BuildOptions:
     """backends' names, separated by commas; ``none``, ``all``, or ``default`` for the target's own"""
     backend_samples: Annotated[int, Limits(1)] = 4
     """samples that every backend runs, compared with the reference bit for bit"""
+    allow_misfit: bool = False
+    """a network that does not fit its target is no reason to fail"""
     backend_batched: bool = False
     """run a backend's fast, simulation-only form, where it has one, on all samples"""
     engine: Engine = "auto"

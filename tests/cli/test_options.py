@@ -18,7 +18,7 @@ from tclif_deploy.nn.config import TrainConfig, TuneSettings
 from tclif_deploy.quantization.settings import QuantizeSettings
 from tclif_deploy.settings import Limits, Named, check_settings, settings_of
 from tclif_deploy.target import Overrides
-from tclif_deploy.verification.verdict import Requirements
+from tclif_deploy.verification.requirements import Requirements
 from tclif_deploy.workflows.options import BuildOptions, CompileOptions
 from tests.helpers import checkpoints
 
@@ -35,8 +35,11 @@ TAKEN = {
     "export": (ReadOptions, QuantizeSettings, Overrides),
 }
 """command -> the settings that it takes"""
-WITHOUT = {"sweep": {"--bound-steps"}, "finetune": {"--bound-steps"}}
-"""what would do nothing: they always have calibration data"""
+WITHOUT = {
+    "sweep": {"--bound-steps"}, "finetune": {"--bound-steps"},
+    "verify": {"--max-energy", "--max-latency", "--max-cores"},
+}  # fmt: skip
+"""what would do nothing: they always have calibration data, or place nothing"""
 NOT_OPTIONS = {(BuildOptions, "command"), (CompileOptions, "command"), (QuantizeSettings, "weight_bits")}
 DOCS = Path(__file__).parents[2] / "docs"
 

@@ -212,7 +212,7 @@ MEANINGFUL = {
     # switches
     "*.strict": "True", "*.spikes": "True", "*.counts": "True", "*.spiking": "True", "*.delayed_reset": "True",
     "*.decay_input": "True", "*.readouts": "True",
-    "*.average": "True", "*.control": "True", "*.backend_batched": "True",
+    "*.average": "True", "*.control": "True", "*.backend_batched": "True", "*.allow_misfit": "True",
     # counts
     "*.size": "3", "*.samples": "3", "*.jobs": "3", "sweep.jobs": "-1", "*.input_size": "3", "*.delay": "3",
     "*.*_bits": "3", "Arithmetic.*": "3", "*.bits": "3", "*.backend_samples": "3", "*.bound_steps": "3",

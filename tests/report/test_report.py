@@ -234,16 +234,16 @@ def test_the_verdict_comes_first_with_its_word_and_numbers(made):
 @pytest.mark.parametrize(
     ("change", "word", "level"),
     [
-        ({}, "VERIFIED (nothing was required)", "good"),
+        ({}, "VERIFIED", "good"),
         ({"shortfalls": ("argmax agreement is 0.5, required at least 0.9",)}, "FALLS SHORT", "bad"),
         (
             {"findings": (mapping.Finding("cores", "error", "loihi2", "200", "128", "prune"),)},
-            "VERIFIED (nothing was required), but DOES NOT FIT loihi2",
+            "VERIFIED, but DOES NOT FIT loihi2",
             "bad",
         ),
         (
             {"findings": tuple(mapping.Finding("silent_layer", "error", n, "", "", "", kind="network") for n in "ab")},
-            "VERIFIED (nothing was required), but SILENT LAYER: a, b",
+            "VERIFIED, but SILENT LAYER: a, b",
             "bad",
         ),
         ({"verified": False, "agreement": Agreement()}, "COMPILED, NOT VERIFIED", "open"),
@@ -257,10 +257,19 @@ def test_the_verdict_is_a_word_and_a_colour(made, change, word, level):
         assert line in verdict.sentence
 
 
-def test_requirements_that_are_met_make_it_pass(made):
+@pytest.mark.parametrize(
+    ("change", "word", "level"),
+    [
+        ({"uncertain": ("agreement is 94.00 %, ...",)}, "UNCERTAIN", "open"),
+        ({"limited": False}, "COMPARED", "plain"),
+    ],
+)
+def test_what_is_not_sure_is_not_green(made, change, word, level):
     build = tc.Build.open(made[2])
-    asked = replace(build.manifest, requirements=tc.Requirements(min_agreement=0.5))
-    assert headline(replace(build, manifest=asked)).word == "PASS"
+    verdict = headline(replace(build, report=replace(build.report, **change)))
+    assert (verdict.word, verdict.level) == (word, level)
+    for line in change.get("uncertain", ()):
+        assert line in verdict.sentence
 
 
 def test_report_makes_the_same_page_again(made, tmp_path, capsys):

@@ -14,8 +14,9 @@ from tclif_deploy.report.content import Block, Note, Plots, Section, Table
 from tclif_deploy.report.figure import Cells, Figure, Panel, Series
 from tclif_deploy.report.sections.error_attribution import attribution_blocks
 from tclif_deploy.text import number, percent
+from tclif_deploy.verification.requirements import NUMBER_NAMES
 from tclif_deploy.verification.tables import LAYER_COLUMNS, LAYER_LEGEND, decibels, figure, layer_rows
-from tclif_deploy.verification.verdict import NUMBER_NAMES, Verdict, VerdictSummary
+from tclif_deploy.verification.verdict import Verdict, VerdictSummary
 
 CAPTION = (
     "How alike float and fixed are. Spike overlap (Jaccard) is spikes in both over spikes in either; deep layers lose "

@@ -17,11 +17,13 @@ from tclif_deploy.report.sections.hardware import hardware_note
 from tclif_deploy.report.sweep import Row
 from tclif_deploy.report.terminal.blocks import show_blocks
 from tclif_deploy.report.terminal.hardware import calibrated
-from tclif_deploy.report.verdict_text import headline
+from tclif_deploy.report.verdict_text import LEVELS, headline
 from tclif_deploy.simulation.stream import RunSummary
 from tclif_deploy.target import Target
 from tclif_deploy.text import NONE, count, number, percent, span
 from tclif_deploy.verification.fuzz_report import FuzzReport
+from tclif_deploy.verification.requirements import Judgement
+from tclif_deploy.verification.tables import sentence
 from tclif_deploy.verification.verdict import Verdict
 
 
@@ -38,10 +40,12 @@ def print_build(console: Console, build: Build) -> None:
     show_blocks(console, blocks, layers=[layer.name for layer in build.fixed.layers])
 
 
-def print_verdict(console: Console, verdict: Verdict, shortfalls: Sequence[str]) -> None:
-    """The verdict by layer, the decisions, and what falls short."""
+def print_verdict(console: Console, verdict: Verdict, judgement: Judgement) -> None:
+    """The verdict by layer, the decisions, and what it is worth."""
     blocks: list[Block] = [layer_table(verdict), decision_table(verdict.summary())]
-    blocks += [*(Note(line, "falls short", "bad") for line in shortfalls)]
+    blocks += [Note(line, "falls short", "bad") for line in judgement.shortfalls]
+    blocks += [Note(line, "uncertain", "open") for line in judgement.uncertain]
+    blocks.append(Note(f"{judgement.word}: {sentence(verdict)}", "verdict", LEVELS[judgement.word]))
     show_blocks(console, blocks, layers=list(verdict.saturations))
 
 
