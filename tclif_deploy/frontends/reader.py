@@ -7,6 +7,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import numpy as np
+
 from tclif_deploy.arguments import checked
 from tclif_deploy.errors import TclifError
 from tclif_deploy.files import as_path
@@ -124,6 +126,7 @@ def _read_module(model: Any, given: ReadOptions, example: Any, readout: str | No
     return record(model, example, readout)
 
 
+@np.errstate(all="ignore")  # what floats do not hold becomes inf or NaN, which no neuron or weight may be
 def _read_file(path: Path, given: ReadOptions) -> tuple[str, Network]:
     data = _read(path)
     if data.startswith(HDF5):

@@ -39,6 +39,7 @@ _Sum = tuple[list[_Term], Float | None]
 """(what the populations and the input bring, the constant current (neurons,) or None where there is none)"""
 
 
+@np.errstate(all="ignore")  # what floats do not hold becomes inf or NaN, which no neuron or weight may be
 def lower(graph: NetworkGraph) -> Network:
     """The network that ``graph`` describes.
 

@@ -66,7 +66,7 @@ def coupling_pair(b_u: float, b_v: float, k: int) -> CouplingPair:
             f"couplings {b_u:.6g} and {b_v:.6g} do not fit in {k} fractional bits",
             "their product must lie between 4^-bits and 1: "
             + (
-                f"at least {math.ceil(-math.log2(abs(b_u * b_v)) / 2)} bits are needed"
+                f"at least {math.ceil(-(math.log2(abs(b_u)) + math.log2(abs(b_v))) / 2)} bits are needed"
                 if abs(b_u * b_v) < 1
                 else f"it is {abs(b_u * b_v):.6g}"
             ),

@@ -13,7 +13,7 @@ from tests.fuzz import cases, damage, inputs, values
 INPUTS = 1500
 """of each run; about a minute"""
 SEED = 20_26
-MOST_SECONDS = 75
+MOST_SECONDS = 60
 
 
 @pytest.fixture(scope="module")

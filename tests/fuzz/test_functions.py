@@ -14,7 +14,7 @@ import tclif_deploy as tc
 from tests.fuzz import functions
 from tests.package.test_wrong_calls import NAMES, NOT_CHECKED, SLOW, World
 
-QUICK, FEW = 25, 3
+QUICK, FEW = 20, 3
 """calls of a function that takes no time, and of one that does"""
 WAYS = 60
 BOUNDED = {"deadline": None, "suppress_health_check": list(HealthCheck), "database": None}

@@ -244,6 +244,6 @@ def test_numbers_of_any_size_are_quantized_or_refused_without_a_warning(what, si
 
 
 def test_couplings_of_any_size_are_refused_with_the_numbers():
-    for b_u, b_v in ((1e30, 1e30), (1e-30, 1e30), (1e30, 1e-30), (1e-30, 1e-30), (1e30, 0.5), (0.5, 1e30)):
+    for b_u, b_v in ((1e30, 1e30), (1e-30, 1e30), (1e30, 1e-30), (1e-30, 1e-30), (1e-200, 1e-200), (0.5, 1e30)):
         with np.errstate(all="raise", under="ignore"), pytest.raises(TclifError, match="do not fit in 12 fractional"):
             coupling_pair(b_u, b_v, 12)

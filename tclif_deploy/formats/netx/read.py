@@ -40,6 +40,7 @@ def is_netx(path: Path) -> bool:
         return False
 
 
+@np.errstate(all="ignore")  # what floats do not hold becomes inf or NaN, which no neuron or weight may be
 def read_netx(path: Path | str) -> Network:
     """The network of a netx file, in units of its integer weights.
 

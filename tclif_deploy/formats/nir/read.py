@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from tclif_deploy.arguments import checked
 from tclif_deploy.errors import TclifError
 from tclif_deploy.formats.nir import metadata
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 
 @checked
+@np.errstate(all="ignore")  # what floats do not hold becomes inf or NaN, which no neuron or weight may be
 def read_nir(
     model: Path | str | nir.NIRGraph,
     *,
