@@ -1,4 +1,4 @@
-"""``tclif train``: train one of the paper's networks."""
+"""``tclif train``: train a network by name."""
 
 from __future__ import annotations
 
@@ -23,5 +23,5 @@ def train_command(config: TrainConfig, printed: Output) -> None:
     best = result.history[result.best - 1]
     printed.result(
         {"path": str(result.path), "best": result.best, "history": [asdict(epoch) for epoch in result.history]},
-        lambda: out.print(f"{result.path}: epoch {result.best}, {best.test:.2%} on the test set", highlight=False),
+        lambda: out.print(f"{result.path}: epoch {result.best}, {best.result()} on the test set", highlight=False),
     )

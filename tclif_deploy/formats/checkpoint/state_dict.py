@@ -9,7 +9,7 @@ from pathlib import Path
 from tclif_deploy.errors import TclifError
 from tclif_deploy.formats.checkpoint.resolve import OWN_PARAMETERS, CheckpointFacts, resolve
 from tclif_deploy.formats.read_options import ReadOptions, read_args
-from tclif_deploy.formats.torch_modules import Linear, ModelPart, Spiking, graph_of_modules, neuron_parameter
+from tclif_deploy.formats.torch_modules import Leak, Linear, ModelPart, Spiking, graph_of_modules, neuron_parameter
 from tclif_deploy.graph.lower import lower
 from tclif_deploy.graph.nodes import BatchNorm
 from tclif_deploy.network import Float, Network
@@ -118,6 +118,8 @@ def _part(module: Module, where: str) -> ModelPart:
                     f"{where}: {path}.{name} has shape {value.shape}, running_mean {mean.shape}", OTHER_NETWORK
                 )
         return BatchNorm(path, mean, var, weight, bias)
+    if names == {"leak"}:
+        return Leak(path, tensors["leak"])
     own = names - {"recurrent.weight", "recurrent.bias"}
     recurrent = None
     if "recurrent.weight" in names:
