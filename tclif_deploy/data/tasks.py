@@ -45,7 +45,7 @@ def _parts(model: str, folder: Path | None, seed: int) -> tuple[Dataset, Dataset
     own = [folder / f"{part}.npz" for part in ("train", "test")]
     if all(path.is_file() for path in own):
         return load_npz(own[0]), load_npz(own[1])
-    if model == "ecg" and folder.is_dir():
+    if model == "ecg":
         return _ecg(folder)
     if "mnist" in model:
         return load_mnist(folder, "train"), load_mnist(folder, "test")
@@ -53,7 +53,8 @@ def _parts(model: str, folder: Path | None, seed: int) -> tuple[Dataset, Dataset
         return load_shd(folder / f"{model[:3]}_train.h5"), load_shd(folder / f"{model[:3]}_test.h5")
     raise TclifError(
         f"{folder}: has no train.npz and test.npz",
-        f"{model} trains on your own files of that name (x, y, scale, lengths, task, mask)",
+        f"{model} trains on your own files of that name (x, y, scale, lengths, task, mask)"
+        + (", or, without --data, on the series that is made" if model == "mackey-glass" else ""),
     )
 
 
