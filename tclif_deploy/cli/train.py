@@ -11,7 +11,10 @@ from tclif_deploy.nn.config import TrainConfig
 
 @command("train")
 def train_command(config: TrainConfig, printed: Output) -> None:
-    """Train a network of the paper, by name; run again after an interruption to go on where it stopped.
+    """Train a network by name: the paper's, or those for spoken digits, ECG and the Mackey-Glass series.
+
+    Run again after an interruption to go on where it stopped. What is learned is what the data's targets are: labels
+    or numbers, of samples or of each step.
 
     A checkpoint in the authors' layout is written after every epoch, so that at most one epoch is ever lost.
     """

@@ -65,7 +65,7 @@ def _arrays(path: Path) -> tuple[NDArray[Any], NDArray[Any]]:
     except ImportError:
         raise TclifError(
             f"{path}: SciPy, which reads .mat files, is not installed",
-            "pip install scipy, or write x and y into train.npz and test.npz",
+            "pip install 'tclif-deploy[ecg]', or write x and y into train.npz and test.npz",
         ) from None
     try:
         shapes = {name: shape for name, shape, _ in whosmat(path)}

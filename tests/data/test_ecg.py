@@ -134,7 +134,7 @@ def test_damaged_and_newer_files_are_refused(tmp_path: Path) -> None:
 def test_what_is_missing_is_named(folder: Path, tmp_path: Path, capsys: Any, monkeypatch: Any) -> None:
     words = ("train", "ecg", "--data", folder, "-o", tmp_path / "c.pth.tar", "-q")
     monkeypatch.setitem(sys.modules, "scipy.io", None)
-    assert "pip install scipy, or write x and y into train.npz" in refused(capsys, *words)
+    assert "pip install 'tclif-deploy[ecg]', or write x and y into train.npz" in refused(capsys, *words)
     (folder / "QTDB_test.mat").unlink()
     assert "has no QTDB_test.mat or test.mat or test.npz" in refused(capsys, *words)
     (folder / "QTDB_train.mat").unlink()
