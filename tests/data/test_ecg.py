@@ -50,7 +50,7 @@ def test_the_authors_files_are_read(folder: Path) -> None:
     assert data.mask[:, 10:].all()
 
 
-def test_steps_without_a_class_are_left_out_and_labels_are_taken_as_they_are(tmp_path: Path) -> None:
+def test_steps_without_a_class_are_of_class_0_and_labels_are_taken_as_they_are(tmp_path: Path) -> None:
     needs_module("scipy.io")
     x, y = beats(samples=3)
     one_hot = np.eye(6)[y]
@@ -58,7 +58,8 @@ def test_steps_without_a_class_are_left_out_and_labels_are_taken_as_they_are(tmp
     data = load_ecg(write_mat(tmp_path / "a.mat", x + 0.25, one_hot))
     assert data.mask is not None
     assert data.x.dtype == np.float32
-    assert data.mask[:, 10:].sum() == 3 * 50 - 20
+    assert data.mask[:, 10:].all()
+    np.testing.assert_array_equal(data.y, np.where(one_hot.any(2), y, 0))
     labels = load_ecg(write_mat(tmp_path / "b.mat", x, y.astype(np.float64)))
     np.testing.assert_array_equal(labels.y, y)
 
@@ -74,8 +75,7 @@ def test_train_learns_them_and_what_is_compiled_says_the_same(folder: Path, caps
     args = json.loads((out.parent / "args.json").read_text())
     assert (args["task"], args["targets"], args["readout_decay"]) == ("ECG", "step-label", 0.9)
     test = load_ecg(folder / "QTDB_test.mat")
-    np.savez(folder / "test.npz", x=test.x, y=test.y, mask=test.mask)
-    words = ["compile", str(out), "--data", str(folder / "test.npz"), "-o", str(build), "--min-accuracy", "0.5"]
+    words = ["compile", str(out), "--data", str(folder / "QTDB_test.mat"), "-o", str(build), "--min-accuracy", "0.5"]
     assert run([*words, "--backend", "c", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["accuracy"]["float"] == pytest.approx(last["test"], abs=0.02)
@@ -125,6 +125,12 @@ def test_damaged_and_newer_files_are_refused(tmp_path: Path) -> None:
         path.write_bytes(data)
         with pytest.raises(TclifError, match=r"cannot be read \("):
             load_ecg(path)
+    lying = tmp_path / "lying.mat"
+    lying.write_bytes(
+        whole.replace(np.array(X.shape, "<i4").tobytes(), np.array([1 << 20, 1 << 10, 4], "<i4").tobytes())
+    )
+    with pytest.raises(TclifError, match="more than the file holds"):
+        load_ecg(lying)
     newer = tmp_path / "newer.mat"
     newer.write_bytes(b"MATLAB 7.3 MAT-file".ljust(124, b" ") + b"\x00\x02IM" + b"\x89HDF\r\n\x1a\n" * 8)
     with pytest.raises(TclifError, match=r"version 7\.3; save it with -v7"):
