@@ -107,8 +107,8 @@ DEFINITIONS: dict[str, str] = {
     "quantization": "Turning the float network into integers for a target.",
     "range": "The values that a width holds; the shaded part of the report's distributions.",
     "readout": (
-        "The output layer where it does not spike: its soma sums its current, and is read at each sample's last "
-        "step (its spike count, where the output layer spikes)."
+        "The output layer where it does not spike: its soma sums its current, or leaks, and is read at each sample's "
+        "last step, or after each (its spike count, where the output layer spikes)."
     ),
     "readout error": (
         "Root mean square of the difference between float and fixed readout, as a share of the float readout's "
