@@ -20,7 +20,9 @@ RECURRENT = ("hid_weight", "rc")
 """The recurrent Linear in the authors' containers: (ElementWise)RecurrentContainer's, LinearRecurrentContainer's."""
 INNER = "sub_module"
 """The neuron in any of the authors' containers."""
-OTHER_NETWORK = "only Linear, BatchNorm1d, and TC-LIF, LIF or PLIF neurons (alone or in a recurrent container) are read"
+OTHER_NETWORK = (
+    "only Linear, BatchNorm1d, LeakyReadout, and TC-LIF, LIF or PLIF neurons (also in recurrent containers) are read"
+)
 
 
 @dataclass(frozen=True, eq=False)

@@ -28,8 +28,8 @@ INERT_MODULES = (torch.nn.Dropout, torch.nn.Dropout1d, torch.nn.AlphaDropout, to
 def describe(model: torch.nn.Module) -> Description:
     """The structure of ``model``: modules in the order of a forward step.
 
-    Known are torch's Linear, BatchNorm1d and Dropout, our neurons and Recurrent, and the neurons and containers
-    of the paper's authors, by their class names and attributes. Raises `TclifError` for anything else.
+    Known are torch's Linear, BatchNorm1d and Dropout, our neurons, Recurrent and LeakyReadout, and the neurons and
+    containers of the paper's authors, by their class names and attributes. Raises `TclifError` for anything else.
     """
     entries: list[Entry] = []
     notices: list[str] = []
