@@ -16,17 +16,41 @@ FORMAT, FORMAT_VERSION = "tclif-report", 1
 class TuningControl:
     """The float network, trained on in the same way."""
 
-    accuracy: float
-    drop: float
+    accuracy: float | None
+    """None where the targets are numbers, as for all three"""
+    drop: float | None
     """its accuracy less the fine-tuned network's, in points of a hundred"""
-    agreement: float
-    """share of test samples for which it and the fine-tuned network choose the same class"""
+    agreement: float | None
+    """share of test samples (or steps) for which it and the fine-tuned network choose the same class"""
     epochs: tuple[Epoch, ...]
+
+
+@dataclass(frozen=True)
+class NumberFit:
+    """How well numbers fit; None is undefined."""
+
+    r2: float | None
+    rmse: float | None
+
+
+@dataclass(frozen=True)
+class TuningNumbers:
+    """What fine-tuning did where the targets are numbers, on the test data."""
+
+    original: NumberFit
+    """the float network"""
+    tuned: NumberFit
+    quantized: NumberFit
+    """before fine-tuning"""
+    agreement: NumberFit
+    """the tuned network against the original one"""
+    control: NumberFit | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tuning:
-    """What fine-tuning was told and what it did: accuracies as fractions, drops in points of a hundred."""
+    """What fine-tuning was told and what it did: accuracies (of samples or steps) as fractions, drops in points of a
+    hundred; None where the targets are numbers."""
 
     epochs: int
     batch_size: int
@@ -41,19 +65,21 @@ class Tuning:
     task: str | None
     samples: int | None
     samples_tested: int
-    original: float
+    original: float | None
     """accuracy of the float network"""
-    quantized: float
+    quantized: float | None
     """before fine-tuning"""
-    tuned: float
-    drop: float
+    tuned: float | None
+    drop: float | None
     """original less tuned"""
-    drop_quantized: float
-    agreement: float
-    """share of test samples for which the tuned and the original network choose the same class"""
+    drop_quantized: float | None
+    agreement: float | None
+    """share of test samples (or steps) for which the tuned and the original network choose the same class"""
     epochs_tuned: tuple[Epoch, ...]
     overflows: int
     """state values that left their range while training"""
+    numbers: TuningNumbers | None = None
+    """in place of accuracies, where the targets are numbers"""
 
 
 @dataclass(frozen=True, kw_only=True)

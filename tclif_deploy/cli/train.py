@@ -1,4 +1,4 @@
-"""``tclif train``: train one of the paper's networks."""
+"""``tclif train``: train a network by name."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from tclif_deploy.nn.config import TrainConfig
 
 @command("train")
 def train_command(config: TrainConfig, printed: Output) -> None:
-    """Train a network of the paper, by name; run again after an interruption to go on where it stopped.
+    """Train a network by name: the paper's, or those for spoken digits, ECG and the Mackey-Glass series.
+
+    Run again after an interruption to go on where it stopped. What is learned is what the data's targets are: labels
+    or numbers, of samples or of each step.
 
     A checkpoint in the authors' layout is written after every epoch, so that at most one epoch is ever lost.
     """
@@ -23,5 +26,5 @@ def train_command(config: TrainConfig, printed: Output) -> None:
     best = result.history[result.best - 1]
     printed.result(
         {"path": str(result.path), "best": result.best, "history": [asdict(epoch) for epoch in result.history]},
-        lambda: out.print(f"{result.path}: epoch {result.best}, {best.test:.2%} on the test set", highlight=False),
+        lambda: out.print(f"{result.path}: epoch {result.best}, {best.result()} on the test set", highlight=False),
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tclif_deploy.arguments import checked
 from tclif_deploy.data.dataset import Dataset, Task
+from tclif_deploy.data.ecg import load_ecg
 from tclif_deploy.data.mnist import idx_dataset, labels_beside
 from tclif_deploy.data.npz import load_npz
 from tclif_deploy.files import as_path
@@ -14,7 +15,8 @@ from tclif_deploy.files import as_path
 
 @checked
 def load_data(path: Path | str, task: Task | None = None) -> Dataset:
-    """Read a data file: our ``.npz``, MNIST images (IDX, plain or .gz, their labels found beside) or SHD/SSC HDF5.
+    """Read a data file: our ``.npz``, MNIST images (IDX, plain or .gz, their labels found beside), SHD/SSC HDF5, or
+    the ECG files of Yin and others (``.mat``).
 
     An ``.npz`` holds ``x`` (samples, time, features) and, where known, ``y`` ``lengths`` (samples,), ``scale``,
     ``task`` and ``mask`` (samples, time). ``task`` says what y means where the file does not, or wins over it.
@@ -32,6 +34,8 @@ def load_data(path: Path | str, task: Task | None = None) -> Dataset:
         from tclif_deploy.data.shd import load_shd  # h5py takes a while to load, and few data are of HDF5
 
         return _as(task, load_shd(path))
+    if path.is_file() and path.suffix == ".mat":
+        return _as(task, load_ecg(path))
     if path.is_file() and ("idx" in path.name or path.name.removesuffix(".gz").endswith("ubyte")):
         return _as(task, idx_dataset(path, labels_beside(path)))
     return load_npz(path, task)

@@ -35,11 +35,11 @@ def open_stream(
     path: Path | str, *, samples: int | None = None, steps: int = STEPS, seconds: float = SECONDS,
     task: Task | None = None,
 ) -> Stream:  # fmt: skip
-    """Open a data file: ``.npz`` (x, y, scale, lengths), ``.npy`` (x), SHD/SSC HDF5, or MNIST IDX images.
+    """Open a data file: ``.npz`` (x, y, scale, lengths), ``.npy`` (x), SHD/SSC HDF5, MNIST IDX images, or ECG ``.mat``.
 
     ``samples`` stops after so many; ``steps`` and ``seconds`` are how SHD and SSC are binned; ``task``
     is that of `load_data`. An ``.npz``, an ``.npy``
-    and an HDF5 file are read as they are needed; IDX files are small and read whole.
+    and an HDF5 file are read as they are needed; IDX and ``.mat`` files are small and read whole.
     Raises `TclifError`, at once or where a later sample is broken.
     """
     path = as_path(path, EXPECTED)

@@ -9,12 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tclif_deploy.data.dataset import Dataset
+from tclif_deploy.data.ecg import FILES, ecg_file, load_ecg
+from tclif_deploy.data.mackey_glass import load_mackey_glass
 from tclif_deploy.data.mnist import load_mnist
 from tclif_deploy.data.npz import load_npz
 from tclif_deploy.data.shd import load_shd
 from tclif_deploy.data.spoken_digits import FILE, load_spoken_digits
 from tclif_deploy.data.windows import sliding_windows
 from tclif_deploy.errors import TclifError
+from tclif_deploy.text import count
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,9 @@ def pixel_permutation(pixels: int, seed: int) -> NDArray[np.int64]:
     return np.random.default_rng(seed).permutation(pixels)
 
 
-def _parts(model: str, folder: Path | None) -> tuple[Dataset, Dataset]:
+def _parts(model: str, folder: Path | None, seed: int) -> tuple[Dataset, Dataset]:
+    if model == "mackey-glass" and folder is None:
+        return load_mackey_glass("train", seed), load_mackey_glass("test", seed)
     if model.startswith("digits") and (folder is None or (folder / FILE).is_file()):
         return load_spoken_digits(folder, "train"), load_spoken_digits(folder, "test")
     if folder is None:
@@ -40,23 +45,36 @@ def _parts(model: str, folder: Path | None) -> tuple[Dataset, Dataset]:
     own = [folder / f"{part}.npz" for part in ("train", "test")]
     if all(path.is_file() for path in own):
         return load_npz(own[0]), load_npz(own[1])
+    if model == "ecg":
+        return _ecg(folder)
     if "mnist" in model:
         return load_mnist(folder, "train"), load_mnist(folder, "test")
     if model.startswith(("shd", "ssc")):
         return load_shd(folder / f"{model[:3]}_train.h5"), load_shd(folder / f"{model[:3]}_test.h5")
     raise TclifError(
         f"{folder}: has no train.npz and test.npz",
-        f"{model} trains on your own files of that name (x, y, scale, lengths)",
+        f"{model} trains on your own files of that name (x, y, scale, lengths, task, mask)"
+        + (", or, without --data, on the series that is made" if model == "mackey-glass" else ""),
     )
+
+
+def _ecg(folder: Path) -> tuple[Dataset, Dataset]:
+    files = {part: ecg_file(folder, part) for part in FILES}
+    missing = [part for part, path in files.items() if path is None]
+    if missing:
+        names = " and ".join(" or ".join((*FILES[part], f"{part}.npz")) for part in missing)
+        raise TclifError(f"{folder}: has no {names}", "both parts are needed, both .mat or both .npz")
+    train, test = (load_ecg(path) for path in files.values() if path is not None)
+    return train, test
 
 
 def load_task(model: str, sizes: tuple[int, ...], folder: Path | None, seed: int) -> Task:
     """Read the data of ``model`` from ``folder`` (``train.npz`` and ``test.npz`` there win) and check that it fits.
 
-    ``sizes`` are the network's: its input's first, its classes last.
-    Raises `TclifError` where files are missing, features or labels do not fit the network.
+    ``sizes`` are the network's: its input's first, its outputs last. ``mackey-glass`` without a folder is made from
+    ``seed``. Raises `TclifError` where files are missing, features or targets do not fit the network.
     """
-    train, test = _parts(model, folder)
+    train, test = _parts(model, folder, seed)
     permutation = None
     if model.startswith("psmnist"):
         permutation = pixel_permutation(train.time, seed)
@@ -66,15 +84,34 @@ def load_task(model: str, sizes: tuple[int, ...], folder: Path | None, seed: int
     for data in (train, test):
         if data.features != sizes[0]:
             raise TclifError(f"{data.name}: {data.features} features a step", f"{model} takes {sizes[0]}")
-        if data.y is None:
-            raise TclifError(f"{data.name}: has no labels", "training needs y, one class a sample")
-        if data.samples == 0 or data.y.min() < 0 or data.y.max() >= sizes[-1]:
-            raise TclifError(
-                f"{data.name}: labels lie in {data.y.min()}..{data.y.max()}",
-                f"{model} has the classes 0..{sizes[-1] - 1}",
-            )
+        _check_targets(data, model, sizes[-1])
+    if train.task != test.task:
+        raise TclifError(f"{test.name}: y is of task {test.task}, {train.name}'s of {train.task}", "both must be one")
     if train.time != test.time and (train.lengths is None or test.lengths is None):
         raise TclifError(
             f"{test.name}: {test.time} steps, {train.name} has {train.time}", "both parts must be equally long"
         )
     return Task(train, test, permutation)
+
+
+def _check_targets(data: Dataset, model: str, outputs: int) -> None:
+    """Raise `TclifError` where the targets are none that a network of so many ``outputs`` learns."""
+    if data.y is None:
+        raise TclifError(
+            f"{data.name}: has no labels", "training needs y, one class a sample, or targets of other tasks"
+        )
+    counts = data.valid() if data.mask is None else data.valid() & data.mask
+    if not counts.any():
+        raise TclifError(f"{data.name}: mask leaves no step to judge", "true is what counts")
+    if data.task in ("value", "step-value"):
+        if data.y.shape[-1] != outputs:
+            of = "step" if data.task == "step-value" else "sample"
+            raise TclifError(
+                f"{data.name}: y has {data.y.shape[-1]} values a {of}", f"{model} has {count(outputs, 'output')}"
+            )
+        return
+    labels = data.y[counts] if data.task == "step-label" else data.y
+    if labels.min() < 0 or labels.max() >= outputs:
+        raise TclifError(
+            f"{data.name}: labels lie in {labels.min()}..{labels.max()}", f"{model} has the classes 0..{outputs - 1}"
+        )

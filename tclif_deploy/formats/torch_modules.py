@@ -20,6 +20,7 @@ from tclif_deploy.formats.read_options import NeuronSettings
 from tclif_deploy.graph.layer_names import unique_name
 from tclif_deploy.graph.nodes import NO_BIAS, Affine, BatchNorm, Input, NetworkGraph, Node, Output, Population
 from tclif_deploy.network import INPUT, Float, Neuron
+from tclif_deploy.neurons.base import sigmoid
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +53,16 @@ class Spiking:
     """None as long as they are not known"""
 
 
-ModelPart = Linear | BatchNorm | Spiking
+@dataclass(frozen=True, eq=False)
+class Leak:
+    """What the last Linear's neurons forget: v <- (1 - sigmoid(leak))*v + i."""
+
+    path: str
+    leak: Float
+    """(1,) or (neurons,)"""
+
+
+ModelPart = Linear | BatchNorm | Spiking | Leak
 
 
 def neuron_parameter(neuron: str, value: Float, where: str) -> Float:
@@ -68,7 +78,7 @@ def graph_of_modules(parts: Sequence[ModelPart], notices: tuple[str, ...], where
     """The graph of ``parts``, whose neurons all have their settings.
 
     A batch norm stands behind a Linear, or before one. The last Linear without a neuron is the readout: the sum over
-    time. Raises `TclifError` where the parts do not chain.
+    time, or what a `Leak` behind it says. Raises `TclifError` where the parts do not chain.
     """
     nodes: dict[str, Node] = {}
     edges: list[tuple[str, str, int]] = []
@@ -77,6 +87,7 @@ def graph_of_modules(parts: Sequence[ModelPart], notices: tuple[str, ...], where
     last = INPUT
     linear: Linear | None = None  # waits for its neuron
     norm: BatchNorm | None = None  # waits for its Linear
+    leak: Leak | None = None
 
     def add(path: str, node: Node, delay: int = 0) -> str:
         """Put ``node`` behind the last one."""
@@ -90,7 +101,11 @@ def graph_of_modules(parts: Sequence[ModelPart], notices: tuple[str, ...], where
         return order[-1]
 
     for part in parts:
-        if isinstance(part, Linear):
+        if leak is not None:
+            raise TclifError(f"{where}: {part.path} follows the readout {leak.path}", "a readout is the last module")
+        if isinstance(part, Leak):
+            leak = part
+        elif isinstance(part, Linear):
             if linear is not None:
                 raise TclifError(
                     f"{where}: {part.path or 'the model'} is a Linear that follows the Linear {linear.path} "
@@ -116,11 +131,22 @@ def graph_of_modules(parts: Sequence[ModelPart], notices: tuple[str, ...], where
         )
     if not order:
         raise TclifError(f"{where}: no spiking layer in it", "is this a spiking network?")
+    if leak is not None and linear is None:
+        raise TclifError(f"{where}: the readout {leak.path} has no Linear before it", "it is what a Linear ends in")
     if linear is not None:
-        last = add_population(linear.path, neurons.readout(linear.size, bias=NO_BIAS))
+        last = add_population(linear.path, readout_of(leak, linear.size, where))
     add("output", Output())
     first = next(part for part in parts if isinstance(part, Linear))
     return NetworkGraph(where, nodes | {INPUT: Input(first.weight.shape[1])}, tuple(edges), notices, tuple(order))
+
+
+def readout_of(leak: Leak | None, size: int, where: str) -> Neuron:
+    """The readout of ``size`` outputs: the sum over time, or one that leaks."""
+    if leak is None:
+        return neurons.readout(size, bias=NO_BIAS)
+    if leak.leak.shape not in ((1,), (size,)):
+        raise TclifError(f"{where}: {leak.path}.leak has shape {leak.leak.shape}", f"expected (1,) or ({size},)")
+    return neurons.readout(size, decay=sigmoid(-leak.leak), bias=NO_BIAS)
 
 
 def neuron_of(part: Spiking, size: int, bias: ArrayLike, where: str) -> Neuron:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tclif_deploy.nn.models import MODELS, build, parameter_count
-    from tclif_deploy.nn.neuron import LIF, PLIF, TCLIF, Recurrent, SpikingNeuron, reset_states
+    from tclif_deploy.nn.neuron import LIF, PLIF, TCLIF, LeakyReadout, Recurrent, SpikingNeuron, reset_states
     from tclif_deploy.nn.sequence import SequenceNetwork
 
 __all__ = [
-    "LIF", "MODELS", "PLIF", "TCLIF", "Recurrent", "SequenceNetwork", "SpikingNeuron", "build", "parameter_count",
-    "reset_states",
+    "LIF", "MODELS", "PLIF", "TCLIF", "LeakyReadout", "Recurrent", "SequenceNetwork", "SpikingNeuron", "build",
+    "parameter_count", "reset_states",
 ]  # fmt: skip
 
 

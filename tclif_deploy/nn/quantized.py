@@ -7,7 +7,7 @@ what the integers mean, and its gradients go to the masters as if rounding were 
 What is learned: weights, on the grid of each neuron's scale; biases; TC-LIF's couplings, on the coefficients' grid, the
 compartments' ratio of LSBs kept; and for each neuron one *gain* that its threshold and resets share. (Scaling those
 is scaling the neuron's weights and bias the other way, so a gain is a finer weight scale, and a float checkpoint can
-hold it.) The states' scales and shifts stay as the quantizer chose them.
+hold it.) The states' scales and shifts stay as the quantizer chose them, and so does what a readout forgets.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from tclif_deploy.network import Float
 from tclif_deploy.nn.fused import array_of
 from tclif_deploy.nn.neuron import TCLIF, Recurrent, SpikingNeuron
 from tclif_deploy.nn.quantized_layer import LayerScan, quantized_layer, straight_through
-from tclif_deploy.nn.sequence import SequenceNetwork, summed
+from tclif_deploy.nn.sequence import SequenceNetwork, at_last, running, summed
 from tclif_deploy.target import Target
 
 RESIDUAL = 0.5
@@ -60,6 +60,8 @@ class QuantizedNetwork(SequenceNetwork):
         _check(start)
         super().__init__(modules)
         self.start = start
+        if self.leak is not None:
+            self.leak.requires_grad_(False)
         self.limits = {
             name: 2 ** (getattr(target, name).value - 1) - 1
             for name in ("weight_bits", "threshold_bits", "reset_bits", "bias_bits")
@@ -86,7 +88,7 @@ class QuantizedNetwork(SequenceNetwork):
         return linear
 
     def _neuron(self, n: int) -> SpikingNeuron | None:
-        if 2 * n + 1 >= len(self.features):
+        if n >= self.depth:
             return None
         module = self.features[2 * n + 1]
         neuron = module.sub_module if isinstance(module, Recurrent) else module
@@ -101,7 +103,7 @@ class QuantizedNetwork(SequenceNetwork):
     def _weights(self, n: int) -> list[Tensor]:
         """The layer's weights, in the order of its connections."""
         weights: list[Tensor] = [self._linear(n).weight]
-        if 2 * n + 1 < len(self.features) and isinstance(recurrent := self.features[2 * n + 1], Recurrent):
+        if n < self.depth and isinstance(recurrent := self.features[2 * n + 1], Recurrent):
             weights.append(recurrent.hid_weight.weight)
         layer = self.start.layers[n]
         return weights[::-1] if layer.connections[0].source == layer.name else weights
@@ -237,27 +239,54 @@ class QuantizedNetwork(SequenceNetwork):
             out.append(signal)
         return out
 
-    def readout(self, spikes: Tensor, lengths: Tensor | None = None) -> Tensor:
+    def readout(self, spikes: Tensor, lengths: Tensor | None = None, labels: bool = True) -> Tensor:
         """The readout's soma at each sample's last step, in the float network's units."""
-        network, scans = self._integers()
-        exact = self.readout_integers(spikes, lengths)
+        scores = self._scores(self.readout_integers(spikes, lengths), labels)
+        if self.leak is not None:
+            return straight_through(at_last(self._smooth_steps(spikes), lengths), scores)
+        return straight_through(summed(spikes, self._exact_weight(), self.last.bias, lengths), scores)
+
+    def readouts(self, spikes: Tensor, labels: bool = True) -> Tensor:
+        """The readout's soma after each step, in the float network's units, (time, samples, outputs); of ``labels``
+        less the greatest, so that float32 tells them apart as the integers do."""
+        scores = self._scores(self._soma(spikes), labels)
+        return straight_through(self._smooth_steps(spikes), scores - scores.amax(2, keepdim=True) if labels else scores)
+
+    def _scores(self, exact: Int, labels: bool) -> Tensor:
+        """What the readout's integers mean to the float network, float64."""
+        network = self.fixed()
+        if not labels:
+            return torch.from_numpy(exact * network.readout_unit)
         # decisions compare soma times multiplier, so scores are exactly that times one number
         unit = float((network.output.lsb_v / network.output.multiplier).mean())
-        scores = torch.from_numpy(exact * network.output.multiplier * unit)
-        last = self._linear(len(network.layers) - 1)
-        weight = straight_through(last.weight, scans[-1].real_weight)
-        return straight_through(summed(spikes, weight, last.bias, lengths), scores)
+        return torch.from_numpy(exact * network.output.multiplier * unit)
+
+    def _exact_weight(self) -> Tensor:
+        """What the readout's weights are, differentiated as its masters."""
+        return straight_through(self.last.weight, self._integers()[1][-1].real_weight)
+
+    def _smooth_steps(self, spikes: Tensor) -> Tensor:
+        """The float readout after each step, of what the integers mean."""
+        network = self.fixed()
+        decay = None
+        if self.leak is not None:
+            decay = torch.from_numpy(network.to_real(network.output, "a_v")).float()
+        return running(spikes, self._exact_weight(), self.last.bias, decay)
 
     def readout_integers(self, spikes: Tensor, lengths: Tensor | None = None) -> Int:
         """The readout's soma at each sample's last step, int64 (samples, classes)."""
-        network, scans = self._integers()
         time, samples = spikes.shape[:2]
-        soma = np.empty((time, samples, network.output.size))
+        last = np.full(samples, time) if lengths is None else lengths.numpy()
+        readout: Int = self._soma(spikes)[last - 1, np.arange(samples)]
+        return readout
+
+    def _soma(self, spikes: Tensor) -> Int:
+        """The readout's soma after each step, int64 (time, samples, outputs)."""
+        network, scans = self._integers()
+        soma = np.empty((*spikes.shape[:2], network.output.size))
         unused = torch.empty(soma.shape, dtype=spikes.dtype)
         self.count_overflows(scans[-1].run(spikes.detach().contiguous(), soma, np.ones(network.output.size), unused))
-        last = np.full(samples, time) if lengths is None else lengths.numpy()
-        readout: Int = soma[last - 1, np.arange(samples)].astype(np.int64)
-        return readout
+        return soma.astype(np.int64)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Weights on a grid of steps so coarse that they would never leave an integer learn faster."""

@@ -348,3 +348,13 @@ def backward(  # type: ignore[no-untyped-def]
         _scatter(g_weight, x[t], binary, g, index)
         if recurrent.shape[0] > 0 and t > 0:
             _scatter(g_recurrent, spikes[t - 1], True, g, index)
+
+
+@kernel
+def leak(current, decay, v):  # type: ignore[no-untyped-def]
+    """Write ``v`` (time, samples, outputs) of v <- decay*v + current, which starts at 0; ``decay`` (outputs,)."""
+    v[0] = current[0]
+    for t in range(1, current.shape[0]):
+        for b in range(current.shape[1]):
+            for n in range(current.shape[2]):
+                v[t, b, n] = decay[n] * v[t - 1, b, n] + current[t, b, n]

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from tclif_deploy.errors import TclifError
 from tclif_deploy.nn.canonical import loop
-from tclif_deploy.nn.neuron import Recurrent, SpikingNeuron
+from tclif_deploy.nn.leaky import leaky
+from tclif_deploy.nn.neuron import LeakyReadout, Recurrent, SpikingNeuron
 
 
 def layer(
@@ -57,8 +58,24 @@ def summed(spikes: Tensor, weight: Tensor, bias: Tensor | None, lengths: Tensor 
     return logits if bias is None else logits + steps[:, None] * bias
 
 
+def running(spikes: Tensor, weight: Tensor, bias: Tensor | None, decay: Tensor | None) -> Tensor:
+    """A linear map of ``spikes`` (time, samples, neurons), integrated over the steps up to each: (time, samples,
+    outputs). ``decay`` (outputs,) is what a step keeps; None: all, which is the sum."""
+    current = torch.nn.functional.linear(spikes.to(weight.dtype), weight, bias)
+    return current.cumsum(0) if decay is None else leaky(current, decay)
+
+
+def at_last(steps: Tensor, lengths: Tensor | None) -> Tensor:
+    """Of (time, samples, outputs) what each sample has at its last valid step, (samples, outputs)."""
+    if lengths is None:
+        return steps[-1]
+    return steps[lengths - 1, torch.arange(steps.shape[1], device=steps.device)]
+
+
 class SequenceNetwork(torch.nn.Module):
     """Linear, spiking, Linear, spiking, ..., Linear, read out as the sum over time: the authors' networks.
+
+    A `LeakyReadout` may stand last, and then the sum forgets.
 
     ``features`` is the `torch.nn.Sequential` of their ``models/fc.py``, so state_dicts fit both ways.
 
@@ -73,26 +90,52 @@ class SequenceNetwork(torch.nn.Module):
     def __init__(self, modules: list[torch.nn.Module]) -> None:
         super().__init__()
         self.features = torch.nn.Sequential(*modules)
+        modules = modules[:-1] if modules and isinstance(modules[-1], LeakyReadout) else modules
+        self.depth = len(modules) // 2
+        """spiking layers"""
         kinds = [isinstance(module, torch.nn.Linear) for module in modules]
         if len(modules) < 3 or kinds != [i % 2 == 0 for i in range(len(modules))] or not kinds[-1]:
-            raise TclifError("sequence network: modules do not alternate", "expected Linear, spiking, ..., Linear")
+            raise TclifError(
+                "sequence network: modules do not alternate", "expected Linear, spiking, ..., Linear[, LeakyReadout]"
+            )
+
+    @property
+    def last(self) -> torch.nn.Linear:
+        """The Linear that is read."""
+        last = self.features[2 * self.depth]
+        assert isinstance(last, torch.nn.Linear)
+        return last
+
+    @property
+    def leak(self) -> LeakyReadout | None:
+        """What forgets behind it; None: nothing, the readout is the sum."""
+        end = self.features[-1]
+        return end if isinstance(end, LeakyReadout) else None
 
     def spikes(self, x: Tensor, dtype: torch.dtype | None = None, plain: bool = False) -> list[Tensor]:
         """Each spiking layer's spikes (time, samples, neurons) for ``x`` (samples, time, features)."""
         modules = list(self.features)
         signal, out = x.transpose(0, 1), []
-        for index in range(0, len(modules) - 1, 2):
+        for index in range(0, 2 * self.depth, 2):
             linear = modules[index]
             assert isinstance(linear, torch.nn.Linear)
             signal = layer(signal, linear, modules[index + 1], dtype, plain)
             out.append(signal)
         return out
 
-    def readout(self, spikes: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Sum over each sample's valid steps of the last Linear of ``spikes`` (time, samples, neurons)."""
-        last = self.features[-1]
-        assert isinstance(last, torch.nn.Linear)
-        return summed(spikes, last.weight, last.bias, lengths)
+    def readout(self, spikes: Tensor, lengths: Tensor | None = None, labels: bool = True) -> Tensor:
+        """What is read at each sample's last valid step, of ``spikes`` (time, samples, neurons): (samples, outputs).
+
+        ``labels`` says that they are class scores, which are only compared, and no numbers.
+        """
+        if self.leak is not None:
+            return at_last(self.readouts(spikes), lengths)
+        return summed(spikes, self.last.weight, self.last.bias, lengths)
+
+    def readouts(self, spikes: Tensor, labels: bool = True) -> Tensor:
+        """What is read after each step, (time, samples, outputs); ``labels`` as in `readout`."""
+        decay = None if self.leak is None else self.leak.decay
+        return running(spikes, self.last.weight, self.last.bias, decay)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Parameters as torch's optimizers take them; ``share`` is what a group's learning rate is multiplied with."""
@@ -105,8 +148,15 @@ class SequenceNetwork(torch.nn.Module):
     def forward(
         self, x: Tensor, lengths: Tensor | None = None, dtype: torch.dtype | None = None, plain: bool = False
     ) -> Tensor:
-        """Class scores (samples, classes) of ``x`` (samples, time, features), each sample read after its length."""
+        """What is read of ``x`` (samples, time, features) at each sample's last valid step: (samples, outputs)."""
         return self.readout(self.spikes(x, dtype, plain)[-1], lengths)
+
+    def answers(
+        self, x: Tensor, lengths: Tensor | None, *, by_step: bool, labels: bool, dtype: torch.dtype | None = None
+    ) -> Tensor:
+        """What is read of ``x``: as `forward`, or after each step (samples, time, outputs) where ``by_step``."""
+        spikes = self.spikes(x, dtype)[-1]
+        return self.readouts(spikes, labels).transpose(0, 1) if by_step else self.readout(spikes, lengths, labels)
 
     @torch.no_grad()
     def rates(self, x: Tensor) -> list[float]:

@@ -17,8 +17,9 @@ from tclif_deploy.data.dataset import Dataset
 from tclif_deploy.data.tasks import Task, load_task
 from tclif_deploy.errors import TclifError, reason_of
 from tclif_deploy.nn.checkpoint import load_torch, load_weights, save_json, save_torch
-from tclif_deploy.nn.config import LEARNED, Epoch, TrainConfig, TrainResult, args_of, rate_at
+from tclif_deploy.nn.config import LEARNED, Epoch, NumberFigures, TrainConfig, TrainResult, args_of, rate_at
 from tclif_deploy.nn.models import architecture, build
+from tclif_deploy.nn.objective import spread, weight_of
 from tclif_deploy.nn.sequence import SequenceNetwork
 from tclif_deploy.nn.trainer import Trainer, one_thread_each
 from tclif_deploy.outputs import check_file_place, write_file
@@ -28,6 +29,9 @@ RATE_SAMPLES = 64
 """test samples that the firing rates are taken from"""
 STATE_KEYS = {"min_sample_probability": "easy"}
 """field -> its key in the state to resume from, where that is older than the field's name"""
+TINY = 1e-12
+ADDED = {"readout_decay": None}
+"""field -> its value in a state that was written before there was such a setting"""
 SMALLER = "try a smaller --lr or --clip, or a longer --warmup"
 
 
@@ -52,12 +56,15 @@ def train(config: TrainConfig, progress: Progress = no_progress, say: Say = say_
     check_file_place(config.out, (config.start,))
     task = load_task(config.model, arch.sizes, config.data, config.seed)
     data, validation_data = _hold_out(task.train, config)
+    assert data.task is not None
+    decay = config.readout_decay or (arch.decay if data.task.startswith("step") else 1.0)
     network = build(
-        config.model, config.neuron, seed=config.seed, surrogate=config.surrogate, strict=config.strict
+        config.model, config.neuron, seed=config.seed, surrogate=config.surrogate, strict=config.strict,
+        readout_decay=decay,
     )  # fmt: skip
     if config.start is not None:
         load_weights(config.start, network)
-    save_json(config.out.parent / "args.json", args_of(config, arch))
+    save_json(config.out.parent / "args.json", args_of(config, arch, data.task, decay))
     if (permutation := task.permutation) is not None:
         write_file(config.out.parent / "permutation.npy", lambda file: np.save(file, permutation))
     with one_thread_each(), Trainer(network, config) as trainer:
@@ -110,12 +117,15 @@ class _Run:
     """each training sample's chance to be shown in an epoch, in 1/255 (a byte, so that a state to resume is small)"""
     history: list[Epoch]
 
+    def __post_init__(self) -> None:
+        self.weight, self.unit = weight_of(self.data), spread(self.data)
+
     @property
     def best(self) -> int:
-        """The epoch to keep, from 1: of the best validation accuracy, the last where nothing is held out; 0: none."""
+        """The epoch to keep, from 1: the best on the validation samples, the last where there are none; 0: none."""
         if self.validation_data is None:
             return len(self.history)
-        return max((e.epoch for e in self.history), key=lambda n: self.history[n - 1].validation or 0.0, default=0)
+        return max((e.epoch for e in self.history), key=lambda n: self.history[n - 1].merit, default=0)
 
     def kept(self) -> str:
         """What a training that goes wrong leaves."""
@@ -130,29 +140,43 @@ class _Run:
         order = torch.randperm(data.samples, generator=generator)
         order = order[torch.rand(data.samples, generator=generator)[order] < chance[order]]
         steps = math.ceil(len(order) / config.batch_size)
-        loss, total, correct, rate = 0.0, 0.0, 0, 0.0
+        loss, total, correct, targets, rate = 0.0, 0.0, 0, 0, 0.0
         for n in range(steps):
             index = order[n * config.batch_size : (n + 1) * config.batch_size]
             rate = rate_at(config, done + (n + 1) / steps)
             noise = None
             if config.noise:
                 noise = config.noise * torch.randn(len(index), data.time, data.features, generator=generator)
-            weight = 1 / chance[index]
-            losses, hits = self.trainer.step(data, index.numpy(), rate, weight / weight.sum(), noise)
+            weight = self.weight[index] / chance[index]
+            losses, hits = self.trainer.step(data, index.numpy(), rate, weight / weight.sum().clamp(min=TINY), noise)
             if bool(losses.isnan().any()):
                 raise TclifError(f"epoch {done + 1}, step {n + 1}: the loss is not a number; {self.kept()}", SMALLER)
             self.chances[index] = (
-                (losses / LEARNED).clamp(config.min_sample_probability, 1.0).mul(255).ceil().to(torch.uint8)
+                (losses / (LEARNED * self.unit))
+                .clamp(config.min_sample_probability, 1.0)
+                .mul(255)
+                .ceil()
+                .to(torch.uint8)
             )
             loss, total = loss + float((losses * weight).sum()), total + float(weight.sum())
             correct += hits
+            targets += int(self.weight[index].sum())
             progress(done * data.samples + (n + 1) * data.samples // steps, config.epochs * data.samples)
-        test = self.trainer.accuracy(self.task.test)
-        validation = None if self.validation_data is None else self.trainer.accuracy(self.validation_data)
+        test = self.trainer.score(self.task.test)
+        held = None if self.validation_data is None else self.trainer.score(self.validation_data)
         x, _ = self.trainer.inputs(self.task.test, slice(0, RATE_SAMPLES))
         rates = tuple(self.trainer.network.rates(x))
-        seconds = time.monotonic() - began
-        return Epoch(done + 1, rate, loss / total, correct / len(order), test, validation, rates, seconds)
+        mean = loss / max(total, TINY)
+        numbers = None
+        if test.rmse is not None and test.smape is not None:
+            numbers = NumberFigures(
+                math.sqrt(mean), test.rmse, test.r2, test.smape, None if held is None else held.rmse
+            )
+        assert data.task is not None
+        return Epoch(
+            done + 1, rate, mean, None if numbers else correct / max(targets, 1), test.accuracy,
+            None if held is None else held.accuracy, rates, time.monotonic() - began, data.task, numbers,
+        )  # fmt: skip
 
     def save(self) -> None:
         """Write the checkpoint where the last epoch is the best, the log, and the state to resume from."""
@@ -184,13 +208,13 @@ class _Run:
     def _take_up(self, path: Path, state: dict[str, Any], now: dict[str, Any]) -> None:
         before = state["settings"]
         for name, value in now.items():
-            stored = before.get(STATE_KEYS.get(name, name))
+            stored = before.get(STATE_KEYS.get(name, name), ADDED.get(name))
             if stored != value:
                 raise TclifError(
                     f"{path}: belongs to a training with {name} {stored}, not {value}",
                     "give the same settings to resume it, or remove the file to start anew",
                 )
-        history = [Epoch(**{**entry, "rates": tuple(entry["rates"])}) for entry in state["history"]]
+        history = [_epoch(entry) for entry in state["history"]]
         if [epoch.epoch for epoch in history] != list(range(1, len(history) + 1)) or not all(map(Epoch.line, history)):
             raise ValueError("its epochs are not numbered from 1")
         for tensor in (*state["state_dict"].values(), *_tensors(state["optimizer"]["state"])):
@@ -215,6 +239,12 @@ def _tensors(state: dict[int, dict[str, Tensor]]) -> Iterator[Tensor]:
         yield from kept.values()
 
 
+def _epoch(entry: dict[str, Any]) -> Epoch:
+    numbers = entry.get("numbers")
+    kept = {"rates": tuple(entry["rates"]), "numbers": None if numbers is None else NumberFigures(**numbers)}
+    return Epoch(**{**entry, **kept})
+
+
 def _settings(config: TrainConfig) -> dict[str, Any]:
     """What must agree between a stop and its resume, as plain values."""
     free = ("data", "out", "threads", "device", "start", "epochs", "patience")
@@ -232,4 +262,6 @@ def _hold_out(data: Dataset, config: TrainConfig) -> tuple[Dataset, Dataset | No
 
 
 def _checkpoint(network: SequenceNetwork, last: Epoch) -> dict[str, Any]:
-    return {"epoch": last.epoch, "best_acc": 100 * last.test, "state_dict": network.float_state()}
+    figure = {"best_acc": 100 * last.test} if last.test is not None else {}
+    figure |= {"best_rmse": last.numbers.test_rmse} if last.numbers is not None else {}
+    return {"epoch": last.epoch, **figure, "state_dict": network.float_state()}

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from tclif_deploy.data.dataset import Dataset
 from tclif_deploy.nn.config import TrainConfig
+from tclif_deploy.nn.objective import Score, correct, counting, losses, score, weight_of
 from tclif_deploy.nn.sequence import SequenceNetwork
 
 MICRO_BATCH = 16
@@ -30,7 +31,7 @@ class Trainer:
         self.config = config
         self.device = torch.device(config.device)
         self.network = network.to(self.device)
-        self.parameters = list(network.parameters())
+        self.parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
         self.optimizer = torch.optim.AdamW(network.parameter_groups(), lr=config.lr, weight_decay=0.0)
         self.threads = config.threads or os.cpu_count() or 1
         self.pool = ThreadPoolExecutor(self.threads)
@@ -55,19 +56,31 @@ class Trainer:
             x = x + noise[:, : x.shape[1]].to(self.device)
         return x, lengths
 
-    def _gradients(self, data: Dataset, index: Any, weight: Tensor, noise: Tensor | None) -> tuple[Tensor, int, Any]:
+    def _said(self, data: Dataset, index: Any, noise: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """(what the network says of the samples ``index``, their targets, which steps of them count)."""
         assert data.y is not None
+        assert data.task is not None
         x, lengths = self.inputs(data, index, noise)
-        y = torch.from_numpy(data.y[index]).to(self.device)
-        scores = self.network(x, lengths, dtype=self.dtype)
-        losses = torch.nn.functional.cross_entropy(scores, y, reduction="none")
-        grads = torch.autograd.grad((losses * weight.to(self.device)).sum(), self.parameters)
-        return losses.detach().cpu(), int((scores.argmax(1) == y).sum()), grads
+        by_step = data.task.startswith("step")
+        labels = data.task.endswith("label")
+        said = self.network.answers(x, lengths, by_step=by_step, labels=labels, dtype=self.dtype)
+        targets, counts = data.y[index], counting(data, index)[:, : x.shape[1]]
+        targets = targets[:, : x.shape[1]] if by_step else targets
+        y, steps = (torch.from_numpy(np.ascontiguousarray(rows)).to(self.device) for rows in (targets, counts))
+        return said, y if labels else y.to(said.dtype), steps
+
+    def _gradients(self, data: Dataset, index: Any, weight: Tensor, noise: Tensor | None) -> tuple[Tensor, int, Any]:
+        assert data.task is not None
+        said, y, counts = self._said(data, index, noise)
+        each = losses(said, y, data.task, counts)
+        grads = torch.autograd.grad((each * weight.to(self.device)).sum(), self.parameters)
+        return each.detach().cpu(), correct(said, y, data.task, counts), grads
 
     def step(
         self, data: Dataset, index: Any, rate: float, weight: Tensor | None = None, noise: Tensor | None = None
     ) -> tuple[Tensor, int]:
-        """One optimizer step at learning rate ``rate`` on the samples ``index``: (each one's loss, how many correct).
+        """One optimizer step at learning rate ``rate`` on the samples ``index``: (each one's loss, how many labels are
+        found).
 
         ``weight`` says how much each counts, summing to 1. Where a loss or the gradient is not finite the weights
         stay as they are, and the losses are NaN.
@@ -79,50 +92,53 @@ class Trainer:
                 lambda b: self._gradients(data, index[b], weight[b], None if noise is None else noise[b]), batches
             )
         )
-        losses = torch.cat([result[0] for result in results])
+        each = torch.cat([result[0] for result in results])
         for n, parameter in enumerate(self.parameters):
             # summed in the batches' order, so that a run is the same bytes however the threads raced
             parameter.grad = torch.stack([result[2][n] for result in results]).sum(0)
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group.get("share", 1.0)
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.config.clip)
-        if bool(torch.isfinite(losses).all()) and math.isfinite(norm):
+        if bool(torch.isfinite(each).all()) and math.isfinite(norm):
             self.optimizer.step()
         else:
-            losses = torch.full_like(losses, math.nan)
-        return losses, sum(result[1] for result in results)
+            each = torch.full_like(each, math.nan)
+        return each, sum(result[1] for result in results)
 
     def loss(self, data: Dataset) -> float:
         """Mean loss over ``data``."""
-        batches = [
-            np.arange(i, min(i + self.micro_batch, data.samples)) for i in range(0, data.samples, self.micro_batch)
-        ]
+        weight = weight_of(data)
 
-        def losses(index: NDArray[np.int64]) -> Tensor:
-            assert data.y is not None
+        def loss(batch: slice) -> Tensor:
+            assert data.task is not None
             with torch.no_grad():
-                x, lengths = self.inputs(data, index)
-                scores = self.network(x, lengths, dtype=self.dtype).cpu()
-            return torch.nn.functional.cross_entropy(scores, torch.from_numpy(data.y[index]), reduction="none")
+                said, y, counts = self._said(data, batch)
+                return losses(said, y, data.task, counts).cpu()
 
-        return float(torch.cat(list(self.pool.map(losses, batches))).mean())
+        each = torch.cat(list(self.pool.map(loss, self._batches(data))))
+        return float(each.mean() if data.task == "label" else (each * weight).sum() / weight.sum().clamp(min=1))
 
-    def accuracy(self, data: Dataset) -> float:
-        """Share of ``data`` whose class the network finds."""
-        assert data.y is not None
-        return float(np.mean(self.classes(data) == data.y))
+    def _batches(self, data: Dataset) -> list[slice]:
+        return [slice(i, i + self.micro_batch) for i in range(0, data.samples, self.micro_batch)]
 
-    def classes(self, data: Dataset) -> NDArray[np.int64]:
-        """The class that the network finds for each sample."""
+    def score(self, data: Dataset) -> Score:
+        """How good the network's answers to ``data`` are."""
+        return score(self.answers(data), data)
+
+    def answers(self, data: Dataset) -> NDArray[Any]:
+        """What the network says: classes or numbers, (samples[, time][, outputs]) as the data's task asks for."""
 
         @torch.no_grad()
-        def classes(batch: slice) -> NDArray[np.int64]:
-            x, lengths = self.inputs(data, batch)
-            classes: NDArray[np.int64] = self.network(x, lengths, dtype=self.dtype).argmax(1).cpu().numpy()
-            return classes
+        def answers(batch: slice) -> NDArray[Any]:
+            said, _, _ = self._said(data, batch)
+            if data.task in ("label", "step-label"):
+                said = said.argmax(-1)
+            array: NDArray[Any] = said.cpu().numpy()
+            # batches are as long as their longest sample
+            short = data.time - array.shape[1] if data.task in ("step-label", "step-value") else 0
+            return np.pad(array, [(0, 0), (0, short), (0, 0)][: array.ndim]) if short else array
 
-        batches = [slice(i, i + self.micro_batch) for i in range(0, data.samples, self.micro_batch)]
-        return np.concatenate(list(self.pool.map(classes, batches)))
+        return np.concatenate(list(self.pool.map(answers, self._batches(data))))
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ from tclif_deploy.arguments import checked
 from tclif_deploy.builds import Build
 from tclif_deploy.builds import folder as build_folder
 from tclif_deploy.builds.manifest import sha256
-from tclif_deploy.builds.report import Tuning, TuningControl
+from tclif_deploy.builds.report import NumberFit, Tuning, TuningControl, TuningNumbers
 from tclif_deploy.data import DataLike, Dataset
 from tclif_deploy.errors import TclifError
 from tclif_deploy.files import as_path, narrowest_int
@@ -26,10 +26,12 @@ from tclif_deploy.frontends import load
 from tclif_deploy.network import Network
 from tclif_deploy.nn.config import Epoch, FitSettings, TrainConfig, TuneSettings
 from tclif_deploy.nn.from_network import to_module
+from tclif_deploy.nn.objective import Score, spread
 from tclif_deploy.outputs import check_folder_place, write_files
 from tclif_deploy.progress import Bars, Say, no_bars, say_nothing
 from tclif_deploy.quantization import quantize
 from tclif_deploy.quantization.calibration import Calibration, calibration_of, choose_calibration
+from tclif_deploy.simulation.scores import judged
 from tclif_deploy.target import Target, as_target
 from tclif_deploy.verification import Verdict
 from tclif_deploy.workflows.compile import chosen_backends, source_of, write_build
@@ -40,7 +42,8 @@ CALIBRATION = 128
 PROBE = 512
 """training samples whose loss before fine-tuning says what a diverged one is"""
 DIVERGED, SLACK = 2.0, 0.5
-"""an epoch whose mean loss is above DIVERGED times the loss before it began, plus SLACK, has diverged"""
+"""an epoch whose mean loss is above DIVERGED times the loss before it began, plus SLACK (times the variance of targets
+that are numbers), has diverged"""
 TUNED, CONTROL = "tuned", "control"
 """folders of the two trainings"""
 
@@ -104,6 +107,10 @@ def finetune(
     with build_folder.new_build(folder, inputs) as temporary:
         say(f"reading {path}")
         network = load(path, options.read)
+        if not network.usual_readout:
+            raise TclifError(
+                f"readout {network.readout}: cannot be fine-tuned", "the soma after a step can: leave --readout out"
+            )
         modules = _modules(network)
         train, test = _data(path, network, options, settings, data)
         chosen, calibrated = _calibration(path, calibration, train)
@@ -130,7 +137,7 @@ def finetune(
         build = write_build(
             temporary, source_of(path, options.read), network, tuned.fixed(), target, chosen, test,
             options=options, say=say, progress=progress,
-            tuning=lambda verdict: _tuning(settings, verdict, outcome, control, overflows),
+            tuning=lambda verdict: _tuning(settings, verdict, test, outcome, control, overflows),
         )  # fmt: skip
     shutil.rmtree(work, ignore_errors=True)
     return replace(build, folder=folder)
@@ -156,10 +163,10 @@ class _Outcome:
     """What one training did to the network."""
 
     epochs: tuple[Epoch, ...]
-    before: float
-    """accuracy on the test data before it"""
-    classes: NDArray[np.int64] | None
-    """decisions on the test data after it, of the control (the tuned network's are the verdict's)"""
+    before: Score
+    """on the test data before it"""
+    answers: NDArray[Any]
+    """to the test data after it: classes or numbers, of samples or of steps"""
 
 
 @dataclass(frozen=True)
@@ -180,13 +187,13 @@ class _Tuning:
         fit_settings = {field.name: getattr(self.settings, field.name) for field in fields(FitSettings)}
         config = TrainConfig(name, None, self.work / kind / "checkpoint.pth.tar", **fit_settings)
         with one_thread_each(), Trainer(network, config) as trainer:
-            before = trainer.accuracy(test)
-            worst = DIVERGED * trainer.loss(train[:PROBE]) + SLACK
+            before = trainer.score(test)
+            worst = DIVERGED * trainer.loss(train[:PROBE]) + SLACK * spread(train)
             result = fit(
                 config, trainer, Task(train, test), progress=self.progress(f"{kind}: samples"),
                 say=lambda line: self.say(f"{kind}: {line}"), worst=worst,
             )  # fmt: skip
-            return _Outcome(tuple(result.history), before, trainer.classes(test) if kind == CONTROL else None)
+            return _Outcome(tuple(result.history), before, trainer.answers(test))
 
 
 def _modules(network: Network) -> torch.nn.Sequential:
@@ -264,23 +271,45 @@ def _keep_checkpoint(
 
 
 def _tuning(
-    settings: TuneSettings, verdict: Verdict, tuned: _Outcome, control: _Outcome | None, overflows: int
+    settings: TuneSettings, verdict: Verdict, test: Dataset, tuned: _Outcome, control: _Outcome | None, overflows: int
 ) -> Tuning:
     """Its part of the report."""
-    original, after = verdict.accuracy_float, verdict.accuracy_fixed
-    assert original is not None
-    assert after is not None
-    assert verdict.agreement_argmax is not None
-    assert verdict.decisions is not None
+    original, before, after = verdict.accuracy_float, tuned.before.accuracy, verdict.accuracy_fixed
     beside: TuningControl | bool = False
     if control is not None:
         right = control.epochs[-1].test
-        agreement = float(np.mean(control.classes == verdict.decisions[1]))
-        beside = TuningControl(right, 100 * (right - after), agreement, control.epochs)
+        beside = TuningControl(right, _points(right, after), _same(control, tuned, test), control.epochs)
     given = {**asdict(settings), "control": beside}
     return Tuning(
         easy=given.pop("min_sample_probability"), **given, samples_tested=verdict.samples, original=original,
-        quantized=tuned.before, tuned=after, drop=100 * (original - after),
-        drop_quantized=100 * (original - tuned.before), agreement=verdict.agreement_argmax,
-        epochs_tuned=tuned.epochs, overflows=overflows,
+        quantized=before, tuned=after, drop=_points(original, after),
+        drop_quantized=_points(original, before), agreement=verdict.agreement_argmax,
+        epochs_tuned=tuned.epochs, overflows=overflows, numbers=_numbers(verdict, tuned, control),
     )  # fmt: skip
+
+
+def _points(better: float | None, worse: float | None) -> float | None:
+    """How much is lost, in points of a hundred; None where there are no accuracies."""
+    return None if better is None or worse is None else 100 * (better - worse)
+
+
+def _same(one: _Outcome, other: _Outcome, test: Dataset) -> float | None:
+    """Share of classes that both choose alike, of samples or of the steps that count; None for numbers."""
+    if test.task not in ("label", "step-label"):
+        return None
+    counts = judged(test, test.task)
+    return float(np.mean((one.answers == other.answers)[counts]))
+
+
+def _numbers(verdict: Verdict, tuned: _Outcome, control: _Outcome | None) -> TuningNumbers | None:
+    """What stands in place of accuracies where targets are numbers."""
+    if verdict.r2 is None or verdict.rmse is None:
+        return None
+    last = None if control is None else control.epochs[-1].numbers
+    return TuningNumbers(
+        original=NumberFit(verdict.r2.original, verdict.rmse.original),
+        tuned=NumberFit(verdict.r2.quantized, verdict.rmse.quantized),
+        quantized=NumberFit(tuned.before.r2, tuned.before.rmse),
+        agreement=NumberFit(verdict.r2.agreement, verdict.rmse.agreement),
+        control=None if last is None else NumberFit(last.test_r2, last.test_rmse),
+    )

@@ -9,7 +9,7 @@ from pathlib import Path
 from tclif_deploy.errors import TclifError
 from tclif_deploy.formats.checkpoint.resolve import OWN_PARAMETERS, CheckpointFacts, resolve
 from tclif_deploy.formats.read_options import ReadOptions, read_args
-from tclif_deploy.formats.torch_modules import Linear, ModelPart, Spiking, graph_of_modules, neuron_parameter
+from tclif_deploy.formats.torch_modules import Leak, Linear, ModelPart, Spiking, graph_of_modules, neuron_parameter
 from tclif_deploy.graph.lower import lower
 from tclif_deploy.graph.nodes import BatchNorm
 from tclif_deploy.network import Float, Network
@@ -20,7 +20,9 @@ RECURRENT = ("hid_weight", "rc")
 """The recurrent Linear in the authors' containers: (ElementWise)RecurrentContainer's, LinearRecurrentContainer's."""
 INNER = "sub_module"
 """The neuron in any of the authors' containers."""
-OTHER_NETWORK = "only Linear, BatchNorm1d, and TC-LIF, LIF or PLIF neurons (alone or in a recurrent container) are read"
+OTHER_NETWORK = (
+    "only Linear, BatchNorm1d, LeakyReadout, and TC-LIF, LIF or PLIF neurons (also in recurrent containers) are read"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,6 +120,8 @@ def _part(module: Module, where: str) -> ModelPart:
                     f"{where}: {path}.{name} has shape {value.shape}, running_mean {mean.shape}", OTHER_NETWORK
                 )
         return BatchNorm(path, mean, var, weight, bias)
+    if names == {"leak"}:
+        return Leak(path, tensors["leak"])
     own = names - {"recurrent.weight", "recurrent.bias"}
     recurrent = None
     if "recurrent.weight" in names:

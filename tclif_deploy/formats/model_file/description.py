@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from tclif_deploy.errors import TclifError
 from tclif_deploy.formats.read_options import LIF_DECAY, NeuronSettings, ReadOptions
-from tclif_deploy.formats.torch_modules import Linear, ModelPart, Spiking, neuron_parameter
+from tclif_deploy.formats.torch_modules import Leak, Linear, ModelPart, Spiking, neuron_parameter
 from tclif_deploy.graph.nodes import BatchNorm
 from tclif_deploy.network import Float
 
@@ -61,12 +61,18 @@ class NeuronEntry(_Entry):
     """path of the Linear that brings the population's own spikes back"""
 
 
+class ReadoutEntry(_Entry):
+    """A readout that leaks, behind the last Linear; ``path.leak``."""
+
+    type: Literal["readout"] = "readout"
+
+
 class Description(BaseModel):
     """Modules in the order in which a step passes them."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
 
-    modules: list[Annotated[LinearEntry | BatchNormEntry | NeuronEntry, Field(discriminator="type")]]
+    modules: list[Annotated[LinearEntry | BatchNormEntry | NeuronEntry | ReadoutEntry, Field(discriminator="type")]]
     notices: list[Printable] = []
     """what was assumed when the description was made"""
 
@@ -141,9 +147,11 @@ def parts_of(
         weight = take(join(path, "weight"), 2)
         return Linear(path, weight, maybe(path, "bias", weight))
 
-    def part(entry: LinearEntry | BatchNormEntry | NeuronEntry) -> ModelPart:
+    def part(entry: LinearEntry | BatchNormEntry | NeuronEntry | ReadoutEntry) -> ModelPart:
         if isinstance(entry, LinearEntry):
             return linear(entry.path)
+        if isinstance(entry, ReadoutEntry):
+            return Leak(entry.path, take(join(entry.path, "leak"), 1))
         if isinstance(entry, BatchNormEntry):
             mean = take(join(entry.path, "running_mean"), 1)
             var = maybe(entry.path, "running_var", mean)

@@ -8,11 +8,18 @@ import torch
 
 from tclif_deploy.errors import TclifError
 from tclif_deploy.formats.checkpoint.state_dict import INNER, OTHER_NETWORK, RECURRENT
-from tclif_deploy.formats.model_file.description import BatchNormEntry, Description, LinearEntry, NeuronEntry, join
+from tclif_deploy.formats.model_file.description import (
+    BatchNormEntry,
+    Description,
+    LinearEntry,
+    NeuronEntry,
+    ReadoutEntry,
+    join,
+)
 from tclif_deploy.formats.read_options import check_finite, check_threshold
-from tclif_deploy.nn.neuron import LIF, PLIF, TCLIF, SpikingNeuron
+from tclif_deploy.nn.neuron import LIF, PLIF, TCLIF, LeakyReadout, SpikingNeuron
 
-Entry = LinearEntry | BatchNormEntry | NeuronEntry
+Entry = LinearEntry | BatchNormEntry | NeuronEntry | ReadoutEntry
 
 INERT_MODULES = (torch.nn.Dropout, torch.nn.Dropout1d, torch.nn.AlphaDropout, torch.nn.Identity)
 """Modules that do nothing when a trained network runs."""
@@ -21,8 +28,8 @@ INERT_MODULES = (torch.nn.Dropout, torch.nn.Dropout1d, torch.nn.AlphaDropout, to
 def describe(model: torch.nn.Module) -> Description:
     """The structure of ``model``: modules in the order of a forward step.
 
-    Known are torch's Linear, BatchNorm1d and Dropout, our neurons and Recurrent, and the neurons and containers
-    of the paper's authors, by their class names and attributes. Raises `TclifError` for anything else.
+    Known are torch's Linear, BatchNorm1d and Dropout, our neurons, Recurrent and LeakyReadout, and the neurons and
+    containers of the paper's authors, by their class names and attributes. Raises `TclifError` for anything else.
     """
     entries: list[Entry] = []
     notices: list[str] = []
@@ -58,6 +65,8 @@ def _entry(path: str, module: torch.nn.Module, where: str) -> Entry | None:
     """The entry of a module that counts as one; None for one that only holds others."""
     if isinstance(module, torch.nn.Linear):
         return LinearEntry(path=path)
+    if isinstance(module, LeakyReadout):
+        return ReadoutEntry(path=path)
     if isinstance(module, torch.nn.BatchNorm1d):
         if module.running_mean is None:
             raise TclifError(f"{where} keeps no running statistics", "train it with track_running_stats=True")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rich.console import Console
 
 from tclif_deploy.builds import Build
-from tclif_deploy.builds.report import Tuning, TuningControl
+from tclif_deploy.builds.report import Tuning, TuningControl, TuningNumbers
 from tclif_deploy.quantization.calibration import Calibration
 from tclif_deploy.report.content import Block, Note, Table
 from tclif_deploy.report.sections.backends import comparison
@@ -23,7 +23,7 @@ from tclif_deploy.target import Target
 from tclif_deploy.text import NONE, count, number, percent, span
 from tclif_deploy.verification.fuzz_report import FuzzReport
 from tclif_deploy.verification.requirements import Judgement
-from tclif_deploy.verification.tables import sentence
+from tclif_deploy.verification.tables import figure, sentence
 from tclif_deploy.verification.verdict import Verdict
 
 
@@ -51,6 +51,9 @@ def print_verdict(console: Console, verdict: Verdict, judgement: Judgement) -> N
 
 def print_tuning(console: Console, tuning: Tuning) -> None:
     """What fine-tuning did: the report's ``finetune``."""
+    if tuning.numbers is not None:
+        show_blocks(console, [_tuning_numbers(tuning, tuning.numbers), *_tuning_overflows(tuning)])
+        return
     rows = [
         ("original, float", percent(tuning.original), "", ""),
         ("quantized", percent(tuning.quantized), _drop(tuning.drop_quantized), ""),
@@ -60,19 +63,34 @@ def print_tuning(console: Console, tuning: Tuning) -> None:
     if isinstance(control, TuningControl):
         rows.append(("control: float, trained on alike", percent(control.accuracy), "", ""))
         rows.append(("fine-tuned against control", "", _drop(control.drop), percent(control.agreement)))
+    of = " of steps" if tuning.epochs_tuned[-1].task == "step-label" else ""
     title, columns = (
-        f"Accuracy on {count(tuning.samples_tested, 'test sample')}",
+        f"Accuracy{of} on {count(tuning.samples_tested, 'test sample')}",
         ("network", "accuracy", "drop", "agreement"),
     )
-    blocks: list[Block] = [Table(title, columns, tuple(rows), left=("network",))]
-    if tuning.overflows:
-        text = f"states left their range {tuning.overflows:,} times in training: more --headroom helps"
-        blocks.append(Note(text, "notice", "open"))
-    show_blocks(console, blocks)
+    show_blocks(console, [Table(title, columns, tuple(rows), left=("network",)), *_tuning_overflows(tuning)])
 
 
-def _drop(value: float) -> str:
-    return f"{value:.2f} points"
+def _tuning_numbers(tuning: Tuning, numbers: TuningNumbers) -> Block:
+    """The table of a task whose targets are numbers."""
+    fits = [
+        ("original, float", numbers.original), ("quantized", numbers.quantized), ("fine-tuned", numbers.tuned),
+        ("fine-tuned against original", numbers.agreement), ("control: float, trained on alike", numbers.control),
+    ]  # fmt: skip
+    rows = tuple((name, figure(fit.r2), figure(fit.rmse)) for name, fit in fits if fit is not None)
+    title = f"Numbers on {count(tuning.samples_tested, 'test sample')}"
+    return Table(title, ("network", "R²", "rmse"), rows, left=("network",))
+
+
+def _tuning_overflows(tuning: Tuning) -> list[Block]:
+    if not tuning.overflows:
+        return []
+    text = f"states left their range {tuning.overflows:,} times in training: more --headroom helps"
+    return [Note(text, "notice", "open")]
+
+
+def _drop(value: float | None) -> str:
+    return NONE if value is None else f"{value:.2f} points"
 
 
 def print_fuzz(console: Console, report: FuzzReport, layers: Sequence[str] = ()) -> None:

@@ -13,7 +13,7 @@ from tclif_deploy import neurons
 from tclif_deploy.errors import TclifError
 from tclif_deploy.formats.model_file.description import NeuronEntry, settings_of
 from tclif_deploy.formats.read_options import ReadOptions
-from tclif_deploy.formats.torch_modules import Spiking, neuron_of, neuron_parameter
+from tclif_deploy.formats.torch_modules import Leak, Spiking, neuron_of, neuron_parameter, readout_of
 from tclif_deploy.frontends.live.modules import neuron_entry
 from tclif_deploy.frontends.live.registry import REGISTERED, NeuronReader
 from tclif_deploy.frontends.live.tracing.maps import (
@@ -26,6 +26,7 @@ from tclif_deploy.frontends.live.tracing.maps import (
 )
 from tclif_deploy.graph.nodes import Affine, BatchNorm, Population
 from tclif_deploy.network import Float, Neuron
+from tclif_deploy.nn.neuron import LeakyReadout
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +90,8 @@ def _reader(module: torch.nn.Module) -> NeuronReader | None:
     for kind in type(module).__mro__:
         if kind in REGISTERED:
             return REGISTERED[kind]
+    if type(module) is LeakyReadout:
+        return _leaky_readout
     for library, names, reader in _LIBRARIES:
         if _of(module, library, *names):
             return reader
@@ -111,6 +114,10 @@ def _ours_or_the_authors(module: Any, size: int) -> Neuron:
         parameter = neuron_parameter(entry.neuron, _array(getattr(module, entry.parameter)), name)
     part = Spiking(name, entry.neuron, parameter, settings=settings_of(entry, ReadOptions(), name))
     return neuron_of(part, size, 0.0, "model")
+
+
+def _leaky_readout(module: Any, size: int) -> Neuron:
+    return readout_of(Leak("LeakyReadout", _array(module.leak)), size, "model")
 
 
 def _spikingjelly(module: Any, size: int) -> Neuron:
