@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -43,27 +44,30 @@ def text_of(value: Any) -> str:
         ) from None
 
 
-def read(form: type[T], path: Path, hint: str) -> T:
-    """The dataclass ``form`` as a file holds it. Raises `TclifError`, which names the first thing that is wrong."""
+def read(form: type[T], path: Path, hint: str, later: Collection[str] = ()) -> T:
+    """The dataclass ``form`` as a file holds it; keys ``later`` than the file take their defaults.
+
+    Raises `TclifError`, which names the first thing that is wrong.
+    """
     text = read_bytes(path, hint)
     value = parse(form, text, str(path), hint)
-    missing = _missing(plain(value), json.loads(text))
+    missing = _missing(plain(value), json.loads(text), later)
     if missing:
         raise TclifError(f"{path}: {missing}: missing", hint)
     return value
 
 
-def _missing(complete: Any, given: Any) -> str | None:
-    """The first key that `text_of` would have written, and that is not in a file."""
+def _missing(complete: Any, given: Any, later: Collection[str]) -> str | None:
+    """The first key that `text_of` would have written, and that is not in a file, but for those that are ``later``."""
     items: Any = ()
     if isinstance(complete, dict):
-        absent = next((key for key in complete if key not in given), None)
+        absent = next((key for key in complete if key not in given and key not in later), None)
         if absent is not None:
             return str(absent)
-        items = ((key, value, given[key]) for key, value in complete.items())
+        items = ((key, value, given[key]) for key, value in complete.items() if key in given)
     elif isinstance(complete, list):
         items = ((n, *pair) for n, pair in enumerate(zip(complete, given, strict=True)))
-    places = ((key, _missing(value, other)) for key, value, other in items)
+    places = ((key, _missing(value, other, later)) for key, value, other in items)
     return next((f"{key}.{place}" for key, place in places if place), None)
 
 

@@ -37,6 +37,14 @@ REPORT, FIXED, NETWORK, RECORD, MAPPING = "report.json", "fixed.npz", "network.n
 T = TypeVar("T")
 
 
+LATER = frozenset({
+    "readout", "min_r2", "max_rmse", "max_smape", "min_r2_to_float", "max_rmse_to_float", "max_smape_to_float",
+    "max_energy", "max_latency", "max_cores", "answers_changed", "task", "judged", "rule", "r2", "rmse", "smape",
+    "rule_loss", "undecided", "uncertain", "limited", "numbers",
+})  # fmt: skip
+"""keys of manifest and report that builds of earlier versions lack: they ask for, and say, what the defaults are"""
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Build(Shown):
     """A finished compilation: what `compile` returns, and what `Build.open` reads back from its folder.
@@ -78,8 +86,8 @@ class Build(Shown):
         folder = as_path(folder, "expected a build folder")
         recover(folder, is_build)
         check_is_build(folder)
-        manifest = json_form.read(Manifest, folder / MANIFEST, AGAIN)
-        report = json_form.read(Report, folder / REPORT, AGAIN)
+        manifest = json_form.read(Manifest, folder / MANIFEST, AGAIN, LATER)
+        report = json_form.read(Report, folder / REPORT, AGAIN, LATER)
         verdict = report.verdict() if report.verified else None
         network, fixed = read_network(folder / NETWORK), FixedNetwork.load(folder / FIXED)
         bits = manifest.settings.weight_bits

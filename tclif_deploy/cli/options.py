@@ -21,6 +21,7 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
+from tclif_deploy.arguments import Location, check
 from tclif_deploy.cli.help import Command
 from tclif_deploy.cli.spellings import Commands
 from tclif_deploy.data.dataset import Task
@@ -112,6 +113,9 @@ def command(name: str, *, without: Collection[str] = ()) -> Callable[[Callable[.
         parameters.append(DEBUG)
 
         def run(debug: bool, **values: Any) -> None:
+            for n, value in values.items():
+                if isinstance(value, Path):  # no system call fails for the name alone
+                    check(f"tclif {name}", n, Location(), value)
             made = {n: _make(cls, values, left_out) for n, cls in expanded.items()}
             body(**made, **{n: values[n] for n in own if n not in expanded})
 

@@ -354,3 +354,15 @@ def test_check_and_cost_quantize_a_model_as_they_are_told(model, data, capsys):
     assert costs("--weight-bits", "3", "--passes", "none") != narrow
     assert run(["check", str(model), "--data", str(data), "-q"]) == 0
     assert run(["check", str(model), "--data", str(data), "--coefficient-bits", "1", "--state-bits", "4", "-q"]) == 1
+
+
+@pytest.mark.parametrize("command", sorted(set(GROUP.commands) - {"doctor", "train"}))
+def test_a_name_that_no_system_takes_is_one_line_in_every_command(command, capsys):
+    name = "x" * 5000
+    arguments = [p for p in GROUP.commands[command].params if p.param_type_name == "argument" and p.required]
+    words = [command, *([name] * max(len(arguments), 1))]
+    for parameter in GROUP.commands[command].params:
+        if parameter.required and parameter.param_type_name == "option":
+            words += [parameter.opts[0], name]
+    line = refused(capsys, *words)
+    assert len(line) < 1000
