@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from tclif_deploy.quantization import QuantizeSettings, dequantize, quantize
     from tclif_deploy.readout import Readout
     from tclif_deploy.simulation import FloatResult, Result, simulate
-    from tclif_deploy.simulation.session import Simulator, SimulatorState
+    from tclif_deploy.simulation.session import Simulator
+    from tclif_deploy.simulation.session_state import SimulatorState
     from tclif_deploy.target import Target, load_target
     from tclif_deploy.verification import Requirements, Verdict, verify
     from tclif_deploy.workflows.anytime import anytime
@@ -58,7 +59,8 @@ _PLACES = {
         "quantization": "QuantizeSettings dequantize quantize",
         "readout": "Readout",
         "simulation": "FloatResult Result simulate",
-        "simulation.session": "Simulator SimulatorState",
+        "simulation.session": "Simulator",
+        "simulation.session_state": "SimulatorState",
         "target": "Target load_target",
         "verification": "Requirements Verdict verify",
         "workflows.anytime": "anytime",

@@ -1,0 +1,137 @@
+"""How the machine computes, and how real input becomes its integers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tclif_deploy.arguments import checked_fields
+from tclif_deploy.errors import TclifError
+from tclif_deploy.network import (
+    INPUT,
+    LEAST,
+    MOST,
+)
+from tclif_deploy.settings import Limits
+
+Int = NDArray[np.int64]
+Rounding = Literal["toward_zero", "floor", "nearest"]
+Overflow = Literal["saturate", "wrap"]
+
+LAYER_ARRAYS = (
+    "a_u", "b_u", "a_v", "b_v", "q", "threshold", "r_u", "r_v", "v_reset", "bias_u", "bias_v", "v0",
+)  # fmt: skip
+"""The per-neuron integers of `FixedLayer`, in the order in which files list them."""
+COEFFICIENTS = ("a_u", "b_u", "a_v", "b_v", "q")
+"""those of them that are factors, with fractional bits; all others count LSBs of a state"""
+OF_DENDRITE = ("r_u", "bias_u")
+"""those that count LSBs of u"""
+MOST_BITS = 32
+"""of an input, a weight, a factor or a state, sign included: their products then stay within 64"""
+MOST_SUM_BITS = 62
+"""of what is compared with a state or added to it: no target holds a threshold of so many, and the rules say so"""
+SUMMANDS = ("threshold", "r_u", "r_v", "bias_u", "bias_v")
+MOST_SHIFT = 62
+MOST_DELAY = 1 << 16
+"""steps; memory is taken for the spikes of all of them"""
+
+
+@dataclass(frozen=True)
+@checked_fields
+class Arithmetic:
+    """How the machine computes; one for the whole network.
+
+    Examples
+    --------
+    >>> from tclif_deploy import load_target
+    >>> from tclif_deploy.fixed import Arithmetic
+    >>> Arithmetic(12, "floor", bits_u=24, bits_v=24, overflow_u="saturate", overflow_v="wrap").one
+    4096
+    >>> load_target("loihi2").arithmetic.rounding
+    'toward_zero'
+    """
+
+    frac_bits: int
+    """k: fractional bits of A, B and Q, and the shift after each product"""
+    rounding: Rounding
+    """of every right shift: ``toward_zero`` sign*(|p|>>k), ``floor`` p>>k, ``nearest`` (p+2^(k-1))>>k"""
+    bits_u: int
+    """width of the dendrite's state, sign included"""
+    bits_v: int
+    overflow_u: Overflow
+    """``saturate`` to +-(2^(bits-1)-1), or ``wrap`` (two's complement)"""
+    overflow_v: Overflow
+
+    @property
+    def one(self) -> int:
+        """2^k, the integer of a factor of 1."""
+        return 1 << self.frac_bits
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.frac_bits <= 24:
+            raise TclifError(f"arithmetic: frac_bits is {self.frac_bits}", "0 to 24 are supported")
+        for name, bits in (("bits_u", self.bits_u), ("bits_v", self.bits_v)):
+            if not 2 <= bits <= 32:
+                raise TclifError(f"arithmetic: {name} is {bits}", "2 to 32 are supported")
+        if self.rounding not in ("toward_zero", "floor", "nearest"):
+            raise TclifError(f"arithmetic: rounding is {self.rounding!r}", "toward_zero, floor or nearest")
+        for overflow in (self.overflow_u, self.overflow_v):
+            if overflow not in ("saturate", "wrap"):
+                raise TclifError(f"arithmetic: overflow is {overflow!r}", "saturate or wrap")
+
+
+@dataclass(frozen=True)
+@checked_fields
+class InputEncoding:
+    """How real input becomes the integers that the first layers see: ``clip(rint(x * scale / lsb))``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tclif_deploy.fixed import InputEncoding
+    >>> integers, clipped = InputEncoding(size=1, lsb=0.25, bits=4).encode(np.array([[[0.5], [-1.1], [9.0]]]))
+    >>> integers.ravel().tolist(), clipped
+    ([2, -4, 7], 1)
+    """
+
+    size: Annotated[int, Limits(1)]
+    """features a step"""
+    lsb: Annotated[float, Limits(above=0)]
+    """what one integer unit means to the float network"""
+    bits: Annotated[int, Limits(1, 63)]
+    """signed payload: integers lie in +-(2^(bits-1)-1)"""
+
+    def __post_init__(self) -> None:
+        if self.size < 1:
+            raise TclifError(f"input: size is {self.size}", "at least 1 feature is needed")
+        if not 2 <= self.bits <= MOST_BITS:
+            raise TclifError(f"input: bits is {self.bits}", f"2 to {MOST_BITS} are supported")
+        if not LEAST <= self.lsb <= MOST:
+            raise TclifError(f"input: lsb is {self.lsb:g}", f"{LEAST:g} to {MOST:g} are supported")
+
+    @property
+    def limit(self) -> int:
+        """Largest magnitude of an input integer."""
+        return int(2 ** (self.bits - 1) - 1)
+
+    def unit(self, source: str) -> float:
+        """What one integer from a connection's ``source`` means to the float network: 1 for a spike."""
+        return self.lsb if source == INPUT else 1.0
+
+    def encode(self, x: NDArray[Any], scale: float = 1.0) -> tuple[NDArray[Any], int]:
+        """Integers of the shape of ``x``, and how many values were clipped.
+
+        Integer data whose ``scale`` is this encoding's ``lsb`` enters unchanged: ``x`` itself comes back where nothing
+        is clipped. Everything else comes back in int64.
+        """
+        if np.issubdtype(x.dtype, np.integer) and scale == self.lsb:
+            if x.size == 0 or max(int(x.max()), -int(x.min())) <= self.limit:
+                return x, 0
+            raw = x.astype(np.int64)
+        else:
+            raw = np.rint(x.astype(np.float64) * (scale / self.lsb)).clip(-(2.0**62), 2.0**62).astype(np.int64)
+        clipped = np.clip(raw, -self.limit, self.limit)
+        return clipped, int(np.count_nonzero(clipped != raw))
