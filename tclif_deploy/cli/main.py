@@ -58,25 +58,30 @@ def root(
         raise typer.Exit
 
 
-def run(argv: list[str]) -> int:
-    """Run the command line and return its exit code; errors become one line on stderr."""
+def run(argv: list[str], *, last: bool = False) -> int:
+    """Run the command line and return its exit code; errors become one line on stderr.
+
+    ``last``: the process ends with it, so that once it was interrupted further signals stay unheard.
+    """
     with shown_characters():
-        return _run(argv)
+        return _run(argv, last)
 
 
-def _run(argv: list[str]) -> int:
+def _run(argv: list[str], last: bool) -> int:
     debug = "--debug" in argv
 
     def stop(signum: int, frame: object) -> NoReturn:
+        for number in previous:  # the first is being answered: what was begun is cleared away
+            signal.signal(number, signal.SIG_IGN)
         raise KeyboardInterrupt
 
-    previous = signal.signal(signal.SIGTERM, stop)
+    previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     on_recovery(lambda line: err.print(f"notice: {line}", highlight=False, markup=False, soft_wrap=True))
     keeps()
     try:
         # our matrices are small: numpy's threads would wait for each other, for minutes where the machine is busy
         with threadpool_limits(1, user_api="blas"):
-            code = app(argv, standalone_mode=False, prog_name="tclif")
+            code = app(argv or ["--help"], standalone_mode=False, prog_name="tclif")
         if code == INTERRUPTED:  # newer typer's way to say Abort
             raise KeyboardInterrupt
         return code if isinstance(code, int) else OK
@@ -108,7 +113,9 @@ def _run(argv: list[str]) -> int:
             debug,
         )
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        if not (last and signal.getsignal(signal.SIGINT) is signal.SIG_IGN):
+            for number, handler in previous.items():
+                signal.signal(number, handler)
 
 
 def _fail(problem: str, hint: str | None, debug: bool) -> int:
@@ -120,4 +127,4 @@ def _fail(problem: str, hint: str | None, debug: bool) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(run(sys.argv[1:]))
+    raise SystemExit(run(sys.argv[1:], last=True))

@@ -21,4 +21,4 @@ def _run(argv: list[str]) -> int:
     except KeyboardInterrupt:  # loading takes a second
         sys.stderr.write("interrupted: nothing was written\n")
         return 130
-    return run(argv)
+    return run(argv, last=True)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tclif_deploy.data.dataset import Dataset
 from tclif_deploy.errors import TclifError, reason_of
 from tclif_deploy.files import DAMAGED, UNPACKING, as_path
-from tclif_deploy.formats.hdf5 import heap
+from tclif_deploy.hdf5 import heap
 
 STEPS = 250
 SECONDS = 1.4

@@ -13,12 +13,12 @@ from tclif_deploy.arguments import checked
 from tclif_deploy.errors import TclifError
 from tclif_deploy.files import as_path
 from tclif_deploy.formats.checkpoint.state_dict import network_from_state_dict
-from tclif_deploy.formats.checkpoint.torch_file import is_torch, read_torch, state_dict_of, to_arrays
 from tclif_deploy.formats.model_file.file import is_ours, network_from_file
 from tclif_deploy.formats.read_options import ReadOptions
 from tclif_deploy.frontends.live.structure import from_module
 from tclif_deploy.network import Network
 from tclif_deploy.neurons import growth_notice
+from tclif_deploy.torch_file import is_torch, read_torch, state_dict_of, to_arrays
 
 if TYPE_CHECKING:
     import nir

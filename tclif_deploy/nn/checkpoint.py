@@ -12,8 +12,8 @@ from torch import Tensor
 
 from tclif_deploy.errors import TclifError
 from tclif_deploy.files import read_bytes
-from tclif_deploy.formats.checkpoint.torch_file import read_torch
 from tclif_deploy.outputs import write_file
+from tclif_deploy.torch_file import read_torch
 
 MOST_BYTES = 1 << 34
 """of a checkpoint that is read"""

@@ -261,3 +261,37 @@ def test_help_and_version_answer(capsys):
 def test_doctor_names_what_is_installed(capsys):
     assert run(["doctor"]) == 0
     assert "lava-nc 0.10.0" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("words", [[], ["--help"]])
+def test_tclif_alone_shows_its_help(words):
+    done = subprocess.run(
+        [sys.executable, "-m", "tclif_deploy", *words], capture_output=True, text=True, check=False,
+        cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "compile" in done.stdout
+    assert "Usage: tclif" in done.stdout
+
+
+@pytest.mark.slow
+def test_a_second_ctrl_c_is_quiet(model, tmp_path):
+    """The first is answered, also while what was begun is cleared away."""
+    data = checkpoints.write_data(tmp_path / "many.npz", samples=3000)
+    words = ["compile", str(model), "--data", str(data), "-o", str(tmp_path / "b"), "--backend", "none"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tclif_deploy", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "verifying" in line:
+            break
+    for _ in range(20):
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.01)
+    _, err = process.communicate()
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    assert err.strip().splitlines()[-1].startswith("interrupted")
+    assert not (tmp_path / "b").exists()

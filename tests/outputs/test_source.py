@@ -15,7 +15,7 @@ ALLOWED = {
 }
 SCRATCH = {
     "backends/lava/supervise.py": ["np.savez", "open"],  # in a temporary folder of ours
-    "formats/hdf5/file.py": ["h5py.File"],  # into memory
+    "hdf5/file.py": ["h5py.File"],  # into memory
     "formats/nir/read_file.py": ["nir.write"],  # into memory
     "formats/nir/write_file.py": ["nir.write"],  # into memory
     "formats/model_file/file.py": ["torch.save"],  # into memory

@@ -13,8 +13,8 @@ ROOT = Path(__file__).parents[2] / PACKAGE
 LINES = (
     "errors version aliases text",
     "arguments",
-    "comparison display files outputs progress jit settings",
-    "json_form",
+    "comparison display files outputs pickle_scan progress jit settings",
+    "hdf5 json_form torch_file",
     "convolution readout",
     "network",
     "neurons",
@@ -29,6 +29,7 @@ LINES = (
     "workflows",
     PACKAGE,
     "cli",
+    "__main__",
 )
 """Rooms from the lowest line to the highest; a room imports from lower lines alone. The package's own name is its
 ``__init__``, which loads public names from any line when they are asked for."""

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tclif_deploy.errors import TclifError
-from tclif_deploy.formats.checkpoint.torch_file import state_dict_of, to_arrays
 from tclif_deploy.formats.model_file.description import AGAIN, Description, overridden, parse, parts_of
 from tclif_deploy.formats.read_options import ReadOptions
 from tclif_deploy.formats.torch_modules import graph_of_modules
 from tclif_deploy.graph.lower import lower
 from tclif_deploy.network import Network
 from tclif_deploy.outputs import write_file
+from tclif_deploy.torch_file import state_dict_of, to_arrays
 
 if TYPE_CHECKING:
     import torch

@@ -16,9 +16,9 @@ import numpy as np
 from tclif_deploy import neurons
 from tclif_deploy.convolution import Conv, Kernel
 from tclif_deploy.errors import TclifError
-from tclif_deploy.formats.hdf5 import DAMAGE, FileReader
 from tclif_deploy.graph.lower import lower
 from tclif_deploy.graph.nodes import Affine, Input, NetworkGraph, Node, Output, Population
+from tclif_deploy.hdf5 import DAMAGE, FileReader
 from tclif_deploy.network import INPUT, Float, Network, Neuron
 
 UNITY = 4096

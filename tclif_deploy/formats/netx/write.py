@@ -12,8 +12,8 @@ import numpy as np
 from tclif_deploy.convolution import Kernel, LinearMap, evenly_padded
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedNetwork
-from tclif_deploy.formats.hdf5 import write_hdf5
 from tclif_deploy.formats.netx.read import UNITY, WEIGHT_LIMIT
+from tclif_deploy.hdf5 import write_hdf5
 from tclif_deploy.network import INPUT, Connection, Float, Layer, Network, chain_links
 
 CHAINS = "netx writes nothing else: use --to nir"

@@ -1,4 +1,4 @@
-"""NIR file, or graph of the nir package in memory, to `NirGraph`, with all the care of `tclif_deploy.formats.hdf5`."""
+"""NIR file, or graph of the nir package in memory, to `NirGraph`, with all the care of `tclif_deploy.hdf5`."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import numpy as np
 
 from tclif_deploy.errors import TclifError
 from tclif_deploy.files import as_path
-from tclif_deploy.formats.hdf5 import FileReader
 from tclif_deploy.formats.nir.graph import SAME, Edges, NirGraph, Primitive
 from tclif_deploy.formats.nir.metadata import EXPORT, KEY
+from tclif_deploy.hdf5 import FileReader
 from tclif_deploy.network import NEURON_ARRAYS, Float
 
 FIELDS: dict[str, frozenset[str]] = {

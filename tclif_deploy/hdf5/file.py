@@ -13,11 +13,11 @@ from typing import Any, BinaryIO, TypeVar
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
 from tclif_deploy.errors import TclifError
 from tclif_deploy.files import UNPACKING
-from tclif_deploy.formats.hdf5 import heap
-from tclif_deploy.network import Float
+from tclif_deploy.hdf5 import heap
 from tclif_deploy.outputs import write_file
 
 LONGEST_TEXT = 100_000
@@ -72,7 +72,7 @@ class FileReader:
             raise TclifError(f"{where}: {name} is a {type(item).__name__.lower()}, expected a {kind.__name__.lower()}")
         return item
 
-    def array(self, group: Any, name: str, where: str) -> Float:
+    def array(self, group: Any, name: str, where: str) -> NDArray[np.float64]:
         """A finite numeric dataset as float64."""
         data = self.child(group, name, h5py.Dataset, where)
         if data.dtype.kind not in "fiu" or data.dtype.itemsize > 8:

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tclif_deploy.errors import TclifError
-from tclif_deploy.formats.checkpoint.pickle_scan import SAVE_AGAIN, check_legacy, check_zip
-from tclif_deploy.network import Float
+from tclif_deploy.pickle_scan import SAVE_AGAIN, check_legacy, check_zip
 
 ZIP, PICKLE = b"PK\x03\x04", b"\x80"
 """First bytes of torch's files since 1.6, and before."""
@@ -59,7 +59,7 @@ def state_dict_of(content: Any, where: str) -> Mapping[str, Any]:
     return dict(content)
 
 
-def to_arrays(state: Mapping[str, Any], where: str, file_bytes: int | None = None) -> dict[str, Float]:
+def to_arrays(state: Mapping[str, Any], where: str, file_bytes: int | None = None) -> dict[str, NDArray[np.float64]]:
     """A state_dict's tensors as float64 arrays, counters of batches left out.
 
     Raises `TclifError` where one is not a tensor of real floats, or not finite; or where the tensors hold many
@@ -67,7 +67,7 @@ def to_arrays(state: Mapping[str, Any], where: str, file_bytes: int | None = Non
     """
     import torch
 
-    arrays: dict[str, Float] = {}
+    arrays: dict[str, NDArray[np.float64]] = {}
     elements = 0
     for name, tensor in state.items():
         if not isinstance(name, str) or not isinstance(tensor, torch.Tensor):
