@@ -75,7 +75,8 @@ def _run(argv: list[str], last: bool) -> int:
             signal.signal(number, signal.SIG_IGN)
         raise KeyboardInterrupt
 
-    previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    heard = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) is not signal.SIG_IGN]
+    previous = {number: signal.signal(number, stop) for number in heard}
     on_recovery(lambda line: err.print(f"notice: {line}", highlight=False, markup=False, soft_wrap=True))
     keeps()
     try:
