@@ -82,7 +82,10 @@ class Readout:
     def __str__(self) -> str:
         if self.votes > 1:
             return f"{'votes' if self.rule == 'count' else self.rule}:{self.votes}"
-        return self.rule if self.threshold is None else f"{self.rule}:{self.threshold:g}"
+        if self.threshold is None:
+            return self.rule
+        short = f"{self.threshold:g}"
+        return f"{self.rule}:{short if float(short) == self.threshold else repr(self.threshold)}"
 
     @classmethod
     def parse(cls, text: str) -> Readout:
@@ -114,6 +117,8 @@ class Readout:
         where = f"readout {self}: the last layer, {name},"
         if self.rule in OF_SPIKES and not spiking:
             raise TclifError(f"{where} does not fire", "last, sum, mean or max take its soma")
+        if self.rule == "softmax" and spiking:
+            raise TclifError(f"{where} fires", "count, rate or votes read spikes")
         if size % self.votes or self.votes > size:
             raise TclifError(f"{where} has {size} neurons", f"a multiple of {self.votes} is needed")
         if self.rule in DECIDING and spiking == (self.threshold is not None):
@@ -122,6 +127,10 @@ class Readout:
                   (f"{where} does not fire", f"say which value it waits for: {self.rule}:X"))
             )  # fmt: skip
         return self
+
+    def in_integers(self) -> Readout:
+        """The rule by which integers stand for this one: integers have no exponential, so a sum for a softmax."""
+        return Readout("sum") if self.rule == "softmax" else self
 
     def counts_spikes(self, spiking: bool) -> bool:
         """Whether the readout counts spikes, of a last layer that fires or not; else it is a soma's, or a sum of it."""

@@ -27,12 +27,13 @@ def verify_command(
     from tclif_deploy.data import load_data
     from tclif_deploy.report.terminal.tables import print_verdict
     from tclif_deploy.verification import verify
-    from tclif_deploy.workflows.compile import check_requirements
+    from tclif_deploy.workflows.compile import check_requirements, say_task
 
     opened = Build.open(build)
     test = opened.unseen(load_data(data, task))[:samples]
     with printed.running() as reporter:
         check_requirements(requirements, test)
+        say_task(test, task, reporter.say)
         reporter.say(f"verifying float against fixed on {test.samples} samples")
         verdict = verify(opened.network, opened.fixed, test, progress=reporter.progress("samples"))
     judgement = requirements.judge(verdict)

@@ -21,6 +21,10 @@ Task = Literal["label", "step-label", "value", "step-value"]
 """What y means: a label of a sample (samples,) or of each of its steps (samples, time), or numbers, of a sample
 (samples, outputs) or of each step (samples, time, outputs)."""
 TASKS = get_args(Task)
+MEANINGS: dict[Task, str] = {
+    "label": "a label of each sample", "step-label": "a label of each step", "value": "numbers of each sample",
+    "step-value": "numbers of each step",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -180,15 +184,23 @@ def targets(name: str, y: Any, task: Any, shape: tuple[int, int]) -> tuple[Task 
         "value": (y.ndim == 2 and len(y) == samples and y.shape[1] > 0) or y.shape == (samples,),
         "step-value": (y.ndim == 3 and y.shape[:2] == (samples, time) and y.shape[2] > 0) or y.shape == (samples, time),
     }  # fmt: skip
+    rows = y.ndim == 2 and len(y) == samples and y.shape[1] > 1 and y.shape != (samples, time)
+    if task is None and rows and np.isin(y, (0, 1)).all() and (y.sum(axis=1) == 1).all():
+        raise TclifError(
+            f"{name}: y is {y.dtype} of shape {y.shape}, one 1 a row: one-hot labels?",
+            "give y.argmax(axis=1), the labels as integers; or task value",
+        )
     if task is None:
         plain = {"label", "step-label"} if whole else {"value", "step-value"} - ({"value"} if y.ndim == 1 else set())
         possible = [each for each in TASKS if fits[each] and each in plain]
         if len(possible) != 1:
             readings = possible or [each for each in TASKS if fits[each]]
             means = f"can mean {' or '.join(readings)}" if readings else "fits no task"
+            if y.size == samples and bool((y == np.rint(y)).all()):
+                means += " or labels"
             raise TclifError(
                 f"{name}: y is {y.dtype} of shape {y.shape}, which {means} for x of {samples} samples of {time} steps",
-                "say which: --task, or task in the file"
+                "labels are integers (samples,): y.astype(int).ravel(); else say which, by --task or task in the file"
                 if readings else f"expected integers of shape ({samples},) or ({samples}, {time}), or floats of "
                 f"({samples}, outputs) or ({samples}, {time}, outputs)",
             )  # fmt: skip
@@ -208,6 +220,8 @@ def targets(name: str, y: Any, task: Any, shape: tuple[int, int]) -> tuple[Task 
         raise TclifError(
             f"{name}: y{place} is {y[tuple(place)]}", "targets must be finite; a mask leaves steps out, with 0 there"
         )
+    if y.size and np.abs(y).max() > MOST:
+        raise TclifError(f"{name}: y reaches {y.flat[np.abs(y).argmax()]:g}", f"numbers of up to {MOST:g} are read")
     return task, y[..., None] if y.ndim == (1 if task == "value" else 2) else y
 
 

@@ -30,6 +30,14 @@ class Task:
     """PS-MNIST's order of pixels"""
 
 
+def data_files(folder: Path | None) -> tuple[Path, ...]:
+    """The files of a data folder that a training reads, which nothing may be written onto."""
+    if folder is None or not folder.is_dir():
+        return ()
+    ends = (".npz", ".npy", ".h5", ".hdf5", ".mat", ".gz", "ubyte")
+    return tuple(path for path in sorted(folder.iterdir()) if path.name.endswith(ends))
+
+
 def pixel_permutation(pixels: int, seed: int) -> NDArray[np.int64]:
     """A fixed random order of pixels (PS-MNIST): step t shows pixel ``permutation[t]``."""
     return np.random.default_rng(seed).permutation(pixels)

@@ -32,7 +32,9 @@ def to_module(network: Network) -> torch.nn.Sequential:
     from tclif_deploy.nn import Recurrent
 
     if not network.usual_readout:
-        raise TclifError(f"the readout {network.readout} is not among the torch modules", HINT)
+        raise TclifError(
+            f"the readout {network.readout} is not among the torch modules", "read it as they do: --readout last"
+        )
     modules: list[torch.nn.Module] = []
     source = INPUT
     for index, layer in enumerate(network.layers):

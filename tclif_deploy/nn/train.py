@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from tclif_deploy.data.dataset import Dataset
-from tclif_deploy.data.tasks import Task, load_task
+from tclif_deploy.data.tasks import Task, data_files, load_task
 from tclif_deploy.errors import TclifError, reason_of
 from tclif_deploy.nn.checkpoint import load_torch, load_weights, save_json, save_torch
 from tclif_deploy.nn.config import LEARNED, Epoch, NumberFigures, TrainConfig, TrainResult, args_of, rate_at
@@ -53,7 +53,7 @@ def train(config: TrainConfig, progress: Progress = no_progress, say: Say = say_
     arch = architecture(config.model)
     if config.device != "cpu" and not (config.device.startswith("cuda") and torch.cuda.is_available()):
         raise TclifError(f"device is {config.device!r}", "cpu, or cuda where torch sees one")
-    check_file_place(config.out, (config.start,))
+    check_file_place(config.out, (config.start, *data_files(config.data)))
     task = load_task(config.model, arch.sizes, config.data, config.seed)
     data, validation_data = _hold_out(task.train, config)
     assert data.task is not None
@@ -90,6 +90,11 @@ def fit(
     data = task.train
     run = _Run(config, trainer, task, data, validation_data, torch.full((data.samples,), 255, dtype=torch.uint8), [])
     run.resume()
+    if len(run.history) > config.epochs:
+        raise TclifError(
+            f"{resume_path(config.out)}: {len(run.history)} epochs are done, --epochs asks for {config.epochs}",
+            "give more, or remove the file to start anew",
+        )
     stopped = False
     while len(run.history) < config.epochs and not stopped:
         epoch = run.epoch(progress)

@@ -26,7 +26,6 @@ from tclif_deploy.quantization.passes import chosen_passes
 from tclif_deploy.quantization.ranges import Ranges, measured_ranges, worst_case_ranges
 from tclif_deploy.quantization.settings import DEFAULTS, QuantizeSettings
 from tclif_deploy.quantization.statistics import CalibrationStatistics
-from tclif_deploy.readout import Readout
 from tclif_deploy.target import Target, as_target
 
 
@@ -129,9 +128,8 @@ def with_rule(network: Network, fixed: FixedNetwork) -> FixedNetwork:
 
     Raises `TclifError` where these hold no threshold that the rule waits for.
     """
-    rule, out, notices = network.readout, fixed.output, fixed.notices
-    if rule.rule == "softmax":
-        rule = Readout("sum")
+    rule, out, notices = network.readout.in_integers(), fixed.output, fixed.notices
+    if rule != network.readout:
         notices += (f"integers have no exponential: {rule} stands for the readout {network.readout}",)
     spiking = out.spiking
     if not rule.counts_spikes(spiking):

@@ -108,7 +108,7 @@ def anytime_figure(early: Anytime) -> Figure:
 
     axes = [("steps", "steps read")]
     if early.by_steps[-1].energy_nj_high is not None:
-        axes.append(("energy_nj_high", "modelled energy an inference, high estimate, µJ"))
+        axes.append(("energy_nj_high", "modelled energy, µJ"))
     panels = tuple(
         Panel(
             label, label, what,

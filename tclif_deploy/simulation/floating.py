@@ -57,6 +57,8 @@ class FloatResult(Shown):
     """the class that ``readouts`` say after each step, (samples, time); None where they were not asked for"""
     other_classes: NDArray[np.int64] | None = None
     """the classes by another rule, where `simulate_float` was given one"""
+    other_readout: Float | None = None
+    """what that other rule says, as ``readout``"""
     other_step_classes: NDArray[np.int64] | None = None
     """likewise after each step, where ``readouts`` were asked for"""
 
@@ -247,6 +249,7 @@ class FloatSession:
             own.decided if self.network.readout.decides else None,
             own.step_classes(1.0) if readouts else None,
             other[0].classes(1.0) if other else None,
+            other[0].value / self.rules[1].divisor(taken + last + 1)[:, None] if other else None,
             other[0].step_classes(1.0) if readouts and other else None,
         )  # fmt: skip
 
@@ -319,7 +322,11 @@ def float_readout(readout: Readout, out: Layer, samples: int, time: int = 0) -> 
 
 
 def float_classes(network: Network, data: Dataset, batch: int = 32) -> NDArray[np.int64]:
-    """The class that ``network`` names for each sample of ``data``, (samples,), run ``batch`` samples at a time."""
+    """The class that ``network`` names for each sample of ``data`` by the rule that integers have, (samples,).
+
+    It is run ``batch`` samples at a time.
+    """
+    network = network.with_readout(network.readout.in_integers())
     results = (simulate_float(network, d.values(), lengths=d.lengths, spikes=False) for d in data.batches(batch))
     return np.concatenate([result.classes for result in results])
 

@@ -141,6 +141,11 @@ class Simulator(Shown):
         return self._session.classes
 
     @property
+    def decided(self) -> Int:
+        """The step at which a rule that waits for a threshold decided, -1: not yet; int64 (batch,)."""
+        return self._session.decided
+
+    @property
     def overflows(self) -> dict[str, Int]:
         """layer -> int64 (4,): values that did not fit since the last reset (u charged, v charged, u reset, v reset)
         of the whole batch; empty for a float network. No part of the state."""
@@ -179,6 +184,12 @@ class Simulator(Shown):
             raise TclifError(
                 f"the state is that of {count(len(state.readout), 'sample')}, this simulator has {self.batch}",
                 f"make one with batch={len(state.readout)}",
+            )
+        late = np.asarray(state.decided) >= state.steps
+        if state.steps >= 1 << 53 or late.any() or (np.asarray(state.decided) < -1).any():
+            raise TclifError(
+                f"the state is after {state.steps} steps and decided at {np.asarray(state.decided).max()}",
+                "decisions are at steps before, or -1",
             )
         u, v, in_flight = (
             {name: _like(each, taken.get(name), f"{key}[{name!r:.60}]") for name, each in expected.items()}

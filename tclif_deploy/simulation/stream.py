@@ -153,6 +153,9 @@ class Tally:
             )
             for layer in self.network.layers
         )  # fmt: skip
+        judged = self.judged + self.numbers.count
+        if self.labelled and not judged:
+            raise TclifError("mask leaves no step to judge", "true is what counts")
         accuracy = self.right / self.judged if self.judged and self.labelled == self.samples else None
         return RunSummary(
             self.samples, self.steps, accuracy, layers, self.clipped, seconds, self.task, self.numbers.r2,

@@ -100,7 +100,7 @@ class _AnswerTally:
         if truth is not None:
             self.right_float += int(np.count_nonzero(said[0] == truth))
             self.right_fixed += int(np.count_nonzero(said[1] == truth))
-            self.changed += int(np.count_nonzero((said[0] == truth) != (said[1] == truth)))
+            self.changed += int(np.count_nonzero((as_fixed == truth) != (said[1] == truth)))
             self.rule_right += int(np.count_nonzero(as_fixed == truth))
 
     def figures(self) -> dict[str, Any]:
@@ -183,10 +183,10 @@ def verify(
         for name, counts in b.overflows.items():
             saturations[name] += int(counts.sum())
         answered.add(batch, a, b, part)
-        if other is None:
-            with np.errstate(over="ignore", invalid="ignore"):  # a readout of 1e200 has a square that no float holds
-                signal += float((a.readout**2).sum())
-                noise += float(((a.readout - answers(fixed, b, batch, "value")) ** 2).sum())
+        said = a.readout if a.other_readout is None else a.other_readout
+        with np.errstate(over="ignore", invalid="ignore"):  # a readout of 1e200 has a square that no float holds
+            signal += float((said**2).sum())
+            noise += float(((said - answers(fixed, b, batch, "value")) ** 2).sum())
         progress(part.stop, data.samples)
     return Verdict(
         samples=data.samples,

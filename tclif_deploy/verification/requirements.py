@@ -156,19 +156,16 @@ class Requirements:
                 enough(lambda m: wilson(verdict.agreement_argmax or 0.0, m)[1] < bound, n),
             )  # fmt: skip
         original, fixed = verdict.accuracy_float, verdict.accuracy_fixed
+        if verdict.rule_loss is not None:  # what the rule loses is not quantization's
+            original = verdict.rule_loss.accuracy
         if original is None or fixed is None:
             return
         bound, drop = MAX_ACCURACY_DROP if self.max_accuracy_drop is None else self.max_accuracy_drop, original - fixed
-        changed = drop if verdict.answers_changed is None else verdict.answers_changed
-        spread = math.sqrt(max(changed - drop * drop, 0.0))
-
-        def margin(samples: int) -> float:
-            return SIGMAS * spread / math.sqrt(samples)
-
-        low, high = drop - margin(n), drop + margin(n)
+        changed = abs(drop) if verdict.answers_changed is None else verdict.answers_changed
+        low, high = paired(drop, changed, n)
         yield _doubt(
             f"accuracy drop is {drop:.4f}, required at most {bound:g}", drop > bound + 1e-12, low > bound, n,
-            f"{points(100 * low)} to {points(100 * high)}", enough(lambda m: drop - margin(m) > bound, n),
+            f"{points(100 * low)} to {points(100 * high)}", enough(lambda m: paired(drop, changed, m)[0] > bound, n),
         )  # fmt: skip
 
 
@@ -201,6 +198,22 @@ def wilson(share: float, samples: int) -> tuple[float, float]:
     center = (share + z2 / 2) / (1 + z2)
     half = SIGMAS / (1 + z2) * math.sqrt(share * (1 - share) / samples + z2 / (4 * samples))
     return max(center - half, 0.0), min(center + half, 1.0)
+
+
+def paired(difference: float, changed: float, samples: int) -> tuple[float, float]:
+    """Interval (95 %) of a ``difference`` of two shares of the same ``samples``, the share ``changed`` of which is right
+    in just one of the two (Agresti and Min 2005: half a sample more of each kind).
+
+    Examples
+    --------
+    >>> [round(end, 4) for end in paired(0.02, 0.04, 400)]
+    [-0.0001, 0.0399]
+    """
+    more = samples + 2
+    center = difference * samples / more
+    variance = ((changed * samples + 1) / more - center**2) / more
+    half = SIGMAS * math.sqrt(max(variance, 0.0))
+    return max(center - half, -1.0), min(center + half, 1.0)
 
 
 def enough(decides: Callable[[int], bool], samples: int) -> int | None:

@@ -119,7 +119,7 @@ class _EnergyOverSteps:
         except mapping.CannotFit:
             self.known = False
             return
-        before, spent = 0, (0.0, 0.0)
+        before, spent, a_step = 0, (0.0, 0.0), (0.0, 0.0)
         for n, end in enumerate(ends.tolist(), 1):
             lengths = None if some.lengths is None else np.minimum(some.lengths, end)
             part = replace(some, x=some.x[:, :end], lengths=lengths)
@@ -130,10 +130,10 @@ class _EnergyOverSteps:
             # a sample that is over by then costs nothing more
             left = np.full(some.samples, end) if lengths is None else lengths
             read = float(np.clip(left, before, end).mean()) - before
-            self.low[n], self.high[n] = (
-                self.low[n - 1] + (total[0] - spent[0]) / read * (end - before),
-                self.high[n - 1] + (total[1] - spent[1]) / read * (end - before),
-            )
+            if read > 0:  # else none of them is that long: a step costs what it did before
+                a_step = ((total[0] - spent[0]) / read, (total[1] - spent[1]) / read)
+            self.low[n] = self.low[n - 1] + a_step[0] * (end - before)
+            self.high[n] = self.high[n - 1] + a_step[1] * (end - before)
             before, spent = end, total
             progress(n, len(ends) + data.samples)
 

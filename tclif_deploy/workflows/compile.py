@@ -16,6 +16,7 @@ from tclif_deploy.builds.network_file import write_network
 from tclif_deploy.builds.record import make_record
 from tclif_deploy.builds.report import Report, Tuning
 from tclif_deploy.data import DataLike, Dataset, as_dataset
+from tclif_deploy.data.dataset import MEANINGS, Task
 from tclif_deploy.errors import TclifError
 from tclif_deploy.files import as_path, read_json
 from tclif_deploy.fixed import FixedNetwork
@@ -83,6 +84,7 @@ def compile(
     if test is not None and options.samples is not None:
         test = test[: options.samples]
     check_requirements(options.requirements, test)
+    say_task(test, options.task, say)
 
     with build_folder.new_build(folder, (model, data, calibration, options.read.args)) as temporary:
         say(f"reading {source.path}")
@@ -228,6 +230,12 @@ def _hardware(
     behaviour = None if verdict is None else verdict.behaviour()
     findings = mapping.check(fixed, target, placement, activity, behaviour=behaviour)
     return mapping.hardware_summary(placement, cost), findings
+
+
+def say_task(data: Dataset | None, given: Task | None, say: Say) -> None:
+    """Say how the data's targets were taken, where that is not the usual way and nobody said it."""
+    if data is not None and given is None and data.task not in (None, "label"):
+        say(f"{data.name}: y is taken as {MEANINGS[data.task]} (task {data.task})")
 
 
 def check_requirements(requirements: Requirements, data: Dataset | None) -> None:

@@ -33,6 +33,7 @@ from tclif_deploy.settings import Limits
 from tclif_deploy.simulation import simulate
 from tclif_deploy.simulation.floating import float_classes
 from tclif_deploy.simulation.scores import check_labels
+from tclif_deploy.simulation.session import fingerprint
 from tclif_deploy.target import Target, as_target
 
 MOST_NUMBERS = 64
@@ -242,11 +243,9 @@ def _digest(network: Network, target: Target, data: Dataset, calibration: Datase
     digest = hashlib.sha256()
     plain = target.override(weight_bits=8, coefficient_bits=12, state_bits=24, rounding="nearest")
     digest.update(json.dumps([plain.model_dump(mode="json"), asdict(settings)], sort_keys=True).encode())
-    for layer in network.layers:
-        for connection in layer.connections:
-            digest.update(connection.weight.tobytes() + repr(connection.conv).encode())
-        for array in vars(layer.neuron).values():
-            digest.update(array.tobytes() if isinstance(array, np.ndarray) else str(array).encode())
+    digest.update(fingerprint(network).encode())
     for item in (data, calibration):
         digest.update(np.ascontiguousarray(item.x).tobytes() + repr((item.x.dtype, item.x.shape, item.scale)).encode())
+        for array in (item.y, item.lengths):
+            digest.update(b"-" if array is None else np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()[:16]

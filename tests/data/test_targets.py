@@ -44,6 +44,9 @@ def test_what_can_be_one_thing_is_read_as_that(y: Any, task: str) -> None:
         (np.zeros((4, 6, 2, 1)), "fits no task"),
         (np.zeros((4, 5, 3)), "fits no task"),
         (np.array(["a"] * 4), "dtype"),
+        (np.eye(3, dtype=int)[[0, 1, 2, 0]], "one-hot"),
+        (np.eye(3)[[0, 1, 2, 0]], "one-hot"),
+        (np.full((4, 3), 1e200), "y reaches 1e"),
     ],
 )
 def test_what_can_be_more_things_or_none_is_refused(y: Any, said: str) -> None:

@@ -94,6 +94,18 @@ def test_what_has_the_same_classes_is_told(answer: Any, said: str) -> None:
     assert any(said in notice for notice in network.notices), network.notices
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_rate_of_spikes_in_single_precision_is_a_rate(dtype: Any) -> None:
+    """Libraries give spikes in single precision, whose mean over 30 steps no double equals."""
+    network = load(Net(lambda o: o.to(dtype).mean(1), spiking=True), example_input=X)
+    assert str(network.readout) == "rate"
+
+
+def test_classes_that_several_rules_have_are_refused() -> None:
+    with pytest.raises(TclifError, match="several readouts"):
+        load(Net(lambda o: o.amax(1).argmax(-1)), example_input=X[:1, :3])
+
+
 class Unknown(nn.Module):
     def forward(self, x: Any) -> Any:
         return (x > 0).to(x)
@@ -116,10 +128,17 @@ def test_what_no_rule_says_is_refused_by_name(answer: Any) -> None:
         load(Net(answer), example_input=X)
 
 
+@pytest.mark.parametrize("answer", [lambda o: o, lambda o: o.amax(1), lambda o: -o.sum(1)])
+def test_a_rule_that_is_given_reads_the_model_s_own_outputs(answer: Any) -> None:
+    """Whatever it returns: its steps, what the rule says, or something else."""
+    network = load(Net(answer), example_input=X, readout="max")
+    assert np.abs(simulate(network, X).readout - scores(Net(lambda o: o.amax(1)))).max() < 1e-6
+
+
 def test_a_rule_that_is_given_wins_and_says_so() -> None:
     network = load(Net(lambda o: -o.sum(1)), example_input=X, readout="max")
     assert str(network.readout) == "max"
-    assert any("read as max all the same" in notice for notice in network.notices)
+    assert any("something else than the readout max" in notice for notice in network.notices)
 
 
 def test_an_unknown_last_module_is_not_dropped() -> None:
@@ -135,6 +154,7 @@ def test_a_rule_that_the_example_cannot_tell_apart_is_named() -> None:
     with torch.no_grad():
         model.a.bias.zero_()
         model.b.bias.zero_()
+        model.b.weight.mul_(9)
     network = load(model, example_input=x)
     assert str(network.readout) == "count"
     assert any("would say the same on this example" in notice for notice in network.notices)

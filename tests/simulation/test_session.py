@@ -536,7 +536,7 @@ def test_a_session_says_by_every_rule_what_a_whole_run_says(chosen: dict[str, An
     session, whole = tc.Simulator(ruled, batch=len(x)), reference.simulate(ruled, x, readouts=True)
     at = 0
     while at < x.shape[1]:
-        size = data.draw(st.integers(1, 12))
+        size = data.draw(st.sampled_from([1, 2, 5, 12, 40]))
         if size == 1:
             _, readout = session.step(x[:, at])
         else:
@@ -551,3 +551,14 @@ def test_a_session_says_by_every_rule_what_a_whole_run_says(chosen: dict[str, An
     assert (session.classes == whole.classes).all()
     if whole.decided is not None:
         assert (session.state.decided == whole.decided).all()
+
+
+@pytest.mark.parametrize("rule", ["votes:2", "rate:2", "count"])
+def test_votes_are_counted_by_the_fast_kernels_too(rule: str) -> None:
+    network, x = random_network(7, spiking_output=True, sizes=(5, 19, 6), time=60)
+    ruled = with_rule(network, rule)
+    assert plan_fast(ruled) is not None
+    session = tc.Simulator(ruled, batch=len(x))
+    for part in (slice(0, 20), slice(20, 60)):
+        readout = session.run(x[:, part]).readout
+    assert (readout == reference.simulate(ruled, x).readout).all()

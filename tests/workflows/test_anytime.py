@@ -99,3 +99,13 @@ def test_what_has_no_classes_to_decide_between_is_refused(build: tc.Build, tmp_p
     place = tmp_path / "curve.txt"
     assert "no picture" in refused(capsys, "anytime", build.folder, "--data", DATA, "--plot", place)
     assert not place.exists()
+
+
+def test_samples_that_are_longer_than_those_whose_spikes_are_counted(build: tc.Build) -> None:
+    whole = tc.load_data(DATA)
+    assert whole.lengths is not None
+    order = np.argsort(whole.lengths, kind="stable")
+    early = tc.anytime(build, whole[order], points=6)
+    energies = [stop.energy_nj_high for stop in early.by_steps]
+    assert None not in energies
+    assert energies == sorted(energies, key=lambda energy: energy or 0.0)

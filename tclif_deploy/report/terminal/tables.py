@@ -174,6 +174,9 @@ def print_run(console: Console, run: RunSummary) -> None:
     blocks: list[Block] = [Table(title, columns, rows, left=("layer",))]
     if run.input_clipped:
         blocks.append(Note(f"{run.input_clipped:,} input values were clipped to the payload", "notice", "open"))
-    accuracy = "" if run.accuracy is None else f"accuracy {percent(run.accuracy)}, "
+    steps = " of steps" if run.task == "step-label" else ""
+    accuracy = "" if run.accuracy is None else f"accuracy{steps} {percent(run.accuracy)}, "
+    if run.rmse is not None:
+        accuracy = f"R² {figure(run.r2)}, rmse {figure(run.rmse)}, sMAPE {figure(run.smape)}, "
     blocks.append(Note(f"{accuracy}{run.samples / run.seconds:,.0f} samples/s"))
     show_blocks(console, blocks, layers=[layer.name for layer in run.layers])

@@ -118,7 +118,7 @@ class Outputs:
     def _by_votes(self, values: NDArray[Any]) -> NDArray[Any]:
         """Of the last layer's neurons, (samples, neurons): the sums of those that vote together."""
         votes = self.network.readout.votes
-        return values if votes == 1 else values.reshape(len(values), -1, votes).sum(axis=2)
+        return values if votes == 1 else values.reshape(len(values), values.shape[1] // votes, votes).sum(axis=2)
 
     @property
     def reads_directly(self) -> bool:

@@ -13,7 +13,7 @@ import torch
 
 from tclif_deploy.errors import TclifError
 from tclif_deploy.formats.checkpoint.state_dict import INNER
-from tclif_deploy.frontends.live.tracing.answer import with_answer
+from tclif_deploy.frontends.live.tracing.answer import with_answer, with_rule
 from tclif_deploy.frontends.live.tracing.input_layout import InputLayout, input_layouts
 from tclif_deploy.frontends.live.tracing.maps import sample_shape
 from tclif_deploy.frontends.live.tracing.trace import INPUT, Call, Trace, run
@@ -248,11 +248,11 @@ class _Recording:
             return network, ("what the model returns is no tensor, and was not compared",)
         is_sum = not any(self.node(p, 0) == output for p in self.populations & self.trace.calls.keys())
         soma, spikes = result.traces[name][1], result.spikes.get(name)
+        if readout is not None:
+            return with_rule(network, soma, spikes, returned.cpu().numpy(), is_sum, readout)
         try:
-            found, notice = with_answer(network, soma, spikes, returned.double().cpu().numpy(), is_sum)
+            found, notice = with_answer(network, soma, spikes, returned.cpu().numpy(), is_sum)
         except TclifError as error:
-            if readout is not None:
-                return network, (f"{error.what}: read as {readout} all the same",)
             if self.unread:
                 raise TclifError(f"{error.what}; not read: {', '.join(self.unread)[:200]}", error.hint) from None
             raise
