@@ -117,6 +117,7 @@ def _is_of(model: object, library: str, name: str) -> bool:
 
 def _read_module(model: Any, given: ReadOptions, example: Any, readout: str | None) -> Network:
     if example is None:
+        _refuse_late(given, "a live module")
         return from_module(model, given)
     _refuse(given, (), "a live module", "leave {} out")
     from tclif_deploy.frontends.live.tracing import record
@@ -133,6 +134,7 @@ def _read_file(path: Path, given: ReadOptions) -> tuple[str, Network]:
     for name in OF_NIR:
         if getattr(given, name) is not None:
             raise TclifError(f"{path}: --{name} is for .nir files, this is one of torch", f"leave --{name} out")
+    _refuse_late(given, str(path))
     content = read_torch(data, str(path))
     if is_ours(content):
         return "model file of tclif_deploy.save", network_from_file(content, len(data), given, path)
@@ -188,6 +190,11 @@ def _refuse(given: ReadOptions, but: tuple[str, ...], model: str, hint: str = "l
     for name, value in asdict(given).items():
         if value is not None and name not in but:
             raise TclifError(f"{model} says everything itself, {name} included", hint.format(name))
+
+
+def _refuse_late(given: ReadOptions, model: str) -> None:
+    if given.reset == "subtract-late":
+        raise TclifError(f"{model}: reset subtract-late is for .nir files", "use soft or hard")
 
 
 def _not_torch(path: Path, data: bytes) -> tuple[str, str]:

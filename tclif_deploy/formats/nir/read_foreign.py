@@ -43,8 +43,11 @@ def read_foreign(
     choice = reading(dt, convention, comparator, reset, not any(node.kind in TIMED for node in flat.values()), where)
     doubled = len(edges) - len(set(edges))
     edges = list(dict.fromkeys(edges))
-    nodes = _Nodes(where, flat, layers, edges, choice).all()
+    found = _Nodes(where, flat, layers, edges, choice)
+    nodes = found.all()
     notices = [choice.describe()]
+    if written is None or convention is not None:  # what `export_nir` wrote is said in full by its dt
+        notices += [*choice.warnings(), *found.warnings]
     if doubled:
         notices.append(f"{doubled} edges occur twice: each counts once")
     return lower(NetworkGraph(where, nodes, tuple((a, b, 0) for a, b in edges), tuple(notices)))
@@ -113,6 +116,7 @@ class _Nodes:
         choice: Reading,
     ) -> None:
         self.where, self.flat, self.layers, self.choice = where, flat, layers, choice
+        self.warnings: list[str] = []
         self.before: dict[str, list[str]] = {}
         self.shapes = Shapes(flat, layers, self.before)
         for source, target in edges:
@@ -153,7 +157,7 @@ class _Nodes:
         if node.kind == "Delay":
             return Delay(self.steps(self.per_element(a["delay"], name), where))
         if node.kind in NEURONS:
-            return population(node.kind, a, self.size(name), self.choice, where)
+            return population(node.kind, a, self.size(name), self.choice, where, self.warnings)
         raise TclifError(f"{where}: a {node.kind} outside a layer of this program's own", "spikes come from IF or LIF")
 
     def weights(self, a: Mapping[str, Float], where: str) -> Affine:
