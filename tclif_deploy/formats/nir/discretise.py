@@ -167,7 +167,8 @@ def population(
             )
         return np.minimum(share, 1.0)
 
-    strange = _REFUSED.get(choice.name, lambda *_: "")(kind, get, dt)
+    refused = _REFUSED.get(choice.name)
+    strange = "" if refused is None else refused(kind, get, dt)
     if strange:
         does = strange if strange.startswith("leaves") else f"itself refuses it: {strange}"
         warnings.append(f"{WARNING}{where}: {c.tool} {does}")

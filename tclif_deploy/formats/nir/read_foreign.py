@@ -12,7 +12,7 @@ from tclif_deploy.formats.nir import form, metadata
 from tclif_deploy.formats.nir.discretise import Reading, population, reading
 from tclif_deploy.formats.nir.graph import NEURONS, NirGraph, Primitive, flattened
 from tclif_deploy.formats.nir.read_own import is_layer
-from tclif_deploy.formats.nir.read_spatial import SPATIAL, Shapes
+from tclif_deploy.formats.nir.read_spatial import SPATIAL, Shapes, without_time
 from tclif_deploy.graph.lower import lower
 from tclif_deploy.graph.nodes import Affine, Delay, Input, NetworkGraph, Node, Output, Population
 from tclif_deploy.network import LEAST, MOST, Float, Network, Neuron
@@ -45,7 +45,7 @@ def read_foreign(
     edges = list(dict.fromkeys(edges))
     found = _Nodes(where, flat, layers, edges, choice)
     nodes = found.all()
-    notices = [choice.describe()]
+    notices = [choice.describe(), *found.notices]
     if written is None or convention is not None:  # what `export_nir` wrote is said in full by its dt
         notices += [*choice.warnings(), *found.warnings]
     if doubled:
@@ -117,10 +117,17 @@ class _Nodes:
     ) -> None:
         self.where, self.flat, self.layers, self.choice = where, flat, layers, choice
         self.warnings: list[str] = []
+        self.notices: list[str] = []
         self.before: dict[str, list[str]] = {}
         self.shapes = Shapes(flat, layers, self.before)
         for source, target in edges:
             self.before.setdefault(target, []).append(source)
+        cut = without_time(flat, edges)
+        for name, shape in cut.items():
+            flat[name] = Primitive("Input", {"shape": np.array(shape)})
+            declared = "x".join(map(str, shape))
+            if "/" not in name:
+                self.notices.append(f"{name}: its shape has an axis of time or of samples: {declared} a step is read")
 
     def all(self) -> dict[str, Node]:
         nodes: dict[str, Node] = {name: self.node(name, node) for name, node in self.flat.items()}
@@ -141,7 +148,7 @@ class _Nodes:
         return neuron.with_current_bias(np.zeros(neuron.size))
 
     def node(self, name: str, node: Primitive) -> Node:
-        where, a = f"{self.where}: node {name}", node.arrays
+        where, a = f"{self.where}: node {name}", self.shapes.spread(name, node)
         if node.kind == "Input":
             return Input(self.shape(name)) if "/" not in name else Affine(np.ones(self.shape(name)))
         if node.kind == "Output":
@@ -205,7 +212,8 @@ class _Nodes:
                 return int(np.prod(self.shapes.after(current, f"{self.where}: node {current}")))
             if node.kind in ("Linear", "Affine"):
                 return len(node.arrays["weight"]) if node.arrays["weight"].ndim else 0
-            own = [v.size for k, v in node.arrays.items() if k not in ("shape", "start_dim", "end_dim", "input_type")]
+            arrays = self.shapes.spread(current, node)
+            own = [v.size for k, v in arrays.items() if k not in ("shape", "start_dim", "end_dim", "input_type")]
             if max(own, default=1) > 1:
                 return max(own)
             if node.kind == "Input":
