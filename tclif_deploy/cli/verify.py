@@ -26,6 +26,7 @@ def verify_command(
     from tclif_deploy.builds import Build
     from tclif_deploy.data import load_data
     from tclif_deploy.report.terminal.tables import print_verdict
+    from tclif_deploy.simulation.scores import label_notice
     from tclif_deploy.verification import verify
     from tclif_deploy.workflows.compile import check_requirements
 
@@ -33,6 +34,9 @@ def verify_command(
     test = opened.unseen(load_data(data, task))[:samples]
     with printed.running() as reporter:
         check_requirements(requirements, test)
+        outside = label_notice(test, opened.network.outputs)
+        if outside is not None:
+            reporter.say(outside)
         reporter.say(f"verifying float against fixed on {test.samples} samples")
         verdict = verify(opened.network, opened.fixed, test, progress=reporter.progress("samples"))
     shortfalls = requirements.shortfalls(verdict)
