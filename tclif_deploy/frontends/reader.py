@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from tclif_deploy.arguments import checked
 from tclif_deploy.errors import TclifError
 from tclif_deploy.files import as_path
+from tclif_deploy.formats.checkpoint.safetensors_file import is_safetensors, read_safetensors
 from tclif_deploy.formats.checkpoint.state_dict import network_from_state_dict
-from tclif_deploy.formats.checkpoint.torch_file import is_torch, read_torch, state_dict_of, to_arrays
+from tclif_deploy.formats.checkpoint.torch_file import is_torch, of_lightning, read_torch, state_dict_of, to_arrays
 from tclif_deploy.formats.model_file.file import is_ours, network_from_file
 from tclif_deploy.formats.read_options import ReadOptions
 from tclif_deploy.frontends.live.structure import from_module
@@ -26,7 +27,8 @@ ModelLike: TypeAlias = "Path | str | torch.nn.Module | nir.NIRGraph | Network"
 """What is taken as a model: the path of a file that `load` reads, a live torch module, a NIR graph, or a `Network`."""
 
 EXPECTED = (
-    "expected a checkpoint (.pt, .pth.tar) that torch.save or tclif_deploy.save wrote, a .nir file, or a netx .net file"
+    "expected a checkpoint (.pt, .pth.tar) that torch.save or tclif_deploy.save wrote, a .safetensors file, a "
+    ".nir file, or a netx .net file"
 )
 MAX_BYTES = 1 << 31
 """Far above any network of this kind: larger files are something else."""
@@ -129,17 +131,22 @@ def _read_file(path: Path, given: ReadOptions) -> tuple[str, Network]:
     data = _read(path)
     if data.startswith(HDF5):
         return _read_hdf5(path, given)
-    if not is_torch(data):
+    tensors_alone = not is_torch(data) and is_safetensors(data)
+    if not is_torch(data) and not tensors_alone:
         raise TclifError(*_not_torch(path, data))
     for name in OF_NIR:
         if getattr(given, name) is not None:
             raise TclifError(f"{path}: --{name} is for .nir files, this is one of torch", f"leave --{name} out")
     _refuse_late(given, str(path))
+    if tensors_alone:
+        tensors = to_arrays(read_safetensors(data, str(path)), str(path), len(data))
+        return "safetensors file", network_from_state_dict(tensors, given, path)
     content = read_torch(data, str(path))
     if is_ours(content):
         return "model file of tclif_deploy.save", network_from_file(content, len(data), given, path)
-    tensors = to_arrays(state_dict_of(content, str(path)), str(path), len(data))
-    return "torch checkpoint", network_from_state_dict(tensors, given, path)
+    state, notice = of_lightning(content, state_dict_of(content, str(path)))
+    network = network_from_state_dict(to_arrays(state, str(path), len(data)), given, path)
+    return "torch checkpoint", network if notice is None else replace(network, notices=(notice, *network.notices))
 
 
 def _read(path: Path) -> bytes:
@@ -203,7 +210,7 @@ def _not_torch(path: Path, data: bytes) -> tuple[str, str]:
         return f"{path}: is a Git LFS pointer, not the file itself", "run git lfs pull"
     named = {
         ".nir": "is not HDF5, which NIR files are", ".net": "is not HDF5, which netx files are",
-        ".onnx": "ONNX models are not read", ".safetensors": "safetensors files are not read",
+        ".onnx": "ONNX models are not read", ".safetensors": "is damaged, or no safetensors file",
         ".npz": "is not a model", ".json": "is not a model", ".toml": "is not a model", ".py": "is code, not a model",
     }  # fmt: skip
     begins = f"is not a model file (it begins with {data[:16]!r})"

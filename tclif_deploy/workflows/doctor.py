@@ -35,6 +35,7 @@ PACKAGES = (
     ("jinja2", "jinja2", "report.html", "'tclif-deploy[report]'"),
     ("plotly", "plotly", "report.html", "'tclif-deploy[report]'"),
     ("matplotlib", "matplotlib", "figures for papers", "'tclif-deploy[figures]'"),
+    ("safetensors", "safetensors", "reading .safetensors files", "'tclif-deploy[safetensors]'"),
     ("onnx", "onnx", "the ONNX backend", "'tclif-deploy[onnx]'"),
     ("onnxruntime", "onnxruntime", "the ONNX backend", "'tclif-deploy[onnx]'"),
 )
