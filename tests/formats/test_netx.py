@@ -243,8 +243,7 @@ def test_synapses_hold_their_lowest_bit_whatever_their_signs(written, held):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("top", [100, 129, 200, 253])
-def test_lava_dls_netx_and_lavas_dense_hold_as_much_of_the_weights(top):
+def test_lava_dls_netx_and_lavas_dense_hold_as_much_of_the_weights():
     """Their own functions, one after another, as Dense calls them."""
     needs_package("lava.lib.dl.netx")
     code = (
@@ -255,11 +254,12 @@ def test_lava_dls_netx_and_lavas_dense_hold_as_much_of_the_weights(top):
         "sys.modules['lava.lib.dl.slayer.object_detection'] = types.ModuleType('object_detection')\n"
         "from lava.lib.dl.netx.utils import optimize_weight_bits\n"
         "from lava.utils.weightutils import SignMode, clip_weights, truncate_weights\n"
-        f"weight = np.random.default_rng({top}).integers(-{top}, {top} + 1, (6, 9))\n"
-        "held, bits, exponent, sign = optimize_weight_bits(weight)\n"
-        "sign = SignMode(sign.value)\n"
-        "held = truncate_weights(clip_weights(held, sign, num_bits=8), sign, bits)\n"
-        "assert (held * 2.0**exponent == weight).all(), (held * 2.0**exponent, weight)\n"
+        "for top in (100, 129, 200, 253):\n"
+        "    weight = np.random.default_rng(top).integers(-top, top + 1, (6, 9))\n"
+        "    held, bits, exponent, sign = optimize_weight_bits(weight)\n"
+        "    sign = SignMode(sign.value)\n"
+        "    held = truncate_weights(clip_weights(held, sign, num_bits=8), sign, bits)\n"
+        "    assert (held * 2.0**exponent == weight).all(), (held * 2.0**exponent, weight)\n"
     )
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", code],

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -134,6 +134,8 @@ def reading(
         raise TclifError(f"dt is {dt:g}", "a time step must be a positive number")
     if comparator is not None:
         chosen = replace(chosen, strict=comparator == ">")
+    if reset is not None and reset not in get_args(ResetOption):
+        raise TclifError(f"reset is {reset!r:.40}", f"known: {', '.join(get_args(ResetOption))}")
     if reset is not None:
         chosen = replace(chosen, reset=reset, unsaid="" if name == "snntorch" else chosen.unsaid)  # type: ignore[arg-type]
     return Reading(dt, name or "nir", chosen, name is None)
