@@ -16,7 +16,7 @@ from tclif_deploy import neurons
 from tclif_deploy.convolution import Kernel, scaling
 from tclif_deploy.errors import TclifError
 from tclif_deploy.graph.layer_names import unique_name
-from tclif_deploy.graph.nodes import Affine, BatchNorm, Delay, Input, NetworkGraph, Node, Output, Population
+from tclif_deploy.graph.nodes import Affine, BatchNorm, Constant, Delay, Input, NetworkGraph, Node, Output, Population
 from tclif_deploy.graph.operators import Algebra, LinearOperator, Operator
 from tclif_deploy.network import INPUT, Connection, Float, Layer, Network
 
@@ -213,6 +213,8 @@ class _Lowering:
         node = self.nodes[name]
         if isinstance(node, Input | Population):
             return [_Term(name, 0, None)], {}
+        if isinstance(node, Constant):
+            return [], {0: node.value}
         if name in self.done:
             return self.done[name]
         if name in path:
@@ -270,6 +272,8 @@ class _Lowering:
             return node.size
         if isinstance(node, Population):
             return node.neuron.size
+        if isinstance(node, Constant):
+            return int(node.value.size)
         if isinstance(node, Affine):
             return node.weight.neurons if isinstance(node.weight, Kernel) else len(node.weight)
         return self.size_in(name)

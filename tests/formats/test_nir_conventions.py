@@ -19,6 +19,7 @@ import torch
 from tclif_deploy import TclifError, load
 from tclif_deploy.cli.main import run
 from tclif_deploy.simulation.floating import simulate_float
+from tests.helpers import foreign_graphs
 from tests.helpers.foreign_graphs import input_and_output, spike_trains
 from tests.helpers.requirements import needs_module
 
@@ -172,6 +173,23 @@ def test_spikingjelly_imports_and_runs_the_same(kind, seed):
     graph, x = chain(node, rng, 0.8 if "r = 1" in kind else 0.2), spike_trains(0.4, FEATURES, STEPS, 1, seed)
     module = exchange.import_from_nir(copy.deepcopy(graph), dt=DT, dtype=torch.float64)
     same(graph, stepped(module, x), x, dt=DT, convention="spikingjelly")
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("tool", ["norse", "spikingjelly"])
+def test_the_bias_of_a_loop_waits_for_its_first_spikes(tool, seed):
+    """As nirtorch runs a graph for both: in the first step, the weights of the loop are not there yet."""
+    graph, dt = foreign_graphs.recurrent_graph(bias=True, seed=seed), foreign_graphs.DT
+    x = spike_trains(0.15, 10, 200, 1, seed)
+    if tool == "norse":
+        import_nir = needs_module("norse.torch.utils.import_nir")
+        module = import_nir.from_nir(copy.deepcopy(graph), ignore_warnings=True, dt=dt).double()
+    else:
+        exchange = needs_module("spikingjelly.activation_based.nir_exchange")
+        module = exchange.import_from_nir(copy.deepcopy(graph), dt=dt, dtype=torch.float64)
+    spikes = simulate_float(load(copy.deepcopy(graph), dt=dt, convention=tool), x).spikes
+    assert 0.01 <= spikes["lif1.lif"].mean() <= 0.7
+    np.testing.assert_array_equal(spikes["lif2"][0], stepped(module, x).astype(bool))
 
 
 @pytest.mark.parametrize("seed", SEEDS)

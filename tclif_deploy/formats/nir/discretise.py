@@ -48,6 +48,8 @@ class Convention:
     """v_leak is where v decays to, or is added in every step"""
     synapse_leak: bool = False
     """CubaLIF's current too begins at v_leak, and decays to it"""
+    loop_bias: bool = True
+    """the bias of a loop's weights acts from the first step on, not from when the loop first brings a spike"""
     dt: float | None = None
     """where the tool has one built in"""
     unsaid: str = ""
@@ -63,8 +65,10 @@ CONVENTIONS: Mapping[str, Convention] = {
         unsaid="how its neurons reset: its import resets to 0 at once; its own networks subtract a step late by "
         "default, which --reset subtract-late says",
     ),
-    "norse": Convention("Norse", lif="share", if_="whole", v_reset=False, start="v_leak", synapse_leak=True),
-    "spikingjelly": Convention("SpikingJelly", strict=False, start="v_reset"),
+    "norse": Convention(
+        "Norse", lif="share", if_="whole", v_reset=False, start="v_leak", synapse_leak=True, loop_bias=False
+    ),
+    "spikingjelly": Convention("SpikingJelly", strict=False, start="v_reset", loop_bias=False),
     "rockpool": Convention(
         "Rockpool", scheme="exponential", strict=False, reset="soft", lif="whole", if_="whole", decayed=True,
         leak="bias",

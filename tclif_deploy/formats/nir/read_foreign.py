@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from tclif_deploy.formats.nir.graph import NEURONS, NirGraph, Primitive, flatten
 from tclif_deploy.formats.nir.read_own import is_layer
 from tclif_deploy.formats.nir.read_spatial import SPATIAL, Shapes, without_time
 from tclif_deploy.graph.lower import lower
-from tclif_deploy.graph.nodes import Affine, Delay, Input, NetworkGraph, Node, Output, Population
+from tclif_deploy.graph.nodes import Affine, Constant, Delay, Input, NetworkGraph, Node, Output, Population
 from tclif_deploy.network import LEAST, MOST, Float, Network, Neuron
 
 TIMED = ("LI", "LIF", "CubaLI", "CubaLIF", "Delay")
@@ -50,7 +51,26 @@ def read_foreign(
         notices += [*choice.warnings(), *found.warnings]
     if doubled:
         notices.append(f"{doubled} edges occur twice: each counts once")
-    return lower(NetworkGraph(where, nodes, tuple((a, b, 0) for a, b in edges), tuple(notices)))
+    timed = [(a, b, 0) for a, b in edges]
+    if not choice.convention.loop_bias:
+        timed += _wait_for_loops(nodes, edges)
+    return lower(NetworkGraph(where, nodes, tuple(timed), tuple(notices)))
+
+
+def _wait_for_loops(nodes: dict[str, Node], edges: list[tuple[str, str]]) -> list[tuple[str, str, int]]:
+    """Edges of the biases of weights that feed a population back to itself, which begin in its second step.
+
+    nirtorch, by which Norse and SpikingJelly run a graph, leaves the loop out of the first.
+    """
+    late = []
+    for name, node in list(nodes.items()):
+        if isinstance(node, Affine) and node.bias is not None:
+            ends = {a for a, b in edges if b == name} | {b for a, b in edges if a == name}
+            (end,) = ends if len(ends) == 1 else ("",)
+            if isinstance(nodes.get(end), Population):
+                nodes[name], nodes[f"{name}/bias"] = replace(node, bias=None), Constant(node.bias)
+                late.append((f"{name}/bias", end, 1))
+    return late
 
 
 def _written_with(graph: NirGraph, where: str) -> float | None:
