@@ -60,7 +60,7 @@ def test_axes_of_time_and_of_samples_are_left_out(first, behind):
 
 
 @pytest.mark.parametrize("first", [(60, 2, 8, 6), (1, 60, 2, 8, 6)])
-@pytest.mark.parametrize("sides", [(0, 0), (8, 6)])
+@pytest.mark.parametrize("sides", [None, (0, 0), (8, 6)])
 def test_so_they_are_before_a_convolution_and_a_pooling(first, sides):
     nodes = {"c": conv(input_shape=sides), "n": lif((3, 8, 6))}
     same(read(nodes, first, (3, 8, 6)), read(nodes, (2, 8, 6), (3, 8, 6)))
@@ -101,7 +101,7 @@ def test_a_scale_of_each_channel_and_a_convolution_behind_it():
 
 
 def test_one_value_for_all_neurons():
-    for shape in ((1,), (1, 1, 1)):
+    for shape in ((), (1,), (1, 1, 1)):
         same(read({"w": nir.Linear(WEIGHT), "n": lif(shape)}), read({"w": nir.Linear(WEIGHT), "n": lif(7)}))
         maps = read({"c": conv(), "n": lif(shape)}, (2, 8, 6), (3, 8, 6))
         same(maps, read({"c": conv(), "n": lif((3, 8, 6))}, (2, 8, 6), (3, 8, 6)))
