@@ -12,6 +12,8 @@ from rich.cells import cell_len
 
 NONE = "–"
 """what stands where there is no figure"""
+WARNING = "warning: "
+"""what a notice begins with that may be wrong, not only good to know"""
 ENERGIES = ((1e6, "mJ"), (1e3, "µJ"), (1.0, "nJ"))
 """(nanojoules, name) of the units, the largest first"""
 

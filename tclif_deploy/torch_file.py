@@ -19,6 +19,13 @@ ZIP, PICKLE = b"PK\x03\x04", b"\x80"
 ALIASES = 4
 """Tensors may share storage (tied weights), but not so often that they fill the memory."""
 
+OTHER_KEYS = ("model_state", "model", "net", "network", "weights")
+"""Under which training scripts keep a state_dict, beside state_dict and model_state_dict."""
+LIGHTNING = "pytorch-lightning_version"
+"""A key of every checkpoint that Lightning writes."""
+LIGHTNING_NETWORKS = ("model", "net", "network", "snn", "module", "backbone")
+"""Attributes under which a LightningModule keeps its network."""
+
 MAX_NAME = 200
 """Characters of a tensor's name; names reach messages, layers and files."""
 
@@ -52,11 +59,29 @@ def state_dict_of(content: Any, where: str) -> Mapping[str, Any]:
         raise TclifError(f"{where}: holds a {type(content).__name__}", expected)
     for key in ("state_dict", "model_state_dict"):
         if key in content:
-            content = content[key]
-            if not isinstance(content, dict):
-                raise TclifError(f"{where}: its {key} is a {type(content).__name__}", expected)
-            break
+            if not isinstance(content[key], dict):
+                raise TclifError(f"{where}: its {key} is a {type(content[key]).__name__}", expected)
+            return dict(content[key])
+    for key in OTHER_KEYS:
+        if isinstance(content.get(key), dict):
+            return dict(content[key])
     return dict(content)
+
+
+def of_lightning(content: Any, state: Mapping[str, Any]) -> tuple[Mapping[str, Any], str | None]:
+    """(the tensors of the network in a checkpoint of Lightning, a notice of what else its module holds).
+
+    A LightningModule keeps its network under an attribute, beside losses and metrics that have tensors of their own.
+    """
+    if LIGHTNING not in content:
+        return state, None
+    held = dict.fromkeys(str(name).partition(".")[0] for name in state)
+    networks = [name for name in held if name in LIGHTNING_NETWORKS]
+    if len(held) < 2 or len(networks) != 1:
+        return state, None
+    others = ", ".join(name for name in held if name not in networks)
+    kept = {name: tensor for name, tensor in state.items() if str(name).startswith(f"{networks[0]}.")}
+    return kept, f"read is {networks[0]} of a Lightning module, and left out what else it holds: {others:.200}"
 
 
 def to_arrays(state: Mapping[str, Any], where: str, file_bytes: int | None = None) -> dict[str, NDArray[np.float64]]:

@@ -14,6 +14,7 @@ from tclif_deploy.errors import TclifError
 from tclif_deploy.formats.read_options import ReadOptions
 from tclif_deploy.quantization.settings import QuantizeSettings
 from tclif_deploy.target import Overrides
+from tclif_deploy.text import WARNING
 
 if TYPE_CHECKING:
     from tclif_deploy.fixed import FixedNetwork
@@ -91,7 +92,7 @@ def export_command(
             )
             notices = _integers(integers_of_model.fixed, to, path, machine)
         for line in (*network.notices, *notices):
-            reporter.say(f"notice: {line}")
+            reporter.say(line if line.startswith(WARNING) else f"notice: {line}")
         reporter.say(f"written: {path}")
 
 

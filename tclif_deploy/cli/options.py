@@ -66,7 +66,10 @@ AnyTarget = Annotated[
     str | None,
     typer.Option("--target", "-t", help="Target by name, or .toml file.", show_default="the build's; loihi2"),
 ]
-FILES = ".npz (x of samples, time, features; y, scale, lengths), MNIST IDX (.gz too), SHD/SSC HDF5 or ECG .mat"
+FILES = (
+    ".npz (x of samples, time, features; y, scale, lengths), .npy (x alone), MNIST IDX (.gz too), SHD/SSC HDF5, ECG "
+    ".mat"
+)
 Data = Annotated[Path, typer.Option(help=f"Data to run on: {FILES}.", show_default=False)]
 OptionalData = Annotated[Path | None, typer.Option(help=f"Data to verify on: {FILES}.")]
 Calibration = Annotated[

@@ -17,7 +17,7 @@ def simulate_command(
     context: typer.Context,
     build: Annotated[Path, typer.Argument(metavar="BUILD", help="Build folder, or a fixed.npz.", show_default=False)],
     *,
-    data: Annotated[Path, typer.Option(help=f"Data to run on: {FILES}, or .npy (x).", show_default=False)],
+    data: Annotated[Path, typer.Option(help=f"Data to run on: {FILES}.", show_default=False)],
     task: TaskOption = None,
     samples: Samples = None,
     steps: Annotated[int, typer.Option(min=1, help="Steps into which SHD and SSC are binned.")] = 250,
@@ -36,6 +36,7 @@ def simulate_command(
     from tclif_deploy.errors import TclifError
     from tclif_deploy.fixed import FixedNetwork
     from tclif_deploy.report.terminal.tables import print_run
+    from tclif_deploy.simulation.scores import label_notice
     from tclif_deploy.simulation.stream import run_all
     from tclif_deploy.simulation.trace_file import TraceFile
 
@@ -53,10 +54,14 @@ def simulate_command(
     inputs = (data, *(build.iterdir() if build.is_dir() else (build,)))
     with printed.running() as reporter, contextlib.ExitStack() as stack:
         file = None if trace is None else stack.enter_context(TraceFile(trace, network, states=traced, inputs=inputs))
-        bar, done = reporter.progress("samples"), 0
+        bar, done, told = reporter.progress("samples"), 0, False
 
         def each(part, result):  # type: ignore[no-untyped-def]
-            nonlocal done
+            nonlocal done, told
+            outside = None if told else label_notice(part, network.readout.outputs(network.output.size))
+            if outside is not None:
+                reporter.say(outside)
+                told = True
             if file is not None:
                 file.add(part, result)
             done += part.samples

@@ -1,13 +1,20 @@
-"""Our data file: an ``.npz`` with ``x`` and, where known, ``y``, ``scale``, ``lengths``, ``task`` and ``mask``."""
+"""Our data file: an ``.npz`` with ``x`` and, where known, ``y``, ``scale``, ``lengths``, ``task`` and ``mask``.
+
+An ``.npy`` is x alone.
+"""
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tclif_deploy.data.dataset import TASKS, Dataset, Task
-from tclif_deploy.errors import TclifError
-from tclif_deploy.files import as_path, file_size, open_npz
+from tclif_deploy.errors import TclifError, reason_of
+from tclif_deploy.files import as_path, file_size, open_npz, read_npy_header
 
 EXPECTED = "expected an .npz with x (samples, time, features) and optionally y, scale, lengths, task, mask"
 KEYS = ("x", "y", "scale", "lengths", "task", "mask")
@@ -20,7 +27,7 @@ def load_npz(path: Path | str, task: Task | None = None) -> Dataset:
     file's."""
     path = as_path(path, EXPECTED)
     file_size(path, EXPECTED)
-    if _is_npy(path):
+    if is_npy(path):
         raise TclifError(f"{path}: holds a single array", EXPECTED)
     with open_npz(path, "truncated or not an .npz", EXPECTED) as file:
         if "x" not in file.names:
@@ -38,7 +45,30 @@ def task_in(path: Path, arrays: dict[str, Any], given: Task | None) -> dict[str,
     return {"task": given or (text.decode("utf-8", "replace") if isinstance(text, bytes) else text)}
 
 
-def _is_npy(path: Path) -> bool:
-    """Whether a file is a bare .npy."""
-    with open(path, "rb") as file:
-        return file.read(6) == b"\x93NUMPY"
+def is_npy(path: Path) -> bool:
+    """Whether a file is a bare .npy, by its content."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(6) == b"\x93NUMPY"
+    except OSError as error:
+        raise TclifError(f"{path}: cannot be read ({reason_of(error)})", EXPECTED) from error
+
+
+def open_npy(path: Path) -> NDArray[Any]:
+    """The array (samples, time, features) of an ``.npy``, which stays in the file until it is used."""
+    expected = "expected an array (samples, time, features)"
+    try:
+        file_size(path, expected)
+        with open(path, "rb") as file:
+            shape, by_column, dtype = read_npy_header(file)
+            start, held = file.tell(), path.stat().st_size - file.tell()
+    except TclifError as error:
+        raise TclifError(f"{path}: {error.what}", error.hint) from error
+    except (ValueError, OSError) as error:
+        raise TclifError(f"{path}: cannot be read ({reason_of(error)})", expected) from error
+    declared = math.prod(shape) * dtype.itemsize
+    if len(shape) != 3 or 0 in shape or not dtype.itemsize:
+        raise TclifError(f"{path}: has shape {shape}", "expected (samples, time, features), none of them 0")
+    if declared > held:
+        raise TclifError(f"{path}: declares {declared:,} bytes, the file holds {held:,}", "copy the file again")
+    return np.memmap(path, dtype, "r", start, shape, "F" if by_column else "C")

@@ -5,18 +5,20 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from tclif_deploy.arguments import checked
 from tclif_deploy.data.dataset import Dataset, Task
 from tclif_deploy.data.ecg import load_ecg
 from tclif_deploy.data.mnist import idx_dataset, labels_beside
-from tclif_deploy.data.npz import load_npz
+from tclif_deploy.data.npz import is_npy, load_npz, open_npy
 from tclif_deploy.files import as_path
 
 
 @checked
 def load_data(path: Path | str, task: Task | None = None) -> Dataset:
-    """Read a data file: our ``.npz``, MNIST images (IDX, plain or .gz, their labels found beside), SHD/SSC HDF5, or
-    the ECG files of Yin and others (``.mat``).
+    """Read a data file: our ``.npz``, an ``.npy`` (x alone), MNIST images (IDX, plain or .gz, their labels found
+    beside), SHD/SSC HDF5, or the ECG files of Yin and others (``.mat``).
 
     An ``.npz`` holds ``x`` (samples, time, features) and, where known, ``y`` ``lengths`` (samples,), ``scale``,
     ``task`` and ``mask`` (samples, time). ``task`` says what y means where the file does not, or wins over it.
@@ -38,6 +40,8 @@ def load_data(path: Path | str, task: Task | None = None) -> Dataset:
         return _as(task, load_ecg(path))
     if path.is_file() and ("idx" in path.name or path.name.removesuffix(".gz").endswith("ubyte")):
         return _as(task, idx_dataset(path, labels_beside(path)))
+    if path.is_file() and is_npy(path):
+        return Dataset(np.array(open_npy(path)), name=str(path), task=task)
     return load_npz(path, task)
 
 

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from tclif_deploy.data.dataset import Dataset, Task, targets
-from tclif_deploy.data.npz import ANY, EXPECTED, KEYS, task_in
+from tclif_deploy.data.npz import ANY, EXPECTED, KEYS, is_npy, open_npy, task_in
 from tclif_deploy.data.read import load_data
 from tclif_deploy.data.shd import SECONDS, STEPS, load_shd, recordings
 from tclif_deploy.errors import TclifError, reason_of
-from tclif_deploy.files import DAMAGED, as_path, file_size, open_npz, read_npy_header
+from tclif_deploy.files import DAMAGED, as_path, open_npz
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def open_stream(
     if path.is_file() and path.suffix in (".h5", ".hdf5"):
         count = recordings(path)
         return _cut(_shd(path, count, steps, seconds), samples)
-    if path.is_file() and path.suffix == ".npy":
+    if path.is_file() and is_npy(path):
         return _cut(_npy(path), samples)
     if path.is_file() and path.suffix == ".npz" and zipfile.is_zipfile(path):
         return _cut(_npz(path, task), samples)
@@ -81,22 +81,7 @@ def _shd(path: Path, count: int, steps: int, seconds: float) -> Stream:
 
 
 def _npy(path: Path) -> Stream:
-    expected = "expected an array (samples, time, features)"
-    try:
-        file_size(path, expected)
-        with open(path, "rb") as file:
-            shape, by_column, dtype = read_npy_header(file)
-            start, held = file.tell(), path.stat().st_size - file.tell()
-    except TclifError as error:
-        raise TclifError(f"{path}: {error.what}", error.hint) from error
-    except (ValueError, OSError) as error:
-        raise TclifError(f"{path}: cannot be read ({reason_of(error)})", expected) from error
-    declared = math.prod(shape) * dtype.itemsize
-    if len(shape) != 3 or 0 in shape or not dtype.itemsize:
-        raise TclifError(f"{path}: has shape {shape}", "expected (samples, time, features), none of them 0")
-    if declared > held:
-        raise TclifError(f"{path}: declares {declared:,} bytes, the file holds {held:,}", "copy the file again")
-    x = np.memmap(path, dtype, "r", start, shape, "F" if by_column else "C")
+    x = open_npy(path)
 
     def batches(size: int) -> Iterator[Dataset]:
         for start in range(0, x.shape[0], size):

@@ -15,6 +15,8 @@ from tclif_deploy.network import LEAST, MOST, Reset
 from tclif_deploy.readout import Readout
 from tclif_deploy.settings import Limits, check_settings
 
+ResetOption = Literal["soft", "hard", "subtract-late"]
+"""``subtract-late`` takes the threshold away one step after the spike, after the decay, as snnTorch does"""
 NeuronName = Literal["tclif", "lif", "plif"]
 NEURONS: tuple[NeuronName, ...] = get_args(NeuronName)
 """The kinds of neuron that checkpoints can hold."""
@@ -64,8 +66,9 @@ class ReadOptions:
     """what a spike takes from the dendrite, where no file says it"""
     comparator: Literal[">=", ">"] | None = None
     """when a neuron fires: at its threshold, or only above it"""
-    reset: Reset | None = None
-    """what a spike does to the soma: the threshold is taken off it, or it starts anew"""
+    reset: ResetOption | None = None
+    """what a spike does to the soma: the threshold is taken off it, or it starts anew; or (.nir files alone) the
+    threshold is taken off it one step later, after the decay, as snnTorch does by default"""
     neuron: NeuronName | None = None
     """the kind of neuron, where no file says it"""
     decay: Annotated[float | None, Limits(-MOST, MOST)] = None
@@ -73,7 +76,8 @@ class ReadOptions:
     dt: Annotated[float | None, Limits(LEAST, MOST)] = None
     """the time step of a .nir file that another tool wrote, in the unit of its time constants"""
     convention: str | None = None
-    """whose way to step such a file: nir, exponential, simultaneous, snntorch, norse or spikingjelly"""
+    """whose way to step such a file: nir, exponential, simultaneous, snntorch, norse, spikingjelly, rockpool, sinabs or
+    lava"""
     readout: str | None = None
     """how the last layer becomes an answer: last, sum, mean, max, count, rate, votes:K, step, first, first:X,
     threshold, threshold:X or softmax"""

@@ -12,13 +12,14 @@ import numpy as np
 from tclif_deploy.arguments import checked
 from tclif_deploy.errors import TclifError
 from tclif_deploy.files import as_path
+from tclif_deploy.formats.checkpoint.safetensors_file import is_safetensors, read_safetensors
 from tclif_deploy.formats.checkpoint.state_dict import network_from_state_dict
 from tclif_deploy.formats.model_file.file import is_ours, network_from_file
 from tclif_deploy.formats.read_options import ReadOptions
 from tclif_deploy.frontends.live.structure import from_module
 from tclif_deploy.network import Network
 from tclif_deploy.neurons import growth_notice
-from tclif_deploy.torch_file import is_torch, read_torch, state_dict_of, to_arrays
+from tclif_deploy.torch_file import is_torch, of_lightning, read_torch, state_dict_of, to_arrays
 
 if TYPE_CHECKING:
     import nir
@@ -28,7 +29,8 @@ ModelLike: TypeAlias = "Path | str | torch.nn.Module | nir.NIRGraph | Network"
 """What is taken as a model: the path of a file that `load` reads, a live torch module, a NIR graph, or a `Network`."""
 
 EXPECTED = (
-    "expected a checkpoint (.pt, .pth.tar) that torch.save or tclif_deploy.save wrote, a .nir file, or a netx .net file"
+    "expected a checkpoint (.pt, .pth.tar) that torch.save or tclif_deploy.save wrote, a .safetensors file, a "
+    ".nir file, or a netx .net file"
 )
 MAX_BYTES = 1 << 31
 """Far above any network of this kind: larger files are something else."""
@@ -119,6 +121,7 @@ def _is_of(model: object, library: str, name: str) -> bool:
 
 def _read_module(model: Any, given: ReadOptions, example: Any, readout: str | None) -> Network:
     if example is None:
+        _refuse_late(given, "a live module")
         return from_module(model, given)
     _refuse(given, (), "a live module", "leave {} out")
     from tclif_deploy.frontends.live.tracing import record
@@ -131,16 +134,22 @@ def _read_file(path: Path, given: ReadOptions) -> tuple[str, Network]:
     data = _read(path)
     if data.startswith(HDF5):
         return _read_hdf5(path, given)
-    if not is_torch(data):
+    tensors_alone = not is_torch(data) and is_safetensors(data)
+    if not is_torch(data) and not tensors_alone:
         raise TclifError(*_not_torch(path, data))
     for name in OF_NIR:
         if getattr(given, name) is not None:
             raise TclifError(f"{path}: --{name} is for .nir files, this is one of torch", f"leave --{name} out")
+    _refuse_late(given, str(path))
+    if tensors_alone:
+        tensors = to_arrays(read_safetensors(data, str(path)), str(path), len(data))
+        return "safetensors file", network_from_state_dict(tensors, given, path)
     content = read_torch(data, str(path))
     if is_ours(content):
         return "model file of tclif_deploy.save", network_from_file(content, len(data), given, path)
-    tensors = to_arrays(state_dict_of(content, str(path)), str(path), len(data))
-    return "torch checkpoint", network_from_state_dict(tensors, given, path)
+    state, notice = of_lightning(content, state_dict_of(content, str(path)))
+    network = network_from_state_dict(to_arrays(state, str(path), len(data)), given, path)
+    return "torch checkpoint", network if notice is None else replace(network, notices=(notice, *network.notices))
 
 
 def _read(path: Path) -> bytes:
@@ -193,13 +202,18 @@ def _refuse(given: ReadOptions, but: tuple[str, ...], model: str, hint: str = "l
             raise TclifError(f"{model} says everything itself, {name} included", hint.format(name))
 
 
+def _refuse_late(given: ReadOptions, model: str) -> None:
+    if given.reset == "subtract-late":
+        raise TclifError(f"{model}: reset subtract-late is for .nir files", "use soft or hard")
+
+
 def _not_torch(path: Path, data: bytes) -> tuple[str, str]:
     """(what is wrong, what to do) with a file of a kind that is not read."""
     if data.startswith(LFS_POINTER):
         return f"{path}: is a Git LFS pointer, not the file itself", "run git lfs pull"
     named = {
         ".nir": "is not HDF5, which NIR files are", ".net": "is not HDF5, which netx files are",
-        ".onnx": "ONNX models are not read", ".safetensors": "safetensors files are not read",
+        ".onnx": "ONNX models are not read", ".safetensors": "is damaged, or no safetensors file",
         ".npz": "is not a model", ".json": "is not a model", ".toml": "is not a model", ".py": "is code, not a model",
     }  # fmt: skip
     begins = f"is not a model file (it begins with {data[:16]!r})"

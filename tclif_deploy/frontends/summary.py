@@ -20,6 +20,7 @@ def summary(network: Network) -> dict[str, Any]:
     return {
         "input": {"features": network.input_size, "encoding": "one vector of real or integer values a step"},
         "layers": layers,
+        "readout": {"rule": str(network.readout), "outputs": network.outputs},
         "parameters": sum(layer["parameters"] for layer in layers),
         "notices": list(network.notices),
     }

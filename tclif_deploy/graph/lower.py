@@ -16,7 +16,7 @@ from tclif_deploy import neurons
 from tclif_deploy.convolution import Kernel, scaling
 from tclif_deploy.errors import TclifError
 from tclif_deploy.graph.layer_names import unique_name
-from tclif_deploy.graph.nodes import Affine, BatchNorm, Delay, Input, NetworkGraph, Node, Output, Population
+from tclif_deploy.graph.nodes import Affine, BatchNorm, Constant, Delay, Input, NetworkGraph, Node, Output, Population
 from tclif_deploy.graph.operators import Algebra, LinearOperator, Operator
 from tclif_deploy.network import INPUT, Connection, Float, Layer, Network
 
@@ -35,8 +35,12 @@ class _Term:
     matrix: Operator
 
 
-_Sum = tuple[list[_Term], Float | None]
-"""(what the populations and the input bring, the constant current (neurons,) or None where there is none)"""
+_Constants = Mapping[int, Float]
+"""constant currents (neurons,) by the steps after which they begin: a bias waits in a delay as spikes do"""
+_Sum = tuple[list[_Term], _Constants]
+"""(what the populations and the input bring, the constant currents)"""
+CLOCK = "clock"
+"""name of the layer of one neuron that fires in every step, where a constant current begins later than the first"""
 
 
 @np.errstate(all="ignore")  # what floats do not hold becomes inf or NaN, which no neuron or weight may be
@@ -45,7 +49,8 @@ def lower(graph: NetworkGraph) -> Network:
 
     Where the graph has no `NetworkGraph.order` of its own: a loop without any delay gets one step where it closes, as
     all NIR tools do, with a notice, and connections with the same ends and delay become one. Where the output is not a
-    population's by itself, a readout that sums it over time is put there. Raises `TclifError`, which names the node.
+    population's by itself, a readout that sums it over time is put there. Where a bias stands before a delay, a neuron
+    that fires in every step is added, whose spikes bring it as late. Raises `TclifError`, which names the node.
 
     Examples
     --------
@@ -73,14 +78,14 @@ class _Lowering:
         where = self.graph.where
         ((source, entry),) = [(name, node) for name, node in self.nodes.items() if isinstance(node, Input)]
         ((sink, end),) = [(name, node) for name, node in self.nodes.items() if isinstance(node, Output)]
-        terms, constant = self.incoming(sink, ())
+        terms, constants = self.incoming(sink, ())
         if not terms:
             raise TclifError(f"{where}: nothing leads to the output {sink}", "is an edge missing?")
         feeds = {name: self.incoming(name, ()) for name in self.populations(sink)}
         if not feeds:
             raise TclifError(f"{where}: no neurons between its input and its output", "is this a spiking network?")
         order, loop_edges = self.evaluation_order(feeds, source)
-        output = self.plain_output(terms, constant)
+        output = self.plain_output(terms, constants)
         if output is not None:
             order.remove(output)
             order.append(output)
@@ -91,38 +96,49 @@ class _Lowering:
         if output is None:
             size = self.size(sink)
             self.notices.append(f"the output is a current: a readout that sums it over time was added ({size} classes)")
-            self.nodes[sink], feeds[sink] = Population(neurons.readout(size)), (terms, constant)
+            self.nodes[sink], feeds[sink] = Population(neurons.readout(size)), (terms, constants)
             names[sink] = unique_name(end.name, taken)
             order.append(sink)
-        layers = tuple(self.layer(name, feeds[name], names, loop_edges) for name in order)
+        clock = unique_name(CLOCK, taken)
+        layers = tuple(self.layer(name, feeds[name], names, loop_edges, clock) for name in order)
+        if any(connection.source == clock for layer in layers for connection in layer.connections):
+            layers = (_clock(clock), *layers)
+            self.notices.append(
+                f"a bias begins later than the first step: layer {clock}, which always fires, brings it"
+            )
         try:
             return Network(entry.size, layers, tuple(self.notices))
         except TclifError as error:
             raise TclifError(f"{where}: {' '.join(error.what.split())}", error.hint) from error
 
-    def layer(self, name: str, feed: _Sum, names: Mapping[str, str], loop_edges: set[tuple[str, str]]) -> Layer:
+    def layer(
+        self, name: str, feed: _Sum, names: Mapping[str, str], loop_edges: set[tuple[str, str]], clock: str
+    ) -> Layer:
         """A population with all that leads into it; ``loop_edges`` are (target, source) pairs that take a step more."""
-        node, (terms, constant) = self.population(name), feed
+        node, (terms, constants) = self.population(name), feed
         if not terms:
             raise TclifError(f"{self.graph.where}: node {name}: nothing leads into it", "is an edge missing?")
         terms = [replace(t, delay=t.delay + node.delay + ((name, t.source) in loop_edges)) for t in terms]
         if node.gain is not None:
             terms = [replace(t, matrix=self.algebra.times(node.gain, t.matrix, name)) for t in terms]
-            constant = None if constant is None else constant * node.gain
-        neuron = node.neuron
-        if constant is not None:
-            neuron = neuron.with_current_bias(neuron.current_bias + constant)
-        return Layer(names[name], neuron, tuple(self.connection(names[t.source], t, neuron.size) for t in terms))
+            constants = {delay: constant * node.gain for delay, constant in constants.items()}
+        neuron, late = node.neuron, []
+        for delay, constant in sorted(constants.items()):
+            if delay + node.delay == 0:
+                neuron = neuron.with_current_bias(neuron.current_bias + constant)
+            elif constant.any():
+                late.append(Connection(clock, constant[:, None], delay + node.delay))
+        return Layer(names[name], neuron, (*(self.connection(names[t.source], t, neuron.size) for t in terms), *late))
 
     def population(self, name: str) -> Population:
         node = self.nodes[name]
         assert isinstance(node, Population)
         return node
 
-    def plain_output(self, terms: list[_Term], constant: Float | None) -> str | None:
+    def plain_output(self, terms: list[_Term], constants: _Constants) -> str | None:
         """The population that is the output by itself."""
         term = terms[0]
-        if len(terms) > 1 or term.matrix is not None or term.delay or (constant is not None and constant.any()):
+        if len(terms) > 1 or term.matrix is not None or term.delay or any(c.any() for c in constants.values()):
             return None
         return term.source if isinstance(self.nodes[term.source], Population) else None
 
@@ -180,12 +196,13 @@ class _Lowering:
         """What enters node ``name``."""
         size = self.size_in(name)
         merged: dict[tuple[str, int, int], list[Operator]] = {}
-        total: Float | None = None
+        total: dict[int, Float] = {}
         for number, (source, delay) in enumerate(self.into[name]):
-            terms, constant = self.outgoing(source, (*path, name))
+            terms, constants = self.outgoing(source, (*path, name))
             self.check_edge(source, name, size)
-            if constant is not None:
-                total = constant if total is None else total + constant
+            for begins, constant in constants.items():
+                at = begins + delay
+                total[at] = total[at] + constant if at in total else constant
             apart = 0 if self.graph.order is None else number
             for term in terms:
                 operators = merged.setdefault((term.source, term.delay + delay, apart), [])
@@ -196,7 +213,9 @@ class _Lowering:
         """What leaves it."""
         node = self.nodes[name]
         if isinstance(node, Input | Population):
-            return [_Term(name, 0, None)], None
+            return [_Term(name, 0, None)], {}
+        if isinstance(node, Constant):
+            return [], {0: node.value}
         if name in self.done:
             return self.done[name]
         if name in path:
@@ -209,28 +228,32 @@ class _Lowering:
         self.done[name] = self.after(name, node, *self.incoming(name, path))
         return self.done[name]
 
-    def after(self, name: str, node: Node, terms: list[_Term], constant: Float | None) -> _Sum:
+    def after(self, name: str, node: Node, terms: list[_Term], constants: _Constants) -> _Sum:
         """What node ``name`` makes of what enters it."""
         if isinstance(node, BatchNorm):
             node = node.affine()
         if isinstance(node, Affine):
-            if constant is not None:
-                constant = _product(node.weight, constant)
-                constant = constant if node.bias is None else constant + node.bias
-            else:
-                constant = node.bias
-            return [replace(t, matrix=self.algebra.times(node.weight, t.matrix, name)) for t in terms], constant
+            after = {delay: _product(node.weight, constant) for delay, constant in constants.items()}
+            if node.bias is not None:
+                after[0] = after[0] + node.bias if 0 in after else node.bias
+            return [replace(t, matrix=self.algebra.times(node.weight, t.matrix, name)) for t in terms], after
         if isinstance(node, Delay):
             steps = np.unique(node.steps).tolist()
             if len(steps) == 1:
-                return [replace(t, delay=t.delay + steps[0]) for t in terms], constant
+                late = {delay + steps[0]: constant for delay, constant in constants.items()}
+                return [replace(t, delay=t.delay + steps[0]) for t in terms], late
             chosen = {d: (node.steps == d).astype(np.float64) for d in steps}
+            late = {}
+            for delay, constant in constants.items():
+                for d in steps:
+                    part = constant * chosen[d]
+                    late[delay + d] = late[delay + d] + part if delay + d in late else part
             return [
                 _Term(t.source, t.delay + d, self.algebra.times(chosen[d], t.matrix, name))
                 for t in terms
                 for d in steps
-            ], constant
-        return terms, constant
+            ], late
+        return terms, constants
 
     def check_edge(self, source: str, target: str, size: int) -> None:
         """Raise `TclifError` unless ``source`` gives the ``size`` values that ``target`` takes."""
@@ -250,6 +273,8 @@ class _Lowering:
             return node.size
         if isinstance(node, Population):
             return node.neuron.size
+        if isinstance(node, Constant):
+            return int(node.value.size)
         if isinstance(node, Affine):
             return node.weight.neurons if isinstance(node.weight, Kernel) else len(node.weight)
         return self.size_in(name)
@@ -272,6 +297,12 @@ class _Lowering:
         if isinstance(matrix, Kernel):
             return Connection(source, matrix.weight, term.delay, matrix.conv)
         return Connection(source, self.algebra.dense(matrix, size), term.delay)
+
+
+def _clock(name: str) -> Layer:
+    """A neuron that fires in every step, by its bias; a layer must hear something, so it hears itself."""
+    neuron = neurons.lif(1, decay=0.0, threshold=0.5, reset="hard", bias=1.0)
+    return Layer(name, neuron, (Connection(name, np.ones((1, 1)), 1),))
 
 
 def _find_loop_edges(ahead: Mapping[str, list[str]]) -> set[tuple[str, str]]:

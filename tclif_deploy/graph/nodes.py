@@ -1,4 +1,4 @@
-"""The graph that every reader fills: inputs, weights, batch norms, delays, populations, and edges between them.
+"""The graph that every reader fills: inputs, weights, batch norms, delays, constants, populations, and their edges.
 
 Nodes do what NIR's do: a node takes the sum of all its incoming edges.
 """
@@ -79,6 +79,14 @@ class Delay:
 
 
 @dataclass(frozen=True, eq=False)
+class Constant:
+    """A current in every step, into which nothing leads; an edge's delay says how many steps later it begins."""
+
+    value: Float
+    """(neurons,)"""
+
+
+@dataclass(frozen=True, eq=False)
 class Population:
     """Neurons; ``gain`` multiplies whatever comes in, where the neuron itself has no coefficient for that."""
 
@@ -91,7 +99,7 @@ class Population:
     """of its layer, where the format has one; by default it is made of the node's"""
 
 
-Node = Input | Output | Affine | BatchNorm | Delay | Population
+Node = Input | Output | Affine | BatchNorm | Delay | Constant | Population
 
 
 @dataclass(frozen=True, eq=False)

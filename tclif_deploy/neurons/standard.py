@@ -194,13 +194,15 @@ def cuba_lif(
     delayed_reset: bool = False,
     gain: ArrayLike = 1.0,
     rest: ArrayLike = 0.0,
+    v0: ArrayLike = 0.0,
     bias: ArrayLike = 0.0,
     bias_v: ArrayLike = 0.0,
 ) -> Neuron:
     """Current-based LIF: u <- (1 - current_decay)*u + i ; v <- (1 - voltage_decay)*v + gain*u + bias_v, the new u.
 
     The defaults are Lava's: fires at v > threshold, resets to 0. snnTorch's Synaptic is ``reset="soft"`` with
-    ``delayed_reset``: what a spike takes is taken one step later, after the decay. ``rest`` is where v decays to.
+    ``delayed_reset``: what a spike takes is taken one step later, after the decay. ``rest`` is where v decays to,
+    ``v0`` where it starts.
 
     Shapes, units and errors are those of all types: see `tclif_deploy.neurons`.
 
@@ -224,7 +226,7 @@ def cuba_lif(
     return canonical(
         size, "cuba_lif", a_u=1.0 - du, a_v=a, b_v=gain, threshold=theta,
         r_v=0.0 if reset == "hard" else theta / a if delayed_reset else theta,
-        v_reset=v_reset if reset == "hard" else 0.0,
+        v_reset=v_reset if reset == "hard" else 0.0, v0=v0,
         bias_u=bias, bias_v=np.asarray(bias_v, np.float64) + (1.0 - a) * np.asarray(rest, np.float64),
         strict=strict, reset=reset,
     )  # fmt: skip

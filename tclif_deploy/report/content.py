@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from tclif_deploy.report.figure import Figure, Panel
-from tclif_deploy.text import label_layers, short_labels
+from tclif_deploy.text import WARNING, label_layers, short_labels
 
 Level = Literal["good", "bad", "open", "plain"]
 """what a colour means"""
@@ -21,6 +21,12 @@ class Note:
     label: str = ""
     level: Level = "plain"
     kind: Literal["note"] = field(default="note", init=False)
+
+
+def notice_note(text: str) -> Note:
+    """A notice, or the warning that it is, as a sentence."""
+    warns = text.startswith(WARNING)
+    return Note(text.removeprefix(WARNING), "warning" if warns else "notice", "open")
 
 
 @dataclass(frozen=True)

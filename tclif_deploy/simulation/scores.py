@@ -14,6 +14,7 @@ from tclif_deploy.fixed import FixedNetwork
 from tclif_deploy.network import Float, Network
 from tclif_deploy.simulation.floating import FloatResult
 from tclif_deploy.simulation.result import Result
+from tclif_deploy.text import WARNING
 
 
 def task_of(data: Dataset, outputs: int) -> Task:
@@ -37,6 +38,20 @@ def check_labels(data: Dataset, what: str) -> None:
     """Raise `TclifError` for data whose targets are no labels of samples; ``what`` compares classes of samples."""
     if data.task not in (None, "label"):
         raise TclifError(f"{data.name}: y is of task {data.task}, {what} compares classes of samples", "leave y out")
+
+
+def label_notice(data: Dataset, classes: int) -> str | None:
+    """A warning where labels that count are none of a network's ``classes``, which are 0 to ``classes`` - 1."""
+    if data.y is None or data.task not in ("label", "step-label"):
+        return None
+    labels = data.y[judged(data, data.task)]
+    outside = labels[(labels < 0) | (labels >= classes)]
+    if not outside.size:
+        return None
+    return (
+        f"{WARNING}{data.name}: label {outside[0]} is no class of this network, whose classes are 0 to {classes - 1}: "
+        f"{outside.size:,} of {labels.size:,} labels are outside and count as wrong (labels count from 0)"
+    )
 
 
 def judged(data: Dataset, task: Task) -> NDArray[np.bool_]:

@@ -201,8 +201,8 @@ def wilson(share: float, samples: int) -> tuple[float, float]:
 
 
 def paired(difference: float, changed: float, samples: int) -> tuple[float, float]:
-    """Interval (95 %) of a ``difference`` of two shares of the same ``samples``, the share ``changed`` of which is right
-    in just one of the two (Agresti and Min 2005: half a sample more of each kind).
+    """Interval (95 %) of a ``difference`` of two shares of the same ``samples``, the share ``changed`` of which is
+    right in just one of the two (Agresti and Min 2005: half a sample more of each kind).
 
     Examples
     --------

@@ -30,7 +30,7 @@ from tclif_deploy.quantization.notices import input_notice
 from tclif_deploy.quantization.quantizer import weight_widths
 from tclif_deploy.quantization.weight_width_search import choose_widths
 from tclif_deploy.report import page
-from tclif_deploy.simulation.scores import check_labels
+from tclif_deploy.simulation.scores import check_labels, label_notice
 from tclif_deploy.target import Target, as_target
 from tclif_deploy.verification import Judgement, Requirements, Verdict, verify
 from tclif_deploy.workflows.backend_runs import check_backends
@@ -179,6 +179,8 @@ def write_build(
         backend.emit(fixed, target, folder / name)
     verdict = None
     if test is not None:
+        outside = label_notice(test, network.outputs)
+        notices += () if outside is None else (outside,)
         say(f"verifying float against fixed on {test.samples} samples")
         verdict = verify(network, fixed, test, engine=options.engine, progress=progress("samples"))
         part = test if options.backend_batched else test[: options.backend_samples]

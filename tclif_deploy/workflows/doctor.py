@@ -36,6 +36,7 @@ PACKAGES = (
     ("plotly", "plotly", "report.html", "'tclif-deploy[report]'"),
     ("matplotlib", "matplotlib", "figures for papers", "'tclif-deploy[figures]'"),
     ("scipy", "scipy", ".mat files", "'tclif-deploy[ecg]'"),
+    ("safetensors", "safetensors", "reading .safetensors files", "'tclif-deploy[safetensors]'"),
     ("onnx", "onnx", "the ONNX backend", "'tclif-deploy[onnx]'"),
     ("onnxruntime", "onnxruntime", "the ONNX backend", "'tclif-deploy[onnx]'"),
 )
@@ -55,7 +56,10 @@ def dependencies() -> tuple[Dependency, ...]:
     """Every package that something needs."""
     packages = []
     for distribution, module, purpose, install in PACKAGES:
-        version = metadata.version(distribution) if util.find_spec(module) is not None else None
+        try:
+            version = metadata.version(distribution) if util.find_spec(module) is not None else None
+        except metadata.PackageNotFoundError:  # a folder of that name
+            version = None
         packages.append(Dependency(distribution, purpose, version, (f"pip install {install}",)))
     return (*packages, Dependency("lava-nc", "the Lava backend", installed_version(), install_commands()))
 

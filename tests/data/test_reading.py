@@ -218,3 +218,19 @@ def test_values_beyond_what_networks_compute_with_are_refused(x, scale):
 def test_the_largest_values_are_read():
     assert Dataset(np.full((2, 3, 1), 1e30)).samples == 2
     assert Dataset(np.full((2, 3, 1), 2**64 - 1, np.uint64), scale=1e10).samples == 2
+
+
+def test_an_npy_is_x_alone_by_whatever_name(tmp_path):
+    x = np.random.default_rng(0).integers(0, 5, (3, 4, 2)).astype(np.int16)
+    np.save(tmp_path / "x.npy", np.asfortranarray(x))
+    (tmp_path / "x.npz").write_bytes((tmp_path / "x.npy").read_bytes())
+    for name in ("x.npy", "x.npz"):
+        data = load_data(tmp_path / name)
+        np.testing.assert_array_equal(data.x, x)
+        assert (data.y, data.scale, data.name) == (None, 1.0, str(tmp_path / name))
+        (batch,) = open_stream(tmp_path / name).batches(10)
+        np.testing.assert_array_equal(batch.x, x)
+    np.save(tmp_path / "flat.npy", x[0])
+    assert "flat.npy: has shape (4, 2); expected (samples, time, features)" in refused(load_data, tmp_path / "flat.npy")
+    (tmp_path / "cut.npy").write_bytes((tmp_path / "x.npy").read_bytes()[:-2])
+    assert "the file holds 46" in refused(load_data, tmp_path / "cut.npy")

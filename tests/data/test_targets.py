@@ -7,10 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tclif_deploy import Dataset, load_data
+from tclif_deploy import Connection, Dataset, Layer, Network, load_data, neurons
+from tclif_deploy import write_nir as save_network
+from tclif_deploy.cli.main import run
 from tclif_deploy.data import as_dataset
 from tclif_deploy.data.stream import open_stream
 from tclif_deploy.errors import TclifError
+from tclif_deploy.simulation.scores import label_notice
 
 X = np.zeros((4, 6, 2))
 
@@ -109,3 +112,42 @@ def test_a_damaged_task_is_refused(task: Any, tmp_path: Any) -> None:
     for read in (load_data, open_stream):
         with pytest.raises(TclifError, match="known: label"):
             read(tmp_path / "data.npz")
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (
+            Dataset(X, np.array([1, 2, 3, 4])),
+            "data: label 4 is no class of this network, whose classes are 0 to 3: 1 of 4",
+        ),
+        (
+            Dataset(X, np.array([-1, -1, 0, 3])),
+            "label -1 is no class of this network, whose classes are 0 to 3: 2 of 4",
+        ),
+        (Dataset(X, np.array([0, 1, 2, 3])), None),
+        (Dataset(X), None),
+        (Dataset(X, np.full((4, 2), 9.5)), None),
+        (Dataset(X, np.full((4, 6), 5)), "24 of 24 labels are outside"),
+        (Dataset(X, np.full((4, 6), 5), mask=np.zeros((4, 6), bool)), None),
+    ],
+)
+def test_labels_that_are_no_class_are_told(data: Dataset, said: str | None) -> None:
+    notice = label_notice(data, 4)
+    assert (notice is None) == (said is None)
+    assert said is None or (notice is not None and notice.startswith("warning: ") and said in notice)
+
+
+def test_every_command_that_compares_with_labels_tells_it(tmp_path: Any, capsys: Any) -> None:
+    out = Layer("out", neurons.readout(3), (Connection("input", np.eye(3)),))
+    save_network(Network(3, (out,)), tmp_path / "net.nir")
+    x = np.random.default_rng(0).random((4, 5, 3))
+    np.savez(tmp_path / "data.npz", x=x, y=[1, 2, 3, 3])
+    named = ["--data", str(tmp_path / "data.npz")]
+    build = str(tmp_path / "build")
+    assert run(["compile", str(tmp_path / "net.nir"), *named, "--backend", "none", "-o", build]) == 0
+    told = "label 3 is no class of this network, whose classes are 0 to 2"
+    assert told in capsys.readouterr().out
+    for command in ("verify", "simulate"):
+        assert run([command, build, *named]) == 0
+        assert told in capsys.readouterr().err

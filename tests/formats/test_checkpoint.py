@@ -6,6 +6,7 @@ import io
 import json
 import os
 import shutil
+import sys
 import zipfile
 from collections import OrderedDict
 from pathlib import Path
@@ -23,7 +24,7 @@ from tclif_deploy.frontends import from_module, load, save
 from tclif_deploy.network import Connection, Layer, Network
 from tclif_deploy.nn import LIF, PLIF, TCLIF, Recurrent, SpikingNeuron, reset_states
 from tclif_deploy.simulation.floating import simulate_float
-from tests.helpers import authors_modules
+from tests.helpers import authors_modules, checkpoints
 from tests.helpers.authors_modules import (
     LIFNode,
     LinearRecurrentContainer,
@@ -36,6 +37,7 @@ from tests.helpers.authors_modules import (
     liven,
     write_checkpoint,
 )
+from tests.helpers.requirements import needs_package
 
 FIXTURE = Path("fixtures/smnist_ff/checkpoint.pth.tar")
 
@@ -589,3 +591,86 @@ def test_a_nir_file_is_read_too(tmp_path: Path) -> None:
     network = load(FIXTURE)
     write_nir(network, tmp_path / "network.nir")
     assert equal(load(tmp_path / "network.nir"), network)
+
+
+def safetensors_bytes(state: dict[str, torch.Tensor]) -> bytes:
+    """A file of the format: the header's length, the header, the values."""
+    header, values = {}, b""
+    for name, tensor in state.items():
+        raw = tensor.numpy().tobytes()
+        header[name] = {
+            "dtype": {torch.float32: "F32", torch.float64: "F64", torch.int64: "I64"}[tensor.dtype],
+            "shape": list(tensor.shape), "data_offsets": [len(values), len(values) + len(raw)],
+        }  # fmt: skip
+        values += raw
+    text = json.dumps({"__metadata__": {"format": "pt"}, **header}).encode()
+    return len(text).to_bytes(8, "little") + text + values
+
+
+def test_a_safetensors_file_is_the_same_network(tmp_path: Path) -> None:
+    needs_package("safetensors")
+    wanted = load(checkpoints.write_checkpoint(tmp_path, recurrent=(1,)))
+    state = checkpoints.state_dict(recurrent=(1,))
+    for name in ("model.safetensors", "weights.bin"):
+        (tmp_path / name).write_bytes(safetensors_bytes(state))
+        assert equal(load(tmp_path / name), wanted)
+    damaged = safetensors_bytes(state)[:-4]
+    (tmp_path / "cut.safetensors").write_bytes(damaged)
+    with pytest.raises(TclifError, match=r"cut\.safetensors: safetensors cannot read it"):
+        load(tmp_path / "cut.safetensors")
+    (tmp_path / "nan.safetensors").write_bytes(
+        safetensors_bytes(state | {"features.0.bias": torch.full((12,), np.nan)})
+    )
+    with pytest.raises(TclifError, match=r"features\.0\.bias\[0\] is nan"):
+        load(tmp_path / "nan.safetensors")
+
+
+def test_a_safetensors_file_without_the_library_says_how_to_get_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "safetensors", None)
+    monkeypatch.setitem(sys.modules, "safetensors.torch", None)
+    (tmp_path / "model.safetensors").write_bytes(safetensors_bytes(checkpoints.state_dict()))
+    with pytest.raises(TclifError, match="its format needs the package safetensors; pip install safetensors"):
+        load(tmp_path / "model.safetensors")
+
+
+LIGHTNING = {
+    "epoch": 3, "pytorch-lightning_version": "2.5.0", "callbacks": {}, "loops": {"fit_loop": {"state_dict": {}}},
+    "optimizer_states": [{"state": {0: {"exp_avg": torch.zeros(2)}}, "param_groups": [{"lr": 1e-3}]}],
+    "hyper_parameters": {"lr": 1e-3},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod.", "model.", "model.module.", "net."])
+@pytest.mark.parametrize("more", [{}, LIGHTNING])
+def test_weights_behind_a_wrappers_prefix_are_the_same(tmp_path: Path, prefix: str, more: dict[str, object]) -> None:
+    wanted = load(checkpoints.write_checkpoint(tmp_path, recurrent=(1,)))
+    state = {prefix + name: tensor for name, tensor in checkpoints.state_dict(recurrent=(1,)).items()}
+    torch.save({**more, "state_dict": state}, tmp_path / "wrapped.ckpt")
+    read = load(tmp_path / "wrapped.ckpt")
+    for a, b in zip(read.layers, wanted.layers, strict=True):
+        assert a.name.endswith(b.name)
+        assert equal(a.neuron, b.neuron)
+        assert [c.weight.tolist() for c in a.connections] == [c.weight.tolist() for c in b.connections]
+
+
+def test_of_a_lightning_checkpoint_the_network_is_read_and_losses_and_metrics_are_not(tmp_path: Path) -> None:
+    wanted = load(checkpoints.write_checkpoint(tmp_path))
+    state = {f"model.{name}": tensor for name, tensor in checkpoints.state_dict().items()}
+    state |= {"criterion.weight": torch.ones(4), "accuracy.correct": torch.ones(4, dtype=torch.int64)}
+    torch.save({**LIGHTNING, "state_dict": state}, tmp_path / "last.ckpt")
+    read = load(tmp_path / "last.ckpt")
+    assert [layer.size for layer in read.layers] == [layer.size for layer in wanted.layers]
+    said = "read is model of a Lightning module, and left out what else it holds: criterion, accuracy"
+    assert said in read.notices
+    torch.save({"state_dict": state}, tmp_path / "last.ckpt")
+    with pytest.raises(TclifError, match=r"accuracy\.correct is int64"):
+        load(tmp_path / "last.ckpt")
+
+
+@pytest.mark.parametrize("key", ["model_state_dict", "model_state", "model", "net", "network", "weights"])
+def test_a_state_dict_under_another_key(tmp_path: Path, key: str) -> None:
+    wanted = load(checkpoints.write_checkpoint(tmp_path))
+    torch.save({"epoch": 3, key: checkpoints.state_dict()}, tmp_path / "other.pth")
+    assert equal(load(tmp_path / "other.pth").layers, wanted.layers)

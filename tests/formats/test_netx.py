@@ -234,10 +234,81 @@ def test_compiled_integers_that_netx_does_not_hold_are_refused_and_are_not_read_
     assert "layer 0: holds a compiled network's integers" in refused(tmp_path / "out.net")
 
 
-def test_synapses_of_both_signs_lose_their_lowest_bit_beyond_eight():
-    np.testing.assert_array_equal(effective_weights(np.array([[255.0, 3.0]])), [[255, 3]])
-    np.testing.assert_array_equal(effective_weights(np.array([[-255.0, 3.0]])), [[-256, 2]])
-    np.testing.assert_array_equal(effective_weights(np.array([[-128.0, 127.0]])), [[-128, 127]])
+@pytest.mark.parametrize(("written", "held"), [
+    ([255, 3], [255, 3]), ([-255, 3], [-255, 3]), ([-128, 127], [-128, 127]), ([129, -3], [129, -3]),
+    ([256, -256], [254, -256]), ([256, 0], [255, 0]), ([-256, -3], [-255, -3]),
+])  # fmt: skip
+def test_synapses_hold_their_lowest_bit_whatever_their_signs(written, held):
+    np.testing.assert_array_equal(effective_weights(np.array([written], float)), [held])
+
+
+@pytest.mark.slow
+def test_lava_dls_netx_and_lavas_dense_hold_as_much_of_the_weights():
+    """Their own functions, one after another, as Dense calls them."""
+    needs_package("lava.lib.dl.netx")
+    code = (
+        "import sys, types, numpy as np\n"
+        f"sys.path.insert(0, {str(TEMPLATE)!r})\n"
+        "from tclif_lava import compat\n"
+        "compat.prepare()\n"
+        "sys.modules['lava.lib.dl.slayer.object_detection'] = types.ModuleType('object_detection')\n"
+        "from lava.lib.dl.netx.utils import optimize_weight_bits\n"
+        "from lava.utils.weightutils import SignMode, clip_weights, truncate_weights\n"
+        "for top in (100, 129, 200, 253):\n"
+        "    weight = np.random.default_rng(top).integers(-top, top + 1, (6, 9))\n"
+        "    held, bits, exponent, sign = optimize_weight_bits(weight)\n"
+        "    sign = SignMode(sign.value)\n"
+        "    held = truncate_weights(clip_weights(held, sign, num_bits=8), sign, bits)\n"
+        "    assert (held * 2.0**exponent == weight).all(), (held * 2.0**exponent, weight)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=200,
+        start_new_session=True,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_a_mixed_weight_beyond_127_fires_where_it_alone_passes_the_threshold(tmp_path):
+    weight = np.array([[129.0, -5.0], [7.0, -128.0]])
+    layer = Layer("a", cuba_layer(2, current_decay=1.0), (Connection("input", np.ones((2, 2))),))
+    write_netx(Network(2, (layer,)), tmp_path / "a.net")
+    with h5py.File(tmp_path / "a.net", "r+") as file:
+        put("layer/0/weight", weight)(file)
+        put("layer/0/neuron/vThMant", 128)(file)
+        put("layer/0/neuron/vDecay", 4096)(file)
+    spikes = simulate_float(load(tmp_path / "a.net"), np.tile([[[1.0, 0.0], [0.0, 1.0]]], (1, 20, 1))).spikes["layer0"][
+        0
+    ]
+    assert spikes[:, 0].tolist() == [True, False] * 20
+    assert not spikes[:, 1].any()
+
+
+def test_decays_of_each_neuron_and_of_each_channel_are_read(tmp_path):
+    write_netx(cuba_network(), tmp_path / "dense.net")
+    each = np.arange(10) * 400
+    with h5py.File(tmp_path / "dense.net", "r+") as file:
+        put("layer/0/neuron/iDecay", each + 5)(file)
+        put("layer/0/neuron/vDecay", each)(file)
+    neuron = load(tmp_path / "dense.net").layers[0].neuron
+    np.testing.assert_array_equal(neuron.a_u, 1 - (each + 5) / 4096)
+    np.testing.assert_array_equal(neuron.a_v, 1 - each / 4096)
+    write_netx(convolutional(), tmp_path / "maps.net")
+    with h5py.File(tmp_path / "maps.net", "r+") as file:
+        put("layer/1/neuron/vDecay", np.arange(4) * 1000)(file)
+    neuron = load(tmp_path / "maps.net").layers[0].neuron
+    np.testing.assert_array_equal(neuron.a_v, np.repeat(1 - np.arange(4) * 1000 / 4096, neuron.size // 4))
+
+
+def test_fractions_of_biases_are_cut_off_as_lava_dls_netx_does(tmp_path):
+    write_netx(cuba_network(), tmp_path / "a.net")
+    with h5py.File(tmp_path / "a.net", "r+") as file:
+        put("layer/0/bias", np.linspace(-2.7, 2.7, 10))(file)
+    network = load(tmp_path / "a.net")
+    assert network.layers[0].neuron.bias_v.tolist() == [-2, -2, -1, 0, 0, 0, 0, 1, 2, 2]
+    assert "layer 0: fractions of its biases are cut off, as lava-dl's netx does" in network.notices
 
 
 @pytest.mark.parametrize(("made", "message"), [

@@ -95,7 +95,7 @@ def test_a_recurrent_network_that_snntorch_writes_spikes_as_snntorch_runs_it(tmp
 
 @pytest.mark.parametrize("reset", ["value", "subtract"])
 def test_a_recurrent_graph_spikes_as_norse_runs_it(tmp_path, reset):
-    """Without biases: Norse leaves the loop's out of the first step."""
+    """Without biases; `test_nir_conventions` has them, of which Norse leaves the loop's out of the first step."""
     import_nir, resets = needs_module("norse.torch.utils.import_nir"), needs_module("norse.torch.functional.reset")
     path, x = (
         foreign_graphs.write_graph(foreign_graphs.recurrent_graph(bias=False), tmp_path / "recurrent.nir"),

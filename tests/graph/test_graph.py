@@ -15,9 +15,10 @@ from tclif_deploy import TclifError, load, neurons
 from tclif_deploy.comparison import equal
 from tclif_deploy.formats import write_nir
 from tclif_deploy.graph.lower import lower
-from tclif_deploy.graph.nodes import Affine, BatchNorm, Input, NetworkGraph, Output, Population
+from tclif_deploy.graph.nodes import Affine, BatchNorm, Delay, Input, NetworkGraph, Output, Population
 from tclif_deploy.network import Connection, Layer, Network
 from tclif_deploy.nn import LIF
+from tclif_deploy.simulation.floating import simulate_float
 from tests.helpers import checkpoints
 
 RNG = np.random.default_rng(0)
@@ -39,6 +40,53 @@ def test_two_weights_between_the_same_ends_become_one():
     a, b = RNG.normal(size=(2, 2, 3))
     (connection,) = lower(graph(a=Affine(a), b=Affine(b))).layers[0].connections
     np.testing.assert_array_equal(connection.weight, a + b)
+
+
+@pytest.mark.parametrize("late", ["delay of two", "delays", "edge", "population"])
+def test_a_bias_before_a_delay_waits_as_long_as_the_spikes(late):
+    """And a bias behind the delay does not."""
+    weight, before, behind = RNG.normal(0.2, 0.3, (3, 3)), np.array([0.3, -0.2, 0.5]), np.array([0.1, 0.2, -0.1])
+    steps = np.array([0, 1, 4]) if late == "delays" else np.full(3, 2)
+    population = Population(
+        neurons.lif(3, decay=0.8, threshold=1.0), gain=np.full(3, 0.9), delay=2 * (late == "population")
+    )
+    nodes = {"in": Input(3), "w": Affine(weight, before), "b": Affine(np.ones(3), behind), "lif": population,
+             "out": Output()}  # fmt: skip
+    edges = [("in", "w", 0), ("b", "lif", 0), ("lif", "out", 0)]
+    if late.startswith("delay"):
+        nodes["d"] = Delay(steps)
+        edges += [("w", "d", 0), ("d", "b", 0)]
+    else:
+        edges += [("w", "b", 2 * (late == "edge"))]
+    network = lower(NetworkGraph("model", nodes, tuple(edges)))
+    x = (RNG.random((2, 50, 3)) < 0.4).astype(float)
+    result = simulate_float(network, x, spikes=True)
+    started = np.arange(50)[:, None] >= steps
+    waiting = [
+        np.pad(x @ weight.T + before, ((0, 0), (5, 0), (0, 0)))[:, 5 - d : 55 - d, n] for n, d in enumerate(steps)
+    ]
+    current = np.stack(waiting, axis=-1) * started + behind * (started if late == "population" else 1)
+    v, expected = np.zeros((2, 3)), []
+    for t in range(50):
+        v = 0.8 * v + 0.9 * current[:, t]
+        expected.append(v >= 1)
+        v = v - expected[-1]
+    assert 0.01 <= np.mean(expected) <= 0.6
+    np.testing.assert_array_equal(result.spikes["lif"], np.stack(expected, axis=1))
+    assert result.spikes["clock"].all()
+    assert [notice for notice in network.notices if "begins later than the first step" in notice]
+
+
+def test_a_bias_that_is_0_needs_no_clock():
+    nodes = {
+        "in": Input(2),
+        "w": Affine(np.eye(2), np.zeros(2)),
+        "d": Delay(np.full(2, 3)),
+        "lif": lif(),
+        "out": Output(),
+    }
+    edges = tuple((a, b, 0) for a, b in (("in", "w"), ("w", "d"), ("d", "lif"), ("lif", "out")))
+    assert [layer.name for layer in lower(NetworkGraph("model", nodes, edges)).layers] == ["lif"]
 
 
 def test_where_the_format_says_the_order_every_edge_is_a_connection_of_its_own():

@@ -59,6 +59,7 @@ def _graph(reader: FileReader, group: Any, where: str) -> NetworkGraph:
     edges: list[tuple[str, str, int]] = []
     order: list[str] = []
     shape: tuple[int, ...] = ()
+    notices = ["netx: integers of Loihi, whose truncation of each decay towards zero the float network does not have"]
     for n in range(count):
         layer_where = f"{where}: layer {n}"
         layer = reader.child(group, str(n), h5py.Group, layer_where)
@@ -87,18 +88,18 @@ def _graph(reader: FileReader, group: Any, where: str) -> NetworkGraph:
         nodes[f"{name}.weight"] = Affine(weight)
         edges += [(order[-1] if order else INPUT, f"{name}.weight", 0), (f"{name}.weight", name, 0)]
         if kind == "dense_rec":
-            nodes[f"{name}.weight_rec"] = Affine(_weights(reader, layer, "weight_rec", layer_where))
+            recurrent = _weights(reader, layer, "weight_rec", layer_where)
+            nodes[f"{name}.weight_rec"] = Affine(recurrent)
             edges += [(name, f"{name}.weight_rec", 1), (f"{name}.weight_rec", name, 0)]
         if "delay" in layer and reader.array(layer, "delay", layer_where).any():
             raise TclifError(f"{layer_where}: synaptic or axonal delays are not read", "train without delays")
-        nodes[name] = Population(_neuron(reader, layer, weight, size, layer_where))
+        nodes[name] = Population(_neuron(reader, layer, weight, size, layer_where, notices))
         order.append(name)
     if not order:
         raise TclifError(f"{where}: no layer with neurons in it", EXPECTED)
     nodes["output"] = Output()
     edges.append((order[-1], "output", 0))
-    notice = "netx: integers of Loihi, whose truncation of each decay towards zero the float network does not have"
-    return NetworkGraph(where, nodes, tuple(edges), (notice,), tuple(order))
+    return NetworkGraph(where, nodes, tuple(edges), tuple(notices), tuple(order))
 
 
 def _weights(reader: FileReader, layer: Any, name: str, where: str) -> Float:
@@ -149,22 +150,23 @@ def _kernel(reader: FileReader, layer: Any, shape: tuple[int, ...], where: str) 
 
 
 def effective_weights(weight: Float) -> Float:
-    """What Loihi's synapses make of a layer's weights: with both signs, beyond 8 bits, the lowest bit is lost.
+    """What Loihi's synapses hold of a layer's weights: -256 to 254 where signs are mixed, else up to 255 of either.
 
-    As lava-dl's ``optimize_weight_bits`` clips them and Lava's Dense truncates them.
+    As lava-dl's ``optimize_weight_bits`` and Lava's Dense clip them. Beyond 127 of mixed signs the first asks for a
+    ninth bit where one is odd, so that the second truncates none away.
 
     Examples
     --------
-    >>> effective_weights(np.array([[129.0, -3.0]])), effective_weights(np.array([[29.0, -3.0]]))
-    (array([[128.,  -4.]]), array([[29., -3.]]))
+    >>> effective_weights(np.array([[129.0, -3.0]])), effective_weights(np.array([[256.0, -3.0]]))
+    (array([[129.,  -3.]]), array([[254.,  -3.]]))
     """
     mixed = weight.max() >= 0 > weight.min()
-    if mixed and (weight.max() > WEIGHT_LIMIT or weight.min() < -WEIGHT_LIMIT - 1):
-        return np.asarray(np.floor(np.clip(weight, -256, 254) / 2) * 2)
-    return np.clip(weight, -256, 255)
+    return np.clip(weight, -256 if mixed else -255, 254 if mixed else 255)
 
 
-def _neuron(reader: FileReader, layer: Any, weight: Float | Kernel, size: int, where: str) -> Neuron:
+def _neuron(
+    reader: FileReader, layer: Any, weight: Float | Kernel, size: int, where: str, notices: list[str]
+) -> Neuron:
     if "neuron" not in layer:
         raise TclifError(f"{where}: has no neurons", EXPECTED)
     group = reader.child(layer, "neuron", h5py.Group, where)
@@ -174,20 +176,26 @@ def _neuron(reader: FileReader, layer: Any, weight: Float | Kernel, size: int, w
     if kind not in ("CUBA", "LOIHI"):
         raise TclifError(f"{where}: {kind[:40]!r} neurons are not read", "read are CUBA")
 
-    def number(name: str) -> float:
-        value = reader.array(group, name, where)
-        if value.size != 1:
-            raise TclifError(f"{where}: {name} has {value.size} values, expected one")
-        return float(value.reshape(()))
+    def values(name: str) -> Float:
+        """One number for all neurons, or (not ``shared_param``) one for each, or for each channel of a map."""
+        value = reader.array(group, name, where).reshape(-1)
+        if isinstance(weight, Kernel) and value.size == len(weight.weight):
+            value = weight.per_neuron(value)
+        if value.size not in (1, size):
+            raise TclifError(f"{where}: {name} has {value.size} values, the layer {size} neurons")
+        return value if value.size == size else value.reshape(())
 
     for name, allowed in (("refDelay", (0.0, 1.0)), ("gradedSpike", (0.0,))):
         if name in group and _flag(reader, group, name, where) not in allowed:
             reason = "a refractory period counts steps" if name == "refDelay" else "spikes of this machine are 0 or 1"
             raise TclifError(f"{where}: {name} is {_flag(reader, group, name, where):g}, which is not read: {reason}")
-    current, voltage, threshold = number("iDecay"), number("vDecay"), number("vThMant")
+    current, voltage, threshold = values("iDecay"), values("vDecay"), values("vThMant")
     for name, value in (("iDecay", current), ("vDecay", voltage)):
-        if not 0 <= value <= UNITY or value % 1:
-            raise TclifError(f"{where}: {name} is {value:g}", f"expected a whole number from 0 to {UNITY}")
+        wrong = value[(value < 0) | (value > UNITY) | (value % 1 != 0)]
+        if wrong.size:
+            raise TclifError(
+                f"{where}: {name} is {wrong.reshape(-1)[0]:g}", f"expected a whole number from 0 to {UNITY}"
+            )
     bias = np.zeros(size)
     if "bias" in layer:
         bias = reader.array(layer, "bias", where).reshape(-1)
@@ -195,6 +203,11 @@ def _neuron(reader: FileReader, layer: Any, weight: Float | Kernel, size: int, w
             bias = weight.per_neuron(bias)
         if bias.size not in (1, size):
             raise TclifError(f"{where}: bias has {bias.size} values, the layer {size} neurons")
+        if (bias % 1).any():
+            notices.append(
+                f"layer {where.rpartition(' ')[2]}: fractions of its biases are cut off, as lava-dl's netx does"
+            )
+            bias = np.trunc(bias)
     return neurons.cuba_lif(
         size, current_decay=current / UNITY, voltage_decay=voltage / UNITY, threshold=threshold, bias_v=bias
     )

@@ -37,7 +37,8 @@ def read_nir(
     Without, the coefficients come from the primitives, to 1e-12 (see `tclif_deploy.formats.nir.form.read_layer`).
 
     Other graphs are discretised with ``dt``, by a ``convention`` of `tclif_deploy.formats.nir.discretise`, which
-    ``comparator`` (``>=`` or ``>``) and ``reset`` (``soft`` or ``hard``) can change; the notices say how. Raises
+    ``comparator`` (``>=`` or ``>``) and ``reset`` (``soft``, ``hard`` or ``subtract-late``) can change; the notices say
+    how, and warn where a file cannot say what its tool does. Raises
     `TclifError` where the file is missing, damaged, or holds nodes or edges that cannot be read; it names the node.
 
     Examples

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 from pathlib import Path
 from typing import Any
@@ -66,16 +67,40 @@ def read_graph(model: Path | str | nir.NIRGraph) -> NirGraph:
     if not isinstance(model, nir.NIRGraph):
         source = as_path(model, "expected the path of a .nir file, or a nir.NIRGraph")
     else:
-        buffer = io.BytesIO()
         try:
-            nir.write(buffer, model)
+            source = _written(model)
         except Exception as error:  # of users' own nodes
-            raise TclifError(
-                f"NIRGraph: nir cannot write it ({error!s:.150})", "give a graph of NIR's own nodes"
-            ) from error
-        source = buffer.getvalue()
+            try:
+                source = _written(_in_full(model))
+            except Exception:
+                raise TclifError(
+                    f"NIRGraph: nir cannot write it ({error!s:.150})", "give a graph of NIR's own nodes"
+                ) from error
     with _GraphReader.opened(source, model_name(model), _EXPECTED) as reader:
         return reader.root()
+
+
+def _written(graph: nir.NIRGraph) -> bytes:
+    buffer = io.BytesIO()
+    nir.write(buffer, graph)
+    return buffer.getvalue()
+
+
+def _in_full(graph: nir.NIRGraph) -> nir.NIRGraph:
+    """A copy that nir can write: without scalars, as Sinabs' to_nir leaves them, and without shapes that are None."""
+    graph = copy.deepcopy(graph)
+    waiting = [graph]
+    for inner in waiting:
+        for node in inner.nodes.values():
+            if isinstance(node, nir.NIRGraph):
+                waiting.append(node)
+                continue
+            for name, value in vars(node).items():
+                if getattr(value, "shape", None) == () and name not in ("input_type", "output_type"):
+                    setattr(node, name, np.asarray(value).reshape(1))
+                elif value is None and name == "input_shape":
+                    setattr(node, name, 0)  # which no map has
+    return graph
 
 
 class _GraphReader(FileReader):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -12,9 +13,9 @@ from tclif_deploy.formats.nir import form, metadata
 from tclif_deploy.formats.nir.discretise import Reading, population, reading
 from tclif_deploy.formats.nir.graph import NEURONS, NirGraph, Primitive, flattened
 from tclif_deploy.formats.nir.read_own import is_layer
-from tclif_deploy.formats.nir.read_spatial import SPATIAL, Shapes
+from tclif_deploy.formats.nir.read_spatial import SPATIAL, Shapes, without_time
 from tclif_deploy.graph.lower import lower
-from tclif_deploy.graph.nodes import Affine, Delay, Input, NetworkGraph, Node, Output, Population
+from tclif_deploy.graph.nodes import Affine, Constant, Delay, Input, NetworkGraph, Node, Output, Population
 from tclif_deploy.network import LEAST, MOST, Float, Network, Neuron
 
 TIMED = ("LI", "LIF", "CubaLI", "CubaLIF", "Delay")
@@ -43,11 +44,33 @@ def read_foreign(
     choice = reading(dt, convention, comparator, reset, not any(node.kind in TIMED for node in flat.values()), where)
     doubled = len(edges) - len(set(edges))
     edges = list(dict.fromkeys(edges))
-    nodes = _Nodes(where, flat, layers, edges, choice).all()
-    notices = [choice.describe()]
+    found = _Nodes(where, flat, layers, edges, choice)
+    nodes = found.all()
+    notices = [choice.describe(), *found.notices]
+    if written is None or convention is not None:  # what `export_nir` wrote is said in full by its dt
+        notices += [*choice.warnings(), *found.warnings]
     if doubled:
         notices.append(f"{doubled} edges occur twice: each counts once")
-    return lower(NetworkGraph(where, nodes, tuple((a, b, 0) for a, b in edges), tuple(notices)))
+    timed = [(a, b, 0) for a, b in edges]
+    if not choice.convention.loop_bias:
+        timed += _wait_for_loops(nodes, edges)
+    return lower(NetworkGraph(where, nodes, tuple(timed), tuple(notices)))
+
+
+def _wait_for_loops(nodes: dict[str, Node], edges: list[tuple[str, str]]) -> list[tuple[str, str, int]]:
+    """Edges of the biases of weights that feed a population back to itself, which begin in its second step.
+
+    nirtorch, by which Norse and SpikingJelly run a graph, leaves the loop out of the first.
+    """
+    late = []
+    for name, node in list(nodes.items()):
+        if isinstance(node, Affine) and node.bias is not None:
+            ends = {a for a, b in edges if b == name} | {b for a, b in edges if a == name}
+            (end,) = ends if len(ends) == 1 else ("",)
+            if isinstance(nodes.get(end), Population):
+                nodes[name], nodes[f"{name}/bias"] = replace(node, bias=None), Constant(node.bias)
+                late.append((f"{name}/bias", end, 1))
+    return late
 
 
 def _written_with(graph: NirGraph, where: str) -> float | None:
@@ -113,10 +136,18 @@ class _Nodes:
         choice: Reading,
     ) -> None:
         self.where, self.flat, self.layers, self.choice = where, flat, layers, choice
+        self.warnings: list[str] = []
+        self.notices: list[str] = []
         self.before: dict[str, list[str]] = {}
         self.shapes = Shapes(flat, layers, self.before)
         for source, target in edges:
             self.before.setdefault(target, []).append(source)
+        cut = without_time(flat, edges)
+        for name, shape in cut.items():
+            flat[name] = Primitive("Input", {"shape": np.array(shape)})
+            declared = "x".join(map(str, shape))
+            if "/" not in name:
+                self.notices.append(f"{name}: its shape has an axis of time or of samples: {declared} a step is read")
 
     def all(self) -> dict[str, Node]:
         nodes: dict[str, Node] = {name: self.node(name, node) for name, node in self.flat.items()}
@@ -137,7 +168,7 @@ class _Nodes:
         return neuron.with_current_bias(np.zeros(neuron.size))
 
     def node(self, name: str, node: Primitive) -> Node:
-        where, a = f"{self.where}: node {name}", node.arrays
+        where, a = f"{self.where}: node {name}", self.shapes.spread(name, node)
         if node.kind == "Input":
             return Input(self.shape(name)) if "/" not in name else Affine(np.ones(self.shape(name)))
         if node.kind == "Output":
@@ -153,7 +184,7 @@ class _Nodes:
         if node.kind == "Delay":
             return Delay(self.steps(self.per_element(a["delay"], name), where))
         if node.kind in NEURONS:
-            return population(node.kind, a, self.size(name), self.choice, where)
+            return population(node.kind, a, self.size(name), self.choice, where, self.warnings)
         raise TclifError(f"{where}: a {node.kind} outside a layer of this program's own", "spikes come from IF or LIF")
 
     def weights(self, a: Mapping[str, Float], where: str) -> Affine:
@@ -201,7 +232,8 @@ class _Nodes:
                 return int(np.prod(self.shapes.after(current, f"{self.where}: node {current}")))
             if node.kind in ("Linear", "Affine"):
                 return len(node.arrays["weight"]) if node.arrays["weight"].ndim else 0
-            own = [v.size for k, v in node.arrays.items() if k not in ("shape", "start_dim", "end_dim", "input_type")]
+            arrays = self.shapes.spread(current, node)
+            own = [v.size for k, v in arrays.items() if k not in ("shape", "start_dim", "end_dim", "input_type")]
             if max(own, default=1) > 1:
                 return max(own)
             if node.kind == "Input":

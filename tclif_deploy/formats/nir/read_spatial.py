@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from tclif_deploy.convolution import Conv, Kernel, Shape, pooling
 from tclif_deploy.errors import TclifError
 from tclif_deploy.formats.nir import form
-from tclif_deploy.formats.nir.graph import SAME, NirGraph, Primitive
+from tclif_deploy.formats.nir.graph import NEURONS, SAME, NirGraph, Primitive
 from tclif_deploy.graph.lower import LONGEST_CHAIN
 from tclif_deploy.graph.nodes import Affine
+from tclif_deploy.network import Float
 
 SPATIAL = ("Conv1d", "Conv2d", "SumPool2d", "AvgPool2d")
+ELEMENTWISE = (*NEURONS, "Scale", "Delay")
+"""Nodes that do each element by itself."""
 
 
 class Shapes:
@@ -109,11 +112,103 @@ class Shapes:
             return node.arrays["weight"].shape[:1]
         if node.kind in ("Input", "Output"):
             return tuple(int(v) for v in node.arrays["shape"].reshape(-1))
-        own = [v.shape for k, v in node.arrays.items() if k not in ("start_dim", "end_dim", "input_type")]
+        arrays = self.spread(name, node)
+        own = [v.shape for k, v in arrays.items() if k not in ("start_dim", "end_dim", "input_type")]
         if own and max(own, key=len) not in ((), (1,)):
             return max(own, key=len)
         sources = self.sources.get(name, [])
         return self.after(sources[0], where) if sources else ()
+
+    def spread(self, name: str, node: Primitive) -> Mapping[str, Float]:
+        """A node's parameters; of a neuron, Scale or Delay behind a map, those of each channel are spread over it."""
+        if node.kind not in ELEMENTWISE:
+            return node.arrays
+        many = [value for value in node.arrays.values() if value.size > 1]
+        thin = any(value.ndim > 1 and 1 in value.shape for value in many)
+        flat = any(value.ndim == 1 for value in many)
+        behind = any(s in self.flat and self.flat[s].kind in SPATIAL for s in self.sources.get(name, []))
+        shape = self.map_before(name) if thin or (flat and behind) else None
+        return node.arrays if shape is None else {key: _spread(value, shape) for key, value in node.arrays.items()}
+
+    def map_before(self, name: str) -> tuple[int, ...] | None:
+        """The shape of the map that enters a node; None where it is no map, or nothing says it."""
+        for source in self.sources.get(name, []):
+            try:
+                shape = self.after(source, name)
+            except TclifError:
+                continue
+            if len(shape) > 1:
+                return shape
+        return None
+
+
+def _spread(value: Float, shape: tuple[int, ...]) -> Float:
+    """One value a channel, (C, 1, 1) or (C,), over a map of ``shape``; all else as it is."""
+    if value.size in (1, int(np.prod(shape))):
+        return value
+    if value.ndim == 1 and value.size == shape[0] != shape[-1]:  # (C,) of a square map may mean its columns
+        value = value.reshape(-1, *(1 for _ in shape[1:]))
+    fits = value.ndim == len(shape) and all(a in (1, b) for a, b in zip(value.shape, shape, strict=True))
+    return np.broadcast_to(value, shape) if fits else value
+
+
+def without_time(flat: Mapping[str, Primitive], edges: Sequence[tuple[str, str]]) -> dict[str, tuple[int, ...]]:
+    """The shapes of those Inputs that have axes of time or of samples before what the nodes behind them take."""
+    after: dict[str, list[str]] = {}
+    for source, target in edges:
+        after.setdefault(source, []).append(target)
+    found = {}
+    for name, node in flat.items():
+        if node.kind == "Input":
+            declared = tuple(int(v) for v in node.arrays["shape"].reshape(-1))
+            shape = _one_step(declared, name, flat, after)
+            if shape != declared:
+                found[name] = shape
+    return found
+
+
+def _one_step(
+    declared: tuple[int, ...], name: str, flat: Mapping[str, Primitive], after: Mapping[str, list[str]]
+) -> tuple[int, ...]:
+    """The last axes of an Input's ``declared`` shape, as many as the first node behind it takes that says so."""
+    waiting, seen = [name], {name}
+    for current in waiting:
+        for target in after.get(current, []):
+            node = flat.get(target)
+            if node is None or target in seen:
+                continue
+            seen.add(target)
+            size, axes, channels = _takes(node)
+            if size:
+                ends = [declared[n:] for n in range(len(declared)) if np.prod(declared[n:], dtype=np.float64) == size]
+                return ends[0] if ends else declared
+            if axes:
+                fits = len(declared) > axes and channels in (None, declared[-axes])
+                return declared[-axes:] if fits else declared
+            waiting.append(target)
+    return declared
+
+
+def _takes(node: Primitive) -> tuple[int, int, int | None]:
+    """(elements, axes, channels) of what a node takes; 0 and None where it does not say."""
+    a = node.arrays
+    if node.kind in ("Linear", "Affine"):
+        return (a["weight"].shape[-1] if a["weight"].ndim == 2 else 0), 0, None
+    if node.kind in ("Conv1d", "Conv2d"):
+        axes = 2 if node.kind == "Conv1d" else 3
+        if a["weight"].ndim != axes + 1 or a["groups"].size != 1:
+            return 0, axes, None
+        channels = int(a["weight"].shape[1] * a["groups"].reshape(-1)[0])
+        sides = a.get("input_shape", np.zeros(0)).reshape(-1)
+        known = sides.size == axes - 1 and (sides >= 1).all()
+        return (channels * int(np.prod(sides)) if known else 0), axes, channels
+    if node.kind in SPATIAL:
+        return 0, 3, None
+    if node.kind in ELEMENTWISE:
+        largest = max(a.values(), key=lambda value: value.size)
+        thin = largest.ndim > 1 and 1 in largest.shape
+        return (int(largest.size) if largest.size > 1 and not thin else 0), largest.ndim if thin else 0, None
+    return 0, 0, None
 
 
 def _sides(padding: int, dilation: int, taps: int) -> tuple[int, int]:

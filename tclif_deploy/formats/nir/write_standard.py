@@ -93,6 +93,11 @@ def standard_graph(network: Network, dt: float, *, as_primitives: bool = False) 
             where = f"layer {layer.name}"
             nodes[weights] = weights_node(c, gain, bias * (number == 0), len(shapes[layer.name]) == 2, where)
             before = names[c.source]
+            late = _is_late(layer, c, order)
+            if late and number == 0 and bias.any():  # behind the weights the bias would wait too
+                nodes[f"{weights}_delay"] = _delay(c, shapes[c.source], dt)
+                edges.append((before, f"{weights}_delay"))
+                before, late = f"{weights}_delay", False
             if c.conv is None and len(shapes[layer.name]) > 1:
                 raise NotInNir(
                     f"{where}: a matrix from {c.source} leads into a map of {shapes[layer.name]}",
@@ -104,9 +109,8 @@ def standard_graph(network: Network, dt: float, *, as_primitives: bool = False) 
                 edges.append((before, f"{weights}_flat"))
                 before = f"{weights}_flat"
             edges.append((before, weights))
-            delay = _delay(layer, c, order, np.full(shapes[layer.name], c.delay * dt))
-            if delay is not None:
-                nodes[f"{weights}_delay"] = delay
+            if late:
+                nodes[f"{weights}_delay"] = _delay(c, shapes[layer.name], dt)
                 edges.append((weights, f"{weights}_delay"))
                 weights = f"{weights}_delay"
             edges.append((weights, name))
@@ -117,16 +121,21 @@ def standard_graph(network: Network, dt: float, *, as_primitives: bool = False) 
     return NirGraph(nodes, tuple(edges), metadata.of_export(network, dt)), tuple(messages)
 
 
-def _delay(layer: Layer, c: Connection, order: dict[str, int], time: Float) -> Primitive | None:
-    """The Delay behind a connection's weights; None where there is none, or where the edge that closes a loop is it."""
+def _is_late(layer: Layer, c: Connection, order: dict[str, int]) -> bool:
+    """Whether a connection needs a Delay; the edge that closes a loop is one itself."""
     if order[c.source] >= order[layer.name]:
         if c.delay != 1:
             raise NotInNir(
                 f"layer {layer.name}: connection from {c.source}: NIR's loops take one step, this one takes {c.delay}",
                 "recurrence of one step can be written",
             )
-        return None
-    return Primitive("Delay", {"delay": time}) if c.delay else None
+        return False
+    return c.delay > 0
+
+
+def _delay(c: Connection, shape: tuple[int, ...], dt: float) -> Primitive:
+    """A connection's Delay, of the elements of ``shape``."""
+    return Primitive("Delay", {"delay": np.full(shape, c.delay * dt)})
 
 
 def _standard(n: Neuron, dt: float) -> _Standard | None:

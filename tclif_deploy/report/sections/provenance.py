@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from tclif_deploy.builds import Build
-from tclif_deploy.report.content import Note, Section, Table
+from tclif_deploy.report.content import Note, Section, Table, notice_note
+from tclif_deploy.text import WARNING
 
 
 def provenance(build: Build) -> Section:
@@ -28,7 +29,7 @@ def provenance(build: Build) -> Section:
     ]  # fmt: skip
     if m.command:
         rows.insert(0, ("command", m.command))
-    notes = tuple(Note(text) for text in build.report.notices)
+    notes = tuple(notice_note(text) if text.startswith(WARNING) else Note(text) for text in build.report.notices)
     return Section(
         "provenance", "Provenance", "Same input, same bytes: with these, anyone can make this build again.",
         (Table("Made from", ("item", "value"), tuple(rows), left=("item", "value")), *notes),

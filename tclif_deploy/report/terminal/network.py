@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.console import Console
 
-from tclif_deploy.report.content import Block, Note, Table
+from tclif_deploy.report.content import Block, Note, Table, notice_note
 from tclif_deploy.report.terminal.blocks import show_blocks
 from tclif_deploy.text import count, span
 
@@ -25,7 +25,8 @@ def print_summary(console: Console, path: str, kind: str, summary: dict[str, Any
     blocks: list[Block] = [
         Note(f"{kind}, {features} a step, {weights} weights and biases", path),
         Table("", columns, rows, left=columns[:-1]),
-        *(Note(notice, "notice", "open") for notice in summary["notices"]),
+        Note(f"{summary['readout']['rule']}, {count(summary['readout']['outputs'], 'output')}", "readout"),
+        *(notice_note(notice) for notice in summary["notices"]),
     ]
     show_blocks(console, blocks, layers=[layer["name"] for layer in summary["layers"]])
 

@@ -9,7 +9,7 @@ from rich.console import Console
 from tclif_deploy.builds import Build
 from tclif_deploy.builds.report import Tuning, TuningControl, TuningNumbers
 from tclif_deploy.quantization.calibration import Calibration
-from tclif_deploy.report.content import Block, Note, Table
+from tclif_deploy.report.content import Block, Note, Table, notice_note
 from tclif_deploy.report.sections.backends import comparison
 from tclif_deploy.report.sections.fidelity import decision_table, layer_table
 from tclif_deploy.report.sections.findings import finding_note
@@ -30,7 +30,7 @@ from tclif_deploy.verification.verdict import Verdict
 def print_build(console: Console, build: Build) -> None:
     """What to know, the verdict by layer, what to worry about, and in the last lines the verdict and the folder."""
     report, verdict = build.report, headline(build)
-    blocks: list[Block] = [Note(text, "notice", "open") for text in report.notices]
+    blocks: list[Block] = [notice_note(text) for text in report.notices]
     compared = report.verdict()
     if compared is not None:
         blocks += [layer_table(compared), *(comparison(*item) for item in report.backends.items())]
