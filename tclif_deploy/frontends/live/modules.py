@@ -25,6 +25,10 @@ INERT_MODULES = (torch.nn.Dropout, torch.nn.Dropout1d, torch.nn.AlphaDropout, to
 """Modules that do nothing when a trained network runs."""
 
 
+BY_EXAMPLE = "load(module, example_input=x)"
+"""how a module is read by running it"""
+
+
 def describe(model: torch.nn.Module) -> Description:
     """The structure of ``model``: modules in the order of a forward step.
 
@@ -49,10 +53,11 @@ def describe(model: torch.nn.Module) -> Description:
         children = {name: child for name, child in module._modules.items() if child is not None}
         own = [name for name, _ in (*module.named_parameters(recurse=False), *module.named_buffers(recurse=False))]
         if own or not children:
-            raise TclifError(f"{where} cannot be read", OTHER_NETWORK)
+            raise TclifError(f"{where} cannot be read", f"{OTHER_NETWORK}; others by running them: {BY_EXAMPLE}")
         if len(children) > 1 and not isinstance(module, torch.nn.Sequential):
             notices.append(
-                f"{where}: its modules are taken in the order in which it lists them: {', '.join(children):.200}"
+                f"{where}: its modules are taken in the order in which it lists them: {', '.join(children):.200}; its "
+                f"forward was not run, and what it does beyond them only an example shows: {BY_EXAMPLE}"
             )
         for name, child in children.items():
             visit(join(path, name), child)
