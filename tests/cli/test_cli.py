@@ -282,6 +282,8 @@ def test_a_second_ctrl_c_is_quiet(model, tmp_path):
     process = subprocess.Popen(
         [sys.executable, "-m", "tclif_deploy", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         cwd=Path(__file__).parents[2],
+        # a shell's background job ignores SIGINT, and its children inherit that
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     assert process.stderr is not None
     for line in process.stderr:

@@ -8,8 +8,10 @@ exactly. Rockpool's and Sinabs' steps are written down from their sources: LIFTo
 from __future__ import annotations
 
 import copy
+import multiprocessing
 from pathlib import Path
 from types import SimpleNamespace
+from unittest import mock
 
 import nir
 import numpy as np
@@ -264,7 +266,8 @@ def lava_lif():
     """The class of Lava's floating-point LIF, whose methods ask for no process."""
     compat = needs_module("tclif_deploy.backends.lava.template.tclif_lava.compat")
     compat.prepare()
-    return needs_module("lava.proc.lif.models").PyLifModelFloat
+    with mock.patch.object(multiprocessing, "set_start_method"):  # another test may have set it
+        return needs_module("lava.proc.lif.models").PyLifModelFloat
 
 
 @pytest.mark.parametrize("seed", SEEDS)

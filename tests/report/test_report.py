@@ -14,6 +14,7 @@ from rich.console import Console
 import tclif_deploy as tc
 from tclif_deploy import mapping
 from tclif_deploy.builds import record
+from tclif_deploy.builds.network_file import read_network, write_network
 from tclif_deploy.builds.record import Record, make_record, weight_edges
 from tclif_deploy.cli.main import run
 from tclif_deploy.errors import TclifError
@@ -60,17 +61,21 @@ def rename(build: Path, folder: Path, old: str, new: str) -> Path:
         content = json.loads((build / name).read_text())
         text = json.dumps(content).replace(json.dumps(old), json.dumps(new))
         (folder / name).write_text(text)
-    shutil.copy(build / "network.npz", folder)
-    fixed, kept = FixedNetwork.load(build / "fixed.npz"), Record.load(build / "record.npz")
-    layers = tuple(
-        replace(
-            layer,
-            name=new if layer.name == old else layer.name,
-            connections=tuple(replace(c, source=new if c.source == old else c.source) for c in layer.connections),
+
+    def renamed(layers):
+        return tuple(
+            replace(
+                layer,
+                name=new if layer.name == old else layer.name,
+                connections=tuple(replace(c, source=new if c.source == old else c.source) for c in layer.connections),
+            )
+            for layer in layers
         )
-        for layer in fixed.layers
-    )
-    replace(fixed, layers=layers).save(folder / "fixed.npz")
+
+    network = read_network(build / "network.npz")
+    write_network(replace(network, layers=renamed(network.layers)), folder / "network.npz")
+    fixed, kept = FixedNetwork.load(build / "fixed.npz"), Record.load(build / "record.npz")
+    replace(fixed, layers=renamed(fixed.layers)).save(folder / "fixed.npz")
     named = tuple(replace(layer, name=new) if layer.name == old else layer for layer in kept.layers)
     replace(kept, layers=named).save(folder / "record.npz")
     return folder
