@@ -32,7 +32,7 @@ from torch_loop import TorchLoop
 
 from tclif_deploy.backends import lava
 from tclif_deploy.simulation import simulate
-from tclif_deploy.simulation.engine.run import cores
+from tclif_deploy.simulation.engine.threads import cores
 from tclif_deploy.simulation.floating import simulate_float
 from tclif_deploy.target import load_target
 

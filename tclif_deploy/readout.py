@@ -206,7 +206,7 @@ class RunningReadout:
         elif rule == "softmax":
             value[reads] += softmax(v[reads])
         elif rule == "max" and t > 0:
-            value[reads] = np.maximum(value[reads], v[reads])
+            value[reads] = np.where(v[reads] > value[reads], v[reads], value[reads])
         elif rule in DECIDING:
             undecided = reads & (self.decided < 0)
             value[undecided] = charged[undecided]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any, Literal, get_args, overload
+from typing import Any, get_args, overload
 
 from tclif_deploy.arguments import checked
 from tclif_deploy.data.accept import DataLike, as_dataset, integers_of
@@ -11,12 +11,11 @@ from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedNetwork, Int, check_fixed
 from tclif_deploy.network import Network
 from tclif_deploy.simulation import reference
-from tclif_deploy.simulation.floating import FloatResult, simulate_float
+from tclif_deploy.simulation.float_result import FloatResult
+from tclif_deploy.simulation.floating import Engine, simulate_float
 from tclif_deploy.simulation.result import Result
 
 __all__ = ["Engine", "FloatResult", "Result", "simulate"]
-
-Engine = Literal["auto", "engine", "reference"]
 
 
 @overload
@@ -52,8 +51,8 @@ def simulate(
     ``lengths`` (samples,) is the number of steps after which a sample's readout is taken (default: the data's, or
     all). ``spikes`` keeps every layer's spikes, ``counts`` how many each neuron fired (which is much cheaper),
     ``traces`` names layers whose states are kept, ``readouts`` keeps the readout after each step. ``engine`` is
-    ``"reference"`` for the specification of the fixed-point network itself; the fast one runs on ``jobs`` threads
-    (default: one a core). The float network has one engine, which runs on one thread.
+    ``"reference"`` for the specification itself; the fast one, which equals it in every bit, runs on ``jobs`` threads
+    (default: one a core).
     Raises `TclifError` for input that does not fit the network.
 
     Examples
@@ -71,13 +70,12 @@ def simulate(
     if engine not in get_args(Engine):
         raise TclifError(f"engine is {engine!r:.60}", f"known: {', '.join(get_args(Engine))}")
     if isinstance(network, Network):
-        if engine != "auto":
-            raise TclifError(f"engine {engine} is for fixed-point networks, this one is float", "leave engine out")
         data = as_dataset(x, needed=True)
         lengths = data.lengths if lengths is None else lengths
         return simulate_float(
-            network, data.values(), lengths=lengths, spikes=spikes, counts=counts, traces=traces, readouts=readouts
-        )
+            network, data.values(), lengths=lengths, spikes=spikes, counts=counts, traces=traces, readouts=readouts,
+            engine=engine, jobs=jobs,
+        )  # fmt: skip
     check_fixed(network)
     encoded = integers_of(x)
     if encoded is None:

@@ -12,7 +12,7 @@ from tclif_deploy.data.dataset import Dataset, Task
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedNetwork
 from tclif_deploy.network import Float, Network
-from tclif_deploy.simulation.floating import FloatResult
+from tclif_deploy.simulation.float_result import FloatResult
 from tclif_deploy.simulation.result import Result
 from tclif_deploy.text import WARNING
 

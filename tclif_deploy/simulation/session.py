@@ -15,7 +15,8 @@ from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import LAYER_ARRAYS, MOST_BITS, FixedLayer, FixedNetwork, Int
 from tclif_deploy.network import INPUT, MOST, NEURON_ARRAYS, Network
 from tclif_deploy.settings import Limits
-from tclif_deploy.simulation.floating import FloatResult, FloatSession
+from tclif_deploy.simulation.float_result import FloatResult
+from tclif_deploy.simulation.float_session import FloatSession
 from tclif_deploy.simulation.result import Result, check_integers
 from tclif_deploy.simulation.session_state import SimulatorState
 from tclif_deploy.text import count

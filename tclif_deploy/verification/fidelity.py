@@ -15,7 +15,8 @@ from tclif_deploy.fixed import FixedNetwork, check_fixed, check_same_layers
 from tclif_deploy.network import Network, check_network
 from tclif_deploy.progress import Progress, no_progress
 from tclif_deploy.simulation import Engine, simulate
-from tclif_deploy.simulation.floating import FloatResult, batches, simulate_float
+from tclif_deploy.simulation.float_result import FloatResult
+from tclif_deploy.simulation.floating import batches, simulate_float
 from tclif_deploy.simulation.result import Result
 from tclif_deploy.simulation.scores import NumberScore, answers, judged, task_of
 from tclif_deploy.verification.verdict import (

@@ -186,12 +186,11 @@ def test_the_float_network_is_simulated_by_the_same_function():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"engine": "reference"}, "engine reference is for fixed-point networks"),
         ({"engine": "warp"}, "engine is 'warp'; known: auto, engine, reference"),
         ({"traces": ("z",)}, "no layer 'z'; known: a, b, out"),
     ],
 )
-def test_what_the_float_network_lacks_is_named(options, message):
+def test_what_a_float_network_does_not_know_is_named(options, message):
     with pytest.raises(TclifError, match=message):
         simulate(tclif_network(), X, **options)
 

@@ -50,6 +50,6 @@ def read_step(  # type: ignore[no-untyped-def]
         elif does == SUM:
             value[n] += v[n]
         elif does == GREATEST:
-            value[n] = v[n] if t == 0 else max(value[n], v[n])
+            value[n] = v[n] if t == 0 or v[n] > value[n] else value[n]
         else:
             value[n // votes] += fired[n]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
@@ -14,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tclif_deploy.arguments import checked, to_array
-from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedNetwork, Int
 from tclif_deploy.network import INPUT
 from tclif_deploy.simulation.engine.block import Outcome, Worker, unpack
@@ -22,18 +19,12 @@ from tclif_deploy.simulation.engine.general import GeneralPlan, plan_general
 from tclif_deploy.simulation.engine.outputs import Outputs
 from tclif_deploy.simulation.engine.plan import FastPlan, plan_fast
 from tclif_deploy.simulation.engine.state import State
+from tclif_deploy.simulation.engine.threads import blocks_of, run_all, threads
 from tclif_deploy.simulation.result import Result, check_input, check_lengths, check_readout_range
 
 BLOCK = 64
 """Samples that one thread takes at a time: so many that what Python does for a block costs little; more take more
 memory and are hardly faster."""
-
-
-def cores() -> int:
-    """CPU cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 @checked
@@ -116,18 +107,10 @@ FEWEST_STEPS = 32
 
 def _run(runner: _Runner, x: NDArray[Any], jobs: int | None) -> None:
     """Run all samples in blocks, on ``jobs`` threads."""
-    if jobs is not None and jobs < 1:
-        raise TclifError(f"jobs is {jobs}", "at least one thread is needed")
     samples = x.shape[0]
-    workers = min(jobs or cores(), samples)
+    workers = threads(jobs, samples)
     size = runner.block_size(-(-samples // workers))
-    blocks = [slice(start, min(start + size, samples)) for start in range(0, samples, size)]
-    if workers == 1:
-        for block in blocks:
-            runner.run(x, block)
-    else:
-        with ThreadPoolExecutor(workers) as pool:
-            list(pool.map(lambda block: runner.run(x, block), blocks))
+    run_all(lambda block: runner.run(x, block), blocks_of(samples, size), workers)
 
 
 class _PreparedNetwork:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
+from typing import Any
 
-from tclif_deploy.fixed import FixedConnection, Int
+import numpy as np
+from numpy.typing import NDArray
+
+from tclif_deploy.convolution import LinearMap
+from tclif_deploy.fixed import Int
 from tclif_deploy.jit import helper
 
 (
@@ -15,11 +19,15 @@ from tclif_deploy.jit import helper
 width of an output map, the kernel's, and channels of a group."""
 
 
-def shape_of(connection: FixedConnection) -> tuple[int, ...]:
-    """Those numbers; 0 everywhere for a matrix."""
+NO_CONVOLUTION = (0,) * (GROUP_OUT + 1)
+"""those of a matrix"""
+
+
+def shape_of(connection: LinearMap) -> tuple[int, ...]:
+    """Those numbers; `NO_CONVOLUTION` for a matrix."""
     conv = connection.conv
     if conv is None:
-        return (0,) * (GROUP_OUT + 1)
+        return NO_CONVOLUTION
     outputs, rows, columns = connection.output_shape
     height, width = conv.input_shape[1:]
     kernel, within = connection.weight.shape[2:], connection.weight.shape[1]
@@ -29,7 +37,7 @@ def shape_of(connection: FixedConnection) -> tuple[int, ...]:
     )  # fmt: skip
 
 
-def weights_of(connection: FixedConnection) -> Int:
+def weights_of(connection: LinearMap) -> NDArray[Any]:
     """All weights, flat: one source's after the other, or by (channel in, y, x, channel out in the group)."""
     if connection.conv is None:
         return np.ascontiguousarray(connection.weight.T).reshape(-1)

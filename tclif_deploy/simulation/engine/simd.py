@@ -17,10 +17,11 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 I1, I8, I16, I32, I64 = (ir.IntType(bits) for bits in (1, 8, 16, 32, 64))
-F32 = ir.FloatType()
+F32, F64 = ir.FloatType(), ir.DoubleType()
 
 CONTRACT = ("contract",)
-"""Lets LLVM fuse a product with a sum. Allowed only where both ways give the same number."""
+"""Lets LLVM fuse a product with a sum. Allowed only where both ways give the same number, as float32 here always does;
+float64 is computed as written."""
 
 
 def vector(element: ir.Type, lanes: int) -> ir.VectorType:
@@ -40,9 +41,15 @@ class Vec:
         """Elements of the vector."""
         return int(self.value.type.count)
 
+    @property
+    def _element(self) -> ir.Type:
+        return self.value.type.element if isinstance(self.value.type, ir.VectorType) else self.value.type
+
     def _is_float(self) -> bool:
-        element = self.value.type.element if isinstance(self.value.type, ir.VectorType) else self.value.type
-        return isinstance(element, ir.FloatType)
+        return self._element in (F32, F64)
+
+    def _flags(self) -> tuple[str, ...]:
+        return CONTRACT if self._element == F32 else ()
 
     def _constant(self, number: int) -> ir.Constant:
         kind = self.value.type
@@ -56,17 +63,17 @@ class Vec:
 
     def __add__(self, other: Vec | int) -> Vec:
         if self._is_float():
-            return self._with(self.b.fadd(self.value, self._other(other), flags=CONTRACT))
+            return self._with(self.b.fadd(self.value, self._other(other), flags=self._flags()))
         return self._with(self.b.add(self.value, self._other(other)))
 
     def __sub__(self, other: Vec | int) -> Vec:
         if self._is_float():
-            return self._with(self.b.fsub(self.value, self._other(other), flags=CONTRACT))
+            return self._with(self.b.fsub(self.value, self._other(other), flags=self._flags()))
         return self._with(self.b.sub(self.value, self._other(other)))
 
     def __mul__(self, other: Vec | int) -> Vec:
         if self._is_float():
-            return self._with(self.b.fmul(self.value, self._other(other), flags=CONTRACT))
+            return self._with(self.b.fmul(self.value, self._other(other), flags=self._flags()))
         return self._with(self.b.mul(self.value, self._other(other)))
 
     def __lshift__(self, other: Vec | int) -> Vec:
@@ -123,9 +130,20 @@ class Vec:
         return self._with(self.b.shuffle_vector(self.value, other.value, index))
 
     def rounded(self, operation: str) -> Vec:
-        """Each float32 as a whole number: ``operation`` is ``trunc`` or ``floor``."""
+        """Each float as a whole number: ``operation`` is ``trunc`` or ``floor``."""
+        return self._mapped(operation)
+
+    def magnitude(self) -> Vec:
+        """Each float without its sign."""
+        return self._mapped("fabs")
+
+    def above(self, other: Vec) -> Vec:
+        """The greater of two floats; ``other`` where this is not a number."""
+        return self._with(self.b.fcmp_ordered(">", self.value, other.value)).where(self, other)
+
+    def _mapped(self, operation: str) -> Vec:
         kind = self.value.type
-        name = f"llvm.{operation}.v{kind.count}f32"
+        name = f"llvm.{operation}.v{kind.count}f{64 if self._element == F64 else 32}"
         function = cgutils.get_or_insert_function(self.b.module, ir.FunctionType(kind, [kind]), name)
         return self._with(self.b.call(function, [self.value]))
 

@@ -21,7 +21,8 @@ from tclif_deploy.frontends.live.tracing.units import Recurrent, is_neuron, is_u
 from tclif_deploy.graph.lower import lower
 from tclif_deploy.graph.nodes import Affine, Input, NetworkGraph, Node, Output
 from tclif_deploy.network import Float, Network
-from tclif_deploy.simulation.floating import FloatResult, simulate_float
+from tclif_deploy.simulation.float_result import FloatResult
+from tclif_deploy.simulation.floating import simulate_float
 
 SOURCE, SINK = "<input>", "<output>"
 TOLERANCE = 1e-6

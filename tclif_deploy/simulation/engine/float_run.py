@@ -1,0 +1,172 @@
+"""Running a float64 network: blocks of samples, a thread for each core."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tclif_deploy.fixed import Int
+from tclif_deploy.network import Float
+from tclif_deploy.simulation.engine.block import BYTE_TABLE
+from tclif_deploy.simulation.engine.events import SLACK, padded_count
+from tclif_deploy.simulation.engine.float_layers import add_input, add_spikes, layer_steps, list_values
+from tclif_deploy.simulation.engine.float_plan import FloatPlan, PlannedLayer
+from tclif_deploy.simulation.engine.float_tile import COLUMNS, TRACED, Choice
+from tclif_deploy.simulation.engine.plan import aligned
+from tclif_deploy.simulation.engine.threads import blocks_of, run_all, threads
+
+BLOCK = 16
+"""samples that a thread takes at a time: the weights of a tile serve them all while they are in the cache"""
+MEMORY = 1 << 27
+"""bytes of events, spikes and traces that a thread may hold; fewer samples are taken at a time where they need more"""
+WINDOW = 16
+"""steps whose sums are made at a time where a layer's tiles do not make them"""
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """What some samples came to; arrays that the next block of the thread writes over."""
+
+    at: slice
+    masks: list[NDArray[np.uint64]]
+    """by layer, (samples, time, tiles)"""
+    traces: list[Float]
+    """by layer, (samples, time, `float_tile.TRACED`, neurons or more), or of size 0"""
+
+
+class FloatWorker:
+    """A thread's memory for blocks of up to ``samples`` of ``time`` steps; traces are kept of the layers ``traced``."""
+
+    def __init__(self, plan: FloatPlan, samples: int, time: int, traced: Collection[int]) -> None:
+        self.plan, self.samples, self.time = plan, samples, time
+        layers = plan.layers
+        self.masks = [aligned((samples, time, layer.tiles), np.uint64) for layer in layers]
+        self.traces = [
+            aligned((samples, time, TRACED, layer.tiles * layer.width) if n in traced else (0, 0, 0, 0), np.float64)
+            for n, layer in enumerate(layers)
+        ]
+        self.states = [aligned((samples, layer.tiles, 2, layer.width), np.float64) for layer in layers]
+        self.peaks = [aligned((layer.tiles, 2, layer.width), np.float64) for layer in layers]
+        self.events: dict[int, NDArray[np.uint16]] = {}
+        self.starts: dict[int, NDArray[np.int32]] = {}
+        for n in range(-1, len(layers)):
+            listed = n in plan.listed
+            self.events[n] = aligned((samples if listed else 0, capacity(plan, n, time)), np.uint16)
+            self.starts[n] = aligned((samples, time + 1), np.int32)
+        self.values = aligned(self.events[-1].shape, np.float64)
+        self.tables = [self._table(layer) for layer in layers]
+        self.is_finite = [True] * len(layers)
+
+    def _table(self, layer: PlannedLayer) -> Int:
+        rows = []
+        for source, delay, weights in zip(layer.sources, layer.delays, layer.weights, strict=True):
+            if layer.direct:
+                events, starts = self.events[source], self.starts[source]
+                values = self.values if source < 0 else None
+                row = [0] * COLUMNS
+                row[:] = (
+                    events.ctypes.data, events.strides[0],
+                    0 if values is None else values.ctypes.data, 0 if values is None else values.strides[0],
+                    starts.ctypes.data, starts.strides[0], weights.ctypes.data, weights.strides[0], delay,
+                )  # fmt: skip
+                rows.append(row)
+        return np.array(rows, np.int64).reshape(-1, COLUMNS)
+
+    def run(self, x: Float, at: slice) -> Block:
+        """``x`` (samples, time, features), as many samples as fit or fewer, without gaps."""
+        plan, count = self.plan, len(x)
+        if -1 in plan.listed:
+            list_values(x, self.events[-1], self.values, self.starts[-1])
+        for n, layer in enumerate(plan.layers):
+            self.states[n][:, :, 0] = 0.0
+            self.states[n][:, :, 1] = layer.v0
+            self.peaks[n][:, 1] = np.maximum(self.peaks[n][:, 1], np.abs(layer.v0))
+            self.starts[n][:, 0] = 0
+        for group in plan.groups:
+            first = plan.layers[group.start]
+            if len(group) == 1 and group.start not in first.sources:
+                window = self.time if first.direct else WINDOW
+                for begin in range(0, self.time, window):
+                    self._advance(group.start, x, False, begin, min(begin + window, self.time))
+            elif len(group) == 1 and first.direct:
+                self._advance(group.start, x, True, 0, self.time)
+            else:
+                for t in range(self.time):
+                    for n in group:
+                        self._advance(n, x, True, t, t + 1)
+        for n in range(len(plan.layers)):
+            self.is_finite[n] &= bool(np.isfinite(self.states[n][:count]).all())
+        return Block(at, [m[:count] for m in self.masks], [t[:count] for t in self.traces])
+
+    def _advance(self, n: int, x: Float, by_step: bool, begin: int, end: int) -> None:
+        layer, count = self.plan.layers[n], len(x)
+        currents = np.empty((0, 0, 0))
+        if not layer.direct:
+            currents = aligned((count, end - begin, layer.tiles * layer.width), np.float64)
+            for source, delay, shape, weights in zip(
+                layer.sources, layer.delays, layer.shapes, layer.weights, strict=True
+            ):
+                if source < 0:
+                    add_input(currents, x, begin, delay, layer.size, shape, weights)
+                else:
+                    add_spikes(currents, self.masks[source][:count], begin, delay, layer.size, shape, weights)
+        choices = layer.choices | Choice.TRACED * (self.traces[n].size > 0)
+        layer_steps(layer.width, int(choices))(
+            by_step, begin, end, self.tables[n], self.states[n][:count], layer.constants, layer.numbers, currents,
+            self.masks[n], self.peaks[n], self.traces[n], layer.size, BYTE_TABLE, self.events[n], self.starts[n],
+        )  # fmt: skip
+
+
+def capacity(plan: FloatPlan, source: int, time: int) -> int:
+    """Events of a sample that a list must hold."""
+    size = plan.input_size if source < 0 else plan.layers[source].size
+    return time * padded_count(size) + SLACK
+
+
+def block_size(plan: FloatPlan, samples: int, time: int, traced: Collection[int], workers: int) -> int:
+    """Samples that a thread takes at a time."""
+    each = 0
+    for n in range(-1, len(plan.layers)):
+        each += capacity(plan, n, time) * (10 if n < 0 else 2) * (n in plan.listed)
+        if n >= 0:
+            layer = plan.layers[n]
+            each += time * layer.tiles * (8 + layer.width * 8 * TRACED * (n in traced))
+    return max(1, min(BLOCK, MEMORY // max(each, 1), -(-samples // workers)))
+
+
+def run_blocks(
+    plan: FloatPlan,
+    samples: int,
+    time: int,
+    values: Callable[[slice], Float],
+    traced: Collection[int],
+    keep: Callable[[Block], None],
+    jobs: int | None = None,
+) -> tuple[list[Float], list[bool]]:
+    """Run all ``samples``: ``values`` gives a block's input, float64 (samples, time, features), ``keep`` takes what it
+    came to. Returns, by layer, the largest \\|u\\| and \\|v\\| (2, neurons), and whether all states at the end are
+    finite."""
+    workers = threads(jobs, samples)
+    size = block_size(plan, samples, time, traced, workers)
+    blocks = blocks_of(samples, size)
+    workers = min(workers, len(blocks))
+    idle = [FloatWorker(plan, size, time, traced) for _ in range(workers)]
+    every = list(idle)
+
+    def run(at: slice) -> None:
+        worker = idle.pop()
+        try:
+            keep(worker.run(np.ascontiguousarray(values(at), np.float64), at))
+        finally:
+            idle.append(worker)
+
+    run_all(run, blocks, workers)
+    peaks = []
+    for n, layer in enumerate(plan.layers):
+        largest = np.max([worker.peaks[n] for worker in every], axis=0)
+        peaks.append(np.ascontiguousarray(largest.transpose(1, 0, 2).reshape(2, -1)[:, : layer.size]))
+    finite = [all(worker.is_finite[n] for worker in every) for n in range(len(plan.layers))]
+    return peaks, finite

@@ -1,0 +1,39 @@
+"""Blocks of samples on a thread for each core."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from tclif_deploy.errors import TclifError
+
+
+def cores() -> int:
+    """CPU cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def threads(jobs: int | None, samples: int) -> int:
+    """How many run ``samples`` where ``jobs`` are asked for (None: one a core). Raises `TclifError` for less than
+    one."""
+    if jobs is not None and jobs < 1:
+        raise TclifError(f"jobs is {jobs}", "at least one thread is needed")
+    return min(jobs or cores(), samples)
+
+
+def blocks_of(samples: int, size: int) -> list[slice]:
+    """All samples, ``size`` at a time."""
+    return [slice(start, min(start + size, samples)) for start in range(0, samples, size)]
+
+
+def run_all(run: Callable[[slice], None], blocks: Sequence[slice], workers: int) -> None:
+    """``run`` each block, on so many threads; what one raises is raised."""
+    if workers == 1:
+        for block in blocks:
+            run(block)
+        return
+    with ThreadPoolExecutor(workers) as pool:
+        list(pool.map(run, blocks))

@@ -1,0 +1,166 @@
+"""The float network's kernels equal its specification in every bit, and the specification plain Python floats."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import tclif_deploy as tc
+from tclif_deploy.network import NEURON_ARRAYS, Connection, Layer, Network
+from tclif_deploy.quantization.dequantizer import dequantize
+from tclif_deploy.simulation.engine import float_plan, float_run
+from tclif_deploy.simulation.float_result import FloatResult
+from tclif_deploy.simulation.floating import simulate_float
+from tests.helpers.random_networks import drawn_network, network_options, random_network
+
+FIXTURES = Path("fixtures")
+
+
+def real_network(fixed: tc.FixedNetwork, seed: int, strict: bool) -> Network:
+    """What ``fixed`` stands for, with numbers that no sum holds exactly."""
+    rng = np.random.default_rng(seed)
+
+    def moved(values: Any) -> Any:
+        return values * (1 + 1e-3 * rng.standard_normal(values.shape))
+
+    layers = []
+    for layer in dequantize(fixed).layers:
+        arrays = {name: moved(getattr(layer.neuron, name)) for name in NEURON_ARRAYS}
+        neuron = replace(layer.neuron, **arrays, strict=strict and layer.neuron.spiking)  # type: ignore[arg-type]
+        layers.append(Layer(layer.name, neuron, tuple(replace(c, weight=moved(c.weight)) for c in layer.connections)))
+    return Network(fixed.input.size, tuple(layers), readout=fixed.readout)
+
+
+def assert_same_bits(result: FloatResult, expected: FloatResult) -> None:
+    """Every array of two runs, byte for byte."""
+    for name in ("spikes", "counts", "peaks", "traces"):
+        left, right = getattr(result, name), getattr(expected, name)
+        assert left.keys() == right.keys(), name
+        for layer in right:
+            assert left[layer].dtype == right[layer].dtype, (name, layer)
+            np.testing.assert_array_equal(left[layer], right[layer], err_msg=f"{name} of {layer}")
+            assert np.ascontiguousarray(left[layer]).tobytes() == np.ascontiguousarray(right[layer]).tobytes(), name
+    for name in ("readout", "classes", "readouts", "decided", "step_classes", "other_classes", "other_readout"):
+        one, other = getattr(result, name), getattr(expected, name)
+        assert (one is None) == (other is None), name
+        if one is not None:
+            assert (one.dtype, one.tobytes()) == (other.dtype, other.tobytes()), name
+
+
+def both(network: Network, x: Any, **keep: Any) -> tuple[FloatResult, FloatResult]:
+    """By the kernels, and by the specification, with all that a run can keep."""
+    everything: dict[str, Any] = {"counts": True, "traces": [la.name for la in network.layers], "readouts": True}
+    everything |= keep
+    return tuple(simulate_float(network, x, engine=e, **everything) for e in ("engine", "reference"))  # type: ignore[return-value]
+
+
+@pytest.mark.slow
+@settings(max_examples=60, deadline=None)
+@given(network_options(), st.data())
+def test_random_networks_run_as_the_specification_says(chosen: dict[str, Any], data: st.DataObject) -> None:
+    fixed, x = drawn_network(**chosen)
+    network = real_network(fixed, chosen["seed"], data.draw(st.booleans()))
+    rules = ["count", "rate", "first"] if chosen["spiking_output"] else ["last", "sum", "mean", "max", "softmax"]
+    network = network.with_readout(data.draw(st.sampled_from(rules)))
+    lengths = data.draw(st.lists(st.integers(1, x.shape[1]), min_size=len(x), max_size=len(x)))
+    result, expected = both(network, x * fixed.input.lsb, lengths=np.array(lengths))
+    assert any(s.any() for s in expected.spikes.values())
+    assert_same_bits(result, expected)
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        {"recurrent": True, "skip": True, "sizes": (3, 130, 65, 20)},
+        {"feedback": True, "reset": "hard", "delay": 2, "sizes": (70, 17, 64, 5)},
+        {"conv": True, "recurrent": True, "leaky": True},
+        {"q": True, "input_to": "soma", "forward_delay": 2, "spiking_output": True, "bias": True, "v0": True},
+    ],
+    ids=["recurrent", "feedback", "convolution", "soma"],
+)
+def test_kinds_of_networks_run_as_the_specification_says(chosen: dict[str, Any]) -> None:
+    fixed, x = random_network(5, **chosen)
+    network = real_network(fixed, 5, strict=True)
+    result, expected = both(network, x * fixed.input.lsb, lengths=np.array([x.shape[1], 7, 1]))
+    assert all(s.any() for s in expected.spikes.values())
+    assert_same_bits(result, expected)
+
+
+def test_the_specification_is_what_plain_floats_come_to() -> None:
+    fixed, x = random_network(2, recurrent=True, skip=True, q=True, bias=True, v0=True, sizes=(4, 7, 3), samples=1)
+    network = real_network(fixed, 2, strict=False)
+    real = (x * fixed.input.lsb)[0]
+    result = simulate_float(network, real[None], engine="reference", traces=[la.name for la in network.layers])
+    u = {la.name: [0.0] * la.size for la in network.layers}
+    v = {la.name: la.neuron.v0.tolist() for la in network.layers}
+    sent: dict[str, list[list[float]]] = {"input": [], **{la.name: [] for la in network.layers}}
+    for t, row in enumerate(real.tolist()):
+        sent["input"].append(row)
+        for layer in network.layers:
+            n, own_u, own_v, fired = layer.neuron, u[layer.name], v[layer.name], []
+            for j in range(layer.size):
+                current = 0.0
+                for c in layer.connections:
+                    if t >= c.delay:
+                        for weight, value in zip(c.weight[j].tolist(), sent[c.source][t - c.delay], strict=True):
+                            current += weight * value
+                own = {name: float(getattr(n, name)[j]) for name in NEURON_ARRAYS}
+                into_u, into_v = (current, 0.0) if n.input_to == "dendrite" else (0.0, current)
+                own_u[j] = own["a_u"] * own_u[j] + own["b_u"] * own_v[j] + into_u + own["bias_u"]
+                own_v[j] = own["a_v"] * own_v[j] + own["b_v"] * own_u[j] + into_v + own["bias_v"]
+                fires = n.spiking and own_v[j] >= own["threshold"]
+                fired.append(float(fires))
+                if fires:
+                    own_v[j] -= own["r_v"] + own["q"] * own_u[j]
+                    own_u[j] -= own["r_u"]
+            sent[layer.name].append(fired)
+            assert result.traces[layer.name][:, 0, t].tolist() == [own_u, own_v], (layer.name, t)
+    assert any(sum(step) for step in sent["layer0"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["smnist_ff", "smnist_rec", "psmnist_rec", "spoken_digits", "mackey_glass"])
+def test_trained_networks_run_as_the_specification_says(name: str) -> None:
+    network = tc.load(FIXTURES / name / "checkpoint.pth.tar")
+    data = tc.load_data(FIXTURES / name / "calibration.npz")[:5]
+    result, expected = both(network, data.values(), lengths=data.lengths, readouts=False)
+    assert_same_bits(result, expected)
+
+
+def test_samples_threads_and_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    fixed, x = random_network(8, recurrent=True, samples=5, sizes=(5, 70, 9, 4))
+    network, real = real_network(fixed, 8, strict=False), x * fixed.input.lsb
+    expected = simulate_float(network, real, counts=True)
+    for one, sample in enumerate(real):
+        alone = simulate_float(network, sample[None], jobs=1)
+        assert alone.readout.tobytes() == expected.readout[one : one + 1].tobytes()
+    monkeypatch.setattr(float_run, "MEMORY", 1)
+    assert_same_bits(simulate_float(network, real, counts=True, jobs=3), expected)
+    monkeypatch.setattr(float_plan, "MAX_SOURCES", 4)  # sums by neurons, as of layers that 16 bits cannot number
+    assert_same_bits(simulate_float(replace(network), real, counts=True), expected)
+
+
+def test_states_that_grow_without_end_are_refused_by_both() -> None:
+    loop = Connection("a", np.full((2, 2), 1e20), delay=1)
+    neuron = tc.neurons.canonical(2, "growing", a_u=1e20, a_v=1e20, b_u=-1e20, b_v=1e20, bias_u=1.0, threshold=1e30)
+    network = Network(1, (Layer("a", neuron, (Connection("input", np.ones((2, 1))), loop)),))
+    for engine in ("engine", "reference"):
+        with pytest.raises(tc.TclifError, match="layer a: the float network's states grow"):
+            simulate_float(network, np.ones((3, 60, 1)), engine=engine)  # type: ignore[arg-type]
+
+
+def test_the_public_function_takes_an_engine() -> None:
+    fixed, x = random_network(1)
+    network = real_network(fixed, 1, strict=False)
+    data = tc.Dataset(x * fixed.input.lsb)
+    results = [tc.simulate(network, data, engine=e, spikes=True) for e in ("auto", "engine", "reference")]  # type: ignore[call-overload]
+    assert_same_bits(results[0], results[2])
+    assert_same_bits(results[1], results[2])
+    with pytest.raises(tc.TclifError, match="engine is 'slow'"):
+        tc.simulate(network, data, engine="slow")  # type: ignore[call-overload]
