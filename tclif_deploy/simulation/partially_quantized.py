@@ -27,7 +27,7 @@ from tclif_deploy.simulation.engine.float_plan import (
     firing_threshold,
 )
 from tclif_deploy.simulation.engine.float_run import Block, run_blocks
-from tclif_deploy.simulation.engine.float_tile import CHARGED_U, CHARGED_V, ROUNDINGS
+from tclif_deploy.simulation.engine.float_tile import CHARGED_U, CHARGED_V, ROUNDINGS, Choice
 from tclif_deploy.simulation.engine.floating import read_block
 from tclif_deploy.simulation.engine.scatter import NO_CONVOLUTION
 from tclif_deploy.simulation.float_result import float_readout
@@ -142,7 +142,7 @@ def _planned(original: Layer, layer: FixedLayer, fixed: FixedNetwork, on: Collec
     constants = np.stack([rows[name] for name in NEURON_ROWS])
     return FloatLayer(
         layer.name, constants, rows["v0"],
-        choices_of(constants, layer.reset == "hard", layer.input_to == "soma", "states" in on),
+        choices_of(constants, layer.reset == "hard", layer.input_to == "soma", "states" in on) | Choice.BIAS_FIRST,
         np.array(
             [scale, 2.0 ** (m.bits_u - 1), 2.0 ** (m.bits_v - 1), m.overflow_u == "wrap", m.overflow_v == "wrap",
              ROUNDINGS.index(m.rounding)]

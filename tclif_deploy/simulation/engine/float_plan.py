@@ -68,7 +68,7 @@ def firing_threshold(threshold: Float, strict: bool, spiking: bool) -> Float:
 def choices_of(constants: Float, hard: bool, to_soma: bool, rounded: bool = False) -> Choice:
     """What a kernel must do for neurons of these constants."""
     choices = Choice.HARD * hard | Choice.TO_SOMA * to_soma | Choice.ROUNDED * rounded
-    if (constants[[A_U, A_V]] != 1.0).any():
+    if rounded or (constants[[A_U, A_V]] != 1.0).any():  # a state that is no whole number is rounded, times 1 too
         choices |= Choice.MULTIPLY
     return Choice(choices | Choice.HAS_Q * bool(constants[Q].any()))
 

@@ -47,11 +47,13 @@ class Choice(enum.IntFlag):
     TO_SOMA = enum.auto()
     """the current is added to v instead of u"""
     MULTIPLY = enum.auto()
-    """a_u or a_v is not 1"""
+    """a_u or a_v is not 1, or what is left of a state is rounded"""
     HAS_Q = enum.auto()
     """q is not 0"""
     ROUNDED = enum.auto()
     """products and states are those of fixed point"""
+    BIAS_FIRST = enum.auto()
+    """the bias is added before the current: where numbers are counted in LSBs, as they are in fixed point"""
     TRACED = enum.auto()
     """the states of each step are kept"""
 
@@ -184,10 +186,10 @@ class Neurons:
         if Choice.ROUNDED in self.choices:
             current = self.rounded(current * self.scale)
         into_u, into_v = (zero, current) if Choice.TO_SOMA in self.choices else (current, zero)
-        u = self._kept(A_U, group, u) + self.rounded(self.constant(B_U, group) * v) + into_u
-        u = self.within(u + self.constant(BIAS_U, group), of_soma=False)
-        v = self._kept(A_V, group, v) + self.rounded(self.constant(B_V, group) * u) + into_v
-        v = self.within(v + self.constant(BIAS_V, group), of_soma=True)
+        u = self._kept(A_U, group, u) + self.rounded(self.constant(B_U, group) * v)
+        u = self.within(self._driven(u, into_u, self.constant(BIAS_U, group)), of_soma=False)
+        v = self._kept(A_V, group, v) + self.rounded(self.constant(B_V, group) * u)
+        v = self.within(self._driven(v, into_v, self.constant(BIAS_V, group)), of_soma=True)
         spikes = v >= self.constant(THRESHOLD, group)
         if Choice.HARD in self.choices:
             return u, spikes.where(self.constant(V_RESET, group), v), spikes, u, v
@@ -197,6 +199,10 @@ class Neurons:
         after_u = self.within(u - self.constant(R_U, group), of_soma=False)
         after_v = self.within(v - taken, of_soma=True)
         return spikes.where(after_u, u), spikes.where(after_v, v), spikes, u, v
+
+    def _driven(self, state: Vec, current: Vec, bias: Vec) -> Vec:
+        """With what comes from outside."""
+        return state + bias + current if Choice.BIAS_FIRST in self.choices else state + current + bias
 
     def _kept(self, row: int, group: int, state: Vec) -> Vec:
         """What is left of a state."""
