@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import Int
+from tclif_deploy.jit import kernel, made_once
 from tclif_deploy.network import Float
 
 DAMPING = 1e-3
@@ -30,7 +33,6 @@ def round_compensated(wanted: Float, covariance: Float, steps: Float, limit: int
     what one integer means, alike in all sources of a neuron up to a factor that all neurons share; ``covariance`` is
     `damped`.
     """
-    sources = covariance.shape[0]
     with np.errstate(all="ignore"):
         shared = steps[0] / steps[0, 0]  # per source; errors are compensated in units of the first source's step
         covariance = covariance * np.outer(shared, shared)
@@ -38,18 +40,38 @@ def round_compensated(wanted: Float, covariance: Float, steps: Float, limit: int
         raise TclifError(ILL, "scale weights and data to be near 1, or leave the pass out")
     order = np.argsort(-np.diag(covariance), kind="stable")
     upper = _inverse_root(covariance[np.ix_(order, order)])
-    remaining = wanted[:, order].copy()
-    rounded = np.empty_like(remaining)
-    with np.errstate(all="ignore"):  # what it leads to is refused below
-        for j in range(sources):
-            rounded[:, j] = np.clip(np.rint(remaining[:, j]), -limit, limit)
-            error = (remaining[:, j] - rounded[:, j]) / upper[j, j]
-            remaining[:, j + 1 :] -= np.outer(error, upper[j, j + 1 :])
+    rounded = np.ascontiguousarray(wanted[:, order], np.float64)
+    _compensate(rounded, np.ascontiguousarray(upper), float(limit))
     if not np.isfinite(rounded).all():
         raise TclifError(ILL, "scale weights and data to be near 1, or leave the pass out")
     result = np.empty(rounded.shape, np.int64)
     result[:, order] = rounded
     return result
+
+
+def _compensate(rows: Float, upper: Float, limit: float) -> None:
+    """Round ``rows`` (neurons, sources) in place, from the first source to the last."""
+    # Made here, because numba takes a while to import and not every use of this package quantizes.
+    _kernel()(rows, upper, limit)
+
+
+@made_once
+def _kernel() -> Any:
+    @kernel
+    def compensate(rows: Float, upper: Float, limit: float) -> None:
+        for n in range(rows.shape[0]):
+            row = rows[n]
+            for j in range(len(row)):
+                whole = np.rint(row[j])
+                if abs(whole) > limit:  # what is not a number stays
+                    whole = np.copysign(limit, whole)
+                error = (row[j] - whole) / upper[j, j]
+                row[j] = whole
+                shares = upper[j]
+                for k in range(j + 1, len(row)):
+                    row[k] -= error * shares[k]
+
+    return compensate
 
 
 def _inverse_root(covariance: Float) -> Float:

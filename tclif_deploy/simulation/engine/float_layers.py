@@ -12,7 +12,7 @@ from tclif_deploy.jit import helper, kernel, made_once
 from tclif_deploy.network import Float
 from tclif_deploy.simulation.engine.events import WORD, expand
 from tclif_deploy.simulation.engine.float_tile import CHARGED_V, TRACED_V, run_tile
-from tclif_deploy.simulation.engine.readout import read_step
+from tclif_deploy.simulation.engine.readout import LATEST, read_step
 from tclif_deploy.simulation.engine.scatter import (
     COLUMNS,
     DILATION_X,
@@ -176,7 +176,8 @@ def read(
     ``last`` (samples,); ``steps`` (samples, time, outputs) after each, of no steps where not wanted."""
     fired = np.zeros(size, np.int64)
     for sample in range(value.shape[0]):
-        for t in range(trace.shape[1]):
+        first = last[sample] if code[0] == LATEST and not steps.shape[1] else 0
+        for t in range(first, trace.shape[1] if steps.shape[1] else last[sample] + 1):
             if t <= last[sample]:
                 for n in range(size):
                     fired[n] = masks[sample, t, n // WORD] >> np.uint64(n % WORD) & np.uint64(1)

@@ -38,10 +38,14 @@ class Block:
 
 
 class FloatWorker:
-    """A thread's memory for blocks of up to ``samples`` of ``time`` steps; traces are kept of the layers ``traced``."""
+    """A thread's memory for blocks of up to ``samples`` of ``time`` steps; traces are kept of the layers ``traced``,
+    and the largest states found unless told otherwise."""
 
-    def __init__(self, plan: FloatPlan, samples: int, time: int, traced: Collection[int]) -> None:
+    def __init__(
+        self, plan: FloatPlan, samples: int, time: int, traced: Collection[int], with_peaks: bool = True
+    ) -> None:
         self.plan, self.samples, self.time = plan, samples, time
+        self.choices = Choice.PEAKS if with_peaks else Choice(0)
         layers = plan.layers
         self.masks = [aligned((samples, time, layer.tiles), np.uint64) for layer in layers]
         self.traces = [
@@ -113,7 +117,7 @@ class FloatWorker:
                     add_input(currents, x, begin, delay, layer.size, shape, weights)
                 else:
                     add_spikes(currents, self.masks[source][:count], begin, delay, layer.size, shape, weights)
-        choices = layer.choices | Choice.TRACED * (self.traces[n].size > 0)
+        choices = layer.choices | self.choices | Choice.TRACED * (self.traces[n].size > 0)
         layer_steps(layer.width, int(choices))(
             by_step, begin, end, self.tables[n], self.states[n][:count], layer.constants, layer.numbers, currents,
             self.masks[n], self.peaks[n], self.traces[n], layer.size, BYTE_TABLE, self.events[n], self.starts[n],
@@ -145,15 +149,16 @@ def run_blocks(
     traced: Collection[int],
     keep: Callable[[Block], None],
     jobs: int | None = None,
+    with_peaks: bool = True,
 ) -> tuple[list[Float], list[bool]]:
     """Run all ``samples``: ``values`` gives a block's input, float64 (samples, time, features), ``keep`` takes what it
-    came to. Returns, by layer, the largest \\|u\\| and \\|v\\| (2, neurons), and whether all states at the end are
-    finite."""
+    came to. Returns, by layer, the largest \\|u\\| and \\|v\\| (2, neurons; of meaning ``with_peaks``), and whether all
+    states at the end are finite."""
     workers = threads(jobs, samples)
     size = block_size(plan, samples, time, traced, workers)
     blocks = blocks_of(samples, size)
     workers = min(workers, len(blocks))
-    idle = [FloatWorker(plan, size, time, traced) for _ in range(workers)]
+    idle = [FloatWorker(plan, size, time, traced, with_peaks) for _ in range(workers)]
     every = list(idle)
 
     def run(at: slice) -> None:

@@ -51,18 +51,24 @@ class Choice(enum.IntFlag):
     HAS_Q = enum.auto()
     """q is not 0"""
     ROUNDED = enum.auto()
-    """products and states are those of fixed point"""
+    """products and states are those of fixed point: products are rounded to nearest, but for the next two"""
+    TO_ZERO = enum.auto()
+    DOWN = enum.auto()
+    WRAP_U = enum.auto()
+    """a dendrite beyond its range wraps, and does not saturate"""
+    WRAP_V = enum.auto()
+    """likewise a soma"""
     BIAS_FIRST = enum.auto()
     """the bias is added before the current: where numbers are counted in LSBs, as they are in fixed point"""
+    PEAKS = enum.auto()
+    """the largest states are found"""
     TRACED = enum.auto()
     """the states of each step are kept"""
 
 
-(SCALE, HALF_U, HALF_V, WRAP_U, WRAP_V, ROUNDING, NUMBERS) = range(7)
-"""A layer's numbers where it is `Choice.ROUNDED`, float64: what the sum is multiplied by (a power of two), half the
-range of u and of v, whether they wrap (0 or 1), and how products are rounded (an index of `ROUNDINGS`)."""
-
-ROUNDINGS = ("toward_zero", "floor", "nearest")
+(SCALE, HALF_U, HALF_V, NUMBERS) = range(4)
+"""A layer's numbers where it is `Choice.ROUNDED`, float64: what the sum is multiplied by (a power of two), and half the
+range of u and of v."""
 
 (EVENTS, EVENTS_FAR, VALUES, VALUES_FAR, STARTS, STARTS_FAR, ROWS, ROWS_FAR, DELAY, COLUMNS) = range(10)
 """Columns of a table of connections, all int64: a source's lists of events, their values (0: all are 1) and where each
@@ -143,11 +149,7 @@ class Neurons:
         self.k, self.b, self.choices, self.constants, self.width = kernel, kernel.b, choices, constants, width
         if Choice.ROUNDED in choices:
             each = [kernel.load(kernel.at(numbers, n, 8), F64, 8).value for n in range(NUMBERS)]
-            self.scale, self.half_u, self.half_v = (kernel.splat(value, LANES) for value in each[:WRAP_U])
-            zero = ir.Constant(F64, 0.0)
-            self.wrap_u, self.wrap_v = (self.b.fcmp_ordered("!=", value, zero) for value in each[WRAP_U:ROUNDING])
-            to_zero, down = (self.b.fcmp_ordered("==", each[ROUNDING], ir.Constant(F64, float(n))) for n in (0, 1))
-            self.to_zero, self.down = to_zero, down
+            self.scale, self.half_u, self.half_v = (kernel.splat(value, LANES) for value in each)
 
     def constant(self, row: int, group: int) -> Vec:
         """Of eight neurons."""
@@ -157,28 +159,25 @@ class Neurons:
         """The same number in all lanes."""
         return self.k.splat(ir.Constant(F64, value), LANES)
 
-    def either(self, condition: ir.Value, true: Vec, false: Vec) -> Vec:
-        """One of two vectors."""
-        return Vec(self.b, self.b.select(condition, true.value, false.value))
-
     def rounded(self, product: Vec) -> Vec:
         """To a whole number, where the layer rounds."""
         if Choice.ROUNDED not in self.choices:
             return product
-        down = self.either(self.down, product, product + self.number(0.5)).rounded("floor")
-        return self.either(self.to_zero, product.rounded("trunc"), down)
+        if Choice.TO_ZERO in self.choices:
+            return product.rounded("trunc")
+        return (product if Choice.DOWN in self.choices else product + self.number(0.5)).rounded("floor")
 
     def within(self, value: Vec, of_soma: bool) -> Vec:
         """``value`` as a state holds it, where its range ends."""
         if Choice.ROUNDED not in self.choices:
             return value
-        half, wrap = (self.half_v, self.wrap_v) if of_soma else (self.half_u, self.wrap_u)
-        two = self.number(2.0)
-        turns = Vec(self.b, self.b.fdiv((value + half).value, (half * two).value)).rounded("floor")
-        wrapped = value - half * two * turns
+        half = self.half_v if of_soma else self.half_u
+        if (Choice.WRAP_V if of_soma else Choice.WRAP_U) in self.choices:
+            both = half * self.number(2.0)
+            return value - both * Vec(self.b, self.b.fdiv((value + half).value, both.value)).rounded("floor")
         least, most = self.number(1.0) - half, half - self.number(1.0)
         low = (value >= least).where(value, least)
-        return self.either(wrap, wrapped, (most >= low).where(low, most))
+        return (most >= low).where(low, most)
 
     def step(self, group: int, u: Vec, v: Vec, current: Vec) -> tuple[Vec, Vec, Vec, Vec, Vec]:
         """(u, v, spikes as bits, u before the reset, v before it)."""
@@ -253,8 +252,9 @@ def run_tile(
                 u, v, fires, charged_u, charged_v = neurons.step(group, u, v, total.get())
                 k.store(u, place(states, 0, group), 64)
                 k.store(v, place(states, 1, group), 64)
-                widen(0, group, *((charged_u,) if Choice.HARD in chosen else (charged_u, u)))
-                widen(1, group, charged_v, v)
+                if Choice.PEAKS in chosen:
+                    widen(0, group, *((charged_u,) if Choice.HARD in chosen else (charged_u, u)))
+                    widen(1, group, charged_v, v)
                 bits = b.zext(b.bitcast(fires.value, I8), I64)
                 word = b.or_(word, b.shl(bits, I64(group * LANES)))
                 if Choice.TRACED in chosen:
