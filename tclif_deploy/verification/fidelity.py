@@ -42,19 +42,21 @@ class _LayerTally:
 
     def add(self, a: NDArray[np.bool_], b: NDArray[np.bool_], valid: NDArray[np.bool_], offset: int) -> None:
         """``a`` float and ``b`` fixed spikes (samples, time, neurons); ``valid`` (samples, time)."""
-        a, b = a & valid[:, :, None], b & valid[:, :, None]
-        self.both += int(np.count_nonzero(a & b))
-        self.either += int(np.count_nonzero(a | b))
-        self.float_ += int(np.count_nonzero(a))
-        self.fixed += int(np.count_nonzero(b))
+        if not valid.all():
+            a, b = a & valid[:, :, None], b & valid[:, :, None]
+        both, of_float, of_fixed = (int(np.count_nonzero(spikes)) for spikes in (a & b, a, b))
+        self.both += both
+        self.either += of_float + of_fixed - both
+        self.float_ += of_float
+        self.fixed += of_fixed
         self.slots += int(valid.sum()) * a.shape[2]
-        differs = a != b
+        before = slice(None if self.first is None else self.first[0])  # an earlier one only is looked for
+        differs = a[:, before] != b[:, before]
         steps = np.flatnonzero(differs.any(axis=(0, 2)))
         if steps.size:
             step = int(steps[0])
             sample, neuron = (int(v) for v in np.argwhere(differs[:, step])[0])
-            if self.first is None or step < self.first[0]:
-                self.first = (step, sample + offset, neuron)
+            self.first = (step, sample + offset, neuron)
 
     def fidelity(self) -> LayerFidelity:
         """The counts as figures."""
