@@ -8,29 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tclif_deploy.fixed import Int
-from tclif_deploy.jit import helper, kernel, made_once
+from tclif_deploy.jit import kernel, made_once
 from tclif_deploy.network import Float
 from tclif_deploy.simulation.engine.events import WORD, expand
 from tclif_deploy.simulation.engine.float_tile import CHARGED_V, TRACED_V, run_tile
 from tclif_deploy.simulation.engine.readout import LATEST, read_step
-from tclif_deploy.simulation.engine.scatter import (
-    COLUMNS,
-    DILATION_X,
-    DILATION_Y,
-    GROUP_IN,
-    GROUP_OUT,
-    KERNEL_X,
-    KERNEL_Y,
-    LEFT,
-    OUTPUTS,
-    POSITIONS,
-    ROWS,
-    SIZE,
-    STRIDE_X,
-    STRIDE_Y,
-    TOP,
-    WIDTH,
-)
 from tclif_deploy.simulation.engine.simd import address
 from tclif_deploy.simulation.engine.sums import PADDING
 
@@ -105,66 +87,6 @@ def layer_steps(width: int, choices: int) -> Any:
                     )  # fmt: skip
 
     return run
-
-
-@helper
-def _scatter(sums: Float, value: float, source: int, shape: Int, weights: Float) -> None:
-    """Add ``value`` of a source to ``sums``, which stand in the order of neurons, (channel out, y, x)."""
-    channel, place = source // shape[SIZE], source % shape[SIZE]
-    y, x = place // shape[WIDTH] + shape[TOP], place % shape[WIDTH] + shape[LEFT]
-    first, count = channel // shape[GROUP_IN] * shape[GROUP_OUT], shape[GROUP_OUT]
-    for kernel_y in range(shape[KERNEL_Y]):
-        down = y - kernel_y * shape[DILATION_Y]
-        row = down // shape[STRIDE_Y]
-        if down < 0 or down % shape[STRIDE_Y] != 0 or row >= shape[ROWS]:
-            continue
-        for kernel_x in range(shape[KERNEL_X]):
-            right = x - kernel_x * shape[DILATION_X]
-            column = right // shape[STRIDE_X]
-            if right < 0 or right % shape[STRIDE_X] != 0 or column >= shape[COLUMNS]:
-                continue
-            to = first * shape[POSITIONS] + row * shape[COLUMNS] + column
-            at = ((channel * shape[KERNEL_Y] + kernel_y) * shape[KERNEL_X] + kernel_x) * count
-            for n in range(count):
-                sums[to + n * shape[POSITIONS]] += value * weights[at + n]
-
-
-@helper
-def _arrive(sums: Float, value: float, source: int, neurons: int, shape: Int, weights: Float) -> None:
-    """Add what one source carries, through a kernel or a row of weights."""
-    if shape[OUTPUTS]:
-        _scatter(sums, value, source, shape, weights)
-        return
-    row = weights[source * neurons : (source + 1) * neurons]
-    for n in range(neurons):
-        sums[n] += row[n] * value
-
-
-@kernel
-def add_input(currents: Float, x: Float, begin: int, delay: int, neurons: int, shape: Int, weights: Float) -> None:
-    """Add to ``currents`` (samples, steps, neurons or more), of steps from ``begin`` on, what a connection carries of
-    the input ``x`` (samples, time, features)."""
-    for sample in range(currents.shape[0]):
-        for t in range(max(begin, delay), begin + currents.shape[1]):
-            for j in range(x.shape[2]):
-                value = x[sample, t - delay, j]
-                if value != 0.0:
-                    _arrive(currents[sample, t - begin], value, j, neurons, shape, weights)
-
-
-@kernel
-def add_spikes(currents: Float, masks: Masks, begin: int, delay: int, neurons: int, shape: Int, weights: Float) -> None:
-    """As `add_input`, of spikes: ``masks`` (samples, time, words)."""
-    for sample in range(currents.shape[0]):
-        for t in range(max(begin, delay), begin + currents.shape[1]):
-            for word in range(masks.shape[2]):
-                bits = masks[sample, t - delay, word]
-                n = 0
-                while bits:
-                    if bits & np.uint64(1):
-                        _arrive(currents[sample, t - begin], 1.0, word * WORD + n, neurons, shape, weights)
-                    bits >>= np.uint64(1)
-                    n += 1
 
 
 @kernel

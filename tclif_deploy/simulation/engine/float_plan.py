@@ -11,7 +11,7 @@ from tclif_deploy.network import INPUT, Float, Layer, Network
 from tclif_deploy.simulation.engine.events import WORD
 from tclif_deploy.simulation.engine.float_tile import A_U, A_V, CONSTANTS, NUMBERS, THRESHOLD, WIDTHS, Choice, Q
 from tclif_deploy.simulation.engine.plan import MAX_SOURCES, aligned
-from tclif_deploy.simulation.engine.scatter import shape_of, weights_of
+from tclif_deploy.simulation.engine.scatter import OUTPUTS, shape_of, weights_of
 
 NEURON_ROWS = ("a_u", "b_u", "a_v", "b_v", "q", "threshold", "r_u", "r_v", "v_reset", "bias_u", "bias_v")
 """`Neuron`'s arrays in the order of a tile's constants"""
@@ -96,6 +96,9 @@ class PlannedLayer:
         )
         self.direct = not any(s[0] for s in layer.shapes) and max(self.widths) <= MAX_SOURCES
         """whether the tiles add up rows of weights themselves; else their sums are made before, neuron by neuron"""
+        maps = {s[OUTPUTS] for s in layer.shapes}
+        self.channels = maps.pop() if len(maps) == 1 else 0
+        """of a layer that only convolutions of one shape feed: its sums are made by (y, x, channel); else 0"""
         self.weights = (
             [self._rows(w, width) for w, width in zip(layer.weights, self.widths, strict=True)]
             if self.direct

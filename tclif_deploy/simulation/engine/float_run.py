@@ -12,7 +12,8 @@ from tclif_deploy.fixed import Int
 from tclif_deploy.network import Float
 from tclif_deploy.simulation.engine.block import BYTE_TABLE
 from tclif_deploy.simulation.engine.events import SLACK, padded_count
-from tclif_deploy.simulation.engine.float_layers import add_input, add_spikes, layer_steps, list_values
+from tclif_deploy.simulation.engine.float_currents import add_input, add_spikes, by_neuron
+from tclif_deploy.simulation.engine.float_layers import layer_steps, list_values
 from tclif_deploy.simulation.engine.float_plan import FloatPlan, PlannedLayer
 from tclif_deploy.simulation.engine.float_tile import COLUMNS, TRACED, Choice
 from tclif_deploy.simulation.engine.plan import aligned
@@ -113,10 +114,13 @@ class FloatWorker:
             for source, delay, shape, weights in zip(
                 layer.sources, layer.delays, layer.shapes, layer.weights, strict=True
             ):
+                through = (begin, delay, layer.size, shape, weights, layer.channels)
                 if source < 0:
-                    add_input(currents, x, begin, delay, layer.size, shape, weights)
+                    add_input(currents, x, *through)
                 else:
-                    add_spikes(currents, self.masks[source][:count], begin, delay, layer.size, shape, weights)
+                    add_spikes(currents, self.masks[source][:count], *through)
+            if layer.channels:
+                by_neuron(currents, layer.channels, layer.size // layer.channels, np.empty(currents.shape[2]))
         choices = layer.choices | self.choices | Choice.TRACED * (self.traces[n].size > 0)
         layer_steps(layer.width, int(choices))(
             by_step, begin, end, self.tables[n], self.states[n][:count], layer.constants, layer.numbers, currents,

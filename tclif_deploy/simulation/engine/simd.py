@@ -255,6 +255,16 @@ def address(typing_context: Any, array: Any) -> Any:
     return types.int64(array), generate
 
 
+@intrinsic  # type: ignore[untyped-decorator]
+def first_bit(typing_context: Any, word: Any) -> Any:
+    """The position of the lowest bit that is set in a word of 64, not 0."""
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+        return builder.cttz(arguments[0], I1(1))
+
+    return types.int64(types.uint64), generate
+
+
 Body = Callable[..., None]
 
 
