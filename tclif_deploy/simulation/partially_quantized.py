@@ -25,8 +25,9 @@ from tclif_deploy.simulation.engine.float_plan import (
     FloatPlan,
     choices_of,
     firing_threshold,
+    rounding_choice,
 )
-from tclif_deploy.simulation.engine.float_run import Block, run_blocks
+from tclif_deploy.simulation.engine.float_run import Block, Peaks, run_blocks
 from tclif_deploy.simulation.engine.float_tile import CHARGED_U, CHARGED_V, Choice
 from tclif_deploy.simulation.engine.floating import read_block
 from tclif_deploy.simulation.engine.scatter import NO_CONVOLUTION
@@ -111,7 +112,12 @@ def simulate_mixed(
     layer_probed, neuron, step = probe
     probed = np.zeros(2)
 
+    plan = FloatPlan(network.input_size, layers)
+    largest = Peaks(plan)
+
     def keep(block: Block) -> None:
+        if peaks:
+            largest.add(block)
         if spikes:
             for n, layer in enumerate(layers):
                 kept[block.at, :, starts[n] : starts[n + 1]] = unpack(block.masks[n], layer.size)
@@ -120,8 +126,8 @@ def simulate_mixed(
         read_block(rule, answer, out.size, out.spiking, last, block)
 
     traced = {len(layers) - 1, *([layer_probed] if layer_probed >= 0 else [])}
-    largest, _ = run_blocks(
-        FloatPlan(network.input_size, layers),
+    run_blocks(
+        plan,
         data.samples,
         data.time,
         lambda at: x[at],
@@ -135,7 +141,7 @@ def simulate_mixed(
     lsb = np.stack([np.concatenate([getattr(la, name) for la in fixed.layers]) for name in ("lsb_u", "lsb_v")])
     return MixedResult(
         answer.value * unit / rule.divisor(last + 1)[:, None], answer.classes(compared), kept, probed,
-        np.concatenate(largest, axis=1) * lsb,
+        np.concatenate(largest.by_layer(), axis=1) * lsb,
     )  # fmt: skip
 
 
@@ -152,7 +158,7 @@ def _planned(original: Layer, layer: FixedLayer, fixed: FixedNetwork, on: Collec
     constants = np.stack([rows[name] for name in NEURON_ROWS])
     choices = choices_of(constants, layer.reset == "hard", layer.input_to == "soma", "states" in on)
     if "states" in on:
-        choices |= Choice.TO_ZERO * (m.rounding == "toward_zero") | Choice.DOWN * (m.rounding == "floor")
+        choices |= Choice.BOUNDED | rounding_choice(m.rounding)
         choices |= Choice.WRAP_U * (m.overflow_u == "wrap") | Choice.WRAP_V * (m.overflow_v == "wrap")
     return FloatLayer(
         layer.name, constants, rows["v0"],

@@ -61,7 +61,7 @@ def both(network: Network, x: Any, **keep: Any) -> tuple[FloatResult, FloatResul
 
 
 @pytest.mark.slow
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(network_options(), st.data())
 def test_random_networks_run_as_the_specification_says(chosen: dict[str, Any], data: st.DataObject) -> None:
     fixed, x = drawn_network(**chosen)

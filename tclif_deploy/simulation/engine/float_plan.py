@@ -68,9 +68,14 @@ def firing_threshold(threshold: Float, strict: bool, spiking: bool) -> Float:
 def choices_of(constants: Float, hard: bool, to_soma: bool, rounded: bool = False) -> Choice:
     """What a kernel must do for neurons of these constants."""
     choices = Choice.HARD * hard | Choice.TO_SOMA * to_soma | Choice.ROUNDED * rounded
-    if rounded or (constants[[A_U, A_V]] != 1.0).any():  # a state that is no whole number is rounded, times 1 too
-        choices |= Choice.MULTIPLY
-    return Choice(choices | Choice.HAS_Q * bool(constants[Q].any()))
+    # a state that is no whole number is rounded, times 1 too
+    general = rounded or bool((constants[[A_U, A_V]] != 1.0).any() or constants[Q].any())
+    return Choice(choices | Choice.GENERAL * general)
+
+
+def rounding_choice(rounding: str) -> Choice:
+    """How a kernel whose products are whole numbers rounds them."""
+    return {"toward_zero": Choice.TO_ZERO, "floor": Choice.DOWN, "nearest": Choice(0)}[rounding]
 
 
 class PlannedLayer:

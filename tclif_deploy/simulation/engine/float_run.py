@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
@@ -23,8 +24,8 @@ BLOCK = 16
 """samples that a thread takes at a time: the weights of a tile serve them all while they are in the cache"""
 MEMORY = 1 << 27
 """bytes of events, spikes and traces that a thread may hold; fewer samples are taken at a time where they need more"""
-WINDOW = 16
-"""steps whose sums are made at a time where a layer's tiles do not make them"""
+CACHE = 1 << 18
+"""bytes of sums that are made before the tiles take them, where these do not make them"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +37,15 @@ class Block:
     """by layer, (samples, time, tiles)"""
     traces: list[Float]
     """by layer, (samples, time, `float_tile.TRACED`, neurons or more), or of size 0"""
+    states: list[Float]
+    """by layer, after the last step; (samples, tiles, 2, width)"""
+    peaks: list[Float]
+    """by layer, the largest magnitudes met before or after a reset, where they were asked for; (tiles, 2, width)"""
+
+    def state(self, n: int, size: int) -> Float:
+        """u and v of layer ``n`` after the last step, (2, samples, ``size``)."""
+        states = self.states[n].transpose(2, 0, 1, 3)
+        return np.asarray(states.reshape(2, states.shape[1], -1)[:, :, :size])
 
 
 class FloatWorker:
@@ -55,6 +65,7 @@ class FloatWorker:
         ]
         self.states = [aligned((samples, layer.tiles, 2, layer.width), np.float64) for layer in layers]
         self.peaks = [aligned((layer.tiles, 2, layer.width), np.float64) for layer in layers]
+        self.currents = [self._currents(n, group) for group in plan.groups for n in group]
         self.events: dict[int, NDArray[np.uint16]] = {}
         self.starts: dict[int, NDArray[np.int32]] = {}
         for n in range(-1, len(layers)):
@@ -63,7 +74,17 @@ class FloatWorker:
             self.starts[n] = aligned((samples, time + 1), np.int32)
         self.values = aligned(self.events[-1].shape, np.float64)
         self.tables = [self._table(layer) for layer in layers]
-        self.is_finite = [True] * len(layers)
+
+    def _currents(self, n: int, group: range) -> Float:
+        """Of a layer whose tiles do not sum up: of as many steps of a sample as a cache holds, or of one step of all
+        samples where layers take each step together."""
+        layer = self.plan.layers[n]
+        width = layer.tiles * layer.width
+        if layer.direct:
+            return aligned((0, 0, width), np.float64)
+        if len(group) > 1 or n in layer.sources:
+            return aligned((self.samples, 1, width), np.float64)
+        return aligned((1, max(1, min(self.time, CACHE // (8 * width))), width), np.float64)
 
     def _table(self, layer: PlannedLayer) -> Int:
         rows = []
@@ -88,43 +109,50 @@ class FloatWorker:
         for n, layer in enumerate(plan.layers):
             self.states[n][:, :, 0] = 0.0
             self.states[n][:, :, 1] = layer.v0
-            self.peaks[n][:, 1] = np.maximum(self.peaks[n][:, 1], np.abs(layer.v0))
+            self.peaks[n][:, 0] = 0.0
+            self.peaks[n][:, 1] = np.abs(layer.v0)
             self.starts[n][:, 0] = 0
         for group in plan.groups:
             first = plan.layers[group.start]
             if len(group) == 1 and group.start not in first.sources:
-                window = self.time if first.direct else WINDOW
-                for begin in range(0, self.time, window):
-                    self._advance(group.start, x, False, begin, min(begin + window, self.time))
+                if first.direct:
+                    self._advance(group.start, x, False, 0, self.time)
+                    continue
+                window = self.currents[group.start].shape[1]
+                for sample in range(count):
+                    for begin in range(0, self.time, window):
+                        end = min(begin + window, self.time)
+                        self._advance(group.start, x, False, begin, end, slice(sample, sample + 1))
             elif len(group) == 1 and first.direct:
                 self._advance(group.start, x, True, 0, self.time)
             else:
                 for t in range(self.time):
                     for n in group:
                         self._advance(n, x, True, t, t + 1)
-        for n in range(len(plan.layers)):
-            self.is_finite[n] &= bool(np.isfinite(self.states[n][:count]).all())
-        return Block(at, [m[:count] for m in self.masks], [t[:count] for t in self.traces])
+        masks, traces, states = ([each[:count] for each in kept] for kept in (self.masks, self.traces, self.states))
+        return Block(at, masks, traces, states, self.peaks)
 
-    def _advance(self, n: int, x: Float, by_step: bool, begin: int, end: int) -> None:
-        layer, count = self.plan.layers[n], len(x)
-        currents = np.empty((0, 0, 0))
+    def _advance(self, n: int, x: Float, by_step: bool, begin: int, end: int, some: slice | None = None) -> None:
+        """Steps ``begin`` to ``end`` of layer ``n``, of the samples ``some`` (all that ``x`` has)."""
+        layer, at = self.plan.layers[n], some or slice(0, len(x))
+        currents = self.currents[n][: at.stop - at.start, : end - begin]
         if not layer.direct:
-            currents = aligned((count, end - begin, layer.tiles * layer.width), np.float64)
+            currents[:] = 0.0
             for source, delay, shape, weights in zip(
                 layer.sources, layer.delays, layer.shapes, layer.weights, strict=True
             ):
                 through = (begin, delay, layer.size, shape, weights, layer.channels)
                 if source < 0:
-                    add_input(currents, x, *through)
+                    add_input(currents, x[at], *through)
                 else:
-                    add_spikes(currents, self.masks[source][:count], *through)
+                    add_spikes(currents, self.masks[source][at], *through)
             if layer.channels:
                 by_neuron(currents, layer.channels, layer.size // layer.channels, np.empty(currents.shape[2]))
         choices = layer.choices | self.choices | Choice.TRACED * (self.traces[n].size > 0)
         layer_steps(layer.width, int(choices))(
-            by_step, begin, end, self.tables[n], self.states[n][:count], layer.constants, layer.numbers, currents,
-            self.masks[n], self.peaks[n], self.traces[n], layer.size, BYTE_TABLE, self.events[n], self.starts[n],
+            by_step, begin, end, self.tables[n], self.states[n][at], layer.constants, layer.numbers, currents,
+            self.masks[n][at], self.peaks[n], self.traces[n][at], layer.size, BYTE_TABLE, self.events[n][at],
+            self.starts[n][at],
         )  # fmt: skip
 
 
@@ -154,16 +182,14 @@ def run_blocks(
     keep: Callable[[Block], None],
     jobs: int | None = None,
     with_peaks: bool = True,
-) -> tuple[list[Float], list[bool]]:
+) -> None:
     """Run all ``samples``: ``values`` gives a block's input, float64 (samples, time, features), ``keep`` takes what it
-    came to. Returns, by layer, the largest \\|u\\| and \\|v\\| (2, neurons; of meaning ``with_peaks``), and whether all
-    states at the end are finite."""
+    came to, in the thread that ran it. Traces are kept of the layers ``traced``."""
     workers = threads(jobs, samples)
     size = block_size(plan, samples, time, traced, workers)
     blocks = blocks_of(samples, size)
     workers = min(workers, len(blocks))
     idle = [FloatWorker(plan, size, time, traced, with_peaks) for _ in range(workers)]
-    every = list(idle)
 
     def run(at: slice) -> None:
         worker = idle.pop()
@@ -173,9 +199,24 @@ def run_blocks(
             idle.append(worker)
 
     run_all(run, blocks, workers)
-    peaks = []
-    for n, layer in enumerate(plan.layers):
-        largest = np.max([worker.peaks[n] for worker in every], axis=0)
-        peaks.append(np.ascontiguousarray(largest.transpose(1, 0, 2).reshape(2, -1)[:, : layer.size]))
-    finite = [all(worker.is_finite[n] for worker in every) for n in range(len(plan.layers))]
-    return peaks, finite
+
+
+class Peaks:
+    """The largest \\|u\\| and \\|v\\| of all blocks; infinite in a layer whose states at the end are not finite."""
+
+    def __init__(self, plan: FloatPlan) -> None:
+        self.plan, self.lock = plan, threading.Lock()
+        self.largest = [np.zeros((layer.tiles, 2, layer.width)) for layer in plan.layers]
+
+    def add(self, block: Block) -> None:
+        """Of one block, from any thread."""
+        with self.lock:
+            for largest, peaks, states in zip(self.largest, block.peaks, block.states, strict=True):
+                np.maximum(largest, peaks, out=largest)
+                if not np.isfinite(states).all():
+                    largest[:] = np.inf
+
+    def by_layer(self) -> list[Float]:
+        """(2, neurons) each."""
+        rows = zip(self.plan.layers, self.largest, strict=True)
+        return [np.ascontiguousarray(a.transpose(1, 0, 2).reshape(2, -1)[:, : la.size]) for la, a in rows]

@@ -46,14 +46,14 @@ class Choice(enum.IntFlag):
     """a spike sets v to v_reset"""
     TO_SOMA = enum.auto()
     """the current is added to v instead of u"""
-    MULTIPLY = enum.auto()
-    """a_u or a_v is not 1, or what is left of a state is rounded"""
-    HAS_Q = enum.auto()
-    """q is not 0"""
+    GENERAL = enum.auto()
+    """a_u or a_v is not 1, or what is left of a state is rounded, or q is not 0: else two products fewer"""
     ROUNDED = enum.auto()
-    """products and states are those of fixed point: products are rounded to nearest, but for the next two"""
+    """products are whole numbers, as in fixed point: the nearest, but for the next two"""
     TO_ZERO = enum.auto()
     DOWN = enum.auto()
+    BOUNDED = enum.auto()
+    """states have a range, as in fixed point"""
     WRAP_U = enum.auto()
     """a dendrite beyond its range wraps, and does not saturate"""
     WRAP_V = enum.auto()
@@ -67,8 +67,8 @@ class Choice(enum.IntFlag):
 
 
 (SCALE, HALF_U, HALF_V, NUMBERS) = range(4)
-"""A layer's numbers where it is `Choice.ROUNDED`, float64: what the sum is multiplied by (a power of two), and half the
-range of u and of v."""
+"""A layer's numbers where it is `Choice.ROUNDED` or `Choice.BOUNDED`, float64: what the sum is multiplied by (a power
+of two), and half the range of u and of v."""
 
 (EVENTS, EVENTS_FAR, VALUES, VALUES_FAR, STARTS, STARTS_FAR, ROWS, ROWS_FAR, DELAY, COLUMNS) = range(10)
 """Columns of a table of connections, all int64: a source's lists of events, their values (0: all are 1) and where each
@@ -147,7 +147,7 @@ class Neurons:
 
     def __init__(self, kernel: Kernel, choices: Choice, constants: ir.Value, numbers: ir.Value, width: int) -> None:
         self.k, self.b, self.choices, self.constants, self.width = kernel, kernel.b, choices, constants, width
-        if Choice.ROUNDED in choices:
+        if choices & (Choice.ROUNDED | Choice.BOUNDED):
             each = [kernel.load(kernel.at(numbers, n, 8), F64, 8).value for n in range(NUMBERS)]
             self.scale, self.half_u, self.half_v = (kernel.splat(value, LANES) for value in each)
 
@@ -169,7 +169,7 @@ class Neurons:
 
     def within(self, value: Vec, of_soma: bool) -> Vec:
         """``value`` as a state holds it, where its range ends."""
-        if Choice.ROUNDED not in self.choices:
+        if Choice.BOUNDED not in self.choices:
             return value
         half = self.half_v if of_soma else self.half_u
         if (Choice.WRAP_V if of_soma else Choice.WRAP_U) in self.choices:
@@ -193,7 +193,7 @@ class Neurons:
         if Choice.HARD in self.choices:
             return u, spikes.where(self.constant(V_RESET, group), v), spikes, u, v
         taken = self.constant(R_V, group)
-        if Choice.HAS_Q in self.choices:
+        if Choice.GENERAL in self.choices:
             taken = taken + self.rounded(self.constant(Q, group) * u)
         after_u = self.within(u - self.constant(R_U, group), of_soma=False)
         after_v = self.within(v - taken, of_soma=True)
@@ -205,7 +205,7 @@ class Neurons:
 
     def _kept(self, row: int, group: int, state: Vec) -> Vec:
         """What is left of a state."""
-        return self.rounded(self.constant(row, group) * state) if Choice.MULTIPLY in self.choices else state
+        return self.rounded(self.constant(row, group) * state) if Choice.GENERAL in self.choices else state
 
 
 @intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]

@@ -15,7 +15,7 @@ from tclif_deploy.readout import Readout, RunningReadout
 from tclif_deploy.simulation.engine.block import counted, unpack
 from tclif_deploy.simulation.engine.float_layers import read
 from tclif_deploy.simulation.engine.float_plan import FloatPlan, plan_float
-from tclif_deploy.simulation.engine.float_run import Block, run_blocks
+from tclif_deploy.simulation.engine.float_run import Block, Peaks, run_blocks
 from tclif_deploy.simulation.engine.float_tile import TRACED_U, TRACED_V
 from tclif_deploy.simulation.engine.readout import readout_code
 from tclif_deploy.simulation.float_result import FloatResult, float_readout, float_result
@@ -46,8 +46,11 @@ def run_float(
     traced = {name: np.empty((2, samples, time, network.layer(name).size)) for name in traces}
     answers = [float_readout(rule, out, samples, time * readouts) for rule in rules]
 
+    peaks = Peaks(plan)
+
     def keep(block: Block) -> None:
         at = block.at
+        peaks.add(block)
         for n, array in kept.items():
             array[at] = unpack(block.masks[n], array.shape[2])
         for n, sums in fired.items():
@@ -60,13 +63,11 @@ def run_float(
             read_block(rule, answer, out.size, out.neuron.spiking, last, block)
 
     wanted = {n for n, layer in enumerate(layers) if layer.name in traced} | {len(layers) - 1}
-    peaks, finite = run_blocks(plan, samples, time, lambda at: np.asarray(x[at], np.float64), wanted, keep, jobs)
-    for each, whole in zip(peaks, finite, strict=True):
-        each[:, :1] = each[:, :1] if whole else np.inf
+    run_blocks(plan, samples, time, lambda at: np.asarray(x[at], np.float64), wanted, keep, jobs)
     return float_result(
         rules, answers, 0, last,
         spikes={layers[n].name: array for n, array in kept.items()},
-        peaks={layer.name: each for layer, each in zip(layers, peaks, strict=True)},
+        peaks={layer.name: each for layer, each in zip(layers, peaks.by_layer(), strict=True)},
         traces=traced,
         counts={layers[n].name: sums for n, sums in fired.items()},
     )  # fmt: skip

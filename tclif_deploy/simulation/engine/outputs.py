@@ -41,8 +41,8 @@ class Outputs:
         self.readouts = np.empty((samples, time * readouts, self.readout.shape[1]), np.int64)
         self.decided = np.full(samples, -1, np.int64)
         self.overflows = np.zeros((samples, len(layers), 4), np.int64)
-        self.spikes = [np.empty((samples, time, la.size) if self._spikes(la) else 0, np.bool_) for la in layers]
-        self.counts = [np.empty((samples, la.size) if self._counts(la) else 0, np.int64) for la in layers]
+        self.spikes = [np.empty((samples, time, la.size) if self.keeps_spikes(la) else 0, np.bool_) for la in layers]
+        self.counts = [np.empty((samples, la.size) if self.keeps_counts(la) else 0, np.int64) for la in layers]
         self.trace_at = np.full(len(layers), -1, np.int64)
         width = 0
         for name in traces:
@@ -51,10 +51,12 @@ class Outputs:
             width += layer.size
         self.trace = np.empty((2, samples, time if width else 0, width), np.int64)
 
-    def _spikes(self, layer: FixedLayer) -> bool:
+    def keeps_spikes(self, layer: FixedLayer) -> bool:
+        """Whether its spikes are wanted."""
         return self.keep_spikes and layer.spiking
 
-    def _counts(self, layer: FixedLayer) -> bool:
+    def keeps_counts(self, layer: FixedLayer) -> bool:
+        """Whether the number of its spikes is wanted."""
         return self.keep_counts and layer.spiking
 
     def keep(self, block: slice, last: Int, outcome: Outcome) -> None:
@@ -72,9 +74,9 @@ class Outputs:
                     states, np.float32(1 / units.u), np.float32(1 / units.v), self.u[n][block], self.v[n][block]
                 )
                 masks = outcome.masks[n]
-                if self._spikes(layer) and masks is not None:
+                if self.keeps_spikes(layer) and masks is not None:
                     self.spikes[n][block] = unpack(masks[:count, self.first :], layer.size)
-                if self._counts(layer) and masks is not None:
+                if self.keeps_counts(layer) and masks is not None:
                     self.counts[n][block] = counted(masks[:count], self.first, last, layer.size)
 
     def start_of(self, block: slice) -> list[LayerStart] | None:
@@ -152,9 +154,9 @@ class Outputs:
         )  # fmt: skip
         for n, (layer, columns) in enumerate(zip(self.network.layers, self.columns, strict=True)):
             self.u[n][at], self.v[n][at] = state.u[:, columns], state.v[:, columns]
-            if self._spikes(layer):
+            if self.keeps_spikes(layer):
                 self.spikes[n][at] = spikes[:, :, columns]
-            if self._counts(layer):
+            if self.keeps_counts(layer):
                 self.counts[n][at] = counts[:, columns]
 
     def _classes(self, readout: Int) -> Int:
@@ -170,12 +172,12 @@ class Outputs:
             if start >= 0
         }
         return Result(
-            {layer.name: spikes for layer, spikes in zip(layers, self.spikes, strict=True) if self._spikes(layer)},
+            {layer.name: spikes for layer, spikes in zip(layers, self.spikes, strict=True) if self.keeps_spikes(layer)},
             {layer.name: u for layer, u in zip(layers, self.u, strict=True)},
             {layer.name: v for layer, v in zip(layers, self.v, strict=True)},
             self.readout, self._classes(self.readout),
             {layer.name: self.overflows[:, n].sum(axis=0) for n, layer in enumerate(layers)}, traces,
-            {layer.name: counts for layer, counts in zip(layers, self.counts, strict=True) if self._counts(layer)},
+            {layer.name: counts for layer, counts in zip(layers, self.counts, strict=True) if self.keeps_counts(layer)},
             self.readouts if self.readouts.shape[1] else None,
             self.decided if self.network.readout.decides else None,
             self._classes(self.readouts) if self.readouts.shape[1] else None,

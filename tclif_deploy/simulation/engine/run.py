@@ -15,6 +15,8 @@ from tclif_deploy.arguments import checked, to_array
 from tclif_deploy.fixed import FixedNetwork, Int
 from tclif_deploy.network import INPUT
 from tclif_deploy.simulation.engine.block import Outcome, Worker, unpack
+from tclif_deploy.simulation.engine.exact import FEWEST_NEURON_STEPS, plan_exact, run_exact
+from tclif_deploy.simulation.engine.float_plan import FloatPlan
 from tclif_deploy.simulation.engine.general import GeneralPlan, plan_general
 from tclif_deploy.simulation.engine.outputs import Outputs
 from tclif_deploy.simulation.engine.plan import FastPlan, plan_fast
@@ -55,7 +57,16 @@ def simulate(
     check_readout_range(network, time)
     out = Outputs(network, samples, time, spikes, counts, traces, readouts)
     prepared = prepare(network)
-    _run(_Runner(prepared, out, None if out.trace.size else prepared.fast, last), x, jobs)
+    fast = None if out.trace.size else prepared.fast
+    exact = None
+    if fast is None and samples * time * sum(layer.size for layer in network.layers) >= FEWEST_NEURON_STEPS:
+        exact = prepared.exact(network)
+    runner = _Runner(prepared, out, fast, last)
+    if exact is None:
+        _run(runner, x, jobs)
+    else:
+        again = run_exact(exact, out, x, last, jobs)
+        run_all(lambda block: runner.run(x, block), again, threads(jobs, max(len(again), 1)))
     return out.result()
 
 
@@ -121,6 +132,7 @@ class _PreparedNetwork:
         self.limit = network.input.limit
         self.idle: list[Worker] = []
         self._general: GeneralPlan | None = None
+        self._exact: list[FloatPlan | None] = []
         self._tail: tuple[GeneralPlan, list[str]] | None = None
 
     def general(self, network: FixedNetwork) -> GeneralPlan:
@@ -128,6 +140,12 @@ class _PreparedNetwork:
         if self._general is None:
             self._general = plan_general(network)
         return self._general
+
+    def exact(self, network: FixedNetwork) -> FloatPlan | None:
+        """The plan of the float64 kernels for this ``network``, None where they are not exact."""
+        if not self._exact:
+            self._exact.append(plan_exact(network))
+        return self._exact[0]
 
     def tail(self, network: FixedNetwork) -> tuple[GeneralPlan, list[str]]:
         """The last layer of this ``network`` by itself, and the sources that make up its input, side by side."""
