@@ -26,6 +26,7 @@ lint: $(READY)
 
 bench: $(READY)
 	$(BIN)/python benchmarks/bench.py
+	$(BIN)/python benchmarks/job.py
 
 # The site in build/site; any warning fails it.
 docs: $(READY)
