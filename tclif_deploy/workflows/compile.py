@@ -75,9 +75,8 @@ def compile(
     path = None if source.sha256 is None else Path(source.path)
     target = as_target(target)
     folder = Path(output) if output is not None else build_folder.default_folder(path or Path(source.path), target.name)
-    for backend in chosen_backends(target, options).values():
-        if data is not None:
-            backend.check_installed()
+    for name in chosen_backends(target, options):
+        backends.check_ready(name, runs=data is not None)
     if options.read.args is not None:
         as_path(options.read.args, "check the path given as --args")
     test, calibration = as_dataset(data, task=options.task), as_dataset(calibration, "calibration")
