@@ -56,8 +56,9 @@ def test_the_guides_show_commands_at_all():
 def test_every_sh_block_of_the_guides_shows_what_it_printed():
     for name in ("index.md", "tutorial.md"):
         text = (ROOT / "docs" / name).read_text(encoding="utf-8")
-        shown = re.findall(r"```sh\n.*?```\n\n```text\n(.*?)```", text, re.DOTALL)
-        assert len(shown) == len(blocks(ROOT / "docs" / name, "sh"))
+        marked = len(re.findall(r"^<!-- not run: .*-->\n```sh$", text, re.MULTILINE))
+        shown = re.findall(r"```sh\n[^`]*?```\n\n```text\n(.*?)```", text, re.DOTALL)
+        assert len(shown) == len(blocks(ROOT / "docs" / name, "sh")) - marked
         assert all(output.strip() for output in shown), name
 
 
@@ -100,12 +101,36 @@ def test_the_command_reference_is_made_from_the_code(monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / "docs"))
     import hooks
 
-    made = hooks.on_page_markdown((ROOT / "docs" / "cli.md").read_text(encoding="utf-8"))
+    for page in ROOT.glob("docs/*.md"):
+        text = page.read_text(encoding="utf-8")
+        assert hooks.refreshed(text) == text, f"{page.name}: python docs/hooks.py makes it anew"
+    made = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
     group: Any = typer.main.get_command(app)
     assert re.findall(r"^## tclif (\S+)$", made, re.MULTILINE) == list(group.commands)
     for command in group.commands.values():
         for parameter in command.params:
             assert all(f"`{option}`" in made for option in parameter.opts if option.startswith("--"))
+
+
+def test_the_site_shows_the_pages_of_the_root(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    import hooks
+
+    for name in ("changelog", "contributing"):
+        text = (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")
+        assert hooks.on_page_markdown(text) == (ROOT / f"{name.upper()}.md").read_text(encoding="utf-8")
+        assert f"(../{name.upper()}.md)" in text
+    assert hooks.on_page_markdown("# Other\n") == "# Other\n"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_page_reads_the_same_on_a_forge(page):
+    text = page.read_text(encoding="utf-8")
+    assert "--8<--" not in text, "a forge shows the mark, not the file"
+    assert "\n!!!" not in text, "admonitions are mkdocs' own"
+    for line in text.splitlines():
+        assert line == line.rstrip()
+        assert not re.match(r" {4}(?:import|from|tclif|pip|python)\b", line), "code stands in a fenced block"
 
 
 def test_every_page_stands_in_the_navigation_and_every_figure_exists():
