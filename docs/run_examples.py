@@ -37,7 +37,7 @@ MARKS = ("not run", "file", "same as", "exit code", "output")
 TIME_LIMIT = 900
 """seconds, of one block: a guard against hanging"""
 BLOCK = re.compile(
-    r"(?P<comments>(?:^<!-- .*? -->\n)*)^```(?P<language>\w*)\n(?P<body>.*?)^```\n"
+    r"(?P<comments>(?:^<!-- [^\n]*? -->\n)*)^```(?P<language>\w*)\n(?P<body>.*?)^```\n"
     r"(?:\n^```text\n(?P<output>.*?)^```\n)?",
     re.DOTALL | re.MULTILINE,
 )

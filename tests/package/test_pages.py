@@ -44,7 +44,10 @@ def text_of(page: Path) -> str:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_no_command_of_a_page_escapes(page):
-    for block in RUNNER.blocks(text_of(page)):
+    blocks = RUNNER.blocks(text_of(page))
+    seen = 2 * sum(1 + (block.output is not None) for block in blocks)
+    assert seen == len(re.findall(r"^ *(?:```|~~~)", text_of(page), re.MULTILINE)), f"{page.name}: a block is not seen"
+    for block in blocks:
         where = f"{page.name}, line {block.line}"
         assert block.language, f"{where}: a block without a language"
         assert block.marks.keys() <= set(RUNNER.MARKS), f"{where}: a mark that there is not"
