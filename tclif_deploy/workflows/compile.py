@@ -26,7 +26,7 @@ from tclif_deploy.network import Network
 from tclif_deploy.progress import Bars, Say, no_bars, say_nothing
 from tclif_deploy.quantization import quantize
 from tclif_deploy.quantization.calibration import Calibration, choose_calibration
-from tclif_deploy.quantization.notices import input_notice
+from tclif_deploy.quantization.notices import input_notice, payload_notice
 from tclif_deploy.quantization.quantizer import weight_widths
 from tclif_deploy.quantization.weight_width_search import choose_widths
 from tclif_deploy.report import page
@@ -95,6 +95,8 @@ def compile(
         else:
             fixed, options = _narrowed(network, target, choice.data, choice.left, options, say, progress)
         if choice.data is not None and choice.left is not None and (notice := input_notice(choice.data, choice.left)):
+            fixed = replace(fixed, notices=(*fixed.notices, notice))
+        if choice.data is not None and (notice := payload_notice(choice.data, fixed, target.name)):
             fixed = replace(fixed, notices=(*fixed.notices, notice))
         build = write_build(
             temporary, source, network, fixed, target, choice.calibration, choice.left,
