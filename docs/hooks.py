@@ -6,7 +6,10 @@ of a build's JSON files. A test holds them to it, so that the pages read the sam
 
 from __future__ import annotations
 
+import inspect
 import re
+import textwrap
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +19,58 @@ from tclif_deploy.builds.schema import FORMS, schema
 from tclif_deploy.cli.main import app
 
 DOCS = Path(__file__).parent
+NAMES = "<!-- docs/hooks.py: the site shows the whole docstring of each name below"
+NAME = re.compile(r"^- `(tclif_deploy[\w.]*)`(?: <!-- (.*?) -->)?(?::.*\n(?:  .*\n)*|\n(?:  .*\n)*)", re.MULTILINE)
 ROOT_PAGE = re.compile(r"<!-- the site shows: (\w+\.md) -->")
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """Put a page of the root in the place of the one that names it."""
     found = ROOT_PAGE.search(markdown)
-    return markdown if found is None else (DOCS.parent / found[1]).read_text(encoding="utf-8")
+    if found is not None:
+        return (DOCS.parent / found[1]).read_text(encoding="utf-8")
+    return directives(markdown)
+
+
+def directives(markdown: str) -> str:
+    """A page whose names, with the first sentences of their docstrings, are mkdocstrings' directives instead."""
+    if NAMES not in markdown:
+        return markdown
+    return NAME.sub(lambda m: f"::: {m[1]}\n" + (f"    options: {{{m[2]}}}\n" if m[2] else ""), markdown)
+
+
+def sentence(name: str) -> str:
+    """The first sentence of the docstring of a function, a class or a module; empty for types and constants."""
+    value = locate(name)
+    if not (inspect.isroutine(value) or inspect.isclass(value) or inspect.ismodule(value)):
+        return ""
+    first = " ".join((inspect.getdoc(value) or "").split("\n\n")[0].split()).replace("``", "`")
+    return re.split(r"(?<=\.) (?=[A-Z`])", first)[0].rstrip(":.") + "."
+
+
+def locate(name: str) -> Any:
+    """The module whose file has that name, else the attribute."""
+    path = DOCS.parent.joinpath(*name.split("."))
+    if path.is_dir() or path.with_suffix(".py").is_file():
+        return import_module(name)
+    outer, _, last = name.rpartition(".")
+    return getattr(locate(outer), last)
+
+
+def item(found: re.Match[str]) -> str:
+    """A name's line with its sentence, wrapped."""
+    name, options = found[1], found[2]
+    said = sentence(name)
+    head = f"- `{name}`" + (f" <!-- {options} -->" if options else "")
+    text = textwrap.fill(f"{head}: {said}" if said else head, 120, subsequent_indent="  ", break_on_hyphens=False,
+                         break_long_words=False)  # fmt: skip
+    return f"{text}\n"
 
 
 def refreshed(markdown: str) -> str:
     """A page with its commands, or schemas, as the code has them."""
+    if NAMES in markdown:
+        markdown = NAME.sub(item, markdown)
     for name, write in (("commands", commands), ("schemas", schemas)):
         begin, end = f"<!-- {name}, made by docs/hooks.py -->\n", f"<!-- end of {name} -->\n"
         if begin in markdown:

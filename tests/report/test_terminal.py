@@ -24,7 +24,7 @@ def tclif(*argv, **env) -> subprocess.CompletedProcess[str]:
     code = "from tclif_deploy.cli.start import main; main()"
     cleared = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "FORCE_COLOR")}
     return subprocess.run(
-        [sys.executable, "-c", code, *argv], env=cleared | env, capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", code, *argv], env=cleared | env, capture_output=True, text=True, timeout=900
     )
 
 

@@ -16,7 +16,7 @@ from tclif_deploy.formats.checkpoint.state_dict import INNER
 from tclif_deploy.frontends.live.tracing.answer import with_answer, with_rule
 from tclif_deploy.frontends.live.tracing.input_layout import InputLayout, input_layouts
 from tclif_deploy.frontends.live.tracing.maps import sample_shape
-from tclif_deploy.frontends.live.tracing.trace import INPUT, Call, Trace, run
+from tclif_deploy.frontends.live.tracing.trace import INPUT, Call, Origin, Trace, run
 from tclif_deploy.frontends.live.tracing.units import Recurrent, is_neuron, is_unit, read_unit, refusal
 from tclif_deploy.graph.lower import lower
 from tclif_deploy.graph.nodes import Affine, Input, NetworkGraph, Node, Output
