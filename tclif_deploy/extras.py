@@ -52,7 +52,7 @@ def need(what: str, instead: str, *modules: str) -> None:
     Parameters
     ----------
     what : str
-        What cannot be done without it.
+        What cannot be done without it: an option, a file, a call.
     instead : str
         What can be done without it.
 
@@ -71,6 +71,6 @@ def missing(what: str, instead: str, module: str) -> TclifError:
     Examples
     --------
     >>> str(missing("--plot", "leave --plot out", "matplotlib"))
-    "--plot: matplotlib is not installed; pip install 'tclif-deploy[figures]', or leave --plot out"
+    "matplotlib is not installed, which --plot needs; pip install 'tclif-deploy[figures]', or leave --plot out"
     """
-    return TclifError(f"{what}: {module} is not installed", f"{OPTIONAL[module].command}, or {instead}")
+    return TclifError(f"{module} is not installed, which {what} needs", f"{OPTIONAL[module].command}, or {instead}")

@@ -150,7 +150,7 @@ def check_ready(name: str, *, runs: bool) -> None:
         hint = error.hint or "see tclif doctor"
         if "--backend" not in hint:
             hint += f"; or do without it: --backend {'engine' if name == 'c' else 'c'}"
-        raise TclifError(f"backend {name}: {error.what}", hint) from error
+        raise TclifError(error.what, hint) from error
 
 
 def check_readout(name: str, fixed: FixedNetwork) -> None:

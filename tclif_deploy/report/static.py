@@ -35,7 +35,7 @@ METADATA: dict[str, dict[str, Any]] = {"png": {"Software": None}, "svg": {"Date"
 
 def check_figures() -> None:
     """Raise the `TclifError` with which `write_figures` would begin, before any work."""
-    extras.need("figures", "leave them out: the page draws its own", "matplotlib")
+    extras.need("a figure for a paper", "leave it out: the page draws its own", "matplotlib")
 
 
 @checked

@@ -385,7 +385,10 @@ def test_a_file_that_onnxruntime_refuses_is_one_line(tmp_path):
 @pytest.mark.parametrize("module", ["onnx", "onnxruntime"])
 def test_without_the_library_the_message_says_how_to_get_it(module, monkeypatch):
     monkeypatch.setattr(extras, "installed", lambda name: name != module)
-    with pytest.raises(TclifError, match=rf"{module} is not installed; pip install 'tclif-deploy\[onnx\]'"):
+    with pytest.raises(
+        TclifError,
+        match=rf"{module} is not installed, which the ONNX backend needs; pip install 'tclif-deploy\[onnx\]'",
+    ):
         backend.check_installed()
 
 

