@@ -130,6 +130,29 @@ def get(name: str) -> Backend:
     raise TclifError(f"backend {name!r:.60} is not known", f"known: {', '.join(names())}")
 
 
+def check_ready(name: str, *, runs: bool) -> None:
+    """Raise `TclifError`, with what installs it and what does without, where ``name`` cannot emit here, or cannot run.
+
+    To be called before any work. A backend whose `emit` itself needs a package offers ``check_emit`` too.
+
+    Examples
+    --------
+    >>> from tclif_deploy import backends
+    >>> backends.check_ready("engine", runs=True)
+    """
+    backend = get(name)
+    check = backend.check_installed if runs else getattr(backend, "check_emit", None)
+    if check is None:
+        return
+    try:
+        check()
+    except TclifError as error:
+        hint = error.hint or "see tclif doctor"
+        if "--backend" not in hint:
+            hint += f"; or do without it: --backend {'engine' if name == 'c' else 'c'}"
+        raise TclifError(error.what, hint) from error
+
+
 def check_readout(name: str, fixed: FixedNetwork) -> None:
     """Raise `TclifError`, which names the rule, where the backend ``name`` does not compute the readout of ``fixed``.
 

@@ -46,6 +46,7 @@ def export_command(
 
     The target, the calibration and what they quantize by are for onnx, and for netx where its own neurons do not do.
     """
+    from tclif_deploy import backends
     from tclif_deploy.formats.netx.write import fits_netx
     from tclif_deploy.frontends import load
     from tclif_deploy.outputs import check_file_place
@@ -57,6 +58,8 @@ def export_command(
         refuse(context, "is for --to onnx or netx, which write integers", *integers)
     if to != "nir":
         refuse(context, "is for --to nir", "step")
+    if to == "onnx":
+        backends.check_ready("onnx", runs=False)
     network = load(model, read)
     path = output or Path(model.name.split(".")[0] + FORMATS[to])
     if to != "onnx":

@@ -27,10 +27,12 @@ def report_command(
     from tclif_deploy.builds import Build
     from tclif_deploy.outputs import write_file
     from tclif_deploy.report import page
-    from tclif_deploy.report.static import write_figures
+    from tclif_deploy.report.static import check_figures, write_figures
 
     if (build is None) == (compare is None):
         raise TclifError("tclif report needs one build folder, or --compare with two", "see tclif report --help")
+    if figures is not None:
+        check_figures()
     if compare is not None:
         builds, path = tuple(Build.open(folder) for folder in compare), output or Path("comparison.html")
     else:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tclif_deploy import extras
 from tclif_deploy.data.dataset import Dataset
 from tclif_deploy.errors import TclifError, reason_of
 from tclif_deploy.files import UNPACKING, as_path
@@ -62,10 +63,7 @@ def _arrays(path: Path) -> tuple[NDArray[Any], NDArray[Any]]:
     try:
         from scipy.io import loadmat, whosmat
     except ImportError:
-        raise TclifError(
-            f"{path}: SciPy, which reads .mat files, is not installed",
-            "pip install 'tclif-deploy[ecg]', or write x and y into train.npz and test.npz",
-        ) from None
+        raise extras.missing(str(path), "write x and y into train.npz and test.npz", "scipy") from None
     try:
         shapes = {name: shape for name, shape, _ in whosmat(path)}
         if not {"x", "y"} <= shapes.keys():

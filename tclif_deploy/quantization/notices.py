@@ -8,10 +8,12 @@ from collections.abc import Iterator
 import numpy as np
 
 from tclif_deploy.data import Dataset
-from tclif_deploy.fixed import FixedLayer
+from tclif_deploy.fixed import FixedLayer, FixedNetwork
 from tclif_deploy.network import Layer
 from tclif_deploy.quantization.layer_plan import LayerPlan, QuantizationContext, largest_shift, width_utilization
 
+SPIKES_ONLY = 2
+"""signed bits of an input of which a value is a spike, of either sign, or none"""
 DIFFERENT = 2.0
 """inputs whose rms differ by more than this are of another range"""
 
@@ -38,6 +40,19 @@ def input_notice(calibration: Dataset, data: Dataset) -> str | None:
     return (
         f"the input range differs: {b} is {ratio} larger than {a} (rms {high:.3g} and {low:.3g}): "
         "the scales are calibrated on one of them; was one scaled, as by 1/255?"
+    )
+
+
+def payload_notice(data: Dataset, fixed: FixedNetwork, target: str) -> str | None:
+    """What to say where real values enter a target whose input is spikes, which keep three of them."""
+    if fixed.input.bits > SPIKES_ONLY:
+        return None
+    values = np.unique(np.abs(data.x[data.x != 0]))
+    if len(values) <= 1:
+        return None
+    return (
+        f"the input takes {len(values):,} sizes besides 0 ({data.name}), and {target} takes a spike or none: they are "
+        "rounded to one size; encode them as spikes, or run the first layer on the host and compile what is behind it"
     )
 
 

@@ -7,7 +7,6 @@ import functools
 import json
 import pkgutil
 from dataclasses import dataclass
-from importlib import util
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from tclif_deploy.arguments import checked
 from tclif_deploy.builds import Build
 from tclif_deploy.builds.record import Record
 from tclif_deploy.errors import TclifError
+from tclif_deploy.extras import installed
 from tclif_deploy.outputs import write_file
 from tclif_deploy.report.compare import differences
 from tclif_deploy.report.content import Plots, Raster, Section
@@ -29,7 +29,8 @@ from tclif_deploy.version import __version__
 
 PAGE = "report.html"
 NEEDS = ("jinja2", "plotly")
-INSTALL = "pip install 'tclif-deploy[report]'"
+INSTALL = "pip install jinja2 plotly"
+"""which a plain install brings"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +46,7 @@ class Column:
 
 def missing() -> str | None:
     """Why no page can be written here, or None."""
-    lacking = [name for name in NEEDS if util.find_spec(name) is None]
+    lacking = [name for name in NEEDS if not installed(name)]
     return f"no {PAGE}: {' and '.join(lacking)} not installed; get it with: {INSTALL}" if lacking else None
 
 

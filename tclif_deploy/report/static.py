@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import io
 import math
-from importlib import util
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from tclif_deploy import extras
 from tclif_deploy.arguments import checked
 from tclif_deploy.builds import Build
 from tclif_deploy.builds.record import LayerRecord, Record
-from tclif_deploy.errors import TclifError
 from tclif_deploy.outputs import make_folder, write_file, write_files
 from tclif_deploy.report.figure import Figure, Panel, Series
 from tclif_deploy.report.sections import report_content
@@ -32,6 +31,11 @@ STYLE: Any = {
 }  # fmt: skip
 METADATA: dict[str, dict[str, Any]] = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
 """nothing that changes from run to run"""
+
+
+def check_figures() -> None:
+    """Raise the `TclifError` with which `write_figures` would begin, before any work."""
+    extras.need("a figure for a paper", "leave it out: the page draws its own", "matplotlib")
 
 
 @checked
@@ -53,8 +57,7 @@ def write_figures(build: Build, folder: Path | str) -> tuple[Path, ...]:
     ...     [path.name for path in write_figures(build, f"{folder}/figures")]
     ['distributions-0.png', 'distributions-0.svg', 'core-map.png', 'core-map.svg']
     """
-    if util.find_spec("matplotlib") is None:
-        raise TclifError("figures need matplotlib", "pip install 'tclif-deploy[figures]'")
+    check_figures()
     from matplotlib import rc_context
     from matplotlib.figure import Figure as Canvas
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from importlib import util
 from pathlib import Path
 from typing import Annotated, get_args
 
+from tclif_deploy import extras
 from tclif_deploy.arguments import checked_fields
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import Rounding
@@ -99,8 +99,7 @@ def check_plot(path: Path, inputs: Iterable[object]) -> None:
     """Raise the `TclifError` with which `draw` would end, before any work; none of ``inputs`` may be ``path``."""
     if path.suffix.lower() not in (".png", ".svg", ".pdf"):
         raise TclifError(f"{path}: no picture is called so", "choose a .png, .svg or .pdf")
-    if util.find_spec("matplotlib") is None:
-        raise TclifError("matplotlib is not installed, which --plot needs", "pip install 'tclif-deploy[figures]'")
+    extras.need("--plot", "leave --plot out", "matplotlib")
     check_file_place(path, inputs)
 
 

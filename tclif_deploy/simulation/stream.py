@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tclif_deploy import extras
 from tclif_deploy.data.dataset import Dataset, Task
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedNetwork, Int
@@ -217,10 +218,10 @@ def _in_parallel(
     network: FixedNetwork, batches: Iterable[Dataset], engine: Engine, jobs: int | None, backend: str
 ) -> Iterator[Tally]:
     """Tallies of the batches, in any order, from joblib's workers; each worker runs one thread."""
-    try:
-        import joblib
-    except ImportError:
-        raise TclifError("joblib is not installed, which --parallel needs", "pip install joblib") from None
+    import joblib
+
+    if backend == "dask":
+        extras.need("--parallel dask", "choose --parallel loky", "distributed")
     try:
         with joblib.parallel_config(backend=backend, n_jobs=jobs or -1):
             work = (joblib.delayed(_one_batch)(network, data, engine, 1) for data in batches)

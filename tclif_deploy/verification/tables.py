@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from tclif_deploy import extras
 from tclif_deploy.display import Brief
-from tclif_deploy.errors import TclifError
 from tclif_deploy.text import NONE, count, percent
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def verdict_frame(verdict: Verdict) -> Any:
     try:
         import pandas
     except ImportError:
-        raise TclifError("pandas is not installed, which to_frame needs", "pip install pandas") from None
+        raise extras.missing("to_frame", "print the verdict", "pandas") from None
     rows = [
         (
             la.name, la.jaccard, la.spike_rate_float, la.spike_rate_fixed, verdict.saturations.get(la.name),

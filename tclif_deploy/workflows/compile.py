@@ -26,7 +26,7 @@ from tclif_deploy.network import Network
 from tclif_deploy.progress import Bars, Say, no_bars, say_nothing
 from tclif_deploy.quantization import quantize
 from tclif_deploy.quantization.calibration import Calibration, choose_calibration
-from tclif_deploy.quantization.notices import input_notice
+from tclif_deploy.quantization.notices import input_notice, payload_notice
 from tclif_deploy.quantization.quantizer import weight_widths
 from tclif_deploy.quantization.weight_width_search import choose_widths
 from tclif_deploy.report import page
@@ -75,9 +75,8 @@ def compile(
     path = None if source.sha256 is None else Path(source.path)
     target = as_target(target)
     folder = Path(output) if output is not None else build_folder.default_folder(path or Path(source.path), target.name)
-    for backend in chosen_backends(target, options).values():
-        if data is not None:
-            backend.check_installed()
+    for name in chosen_backends(target, options):
+        backends.check_ready(name, runs=data is not None)
     if options.read.args is not None:
         as_path(options.read.args, "check the path given as --args")
     test, calibration = as_dataset(data, task=options.task), as_dataset(calibration, "calibration")
@@ -96,6 +95,8 @@ def compile(
         else:
             fixed, options = _narrowed(network, target, choice.data, choice.left, options, say, progress)
         if choice.data is not None and choice.left is not None and (notice := input_notice(choice.data, choice.left)):
+            fixed = replace(fixed, notices=(*fixed.notices, notice))
+        if choice.data is not None and (notice := payload_notice(choice.data, fixed, target.name)):
             fixed = replace(fixed, notices=(*fixed.notices, notice))
         build = write_build(
             temporary, source, network, fixed, target, choice.calibration, choice.left,

@@ -8,7 +8,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
-from importlib import metadata, util
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from tclif_deploy import backends, neurons
 from tclif_deploy.backends.lava import install_commands, installed_version
 from tclif_deploy.data import Dataset
 from tclif_deploy.errors import TclifError
+from tclif_deploy.extras import OPTIONAL, installed
 from tclif_deploy.fixed import FixedNetwork
 from tclif_deploy.network import INPUT, Connection, Layer, Network
 from tclif_deploy.quantization import quantize
@@ -32,13 +33,10 @@ PACKAGES = (
     ("torch", "torch", "reading checkpoints, training", "torch"),
     ("nir", "nir", "network.nir", "nir"),
     ("numba", "numba", "the fast engine", "numba"),
-    ("jinja2", "jinja2", "report.html", "'tclif-deploy[report]'"),
-    ("plotly", "plotly", "report.html", "'tclif-deploy[report]'"),
-    ("matplotlib", "matplotlib", "figures for papers", "'tclif-deploy[figures]'"),
-    ("scipy", "scipy", ".mat files", "'tclif-deploy[ecg]'"),
-    ("safetensors", "safetensors", "reading .safetensors files", "'tclif-deploy[safetensors]'"),
-    ("onnx", "onnx", "the ONNX backend", "'tclif-deploy[onnx]'"),
-    ("onnxruntime", "onnxruntime", "the ONNX backend", "'tclif-deploy[onnx]'"),
+    ("jinja2", "jinja2", "report.html", "jinja2"),
+    ("plotly", "plotly", "report.html", "plotly"),
+    ("joblib", "joblib", "sweeps, --parallel", "joblib"),
+    *((name, name, package.purpose, f"'tclif-deploy[{package.extra}]'") for name, package in OPTIONAL.items()),
 )
 """(distribution, module, what needs it, what pip installs)"""
 
@@ -57,7 +55,7 @@ def dependencies() -> tuple[Dependency, ...]:
     packages = []
     for distribution, module, purpose, install in PACKAGES:
         try:
-            version = metadata.version(distribution) if util.find_spec(module) is not None else None
+            version = metadata.version(distribution) if installed(module) else None
         except metadata.PackageNotFoundError:  # a folder of that name
             version = None
         packages.append(Dependency(distribution, purpose, version, (f"pip install {install}",)))

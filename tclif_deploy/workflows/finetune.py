@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from tclif_deploy import backends
 from tclif_deploy.arguments import checked
 from tclif_deploy.builds import Build
 from tclif_deploy.builds import folder as build_folder
@@ -102,8 +103,8 @@ def finetune(
     build_folder.check_place(folder, inputs)
     work = work_folder(folder)
     check_folder_place(work, _is_work_folder, "those of an interrupted fine-tuning")
-    for backend in chosen_backends(target, options).values():
-        backend.check_installed()
+    for name in chosen_backends(target, options):
+        backends.check_ready(name, runs=True)
     with build_folder.new_build(folder, inputs) as temporary:
         say(f"reading {path}")
         network = load(path, options.read)

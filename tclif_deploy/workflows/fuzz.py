@@ -94,7 +94,7 @@ def _ready(
     for name in names:
         try:
             backend = backends.get(name)
-            backend.check_installed()
+            backends.check_ready(name, runs=True)
             ready[name] = build.folder / name
             if not ready[name].is_dir():
                 ready[name] = scratch / name

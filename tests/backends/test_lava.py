@@ -171,7 +171,7 @@ def output_of(folder: Path, x: Int, *arguments: str) -> dict[str, Any]:
         "runpy.run_path(sys.argv[0], run_name='__main__')"
     )
     command = [sys.executable, "-c", script, folder / "run.py", "--input", source, "--output", target, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
     assert done.returncode == 0, done.stderr
     with np.load(target, allow_pickle=False) as file:
         return {name: file[name] for name in file.files}
@@ -213,7 +213,7 @@ def test_real_data_enter_run_py_by_their_scale(tmp_path: Path) -> None:
     np.savez(tmp_path / "given.npz", x=values, scale=0.5, y=want.classes)
     done = subprocess.run(
         [sys.executable, tmp_path / "run.py", "--input", tmp_path / "given.npz", "--samples", "2", "--batched"],
-        capture_output=True, text=True, timeout=120, check=True,
+        capture_output=True, text=True, timeout=900, check=True,
     )  # fmt: skip
     assert "accuracy: 100.00% of 2 samples" in done.stdout
     assert f"classes: {want.classes[0]} {want.classes[1]}" in done.stdout

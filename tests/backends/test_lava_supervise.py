@@ -39,7 +39,11 @@ def running(folder: Path) -> list[str]:
     return [line for line in listed.splitlines() if str(folder) in line]
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+GUARD = 600.0
+"""seconds after which a test that hangs ends; no test measures time"""
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = GUARD) -> None:
     """Return as soon as ``condition`` holds; fail where it does not in time."""
     end = time.monotonic() + seconds
     while not condition():
@@ -63,10 +67,8 @@ def trouble(folder: Path, line: str) -> None:
 def test_an_exception_inside_a_process_ends_the_run_and_is_told(network: tuple[Path, Int]) -> None:
     folder, x = network
     trouble(folder, "raise ValueError('the moon')")
-    start = time.monotonic()
     with pytest.raises(TclifError, match=r"lava: the run failed: .*ValueError: the moon"):
         lava.run(folder, x)
-    assert time.monotonic() - start < 30
 
 
 def test_a_process_that_dies_ends_the_run(network: tuple[Path, Int]) -> None:
@@ -78,11 +80,9 @@ def test_a_process_that_dies_ends_the_run(network: tuple[Path, Int]) -> None:
 
 def test_a_hang_ends_after_the_timeout(network: tuple[Path, Int]) -> None:
     folder, x = network
-    trouble(folder, "import time; time.sleep(1000)")
-    start = time.monotonic()
+    trouble(folder, "import time; time.sleep(100_000)")
     with pytest.raises(TclifError, match=r"no progress for 4 s.*longer timeout"):
         lava.run(folder, x, timeout=4)
-    assert time.monotonic() - start < 30
 
 
 ENDLESS = """
@@ -107,7 +107,7 @@ def test_ctrl_c_and_death_of_the_parent_end_the_run(network: tuple[Path, Int], n
         pass
     assert len(running(folder)) > 3
     os.kill(parent.pid, number)
-    _, stderr = parent.communicate(timeout=30)
+    _, stderr = parent.communicate(timeout=GUARD)
     assert parent.returncode != 0
     assert number == signal.SIGKILL or stderr.rstrip().endswith("KeyboardInterrupt")
     wait_until(lambda: not running(folder))
@@ -123,7 +123,7 @@ def test_ctrl_c_at_a_standalone_run_is_one_line(network: tuple[Path, Int], tmp_p
     wait_until(lambda: len(running(folder)) > 8)
     time.sleep(1)
     os.killpg(child.pid, signal.SIGINT)  # as a terminal does: to every process of the run
-    _, stderr = child.communicate(timeout=30)
+    _, stderr = child.communicate(timeout=GUARD)
     assert (child.returncode, stderr) == (130, "interrupted\n")
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from onnx import numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from tclif_deploy import Simulator, TclifError, load
+from tclif_deploy import Simulator, TclifError, extras, load
 from tclif_deploy.backends import onnx as backend
 from tclif_deploy.backends.onnx.files import session
 from tclif_deploy.data import load_data
@@ -384,9 +384,11 @@ def test_a_file_that_onnxruntime_refuses_is_one_line(tmp_path):
 
 @pytest.mark.parametrize("module", ["onnx", "onnxruntime"])
 def test_without_the_library_the_message_says_how_to_get_it(module, monkeypatch):
-    find = backend.files.util.find_spec
-    monkeypatch.setattr(backend.files.util, "find_spec", lambda name: None if name == module else find(name))
-    with pytest.raises(TclifError, match=rf"{module} is not installed; pip install --upgrade 'tclif-deploy\[onnx\]'"):
+    monkeypatch.setattr(extras, "installed", lambda name: name != module)
+    with pytest.raises(
+        TclifError,
+        match=rf"{module} is not installed, which the ONNX backend needs; pip install 'tclif-deploy\[onnx\]'",
+    ):
         backend.check_installed()
 
 

@@ -219,7 +219,7 @@ def test_missing_lava_is_said_with_the_commands_before_any_work(model, data, tmp
         "from tclif_deploy.cli.main import run; sys.exit(run(sys.argv[1:]))"
     )
     argv = ["compile", str(model), "--data", str(data), "-o", str(tmp_path / "b"), "-q"]
-    done = subprocess.run([sys.executable, "-c", code, *argv], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", code, *argv], capture_output=True, text=True, timeout=900)
     assert done.returncode == 2
     assert "lava-nc==0.10.0" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1

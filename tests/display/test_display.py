@@ -85,7 +85,9 @@ def test_a_verdict_becomes_a_frame_where_pandas_is_there(shown):
 
 def test_without_pandas_a_frame_is_refused_in_one_line(shown, monkeypatch):
     monkeypatch.setitem(sys.modules, "pandas", None)  # as if it were not installed
-    with pytest.raises(TclifError, match="pandas is not installed, which to_frame needs; pip install pandas"):
+    with pytest.raises(
+        TclifError, match=r"pandas is not installed, which to_frame needs; pip install 'tclif-deploy\[frames\]'"
+    ):
         shown["verdict"].to_frame()
 
 

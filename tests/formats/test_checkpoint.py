@@ -631,7 +631,10 @@ def test_a_safetensors_file_without_the_library_says_how_to_get_it(
     monkeypatch.setitem(sys.modules, "safetensors", None)
     monkeypatch.setitem(sys.modules, "safetensors.torch", None)
     (tmp_path / "model.safetensors").write_bytes(safetensors_bytes(checkpoints.state_dict()))
-    with pytest.raises(TclifError, match="its format needs the package safetensors; pip install safetensors"):
+    with pytest.raises(
+        TclifError,
+        match=r"which .*model\.safetensors needs; pip install 'tclif-deploy\[safetensors\]'",
+    ):
         load(tmp_path / "model.safetensors")
 
 

@@ -71,7 +71,7 @@ def run_script(name: str, *arguments: object) -> None:
     """A script beside this file, which needs lava-dl's netx, in a process of its own."""
     needs_package("lava.lib.dl.netx")
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", str(HELPERS / name), *map(str, arguments)], timeout=200,
+        [sys.executable, "-W", "ignore", str(HELPERS / name), *map(str, arguments)], timeout=900,
         capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, start_new_session=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
@@ -265,7 +265,7 @@ def test_lava_dls_netx_and_lavas_dense_hold_as_much_of_the_weights():
         [sys.executable, "-W", "ignore", "-c", code],
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=900,
         start_new_session=True,
     )
     assert done.returncode == 0, done.stderr[-2000:]

@@ -295,6 +295,30 @@ def test_what_stands_between_layers_and_cannot_be_read_is_named(between, message
     assert message in refused(wild(between))
 
 
+@pytest.mark.parametrize("block", [
+    lambda: nn.Sequential(linear(6, 12, 1, 1.5), nn.ReLU()),
+    lambda: nn.Sequential(linear(6, 12, 1, 1.5), nn.ReLU(), linear(12, 12, 3)),
+    nn.Softmax,
+])  # fmt: skip
+def test_a_first_block_of_real_values_is_refused_as_such_and_the_chip_s_part_behind_it_is_read(block):
+    class Whole(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.stem = block(-1) if block is nn.Softmax else block()
+            self.body = wild(lambda z, t: z)
+            self.body.fc1 = linear(6 if block is nn.Softmax else 12, 12, 1, 1.5)
+
+        def forward(self, x):
+            return self.body(torch.stack([self.stem(x[:, t]) for t in range(x.shape[1])], 1))
+
+    model, x = Whole().double(), example()
+    message = refused(model, x)
+    assert "before any neuron: that block computes with real values" in message
+    assert "run it on the host, and load the modules behind it" in message
+    features = model.stem(torch.tensor(x, dtype=torch.float64)).detach()
+    assert [layer.name for layer in load(model.body, example_input=features).layers] == ["lif1", "fc2"]
+
+
 def test_a_permutation_by_indexing_does_not_pass_the_check():
     assert "readout" in refused(wild(lambda z, t: z[:, torch.arange(11, -1, -1)]))
 

@@ -23,7 +23,7 @@ from tclif_deploy.cli import main
 from tests.fuzz.damage import damaged
 from tests.fuzz.inputs import STATE, TUNE, inside, silent
 
-SECONDS = 60
+SECONDS = 600
 """that a command may take"""
 GROWTH = 192 << 20
 """bytes by which a command on a damaged file may grow beyond what the process held before it"""

@@ -69,9 +69,10 @@ def _run(folder: Path, command: list[str]) -> tuple[Outcome, int]:
 
 
 def run(
-    folders: list[Path], whole: Path, seed: int, numbers: range, seconds: float
+    folders: list[Path], whole: Path, seed: int, numbers: range, seconds: float, least: int = 0
 ) -> Iterator[tuple[Case, str | None]]:
-    """(case, what is wrong) of inputs, as many at once as there are ``folders`` of them, until the time is over."""
+    """(case, what is wrong) of inputs, as many at once as there are ``folders`` of them, until the time is over
+    and ``least`` of them are done."""
     global _whole
     _whole = whole
     end = time.monotonic() + seconds
@@ -79,7 +80,7 @@ def run(
     def some(place: int) -> list[tuple[Case, str | None]]:
         judged = []
         for number in numbers[place :: len(folders)]:
-            if time.monotonic() > end:
+            if len(judged) * len(folders) >= least and time.monotonic() > end:
                 break
             case = drawn(folders[place], seed, number, QUICK)
             judged.append((case, attempt(folders[place], case, started)[0]))

@@ -13,7 +13,8 @@ from tests.fuzz import cases, damage, inputs, values
 INPUTS = 1500
 """of each run; about a minute"""
 SEED = 20_26
-MOST_SECONDS = 60
+LEAST, MOST_SECONDS = 200, 60
+"""inputs that are tried however slow the machine is, and when no more begin after them"""
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +50,7 @@ def test_damage_is_one_line_or_does_no_harm(folder):
     """A sample of damages, drawn from a fixed seed; ``python -m tests.fuzz.run`` draws others, as many as wanted."""
     started, run, wrong = time.monotonic(), 0, []
     for number in range(INPUTS):
-        if time.monotonic() - started > MOST_SECONDS:
+        if run >= LEAST and time.monotonic() - started > MOST_SECONDS:
             break
         case = cases.drawn(folder, SEED, number)
         said, _ = cases.attempt(folder, case)
@@ -57,7 +58,6 @@ def test_damage_is_one_line_or_does_no_harm(folder):
         if said is not None:
             wrong.append(f"{case}: {said}\n    {case.again}")
     assert not wrong, f"{len(wrong)} of {run} inputs:\n" + "\n".join(wrong)
-    assert run >= 200, f"only {run} inputs in {MOST_SECONDS} s"
 
 
 def test_a_damaged_side_file_takes_away_its_own_section(folder):

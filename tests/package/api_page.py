@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import inspect
 import re
-from importlib import import_module
+from importlib import import_module, util
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+
+
+def site() -> ModuleType:
+    """``docs/hooks.py``, which makes the site's page of ours."""
+    spec = util.spec_from_file_location("docs_hooks", ROOT / "docs" / "hooks.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+PAGE = site().on_page_markdown((ROOT / "docs" / "api.md").read_text(encoding="utf-8"))
 MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
     for path in (ROOT / "tclif_deploy").rglob("*.py")

@@ -30,7 +30,7 @@ def typed(page: Path) -> list[list[str]]:
     commands = []
     for block in blocks(page, "sh"):
         for line in block.replace("\\\n", " ").splitlines():
-            words = shlex.split(line.split(" | ")[0], comments=True)
+            words = shlex.split(re.split(r" (?:\||2?>) ", line)[0], comments=True)
             if words and words[0] == "tclif-compile":
                 commands.append(["compile", *words[1:]])
             elif words and words[0] == "tclif":
@@ -56,8 +56,9 @@ def test_the_guides_show_commands_at_all():
 def test_every_sh_block_of_the_guides_shows_what_it_printed():
     for name in ("index.md", "tutorial.md"):
         text = (ROOT / "docs" / name).read_text(encoding="utf-8")
-        shown = re.findall(r"```sh\n.*?```\n\n```text\n(.*?)```", text, re.DOTALL)
-        assert len(shown) == len(blocks(ROOT / "docs" / name, "sh"))
+        marked = len(re.findall(r"^<!-- not run: .*-->\n```sh$", text, re.MULTILINE))
+        shown = re.findall(r"```sh\n[^`]*?```\n\n```text\n(.*?)```", text, re.DOTALL)
+        assert len(shown) == len(blocks(ROOT / "docs" / name, "sh")) - marked
         assert all(output.strip() for output in shown), name
 
 
@@ -68,16 +69,6 @@ def test_the_page_s_own_neuron_runs_fires_and_agrees(capsys):
     match = re.fullmatch(r"fires in ([\d.]+)% of its steps, agreement (\d+)%\n", capsys.readouterr().out)
     assert 1 < float(match[1]) < 60
     assert int(match[2]) >= 80
-
-
-@pytest.mark.slow
-def test_the_page_s_session_is_equal_to_a_whole_run(capsys, monkeypatch, tmp_path):
-    page = ROOT / "docs" / "streaming.md"
-    block = blocks(page, "python")[0]
-    (tmp_path / "fixtures").symlink_to(ROOT / "fixtures")
-    monkeypatch.chdir(tmp_path)
-    exec(compile(block, "streaming.md", "exec"), {})
-    assert f"```python\n{block}```\n\n```text\n{capsys.readouterr().out}```" in page.read_text(encoding="utf-8")
 
 
 @pytest.mark.slow
@@ -100,12 +91,36 @@ def test_the_command_reference_is_made_from_the_code(monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / "docs"))
     import hooks
 
-    made = hooks.on_page_markdown((ROOT / "docs" / "cli.md").read_text(encoding="utf-8"))
+    for page in ROOT.glob("docs/*.md"):
+        text = page.read_text(encoding="utf-8")
+        assert hooks.refreshed(text) == text, f"{page.name}: python docs/hooks.py makes it anew"
+    made = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
     group: Any = typer.main.get_command(app)
     assert re.findall(r"^## tclif (\S+)$", made, re.MULTILINE) == list(group.commands)
     for command in group.commands.values():
         for parameter in command.params:
             assert all(f"`{option}`" in made for option in parameter.opts if option.startswith("--"))
+
+
+def test_the_site_shows_the_pages_of_the_root(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    import hooks
+
+    for name in ("changelog", "contributing"):
+        text = (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")
+        assert hooks.on_page_markdown(text) == (ROOT / f"{name.upper()}.md").read_text(encoding="utf-8")
+        assert f"(../{name.upper()}.md)" in text
+    assert hooks.on_page_markdown("# Other\n") == "# Other\n"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_page_reads_the_same_on_a_forge(page):
+    text = page.read_text(encoding="utf-8")
+    assert "--8<--" not in text, "a forge shows the mark, not the file"
+    assert "\n!!!" not in text, "admonitions are mkdocs' own"
+    for line in FENCE.sub("", text).splitlines():
+        assert line == line.rstrip()
+        assert not re.match(r" {4}(?:import|from|tclif|pip|python)\b", line), "code stands in a fenced block"
 
 
 def test_every_page_stands_in_the_navigation_and_every_figure_exists():

@@ -12,7 +12,7 @@ PACKAGE = "tclif_deploy"
 ROOT = Path(__file__).parents[2] / PACKAGE
 LINES = (
     "errors version aliases text",
-    "arguments",
+    "arguments extras",
     "comparison display files outputs pickle_scan progress jit settings",
     "hdf5 json_form torch_file",
     "convolution readout",

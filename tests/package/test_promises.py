@@ -6,8 +6,10 @@ from pathlib import Path
 
 import yaml
 
+from tclif_deploy import extras
 from tclif_deploy.backends.lava import install_commands
 from tclif_deploy.workflows.doctor import TESTED_PYTHONS
+from tests.helpers.requirements import INSTALLED_BY
 
 ROOT = Path(__file__).parents[2]
 
@@ -45,6 +47,27 @@ def test_the_hooks_before_a_commit_are_those_of_make_lint():
     recipe = text("Makefile").split("\nlint:")[1].split("\n\n")[0]
     linted = re.findall(r"\$\(BIN\)/(\w+(?: \w+)?)", recipe)
     assert hooks == linted
+
+
+def test_the_readme_names_every_package_without_which_a_test_is_skipped():
+    table = text("README.md").split("\n## Tests\n")[1].split("\n## ")[0]
+    for name, command in INSTALLED_BY.items():
+        if command.startswith("apt-get install "):
+            for package in command.removeprefix("apt-get install ").split():
+                assert re.search(rf"[` ]{re.escape(package)}[` ]", table), (name, package)
+        elif command.startswith("npm"):
+            assert command in table
+        else:
+            assert command == "make test"
+            assert name in (*table.replace(",", " ").replace("(", " ").replace(")", " ").split(), "lava")
+
+
+def test_the_readme_names_every_extra_and_what_it_is_for():
+    for module, package in extras.OPTIONAL.items():
+        assert f"`pip install '.[{package.extra}]'`" in text("README.md"), module
+        assert module in " ".join(PROJECT["optional-dependencies"][package.extra])
+    named = {package.extra for package in extras.OPTIONAL.values()}
+    assert PROJECT["optional-dependencies"].keys() - named == {"lava", "docs", "dev", "report"}
 
 
 def test_what_lava_needs_is_the_extra_of_that_name():

@@ -15,11 +15,11 @@ ROOT = Path(__file__).parents[2]
 @pytest.mark.slow
 def test_the_wheel_compiles_a_model_outside_the_checkout(tmp_path):
     build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(ROOT)]
-    subprocess.run(build, check=True, capture_output=True, timeout=300)
+    subprocess.run(build, check=True, capture_output=True, timeout=900)
     (wheel,) = tmp_path.glob("*.whl")
     site = tmp_path / "site"
     install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(site), str(wheel)]
-    subprocess.run(install, check=True, capture_output=True, timeout=300)
+    subprocess.run(install, check=True, capture_output=True, timeout=900)
     model = checkpoints.write_checkpoint(tmp_path / "net")
     data = checkpoints.write_data(tmp_path / "data.npz")
     code = (
@@ -34,7 +34,7 @@ def test_the_wheel_compiles_a_model_outside_the_checkout(tmp_path):
             cwd=tmp_path,
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=900,
         )
         assert done.returncode == 0, done.stderr
     assert "every bit of" in done.stdout

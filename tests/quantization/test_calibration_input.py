@@ -8,7 +8,7 @@ import pytest
 from tclif_deploy import QuantizeSettings, TclifError, compile, neurons, quantize
 from tclif_deploy.data import Dataset
 from tclif_deploy.network import Connection, Layer, Network
-from tclif_deploy.quantization.notices import input_notice
+from tclif_deploy.quantization.notices import input_notice, payload_notice
 from tclif_deploy.workflows.compile import CompileOptions
 from tests.helpers.tclif_networks import LOIHI2, calibration_data, tclif_network
 
@@ -38,6 +38,25 @@ def test_data_of_another_scale_than_the_calibration_data_are_told():
     assert "raw.npz is 255 times larger than data" in notice
     assert input_notice(raw, calibration_data()) == notice
     assert input_notice(calibration_data(), calibration_data(2)) is None
+
+
+def test_real_values_into_a_target_of_spikes_alone_are_told(tmp_path):
+    out = Layer("out", neurons.readout(2), (Connection("input", np.array([[0.5, -1.0], [1.0, 0.25]])),))
+    network, rng = Network(2, (out,)), np.random.default_rng(0)
+    real, spikes = Dataset(rng.normal(0, 1, (8, 20, 2))), Dataset(rng.integers(-1, 2, (8, 20, 2)).astype(np.int8))
+    notice = payload_notice(real, quantize(network, "loihi1", real), "loihi1")
+    assert "320 sizes besides 0" in notice
+    assert "loihi1 takes a spike or none" in notice
+    assert payload_notice(spikes, quantize(network, "loihi1", spikes), "loihi1") is None
+    assert payload_notice(real, quantize(network, "loihi2", real), "loihi2") is None
+    options = CompileOptions(backend="none", allow_misfit=True)
+    told = [
+        any("a spike or none" in notice for notice in compile(
+            network, "loihi1", data=data, output=tmp_path / str(n), options=options
+        ).notices)
+        for n, data in enumerate((real, spikes))
+    ]  # fmt: skip
+    assert told == [True, False]
 
 
 @pytest.mark.slow

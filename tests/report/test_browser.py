@@ -50,7 +50,7 @@ def screen(driver, width: int, dark: bool = False) -> None:
     driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": scheme})
 
 
-def until(driver, script: str, seconds: float = 20):
+def until(driver, script: str, seconds: float = 300):
     """The script's value as soon as it is truthy."""
     end = time.monotonic() + seconds
     while not (value := driver.execute_script(f"return {script}")):

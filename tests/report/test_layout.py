@@ -76,7 +76,7 @@ def printed(folder: Path, line: str, **environment: str) -> str:
     code = "from tclif_deploy.cli.start import main; main()"
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("LC_") and k not in ("LANG", "TERM")}
     done = subprocess.run(
-        [sys.executable, "-c", code, *line.split()], cwd=folder, capture_output=True, timeout=300,
+        [sys.executable, "-c", code, *line.split()], cwd=folder, capture_output=True, timeout=900,
         env=inherited | {"COLUMNS": str(WIDTH), "PYTHONPATH": str(ROOT)} | environment,
     )  # fmt: skip
     assert done.returncode in (0, 1), done.stderr

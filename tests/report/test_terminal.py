@@ -24,7 +24,7 @@ def tclif(*argv, **env) -> subprocess.CompletedProcess[str]:
     code = "from tclif_deploy.cli.start import main; main()"
     cleared = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "FORCE_COLOR")}
     return subprocess.run(
-        [sys.executable, "-c", code, *argv], env=cleared | env, capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", code, *argv], env=cleared | env, capture_output=True, text=True, timeout=900
     )
 
 
@@ -87,10 +87,13 @@ def test_the_command_line_is_kept_for_who_builds_again(tmp_path):
 
 def test_doctor_prints_the_exact_commands_for_what_is_missing(monkeypatch, capsys):
     monkeypatch.setattr(doctor, "installed_version", lambda: None)
-    monkeypatch.setattr(util, "find_spec", lambda name: None if name == "plotly" else object())
+    monkeypatch.setattr(util, "find_spec", lambda name: None if name == "matplotlib" else object())
     assert run(["doctor", "--no-test"]) == 0
     printed = capsys.readouterr().out
-    assert "missing: plotly (report.html); install it with:\n    pip install 'tclif-deploy[report]'" in printed
+    figures = (
+        "missing: matplotlib (figures for papers, --plot); install it with:\n    pip install 'tclif-deploy[figures]'"
+    )
+    assert figures in printed
     assert "pip install --no-deps --ignore-requires-python lava-nc==0.10.0" in printed
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tclif_deploy.backends.c.layout import Types, choose_types, convolves, delays, rule, running_bits, sizes
+from tclif_deploy.backends.c.self_test import self_test_vectors
 from tclif_deploy.convolution import Conv
 from tclif_deploy.fixed import COEFFICIENTS, FixedConnection, FixedLayer, FixedNetwork, Int
 from tclif_deploy.network import INPUT
@@ -21,7 +22,7 @@ from tclif_deploy.simulation.result import most_readout_steps
 from tclif_deploy.target import Target
 
 TEMPLATE = Path(__file__).parent / "template"
-SOURCES = ("network.h", "network.c", "main.c")
+SOURCES = ("network.h", "network.c", "encode.h", "self_test.h", "self_test.c", "main.c", "CMakeLists.txt")
 """the same for every network of one readout rule"""
 RULES = ("SUM", "MAX", "COUNT_VOTES", "DECISION", "SOMA", "SPIKES")
 """what `layout.rule` can say"""
@@ -30,6 +31,8 @@ OTHER_RULES = ("#ifdef TCLIF_RULE\n", "#else /* TCLIF_RULE */\n", "#endif /* TCL
 DESCRIPTION, SIZE = "network.json", "size.json"
 ROUNDINGS = {"toward_zero": "TCLIF_TOWARD_ZERO", "floor": "TCLIF_FLOOR", "nearest": "TCLIF_NEAREST"}
 LEVELS = ("threshold", "r_u", "r_v", "v_reset", "bias_u", "bias_v", "v0")
+PIECE = 32767
+"""bytes of the longest array that an AVR's compiler makes"""
 LINE = 110
 """characters of a line of numbers"""
 
@@ -52,6 +55,7 @@ def emit(fixed: FixedNetwork, target: Target | None, folder: Path, *, accumulato
     files = {
         "config.h": "\n".join(_config(fixed, types)) + "\n",
         "tables.h": "\n".join(_tables(fixed, types)) + "\n",
+        "self_test_vectors.h": "\n".join(self_test_vectors(fixed)) + "\n",
         DESCRIPTION: json.dumps(description, indent=2) + "\n",
         SIZE: json.dumps(asdict(sizes(fixed, types)), indent=2) + "\n",
     }
@@ -89,6 +93,8 @@ def _config(fixed: FixedNetwork, types: Types) -> Iterator[str]:
     defines: dict[str, int | str] = {
         "INPUTS": fixed.input.size,
         "INPUT_LIMIT": fixed.input.limit,
+        "INPUT_LSB": repr(fixed.input.lsb),
+        "INPUTS_A_UNIT": repr(1.0 / fixed.input.lsb),
         "LAYERS": len(layers),
         "NEURONS": sum(layer.size for layer in layers),
         "OUTPUTS": fixed.readout.outputs(fixed.output.size),
@@ -102,6 +108,8 @@ def _config(fixed: FixedNetwork, types: Types) -> Iterator[str]:
         "NEAREST": 2,
         "ROUNDING": ROUNDINGS[m.rounding],
         "CONVOLUTIONS": int(convolves(fixed)),
+        "CUT_WEIGHTS": int(any(piece_rows(c, types) > 0 for layer in layers for c in layer.connections)),
+        "LARGEST_TABLE": _largest_table(fixed, types),
         "BITS_U": m.bits_u,
         "BITS_V": m.bits_v,
         "WRAP_U": int(m.overflow_u == "wrap"),
@@ -146,7 +154,8 @@ def _tables(fixed: FixedNetwork, types: Types) -> Iterator[str]:
         yield f"/* layer {n}: {_comment(layer.name)} */"
         connections = []
         for m, c in enumerate(layer.connections):
-            yield from _array("weight", f"w{n}_{m}", _weights(c))
+            rows = piece_rows(c, types)
+            yield from _weight_table(f"w{n}_{m}", _weights(c), rows)
             moves = ""
             if c.conv is not None:
                 yield f"static const tclif_convolution m{n}_{m} = {{{', '.join(map(str, _geometry(c, c.conv)))}}};"
@@ -154,7 +163,8 @@ def _tables(fixed: FixedNetwork, types: Types) -> Iterator[str]:
             elif convolves(fixed):
                 moves = "0, "
             source = "TCLIF_FROM_INPUT" if c.source == INPUT else str(order[c.source])
-            connections.append(f"{{w{n}_{m}, {moves}{source}, {c.delay}, {c.exponent}}}")
+            weights = f"TCLIF_WEIGHTS(w{n}_{m}, {f'p{n}_{m}' if rows else 0}, {rows})"
+            connections.append(f"{{{weights}, {moves}{source}, {c.delay}, {c.exponent}}}")
         yield f"static const tclif_connection c{n}[] = {{{', '.join(connections)}}};"
         fields = []
         for names, kind in ((COEFFICIENTS, "coefficient"), (LEVELS, "level")):
@@ -211,9 +221,51 @@ def _frame_bytes(layer: FixedLayer) -> int:
     return (layer.size + 7) // 8
 
 
+def piece_rows(c: FixedConnection, types: Types) -> int:
+    """Rows of a piece of a connection's weights where an AVR cannot hold them in one table; else 0.
+
+    A power of two, so that finding a row is a shift and a mask. A kernel is never cut: 0.
+    """
+    row = c.neurons * types.weight // 8
+    if c.conv is not None or c.sources * row <= PIECE or row > PIECE:
+        return 0
+    return 1 << (PIECE // row).bit_length() - 1
+
+
+def _largest_table(fixed: FixedNetwork, types: Types) -> int:
+    """Bytes of the longest array that is not cut."""
+    return max(
+        c.weight.size * types.weight // 8
+        if (rows := piece_rows(c, types)) == 0
+        else rows * c.neurons * types.weight // 8
+        for layer in fixed.layers
+        for c in layer.connections
+    )
+
+
+def _weight_table(name: str, weights: Int, rows: int) -> Iterator[str]:
+    """A connection's weights; where ``rows`` is given, an AVR's compiler sees a table for each so many rows."""
+    if rows == 0:
+        yield from _array("weight", name, weights)
+        return
+    pieces = [weights[start : start + rows] for start in range(0, len(weights), rows)]
+    names = [name, *(f"{name}_{n}" for n in range(1, len(pieces)))]
+    for n, (piece, own) in enumerate(zip(pieces, names, strict=True)):
+        begin, *numbers, end = _array("weight", own, piece)
+        if n == 0:
+            yield begin
+        else:
+            yield from ("#if TCLIF_PIECES", "};", begin, "#endif")
+        yield from numbers
+    yield end
+    yield "#if TCLIF_PIECES"
+    yield f"static const TCLIF_TABLE tclif_weight_t *const p{name[1:]}[] = {{{', '.join(names)}}};"
+    yield "#endif"
+
+
 def _array(kind: str, name: str, values: NDArray[Any]) -> Iterator[str]:
     """A const table, wrapped to lines."""
-    yield f"static const tclif_{kind}_t {name}[] = {{"
+    yield f"static const TCLIF_TABLE tclif_{kind}_t {name}[] = {{"
     line = "   "
     for value in np.ravel(values).tolist():
         text = f" {value},"

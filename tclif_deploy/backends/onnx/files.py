@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib import util
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tclif_deploy import json_form
+from tclif_deploy import extras, json_form
 from tclif_deploy.errors import TclifError, reason_of
 from tclif_deploy.fixed import FixedNetwork, InputEncoding, Int
 from tclif_deploy.outputs import write_files
@@ -20,7 +19,7 @@ from tclif_deploy.simulation.result import Result, check_integers, check_lengths
 from tclif_deploy.target import Target
 
 STEP, SEQUENCE, TRACE = "step.onnx", "sequence.onnx", "trace.onnx"
-INSTALL = "pip install --upgrade 'tclif-deploy[onnx]'"
+INSTEAD = "choose another, as --backend c"
 OLDEST_RUNTIME = (1, 19)
 """1.18.1 gives wrong states in Scan, unless its reuse of memory is switched off; 1.19.2 to 1.31.1 were right"""
 BATCH = 256
@@ -29,14 +28,20 @@ BATCH = 256
 
 def check_installed() -> None:
     """Raise `TclifError` where onnx or onnxruntime is missing, or too old."""
-    for module in ("onnx", "onnxruntime"):
-        if util.find_spec(module) is None:
-            raise TclifError(f"{module} is not installed", INSTALL)
+    extras.need("the ONNX backend", INSTEAD, "onnx", "onnxruntime")
     import onnxruntime
 
     version = onnxruntime.__version__
     if tuple(int(part) for part in version.split(".")[:2]) < OLDEST_RUNTIME:
-        raise TclifError(f"onnxruntime {version} reuses memory too early and gives wrong states", INSTALL)
+        raise TclifError(
+            f"onnxruntime {version} reuses memory too early and gives wrong states",
+            f"pip install --upgrade onnxruntime, or {INSTEAD}",
+        )
+
+
+def check_emit() -> None:
+    """Raise `TclifError` where what `emit` needs is missing: onnx alone."""
+    extras.need("the ONNX backend", INSTEAD, "onnx")
 
 
 def emit(fixed: FixedNetwork, target: Target | None, folder: Path) -> None:
@@ -44,8 +49,7 @@ def emit(fixed: FixedNetwork, target: Target | None, folder: Path) -> None:
 
     Raises `TclifError` where onnx is missing, and where a value would need more than 64 bits.
     """
-    if util.find_spec("onnx") is None:
-        raise TclifError("onnx is not installed", INSTALL)
+    check_emit()
     from tclif_deploy.backends.onnx.model import ModelLayout, sequence_model, step_model
 
     layout = ModelLayout(fixed)

@@ -6,6 +6,7 @@ import importlib
 from collections.abc import Mapping
 from typing import Any
 
+from tclif_deploy import extras
 from tclif_deploy.errors import TclifError
 
 HEAD = 8
@@ -26,7 +27,7 @@ def read_safetensors(data: bytes, where: str) -> Mapping[str, Any]:
     try:
         library = importlib.import_module("safetensors.torch")
     except ImportError as error:
-        raise TclifError(f"{where}: its format needs the package safetensors", "pip install safetensors") from error
+        raise extras.missing(where, "save the weights by torch.save", "safetensors") from error
     try:
         return dict(library.load(data))
     except Exception as error:  # the library has its own types of them

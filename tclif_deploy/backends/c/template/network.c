@@ -17,6 +17,26 @@
 #define TCLIF_TO_SOMA 4U
 #define TCLIF_FROM_INPUT 0xFFFFU
 
+/* Where tables lie. An AVR reads flash by instructions of its own; its compiler puts what is __memx there, reads it from
+ * anywhere in flash, and makes no array of more than 32,767 bytes: longer weights are cut into pieces of whole rows. */
+#if defined(__AVR__) && defined(__STRICT_ANSI__)
+#error "for AVR compile network.c with avr-gcc -std=gnu99: ISO C knows no tables in flash"
+#elif defined(__AVR__)
+#define TCLIF_TABLE __memx
+#define TCLIF_PIECES TCLIF_CUT_WEIGHTS
+#if TCLIF_LARGEST_TABLE > 32767
+#error "a table of this network exceeds 32,767 bytes, which an AVR cannot address: fewer neurons, channels or weight bits"
+#endif
+#else
+#define TCLIF_TABLE
+#define TCLIF_PIECES 0
+#endif
+#if TCLIF_PIECES
+#define TCLIF_WEIGHTS(first, all, rows) first, all, rows
+#else
+#define TCLIF_WEIGHTS(first, all, rows) first
+#endif
+
 #if TCLIF_CONVOLUTIONS
 /* A kernel that moves over a map; neurons and sources stand in the order (channel, y, x). */
 typedef struct {
@@ -29,7 +49,11 @@ typedef struct {
 #endif
 
 typedef struct {
-    const tclif_weight_t *weight; /* [source][neuron], or [channel in][y][x][channel out of its group] */
+    const TCLIF_TABLE tclif_weight_t *weight; /* [source][neuron], or [channel in][y][x][channel out of its group] */
+#if TCLIF_PIECES
+    const TCLIF_TABLE tclif_weight_t *const *pieces; /* 0 where it is one */
+    uint16_t rows;                /* of a piece */
+#endif
 #if TCLIF_CONVOLUTIONS
     const tclif_convolution *moves; /* 0 where there is one weight for each pair of source and neuron */
 #endif
@@ -40,12 +64,12 @@ typedef struct {
 
 /* One number a neuron, or one for all of them (each == 0). */
 typedef struct {
-    const tclif_coefficient_t *values;
+    const TCLIF_TABLE tclif_coefficient_t *values;
     uint32_t each;
 } tclif_coefficients;
 
 typedef struct {
-    const tclif_level_t *values;
+    const TCLIF_TABLE tclif_level_t *values;
     uint32_t each;
 } tclif_levels;
 
@@ -132,7 +156,7 @@ static uint32_t spike_frame(const tclif_state *state, uint32_t index, uint32_t d
     return layer->first_byte + frame * ((layer->size + 7U) / 8U);
 }
 
-static void add_row(tclif_accumulator_t *sum, const tclif_weight_t *row, uint32_t size, tclif_accumulator_t factor)
+static void add_row(tclif_accumulator_t *sum, const TCLIF_TABLE tclif_weight_t *row, uint32_t size, tclif_accumulator_t factor)
 {
     for (uint32_t n = 0; n < size; n++) {
         sum[n] += factor * row[n];
@@ -140,8 +164,8 @@ static void add_row(tclif_accumulator_t *sum, const tclif_weight_t *row, uint32_
 }
 
 #if TCLIF_CONVOLUTIONS
-static void add_kernel(tclif_accumulator_t *sum, const tclif_convolution *m, const tclif_weight_t *weight,
-                       uint32_t source, tclif_accumulator_t factor)
+static void add_kernel(tclif_accumulator_t *sum, const tclif_convolution *m,
+                       const TCLIF_TABLE tclif_weight_t *weight, uint32_t source, tclif_accumulator_t factor)
 {
     const uint32_t channel = source / (m->height * m->width);
     const uint32_t y = source / m->width % m->height + m->top;
@@ -159,7 +183,7 @@ static void add_kernel(tclif_accumulator_t *sum, const tclif_convolution *m, con
             if (right % m->stride_x != 0 || right / m->stride_x >= m->columns) {
                 continue;
             }
-            const tclif_weight_t *row = weight + (a * m->kernel_x + b) * m->group_out;
+            const TCLIF_TABLE tclif_weight_t *row = weight + (a * m->kernel_x + b) * m->group_out;
             tclif_accumulator_t *place = group + down / m->stride_y * m->columns + right / m->stride_x;
             for (uint32_t n = 0; n < m->group_out; n++) {
                 place[n * positions] += factor * row[n];
@@ -175,6 +199,12 @@ static void add_source(tclif_accumulator_t *sum, const tclif_layer *layer, const
 #if TCLIF_CONVOLUTIONS
     if (c->moves != 0) {
         add_kernel(sum, c->moves, c->weight, source, factor);
+        return;
+    }
+#endif
+#if TCLIF_PIECES
+    if (c->pieces != 0) {
+        add_row(sum, c->pieces[source / c->rows] + source % c->rows * layer->size, layer->size, factor);
         return;
     }
 #endif

@@ -16,7 +16,7 @@ from tclif_deploy.formats.checkpoint.state_dict import INNER
 from tclif_deploy.frontends.live.tracing.answer import with_answer, with_rule
 from tclif_deploy.frontends.live.tracing.input_layout import InputLayout, input_layouts
 from tclif_deploy.frontends.live.tracing.maps import sample_shape
-from tclif_deploy.frontends.live.tracing.trace import INPUT, Call, Trace, run
+from tclif_deploy.frontends.live.tracing.trace import INPUT, Call, Origin, Trace, run
 from tclif_deploy.frontends.live.tracing.units import Recurrent, is_neuron, is_unit, read_unit, refusal
 from tclif_deploy.graph.lower import lower
 from tclif_deploy.graph.nodes import Affine, Input, NetworkGraph, Node, Output
@@ -293,6 +293,12 @@ class _Recording:
         origin = call.origin
         if origin.unreadable or origin.joined:
             operation = origin.unreadable or "several steps or layers put into one tensor"
+            if origin.terms and self.before_spikes(origin):
+                raise TclifError(
+                    f"{path}: its input comes through {operation} before any neuron: that block computes with real "
+                    "values, which spiking hardware cannot",
+                    "run it on the host, and load the modules behind it, with what it gives as example_input",
+                )
             raise TclifError(
                 f"{path}: its input comes through {operation}, which cannot be read",
                 "between layers only sums, factors and reshapes are; say what a neuron is with register_neuron",
@@ -305,6 +311,14 @@ class _Recording:
             repeats = self.repeats[source]
             terms.add((self.node(source, index % repeats), t - index // repeats, factor))
         return frozenset(terms)
+
+    def before_spikes(self, origin: Origin) -> bool:
+        """Whether no neuron has a part in it: it is made of the input, by weights alone."""
+        return all(
+            key == INPUT
+            or (key[0] not in self.populations and self.before_spikes(self.trace.calls[key[0]][key[1]].origin))
+            for key in origin.terms
+        )
 
     def output(self, feeds: Mapping[str, Feeds]) -> str:
         """The node that says the result: what the model returns, else the one that feeds no other."""

@@ -63,15 +63,8 @@ def simulate(
     frames = samples if batch is None else -(-samples // batch)
     lead = (frames,) if batch is None else (frames, batch)
     x, lengths = framed(x, lead), framed(lengths, lead)
-    number = np.dtype(np.int64 if structure.precision == "fixed_pt" else np.float64)
-    outputs = {
-        layer.name: {
-            "spikes": shared((*lead, steps, layer.size if layer.spiking else 0), np.dtype(np.bool_)),
-            "overflows": shared((*lead, 4), np.dtype(np.int64)),
-            **{key: shared((*lead, layer.size), number) for key in ("u", "v", "readout")},
-        }
-        for layer in structure.layers
-    }
+    number = number_of(structure)
+    outputs = shared_outputs(structure, lead, steps)
     network = NetworkProcess(
         structure=structure, arrays=arrays, batch=batch, frames=frames, steps=steps, lengths=lengths, outputs=outputs
     )
@@ -104,6 +97,27 @@ def simulate(
         classes=np.argmax(readout * factor, axis=1),
         overflows={name: flat(name, "overflows").sum(axis=0) for name in names},
     )
+
+
+def number_of(structure: Network) -> np.dtype[Any]:
+    """Of states and readouts."""
+    return np.dtype(np.int64 if structure.precision == "fixed_pt" else np.float64)
+
+
+def shared_outputs(structure: Network, lead: tuple[int, ...], steps: int) -> dict[str, dict[str, NDArray[Any]]]:
+    """The ``outputs`` of a `Network` process, by layer: arrays that its processes fill, and this one reads.
+
+    ``lead`` is (frames,), or (frames, batch).
+    """
+    number = number_of(structure)
+    return {
+        layer.name: {
+            "spikes": shared((*lead, steps, layer.size if layer.spiking else 0), np.dtype(np.bool_)),
+            "overflows": shared((*lead, 4), np.dtype(np.int64)),
+            **{key: shared((*lead, layer.size), number) for key in ("u", "v", "readout")},
+        }
+        for layer in structure.layers
+    }
 
 
 def framed(values: NDArray[Any], lead: tuple[int, ...]) -> NDArray[Any]:
