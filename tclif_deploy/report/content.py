@@ -86,6 +86,8 @@ class Plots:
     """A figure."""
 
     figure: Figure
+    on_page: bool = True
+    """False where a table of the same section says the same: it is drawn for papers alone"""
     kind: Literal["plots"] = field(default="plots", init=False)
 
 
@@ -137,7 +139,8 @@ def label_block(block: Block, labels: Mapping[str, str]) -> Block:
     if isinstance(block, Plots):
         f = block.figure
         title, caption = label_layers(f.title, labels), label_layers(f.caption, labels)
-        return Plots(replace(f, title=title, caption=caption, panels=tuple(_label_panel(p, labels) for p in f.panels)))
+        panels = tuple(_label_panel(p, labels) for p in f.panels)
+        return replace(block, figure=replace(f, title=title, caption=caption, panels=panels))
     return block
 
 

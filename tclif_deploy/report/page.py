@@ -113,7 +113,7 @@ def render(*builds: Build) -> str:
     for column, build in zip(columns, builds, strict=True):
         for section in column.sections:
             for block in section.blocks:
-                if isinstance(block, Plots):
+                if isinstance(block, Plots) and block.on_page:
                     plots |= _plots(column.prefix, block.figure)
                 elif isinstance(block, Raster):
                     assert build.record is not None

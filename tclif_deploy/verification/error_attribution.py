@@ -96,11 +96,18 @@ class ErrorAttribution:
         return self.loss.agreement - given - sum(effect.alone.agreement for effect in self.layers.values())
 
     @property
+    def ranked(self) -> tuple[tuple[str, str], ...]:
+        """(layer, kind) of everything that moves the readout when quantized alone, the largest readout error first; the
+        input's encoding is ``("input", "input")``."""
+        effects = {(name, kind): e.alone for name, row in self.parts.items() for kind, e in row.items()}
+        effects[INPUT_PART] = self.sources[INPUT_PART[1]].alone
+        order = sorted(effects, key=lambda part: (effects[part].readout, effects[part].agreement, part), reverse=True)
+        return tuple(part for part in order if effects[part].readout > 0)
+
+    @property
     def worst(self) -> tuple[str, str] | None:
-        """(layer, kind) whose readout error alone is the largest; None where nothing has any."""
-        effects = [(e.alone.readout, e.alone.agreement, n, k) for n, row in self.parts.items() for k, e in row.items()]
-        largest = max(effects, default=None)
-        return None if largest is None or largest[0] == 0 else (largest[2], largest[3])
+        """The first of `ranked`; None where nothing moves the readout."""
+        return next(iter(self.ranked), None)
 
 
 def attribute_error(

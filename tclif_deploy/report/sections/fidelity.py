@@ -57,7 +57,7 @@ def fidelity(build: Build) -> Section:
     verdict = build.report.verdict()
     if verdict is None:
         return Section("fidelity", "Fidelity", CAPTION, (Note("Not measured: no data were given (--data FILE)."),))
-    blocks: list[Block] = [decision_table(build.report), layer_table(verdict), Plots(_bars(build))]
+    blocks: list[Block] = [decision_table(build.report), layer_table(verdict), Plots(_bars(build), on_page=False)]
     if build.attribution is not None:
         blocks += attribution_blocks(build.attribution, printed=build.report.findings)
     else:

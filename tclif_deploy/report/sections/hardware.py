@@ -137,7 +137,8 @@ def _energy(e: EnergySummary, hardware: HardwareSummary, target: str) -> tuple[B
     ends = np.array([b for _, b in parts.values()]), np.array([a for a, _ in parts.values()])
     series = (Series("range", list(parts), ends[0], "bars", "plain", low=ends[1]),)
     caption = f"From {energy(low, high)} an inference; each bar spans one part's lowest to highest figure."
-    return table, Plots(Figure("energy", "Energy by part", caption, (Panel("", "", "nJ an inference", series),)))
+    figure = Figure("energy", "Energy by part", caption, (Panel("", "", "nJ an inference", series),))
+    return table, Plots(figure, on_page=False)
 
 
 def _latency(t: LatencySummary | None) -> tuple[Block, ...]:
