@@ -138,6 +138,8 @@ class Cost:
     assumptions: tuple[str, ...]
     missing_neurons: tuple[str, ...] = ()
     """kinds of neuron that the target does not have: the cost is then that of a network of this shape"""
+    figures: str | None = None
+    """whose figures these are modelled from, as the target says it"""
 
 
 @checked
@@ -184,7 +186,7 @@ def cost(fixed: FixedNetwork, target: Target, placement: Placement, activity: Ac
         silent = [name for name in TIMES if getattr(target, name) is None]
         if silent:
             notes.append(f"taken as no time, since {target.name} states no figure: {', '.join(silent)}")
-    return Cost(target.name, operations, energy, times, formula(fixed, activity), tuple(notes), absent)
+    return Cost(target.name, operations, energy, times, formula(fixed, activity), tuple(notes), absent, target.figures)
 
 
 def formula(fixed: FixedNetwork, activity: Activity) -> Formula:

@@ -72,6 +72,8 @@ class HardwareSummary:
     assumptions: tuple[str, ...] = ()
     missing_neurons: tuple[str, ...] = ()
     """kinds of neuron that the target does not have: the cost is then that of a network of this shape"""
+    figures: str | None = None
+    """whose figures energy and latency are modelled from, as the target says it"""
 
 
 def hardware_summary(placement: Placement | None, cost: Cost | None = None) -> HardwareSummary:
@@ -93,7 +95,7 @@ def hardware_summary(placement: Placement | None, cost: Cost | None = None) -> H
         mapping=mapping,
         energy=EnergySummary(total[LOW], total[HIGH], e.parts, e.static, e.evidence, e.sources, cost.formula_45nm),
         latency=latency, operations=cost.operations,
-        assumptions=cost.assumptions, missing_neurons=cost.missing_neurons,
+        assumptions=cost.assumptions, missing_neurons=cost.missing_neurons, figures=cost.figures,
     )  # fmt: skip
 
 

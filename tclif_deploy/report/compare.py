@@ -13,10 +13,14 @@ from tclif_deploy.text import NONE, layer_labels, number, percent, points
 FIGURES: tuple[Measured, ...] = (
     *DECISIONS,
     ("cores", lambda r: r.mapping and r.mapping.cores, number),
-    ("energy, nJ an inference, low", lambda r: r.energy and r.energy.nj_per_inference_low, number),
-    ("energy, nJ an inference, high", lambda r: r.energy and r.energy.nj_per_inference_high, number),
-    ("latency, µs a step", lambda r: r.latency and r.latency.us_per_step, number),
+    ("energy an inference, low, µJ", lambda r: r.energy and _micro(r.energy.nj_per_inference_low), number),
+    ("energy an inference, high, µJ", lambda r: r.energy and _micro(r.energy.nj_per_inference_high), number),
+    ("latency of a step, high, µs", lambda r: r.latency and r.latency.us_per_step, number),
 )
+
+
+def _micro(nanojoules: float | None) -> float | None:
+    return None if nanojoules is None else nanojoules / 1000
 
 
 def differences(a: Build, b: Build) -> tuple[Table, ...]:
@@ -50,7 +54,7 @@ def _both(left: Any, right: Any, show: Callable[[Any], str]) -> tuple[str, str, 
     if left is None or right is None:
         return show(left), show(right), ""
     change = right - left
-    shown = points(100 * change) if show is percent else f"{change:+.4g}" if change else "0"
+    shown = points(change) if show is percent else f"{change:+.4g}".replace("-", "−") if change else "0"
     return show(left), show(right), shown
 
 

@@ -193,7 +193,7 @@ def write_build(
     hardware, findings = _hardware(fixed, target, test, verdict, folder)
     judgement = Judgement((), (), False)
     if verdict is not None:
-        judgement = options.requirements.judge(verdict, hardware)
+        judgement = options.requirements.judge(verdict, hardware, target)
     report = Report(
         model=source.path, target=target.name, verified=verdict is not None, notices=notices,
         shortfalls=judgement.shortfalls, uncertain=judgement.uncertain, limited=judgement.limited,

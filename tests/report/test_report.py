@@ -28,6 +28,7 @@ from tclif_deploy.report.terminal.blocks import show, spark
 from tclif_deploy.report.terminal.tables import print_build
 from tclif_deploy.report.verdict_text import headline
 from tclif_deploy.simulation.floating import simulate_float
+from tclif_deploy.text import number
 from tclif_deploy.verification import BackendCheck
 from tclif_deploy.verification.verdict import Agreement
 from tests.helpers import checkpoints
@@ -354,7 +355,9 @@ def test_placement_findings_and_cost_stand_on_the_page(made, tmp_path):
     assert cost.energy.evidence in text
     for source in cost.energy.sources.values():
         assert source in text
-    assert f"TC-LIF {cost.formula_45nm.tclif:.1f}" in text
+    assert f"TC-LIF {number(cost.formula_45nm.tclif / 1000, 3)}" in text
+    assert text.count("modelled from Loihi 1 figures") == 2  # of energy and of latency
+    assert " nJ" not in text.split("Hardware")[1]
 
 
 def test_a_finding_stands_once_on_the_page_once_in_show_and_once_after_compile(made, tmp_path):

@@ -12,7 +12,7 @@ from tclif_deploy.network import INPUT
 from tclif_deploy.report.content import Block, Note, Plots, Table
 from tclif_deploy.report.figure import Cells, Figure, Panel
 from tclif_deploy.report.sections.findings import finding_note
-from tclif_deploy.text import NONE, number, percent
+from tclif_deploy.text import NONE, number, percent, signed
 from tclif_deploy.verification.error_attribution import Effect, Loss
 from tclif_deploy.verification.remedies import Remedy
 
@@ -79,7 +79,7 @@ def _measured(r: Remedy, a: Attribution) -> str:
 
 def _sources(a: Attribution) -> Table:
     rows = [(WORDS[kind], *_losses(effect)) for kind, effect in _ordered(a.sources)]
-    rows.append(("interaction", _signed_percent(a.interaction), "", "", ""))
+    rows.append(("interaction", f"{signed(100 * a.interaction)} %", "", "", ""))
     rows.append(("all together", percent(a.loss.agreement), percent(a.loss.readout, 1), "", ""))
     title = (
         f"Where the error comes from: agreement lost, as a share of {a.samples:,} samples, and the readout's error, as "
@@ -103,10 +103,6 @@ def _losses(effect: Effect) -> tuple[str, ...]:
     return tuple(cells)
 
 
-def _signed_percent(share: float) -> str:
-    return f"{100 * share:+.2f} %"
-
-
 def _layers(a: Attribution) -> Table:
     rows = []
     given = a.sources.get(INPUT)
@@ -115,7 +111,7 @@ def _layers(a: Attribution) -> Table:
     for name, effect in a.layers.items():
         rows.append((name, "all", *_losses(effect)))
         rows += [(name, WORDS[kind], *_losses(part)) for kind, part in _ordered(a.parts[name])]
-    rows.append(("interaction", "", _signed_percent(a.layer_interaction), "", "", ""))
+    rows.append(("interaction", "", f"{signed(100 * a.layer_interaction)} %", "", "", ""))
     return Table("The same by layer", ("layer", "source", *COLUMNS), tuple(rows), left=("layer", "source"))
 
 
