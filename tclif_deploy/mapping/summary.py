@@ -127,6 +127,11 @@ class PlacementSummary:
     format: str = FORMAT
     version: int = FORMAT_VERSION
 
+    @property
+    def memory_bytes(self) -> int:
+        """Of all cores together: synapses, axons and states."""
+        return -(-sum(core.used["core_memory"] for core in self.cores) // 8)
+
     def check(self, fixed: FixedNetwork) -> None:
         """Raise `TclifError` unless this is a placement of a network like ``fixed``."""
         sizes = {layer.name: layer.size for layer in fixed.layers}

@@ -119,6 +119,7 @@ def anytime_figure(early: Anytime) -> Figure:
                 curve("after so many steps", early.by_steps, x, "fixed"),
                 curve("at a margin", early.by_margin, x, "float"),
             ),
+            top=100.0,
         )
         for x, label in axes
     )  # fmt: skip

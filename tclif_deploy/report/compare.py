@@ -24,12 +24,15 @@ def _micro(nanojoules: float | None) -> float | None:
 
 
 def differences(a: Build, b: Build) -> tuple[Table, ...]:
-    """The builds' figures in two columns, with every layer's spike overlap; then each setting that is not the same."""
+    """Each setting that is not the same; then the builds' figures in two columns, with every layer's spike overlap."""
     rows = []
+    memory = [None if build.placement is None else build.placement.memory_bytes / 1024 for build in (a, b)]
     for name, figure, show in FIGURES:
         left, right = figure(a.report), figure(b.report)
         if left is not None or right is not None:
             rows.append((name, *_both(left, right, show)))
+    if any(value is not None for value in memory):
+        rows.append(("memory, KiB", *_both(memory[0], memory[1], number)))
     labels: dict[str, str] = {}
     for build in (b, a):
         labels |= layer_labels([layer.name for layer in build.fixed.layers])
@@ -43,11 +46,17 @@ def differences(a: Build, b: Build) -> tuple[Table, ...]:
     for name in dict.fromkeys([*settings[0], *settings[1]]):
         left, right = settings[0].get(name), settings[1].get(name)
         if left != right:
-            different.append((name, NONE if left is None else str(left), NONE if right is None else str(right)))
+            different.append((name, _setting(left), _setting(right)))
     if not different:
         return (figures,)
     columns = ("setting", "A", "B")
-    return figures, Table("Settings that differ", columns, tuple(different), left=columns)
+    return Table("Settings that differ", columns, tuple(different), left=columns), figures
+
+
+def _setting(value: Any) -> str:
+    if value is None or value == ():
+        return NONE
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def _both(left: Any, right: Any, show: Callable[[Any], str]) -> tuple[str, str, str]:
@@ -60,10 +69,14 @@ def _both(left: Any, right: Any, show: Callable[[Any], str]) -> tuple[str, str, 
 
 def _settings(build: Build) -> Mapping[str, Any]:
     m = build.manifest
+    agreement, drop = m.requirements.of_quality(m.target)
     return {
         "model": build.report.model, "target": build.target.name,
         **{f"setting: {key}": value for key, value in vars(m.settings).items()},
         **{f"arithmetic: {key}": value for key, value in vars(m.arithmetic).items()},
         **{f"target: {key}": limit.value for key, limit in m.target.limits().items()},
         "model, SHA-256": m.model.sha256, "calibration": str(m.calibration),
+        **{f"read with: {key}": value for key, value in vars(m.model.read).items()},
+        "weight bits, by layer": build.weight_bits,
+        "required: agreement of at least": str(agreement), "required: accuracy drop of at most": str(drop),
     }  # fmt: skip

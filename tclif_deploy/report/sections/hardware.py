@@ -45,7 +45,7 @@ def _cores(build: Build) -> list[Block]:
     if m is None:
         reason = "the network does not fit, see the findings" if not build.report.fits else "this build stores none"
         return [Note(f"No placement on cores: {reason}.")]
-    return [fullness_bars(m), Plots(_map(m)), core_table(m)]
+    return [fullness_bars(m), Plots(_map(m), on_page=len(m.cores) > 1), core_table(m)]
 
 
 def fullness_bars(m: PlacementSummary) -> Block:
