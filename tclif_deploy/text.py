@@ -60,8 +60,8 @@ def modelled(figures: str | None) -> str:
 
     Examples
     --------
-    >>> modelled("Loihi 1"), modelled(None)
-    ('modelled from Loihi 1 figures', 'modelled from the target\'s figures')
+    >>> modelled("Loihi 1")
+    'modelled from Loihi 1 figures'
     """
     whose = figures or "the target's"
     return f"modelled from {whose} figures"

@@ -113,6 +113,7 @@ class Requirements:
 
         Examples
         --------
+        >>> from tclif_deploy import Requirements
         >>> [str(asked) for asked in Requirements(min_agreement=0.9).of_quality()]
         ['90 % (asked for)', '1 % (by default)']
         """
