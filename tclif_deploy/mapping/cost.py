@@ -13,6 +13,7 @@ import numpy as np
 
 from tclif_deploy.analysis.energy import LayerActivity, lif_energy, lstm_energy, tclif_energy
 from tclif_deploy.arguments import checked
+from tclif_deploy.blas import one_blas_thread
 from tclif_deploy.fixed import FixedConnection, FixedNetwork
 from tclif_deploy.mapping.activity import Activity
 from tclif_deploy.mapping.operations import Counter, Operations, StepWork
@@ -142,6 +143,7 @@ class Cost:
     """whose figures these are modelled from, as the target says it"""
 
 
+@one_blas_thread
 @checked
 def cost(fixed: FixedNetwork, target: Target, placement: Placement, activity: Activity) -> Cost:
     """Energy and latency of ``fixed`` on ``target`` at ``activity`` (see `tclif_deploy.mapping.measure`).
