@@ -136,7 +136,7 @@ class TuneSettings(FitSettings):
     >>> tc.TuneSettings(lr=0.0)
     Traceback (most recent call last):
         ...
-    tclif_deploy.errors.TclifError: lr is 0.0; expected a number, above 0
+    tclif_deploy.errors.TclifError: lr is 0.0; expected a number, above 0, 1,000,000.0 at most
     """
 
     epochs: Annotated[int, Limits(1)] = 2

@@ -41,16 +41,19 @@ def differences(a: Build, b: Build) -> tuple[Table, ...]:
         cells = _both(overlap[0].get(name), overlap[1].get(name), number)
         rows.append((f"spike overlap (Jaccard), {labels.get(name, name)}", *cells))
     figures = Table("Figures", ("quantity", "A", "B", "B − A"), tuple(rows), left=("quantity",))
-    settings = [_settings(build) for build in (a, b)]
-    different = []
-    for name in dict.fromkeys([*settings[0], *settings[1]]):
-        left, right = settings[0].get(name), settings[1].get(name)
-        if left != right:
-            different.append((name, _setting(left), _setting(right)))
+    different = settings_that_differ(a, b)
     if not different:
         return (figures,)
     columns = ("setting", "A", "B")
-    return Table("Settings that differ", columns, tuple(different), left=columns), figures
+    return Table("Settings that differ", columns, different, left=columns), figures
+
+
+def settings_that_differ(a: Build, b: Build) -> tuple[tuple[str, str, str], ...]:
+    """(name, the value in ``a``, that in ``b``) of each setting that is not the same."""
+    settings = [_settings(build) for build in (a, b)]
+    names = dict.fromkeys([*settings[0], *settings[1]])
+    pairs = [(name, settings[0].get(name), settings[1].get(name)) for name in names]
+    return tuple((name, _setting(left), _setting(right)) for name, left, right in pairs if left != right)
 
 
 def _setting(value: Any) -> str:
@@ -77,6 +80,8 @@ def _settings(build: Build) -> Mapping[str, Any]:
         **{f"target: {key}": limit.value for key, limit in m.target.limits().items()},
         "model, SHA-256": m.model.sha256, "calibration": str(m.calibration),
         **{f"read with: {key}": value for key, value in vars(m.model.read).items()},
+        "data": None if m.verified_on is None else m.verified_on.path, "samples of the data": m.samples,
+        "backends": None if m.choices is None else m.choices.backend, "fine-tuned": m.finetune is not None,
         "weight bits, by layer": build.weight_bits,
         "required: agreement of at least": str(agreement), "required: accuracy drop of at most": str(drop),
     }  # fmt: skip

@@ -40,6 +40,13 @@ def print_build(console: Console, build: Build) -> None:
     show_blocks(console, blocks, layers=[layer.name for layer in build.fixed.layers])
 
 
+def print_rebuilt(console: Console, build: str, files: int, differ: Sequence[str]) -> None:
+    """Which of a build's files came out otherwise, and how many were compared."""
+    blocks = [Note(name, "differs", "bad") for name in differ]
+    same = f"{count(files, 'file')}, every byte the same" if not differ else f"{len(differ)} of {files} files differ"
+    show_blocks(console, [*blocks, Note(same, build, "bad" if differ else "good")])
+
+
 def print_verdict(console: Console, verdict: Verdict, judgement: Judgement) -> None:
     """The verdict by layer, the decisions, and what it is worth."""
     blocks: list[Block] = [layer_table(verdict), decision_table(verdict.summary())]
