@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 from tclif_deploy import backends, mapping
 from tclif_deploy.arguments import checked
@@ -61,6 +62,7 @@ def compile(
     calibration: DataLike | None = None,
     output: Path | str | None = None,
     options: CompileOptions | None = None,
+    example_input: Any = None,
     say: Say = say_nothing,
     progress: Bars = no_bars,
 ) -> Build:
@@ -68,7 +70,8 @@ def compile(
 
     With ``data`` the result is verified: float against fixed on all samples, the backend against the reference
     on some. ``calibration`` sets the state scales (default: ``calibration.npz`` beside the model, else the first
-    quarter of ``data``, which the verdict then leaves out). ``say`` gets a line a step, ``progress(title)`` gives
+    quarter of ``data``, which the verdict then leaves out). ``example_input`` is for a live module, which is read by
+    running it (see `tclif_deploy.load`). ``say`` gets a line a step, ``progress(title)`` gives
     the callback of a long one. Raises `TclifError`; then nothing is left behind.
 
     Examples
@@ -104,7 +107,7 @@ def compile(
 
     with build_folder.new_build(folder, (model, data, calibration, options.read.args)) as temporary:
         say(f"reading {source.path}")
-        network = load(model, options.read)
+        network = load(model, options.read, example_input=example_input)
         choice = choose_calibration(path, calibration, test)
         say(f"quantizing for {target.name}, calibrated on {choice.calibration}")
         if options.auto_bits_max_drop is None:
