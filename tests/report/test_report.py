@@ -547,3 +547,16 @@ def test_what_is_no_build_is_refused_in_one_line(argv, says, capsys):
     err = capsys.readouterr().err
     assert says in err
     assert len(err.strip().splitlines()) == 1
+
+
+def test_show_and_explain_measure_the_fixed_soma_from_the_same_integer_threshold(made, tmp_path):
+    build = tc.Build.open(shutil.copytree(made[2], tmp_path / "b"))
+    first = tc.explain(build, made[1], jobs=1).divergence
+    index = next(n for n, layer in enumerate(build.record.layers) if layer.name == first.layer)
+    at = build.record.layers[index].window.at
+    assert (at.sample, at.step, at.neuron) == (first.sample, first.step, first.neuron)
+    figures = {f.name: f for section in report_content(build) for f in section.figures}
+    shown = [
+        float(n.replace(",", "")) for n in re.findall(r"([+-][\d,.]+) LSB", figures[f"divergence-{index}"].caption)
+    ]
+    assert shown == pytest.approx([first.margin_float, first.margin_fixed], abs=0.06)

@@ -127,10 +127,14 @@ def print_targets(console: Console, targets: Sequence[Target]) -> None:
 
 
 def print_target(console: Console, target: Target) -> None:
-    """Every limit of one target, with where it comes from."""
-    columns = ("limit", "value", "unit", "evidence", "source")
-    rows = tuple((name, _plain(x.value), x.unit, x.evidence, x.source) for name, x in target.limits().items())
-    show_blocks(console, [Table(f"{target.name}: {target.description}", columns, rows, left=columns)])
+    """Every limit of one target; then where each comes from, a source once with all that rest on it."""
+    columns = ("limit", "value", "unit", "evidence")
+    rows = tuple((name, _plain(x.value), x.unit, x.evidence) for name, x in target.limits().items())
+    sources: dict[str, list[str]] = {}
+    for name, limit in target.limits().items():
+        sources.setdefault(limit.source, []).append(name)
+    table = Table(f"{target.name}: {target.description}", columns, rows, left=columns)
+    show_blocks(console, [table, *(Note(source, ", ".join(names)) for source, names in sources.items())])
 
 
 def _plain(value: object) -> str:
