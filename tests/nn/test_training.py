@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from tclif_deploy import load
+from tclif_deploy.cli.main import run
 from tclif_deploy.data import Dataset
 from tclif_deploy.data.windows import sliding_windows
 from tclif_deploy.errors import TclifError
@@ -359,3 +360,11 @@ def stopped_state(config):
     with pytest.raises(Stop):
         train(config, say=stop)
     return torch.load(resume_path(config.out), weights_only=True)
+
+
+def test_the_command_prints_a_line_an_epoch_where_no_terminal_is(config, capsys):
+    argv = ["train", config.model, "--data", str(config.data), "-o", str(config.out), "--batch-size", "32"]
+    assert run([*argv, "--epochs", "2", "--warmup", "0.5"]) == 0
+    printed = capsys.readouterr()
+    assert [line[:9] for line in printed.err.splitlines() if line.startswith("epoch")] == ["epoch   1", "epoch   2"]
+    assert printed.out.startswith(f"{config.out}: epoch 2, ")

@@ -48,9 +48,7 @@ def advice(a: Attribution) -> list[str]:
     ]
     helping = [r for r in a.remedies if r.helps(a.loss)]
     sentences += [f"Measured, and it helps: {_measured(r, a)}." for r in helping]
-    useless = "; ".join(_measured(r, a) for r in a.remedies if not r.helps(a.loss))
-    if useless:
-        sentences.append(f"Measured, and no help: {useless}.")
+    sentences += [f"Measured, and no help: {_measured(r, a)}." for r in a.remedies if r not in helping]
     if worst.source in TRAINED:
         sentences.append("Not measured here: fine-tuning trains through these very integers (tclif finetune).")
     return sentences
@@ -73,8 +71,8 @@ def _measured(r: Remedy, a: Attribution) -> str:
     where = f" in layer {r.layer}" if r.layer else ""
     changed = f"{percent(a.loss.agreement)} → {_classes(r.loss, a)}"
     if r.loss.agreement == a.loss.agreement:
-        changed = f"{_classes(r.loss, a)} as before"
-    return f"{r.what}{where} ({changed}; readout error {percent(a.loss.readout, 1)} → {_readout(r.loss)})"
+        changed = f"{_classes(r.loss, a)}, as before"
+    return f"{r.what}{where}: {changed}; readout error {percent(a.loss.readout, 1)} → {_readout(r.loss)}"
 
 
 def _sources(a: Attribution) -> Table:
