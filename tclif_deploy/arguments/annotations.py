@@ -42,7 +42,7 @@ def kind_of(annotation: Any) -> Kind | None:
     --------
     >>> kind_of(int | None).problem("many")
     Problem(what=" is a str ('many')", expected='a whole number or None', near=False)
-    >>> kind_of(tuple[float, ...]).problem((1, math.nan)).what
+    >>> kind_of(tuple[float, ...]).problem((1, float("nan"))).what
     '[1] is nan'
     """
     if annotation == ArrayLike:

@@ -39,14 +39,14 @@ def checked(function: Callable[Parameters, Returned]) -> Callable[Parameters, Re
     Examples
     --------
     >>> @checked
-    ... def wait(steps: int, *, pace: Literal["slow", "fast"] = "slow") -> int:
+    ... def wait(steps: int) -> int:
     ...     return steps
-    >>> wait(3, pace="fast")
+    >>> wait(3)
     3
-    >>> wait(3, pace="faster")
+    >>> wait("many")
     Traceback (most recent call last):
         ...
-    tclif_deploy.errors.TclifError: wait: pace is 'faster'; known: slow, fast
+    tclif_deploy.errors.TclifError: wait: steps is a str ('many'); expected a whole number
     """
     parameters = inspect.signature(function).parameters.values()
     ahead = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]

@@ -51,7 +51,7 @@ def write_figures(build: Build, folder: Path | str) -> tuple[Path, ...]:
     ...     options = tc.CompileOptions(backend="none")
     ...     build = tc.compile(tc.Network(2, (out,)), output=f"{folder}/build", options=options)
     ...     [path.name for path in write_figures(build, f"{folder}/figures")]
-    ['distributions-0.png', 'distributions-0.svg', 'core-map.png', 'core-map.svg']
+    ['core-map.png', 'core-map.svg', 'distributions-0.png', 'distributions-0.svg']
     """
     if util.find_spec("matplotlib") is None:
         raise TclifError("figures need matplotlib", "pip install 'tclif-deploy[figures]'")
