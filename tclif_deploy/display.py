@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -55,12 +56,12 @@ class Brief:
         return [*self.rows[: MOST_ROWS - 2], left_out, self.rows[-1]]
 
 
-class Shown:
+class Shown(ABC):
     """Prints as its brief, at a prompt and in a notebook; a dataclass needs ``repr=False`` beside it."""
 
+    @abstractmethod
     def _brief(self) -> Brief:
         """The few lines."""
-        raise NotImplementedError
 
     def __repr__(self) -> str:
         return self._brief().text()

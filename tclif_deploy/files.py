@@ -247,7 +247,10 @@ def read_npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[An
     except Exception as error:  # numpy reads it as Python, whose parsers have exceptions of their own
         raise ValueError(f"the header of an array is damaged: {reason_of(error)[:100]}") from None
     if dtype.hasobject:
-        raise TclifError("holds object arrays, which could run code when read", "save plain numeric arrays")
+        raise TclifError(
+            "holds object arrays, which could run code when read",
+            "save arrays of numbers: samples of several lengths padded to one, with their lengths beside them",
+        )
     if any(type(n) is not int or n < 0 for n in shape):
         raise ValueError(f"an array has shape {shape}")
     return shape, by_column, dtype

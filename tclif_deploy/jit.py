@@ -11,6 +11,7 @@ import os
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -132,6 +133,33 @@ def made_once(make: Function) -> Function:
     return cast("Function", get)
 
 
+class _Clock:
+    """Seconds in which something was being compiled, by however many threads."""
+
+    def __init__(self) -> None:
+        self.lock, self.running, self.since, self.seconds = threading.Lock(), 0, 0.0, 0.0
+
+    def start(self) -> None:
+        with self.lock:
+            if not self.running:
+                self.since = time.monotonic()
+            self.running += 1
+
+    def stop(self) -> None:
+        with self.lock:
+            self.running -= 1
+            if not self.running:
+                self.seconds += time.monotonic() - self.since
+
+
+_clock = _Clock()
+
+
+def seconds_compiling() -> float:
+    """For how long this process has compiled so far: what no rate should count."""
+    return _clock.seconds
+
+
 _kernels: dict[int, Path] = {}
 """each kernel's folder, by the dispatcher's id"""
 
@@ -144,12 +172,13 @@ def _numba() -> Any:
 
     class Compiling(event.Listener):  # type: ignore[misc]
         def on_start(self, event: Any) -> None:
+            _clock.start()
             folder = _kernels.get(id(event.data["dispatcher"]))
             if _announce and folder is not None:
                 _announce.pop()(MESSAGE.format(folder=folder.parent))
 
         def on_end(self, event: Any) -> None:
-            pass
+            _clock.stop()
 
     event.register("numba:compile", Compiling())
     return numba

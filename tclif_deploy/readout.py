@@ -102,8 +102,14 @@ class Readout:
         except ValueError:
             raise wrong from None
         if rule in OF_SPIKES and value == int(value if np.isfinite(value) else 0):
+            if value < 1:
+                raise TclifError(f"readout {text!r:.60} averages {value:g} neurons", f"1 or more, such as {name}:10")
             return cls(rule, votes=int(value))  # type: ignore[arg-type]
         if rule in DECIDING:
+            if not (np.isfinite(value) and value > 0):
+                raise TclifError(
+                    f"readout {text!r:.60} waits for {value:g}", f"a finite threshold above 0, such as {rule}:1.5"
+                )
             return cls(rule, threshold=value)  # type: ignore[arg-type]
         raise wrong
 

@@ -14,8 +14,6 @@ NONE = "–"
 """what stands where there is no figure"""
 WARNING = "warning: "
 """what a notice begins with that may be wrong, not only good to know"""
-ENERGIES = ((1e6, "mJ"), (1e3, "µJ"), (1.0, "nJ"))
-"""(nanojoules, name) of the units, the largest first"""
 
 
 def count(number: int, name: str) -> str:
@@ -34,9 +32,39 @@ def percent(value: float | None, digits: int = 2) -> str:
     return NONE if value is None else f"{100 * value:.{digits}f} %"
 
 
-def points(value: float) -> str:
-    """A difference of percentages."""
-    return f"{value:+.2f} points"
+def signed(value: float, digits: int = 2) -> str:
+    """A change with its sign; none where nothing changes.
+
+    Examples
+    --------
+    >>> signed(0.5), signed(-1), signed(-0.001)
+    ('+0.50', '−1.00', '0.00')
+    """
+    text = f"{value:+.{digits}f}"
+    return f"{0:.{digits}f}" if float(text) == 0 else text.replace("-", "−")
+
+
+def points(change: float) -> str:
+    """A change of a share, in points of a hundred: what is lost is below zero.
+
+    Examples
+    --------
+    >>> points(0.545 - 0.955)
+    '−41.00 points'
+    """
+    return f"{signed(100 * change)} points"
+
+
+def modelled(figures: str | None) -> str:
+    """The one caveat of energies and latencies; ``figures`` are whose (`Target.figures`).
+
+    Examples
+    --------
+    >>> modelled("Loihi 1")
+    'modelled from Loihi 1 figures'
+    """
+    whose = figures or "the target's"
+    return f"modelled from {whose} figures"
 
 
 def number(value: float | None, digits: int = 4) -> str:
@@ -67,17 +95,20 @@ def span(low: float | None, high: float | None, digits: int = 4) -> str:
 
 
 def energy(low: float | None, high: float | None) -> str:
-    """A range of nanojoules in a unit that keeps it readable.
+    """A range of nanojoules in microjoules, which all energies of an inference are told in.
 
     Examples
     --------
-    >>> energy(216_900, 350_300)
-    '217 to 350 µJ'
+    >>> energy(216_900, 350_300), energy(5.2, 5.2)
+    ('217 to 350 µJ', '0.0052 µJ')
     """
-    if low is None or high is None:
-        return NONE
-    scale, unit = next((item for item in ENERGIES if high >= item[0]), ENERGIES[-1])
-    return f"{span(low / scale, high / scale, 3)} {unit}"
+    shown = microjoules(low, high)
+    return shown if shown == NONE else f"{shown} µJ"
+
+
+def microjoules(low: float | None, high: float | None) -> str:
+    """The same without the unit, for columns whose heading has it."""
+    return NONE if low is None or high is None else span(low / 1000, high / 1000, 3)
 
 
 # --- lines

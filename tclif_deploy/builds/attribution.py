@@ -8,15 +8,16 @@ from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedNetwork
 from tclif_deploy.json_form import EXACT
 from tclif_deploy.mapping import Finding
+from tclif_deploy.network import INPUT
 from tclif_deploy.quantization.calibration import Calibration
-from tclif_deploy.simulation.partially_quantized import LAYER_PARTS
+from tclif_deploy.simulation.partially_quantized import INPUT_PART, LAYER_PARTS
 from tclif_deploy.verification.error_attribution import Effect, FirstDivergence, Loss
 from tclif_deploy.verification.remedies import Remedy
 from tclif_deploy.verification.state_safety import StateSafety
 from tclif_deploy.verification.verdict import FloatAndFixed
 
 FILE = "explain.json"
-PARTS = (*LAYER_PARTS, "input")
+PARTS = (*LAYER_PARTS, INPUT_PART[1])
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Worst:
     """The source whose readout error alone is the largest."""
 
     layer: str
+    """``input`` for the encoding of the input"""
     source: str
 
 
@@ -75,7 +77,7 @@ class Attribution:
     findings: tuple[Finding, ...]
     """what the network does on these data that is worth a worry"""
     remedies: tuple[Remedy, ...]
-    """what would help, each measured"""
+    """changes that were tried against what is worst, each measured; `Remedy.helps` says which of them help"""
     accuracy: FloatAndFixed
     """of both networks on these data, in [0, 1]; None without labels"""
 
@@ -89,5 +91,6 @@ class Attribution:
         kinds = {*self.sources, *(kind for part in self.parts.values() for kind in part), *causes}
         if not kinds <= set(PARTS):
             raise TclifError(f"{min(kinds - set(PARTS)):.40} is no source of error")
-        if self.worst is not None and self.worst.source not in self.parts.get(self.worst.layer, {}):
+        parts = {name: set(row) for name, row in self.parts.items()} | {INPUT: {INPUT_PART[1]} & set(self.sources)}
+        if self.worst is not None and self.worst.source not in parts.get(self.worst.layer, set()):
             raise TclifError("the worst source of error is none of its parts")

@@ -14,12 +14,14 @@ import numpy as np
 from tclif_deploy.analysis.dynamics import rotation_frequency
 from tclif_deploy.builds.folder import FORMAT, FORMAT_VERSION
 from tclif_deploy.builds.report import Tuning
+from tclif_deploy.data.dataset import Dataset, Task
 from tclif_deploy.fixed import Arithmetic, FixedLayer, FixedNetwork, InputEncoding
 from tclif_deploy.formats.read_options import ReadOptions
 from tclif_deploy.json_form import EXACT
 from tclif_deploy.network import Layer, Network
 from tclif_deploy.quantization import QuantizeSettings
-from tclif_deploy.quantization.calibration import Calibration
+from tclif_deploy.quantization.calibration import Calibration, digest
+from tclif_deploy.simulation import Engine
 from tclif_deploy.target import Target
 from tclif_deploy.verification import Requirements
 from tclif_deploy.version import __version__
@@ -53,6 +55,32 @@ class LayerSummary:
     """largest relative error of a rotation frequency; None where nothing turns"""
 
 
+@dataclass(frozen=True)
+class DataSource:
+    """The data that were given, before any were left out."""
+
+    path: str | None
+    """their file, as it was named; None where they were in memory"""
+    sha256: str
+    """of the samples, and of all else that a verdict depends on: targets, lengths and mask"""
+    samples: int
+    task: Task | None
+    """what y was said to mean; None where its shape and dtype said it"""
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What else was chosen."""
+
+    backend: str
+    """backends' names, separated by commas; ``none``, ``all``, or ``default`` for the target's own"""
+    backend_samples: int
+    backend_batched: bool
+    engine: Engine
+    auto_bits_max_drop: float | None
+    """the accuracy that the choice of the narrowest weights might lose; None where they were not chosen"""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
     """What a build was made of."""
@@ -79,6 +107,20 @@ class Manifest:
     sizes: dict[str, dict[str, int]]
     """backend -> bytes, of backends that say them"""
     finetune: Tuning | None = None
+    verified_on: DataSource | None = None
+    """None where no data were given, and for builds of earlier versions"""
+    choices: Choices | None = None
+    """None for builds of earlier versions, and of ``tclif finetune``"""
+
+
+def data_source(data: Dataset) -> DataSource:
+    """What is remembered of data; the task is for the caller to fill in."""
+    seen = hashlib.sha256(digest(data).encode())
+    for values in (data.y, data.lengths, data.mask):
+        seen.update(b"-" if values is None else repr((values.dtype.str, values.shape)).encode())
+        seen.update(b"" if values is None else np.ascontiguousarray(values).data)
+    path = data.name if Path(data.name).is_file() else None
+    return DataSource(path, seen.hexdigest(), data.samples, None)
 
 
 def versions() -> dict[str, str]:

@@ -31,7 +31,7 @@ from tclif_deploy.version import __version__
 
 COMMANDS = (
     "compile", "show", "report", "verify", "fuzz", "simulate", "explain", "inspect", "check", "cost", "anytime",
-    "sweep", "finetune", "train", "export", "targets", "doctor",
+    "sweep", "finetune", "train", "export", "rebuild", "targets", "doctor",
 )  # fmt: skip
 """in the order of use: the main job, what its build is good for, what comes before and after it"""
 

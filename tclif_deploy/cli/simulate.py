@@ -73,4 +73,4 @@ def simulate_command(
         )  # fmt: skip
     printed.result(summary.to_json(), lambda: print_run(out, summary))
     if trace is not None and not printed.as_json:
-        out.print(f"trace: {trace}", highlight=False)
+        out.print(f"trace: {trace}", highlight=False, markup=False, soft_wrap=True)

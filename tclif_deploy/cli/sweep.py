@@ -69,5 +69,5 @@ def sweep_command(
             "rows": [asdict(row) for row in rows],
             "pareto": [asdict(row) for row in best],
         },
-        lambda: print_sweep(out, rows, best, chosen),
+        lambda: print_sweep(out, rows, best, chosen, machine.figures),
     )

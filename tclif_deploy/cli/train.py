@@ -26,5 +26,10 @@ def train_command(config: TrainConfig, printed: Output) -> None:
     best = result.history[result.best - 1]
     printed.result(
         {"path": str(result.path), "best": result.best, "history": [asdict(epoch) for epoch in result.history]},
-        lambda: out.print(f"{result.path}: epoch {result.best}, {best.result()} on the test set", highlight=False),
+        lambda: out.print(
+            f"{result.path}: epoch {result.best}, {best.result()} on the test set",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        ),
     )

@@ -40,7 +40,7 @@ def verify_command(
             reporter.say(outside)
         reporter.say(f"verifying float against fixed on {test.samples} samples")
         verdict = verify(opened.network, opened.fixed, test, progress=reporter.progress("samples"))
-    judgement = requirements.judge(verdict)
+    judgement = requirements.judge(verdict, target=opened.target)
     printed.result(
         {**verdict.to_json(), **judgement._asdict(), "verdict": judgement.word},
         lambda: print_verdict(out, verdict, judgement),

@@ -18,6 +18,8 @@ from tclif_deploy.files import as_path, file_size, open_npz, read_npy_header
 
 EXPECTED = "expected an .npz with x (samples, time, features) and optionally y, scale, lengths, task, mask"
 KEYS = ("x", "y", "scale", "lengths", "task", "mask")
+CALLED_Y = ("y", "label", "labels", "target", "targets")
+"""what others call ``y``, in whatever case; read as y where a file has one of them, and no y"""
 ANY = "biufcSU"
 """kinds of dtypes; a `Dataset` says which of them it takes"""
 
@@ -32,7 +34,15 @@ def load_npz(path: Path | str, task: Task | None = None) -> Dataset:
     with open_npz(path, "truncated or not an .npz", EXPECTED) as file:
         if "x" not in file.names:
             raise TclifError(f"{path}: no array 'x' (found: {', '.join(file.names) or 'nothing'})", EXPECTED)
-        arrays: dict[str, Any] = {key: file.array(key, ANY, finite=False) for key in KEYS if key in file.names}
+        names = {key: key for key in KEYS if key in file.names}
+        others = [name for name in file.names if name not in KEYS and name.lower() in CALLED_Y]
+        if "y" not in names and len(others) > 1:
+            raise TclifError(
+                f"{path}: holds {' and '.join(others)}, and no y", "call one of them y, it is read as that"
+            )
+        if "y" not in names and others:
+            names["y"] = others[0]
+        arrays: dict[str, Any] = {key: file.array(name, ANY, finite=False) for key, name in names.items()}
     return Dataset(**arrays | task_in(path, arrays, task), name=str(path))
 
 

@@ -21,8 +21,9 @@ def load_data(path: Path | str, task: Task | None = None) -> Dataset:
     beside), SHD/SSC HDF5, or the ECG files of Yin and others (``.mat``).
 
     An ``.npz`` holds ``x`` (samples, time, features) and, where known, ``y`` ``lengths`` (samples,), ``scale``,
-    ``task`` and ``mask`` (samples, time). ``task`` says what y means where the file does not, or wins over it.
-    Images become sequences of single pixels in uint8, with the scale 1/255. Raises `TclifError` where the file is
+    ``task`` and ``mask`` (samples, time). ``labels``, ``targets`` or ``Y`` are read as ``y`` where there is none.
+    ``task`` says what y means where the file does not, or wins over it. Images become sequences of single pixels in
+    uint8, with the scale 1/255. Raises `TclifError` where the file is
     missing, damaged, or holds something else.
 
     Examples

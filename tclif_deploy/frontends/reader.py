@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from tclif_deploy.arguments import checked
+from tclif_deploy.blas import one_blas_thread
 from tclif_deploy.errors import TclifError
 from tclif_deploy.files import as_path
 from tclif_deploy.formats.checkpoint.safetensors_file import is_safetensors, read_safetensors
@@ -40,6 +41,7 @@ OF_NIR = ("dt", "convention")
 LFS_POINTER = b"version https://git-lfs"
 
 
+@one_blas_thread
 @checked
 def load(
     model: ModelLike,

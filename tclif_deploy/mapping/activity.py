@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tclif_deploy.arguments import checked
+from tclif_deploy.blas import one_blas_thread
 from tclif_deploy.data import DataLike, Dataset, as_dataset
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedNetwork, Int, check_fixed
@@ -105,6 +106,7 @@ class Activity:
         return Behaviour(self.samples, layers, self.input_clipped)
 
 
+@one_blas_thread
 @checked
 def measure(
     fixed: FixedNetwork,

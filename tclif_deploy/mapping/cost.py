@@ -13,6 +13,7 @@ import numpy as np
 
 from tclif_deploy.analysis.energy import LayerActivity, lif_energy, lstm_energy, tclif_energy
 from tclif_deploy.arguments import checked
+from tclif_deploy.blas import one_blas_thread
 from tclif_deploy.fixed import FixedConnection, FixedNetwork
 from tclif_deploy.mapping.activity import Activity
 from tclif_deploy.mapping.operations import Counter, Operations, StepWork
@@ -138,8 +139,11 @@ class Cost:
     assumptions: tuple[str, ...]
     missing_neurons: tuple[str, ...] = ()
     """kinds of neuron that the target does not have: the cost is then that of a network of this shape"""
+    figures: str | None = None
+    """whose figures these are modelled from, as the target says it"""
 
 
+@one_blas_thread
 @checked
 def cost(fixed: FixedNetwork, target: Target, placement: Placement, activity: Activity) -> Cost:
     """Energy and latency of ``fixed`` on ``target`` at ``activity`` (see `tclif_deploy.mapping.measure`).
@@ -184,7 +188,7 @@ def cost(fixed: FixedNetwork, target: Target, placement: Placement, activity: Ac
         silent = [name for name in TIMES if getattr(target, name) is None]
         if silent:
             notes.append(f"taken as no time, since {target.name} states no figure: {', '.join(silent)}")
-    return Cost(target.name, operations, energy, times, formula(fixed, activity), tuple(notes), absent)
+    return Cost(target.name, operations, energy, times, formula(fixed, activity), tuple(notes), absent, target.figures)
 
 
 def formula(fixed: FixedNetwork, activity: Activity) -> Formula:

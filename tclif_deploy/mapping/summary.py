@@ -72,6 +72,8 @@ class HardwareSummary:
     assumptions: tuple[str, ...] = ()
     missing_neurons: tuple[str, ...] = ()
     """kinds of neuron that the target does not have: the cost is then that of a network of this shape"""
+    figures: str | None = None
+    """whose figures energy and latency are modelled from, as the target says it"""
 
 
 def hardware_summary(placement: Placement | None, cost: Cost | None = None) -> HardwareSummary:
@@ -93,7 +95,7 @@ def hardware_summary(placement: Placement | None, cost: Cost | None = None) -> H
         mapping=mapping,
         energy=EnergySummary(total[LOW], total[HIGH], e.parts, e.static, e.evidence, e.sources, cost.formula_45nm),
         latency=latency, operations=cost.operations,
-        assumptions=cost.assumptions, missing_neurons=cost.missing_neurons,
+        assumptions=cost.assumptions, missing_neurons=cost.missing_neurons, figures=cost.figures,
     )  # fmt: skip
 
 
@@ -124,6 +126,11 @@ class PlacementSummary:
     cores: tuple[CoreSummary, ...]
     format: str = FORMAT
     version: int = FORMAT_VERSION
+
+    @property
+    def memory_bytes(self) -> int:
+        """Of all cores together: synapses, axons and states."""
+        return -(-sum(core.used["core_memory"] for core in self.cores) // 8)
 
     def check(self, fixed: FixedNetwork) -> None:
         """Raise `TclifError` unless this is a placement of a network like ``fixed``."""

@@ -54,4 +54,6 @@ def load_weights(path: Path, network: torch.nn.Module) -> None:
             raise TclifError(
                 f"{path}: {key!s:.60} has shape {shapes[1]}, the network's has {shapes[0]}", "start from the same model"
             )
+        if own.is_floating_point() and not bool(torch.isfinite(stored).all()):
+            raise TclifError(f"{path}: {key!s:.60} holds values that are not numbers, or infinite", "give another")
     network.load_state_dict(state)

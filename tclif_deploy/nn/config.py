@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 Settings = TypeVar("Settings", bound="FitSettings")
 NeuronName = Literal["tclif", "lif", "plif"]
+MOST_LR = 1e6
+"""a learning rate beyond it is a slip of the keyboard"""
 LEARNED = 0.05
 """a sample of this loss (numbers: this share of the targets' variance) or more is shown in every epoch"""
 
@@ -30,7 +32,7 @@ class FitSettings:
     """times that the training data are shown"""
     batch_size: Annotated[int, Limits(1)] = 128
     """samples of a step"""
-    lr: Annotated[float, Limits(above=0)] = 5e-4
+    lr: Annotated[float, Limits(above=0, high=MOST_LR)] = 5e-4
     """peak learning rate of AdamW without weight decay"""
     warmup: Annotated[float, Limits(0)] = 1.0
     """epochs over which the rate rises from 0"""
@@ -134,12 +136,12 @@ class TuneSettings(FitSettings):
     >>> tc.TuneSettings(lr=0.0)
     Traceback (most recent call last):
         ...
-    tclif_deploy.errors.TclifError: lr is 0.0; expected a number, above 0
+    tclif_deploy.errors.TclifError: lr is 0.0; expected a number, above 0, 1,000,000.0 at most
     """
 
     epochs: Annotated[int, Limits(1)] = 2
     batch_size: Annotated[int, Limits(1)] = 64
-    lr: Annotated[float, Limits(above=0)] = 1e-4
+    lr: Annotated[float, Limits(above=0, high=MOST_LR)] = 1e-4
     warmup: Annotated[float, Limits(0)] = 0.1
     control: bool = True
     """train the float network on in the same way, to tell what fine-tuning won from what training alone wins"""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tclif_deploy import jit
 from tclif_deploy.data.dataset import Dataset
 from tclif_deploy.data.tasks import Task, data_files, load_task
 from tclif_deploy.errors import TclifError, reason_of
+from tclif_deploy.files import read_json
 from tclif_deploy.nn.checkpoint import load_torch, load_weights, save_json, save_torch
 from tclif_deploy.nn.config import LEARNED, Epoch, NumberFigures, TrainConfig, TrainResult, args_of, rate_at
 from tclif_deploy.nn.models import architecture, build
@@ -32,6 +35,11 @@ STATE_KEYS = {"min_sample_probability": "easy"}
 TINY = 1e-12
 ADDED = {"readout_decay": None}
 """field -> its value in a state that was written before there was such a setting"""
+ARGS = "args.json"
+"""says beside a checkpoint how it was trained"""
+PERMUTATION = "permutation.npy"
+FREE = ("epochs",)
+"""what a training that is resumed may change"""
 SMALLER = "try a smaller --lr or --clip, or a longer --warmup"
 
 
@@ -64,13 +72,41 @@ def train(config: TrainConfig, progress: Progress = no_progress, say: Say = say_
     )  # fmt: skip
     if config.start is not None:
         load_weights(config.start, network)
-    save_json(config.out.parent / "args.json", args_of(config, arch, data.task, decay))
+    settings = args_of(config, arch, data.task, decay)
+    check_folder(config.out, settings, say)
+    save_json(config.out.parent / ARGS, settings)
     if (permutation := task.permutation) is not None:
-        write_file(config.out.parent / "permutation.npy", lambda file: np.save(file, permutation))
+        write_file(config.out.parent / PERMUTATION, lambda file: np.save(file, permutation))
     with one_thread_each(), Trainer(network, config) as trainer:
         result = fit(config, trainer, replace(task, train=data), validation_data, progress, say)
     resume_path(config.out).unlink(missing_ok=True)
     return result
+
+
+def check_folder(out: Path, settings: dict[str, Any], say: Say = say_nothing) -> None:
+    """Refuse a folder that holds another training's ``args.json``, or a checkpoint that no training of ours left.
+
+    One that was finished with the same ``settings`` is trained again, and this is said.
+    """
+    args = out.parent / ARGS
+    elsewhere = "choose an --output in another folder, or move what is there away"
+    if not args.exists():
+        if out.exists():
+            raise TclifError(f"{out}: is there already, and no {ARGS} beside it says how it was trained", elsewhere)
+        return
+    if all(path.name in (ARGS, PERMUTATION) for path in out.parent.iterdir()):
+        return  # of a training that did not come to a checkpoint
+    stored = read_json(args, elsewhere)
+    if not isinstance(stored, dict):
+        raise TclifError(f"{args}: is of no training", elsewhere)
+    for name, value in settings.items():
+        if name not in FREE and stored.get(name, value) != value:
+            same = "give the same settings to resume it, or " if resume_path(out).exists() else ""
+            raise TclifError(
+                f"{args}: is of a training with {name} {stored[name]!s:.40}, not {value}", same + elsewhere
+            )
+    if out.exists() and not resume_path(out).exists():
+        say(f"{out}: a finished training of these settings is done again and replaced")
 
 
 def fit(
@@ -139,7 +175,7 @@ class _Run:
     def epoch(self, progress: Progress) -> Epoch:
         """Show the training samples once, learned ones less often, then measure."""
         config, data, done = self.config, self.data, len(self.history)
-        began = time.monotonic()
+        began = time.monotonic() - jit.seconds_compiling()
         generator = torch.Generator().manual_seed(config.seed * 1_000_003 + done)
         chance = self.chances / 255
         order = torch.randperm(data.samples, generator=generator)
@@ -153,7 +189,10 @@ class _Run:
             if config.noise:
                 noise = config.noise * torch.randn(len(index), data.time, data.features, generator=generator)
             weight = self.weight[index] / chance[index]
-            losses, hits = self.trainer.step(data, index.numpy(), rate, weight / weight.sum().clamp(min=TINY), noise)
+            with self._said(f"epoch {done + 1}, step {n + 1}"):
+                losses, hits = self.trainer.step(
+                    data, index.numpy(), rate, weight / weight.sum().clamp(min=TINY), noise
+                )
             if bool(losses.isnan().any()):
                 raise TclifError(f"epoch {done + 1}, step {n + 1}: the loss is not a number; {self.kept()}", SMALLER)
             self.chances[index] = (
@@ -167,10 +206,11 @@ class _Run:
             correct += hits
             targets += int(self.weight[index].sum())
             progress(done * data.samples + (n + 1) * data.samples // steps, config.epochs * data.samples)
-        test = self.trainer.score(self.task.test)
-        held = None if self.validation_data is None else self.trainer.score(self.validation_data)
-        x, _ = self.trainer.inputs(self.task.test, slice(0, RATE_SAMPLES))
-        rates = tuple(self.trainer.network.rates(x))
+        with self._said(f"epoch {done + 1}"):
+            test = self.trainer.score(self.task.test)
+            held = None if self.validation_data is None else self.trainer.score(self.validation_data)
+            x, _ = self.trainer.inputs(self.task.test, slice(0, RATE_SAMPLES))
+            rates = tuple(self.trainer.network.rates(x))
         mean = loss / max(total, TINY)
         numbers = None
         if test.rmse is not None and test.smape is not None:
@@ -180,8 +220,17 @@ class _Run:
         assert data.task is not None
         return Epoch(
             done + 1, rate, mean, None if numbers else correct / max(targets, 1), test.accuracy,
-            None if held is None else held.accuracy, rates, time.monotonic() - began, data.task, numbers,
+            None if held is None else held.accuracy, rates, time.monotonic() - began - jit.seconds_compiling(),
+            data.task, numbers,
         )  # fmt: skip
+
+    @contextmanager
+    def _said(self, when: str) -> Iterator[None]:
+        """Turn a neuron that the last steps made impossible into what it means: they were too large."""
+        try:
+            yield
+        except TclifError as error:
+            raise TclifError(f"{when}: no neuron can be as the last step made it; {self.kept()}", SMALLER) from error
 
     def save(self) -> None:
         """Write the checkpoint where the last epoch is the best, the log, and the state to resume from."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from tclif_deploy.arguments import checked
+from tclif_deploy.blas import one_blas_thread
 from tclif_deploy.data import DataLike, Dataset, as_dataset
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedLayer, FixedNetwork, InputEncoding
@@ -33,6 +34,7 @@ class CannotHold(TclifError):
     """A network whose numbers a target's integers do not hold."""
 
 
+@one_blas_thread
 @checked
 def quantize(
     network: Network,

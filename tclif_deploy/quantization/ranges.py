@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tclif_deploy.aliases import old_names
+from tclif_deploy.blas import one_blas_thread
 from tclif_deploy.data.dataset import Dataset
 from tclif_deploy.errors import TclifError
 from tclif_deploy.network import INPUT, Float, Layer, Network
@@ -22,6 +23,7 @@ class Ranges:
     """measured on data; otherwise a bound"""
 
 
+@one_blas_thread
 def measured_ranges(network: Network, data: Dataset, batch_size: int = 32) -> Ranges:
     """Ranges met by the float network on ``data``, before and after resets."""
     max_abs = {layer.name: np.zeros((2, layer.size)) for layer in network.layers}

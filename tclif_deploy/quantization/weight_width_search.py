@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from tclif_deploy.blas import one_blas_thread
 from tclif_deploy.data import Dataset
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedNetwork
@@ -57,6 +58,7 @@ class Widths:
         )
 
 
+@one_blas_thread
 def choose_widths(
     network: Network,
     target: Target,

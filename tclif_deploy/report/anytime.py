@@ -9,7 +9,7 @@ import numpy as np
 
 from tclif_deploy.report.content import Block, Note, Plots, Table
 from tclif_deploy.report.figure import Figure, Panel, Series
-from tclif_deploy.text import NONE, count, percent, span
+from tclif_deploy.text import count, microjoules, modelled, percent
 
 COLUMNS = ("steps read", "accuracy", "settled", "energy, µJ")
 
@@ -67,6 +67,8 @@ class Anytime:
     """stopping at a margin, the smallest first"""
     decided: Stop | None
     """where the rule itself decides: ``first`` and ``threshold``"""
+    figures: str | None = None
+    """whose figures the energy is modelled from, as the target says it"""
 
 
 def anytime_blocks(early: Anytime) -> list[Block]:
@@ -79,8 +81,10 @@ def anytime_blocks(early: Anytime) -> list[Block]:
             tuple((f"{stop.margin:.4g}", *_cells(stop)) for stop in early.by_margin),
         ),
         Plots(anytime_figure(early)),
-        Note("settled: share of samples whose class is the one after their last step; energy is modelled"),
+        Note("settled: share of samples whose class is the one after their last step"),
     ]  # fmt: skip
+    if early.by_steps[-1].energy_nj_high is not None:
+        blocks.append(Note(modelled(early.figures), "energy"))
     if early.decided is not None:
         steps, accuracy, settled, energy = _cells(early.decided)
         text = f"{steps} steps on average, accuracy {accuracy}, settled {settled}, {energy} µJ"
@@ -89,8 +93,7 @@ def anytime_blocks(early: Anytime) -> list[Block]:
 
 
 def _cells(stop: Stop) -> tuple[str, str, str, str]:
-    low, high = stop.energy_nj_low, stop.energy_nj_high
-    energy = NONE if low is None or high is None else span(low / 1000, high / 1000, 3)
+    energy = microjoules(stop.energy_nj_low, stop.energy_nj_high)
     return f"{stop.steps:.1f}", percent(stop.accuracy), percent(stop.settled), energy
 
 
@@ -116,6 +119,7 @@ def anytime_figure(early: Anytime) -> Figure:
                 curve("after so many steps", early.by_steps, x, "fixed"),
                 curve("at a margin", early.by_margin, x, "float"),
             ),
+            top=100.0,
         )
         for x, label in axes
     )  # fmt: skip

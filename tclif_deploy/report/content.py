@@ -43,6 +43,39 @@ class Table:
     whole: tuple[str, ...] = ()
     kind: Literal["table"] = field(default="table", init=False)
 
+    @property
+    def spans(self) -> tuple[int, ...]:
+        """How many rows the first cell of each row stands for, where it holds words: 0 below one that says the same.
+
+        Examples
+        --------
+        >>> Table("", ("layer", "state"), (("a", "u"), ("a", "v"), ("b", "u")), left=("layer",)).spans
+        (2, 0, 1)
+        """
+        spans = [1] * len(self.rows)
+        if self.columns[0] in self.left:
+            for n in range(len(self.rows) - 1, 0, -1):
+                if self.rows[n][0] and self.rows[n][0] == self.rows[n - 1][0]:
+                    spans[n - 1], spans[n] = spans[n - 1] + spans[n], 0
+        return tuple(spans)
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One figure with its name, and below it of what, or by what limit."""
+
+    name: str
+    figure: str
+    note: str
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """Figures side by side."""
+
+    tiles: tuple[Tile, ...]
+    kind: Literal["tiles"] = field(default="tiles", init=False)
+
 
 @dataclass(frozen=True)
 class Bar:
@@ -86,6 +119,8 @@ class Plots:
     """A figure."""
 
     figure: Figure
+    on_page: bool = True
+    """False where a table of the same section says the same: it is drawn for papers alone"""
     kind: Literal["plots"] = field(default="plots", init=False)
 
 
@@ -97,7 +132,7 @@ class Raster:
     kind: Literal["raster"] = field(default="raster", init=False)
 
 
-Block = Note | Table | Bars | Drawing | Plots | Raster
+Block = Note | Table | Tiles | Bars | Drawing | Plots | Raster
 
 
 @dataclass(frozen=True)
@@ -137,7 +172,8 @@ def label_block(block: Block, labels: Mapping[str, str]) -> Block:
     if isinstance(block, Plots):
         f = block.figure
         title, caption = label_layers(f.title, labels), label_layers(f.caption, labels)
-        return Plots(replace(f, title=title, caption=caption, panels=tuple(_label_panel(p, labels) for p in f.panels)))
+        panels = tuple(_label_panel(p, labels) for p in f.panels)
+        return replace(block, figure=replace(f, title=title, caption=caption, panels=panels))
     return block
 
 

@@ -15,6 +15,10 @@ Role = Literal["float", "fixed", "both", "limit", "plain"]
 """what a colour means; the same in every figure"""
 
 
+MARKS = {"shade": "what the width can hold", "level": "threshold", "mark": "the step where they first differ"}
+"""what is drawn in a panel besides its series, and what it means"""
+
+
 @dataclass(frozen=True, eq=False)
 class Series:
     """One curve, or one set of bars, of a panel."""
@@ -57,6 +61,8 @@ class Panel:
     mark: float | None = None
     """a vertical line: the step that the figure is about"""
     log: bool = False
+    top: float | None = None
+    """where the vertical axis ends, for what cannot be more"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,3 +79,25 @@ class Figure:
     height: int = 240
     """of one row, in pixels"""
     tags: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def key(self) -> tuple[tuple[str, str], ...]:
+        """(how it is drawn, what it is) of every mark in any panel: the one legend of the figure.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> curves = tuple(Series(name, np.arange(3), np.arange(3), "line", name) for name in ("float", "fixed"))
+        >>> Figure("f", "Soma", "", (Panel("", "step", "v", curves, level=1.0),)).key
+        (('line float', 'float'), ('line fixed', 'fixed'), ('level', 'threshold'))
+        """
+        marks: dict[str, str] = {}
+        several = len({series.role for panel in self.panels for series in panel.series}) > 1
+        for panel in self.panels:
+            for series in panel.series:
+                if several:
+                    marks.setdefault(f"{series.kind} {series.role}", series.label)
+        for name, text in MARKS.items():
+            if any(getattr(panel, name) is not None for panel in self.panels):
+                marks[name] = text
+        return tuple(marks.items())

@@ -53,7 +53,7 @@ DEFINITIONS: dict[str, str] = {
     ),
     "drop": "Accuracy lost.",
     "energy": (
-        "nJ (or µJ) an inference, from the lowest and the highest public figures of the target, by part: "
+        "µJ (in files nJ) an inference, from the lowest and the highest public figures of the target, by part: "
         "synapses, updates, messages, hops."
     ),
     "error attribution": "How much of the error each source of error causes.",

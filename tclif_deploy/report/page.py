@@ -19,10 +19,11 @@ from tclif_deploy.errors import TclifError
 from tclif_deploy.extras import installed
 from tclif_deploy.outputs import write_file
 from tclif_deploy.report.compare import differences
-from tclif_deploy.report.content import Plots, Raster, Section
+from tclif_deploy.report.content import Plots, Raster, Section, Tiles
 from tclif_deploy.report.figure import Figure, Panel, Series
 from tclif_deploy.report.glossary import DEFINITIONS
 from tclif_deploy.report.sections import report_content
+from tclif_deploy.report.tiles import tiles
 from tclif_deploy.report.verdict_text import Headline, headline
 from tclif_deploy.text import label_layers, layer_labels
 from tclif_deploy.version import __version__
@@ -40,7 +41,9 @@ class Column:
     prefix: str
     """of every element's id, so that two builds can stand on one page"""
     title: str
+    folder: str
     headline: Headline
+    tiles: Tiles
     sections: tuple[Section, ...]
 
 
@@ -104,7 +107,9 @@ def render(*builds: Build) -> str:
         Column(
             prefix="" if len(builds) == 1 else f"{'ab'[n]}-",
             title=f"{build.report.model} on {build.target.name}",
+            folder=str(build.folder),
             headline=headline(build),
+            tiles=tiles(build),
             sections=report_content(build),
         )
         for n, build in enumerate(builds)
@@ -114,7 +119,7 @@ def render(*builds: Build) -> str:
     for column, build in zip(columns, builds, strict=True):
         for section in column.sections:
             for block in section.blocks:
-                if isinstance(block, Plots):
+                if isinstance(block, Plots) and block.on_page:
                     plots |= _plots(column.prefix, block.figure)
                 elif isinstance(block, Raster):
                     assert build.record is not None

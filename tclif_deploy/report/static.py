@@ -14,7 +14,7 @@ from tclif_deploy.arguments import checked
 from tclif_deploy.builds import Build
 from tclif_deploy.builds.record import LayerRecord, Record
 from tclif_deploy.outputs import make_folder, write_file, write_files
-from tclif_deploy.report.figure import Figure, Panel, Series
+from tclif_deploy.report.figure import MARKS, Figure, Panel, Series
 from tclif_deploy.report.sections import report_content
 from tclif_deploy.text import label_layers, layer_labels
 
@@ -55,7 +55,7 @@ def write_figures(build: Build, folder: Path | str) -> tuple[Path, ...]:
     ...     options = tc.CompileOptions(backend="none")
     ...     build = tc.compile(tc.Network(2, (out,)), output=f"{folder}/build", options=options)
     ...     [path.name for path in write_figures(build, f"{folder}/figures")]
-    ['distributions-0.png', 'distributions-0.svg', 'core-map.png', 'core-map.svg']
+    ['core-map.png', 'core-map.svg', 'distributions-0.png', 'distributions-0.svg']
     """
     check_figures()
     from matplotlib import rc_context
@@ -110,8 +110,14 @@ def _draw(canvas: Any, figure: Figure) -> None:
     grid = canvas.subplots(rows, figure.columns, squeeze=False).ravel()
     for axes in grid[len(figure.panels) :]:
         axes.set_visible(False)
+    marks: dict[str, Any] = {}
     for axes, panel in zip(grid, figure.panels, strict=False):
         _panel(axes, panel)
+        marks |= {text: mark for mark, text in zip(*axes.get_legend_handles_labels(), strict=True) if text not in marks}
+    explained = [text for _, text in figure.key if text in marks]
+    if explained:
+        handles = [marks[text] for text in explained]
+        canvas.legend(handles, explained, loc="outside lower left", ncols=6, frameon=False, fontsize=7)
 
 
 def _panel(axes: Any, panel: Panel) -> None:
@@ -125,7 +131,7 @@ def _panel(axes: Any, panel: Panel) -> None:
         axes.set_yscale("log", nonpositive="mask")
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     if panel.shade is not None:
-        axes.axvspan(*panel.shade, color=COLORS["fixed"], alpha=0.09, lw=0)
+        axes.axvspan(*panel.shade, color=COLORS["fixed"], alpha=0.09, lw=0, label=MARKS["shade"])
     bars = [s for s in panel.series if s.kind == "bars"]
     for n, series in enumerate(bars):
         _bars(axes, series, n, len(bars))
@@ -138,24 +144,19 @@ def _panel(axes: Any, panel: Panel) -> None:
             if series.role == "fixed":
                 axes.fill_between(series.x, y, LEAST if panel.log else 0, step="mid", color=ink, alpha=0.4, lw=0)
         elif series.kind == "points":
-            axes.plot(series.x, y, "o" if series.role == "float" else "x", color=ink, mfc="none", ms=5)
+            axes.plot(
+                series.x, y, "o" if series.role == "float" else "x", color=ink, mfc="none", ms=5, label=series.label
+            )
     if panel.log:
         axes.set_ylim(bottom=LEAST)
+    if panel.top is not None:
+        axes.set_ylim(top=panel.top)
+        for line in axes.lines:  # one along the upper edge is drawn whole
+            line.set_clip_on(False)
     if panel.level is not None:
-        axes.axhline(panel.level, color=COLORS["limit"], lw=0.8, ls=":")
-        axes.annotate("threshold", (1, panel.level), xycoords=("axes fraction", "data"), ha="right", va="bottom")
+        axes.axhline(panel.level, color=COLORS["limit"], lw=0.8, ls=":", label=MARKS["level"])
     if panel.mark is not None:
-        axes.axvline(panel.mark, color=COLORS["limit"], lw=0.8, ls=":")
-    if len({s.role for s in panel.series}) > 1:
-        axes.legend(
-            frameon=False,
-            fontsize=6,
-            handlelength=1.2,
-            columnspacing=1,
-            ncols=2,
-            loc="lower right",
-            bbox_to_anchor=(1.02, 0.97),
-        )
+        axes.axvline(panel.mark, color=COLORS["limit"], lw=0.8, ls=(0, (1, 3)), label=MARKS["mark"])
 
 
 def _bars(axes: Any, series: Series, index: int, count: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import Annotated, Any, get_args
 
 from tclif_deploy import extras
 from tclif_deploy.arguments import checked_fields
@@ -13,6 +13,7 @@ from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import Rounding
 from tclif_deploy.outputs import check_file_place, new_file
 from tclif_deploy.settings import Limits
+from tclif_deploy.text import wrap
 
 
 @dataclass(frozen=True)
@@ -105,24 +106,82 @@ def check_plot(path: Path, inputs: Iterable[object]) -> None:
 
 def draw(rows: Sequence[Row], path: Path) -> None:
     """Two panels with every point and the Pareto front; see `check_plot`."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(10, 4), layout="constrained")
-    for axis, cost, label in zip(
-        figure.subplots(1, 2, sharey=True), ("memory_bytes", "energy_nj_high"),
-        ("memory, bytes", "energy an inference, high estimate, nJ"), strict=True,
-    ):  # fmt: skip
-        usable = [row for row in rows if row.agreement is not None and getattr(row, cost) is not None]
-        axis.scatter([getattr(row, cost) for row in usable], [row.agreement for row in usable], s=18, color="#999999")
-        front = pareto(rows, cost)
-        axis.plot([getattr(row, cost) for row in front], [row.agreement for row in front], "o-", color="#0072B2")
-        for row in front:
-            text = f"w{row.weight_bits} c{row.coefficient_bits} s{row.state_bits}"
-            axis.annotate(
-                text, (getattr(row, cost), row.agreement), textcoords="offset points", xytext=(4, -10), fontsize=7
-            )
-        axis.set_xlabel(label)
-        axis.grid(alpha=0.3)
-    figure.axes[0].set_ylabel("argmax agreement with the float network")
+    figure = picture(rows)
     with new_file(path) as part:
         figure.savefig(part, format=path.suffix.lower()[1:], dpi=150)
+
+
+def picture(rows: Sequence[Row]) -> Any:
+    """The matplotlib figure that `draw` saves: agreement in percent, over memory and over energy.
+
+    Points of the fronts are numbered, and one list below both panels says what the numbers are. Points that lie so
+    close that their numbers would meet share one label.
+    """
+    from matplotlib.figure import Figure
+
+    fronts = {cost: pareto(rows, cost) for cost in COSTS}
+    best = list(dict.fromkeys(row.point for front in fronts.values() for row in front))
+    figure = Figure(figsize=SIZE, layout="constrained")
+    for axis, (cost, (label, scale)) in zip(figure.subplots(1, 2, sharey=True), COSTS.items(), strict=True):
+        usable = [row for row in rows if row.agreement is not None and getattr(row, cost) is not None]
+        places = [_place(row, cost, scale) for row in usable]
+        axis.scatter(*zip(*places, strict=True) if places else ((), ()), s=18, color="#999999", label="every point")
+        front = [_place(row, cost, scale) for row in fronts[cost]]
+        name = "best: none is cheaper and agrees as well"
+        axis.plot(*zip(*front, strict=True) if front else ((), ()), "o-", ms=5, color="#0072B2", label=name)
+        axis.set_xlabel(label)
+        axis.margins(x=0.12)
+        axis.grid(alpha=0.3)
+    axis = figure.axes[0]
+    axis.set_ylabel("agreement with the float network, %")
+    axis.set_ylim(max(0.0, min(axis.get_ylim()[0], 99.0) - 1.0), 100.0)
+    for axis, (cost, (_, scale)) in zip(figure.axes, COSTS.items(), strict=True):
+        points = [(best.index(row.point) + 1, _place(row, cost, scale)) for row in fronts[cost]]
+        for text, at in labels(points, axis.get_xlim(), axis.get_ylim()):
+            axis.annotate(text, at, textcoords="offset points", xytext=(5, -10), fontsize=7)
+        for mark in (*axis.lines, *axis.collections):  # one on the upper edge is drawn whole
+            mark.set_clip_on(False)
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=2, frameon=False)
+    if best:
+        listed = "; ".join(f"{n}: {_bits(point)}" for n, point in enumerate(best, 1))
+        words = "\n".join(wrap(f"bits of weights/coefficients/states, rounding: {listed}", 150))
+        figure.supxlabel(words, x=0.01, ha="left", fontsize=7)
+    return figure
+
+
+SIZE = (10.0, 4.6)
+"""inches"""
+PANEL = (300.0, 220.0)
+"""about the size of one panel, in points of 1/72 inch"""
+NEAR = (30.0, 11.0)
+"""labels so close to each other, in the same unit, would meet"""
+COSTS = {"memory_bytes": ("memory, KiB", 1024), "energy_nj_high": ("modelled energy of an inference, high, µJ", 1000)}
+"""what a point costs -> the name of its axis, and what it is divided by there"""
+At = tuple[float, float]
+
+
+def labels(points: Sequence[tuple[int, At]], x: At, y: At) -> list[tuple[str, At]]:
+    """The numbers of a front's ``points``, cheapest first, with the place of each label on axes of limits ``x``, ``y``.
+
+    Examples
+    --------
+    >>> labels([(1, (0.0, 0.0)), (2, (50.0, 50.0)), (3, (51.0, 50.5))], (0.0, 100.0), (0.0, 100.0))
+    [('1', (0.0, 0.0)), ('2, 3', (51.0, 50.5))]
+    """
+    groups: list[tuple[list[int], At]] = []
+    units = PANEL[0] / (x[1] - x[0]), PANEL[1] / (y[1] - y[0])
+    for number, at in points:
+        if groups and all(abs(at[n] - groups[-1][1][n]) * units[n] < NEAR[n] for n in (0, 1)):
+            groups[-1] = ([*groups[-1][0], number], at)
+        else:
+            groups.append(([number], at))
+    return [(", ".join(map(str, numbers)), at) for numbers, at in groups]
+
+
+def _place(row: Row, cost: str, scale: float) -> At:
+    return getattr(row, cost) / scale, 100 * (row.agreement or 0.0)
+
+
+def _bits(point: Point) -> str:
+    rounding = point.rounding.replace("_", " ")
+    return f"{point.weight_bits}/{point.coefficient_bits}/{point.state_bits} {rounding}"

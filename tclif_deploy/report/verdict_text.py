@@ -40,7 +40,8 @@ def headline(build: Build) -> Headline:
             faults.setdefault(finding.rule.replace("_", " ").upper(), []).append(finding.subject)
     buts += [f"{rule}: {', '.join(subjects)}" for rule, subjects in faults.items()]
     if buts:
-        word, level = label_layers(f"{word}, but {' and '.join(buts)}", labels), "bad"
+        joint = "and" if level == "bad" else "but"
+        word, level = label_layers(f"{word}, {joint} {' and '.join(buts)}", labels), "bad"
     if verdict is None:
         return Headline(word, level, "nothing was verified, no data were given (--data FILE)")
     text = "; ".join([sentence(verdict), *report.shortfalls, *report.uncertain])

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from typing import Any, get_args, overload
 
 from tclif_deploy.arguments import checked
+from tclif_deploy.blas import one_blas_thread
 from tclif_deploy.data.accept import DataLike, as_dataset, integers_of
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedNetwork, Int, check_fixed
@@ -28,6 +29,7 @@ def simulate(
     network: Network, x: DataLike, *, lengths: Int | None = None, spikes: bool = False, counts: bool = False,
     traces: Collection[str] = (), readouts: bool = False, engine: Engine = "auto", jobs: int | None = None,
 ) -> FloatResult: ...  # fmt: skip
+@one_blas_thread
 @checked
 def simulate(
     network: FixedNetwork | Network,

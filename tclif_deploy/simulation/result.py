@@ -94,7 +94,10 @@ def check_integers(encoding: InputEncoding, x: NDArray[Any]) -> Int:
     x = x.astype(np.int64, copy=False)
     max_input = max(int(x.max()), -int(x.min()))
     if max_input > encoding.limit:
-        raise TclifError(f"input reaches {max_input}, the payload is {encoding.bits} bits (+-{encoding.limit})")
+        raise TclifError(
+            f"input reaches {max_input}, the payload is {encoding.bits} bits (+-{encoding.limit})",
+            "InputEncoding.encode clips it there; or quantize again, calibrated on data as large",
+        )
     return x
 
 

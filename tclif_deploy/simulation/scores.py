@@ -37,7 +37,11 @@ def task_of(data: Dataset, outputs: int) -> Task:
 def check_labels(data: Dataset, what: str) -> None:
     """Raise `TclifError` for data whose targets are no labels of samples; ``what`` compares classes of samples."""
     if data.task not in (None, "label"):
-        raise TclifError(f"{data.name}: y is of task {data.task}, {what} compares classes of samples", "leave y out")
+        each = "the answers of every step" if data.task.startswith("step") else "numbers"
+        raise TclifError(
+            f"{data.name}: y is of task {data.task}, {what} compares classes of samples",
+            f"leave y out to compare those; tclif verify judges {each}",
+        )
 
 
 def label_notice(data: Dataset, classes: int) -> str | None:

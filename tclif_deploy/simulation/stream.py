@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tclif_deploy import extras
+from tclif_deploy import extras, jit
 from tclif_deploy.data.dataset import Dataset, Task
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedNetwork, Int
@@ -48,6 +48,7 @@ class RunSummary:
     layers: tuple[LayerRun, ...]
     input_clipped: int
     seconds: float
+    """that it ran, without what was compiled for this CPU meanwhile"""
     task: Task = "label"
     """what y means; where its labels are of steps, so is the accuracy"""
     r2: float | None = None
@@ -192,7 +193,7 @@ def run_all(
     ``parallel`` hands batches to a joblib backend: ``loky``, ``threading``, ``dask`` or ``ray`` (the last two where
     their packages are installed and a cluster is there); the counts are those of one process.
     """
-    began = time.monotonic()
+    began = time.monotonic() - jit.seconds_compiling()
     tally = Tally(network)
     if parallel is not None:
         for batch_tally in _in_parallel(network, batches, engine, jobs, parallel):
@@ -205,7 +206,7 @@ def run_all(
             each(data, result)
     if tally.samples == 0:
         raise TclifError("no samples to run", "the data holds none")
-    return tally.summary(time.monotonic() - began)
+    return tally.summary(time.monotonic() - began - jit.seconds_compiling())
 
 
 def _one_batch(network: FixedNetwork, data: Dataset, engine: Engine, jobs: int | None) -> Tally:

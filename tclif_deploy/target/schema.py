@@ -70,6 +70,7 @@ Memory = Limit[Annotated[int, Field(ge=1, le=1 << 43, strict=True)]]
 Positive = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
 Range = Limit[Annotated[tuple[Positive, Positive], BeforeValidator(_both)]]
 """the lowest and the highest figure that is published"""
+Share = Annotated[float, Field(ge=0, le=1, strict=True)]
 Rate = Limit[Annotated[float, Field(gt=0, le=1e15, allow_inf_nan=False)]]
 
 
@@ -107,6 +108,14 @@ class Target(BaseModel):
     description: str
     backend: str = "lava"
     """the backend that runs what is compiled, or ``none``"""
+    figures: Annotated[str, Field(min_length=1, max_length=MOST_NAME)] | None = None
+    """whose figures energy and latency are modelled from, such as ``Loihi 1``"""
+
+    # --- what a deployment must reach; what a user asks for goes before it
+    min_agreement: Annotated[Limit[Share] | None, Unit("share")] = None
+    """least agreement of float and fixed"""
+    max_accuracy_drop: Annotated[Limit[Share] | None, Unit("share")] = None
+    """greatest loss of accuracy, float minus fixed"""
 
     # --- arithmetic
     weight_bits: Annotated[Limit[Annotated[int, Field(ge=2, le=16, strict=True)]], Unit("bit")]

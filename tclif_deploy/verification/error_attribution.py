@@ -96,11 +96,18 @@ class ErrorAttribution:
         return self.loss.agreement - given - sum(effect.alone.agreement for effect in self.layers.values())
 
     @property
+    def ranked(self) -> tuple[tuple[str, str], ...]:
+        """(layer, kind) of everything that moves the readout when quantized alone, the largest readout error first; the
+        input's encoding is ``("input", "input")``."""
+        effects = {(name, kind): e.alone for name, row in self.parts.items() for kind, e in row.items()}
+        effects[INPUT_PART] = self.sources[INPUT_PART[1]].alone
+        order = sorted(effects, key=lambda part: (effects[part].readout, effects[part].agreement, part), reverse=True)
+        return tuple(part for part in order if effects[part].readout > 0)
+
+    @property
     def worst(self) -> tuple[str, str] | None:
-        """(layer, kind) whose readout error alone is the largest; None where nothing has any."""
-        effects = [(e.alone.readout, e.alone.agreement, n, k) for n, row in self.parts.items() for k, e in row.items()]
-        largest = max(effects, default=None)
-        return None if largest is None or largest[0] == 0 else (largest[2], largest[3])
+        """The first of `ranked`; None where nothing moves the readout."""
+        return next(iter(self.ranked), None)
 
 
 def attribute_error(
@@ -138,7 +145,7 @@ def attribute_error(
     runs: dict[Parts, MixedResult] = {}
     for n, chosen in enumerate(sorted(wanted, key=lambda parts: (len(parts), sorted(parts)))):
         full = not chosen or chosen == everything
-        runs[chosen] = simulate_mixed(network, fixed, data, chosen, spikes=full, jobs=jobs)
+        runs[chosen] = simulate_mixed(network, fixed, data, chosen, spikes=full, peaks=full, jobs=jobs)
         progress(n + 1, len(wanted))
     original, quantized = runs[frozenset()], runs[everything]
     spread = float(original.readout.std()) or 1.0
@@ -201,7 +208,7 @@ def _first(
 
     def at(chosen: Collection[tuple[str, Part]]) -> tuple[Float, bool]:
         """u and v before any reset, in LSBs, and whether it fired, at the divergence."""
-        run = simulate_mixed(network, fixed, one, chosen, spikes=True, probe=(n, neuron, step), jobs=1)
+        run = simulate_mixed(network, fixed, one, chosen, spikes=True, peaks=False, probe=(n, neuron, step), jobs=1)
         return run.probed, bool(run.spikes[0, step, starts[n] + neuron])
 
     (a, fired), (b, _) = at(()), at(parts_of(network))
@@ -226,9 +233,9 @@ def measure(network: Network, data: Dataset, jobs: int = 2) -> Measure:
     def loss_of(fixed: FixedNetwork) -> Loss:
         nonlocal classes, readout
         if classes is None or readout is None:
-            original = simulate_mixed(network, fixed, data, (), jobs=jobs)
+            original = simulate_mixed(network, fixed, data, (), peaks=False, jobs=jobs)
             classes, readout = original.classes, original.readout
-        quantized = simulate_mixed(network, fixed, data, parts_of(network), jobs=jobs)
+        quantized = simulate_mixed(network, fixed, data, parts_of(network), peaks=False, jobs=jobs)
         error = float(np.sqrt(((quantized.readout - readout) ** 2).mean()))
         return Loss(float((quantized.classes != classes).mean()), error / (float(readout.std()) or 1.0))
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tclif_deploy.arguments import checked
+from tclif_deploy.blas import one_blas_thread
 from tclif_deploy.data import DataLike, Dataset, as_dataset
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedNetwork, check_fixed, check_same_layers
@@ -131,6 +132,7 @@ class _AnswerTally:
         }  # fmt: skip
 
 
+@one_blas_thread
 @checked
 def verify(
     network: Network,

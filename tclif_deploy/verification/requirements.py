@@ -9,6 +9,7 @@ from typing import Annotated, NamedTuple
 
 from tclif_deploy.mapping import HardwareSummary
 from tclif_deploy.settings import Limits, check_settings
+from tclif_deploy.target import Target
 from tclif_deploy.text import percent, points
 from tclif_deploy.verification.verdict import Verdict
 
@@ -19,6 +20,16 @@ SIGMAS = 1.959963984540054
 NUMBER_NAMES = {"r2": "R²", "rmse": "rmse", "smape": "sMAPE"}
 """how figures of numbers are written"""
 Share = Annotated[float | None, Limits(0, 1)]
+
+
+class Asked(NamedTuple):
+    """A limit of quality, a share, and who asks for it."""
+
+    value: float
+    origin: str
+
+    def __str__(self) -> str:
+        return f"{100 * self.value:g} % ({self.origin})"
 
 
 class Judgement(NamedTuple):
@@ -63,12 +74,12 @@ class Requirements:
     """
 
     min_agreement: Share = None
-    """least agreement: share of samples for which float and fixed choose the same class; 0.95 where it is not given, 0
-    asks nothing"""
+    """least agreement: share of samples for which float and fixed choose the same class; where it is not given the
+    target's, else 0.95; 0 asks nothing"""
     min_accuracy: Share = None
     """least accuracy of the fixed-point network"""
     max_accuracy_drop: Share = None
-    """greatest loss of accuracy, float minus fixed; 0.01 where it is not given, 1 asks nothing"""
+    """greatest loss of accuracy, float minus fixed; where it is not given the target's, else 0.01; 1 asks nothing"""
     min_jaccard: Share = None
     """least spike overlap (Jaccard) of any layer"""
     min_r2: Annotated[float | None, Limits(high=1)] = None
@@ -97,8 +108,33 @@ class Requirements:
         """One line for each limit that ``verdict`` misses beyond doubt, and for each backend that disagrees."""
         return list(self.judge(verdict).shortfalls)
 
-    def judge(self, verdict: Verdict, hardware: HardwareSummary | None = None) -> Judgement:
-        """Hold ``verdict`` to the limits of quality and, where it is given, ``hardware`` to those of cost."""
+    def of_quality(self, target: Target | None = None) -> tuple[Asked, Asked]:
+        """(least agreement, greatest loss of accuracy) and who asks for each: these here, else the target, else nobody.
+
+        Examples
+        --------
+        >>> from tclif_deploy import Requirements
+        >>> [str(asked) for asked in Requirements(min_agreement=0.9).of_quality()]
+        ['90 % (asked for)', '1 % (by default)']
+        """
+        limits = []
+        for name, usual in (("min_agreement", MIN_AGREEMENT), ("max_accuracy_drop", MAX_ACCURACY_DROP)):
+            own, stated = getattr(self, name), None if target is None else getattr(target, name)
+            if own is not None:
+                limits.append(Asked(own, "asked for"))
+            elif stated is not None and target is not None:
+                limits.append(Asked(stated.value, f"of target {target.name}"))
+            else:
+                limits.append(Asked(usual, "by default"))
+        return limits[0], limits[1]
+
+    def judge(
+        self, verdict: Verdict, hardware: HardwareSummary | None = None, target: Target | None = None
+    ) -> Judgement:
+        """Hold ``verdict`` to the limits of quality, those of ``target`` among them, and ``hardware`` to those of cost.
+
+        Either may be left out.
+        """
         missed: list[str] = []
         uncertain: list[str] = []
         limited = False
@@ -109,7 +145,7 @@ class Requirements:
             if value is None or (value < bound if at_least else value > bound):
                 shown = "undefined" if value is None else f"{value:.4f}" if at_least or value < 100 else f"{value:,.0f}"
                 missed.append(f"{name} is {shown}, required {'at least' if at_least else 'at most'} {bound:g}")
-        for doubt in self._doubts(verdict):
+        for doubt in self._doubts(verdict, target):
             limited = True
             if doubt is not None:
                 (missed if doubt.certain else uncertain).append(doubt.line)
@@ -143,14 +179,15 @@ class Requirements:
             yield "latency (µs)", microseconds, self.max_latency, False
             yield "cores", None if mapping is None else mapping.cores, self.max_cores, False
 
-    def _doubts(self, verdict: Verdict) -> Iterator[_Doubt | None]:
+    def _doubts(self, verdict: Verdict, target: Target | None) -> Iterator[_Doubt | None]:
         """What is missed of the limits that samples leave uncertain; None for one that is kept."""
         n = verdict.samples
+        agreement, accuracy_drop = self.of_quality(target)
         if verdict.agreement_argmax is not None:
-            bound = MIN_AGREEMENT if self.min_agreement is None else self.min_agreement
+            bound = agreement.value
             low, high = wilson(verdict.agreement_argmax, n)
             yield _doubt(
-                f"agreement is {percent(verdict.agreement_argmax)}, required at least {bound:g}",
+                f"agreement is {percent(verdict.agreement_argmax)}, required at least {agreement}",
                 verdict.agreement_argmax < bound, high < bound, n,
                 f"{percent(low)} to {percent(high)}",
                 enough(lambda m: wilson(verdict.agreement_argmax or 0.0, m)[1] < bound, n),
@@ -160,12 +197,13 @@ class Requirements:
             original = verdict.rule_loss.accuracy
         if original is None or fixed is None:
             return
-        bound, drop = MAX_ACCURACY_DROP if self.max_accuracy_drop is None else self.max_accuracy_drop, original - fixed
+        bound, drop = accuracy_drop.value, original - fixed
         changed = abs(drop) if verdict.answers_changed is None else verdict.answers_changed
         low, high = paired(drop, changed, n)
         yield _doubt(
-            f"accuracy drop is {drop:.4f}, required at most {bound:g}", drop > bound + 1e-12, low > bound, n,
-            f"{points(100 * low)} to {points(100 * high)}", enough(lambda m: paired(drop, changed, m)[0] > bound, n),
+            f"accuracy changes by {points(-drop)}, allowed is down to {points(-bound)} ({accuracy_drop.origin})",
+            drop > bound + 1e-12, low > bound, n, f"{points(-high)} to {points(-low)}",
+            enough(lambda m: paired(drop, changed, m)[0] > bound, n),
         )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from tclif_deploy import extras
 from tclif_deploy.display import Brief
-from tclif_deploy.text import NONE, count, percent
+from tclif_deploy.text import NONE, count, percent, points
 
 if TYPE_CHECKING:
     from tclif_deploy.verification.verdict import Verdict
@@ -80,7 +80,8 @@ def sentence(verdict: Verdict) -> str:
     else:
         parts = [f"agreement {percent(v.agreement_argmax)} {on}"]
     if v.accuracy_float is not None:
-        parts.append(f"accuracy {percent(v.accuracy_float)} -> {percent(v.accuracy_fixed)}")
+        lost = "" if v.accuracy_fixed is None else f" ({points(v.accuracy_fixed - v.accuracy_float)})"
+        parts.append(f"accuracy {percent(v.accuracy_float)} -> {percent(v.accuracy_fixed)}{lost}")
     if v.rule_loss is not None:
         parts.append(
             f"float itself says the same by {v.rule} as by {v.rule_loss.declared} on {percent(v.rule_loss.agreement)}"

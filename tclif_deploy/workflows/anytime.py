@@ -96,7 +96,7 @@ def anytime(
     if fixed.readout.decides:
         at = np.concatenate(decided)
         own = stopped(np.where(at < 0, lengths, at + 1))
-    return Anytime(str(fixed.readout), test.samples, by_steps, tuple(by_margin), own)
+    return Anytime(str(fixed.readout), test.samples, by_steps, tuple(by_margin), own, build.target.figures)
 
 
 def _margins(fixed: FixedNetwork, result: Result, batch: Dataset) -> Float:

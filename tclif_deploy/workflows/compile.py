@@ -6,12 +6,22 @@ import os
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 from tclif_deploy import backends, mapping
 from tclif_deploy.arguments import checked
 from tclif_deploy.builds import folder as build_folder
 from tclif_deploy.builds.build import FIXED, MAPPING, NETWORK, RECORD, REPORT, Build
-from tclif_deploy.builds.manifest import Manifest, ModelSource, layer_summaries, sha256, versions
+from tclif_deploy.builds.manifest import (
+    Choices,
+    DataSource,
+    Manifest,
+    ModelSource,
+    data_source,
+    layer_summaries,
+    sha256,
+    versions,
+)
 from tclif_deploy.builds.network_file import write_network
 from tclif_deploy.builds.record import make_record
 from tclif_deploy.builds.report import Report, Tuning
@@ -30,6 +40,7 @@ from tclif_deploy.quantization.notices import input_notice, payload_notice
 from tclif_deploy.quantization.quantizer import weight_widths
 from tclif_deploy.quantization.weight_width_search import choose_widths
 from tclif_deploy.report import page
+from tclif_deploy.report.compare import settings_that_differ
 from tclif_deploy.simulation.scores import check_labels, label_notice
 from tclif_deploy.target import Target, as_target
 from tclif_deploy.verification import Judgement, Requirements, Verdict, verify
@@ -38,6 +49,8 @@ from tclif_deploy.workflows.options import BuildOptions, CompileOptions
 
 ACTIVITY_SAMPLES = 32
 """samples whose spikes are counted for the cost model"""
+SHOWN = 4
+"""settings of a replaced build that are named"""
 
 
 @checked
@@ -49,6 +62,7 @@ def compile(
     calibration: DataLike | None = None,
     output: Path | str | None = None,
     options: CompileOptions | None = None,
+    example_input: Any = None,
     say: Say = say_nothing,
     progress: Bars = no_bars,
 ) -> Build:
@@ -56,7 +70,8 @@ def compile(
 
     With ``data`` the result is verified: float against fixed on all samples, the backend against the reference
     on some. ``calibration`` sets the state scales (default: ``calibration.npz`` beside the model, else the first
-    quarter of ``data``, which the verdict then leaves out). ``say`` gets a line a step, ``progress(title)`` gives
+    quarter of ``data``, which the verdict then leaves out). ``example_input`` is for a live module, which is read by
+    running it (see `tclif_deploy.load`). ``say`` gets a line a step, ``progress(title)`` gives
     the callback of a long one. Raises `TclifError`; then nothing is left behind.
 
     Examples
@@ -80,6 +95,10 @@ def compile(
     if options.read.args is not None:
         as_path(options.read.args, "check the path given as --args")
     test, calibration = as_dataset(data, task=options.task), as_dataset(calibration, "calibration")
+    verified_on = None if test is None else replace(data_source(test), task=options.task)
+    choices = Choices(
+        options.backend, options.backend_samples, options.backend_batched, options.engine, options.auto_bits_max_drop
+    )
     if test is not None and options.samples is not None:
         test = test[: options.samples]
     check_requirements(options.requirements, test)
@@ -87,7 +106,7 @@ def compile(
 
     with build_folder.new_build(folder, (model, data, calibration, options.read.args)) as temporary:
         say(f"reading {source.path}")
-        network = load(model, options.read)
+        network = load(model, options.read, example_input=example_input)
         choice = choose_calibration(path, calibration, test)
         say(f"quantizing for {target.name}, calibrated on {choice.calibration}")
         if options.auto_bits_max_drop is None:
@@ -100,9 +119,26 @@ def compile(
             fixed = replace(fixed, notices=(*fixed.notices, notice))
         build = write_build(
             temporary, source, network, fixed, target, choice.calibration, choice.left,
-            samples=options.samples, options=options, say=say, progress=progress,
+            samples=options.samples, options=options, say=say, progress=progress, verified_on=verified_on,
+            choices=choices,
         )  # fmt: skip
+        say_replaced(folder, build, say)
     return replace(build, folder=folder)
+
+
+def say_replaced(folder: Path, build: Build, say: Say) -> None:
+    """Say in what the earlier build in ``folder``, which ``build`` is about to replace, was made otherwise."""
+    if not build_folder.is_build(folder):
+        return
+    try:
+        other = settings_that_differ(Build.open(folder), build)
+    except TclifError:
+        say(f"{folder}: replaces an earlier build that cannot be read")
+        return
+    if other:
+        shown = [f"{name} {left} → {right}" for name, left, right in other[:SHOWN]]
+        more = [f"and {len(other) - SHOWN} more"] if len(other) > SHOWN else []
+        say(f"{folder}: replaces an earlier build with other settings: {'; '.join([*shown, *more])}")
 
 
 def _narrowed(
@@ -155,6 +191,8 @@ def write_build(
     say: Say,
     progress: Bars,
     tuning: Callable[[Verdict], Tuning] | None = None,
+    verified_on: DataSource | None = None,
+    choices: Choices | None = None,
 ) -> Build:
     """Fill the empty ``folder``: files, backends, verdict on ``test``, report.
 
@@ -194,7 +232,7 @@ def write_build(
     hardware, findings = _hardware(fixed, target, test, verdict, folder)
     judgement = Judgement((), (), False)
     if verdict is not None:
-        judgement = options.requirements.judge(verdict, hardware)
+        judgement = options.requirements.judge(verdict, hardware, target)
     report = Report(
         model=source.path, target=target.name, verified=verdict is not None, notices=notices,
         shortfalls=judgement.shortfalls, uncertain=judgement.uncertain, limited=judgement.limited,
@@ -205,7 +243,7 @@ def write_build(
         requirements=options.requirements, calibration=calibration, samples=samples, command=options.command,
         input=fixed.input, arithmetic=fixed.arithmetic, layers=layer_summaries(network, fixed), notices=notices,
         sizes={p.parent.name: read_json(p, "is the disk full?") for p in sorted(folder.glob("*/size.json"))},
-        finetune=tuned,
+        finetune=tuned, verified_on=verified_on, choices=choices,
     )  # fmt: skip
     make_record(network, fixed, weight_widths(network, target, options.quantize), test, verdict).save(folder / RECORD)
     build_folder.write_json(folder / REPORT, report)

@@ -35,7 +35,7 @@ from tclif_deploy.quantization.calibration import Calibration, calibration_of, c
 from tclif_deploy.simulation.scores import judged
 from tclif_deploy.target import Target, as_target
 from tclif_deploy.verification import Verdict
-from tclif_deploy.workflows.compile import chosen_backends, source_of, write_build
+from tclif_deploy.workflows.compile import chosen_backends, say_replaced, source_of, write_build
 from tclif_deploy.workflows.options import BuildOptions
 
 CALIBRATION = 128
@@ -140,6 +140,7 @@ def finetune(
             options=options, say=say, progress=progress,
             tuning=lambda verdict: _tuning(settings, verdict, test, outcome, control, overflows),
         )  # fmt: skip
+        say_replaced(folder, build, say)
     shutil.rmtree(work, ignore_errors=True)
     return replace(build, folder=folder)
 

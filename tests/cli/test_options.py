@@ -136,7 +136,7 @@ def test_commands_stand_in_the_order_of_use():
         ("--weight-bits", {"compile", "finetune", "sweep", "export", "check", "cost"}),
         ("--coefficient-bits", {"compile", "finetune", "sweep", "export", "check", "cost"}),
         ("--passes", {"compile", "finetune", "sweep", "export", "check", "cost"}),
-        ("--output", {"compile", "finetune", "sweep", "export", "train", "report"}),
+        ("--output", {"compile", "finetune", "sweep", "export", "train", "report", "rebuild"}),
         ("--min-agreement", {"compile", "finetune", "verify"}),
         ("--train-samples", {"finetune"}),
     ],

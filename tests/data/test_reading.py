@@ -234,3 +234,26 @@ def test_an_npy_is_x_alone_by_whatever_name(tmp_path):
     assert "flat.npy: has shape (4, 2); expected (samples, time, features)" in refused(load_data, tmp_path / "flat.npy")
     (tmp_path / "cut.npy").write_bytes((tmp_path / "x.npy").read_bytes()[:-2])
     assert "the file holds 46" in refused(load_data, tmp_path / "cut.npy")
+
+
+@pytest.mark.parametrize("name", ["labels", "Y", "Label", "targets"])
+def test_labels_under_another_name_are_read_where_there_is_no_y(tmp_path, name):
+    x = np.ones((3, 4, 2))
+    np.savez(tmp_path / "d.npz", x=x, **{name: np.array([0, 1, 2])}, notes=np.arange(2))
+    assert load_data(tmp_path / "d.npz").y.tolist() == [0, 1, 2]
+    np.savez(tmp_path / "d.npz", x=x, y=np.array([2, 2, 2]), **{name: np.array([0, 1, 2])})
+    assert load_data(tmp_path / "d.npz").y.tolist() == [2, 2, 2]
+
+
+def test_two_arrays_that_may_be_the_labels_are_refused(tmp_path):
+    np.savez(tmp_path / "d.npz", x=np.ones((3, 4, 2)), labels=np.arange(3), targets=np.arange(3))
+    with pytest.raises(TclifError, match=r"holds labels and targets, and no y; call one of them y"):
+        load_data(tmp_path / "d.npz")
+
+
+def test_samples_of_several_lengths_get_advice(tmp_path):
+    x = np.empty(2, object)
+    x[0], x[1] = np.ones((4, 2)), np.ones((5, 2))
+    np.savez(tmp_path / "d.npz", x=x)
+    with pytest.raises(TclifError, match=r"object arrays.*padded to one, with their lengths beside them"):
+        load_data(tmp_path / "d.npz")

@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from tclif_deploy import load
+from tclif_deploy.cli.main import run
 from tclif_deploy.data import Dataset
 from tclif_deploy.data.windows import sliding_windows
 from tclif_deploy.errors import TclifError
@@ -122,6 +123,25 @@ def test_a_loss_that_is_not_a_number_stops_and_keeps_the_last_good_epoch(config,
     assert config.out.read_bytes() == good
 
 
+@pytest.mark.parametrize("lr", [1e2, 1e6])
+def test_steps_that_leave_no_neuron_possible_are_said_to_be_too_large(config, lr):
+    with pytest.raises(TclifError, match=r"epoch 1.*; nothing was written; try a smaller --lr"):
+        train(replace(config, lr=lr, warmup=0.0))
+    assert train(replace(config, epochs=1)).best == 1  # what it left keeps nobody from trying again
+    with pytest.raises(TclifError, match=r"lr is 1e\+300; expected a number, above 0, 1,000,000"):
+        replace(config, lr=1e300)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_no_start(config, value, tmp_path):
+    state = build("digits-rec").state_dict()
+    key = next(name for name in state if name.endswith("weight"))
+    state[key][0, 0] = value
+    torch.save({"state_dict": state}, tmp_path / "w.pt")
+    with pytest.raises(TclifError, match=rf"w.pt: {key} holds values that are not numbers, or infinite; give another"):
+        train(replace(config, start=tmp_path / "w.pt"))
+
+
 def test_a_full_disk_leaves_the_old_checkpoint_intact(tmp_path):
     path = tmp_path / "model.pth.tar"
     save_torch(path, {"state_dict": {"a": torch.ones(3)}})
@@ -198,7 +218,7 @@ def test_windows_stay_at_the_end():
 
 def test_training_begins_with_given_weights(config):
     first = train(replace(config, epochs=1))
-    continued = train(replace(config, epochs=1, lr=1e-12, start=first.path, out=config.out.with_name("continued")))
+    continued = train(replace(config, epochs=1, lr=1e-12, start=first.path, out=config.out.parent / "on" / "model"))
     for key, value in weights(continued.path).items():
         torch.testing.assert_close(value, weights(first.path)[key], rtol=0, atol=1e-9)
     with pytest.raises(TclifError, match="start from the same model"):
@@ -268,8 +288,42 @@ def test_a_state_of_another_run_is_refused(config):
 
     with pytest.raises(Stop):
         train(config, say=stop)
+    with pytest.raises(
+        TclifError, match=r"is of a training with lr 0.005, not 0.001; give the same settings to resume it, or"
+    ):
+        train(replace(config, lr=1e-3))
+    args = config.out.with_name("args.json")
+    args.unlink()
+    config.out.unlink()
     with pytest.raises(TclifError, match=r"belongs to a training with lr 0.005, not 0.001"):
         train(replace(config, lr=1e-3))
+
+
+def test_a_finished_training_of_other_settings_is_not_replaced(config):
+    train(replace(config, epochs=1))
+    kept = {path.name: path.read_bytes() for path in config.out.parent.iterdir()}
+    with pytest.raises(
+        TclifError, match=r"args.json: is of a training with seed 0, not 3; choose an --output in another"
+    ):
+        train(replace(config, epochs=1, seed=3))
+    with pytest.raises(TclifError, match=r"args.json: is of a training with seed 0, not 3"):  # another name beside it
+        train(replace(config, epochs=1, seed=3, out=config.out.with_name("other")))
+    assert {path.name: path.read_bytes() for path in config.out.parent.iterdir()} == kept
+    lines: list[str] = []
+    train(replace(config, epochs=1), say=lines.append)
+    assert lines[0] == f"{config.out}: a finished training of these settings is done again and replaced"
+    assert config.out.read_bytes() == kept[config.out.name]
+
+
+def test_a_checkpoint_of_somebody_else_is_not_replaced(config):
+    config.out.parent.mkdir(exist_ok=True)
+    config.out.write_bytes(b"mine")
+    with pytest.raises(TclifError, match=r"is there already, and no args.json beside it says how it was trained"):
+        train(replace(config, epochs=1))
+    assert [path.name for path in config.out.parent.iterdir()] == [config.out.name]
+    config.out.with_name("args.json").write_text("[1]")
+    with pytest.raises(TclifError, match=r"args.json: is of no training"):
+        train(replace(config, epochs=1))
 
 
 @pytest.mark.parametrize(
@@ -287,7 +341,6 @@ def test_a_state_of_another_run_is_refused(config):
     ],
 )  # fmt: skip
 def test_a_damaged_state_is_refused_in_one_line(config, change):
-    train(replace(config, epochs=1))
     state = stopped_state(config)
     change(state)
     torch.save(state, resume_path(config.out))
@@ -307,3 +360,11 @@ def stopped_state(config):
     with pytest.raises(Stop):
         train(config, say=stop)
     return torch.load(resume_path(config.out), weights_only=True)
+
+
+def test_the_command_prints_a_line_an_epoch_where_no_terminal_is(config, capsys):
+    argv = ["train", config.model, "--data", str(config.data), "-o", str(config.out), "--batch-size", "32"]
+    assert run([*argv, "--epochs", "2", "--warmup", "0.5"]) == 0
+    printed = capsys.readouterr()
+    assert [line[:9] for line in printed.err.splitlines() if line.startswith("epoch")] == ["epoch   1", "epoch   2"]
+    assert printed.out.startswith(f"{config.out}: epoch 2, ")

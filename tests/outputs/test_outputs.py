@@ -125,7 +125,7 @@ def test_a_disk_that_refuses_is_one_line_and_leaves_what_was_there(tmp_path, mon
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     if failing != "write":
-        monkeypatch.setattr(outputs.os, failing, full)
+        monkeypatch.setattr(os, failing, full)
     with pytest.raises(TclifError) as error:
         write_file(path, full if failing == "write" else b"new")
     assert str(error.value).endswith(
@@ -182,7 +182,7 @@ def test_a_failed_first_folder_leaves_no_parents(tmp_path):
 @pytest.mark.parametrize("exchange", [True, False])
 def test_a_folder_that_becomes_somebody_elses_meanwhile_is_not_replaced(tmp_path, monkeypatch, exchange):
     if not exchange:
-        monkeypatch.setattr(outputs, "_exchange", lambda one, other: False)
+        monkeypatch.setattr(outputs.folders, "exchange", lambda one, other: False)
     place = tmp_path / "a"
     with pytest.raises(TclifError, match="holds files that are not"):
         make_half(place, lambda: (place / "theirs").parent.mkdir() or (place / "theirs").touch())
@@ -191,7 +191,7 @@ def test_a_folder_that_becomes_somebody_elses_meanwhile_is_not_replaced(tmp_path
 
 
 def test_without_an_exchange_two_renames_do(tmp_path, monkeypatch):
-    monkeypatch.setattr(outputs, "_exchange", lambda one, other: False)
+    monkeypatch.setattr(outputs.folders, "exchange", lambda one, other: False)
     make(tmp_path / "a", "1")
     make(tmp_path / "a", "2")
     assert content(tmp_path / "a") == ("2", "2")
@@ -220,7 +220,7 @@ from tclif_deploy import outputs
 from tclif_deploy.outputs import new_folder, write_file
 place = Path(sys.argv[1])
 if sys.argv[2] == "renames":
-    outputs._exchange = lambda one, other: False
+    outputs.folders.exchange = lambda one, other: False
 os.stat("/")
 with new_folder(place / "a", ours=lambda folder: (folder / "mark").exists()) as part:
     (part / "one").write_text("new")
@@ -303,8 +303,8 @@ def test_orphans_of_a_neighbour_with_a_longer_name_are_its_own(tmp_path, said):
     """`a-b`'s begin as `a`'s do; names that are cut are told apart by a digest."""
     for name, other in (("a", "a-b"), ("x" * 150 + "1", "x" * 150 + "2")):
         make(tmp_path / other, "theirs")
-        beginning = outputs._beginning(tmp_path / other)
-        os.rename(tmp_path / other, tmp_path / f"{beginning}{NOBODY:08x}deadbeef{outputs.OLD}")
+        beginning = outputs.neighbours.beginning(tmp_path / other)
+        os.rename(tmp_path / other, tmp_path / f"{beginning}{NOBODY:08x}deadbeef{outputs.neighbours.OLD}")
         recover(tmp_path / name, ours)
         make(tmp_path / name, "mine")
         assert said == []
@@ -315,18 +315,20 @@ def test_orphans_of_a_neighbour_with_a_longer_name_are_its_own(tmp_path, said):
 
 
 def test_a_process_of_the_same_number_does_not_keep_an_orphan_for_ever(tmp_path, said):
-    part = tmp_path / f"{outputs._beginning(tmp_path / 'f')}{os.getpid():08x}deadbeef{outputs.PART}"
+    part = (
+        tmp_path / f"{outputs.neighbours.beginning(tmp_path / 'f')}{os.getpid():08x}deadbeef{outputs.neighbours.PART}"
+    )
     part.touch()
     write_file(tmp_path / "f", b"")
     assert part.exists()
-    os.utime(part, (time.time() - 2 * outputs.YOUNG_SECONDS,) * 2)
+    os.utime(part, (time.time() - 2 * outputs.neighbours.YOUNG_SECONDS,) * 2)
     write_file(tmp_path / "f", b"")
     assert os.listdir(tmp_path) == ["f"]
     assert len(said) == 1
 
 
 def test_what_is_put_there_at_the_last_moment_goes_back(tmp_path, monkeypatch):
-    place, exchange, calls = tmp_path / "a", outputs._exchange, []
+    place, exchange, calls = tmp_path / "a", outputs.folders.exchange, []
 
     def late(one: Path, other: Path) -> bool:
         if not calls:
@@ -335,7 +337,7 @@ def test_what_is_put_there_at_the_last_moment_goes_back(tmp_path, monkeypatch):
         return exchange(one, other)
 
     make(place, "old")
-    monkeypatch.setattr(outputs, "_exchange", late)
+    monkeypatch.setattr(outputs.folders, "exchange", late)
     with pytest.raises(TclifError, match="changed while it was replaced; try again"):
         make(place, "new")
     assert os.listdir(tmp_path) == ["a"]
@@ -345,7 +347,7 @@ def test_what_is_put_there_at_the_last_moment_goes_back(tmp_path, monkeypatch):
 def test_a_second_rename_that_fails_puts_the_old_one_back(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     make(Path("a"), "old")
-    monkeypatch.setattr(outputs, "_exchange", lambda one, other: False)
+    monkeypatch.setattr(outputs.folders, "exchange", lambda one, other: False)
     rename, calls = os.rename, []
 
     def failing(one, other):
@@ -354,7 +356,7 @@ def test_a_second_rename_that_fails_puts_the_old_one_back(tmp_path, monkeypatch)
             raise OSError(errno.EIO, os.strerror(errno.EIO), str(other))
         rename(one, other)
 
-    monkeypatch.setattr(outputs.os, "rename", failing)
+    monkeypatch.setattr(os, "rename", failing)
     with pytest.raises(TclifError, match=r"^a: cannot be written .Input/output error"):
         make(Path("a"), "new")
     assert content(Path("a")) == ("old", "old")

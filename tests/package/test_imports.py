@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2] / PACKAGE
 LINES = (
     "errors version aliases text",
     "arguments extras",
-    "comparison display files outputs pickle_scan progress jit settings",
+    "blas comparison display files outputs pickle_scan progress jit settings",
     "hdf5 json_form torch_file",
     "convolution readout",
     "network",

@@ -192,7 +192,8 @@ MEANINGFUL = {
     # None leaves it to the function
     "*.lengths": "None", "*.args": "None", "*.placement": "None", "*.activity": "None", "*.behaviour": "None",
     "*.conv": "None", "*.y": "None", "*.mask": "None", "load_data.task": "None", "Dataset.task": "None",
-    "simulate_float.other": "None", "CompileOptions.task": "None", "Readout.threshold": "None",
+    "simulate_float.other": "None", "save.readout": "None",
+    "CompileOptions.task": "None", "Readout.threshold": "None",
     "check.calibration": "None", "cost.calibration": "None",
     "compare_costs.calibration": "None", "quantize.calibration": "None", "compile.calibration": "None",
     "explain.calibration": "None", "finetune.calibration": "None", "sweep.calibration": "None",

@@ -106,12 +106,12 @@ def test_it_opens_quickly_without_network_or_console_errors(opened):
 def test_every_section_and_every_plot_is_there(opened, build):
     sections = opened.execute_script("return [...document.querySelectorAll('main > section')].map(e => e.id)")
     assert sections == [
+        "fidelity",
         "findings",
+        "hardware",
         "network",
         "quantization",
-        "fidelity",
         "spikes",
-        "hardware",
         "backends",
         "provenance",
         "words",
@@ -169,7 +169,7 @@ def test_controls_are_reached_by_keyboard(opened):
 
 
 @pytest.mark.parametrize("dark", [False, True])
-@pytest.mark.parametrize("width", [360, 800, 1400])
+@pytest.mark.parametrize("width", [360, 400, 1000, 1600])
 def test_nothing_overflows_at_any_width(opened, width, dark):
     screen(opened, width, dark)
     opened.refresh()
@@ -182,6 +182,45 @@ def test_nothing_overflows_at_any_width(opened, width, dark):
     assert beyond == []
     paper = opened.execute_script("return getComputedStyle(document.body).backgroundColor")
     assert paper == ("rgb(21, 24, 27)" if dark else "rgb(255, 255, 255)")
+
+
+@pytest.mark.parametrize("width", [400, 1000, 1600])
+def test_tables_scroll_inside_their_box_and_cut_no_heading_or_word(opened, width):
+    screen(opened, width)
+    opened.refresh()
+    boxes = opened.execute_script(
+        "return [...document.querySelectorAll('.table')].map(b => [b.scrollWidth > b.clientWidth,"
+        "getComputedStyle(b).overflowX, b.getBoundingClientRect().right])"
+    )
+    assert any(wide for wide, _, _ in boxes) == (width == 400)
+    assert all(overflow == "auto" and right <= width for _, overflow, right in boxes)
+    cut = opened.execute_script(
+        "return [...document.querySelectorAll('.table-title, thead th, tbody th, .tiles *')]"
+        f".filter(e => e.scrollWidth > e.clientWidth + 1 && e.clientWidth || (e.matches('.table-title, .tiles *')"
+        f" && e.getBoundingClientRect().right > {width})).map(e => e.textContent)"
+    )
+    assert cut == []
+    names = opened.execute_script(
+        "return [...document.querySelectorAll('tbody th.left')].filter(e => /^hidden \\d \\(/.test(e.textContent))"
+        ".map(e => e.getClientRects()[0].height / parseFloat(getComputedStyle(e).lineHeight))"
+    )
+    assert names
+    rows = "[...document.querySelectorAll('.network tbody th')].map(e => e.getBoundingClientRect().width)"
+    assert min(opened.execute_script(f"return {rows}")) > 80  # a layer's name breaks at its space, not within a word
+
+
+@pytest.mark.parametrize("width", [400, 1000, 1600])
+def test_the_first_screen_shows_the_verdict_and_the_tiles(opened, width):
+    screen(opened, width)
+    opened.refresh()
+    below = opened.execute_script(
+        "return Math.max(...[...document.querySelectorAll('.tiles div')].map(e => e.getBoundingClientRect().bottom))"
+    )
+    assert below < 900
+    order = opened.execute_script(
+        "return ['.verdict', '.tiles', '#fidelity'].map(s => document.querySelector(s).getBoundingClientRect().top)"
+    )
+    assert order == sorted(order)
 
 
 def test_plots_follow_a_change_to_dark_colours(opened):

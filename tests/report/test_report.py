@@ -16,23 +16,28 @@ from tclif_deploy import mapping
 from tclif_deploy.builds import record
 from tclif_deploy.builds.network_file import read_network, write_network
 from tclif_deploy.builds.record import Record, make_record, weight_edges
+from tclif_deploy.builds.report import Report
 from tclif_deploy.cli.main import run
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedNetwork
+from tclif_deploy.mapping.summary import EnergySummary
 from tclif_deploy.report import page
-from tclif_deploy.report.content import Plots
+from tclif_deploy.report.content import Plots, Table
+from tclif_deploy.report.figure import Figure, Panel, Series
 from tclif_deploy.report.sections import report_content
 from tclif_deploy.report.sections.quantization import quantization
 from tclif_deploy.report.static import write_figures
-from tclif_deploy.report.terminal.blocks import show, spark
+from tclif_deploy.report.terminal.blocks import show, show_blocks, spark
 from tclif_deploy.report.terminal.tables import print_build
+from tclif_deploy.report.tiles import tiles
 from tclif_deploy.report.verdict_text import headline
 from tclif_deploy.simulation.floating import simulate_float
+from tclif_deploy.text import number, percent, points
 from tclif_deploy.verification import BackendCheck
 from tclif_deploy.verification.verdict import Agreement
 from tests.helpers import checkpoints
 
-SECTIONS = ["findings", "network", "quantization", "fidelity", "spikes", "hardware", "backends", "provenance"]
+SECTIONS = ["fidelity", "findings", "hardware", "network", "quantization", "spikes", "backends", "provenance"]
 HOSTILE = "<img src=x onerror=alert(1)>&\"'</script><b>$"
 
 
@@ -236,6 +241,69 @@ def test_the_verdict_comes_first_with_its_word_and_numbers(made):
     assert f"agreement {100 * build.report.agreement.argmax:.2f} % on 9 samples" in text
 
 
+def test_below_the_verdict_stand_tiles_with_the_figures_that_were_measured(made, tmp_path):
+    build = tc.Build.open(made[2])
+    priced = replace(build.report, figures="Loihi 1", energy=EnergySummary(5200.0, 9400.0, {}, None, None, {}, None))
+    shown = {tile.name: tile for tile in tiles(replace(build, report=priced)).tiles}
+    original, fixed = build.report.accuracy.original, build.report.accuracy.quantized
+    assert shown["accuracy, float → fixed"].figure == f"{percent(original)} → {percent(fixed)}"
+    assert shown["accuracy, float → fixed"].note == f"{points(fixed - original)}; allowed −1.00 points (by default)"
+    assert shown["agreement"].note == "of 9 samples; at least 95 % (by default)"
+    assert shown["energy of an inference"].figure == "5.2 to 9.4 µJ"
+    assert shown["energy of an inference"].note == "modelled from Loihi 1 figures"
+    bits = sum(core.used["core_memory"] for core in build.placement.cores)
+    assert shown["memory"].figure == f"{number(-(-bits // 8) / 1024, 3)} KiB"
+    loose = tc.Requirements(min_agreement=0, max_accuracy_drop=1)
+    asked = tiles(replace(build, manifest=replace(build.manifest, requirements=loose))).tiles[:2]
+    assert all(tile.note.endswith("; no limit (asked for)") for tile in asked)
+    text = Elements((made[2] / "report.html").read_text()).text
+    assert (
+        text.index("accuracy, float → fixed") < text.index("memory") < text.index("latency of") < text.index("Fidelity")
+    )
+    bare = replace(build, report=Report(model="m", target="loihi2", verified=False))
+    assert [tile.name for tile in tiles(bare).tiles] == ["memory"]
+
+
+def test_a_table_s_title_stands_outside_the_box_that_scrolls(made):
+    text = (made[2] / "report.html").read_text()
+    titles, boxes = (re.findall(f"<{what}", text) for what in ('p class="table-title"', 'div class="table"'))
+    assert len(titles) == len(boxes) > 5
+    assert "<caption" not in text
+
+
+def test_a_layer_s_name_stands_once_beside_all_its_rows(made):
+    elements = Elements((made[2] / "report.html").read_text())
+    table = Table("", ("layer", "n"), (("a", "1"), ("a", "2"), ("b", "3"), ("", "4"), ("", "5")), left=("layer",))
+    assert table.spans == (2, 0, 1, 1, 1)
+    assert replace(table, left=()).spans == (1,) * 5
+    assert all(int(a["rowspan"]) > 1 and a["scope"] == "rowgroup" for _, a in elements.tags if "rowspan" in a)
+
+
+def test_no_chart_of_the_page_repeats_a_table_but_papers_get_it(made):
+    build = tc.Build.open(made[2])
+    drawn = {f.name for section in report_content(build) for f in section.figures}
+    text = (made[2] / "report.html").read_text()
+    on_page = {name for name in drawn if f'figure id="{name}"' in text}
+    assert drawn - on_page == {"fidelity-layers", "core-map"} | ({"energy"} & drawn)
+    for name in drawn - on_page:
+        assert f'"{name}-0"' not in text
+
+
+def test_each_figure_has_one_legend_that_explains_every_mark(made):
+    build = tc.Build.open(made[2])
+    figures = {f.name: f for section in report_content(build) for f in section.figures}
+    assert dict(figures["distributions-0"].key) == {
+        "steps fixed": "fixed", "steps float": "float", "shade": "what the width can hold",
+    }  # fmt: skip
+    divergence = next(f for name, f in figures.items() if name.startswith("divergence"))
+    assert {"threshold", "the step where they first differ", "float", "fixed"} <= {text for _, text in divergence.key}
+    assert not figures["confusion"].key
+    elements = Elements((made[2] / "report.html").read_text())
+    looks = [a["class"] for tag, a in elements.tags if tag == "span" and "swatch" in (a.get("class") or "")]
+    assert "swatch level" in looks
+    assert "swatch mark" in looks
+
+
 @pytest.mark.parametrize(
     ("change", "word", "level"),
     [
@@ -354,7 +422,9 @@ def test_placement_findings_and_cost_stand_on_the_page(made, tmp_path):
     assert cost.energy.evidence in text
     for source in cost.energy.sources.values():
         assert source in text
-    assert f"TC-LIF {cost.formula_45nm.tclif:.1f}" in text
+    assert f"TC-LIF {number(cost.formula_45nm.tclif / 1000, 3)}" in text
+    assert text.count("modelled from Loihi 1 figures") == 4  # of energy and of latency, in a tile and in a table each
+    assert " nJ" not in text.split("Hardware")[1]
 
 
 def test_a_finding_stands_once_on_the_page_once_in_show_and_once_after_compile(made, tmp_path):
@@ -402,6 +472,10 @@ def test_two_builds_stand_side_by_side_with_what_differs(made, tmp_path, capsys)
     assert run(["report", "--compare", str(made[2]), str(other), "-o", str(tmp_path / "c.html")]) == 0
     elements = Elements((tmp_path / "c.html").read_text())
     assert [a["id"] for tag, a in elements.tags if tag == "section"] == ["differences", *SECTIONS, "words"]
+    for folder in (made[2], other):
+        assert elements.text.count(f": {folder}") > len(SECTIONS)
+    start = elements.text.index("Settings that differ")
+    assert start < elements.text.index("Figures", start) < elements.text.index("memory, KiB")
     ids = [a["id"] for _, a in elements.tags if "id" in a and a["id"] != "arrow"]
     assert len(ids) == len(set(ids))
     capsys.readouterr()
@@ -442,6 +516,18 @@ def test_show_fits_its_terminal(made, width):
     assert all(len(line) <= width or " " not in line.strip() for line in lines)  # one word is never broken
 
 
+def test_sparklines_of_one_figure_begin_at_the_same_column():
+    series = tuple(
+        Series(label, np.arange(5), np.arange(5.0)) for label in ("a", "a much longer name than the first one")
+    )
+    figure = Figure("f", "Title", "Caption", (Panel("steps", "", "", series),))
+    console = Console(width=120, record=True, file=open("/dev/null", "w", encoding="utf-8"))  # noqa: SIM115
+    show_blocks(console, [Plots(figure)])
+    lines = [line for line in console.export_text().splitlines() if "█" in line]
+    assert len(lines) == 2
+    assert lines[0].index("▂") == lines[1].index("▂")
+
+
 def test_sparklines_show_the_shape():
     assert spark(np.array([0, 1, 2, 4])) == " ▂▄█"
     assert spark(np.zeros(3)) == "   "
@@ -461,3 +547,16 @@ def test_what_is_no_build_is_refused_in_one_line(argv, says, capsys):
     err = capsys.readouterr().err
     assert says in err
     assert len(err.strip().splitlines()) == 1
+
+
+def test_show_and_explain_measure_the_fixed_soma_from_the_same_integer_threshold(made, tmp_path):
+    build = tc.Build.open(shutil.copytree(made[2], tmp_path / "b"))
+    first = tc.explain(build, made[1], jobs=1).divergence
+    index = next(n for n, layer in enumerate(build.record.layers) if layer.name == first.layer)
+    at = build.record.layers[index].window.at
+    assert (at.sample, at.step, at.neuron) == (first.sample, first.step, first.neuron)
+    figures = {f.name: f for section in report_content(build) for f in section.figures}
+    shown = [
+        float(n.replace(",", "")) for n in re.findall(r"([+-][\d,.]+) LSB", figures[f"divergence-{index}"].caption)
+    ]
+    assert shown == pytest.approx([first.margin_float, first.margin_fixed], abs=0.06)

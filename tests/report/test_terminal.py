@@ -1,5 +1,6 @@
 """The terminal's manners: colours, completion, quiet and verbose, and what doctor says."""
 
+import io
 import json
 import os
 import re
@@ -9,10 +10,13 @@ from dataclasses import replace
 from importlib import util
 
 import pytest
+from rich.console import Console
 
 from tclif_deploy import backends
 from tclif_deploy.cli.main import run
 from tclif_deploy.errors import TclifError
+from tclif_deploy.report.terminal.tables import print_target
+from tclif_deploy.target import load_target
 from tclif_deploy.workflows import doctor
 from tests.helpers import checkpoints
 
@@ -166,3 +170,17 @@ def test_an_interruption_while_the_command_line_loads_is_one_line(command, monke
     monkeypatch.undo()
     assert ended.value.code == 130
     assert capsys.readouterr().err == "interrupted: nothing was written\n"
+
+
+@pytest.mark.parametrize("width", [80, 200])
+def test_a_target_fits_its_terminal_a_line_a_limit_and_names_each_source_once(width):
+    console = Console(width=width, record=True, force_terminal=True, file=io.StringIO())
+    target = load_target("loihi2")
+    print_target(console, target)
+    printed = console.export_text()
+    lines = printed.splitlines()
+    assert max(map(len, lines)) <= width
+    for name, limit in target.limits().items():
+        assert len([line for line in lines if line.startswith(f"{name} ") and limit.evidence in line]) == 1, name
+    text = " ".join(printed.split())
+    assert text.count("energy_hop_horizontal, time_hop: no public figure") == 1

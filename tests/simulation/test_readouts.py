@@ -172,3 +172,16 @@ def test_a_sum_of_too_many_steps_is_refused() -> None:
     assert reference.simulate(wide, x).readout.shape == (3, 4)
     with pytest.raises(TclifError, match="64 bits"):
         engine.simulate(wide, np.zeros((1, 1 << 17, 5), np.int64))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("first:-1", r"readout 'first:-1' waits for -1; a finite threshold above 0, such as first:1.5"),
+        ("threshold:nan", r"readout 'threshold:nan' waits for nan; a finite threshold above 0, such as threshold:1.5"),
+        ("votes:0", r"readout 'votes:0' averages 0 neurons; 1 or more, such as votes:10"),
+    ],
+)
+def test_a_rule_of_no_use_says_what_would_be_one(text, message):
+    with pytest.raises(TclifError, match=message):
+        Readout.parse(text)

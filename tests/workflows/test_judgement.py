@@ -15,8 +15,11 @@ from tclif_deploy import Dataset
 from tclif_deploy.cli.main import run
 from tclif_deploy.mapping import HardwareSummary
 from tclif_deploy.mapping.summary import EnergySummary, LatencySummary, MappingSummary
+from tclif_deploy.report.content import Table
+from tclif_deploy.report.sections.provenance import provenance
 from tclif_deploy.verification import Requirements, Verdict
 from tclif_deploy.verification.requirements import wilson
+from tests.helpers.tclif_networks import calibration_data, tclif_network
 from tests.workflows.test_tasks import FIXED, NET, SOMA, X
 
 
@@ -51,7 +54,9 @@ def test_the_limits_that_always_hold(given: Verdict, word: str) -> None:
 
 def test_how_many_samples_would_decide_is_said_and_true() -> None:
     (line,) = Requirements().judge(verdict(200, 0.94)).uncertain
-    assert line.startswith("agreement is 94.00 %, required at least 0.95, but 200 samples say only 89.81 % to 96.53 %")
+    assert line.startswith(
+        "agreement is 94.00 %, required at least 95 % (by default), but 200 samples say only 89.81 % to 96.53 %"
+    )
     needed = int(line.split(": ")[-1].split(" ")[0].replace(",", ""))
     assert Requirements().judge(verdict(needed, 0.94)).word == "FALLS SHORT"
     assert Requirements().judge(verdict(int(needed * 0.9), 0.94)).word == "UNCERTAIN"
@@ -89,6 +94,45 @@ def test_the_drop_is_judged_by_paired_differences() -> None:
 )
 def test_flags_change_them(limits: dict[str, float], word: str) -> None:
     assert Requirements(**limits).judge(verdict(200, 0.55, 0.955, 0.545, 0.41)).word == word  # type: ignore[arg-type]
+
+
+def test_a_loss_of_accuracy_has_a_sign_and_so_has_what_is_allowed() -> None:
+    (line,) = Requirements(min_agreement=0).judge(verdict(200, 0.96, 0.955, 0.545, 0.41)).shortfalls
+    assert line == "accuracy changes by −41.00 points, allowed is down to −1.00 points (by default)"
+    (line,) = Requirements().judge(verdict(200, 0.96, 0.955, 0.94, 0.025)).uncertain
+    assert "200 samples say only −3.85 points to +0.88 points (95 %)" in line
+
+
+def test_a_target_may_state_limits_of_quality_which_flags_override_and_the_verdict_says_whose_they_are(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "strict.toml"
+    file.write_text('inherits = "loihi2"\nmin_agreement = 0.99\n[max_accuracy_drop]\n'
+                    'value = 0.0\nsource = "the contract"\nevidence = "vendor"\n')  # fmt: skip
+    strict = tc.load_target(file)
+    given = verdict(20_000, 0.97, 0.955, 0.95, 0.01)
+    assert Requirements().judge(given).word == "VERIFIED"
+    assert Requirements().judge(given, target=strict).shortfalls == (
+        "agreement is 97.00 %, required at least 99 % (of target strict)",
+        "accuracy changes by −0.50 points, allowed is down to 0.00 points (of target strict)",
+    )
+    flags = Requirements(min_agreement=0.98, max_accuracy_drop=0.01)
+    assert flags.judge(given, target=strict).shortfalls == ("agreement is 97.00 %, required at least 98 % (asked for)",)
+    loose = strict.override(min_agreement=0.5, max_accuracy_drop=1.0)
+    assert Requirements().judge(verdict(200, 0.6, 0.9, 0.5, 0.4), target=loose).word == "VERIFIED"
+
+
+def test_the_page_says_whose_limits_they_are(tmp_path: Path) -> None:
+    file = tmp_path / "loose.toml"
+    file.write_text('inherits = "loihi2"\nname = "loose"\nmin_agreement = 0\nmax_accuracy_drop = 1\n')
+    build = tc.compile(
+        tclif_network(), tc.load_target(file), data=calibration_data(), output=tmp_path / "b",
+        options=tc.CompileOptions(backend="none"),
+    )  # fmt: skip
+    (rows,) = (b.rows for b in provenance(build).blocks if isinstance(b, Table))
+    assert ("required: agreement of at least", "0 % (of target loose)") in rows
+    assert ("required: accuracy drop of at most", "100 % (of target loose)") in rows
+    assert tc.Build.open(build.folder).target.min_agreement == tc.load_target(file).min_agreement
 
 
 @pytest.mark.parametrize(

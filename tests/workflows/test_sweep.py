@@ -8,7 +8,7 @@ import pytest
 
 from tclif_deploy import Dataset, QuantizeSettings, TclifError, load_target, quantize, simulate
 from tclif_deploy.cli.main import run
-from tclif_deploy.report.sweep import Point, Row, pareto
+from tclif_deploy.report.sweep import Point, Row, pareto, picture
 from tclif_deploy.simulation.floating import simulate_float
 from tclif_deploy.workflows.sweep import grid, numbers, read, sweep
 from tests.helpers import checkpoints
@@ -101,6 +101,26 @@ def test_the_front_holds_what_no_other_row_beats():
 
     rows = [row(0.9, 100), row(0.8, 100), row(0.95, 200), row(0.95, 300), row(0.7, 50), row(None, 10)]
     assert pareto(rows) == [rows[4], rows[0], rows[2]]
+
+
+def test_the_picture_ends_at_100_percent_and_no_two_labels_meet():
+    rng = np.random.default_rng(0)
+    rows = [
+        Row("x", w, c, 24, r, agreement=min(1.0, 0.5 + 0.065 * w + 0.005 * c + 0.02 * rng.random()),
+            memory_bytes=9000 * w + 50 * c, energy_nj_low=1.0, energy_nj_high=500.0 * w + 10 * c)
+        for w in range(2, 9) for c in (8, 12) for r in ("floor", "nearest")
+    ]  # fmt: skip
+    figure = picture(rows)
+    figure.draw_without_rendering()
+    for axis in figure.axes:
+        assert axis.get_ylim()[1] == 100
+        boxes = [text.get_window_extent() for text in axis.texts]
+        assert len(boxes) > 5
+        assert not any(a.overlaps(b) for n, a in enumerate(boxes) for b in boxes[:n])
+        named = [int(n) for text in axis.texts for n in text.get_text().split(", ")]
+        assert named == sorted(set(named))
+        assert all(f"{n}: " in figure.get_supxlabel() for n in named)
+    assert picture([]).axes[0].get_ylim()[1] == 100
 
 
 @pytest.mark.slow

@@ -75,6 +75,8 @@ class Description(BaseModel):
     modules: list[Annotated[LinearEntry | BatchNormEntry | NeuronEntry | ReadoutEntry, Field(discriminator="type")]]
     notices: list[Printable] = []
     """what was assumed when the description was made"""
+    readout: Printable | None = None
+    """the readout rule; None is the usual one"""
 
 
 def parse(text: object, where: str) -> Description:

@@ -35,7 +35,7 @@ def write_model_file(description: Description, state: Mapping[str, torch.Tensor]
     content = {
         "format": FORMAT,
         "version": FORMAT_VERSION,
-        "config": description.model_dump_json(),
+        "config": description.model_dump_json(exclude={"readout"} if description.readout is None else None),
         "state_dict": {name: tensor.detach().cpu().clone() for name, tensor in state.items()},
     }
     buffer = io.BytesIO()
@@ -62,4 +62,10 @@ def described_network(
         raise TclifError(f"{where}: holds its own settings, which {given.args} would contradict", "leave --args out")
     notices = (*description.notices, *overridden(description, given))
     parts = parts_of(description, to_arrays(state, where, file_bytes), given, where)
-    return lower(graph_of_modules(parts, notices, where))
+    network = lower(graph_of_modules(parts, notices, where))
+    if description.readout is None:
+        return network
+    try:
+        return network.with_readout(description.readout)
+    except TclifError as error:
+        raise TclifError(f"{where}: {error.what}", AGAIN) from error

@@ -17,6 +17,8 @@ from tclif_deploy.formats.model_file.description import (
     join,
 )
 from tclif_deploy.formats.read_options import check_finite, check_threshold
+from tclif_deploy.frontends.live.stepped import check_stepped
+from tclif_deploy.nn import SequenceNetwork
 from tclif_deploy.nn.neuron import LIF, PLIF, TCLIF, LeakyReadout, SpikingNeuron
 
 Entry = LinearEntry | BatchNormEntry | NeuronEntry | ReadoutEntry
@@ -25,6 +27,8 @@ INERT_MODULES = (torch.nn.Dropout, torch.nn.Dropout1d, torch.nn.AlphaDropout, to
 """Modules that do nothing when a trained network runs."""
 
 
+PLAIN = (torch.nn.Sequential, SequenceNetwork)
+"""Containers whose forward is known: their modules, one after the other."""
 BY_EXAMPLE = "load(module, example_input=x)"
 """how a module is read by running it"""
 
@@ -48,16 +52,21 @@ def describe(model: torch.nn.Module) -> Description:
         seen[id(module)] = path
         entry = _entry(path, module, where)
         if entry is not None:
+            unchecked = check_stepped(entry, module, where) if isinstance(entry, NeuronEntry) else None
+            notices.extend(() if unchecked is None else (unchecked,))
             entries.append(entry)
             return
         children = {name: child for name, child in module._modules.items() if child is not None}
         own = [name for name, _ in (*module.named_parameters(recurse=False), *module.named_buffers(recurse=False))]
         if own or not children:
             raise TclifError(f"{where} cannot be read", f"{OTHER_NETWORK}; others by running them: {BY_EXAMPLE}")
-        if len(children) > 1 and not isinstance(module, torch.nn.Sequential):
+        if not isinstance(module, PLAIN):
+            listed = ""
+            if len(children) > 1:
+                listed = f"its modules are taken in the order in which it lists them: {', '.join(children):.200}; "
             notices.append(
-                f"{where}: its modules are taken in the order in which it lists them: {', '.join(children):.200}; its "
-                f"forward was not run, and what it does beyond them only an example shows: {BY_EXAMPLE}"
+                f"{where}: {listed}its forward was not run, and what it does beyond its modules only an example shows: "
+                f"{BY_EXAMPLE}"
             )
         for name, child in children.items():
             visit(join(path, name), child)

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from tclif_deploy.arguments import checked
 from tclif_deploy.errors import TclifError
 from tclif_deploy.formats.model_file.file import described_network, write_model_file
 from tclif_deploy.formats.read_options import ReadOptions
 from tclif_deploy.network import Network
+from tclif_deploy.simulation.floating import simulate_float
 
 if TYPE_CHECKING:
     import torch
+
+SAMPLES, STEPS = 4, 50
+"""of random input, where an example is laid out otherwise than the network's"""
+TOLERANCE = 1e-6
+"""of readouts, where both run in double precision"""
 
 
 def from_module(model: torch.nn.Module, given: ReadOptions | None = None) -> Network:
@@ -23,11 +32,16 @@ def from_module(model: torch.nn.Module, given: ReadOptions | None = None) -> Net
 
 
 @checked
-def save(model: torch.nn.Module, path: Path | str) -> None:
+def save(model: torch.nn.Module, path: Path | str, *, example_input: Any = None, readout: str | None = None) -> None:
     """Write ``model`` into one file that `load` and ``tclif-compile`` read with nothing beside it.
 
-    The file appears whole or not at all. Raises `TclifError` where the model is not one that can be read back,
-    or the file cannot be written.
+    Its modules are written in the order in which it lists them. Where a module has a ``forward`` of its own, a warning
+    says that it was not run; ``example_input``, as `load` takes it, runs it, compares, and finds the readout rule by
+    what the model returns. ``readout`` is the rule, where it is not the usual one (`tclif_deploy.readout`); the file
+    holds it.
+
+    The file appears whole or not at all. Raises `TclifError` where the model is not one that can be read back, where
+    it does something else on the example than its modules in their order, or where the file cannot be written.
 
     Examples
     --------
@@ -36,15 +50,46 @@ def save(model: torch.nn.Module, path: Path | str) -> None:
     >>> from tclif_deploy.nn import TCLIF
     >>> model = torch.nn.Sequential(torch.nn.Linear(3, 8), TCLIF(threshold=1.5), torch.nn.Linear(8, 2))
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     save(model, f"{folder}/model.pt")
+    ...     save(model, f"{folder}/model.pt", readout="mean")
     ...     network = load(f"{folder}/model.pt")
-    >>> [layer.name for layer in network.layers]
-    ['layer1', 'layer2']
+    >>> [layer.name for layer in network.layers], str(network.readout)
+    (['layer1', 'layer2'], 'mean')
     """
-    from tclif_deploy.frontends.live.modules import describe
+    from tclif_deploy.frontends.live.modules import BY_EXAMPLE, describe
 
     if not hasattr(model, "state_dict"):
         raise TclifError(f"cannot save a {type(model).__name__}", "expected a torch module")
-    description, state = describe(model), model.state_dict()
-    described_network(description, state, ReadOptions(), "model")  # what cannot be read is not written
+    description, state = describe(model).model_copy(update={"readout": readout}), model.state_dict()
+    described = described_network(description, state, ReadOptions(), "model")  # what cannot be read is not written
+    if example_input is not None:
+        rule = _compared(described, model, example_input, readout)
+        description = description.model_copy(update={"notices": [], "readout": rule})
+    for notice in description.notices:
+        warnings.warn(f"save: {notice.replace(BY_EXAMPLE, 'save(module, path, example_input=x)')}", stacklevel=3)
     write_model_file(description, state, Path(path))
+
+
+def _compared(described: Network, model: torch.nn.Module, example: Any, readout: str | None) -> str | None:
+    """The rule by which ``model`` reads its last layer, None for the usual one.
+
+    Raises `TclifError` where a file of ``described`` would not answer as ``model`` does on an example.
+    """
+    from tclif_deploy.frontends.live.tracing import record
+
+    run = record(model, example, readout)
+    problem = f"it has {run.outputs} outputs, the file would have {described.outputs}"
+    if (run.input_size, run.layers[-1].size) == (described.input_size, described.layers[-1].size):
+        x = np.random.default_rng(0).normal(0, 1, (SAMPLES, STEPS, run.input_size))
+        given = np.asarray(example.detach().cpu() if hasattr(example, "detach") else example, np.float64)
+        if given.ndim == 3 and given.shape[2] == run.input_size:
+            x = given
+        rule = str(run.readout)
+        said, kept = (simulate_float(network, x).readout for network in (run, described.with_readout(rule)))
+        error = float(np.abs(said - kept).max())
+        if error <= TOLERANCE * max(1.0, float(np.abs(said).max())):
+            return None if rule == str(described.readout) and readout is None else rule
+        problem = f"on the example the file would be off by {error:.3g}"
+    raise TclifError(
+        f"model ({type(model).__name__}): its forward does something else than its modules in their order: {problem}",
+        "a file keeps modules alone: compile the live module, with example_input",
+    )

@@ -15,7 +15,7 @@ from tclif_deploy.report.sections.spikes import spikes
 from tclif_deploy.text import layer_labels
 
 SECTIONS: tuple[Callable[[Build], Section], ...] = (
-    findings, network, quantization, fidelity, spikes, hardware, backends, provenance,
+    fidelity, findings, hardware, network, quantization, spikes, backends, provenance,
 )  # fmt: skip
 """in the order in which a reader asks"""
 

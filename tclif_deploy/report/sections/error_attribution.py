@@ -8,11 +8,13 @@ import numpy as np
 
 from tclif_deploy.builds.attribution import Attribution
 from tclif_deploy.mapping.findings import Finding
+from tclif_deploy.network import INPUT
 from tclif_deploy.report.content import Block, Note, Plots, Table
 from tclif_deploy.report.figure import Cells, Figure, Panel
 from tclif_deploy.report.sections.findings import finding_note
-from tclif_deploy.text import NONE, number, percent
-from tclif_deploy.verification.error_attribution import Effect
+from tclif_deploy.text import NONE, number, percent, signed
+from tclif_deploy.verification.error_attribution import Effect, Loss
+from tclif_deploy.verification.remedies import Remedy
 
 WORDS = {
     "weights": "weights", "coefficients": "coefficients", "states": "states", "thresholds": "thresholds",
@@ -26,8 +28,7 @@ def attribution_blocks(a: Attribution, printed: Collection[Finding] = ()) -> tup
     known = {(f.rule, f.subject) for f in printed}
     return (
         *(finding_note(f) for f in a.findings if (f.rule, f.subject) not in known),
-        _sources(a), _layers(a), *_figure(a), Note(_divergence(a)),
-        *(Note(text) for text in advice(a)), _states(a),
+        *(Note(text) for text in advice(a)), _sources(a), _layers(a), *_figure(a), Note(_divergence(a)), _states(a),
     )  # fmt: skip
 
 
@@ -36,33 +37,51 @@ def advice(a: Attribution) -> list[str]:
     worst = a.worst
     if worst is None:
         return ["No source of error changes the readout: there is nothing to do."]
-    effect = a.parts[worst.layer][worst.source]
+    if worst.layer == INPUT:
+        name, effect = "the encoding of the input as integers", a.sources[worst.source]
+    else:
+        name, effect = f"{WORDS[worst.source]} of layer {worst.layer}", a.parts[worst.layer][worst.source]
     sentences = [
-        f"Worst: {WORDS[worst.source]} of layer {worst.layer}: alone they cost "
-        f"{percent(effect.alone.agreement)} of agreement and a readout error of "
-        f"{percent(effect.alone.readout, 1)}; all together {percent(a.loss.agreement)} and "
+        f"Worst: {name}: with nothing else quantized, {_classes(effect.alone, a)} and the readout is "
+        f"{_readout(effect.alone)} off; with everything quantized, {percent(a.loss.agreement)} and "
         f"{percent(a.loss.readout, 1)}."
     ]
-    for r in a.remedies:
-        where = f" in layer {r.layer}" if r.layer else ""
-        gained = a.loss.agreement - r.loss.agreement
-        sentences.append(
-            f"Measured: {r.what}{where} would recover {percent(gained)} of agreement "
-            f"({percent(1 - a.loss.agreement)} → {percent(1 - r.loss.agreement)}); readout error "
-            f"{percent(a.loss.readout, 1)} → {percent(r.loss.readout, 1)}."
-        )
-    if worst.source in ("weights", "coefficients", "thresholds", "bias"):
-        sentences.append("Fine-tuning trains through these very integers, without more bits: tclif finetune.")
+    helping = [r for r in a.remedies if r.helps(a.loss)]
+    sentences += [f"Measured, and it helps: {_measured(r, a)}." for r in helping]
+    sentences += [f"Measured, and no help: {_measured(r, a)}." for r in a.remedies if r not in helping]
+    if worst.source in TRAINED:
+        sentences.append("Not measured here: fine-tuning trains through these very integers (tclif finetune).")
     return sentences
+
+
+TRAINED = ("weights", "coefficients", "thresholds", "bias")
+"""what fine-tuning can change"""
+
+
+def _classes(loss: Loss, a: Attribution) -> str:
+    return f"{percent(loss.agreement)} of {a.samples:,} samples change their class"
+
+
+def _readout(loss: Loss) -> str:
+    return f"{percent(loss.readout, 1)} of its spread"
+
+
+def _measured(r: Remedy, a: Attribution) -> str:
+    """What was tried, and what samples lose with it instead of without."""
+    where = f" in layer {r.layer}" if r.layer else ""
+    changed = f"{percent(a.loss.agreement)} → {_classes(r.loss, a)}"
+    if r.loss.agreement == a.loss.agreement:
+        changed = f"{_classes(r.loss, a)}, as before"
+    return f"{r.what}{where}: {changed}; readout error {percent(a.loss.readout, 1)} → {_readout(r.loss)}"
 
 
 def _sources(a: Attribution) -> Table:
     rows = [(WORDS[kind], *_losses(effect)) for kind, effect in _ordered(a.sources)]
-    rows.append(("interaction", _signed_percent(a.interaction), "", "", ""))
+    rows.append(("interaction", f"{signed(100 * a.interaction)} %", "", "", ""))
     rows.append(("all together", percent(a.loss.agreement), percent(a.loss.readout, 1), "", ""))
     title = (
-        f"Where the error comes from, on {a.samples:,} samples: agreement lost, and the readout's error as a share "
-        "of its spread. All together = the sum of alone + interaction"
+        f"Where the error comes from: agreement lost, as a share of {a.samples:,} samples, and the readout's error, as "
+        "a share of its spread. All together = the sum of alone + interaction"
     )
     return Table(title, ("source", *COLUMNS), tuple(rows), left=("source",))
 
@@ -82,16 +101,15 @@ def _losses(effect: Effect) -> tuple[str, ...]:
     return tuple(cells)
 
 
-def _signed_percent(share: float) -> str:
-    return f"{100 * share:+.2f} %"
-
-
 def _layers(a: Attribution) -> Table:
     rows = []
+    given = a.sources.get(INPUT)
+    if given is not None:
+        rows.append((INPUT, WORDS[INPUT], *_losses(given)))
     for name, effect in a.layers.items():
         rows.append((name, "all", *_losses(effect)))
         rows += [(name, WORDS[kind], *_losses(part)) for kind, part in _ordered(a.parts[name])]
-    rows.append(("interaction", "", _signed_percent(a.layer_interaction), "", "", ""))
+    rows.append(("interaction", "", f"{signed(100 * a.layer_interaction)} %", "", "", ""))
     return Table("The same by layer", ("layer", "source", *COLUMNS), tuple(rows), left=("layer", "source"))
 
 
@@ -107,7 +125,8 @@ def _figure(a: Attribution) -> tuple[Block, ...]:
     caption = "How far the readout moves when one source of one layer is quantized alone, as a share of its spread."
     height = 90 + 36 * len(names)
     panel = Panel("", "", "", cells=cells)
-    return (Plots(Figure("error-attribution", "What each source does alone", caption, (panel,), height=height)),)
+    figure = Figure("error-attribution", "What each source does alone", caption, (panel,), height=height)
+    return (Plots(figure, on_page=False),)
 
 
 def _divergence(a: Attribution) -> str:
@@ -135,8 +154,8 @@ def _states(a: Attribution) -> Table:
         for s in a.states
     )  # fmt: skip
     return Table(
-        "States: shares of what their width holds; the bound holds for every input, and only one of at most 1 is a "
-        "promise",
+        "States, the largest value as a share of what the width holds: on the calibration data, in fixed point on "
+        "these, and for any input (a bound of at most 1× is a promise)",
         ("layer", "state", "width", "calibration", "headroom", "seen, fixed", "proven bound", "overflows"),
         rows, left=("layer", "state", "proven bound"),
     )  # fmt: skip

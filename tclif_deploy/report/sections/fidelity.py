@@ -57,7 +57,7 @@ def fidelity(build: Build) -> Section:
     verdict = build.report.verdict()
     if verdict is None:
         return Section("fidelity", "Fidelity", CAPTION, (Note("Not measured: no data were given (--data FILE)."),))
-    blocks: list[Block] = [decision_table(build.report), layer_table(verdict), Plots(_bars(build))]
+    blocks: list[Block] = [decision_table(build.report), layer_table(verdict), Plots(_bars(build), on_page=False)]
     if build.attribution is not None:
         blocks += attribution_blocks(build.attribution, printed=build.report.findings)
     else:
@@ -69,7 +69,8 @@ def fidelity(build: Build) -> Section:
     diverging = {layer.name for layer in build.report.layers if layer.first_divergence}
     for n, layer in enumerate(record.layers):
         if layer.window is not None:
-            blocks.append(Plots(_window(n, layer, layer.window)))
+            neuron = layer.window.at.neuron
+            blocks.append(Plots(_window(n, layer, layer.window, int(build.fixed.layers[n].threshold[neuron]))))
         elif layer.name in diverging:
             blocks.append(Note(f"Layer {layer.name}: its first divergence lies beyond the steps that are stored."))
         elif layer.spikes.shape[1]:
@@ -126,11 +127,12 @@ def _bars(build: Build) -> Figure:
     )  # fmt: skip
 
 
-def _window(index: int, layer: LayerRecord, w: Window) -> Figure:
+def _window(index: int, layer: LayerRecord, w: Window, threshold: int) -> Figure:
+    """``threshold`` is the integer that the fixed soma is compared with; the float soma's is the real one."""
     steps = np.arange(w.start, w.start + w.u.shape[1])
     index_of_step = w.at.step - w.start
     first = "float" if w.spikes[0, index_of_step] else "fixed"
-    margins = (w.v[:, index_of_step] - w.threshold) / w.lsb
+    margins = (w.v[0, index_of_step] - w.threshold) / w.lsb, np.rint(w.v[1, index_of_step] / w.lsb) - threshold
     panels = []
     for title, rows, level in (("Soma v, before a reset", w.v, w.threshold), ("Dendrite u", w.u, None)):
         series = [Series(kind, steps, rows[n], "line", kind) for n, kind in ((0, "float"), (1, "fixed"))]  # type: ignore[arg-type]

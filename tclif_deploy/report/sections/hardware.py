@@ -8,10 +8,11 @@ from tclif_deploy.builds import Build
 from tclif_deploy.mapping.summary import EnergySummary, HardwareSummary, LatencySummary, PlacementSummary
 from tclif_deploy.report.content import Bar, Bars, Block, Note, Plots, Section, Table
 from tclif_deploy.report.figure import Cells, Figure, Panel, Series
-from tclif_deploy.text import NONE, count, energy, number, percent, span
+from tclif_deploy.text import NONE, count, energy, microjoules, modelled, number, percent, span
 
 CAPTION = (
-    "What it takes of the chip and what it costs there: models, not measurements. Every figure names its evidence."
+    "What it takes of the chip and what it costs there. Energy and latency are modelled, not measured; the last table "
+    "says from what."
 )
 CORES_LISTED = 24
 """in the table; the map shows all of them"""
@@ -23,14 +24,16 @@ def hardware(build: Build) -> Section:
 
 
 def hardware_note(hardware: HardwareSummary, target: str) -> Note:
-    """Cores, energy and latency in one line, with the weakest evidence."""
+    """Cores, energy and latency in one line, with the one caveat."""
     m, e, t = hardware.mapping, hardware.energy, hardware.latency
     parts = [f"does not fit {target}" if m is None else f"{count(m.cores, 'core')} on {count(m.chips, 'chip')}"]
+    placed = len(parts)
     if e is not None and e.nj_per_inference_low is not None:
-        parts.append(f"{energy(e.nj_per_inference_low, e.nj_per_inference_high)} an inference ({e.evidence})")
+        parts.append(f"{energy(e.nj_per_inference_low, e.nj_per_inference_high)} an inference")
     if t is not None and t.us_per_step is not None:
-        parts.append(f"{span(t.us_per_step_low, t.us_per_step_high, 3)} µs a step (a model)")
-    return Note(", ".join(parts), "hardware")
+        parts.append(f"{span(t.us_per_step_low, t.us_per_step_high, 3)} µs a step")
+    caveat = f" ({modelled(hardware.figures)})" if len(parts) > placed else ""
+    return Note(", ".join(parts) + caveat, "hardware")
 
 
 def _words(name: str) -> str:
@@ -42,7 +45,7 @@ def _cores(build: Build) -> list[Block]:
     if m is None:
         reason = "the network does not fit, see the findings" if not build.report.fits else "this build stores none"
         return [Note(f"No placement on cores: {reason}.")]
-    return [fullness_bars(m), Plots(_map(m)), core_table(m)]
+    return [fullness_bars(m), Plots(_map(m), on_page=len(m.cores) > 1), core_table(m)]
 
 
 def fullness_bars(m: PlacementSummary) -> Block:
@@ -109,16 +112,25 @@ def cost_blocks(hardware: HardwareSummary, target: str) -> tuple[Block, ...]:
     assert e is not None
     formula = e.formula_45nm_nj_per_step
     note = Note(
-        f"The paper's 45 nm formula on this activity, nJ a step: TC-LIF {formula.tclif:.1f}, LIF at the same rates "
-        f"{formula.lif:.1f}, an LSTM of that size {formula.lstm:,.1f}."
+        f"The paper's 45 nm formula on this activity, µJ a step: TC-LIF {_micro(formula.tclif)}, LIF at the same rates "
+        f"{_micro(formula.lif)}, an LSTM of that size {_micro(formula.lstm)}."
     )
     used: dict[str, list[str]] = {}
     for name, source in e.sources.items():
         used.setdefault(source, []).append(_words(name))
     rests = [(", ".join(names), source) for source, names in used.items()]
+    if e.evidence is not None:
+        rests.append(("weakest evidence of energy", e.evidence))
+    if hardware.latency is not None and hardware.latency.evidence is not None:
+        rests.append(("weakest evidence of latency", hardware.latency.evidence))
     rests += [("assumed", text) for text in hardware.assumptions]
     rest = Table("What these figures rest on", ("quantity", "source"), tuple(rests), left=("quantity", "source"))
-    return (*_energy(e, hardware, target), *_latency(hardware.latency), note, *([rest] if rests else []))
+    return (
+        *_energy(e, hardware, target),
+        *_latency(hardware.latency, hardware.figures),
+        note,
+        *([rest] if rests else []),
+    )
 
 
 def _energy(e: EnergySummary, hardware: HardwareSummary, target: str) -> tuple[Block, ...]:
@@ -128,19 +140,24 @@ def _energy(e: EnergySummary, hardware: HardwareSummary, target: str) -> tuple[B
     parts = {name: part for name, part in e.nj_by_part.items() if part is not None}
     done = hardware.operations
     counts = {} if done is None else {name: n / done.samples for name, n in done.by_part().items()}
-    rows = [(name, number(counts.get(name)), *map(number, part)) for name, part in parts.items()]
-    rows.append(("all", "", number(low), number(high)))
+    rows = [(name, number(counts.get(name)), *map(_micro, part)) for name, part in parts.items()]
+    rows.append(("all", "", _micro(low), _micro(high)))
     if e.static_nj_per_inference is not None:
-        rows.append(("static power meanwhile, beside it", "", *map(number, e.static_nj_per_inference)))
-    title = f"Energy of an inference, lowest to highest public figures (evidence: {e.evidence})"
-    table = Table(title, ("part", "operations", "low, nJ", "high, nJ"), tuple(rows), left=("part",))
-    ends = np.array([b for _, b in parts.values()]), np.array([a for a, _ in parts.values()])
+        rows.append(("static power meanwhile, beside it", "", *map(_micro, e.static_nj_per_inference)))
+    title = f"Energy of an inference, lowest to highest, {modelled(hardware.figures)}"
+    table = Table(title, ("part", "operations", "low, µJ", "high, µJ"), tuple(rows), left=("part",))
+    ends = np.array([b / 1000 for _, b in parts.values()]), np.array([a / 1000 for a, _ in parts.values()])
     series = (Series("range", list(parts), ends[0], "bars", "plain", low=ends[1]),)
     caption = f"From {energy(low, high)} an inference; each bar spans one part's lowest to highest figure."
-    return table, Plots(Figure("energy", "Energy by part", caption, (Panel("", "", "nJ an inference", series),)))
+    figure = Figure("energy", "Energy by part", caption, (Panel("", "", "µJ an inference", series),))
+    return table, Plots(figure, on_page=False)
 
 
-def _latency(t: LatencySummary | None) -> tuple[Block, ...]:
+def _micro(nanojoules: float | None) -> str:
+    return microjoules(nanojoules, nanojoules)
+
+
+def _latency(t: LatencySummary | None, figures: str | None) -> tuple[Block, ...]:
     if t is None or t.us_per_step is None:
         return ()
     rows = (
@@ -148,4 +165,4 @@ def _latency(t: LatencySummary | None) -> tuple[Block, ...]:
         ("the longest step, µs", NONE, number(t.us_worst_step)),
         ("an inference, µs", number(t.us_per_inference_low), number(t.us_per_inference_high)),
     )
-    return (Table(f"Latency (evidence: {t.evidence})", ("quantity", "low", "high"), rows, left=("quantity",)),)
+    return (Table(f"Latency, {modelled(figures)}", ("quantity", "low", "high"), rows, left=("quantity",)),)

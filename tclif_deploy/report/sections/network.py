@@ -50,7 +50,7 @@ def network(build: Build) -> Section:
     return Section(
         "network", "Network", f"What came in: {sizes}",
         (
-            Drawing(tuple(boxes), f"A drawing of the network: {sizes} The table beside it lists the same."),
+            Drawing(tuple(boxes), f"A drawing of the network: {sizes}"),
             Table(
                 "Layers", ("layer", "kind", "neurons", "from", "weights", "nonzero", "firing rate"), tuple(rows),
                 left=("layer", "kind", "from"),

@@ -12,6 +12,7 @@ from tclif_deploy.text import WARNING
 def provenance(build: Build) -> Section:
     """Versions, hashes, settings, the command."""
     m = build.manifest
+    agreement, drop = m.requirements.of_quality(m.target)
     rows = [
         ("model", m.model.path),
         ("model, SHA-256", m.model.sha256 or "none: a live module"),
@@ -23,7 +24,13 @@ def provenance(build: Build) -> Section:
             (f"setting: {key.replace('_', ' ')}", _text(value) if value or key != "weight_bits" else "the target's")
             for key, value in vars(m.settings).items()
         ),
-        *((f"required: {key.replace('_', ' ')}", _text(v)) for key, v in vars(m.requirements).items() if v is not None),
+        ("required: agreement of at least", str(agreement)),
+        ("required: accuracy drop of at most", str(drop)),
+        *(
+            (f"required: {key.replace('_', ' ')}", _text(v))
+            for key, v in vars(m.requirements).items()
+            if v is not None and key not in ("min_agreement", "max_accuracy_drop")
+        ),
         *((f"version of {key}", str(value)) for key, value in m.versions.items()),
         ("random seeds", "none: nothing in a compilation is random"),
     ]  # fmt: skip

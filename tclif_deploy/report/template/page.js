@@ -35,10 +35,9 @@
 
   const drawPlot = (element) => {
     const p = plots[element.dataset.plot];
-    const several = new Set(p.series.map((s) => s.role)).size > 1;
     const shapes = [];
     if (p.shade) shapes.push({ type: "rect", x0: p.shade[0], x1: p.shade[1], y0: 0, y1: 1, yref: "paper", layer: "below", line: { width: 0 }, fillcolor: color("shade") });
-    if (p.level !== null) shapes.push({ ...line(0, 1, p.level, p.level, "paper", "y"), label: { text: "threshold", textposition: "end", yanchor: "bottom", font: { size: 11, color: color("level") } } });
+    if (p.level !== null) shapes.push(line(0, 1, p.level, p.level, "paper", "y"));
     if (p.mark !== null) shapes.push(line(p.mark, p.mark, 0, 1, "x", "paper"));
     let data = p.series.map(trace), x = {}, y = {};
     if (p.log) y = { type: "log", dtick: 2, exponentformat: "power", range: [-0.2, 0.3 + Math.log10(Math.max(1, ...p.series.flatMap((s) => s.y)))] };
@@ -55,8 +54,7 @@
       x = { type: "category", showgrid: false, ...(p.square && { constrain: "domain" }) };
       y = { type: "category", autorange: "reversed", showgrid: false, ...(p.square && { scaleanchor: "x", constrain: "domain" }) };
     }
-    const legend = several && { showlegend: true, legend: { orientation: "h", x: 1, xanchor: "right", y: 1.02, yanchor: "bottom", font: { size: 11 } } };
-    Plotly.react(element, data, layout({ barmode: "group", shapes, xaxis: axis(p.x, x), yaxis: axis(p.y, y), ...legend }), config);
+    Plotly.react(element, data, layout({ barmode: "group", shapes, xaxis: axis(p.x, x), yaxis: axis(p.y, y) }), config);
   };
 
   const drawRaster = (figure) => {

@@ -16,10 +16,11 @@ from rich.text import Text
 from tclif_deploy.builds import Build
 from tclif_deploy.errors import one_line
 from tclif_deploy.report.compare import differences
-from tclif_deploy.report.content import Bars, Block, Drawing, Level, Note, Plots, Raster, Table, label_block
+from tclif_deploy.report.content import Bars, Block, Drawing, Level, Note, Plots, Raster, Table, Tiles, label_block
 from tclif_deploy.report.figure import Panel
 from tclif_deploy.report.sections import report_content
 from tclif_deploy.report.terminal.layout import Medium, bar_lines, indented, medium, table_lines
+from tclif_deploy.report.tiles import tiles
 from tclif_deploy.report.verdict_text import headline
 from tclif_deploy.text import layer_labels, wrap
 
@@ -31,6 +32,7 @@ COLORS: dict[Level, str] = {"good": "green", "bad": "red", "open": "yellow", "pl
 def show(console: Console, build: Build) -> None:
     """Print every section of a build."""
     _verdict(console, "", build)
+    show_blocks(console, [tiles(build)])
     for section in report_content(build):
         console.print()
         show_text(console, section.title, "bold underline")
@@ -110,6 +112,9 @@ def _lines(block: Block, shown: Medium, build: Build | None) -> Iterator[Text]:
         head, rows = table_lines(replace(block, rows=cells), shown)
         yield from (Text(line, style="bold") for line in head)
         yield from map(Text, rows)
+    elif isinstance(block, Tiles):
+        for tile in block.tiles:
+            yield from _labelled(tile.name, f"{tile.figure} ({tile.note})", "bold", shown)
     elif isinstance(block, Bars):
         yield from _titled(block.title, shown)
         for label, bar, text, over in bar_lines(block, shown):
@@ -117,7 +122,7 @@ def _lines(block: Block, shown: Medium, build: Build | None) -> Iterator[Text]:
     elif isinstance(block, Drawing):
         yield from map(Text, indented(shown.text(one_line(" → ".join(box.name for box in block.boxes))), shown.width))
     elif isinstance(block, Plots):
-        curves = [line for panel in block.figure.panels for line in _curves(panel, shown)]
+        curves = list(_curves(_drawn(block.figure.panels), shown))
         if curves:  # a grid or a set of bars stands in a table already
             yield from _labelled(block.figure.title, block.figure.caption, "bold", shown, ". ")
             yield from curves
@@ -140,21 +145,25 @@ def _labelled(label: str, text: str, style: str, shown: Medium, end: str = ": ")
         yield drawn
 
 
-def _curves(panel: Panel, shown: Medium) -> Iterator[Text]:
-    """A line a curve."""
-    for series in panel.series:
-        if series.kind in ("line", "steps"):
-            y = np.log10(1 + series.y) if panel.log else series.y
-            yield from _curve(f"{panel.title}, {series.label}", y, shown)
+def _drawn(panels: Iterable[Panel]) -> Iterator[tuple[str, NDArray[Any]]]:
+    """Name and values of each curve."""
+    for panel in panels:
+        for series in panel.series:
+            if series.kind in ("line", "steps"):
+                yield f"{panel.title}, {series.label}", np.log10(1 + series.y) if panel.log else series.y
 
 
-def _curve(label: str, values: NDArray[Any], shown: Medium) -> Iterator[Text]:
-    label, size = shown.text(one_line(label)), SPARK_WIDTH
-    start = f"  {label:<32}  "
-    if shown.width is not None and cell_len(start) + size > shown.width:
-        yield from (Text(f"  {line}") for line in wrap(label, shown.width - 2))
-        start, size = "    ", max(1, min(size, shown.width - 4))
-    yield Text.assemble(start, (shown.text(spark(values, size)), "cyan"))
+def _curves(drawn: Iterable[tuple[str, NDArray[Any]]], shown: Medium) -> Iterator[Text]:
+    """A line a curve, all of which begin at the same column."""
+    curves = [(shown.text(one_line(label)), values) for label, values in drawn]
+    column = max((cell_len(label) for label, _ in curves), default=0)
+    below = shown.width is not None and column + 4 + SPARK_WIDTH > shown.width
+    for label, values in curves:
+        start, size = f"  {label}{' ' * (column - cell_len(label))}  ", SPARK_WIDTH
+        if below and shown.width is not None:
+            yield from (Text(f"  {line}") for line in wrap(label, shown.width - 2))
+            start, size = "    ", max(1, min(size, shown.width - 4))
+        yield Text.assemble(start, (shown.text(spark(values, size)), "cyan"))
 
 
 def _rates(build: Build, shown: Medium) -> Iterator[Text]:
@@ -163,8 +172,10 @@ def _rates(build: Build, shown: Medium) -> Iterator[Text]:
     assert record is not None
     labels = layer_labels([layer.name for layer in build.fixed.layers])
     yield Text(f"Spikes a step in sample {record.samples[0]}:")
-    for layer in record.layers:
-        if layer.spikes.shape[1]:
-            for n, network in enumerate(("float", "fixed")):
-                counts = layer.spikes[n, 0, : record.lengths[0]].sum(axis=1)
-                yield from _curve(f"{labels[layer.name]}, {network}", counts, shown)
+    drawn = [
+        (f"{labels[layer.name]}, {network}", layer.spikes[n, 0, : record.lengths[0]].sum(axis=1))
+        for layer in record.layers
+        if layer.spikes.shape[1]
+        for n, network in enumerate(("float", "fixed"))
+    ]
+    yield from _curves(drawn, shown)

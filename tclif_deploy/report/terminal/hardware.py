@@ -15,7 +15,7 @@ from tclif_deploy.report.content import Block, Note, Table
 from tclif_deploy.report.sections.findings import finding_note
 from tclif_deploy.report.sections.hardware import core_table, cost_blocks, fullness_bars
 from tclif_deploy.report.terminal.blocks import show_blocks
-from tclif_deploy.text import NONE, count, number, percent, span
+from tclif_deploy.text import NONE, count, microjoules, number, percent, span
 
 
 class Price(Protocol):
@@ -52,11 +52,11 @@ def print_findings(
 
 
 def print_price(console: Console, price: Price, layers: Sequence[str] = ()) -> None:
-    """What lies on each core, then energy, latency and what they rest on."""
+    """What set the scales and what lies on each core, then energy, latency and what they rest on."""
     cores = placement_summary(price.placement)
     blocks = cost_blocks(hardware_summary(price.placement, price.cost), price.target)
     placed = fullness_bars(cores), core_table(cores)
-    show_blocks(console, [*placed, *calibrated(price.calibration), *blocks], layers=layers)
+    show_blocks(console, [*calibrated(price.calibration), *placed, *blocks], layers=layers)
 
 
 def print_comparison(console: Console, results: Sequence[Price | tuple[str, TclifError]]) -> None:
@@ -66,8 +66,9 @@ def print_comparison(console: Console, results: Sequence[Price | tuple[str, Tcli
         "cores",
         "chips",
         "fullness of synaptic memory",
-        "energy, nJ an inference",
+        "energy, µJ an inference",
         "latency, µs a step",
+        "modelled from",
     )
     rows, problems = [], []
     for result in results:
@@ -80,10 +81,12 @@ def print_comparison(console: Console, results: Sequence[Price | tuple[str, Tcli
         rows.append(
             (
                 result.target + absent, number(len(placement.cores)), number(placement.chips),
-                percent(placement.utilization()["synaptic_memory"].peak, 0), NONE if energy is None else span(*energy),
+                percent(placement.utilization()["synaptic_memory"].peak, 0),
+                NONE if energy is None else microjoules(*energy),
                 NONE if latency is None else span(*latency.us_per_step, digits=3),
+                cost.figures or NONE,
             )
         )  # fmt: skip
-    table: list[Block] = [Table("What if", columns, tuple(rows), left=("target",))] if rows else []
+    table: list[Block] = [Table("What if", columns, tuple(rows), left=("target", "modelled from"))] if rows else []
     known = [calibrated(result.calibration) for result in results if not isinstance(result, tuple)]
-    show_blocks(console, [*table, *problems, *(known[0] if known else [])])
+    show_blocks(console, [*(known[0] if known else []), *table, *problems])

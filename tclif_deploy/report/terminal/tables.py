@@ -20,7 +20,7 @@ from tclif_deploy.report.terminal.hardware import calibrated
 from tclif_deploy.report.verdict_text import LEVELS, headline
 from tclif_deploy.simulation.stream import RunSummary
 from tclif_deploy.target import Target
-from tclif_deploy.text import NONE, count, number, percent, span
+from tclif_deploy.text import NONE, count, microjoules, modelled, number, percent, points, span
 from tclif_deploy.verification.fuzz_report import FuzzReport
 from tclif_deploy.verification.requirements import Judgement
 from tclif_deploy.verification.tables import figure, sentence
@@ -40,6 +40,13 @@ def print_build(console: Console, build: Build) -> None:
     show_blocks(console, blocks, layers=[layer.name for layer in build.fixed.layers])
 
 
+def print_rebuilt(console: Console, build: str, files: int, differ: Sequence[str]) -> None:
+    """Which of a build's files came out otherwise, and how many were compared."""
+    blocks = [Note(name, "differs", "bad") for name in differ]
+    same = f"{count(files, 'file')}, every byte the same" if not differ else f"{len(differ)} of {files} files differ"
+    show_blocks(console, [*blocks, Note(same, build, "bad" if differ else "good")])
+
+
 def print_verdict(console: Console, verdict: Verdict, judgement: Judgement) -> None:
     """The verdict by layer, the decisions, and what it is worth."""
     blocks: list[Block] = [layer_table(verdict), decision_table(verdict.summary())]
@@ -56,17 +63,17 @@ def print_tuning(console: Console, tuning: Tuning) -> None:
         return
     rows = [
         ("original, float", percent(tuning.original), "", ""),
-        ("quantized", percent(tuning.quantized), _drop(tuning.drop_quantized), ""),
-        ("fine-tuned", percent(tuning.tuned), _drop(tuning.drop), percent(tuning.agreement)),
+        ("quantized", percent(tuning.quantized), _change(tuning.drop_quantized), ""),
+        ("fine-tuned", percent(tuning.tuned), _change(tuning.drop), percent(tuning.agreement)),
     ]
     control = tuning.control
     if isinstance(control, TuningControl):
         rows.append(("control: float, trained on alike", percent(control.accuracy), "", ""))
-        rows.append(("fine-tuned against control", "", _drop(control.drop), percent(control.agreement)))
+        rows.append(("fine-tuned against control", "", _change(control.drop), percent(control.agreement)))
     of = " of steps" if tuning.epochs_tuned[-1].task == "step-label" else ""
     title, columns = (
         f"Accuracy{of} on {count(tuning.samples_tested, 'test sample')}",
-        ("network", "accuracy", "drop", "agreement"),
+        ("network", "accuracy", "change", "agreement"),
     )
     show_blocks(console, [Table(title, columns, tuple(rows), left=("network",)), *_tuning_overflows(tuning)])
 
@@ -89,8 +96,9 @@ def _tuning_overflows(tuning: Tuning) -> list[Block]:
     return [Note(text, "notice", "open")]
 
 
-def _drop(value: float | None) -> str:
-    return NONE if value is None else f"{value:.2f} points"
+def _change(drop: float | None) -> str:
+    """What is left of an accuracy by a drop in points."""
+    return NONE if drop is None else points(-drop / 100)
 
 
 def print_fuzz(console: Console, report: FuzzReport, layers: Sequence[str] = ()) -> None:
@@ -119,10 +127,14 @@ def print_targets(console: Console, targets: Sequence[Target]) -> None:
 
 
 def print_target(console: Console, target: Target) -> None:
-    """Every limit of one target, with where it comes from."""
-    columns = ("limit", "value", "unit", "evidence", "source")
-    rows = tuple((name, _plain(x.value), x.unit, x.evidence, x.source) for name, x in target.limits().items())
-    show_blocks(console, [Table(f"{target.name}: {target.description}", columns, rows, left=columns)])
+    """Every limit of one target; then where each comes from, a source once with all that rest on it."""
+    columns = ("limit", "value", "unit", "evidence")
+    rows = tuple((name, _plain(x.value), x.unit, x.evidence) for name, x in target.limits().items())
+    sources: dict[str, list[str]] = {}
+    for name, limit in target.limits().items():
+        sources.setdefault(limit.source, []).append(name)
+    table = Table(f"{target.name}: {target.description}", columns, rows, left=columns)
+    show_blocks(console, [table, *(Note(source, ", ".join(names)) for source, names in sources.items())])
 
 
 def _plain(value: object) -> str:
@@ -134,30 +146,29 @@ def _plain(value: object) -> str:
     return ", ".join(map(str, value)) if isinstance(value, (tuple, list)) else str(value)
 
 
-def print_sweep(console: Console, rows: Sequence[Row], front: Sequence[Row], calibration: Calibration) -> None:
-    """Every point of a sweep, and what set the scales; ``best``: no other beats it in both agreement and memory."""
+def print_sweep(
+    console: Console, rows: Sequence[Row], front: Sequence[Row], calibration: Calibration, figures: str | None = None
+) -> None:
+    """What set the scales, every point of a sweep, and whose ``figures`` its energies are modelled from; ``best``: no
+    other beats it in both agreement and memory."""
     columns = ("bits", "rounding", "agreement", "accuracy", "KiB", "cores", "µJ", "best")
     cells = tuple(
         (
             f"{row.weight_bits}/{row.coefficient_bits}/{row.state_bits}", row.rounding, percent(row.agreement),
             percent(row.accuracy), NONE if row.memory_bytes is None else f"{row.memory_bytes / 1024:,.1f}",
-            number(row.cores), _microjoules(row), "*" if row in front else "",
+            number(row.cores), microjoules(row.energy_nj_low, row.energy_nj_high), "*" if row in front else "",
         )
         for row in rows
     )  # fmt: skip
     title = f"{count(len(rows), 'point')} (bits: weights/coefficients/states)"
-    blocks: list[Block] = [Table(title, columns, cells, left=("bits", "rounding", "best")), *calibrated(calibration)]
+    blocks: list[Block] = [*calibrated(calibration), Table(title, columns, cells, left=("bits", "rounding", "best"))]
+    if any(row.energy_nj_high is not None for row in rows):
+        blocks.append(Note(modelled(figures), "energy"))
     for row in rows:
         if row.problem:
             widths = f"weights {row.weight_bits}, coefficients {row.coefficient_bits}, states {row.state_bits}"
             blocks.append(Note(row.problem, widths, "open"))
     show_blocks(console, blocks)
-
-
-def _microjoules(row: Row) -> str:
-    if row.energy_nj_low is None or row.energy_nj_high is None:
-        return NONE
-    return span(row.energy_nj_low / 1000, row.energy_nj_high / 1000, 3)
 
 
 def print_run(console: Console, run: RunSummary) -> None:
