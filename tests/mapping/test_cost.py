@@ -337,7 +337,8 @@ def test_data_of_another_width_are_refused():
 def test_the_cost_command_prints_ranges_evidence_and_assumptions(capsys, tmp_path, scales):
     assert run(["cost", MODEL, "--data", DATA, *scales, "--samples", "2", "--quiet"]) == 0
     shown = " ".join(capsys.readouterr().out.split())
-    assert "(evidence: assumed)" in shown
+    assert "modelled from Loihi 1 figures" in shown
+    assert "weakest evidence of energy assumed" in shown
     assert "pre-silicon simulation" in shown
     assert "assumed every neuron is updated every step" in shown
     assert run(["cost", MODEL, "--data", DATA, *scales, "--samples", "2", "--json"]) == 0
