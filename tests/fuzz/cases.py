@@ -35,7 +35,7 @@ SIDE = ("record.npz", "mapping.json", "explain.json")
 """those that add a section; damaged, they are done without"""
 NOT_READ = ("report.html", "c/size.json")
 """what no command reads again; programs (`CODE`) are neither"""
-CODE = (".c", ".h")
+CODE = (".c", ".h", "CMakeLists.txt")
 """programs, which are run as they are: whoever changes them has other means"""
 
 ON_BUILD: dict[str, list[str]] = {
