@@ -9,6 +9,7 @@ import numpy as np
 from tclif_deploy.bounds import accumulator_reach
 from tclif_deploy.fixed import COEFFICIENTS
 from tclif_deploy.mapping.findings import Context, Finding, over, requantize_hint
+from tclif_deploy.target import WIDTHS, largest_held, nearest_held
 
 WIDEST = 62
 """bits in which every backend sums exactly (int64, with room for a shift's rounding)"""
@@ -41,18 +42,21 @@ def weight_width(c: Context) -> Iterator[Finding]:
 
 def parameter_width(c: Context) -> Iterator[Finding]:
     """Thresholds, resets, biases and coefficients fit their widths; a threshold is at least 1."""
-    widths = {
-        "threshold": c.target.threshold_bits, "r_u": c.target.reset_bits, "r_v": c.target.reset_bits,
-        "v_reset": c.target.reset_bits, "bias_u": c.target.bias_bits, "bias_v": c.target.bias_bits,
-        "v0": c.target.bias_bits,
-    }  # fmt: skip
     one = 1 << c.target.coefficient_bits.value
     for layer in c.fixed.layers:
-        for name, width in widths.items():
-            largest, top = int(np.abs(getattr(layer, name)).max()), (1 << (width.value - 1)) - 1
+        for name in WIDTHS:
+            values = getattr(layer, name)
+            largest, top = int(np.abs(values).max()), largest_held(c.target, name)
             if largest > top:
                 remedy = f"quantize for {c.target.name}: the state shift follows from this width"
                 yield over("parameter_width", f"{layer.name}: {name}", largest, top, "", remedy)
+                continue
+            held = nearest_held(c.target, name, values)
+            between = np.flatnonzero((held != values) & (layer.spiking or name != "threshold"))
+            if between.size:
+                worst = int(between[np.abs(held - values)[between].argmax()])
+                subject, nearest = f"{layer.name}: {name} of neuron {worst}", f"{int(held[worst])} is the nearest"
+                yield Finding("parameter_width", "error", subject, str(int(values[worst])), nearest, requantize_hint(c))
         for name in COEFFICIENTS:
             largest = int(np.abs(getattr(layer, name)).max())
             if largest > one:

@@ -18,7 +18,7 @@ from tclif_deploy.network import Float, Layer
 from tclif_deploy.quantization.couplings import coupling_pair
 from tclif_deploy.quantization.ranges import Ranges
 from tclif_deploy.quantization.settings import QuantizeSettings
-from tclif_deploy.target import Target
+from tclif_deploy.target import Target, nearest_held, unit_of
 
 READOUT_BITS = 15
 """fractional bits of the multipliers that make readout neurons of unequal scales comparable"""
@@ -113,14 +113,17 @@ def build_layer(layer: Layer, plan: LayerPlan, context: QuantizationContext) -> 
     theta = np.zeros(size, np.int64)
     if n.spiking:
         exact = n.threshold / lsb_v
-        theta = whole_to_int64(np.floor(exact) + 1 if n.strict else np.ceil(exact))
-        lost = (n.threshold != 0) & (np.abs(exact) < 1)
+        theta = nearest_held(target, "threshold", whole_to_int64(np.floor(exact) + 1 if n.strict else np.ceil(exact)))
+        step = unit_of(target, "threshold")
+        least = 1.0 if step == 1 else step / 2  # half a step is rounded to none
+        lost = (n.threshold != 0) & (np.abs(exact) < least)
         if lost.any():
             worst = int(np.argmin(np.where(lost, np.abs(exact), np.inf)))
-            missing = math.ceil(-math.log2(max(abs(exact[worst]), TINY)))
+            missing = math.ceil(math.log2(least / max(abs(exact[worst]), TINY)))
+            unit = "one LSB" if step == 1 else f"half a step of {step} LSB"
             raise TclifError(
-                f"layer {layer.name}: threshold of neuron {worst} is {n.threshold[worst]:.3g}, less than one LSB "
-                f"({lsb_v[worst]:.3g})",
+                f"layer {layer.name}: threshold of neuron {worst} is {n.threshold[worst]:.3g}, less than {unit} "
+                f"({lsb_v[worst] * least:.3g})",
                 f"{target.name}'s {target.state_bits.value}-bit state cannot hold this network's range: "
                 f"at least {missing} more state bit{'s' if missing != 1 else ''} or calibration data help",
             )
@@ -137,9 +140,9 @@ def build_layer(layer: Layer, plan: LayerPlan, context: QuantizationContext) -> 
         r_u=rint(n.r_u / lsb_u),
         r_v=rint(n.r_v / lsb_v),
         v_reset=rint(n.v_reset / lsb_v),
-        bias_u=rint(bias_u / lsb_u),
-        bias_v=rint(bias_v / lsb_v),
-        v0=rint(n.v0 / lsb_v),
+        bias_u=nearest_held(target, "bias_u", rint(bias_u / lsb_u)),
+        bias_v=nearest_held(target, "bias_v", rint(bias_v / lsb_v)),
+        v0=nearest_held(target, "v0", rint(n.v0 / lsb_v)),
         lsb_u=lsb_u,
         lsb_v=lsb_v,
         multiplier=np.ones(size, np.int64) if n.spiking else rint(2.0**READOUT_BITS * (lsb_v / lsb_v.max())),
@@ -203,13 +206,15 @@ def width_utilization(layer: Layer, plan: LayerPlan, context: QuantizationContex
     resets = np.maximum(np.abs(n.r_v), np.abs(n.v_reset))
     constants = np.maximum(np.abs(bias_v), np.abs(n.v0))
     needs = {
-        "states": (np.maximum(max_u * headroom / unit_u, max_v * headroom / unit_v), target.state_bits.value),
-        "threshold": (np.abs(n.threshold) / unit_v, target.threshold_bits.value),
-        "resets": (np.maximum(np.abs(n.r_u) / unit_u, resets / unit_v), target.reset_bits.value),
-        "biases": (np.maximum(np.abs(bias_u) / unit_u, constants / unit_v), target.bias_bits.value),
-    }
+        "states": (np.maximum(max_u * headroom / unit_u, max_v * headroom / unit_v), target.state_bits.value, 1),
+        "threshold": (np.abs(n.threshold) / unit_v, target.threshold_bits.value, unit_of(target, "threshold")),
+        "resets": (np.maximum(np.abs(n.r_u) / unit_u, resets / unit_v), target.reset_bits.value, 1),
+        "biases": (
+            np.maximum(np.abs(bias_u) / unit_u, constants / unit_v), target.bias_bits.value, unit_of(target, "bias_u")
+        ),
+    }  # fmt: skip
     # one unit of room: a threshold is rounded up
-    return {name: need / max(2.0 ** (bits - 1) - 2, 1.0) for name, (need, bits) in needs.items()}
+    return {name: need / (max(2.0 ** (bits - 1) - 2, 1.0) * unit) for name, (need, bits, unit) in needs.items()}
 
 
 def state_shift(layer: Layer, plan: LayerPlan, context: QuantizationContext) -> int:

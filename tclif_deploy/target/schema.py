@@ -13,6 +13,7 @@ from tclif_deploy.arguments import described, is_whole
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import Arithmetic, Overflow, Rounding
 from tclif_deploy.settings import check_settings
+from tclif_deploy.target.held import WIDTHS, unit_of
 
 LONGEST_VALUE = 40
 """characters of a number, or of a choice, that is given by hand"""
@@ -26,6 +27,7 @@ NeuronKind = Literal["if", "lif", "cuba", "two_compartment"]
 MOST_NAME = 100
 """characters of a target's name"""
 ResetKind = Literal["soft", "hard"]
+Comparator = Literal[">=", ">"]
 
 
 class Limit(BaseModel, Generic[T]):
@@ -122,10 +124,16 @@ class Target(BaseModel):
     overflow_v: Annotated[Limit[Overflow], Unit("mode")]
     threshold_bits: Annotated[Width, Unit("bit")]
     """signed width of the threshold"""
+    threshold_step: Annotated[Limit[Annotated[int, Field(ge=1, le=1 << 24, strict=True)]] | None, Unit("LSB")] = None
+    """what one unit of the threshold counts, LSBs of the soma; 1 where it is not stated"""
+    comparator: Annotated[Limit[Comparator] | None, Unit("mode")] = None
+    """how the soma is compared with the threshold; ``>=`` where it is not stated, and without a step it is all one"""
     reset_bits: Annotated[Width, Unit("bit")]
     """signed width of r_u, r_v, v_reset"""
     bias_bits: Annotated[Width, Unit("bit")]
     """signed width of the biases and of v0"""
+    bias_exponent: Annotated[Limit[Annotated[int, Field(ge=0, le=24, strict=True)]] | None, Unit("bit")] = None
+    """largest left shift of a bias, and of v0, chosen for each neuron: ``bias_bits`` then is its mantissa's width"""
     input_bits: Annotated[Limit[Annotated[int, Field(ge=2, le=32, strict=True)]], Unit("bit")]
     """signed width of a graded input value; 2 is a spike or none"""
     accumulator_bits: Annotated[Limit[Annotated[int, Field(ge=8, le=64, strict=True)]] | None, Unit("bit")] = None
@@ -233,7 +241,8 @@ class Target(BaseModel):
     def override(self, **values: Any) -> Target:
         """This target with some numbers changed by hand (``None`` changes nothing); evidence becomes ``assumed``.
 
-        ``state_bits`` moves threshold, resets and bias with it. Raises `TclifError` for an impossible number.
+        ``state_bits`` moves threshold, resets and bias with it, which then have neither step nor exponent. Raises
+        `TclifError` for an impossible number.
         """
         from tclif_deploy.target import build
 
@@ -251,6 +260,9 @@ class Target(BaseModel):
                     f"target {self.name}: {key} is {described(value)}", "expected what a target file may say of it"
                 )
         data = self.model_dump(exclude_none=True)
+        if "state_bits" in changed:
+            for name in ("threshold_step", "bias_exponent"):
+                data.pop(name, None)
         for key, value in changed.items():
             data[key] = {"value": value, "unit": UNITS.get(key, ""), "source": source, "evidence": "assumed"}
         return build(
@@ -279,6 +291,12 @@ def contradictions(target: Target) -> list[tuple[str, str]]:
 
     for name in ("threshold_bits", "reset_bits", "bias_bits"):
         at_most(name, "state_bits", "the state could never reach it")
+    top = (1 << (target.state_bits.value - 1)) - 1
+    for name, of in (("threshold_step", "threshold"), ("bias_exponent", "bias_u")):
+        if value(name) is not None and not any(key == f"{of.partition('_')[0]}_bits" for key, _ in problems):
+            reach = ((1 << (value(WIDTHS[of]) - 1)) - 1) * unit_of(target, of)
+            if reach > top:
+                problems.append((name, f"a {of.partition('_')[0]} of {reach:,} is beyond the state, {top:,}"))
     at_most("weight_bits", "synaptic_memory", "a core must hold a weight")
     at_most("weight_bits", "memory_word", "a word must hold a weight")
     at_most("memory_word", "synaptic_memory", "a core must hold a word")
