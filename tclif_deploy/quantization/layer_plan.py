@@ -7,7 +7,9 @@ scaling a neuron's weights, bias, threshold and resets by one factor changes no 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -36,8 +38,14 @@ class QuantizationContext:
 
     target: Target
     encoding: InputEncoding
-    ranges: Ranges
     settings: QuantizeSettings
+    find_ranges: Callable[[], Ranges]
+    """a run of the float network, or a bound: nothing that layers which keep their own integers need"""
+
+    @cached_property
+    def ranges(self) -> Ranges:
+        """How far the states go."""
+        return self.find_ranges()
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,11 +153,16 @@ def build_layer(layer: Layer, plan: LayerPlan, context: QuantizationContext) -> 
         v0=nearest_held(target, "v0", rint(n.v0 / lsb_v)),
         lsb_u=lsb_u,
         lsb_v=lsb_v,
-        multiplier=np.ones(size, np.int64) if n.spiking else rint(2.0**READOUT_BITS * (lsb_v / lsb_v.max())),
+        multiplier=multipliers(layer, lsb_v),
         reset=n.reset,
         input_to=n.input_to,
         spiking=n.spiking,
     )
+
+
+def multipliers(layer: Layer, lsb_v: Float) -> Int:
+    """What makes outputs of unequal LSBs comparable; (neurons,)."""
+    return np.ones(layer.size, np.int64) if layer.neuron.spiking else rint(2.0**READOUT_BITS * (lsb_v / lsb_v.max()))
 
 
 def weight_scales(layer: Layer, context: QuantizationContext, limit: int) -> tuple[Float, tuple[int, ...]]:
