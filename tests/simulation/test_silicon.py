@@ -6,11 +6,12 @@ quoted here. The chip decays v by (v * (4096 - 163)) >> 12 towards zero, adds 64
 fires where v is above 1600 and starts from 0 again. At a spike it shows 128 instead of 0: it counts its refractory
 period there, 128 a step (nengo-loihi, pull request 132; lava, issue 282), so this is no state of the model.
 
-Layers of a trained network: repository lava-nc/lava-dl, tests/lava/lib/dl/netx/gts/pilotnet_lif (BSD-3-Clause). They
-are too long to quote: a folder of them is named by the environment variable ``TCLIF_SILICON``. Each ``dense*.npz``
-holds weight (out, in), bias, u_decay, v_decay, threshold_mantissa, x (in, steps), u, v, s (out, steps), and reset_at,
-the steps before which the state was set to 0. The chip hears its input one step late. ``lif.npz`` holds x, v and s of
-the neuron above.
+Layers of a trained network: repository lava-nc/lava-dl, tests/lava/lib/dl/netx/gts/pilotnet_lif (BSD-3-Clause), which
+are too long to quote. The environment variable ``TCLIF_SILICON`` names a folder: that one itself, with
+``network.net`` and ``*.npy`` as they are there, or files of single layers. Each ``dense*.npz`` holds weight (out,
+in), bias, u_decay, v_decay, threshold_mantissa, x (in, steps), u, v, s (out, steps), and reset_at, the steps before
+which the state was set to 0. The chip hears its input one step late. ``lif.npz`` holds x, v and s of the neuron
+above.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
@@ -115,7 +117,8 @@ def recordings(pattern: str) -> list[Path]:
     if not folder:
         pytest.skip(f"{FOLDER} is not set: it names the folder of recordings that this file describes")
     found = sorted(Path(folder).glob(pattern))
-    assert found, f"{folder} holds no {pattern}"
+    if not found:
+        pytest.skip(f"{folder} holds no {pattern}")
     return found
 
 
@@ -129,10 +132,10 @@ def test_the_neurons_whole_recording(tmp_path):
         assert np.array_equal(np.where(s, MARKER, ours[:, 0]), v)
 
 
-def stretches(chip: dict[str, np.ndarray]) -> Dataset:
-    """Each stretch between resets as a sample of its own."""
-    late = heard(chip["x"])[0]
-    bounds = [0, *np.atleast_1d(chip["reset_at"]).tolist(), len(late)]
+def stretches(x: np.ndarray, reset_at: np.ndarray) -> Dataset:
+    """Each stretch of x (features, steps) between resets as a sample of its own."""
+    late = heard(x)[0]
+    bounds = [0, *np.atleast_1d(reset_at).tolist(), len(late)]
     lengths = np.diff(bounds)
     x = np.zeros((len(lengths), lengths.max(), late.shape[1]), np.int64)
     for sample, (start, end) in enumerate(itertools.pairwise(bounds)):
@@ -149,7 +152,7 @@ def test_layers_of_a_trained_network_from_the_file_to_the_chips_spikes(tmp_path)
     for path in recordings("dense*.npz"):
         with np.load(path) as file:
             chip = dict(file)
-        data, where = stretches(chip), f"{path.name}: "
+        data, where = stretches(chip["x"], chip["reset_at"]), f"{path.name}: "
         net = write_netx_file(tmp_path / f"{path.stem}.net", [chip])
         build = compile(net, "loihi1", data=data, calibration=data, output=tmp_path / path.stem)
         layer = build.fixed.layers[0]
@@ -167,3 +170,42 @@ def test_layers_of_a_trained_network_from_the_file_to_the_chips_spikes(tmp_path)
         floor = replace(build.fixed, arithmetic=replace(build.fixed.arithmetic, rounding="floor"))
         u, v = (joined(part, data) for part in simulate(floor, data, traces=("layer0",)).traces["layer0"])
         assert not np.array_equal(np.where(chip["s"], MARKER, v), chip["v"]), "floor would do as well"
+
+
+PUBLISHED = {2: "conv-1", 3: "conv-2", 4: "conv-3", 5: "conv-4", 7: "fc-0", 8: "fc-1", 9: "fc-2"}
+"""layers of network.net of which input, spikes, u and v are recorded"""
+FRAME = 17
+"""steps from one reset to the next: 16 of a frame, and one"""
+
+
+def published(folder: Path, name: str) -> np.ndarray:
+    """A recording (neurons, steps); maps are stored as (width, height, channels, steps)."""
+    values = np.load(folder / f"{name}.npy")
+    return values.transpose(2, 1, 0, 3).reshape(-1, values.shape[3]) if values.ndim == 4 else values
+
+
+@pytest.mark.slow
+def test_layers_of_the_published_network_convolutions_among_them(tmp_path):
+    folder = recordings("network.net")[0].parent
+    before = "conv-0"
+    with h5py.File(folder / "network.net") as whole:
+        for depth, (n, name) in enumerate(PUBLISHED.items(), 2):
+            path = tmp_path / f"{name}.net"
+            with h5py.File(path, "w") as file:
+                layers = file.create_group("layer")
+                if name.startswith("conv"):
+                    layers.create_group("0").create_dataset("type", (1,), "S10", [b"input"])
+                    layers["0/shape"] = np.load(folder / f"{before}.npy").shape[2::-1]
+                whole.copy(whole[f"layer/{n}"], layers, str(len(layers)))
+            x, s, u, v = (published(folder, part) for part in (before, name, f"{name}-u", f"{name}-v"))
+            data = stretches(x, np.arange(depth, x.shape[1], FRAME))
+            fixed = quantize(load(path), "loihi1", data)
+            assert len(fixed.notices) == 1
+            assert "are kept as they are" in fixed.notices[0]
+            layer = fixed.layers[0].name
+            result = simulate(fixed, data, spikes=True, traces=(layer,))
+            assert np.array_equal(joined(result.spikes[layer], data), s), name
+            ours = [joined(part, data) for part in result.traces[layer]]
+            assert np.array_equal(ours[0], u), name
+            assert np.array_equal(np.where(s, MARKER, ours[1]), v), name
+            before = name
