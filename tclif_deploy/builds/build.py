@@ -40,7 +40,7 @@ T = TypeVar("T")
 LATER = frozenset({
     "readout", "min_r2", "max_rmse", "max_smape", "min_r2_to_float", "max_rmse_to_float", "max_smape_to_float",
     "max_energy", "max_latency", "max_cores", "answers_changed", "task", "judged", "rule", "r2", "rmse", "smape",
-    "rule_loss", "undecided", "uncertain", "limited", "numbers",
+    "rule_loss", "undecided", "uncertain", "limited", "numbers", "threshold_step", "comparator", "bias_exponent",
 })  # fmt: skip
 """keys of manifest and report that builds of earlier versions lack: they ask for, and say, what the defaults are"""
 
