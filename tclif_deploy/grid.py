@@ -17,6 +17,9 @@ from tclif_deploy.arguments import checked_fields, to_numbers
 from tclif_deploy.errors import TclifError
 from tclif_deploy.settings import Limits
 
+SAME = 1e-12
+"""relative error of a whole number that went through float64 as a product of itself and its unit"""
+
 
 @dataclass(frozen=True, eq=False)
 @checked_fields

@@ -15,7 +15,6 @@ from tclif_deploy.builds.attribution import FILE as ATTRIBUTION
 from tclif_deploy.builds.attribution import Attribution
 from tclif_deploy.builds.folder import AGAIN, MANIFEST, check_is_build, is_build
 from tclif_deploy.builds.manifest import Manifest
-from tclif_deploy.builds.network_file import read_network
 from tclif_deploy.builds.record import Record
 from tclif_deploy.builds.report import Report
 from tclif_deploy.comparison import equal
@@ -24,6 +23,7 @@ from tclif_deploy.display import Brief, Shown
 from tclif_deploy.errors import TclifError
 from tclif_deploy.files import as_path
 from tclif_deploy.fixed import FixedNetwork, check_same_layers
+from tclif_deploy.formats.network_file import read_network
 from tclif_deploy.mapping.summary import PlacementSummary
 from tclif_deploy.network import Network
 from tclif_deploy.outputs import recover

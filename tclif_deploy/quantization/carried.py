@@ -12,13 +12,10 @@ import numpy as np
 
 from tclif_deploy.data import Dataset
 from tclif_deploy.fixed import COEFFICIENTS, OF_DENDRITE, FixedConnection, FixedLayer, InputEncoding, Int
-from tclif_deploy.grid import InputGrid, LayerGrid
+from tclif_deploy.grid import SAME, InputGrid, LayerGrid
 from tclif_deploy.network import NEURON_ARRAYS, Connection, Float, Layer
 from tclif_deploy.quantization.layer_plan import MOST, SHIFT_LIMIT, QuantizationContext, multipliers
 from tclif_deploy.target import WIDTHS, Target, largest_held, nearest_held
-
-SAME = 1e-12
-"""relative error of a whole number that went through float64 as a product of itself and its unit"""
 
 
 class NotHeld(Exception):

@@ -48,7 +48,9 @@ def dequantize(fixed: FixedNetwork) -> Network:
     """
     check_fixed(fixed)
     layers = tuple(_layer(layer, fixed) for layer in fixed.layers)
-    return Network(fixed.input.size, layers, input_grid=InputGrid(fixed.input.lsb, fixed.input.bits))
+    return Network(
+        fixed.input.size, layers, readout=fixed.readout, input_grid=InputGrid(fixed.input.lsb, fixed.input.bits)
+    )
 
 
 def _layer(layer: FixedLayer, fixed: FixedNetwork) -> Layer:

@@ -12,7 +12,6 @@ from tclif_deploy.arguments import checked
 from tclif_deploy.builds import folder as build_folder
 from tclif_deploy.builds.build import FIXED, MAPPING, NETWORK, RECORD, REPORT, Build
 from tclif_deploy.builds.manifest import Manifest, ModelSource, layer_summaries, sha256, versions
-from tclif_deploy.builds.network_file import write_network
 from tclif_deploy.builds.record import make_record
 from tclif_deploy.builds.report import Report, Tuning
 from tclif_deploy.data import DataLike, Dataset, as_dataset
@@ -21,6 +20,7 @@ from tclif_deploy.errors import TclifError
 from tclif_deploy.files import as_path, read_json
 from tclif_deploy.fixed import FixedNetwork
 from tclif_deploy.formats import NotInNir, write_nir
+from tclif_deploy.formats.network_file import write_network
 from tclif_deploy.frontends import ModelLike, ReadOptions, load
 from tclif_deploy.network import Network
 from tclif_deploy.progress import Bars, Say, no_bars, say_nothing

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from tclif_deploy import TclifError, dequantize, load, load_target, neurons, quantize
-from tclif_deploy.builds.network_file import read_network, write_network
 from tclif_deploy.comparison import equal
 from tclif_deploy.convolution import Conv
 from tclif_deploy.fixed import LAYER_ARRAYS, FixedNetwork
-from tclif_deploy.formats import export_nir, read_nir, write_nir
+from tclif_deploy.formats import export_nir, read_netx, read_nir, write_netx, write_nir
+from tclif_deploy.formats.network_file import read_network, write_network
 from tclif_deploy.grid import InputGrid, LayerGrid
 from tclif_deploy.network import Connection, Layer, Network
 from tests.helpers.tclif_networks import LOIHI2, calibration_data, tclif_network
@@ -145,3 +145,44 @@ def test_units_of_another_graph_are_left_out_with_a_notice(tmp_path):
     assert equal(
         back, replace(RECURRENT, layers=tuple(replace(la, grid=None) for la in RECURRENT.layers), input_grid=None)
     )
+
+
+@pytest.mark.parametrize("name", ["recurrent", "maps"])
+def test_netx_in_and_out_and_in_again_is_the_same_numbers(tmp_path, name):
+    network, target = NETWORKS[name]
+    messages = write_netx(network, tmp_path / "once.net")
+    assert all("rounded by at most 0 of" in line for line in messages)
+    back = read_netx(tmp_path / "once.net")
+    write_netx(back, tmp_path / "twice.net")
+    assert (tmp_path / "once.net").read_bytes() == (tmp_path / "twice.net").read_bytes()
+    for a, b in zip(network.layers, back.layers, strict=True):
+        assert all(np.array_equal(c.weight, d.weight) for c, d in zip(a.connections, b.connections, strict=True))
+        assert np.array_equal(a.neuron.threshold, b.neuron.threshold)
+    assert_same_integers(quantize(network, target, data_of(network)), quantize(back, target, data_of(network)))
+
+
+def test_integers_that_are_not_netxs_are_rounded_to_its_own(tmp_path):
+    first = replace(RECURRENT.layers[0], neuron=replace(RECURRENT.layers[0].neuron, threshold=np.full(6, 25.5)))
+    messages = write_netx(replace(RECURRENT, layers=(first, RECURRENT.layers[1])), tmp_path / "out.net")
+    assert "rounded by at most 0 of" not in messages[0]
+    assert "rounded by at most 0 of" in messages[1]
+
+
+def test_load_reads_network_npz_and_takes_nothing_by_hand(tmp_path):
+    path = tmp_path / "network.npz"
+    write_network(TCLIF, path)
+    assert equal(load(path), TCLIF)
+    with pytest.raises(TclifError, match=r"network\.npz: a network\.npz says everything itself, threshold included"):
+        load(path, threshold=2.0)
+    quantize(RECURRENT, LOIHI1).save(tmp_path / "fixed.npz")
+    with pytest.raises(TclifError, match=r"fixed\.npz: holds a compiled network's integers, not a model; name network"):
+        load(tmp_path / "fixed.npz")
+    np.savez(tmp_path / "other.npz", header=np.zeros(3), x=np.zeros(2))
+    with pytest.raises(TclifError, match=r"other\.npz: "):
+        load(tmp_path / "other.npz")
+
+
+def test_without_data_a_spike_is_a_spike():
+    fixed = quantize(RECURRENT, LOIHI1)
+    assert (fixed.input.lsb, fixed.input.bits) == (1.0, 2)
+    assert fixed.notices == ("the model's own weights, factors, thresholds and biases are kept as they are: first, b",)

@@ -1,4 +1,4 @@
-"""``network.npz``: the float network of a build, in a form of our own that holds every network exactly.
+"""``network.npz``: a float network, that of a build among them, in a form of our own that holds every network exactly.
 
 NIR has no primitive for some neurons (a hard reset beside b_u, or any q), so ``network.nir`` may be missing; this file
 never is. Plain arrays and one JSON header, nothing pickled, same network same bytes.
@@ -6,7 +6,9 @@ never is. Plain arrays and one JSON header, nothing pickled, same network same b
 
 from __future__ import annotations
 
+import io
 import json
+import zipfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from numpy.typing import NDArray
 from tclif_deploy import json_form
 from tclif_deploy.convolution import Conv
 from tclif_deploy.errors import TclifError
-from tclif_deploy.files import open_npz
+from tclif_deploy.files import DAMAGED, open_npz
 from tclif_deploy.fixed import AGAIN, Format
 from tclif_deploy.grid import InputGrid, LayerGrid
 from tclif_deploy.network import NEURON_ARRAYS, Connection, InputTo, Layer, Network, Neuron, Reset
@@ -28,6 +30,20 @@ FORMAT, FORMAT_VERSIONS = "tclif-network", (1, 2, 3)
 """2: with a readout that is not the usual one; 3: with the units of numbers that are integers already"""
 PLAIN = ("strict", "reset", "input_to", "spiking", "type")
 """fields of `Neuron` that are no arrays"""
+
+
+def is_network_file(data: bytes) -> bool:
+    """Whether a file's bytes are what `write_network` writes. Raises `TclifError` for a compiled network's integers."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            names = set(archive.namelist())
+    except DAMAGED:
+        return False
+    if "header.npy" not in names or "0.a_u.npy" not in names:
+        return False
+    if "0.lsb_u.npy" in names:
+        raise TclifError("holds a compiled network's integers, not a model", "name network.npz instead")
+    return True
 
 
 def write_network(network: Network, path: Path) -> None:
