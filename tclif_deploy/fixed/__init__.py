@@ -11,6 +11,9 @@ overflow before the stated operation)::
     s   = v >= threshold                                     (spiking layers only)
     soft: u' = ovf_u(u - r_u*s) ;  v' = ovf_v(v - (r_v + rnd(Q*u, k))*s)
     hard: v' = v_reset where s
+
+An `Arithmetic` may change the rounding of a state's products, the least step of a decay, where ovf applies and whether
+the current comes before the decay; by default all is as above.
 """
 
 from tclif_deploy.fixed.file import (
@@ -32,6 +35,7 @@ from tclif_deploy.fixed.machine import (
     MOST_SHIFT,
     MOST_SUM_BITS,
     OF_DENDRITE,
+    RULES,
     SUMMANDS,
     Arithmetic,
     InputEncoding,
@@ -57,6 +61,7 @@ __all__ = [
     "MOST_SHIFT",
     "MOST_SUM_BITS",
     "OF_DENDRITE",
+    "RULES",
     "SUMMANDS",
     "Arithmetic",
     "FixedConnection",

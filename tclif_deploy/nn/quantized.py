@@ -319,6 +319,9 @@ def _check(start: FixedNetwork) -> None:
     """Raise `TclifError` for what cannot be learned through its integers."""
     if not start.usual_readout:
         raise TclifError(f"the readout {start.readout} cannot be fine-tuned", "the soma after the last step can")
+    if start.arithmetic.unusual:
+        rules = ", ".join(start.arithmetic.unusual)
+        raise TclifError(f"the arithmetic's {rules} cannot be fine-tuned", "choose a target without")
     for n, layer in enumerate(start.layers):
         if any(c.kind != "dense" for c in layer.connections):
             raise TclifError(f"layer {layer.name}: is not dense", "only dense layers can be fine-tuned")

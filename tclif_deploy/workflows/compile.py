@@ -163,6 +163,7 @@ def write_build(
     chosen = chosen_backends(target, options)
     for name in chosen:
         backends.check_readout(name, fixed)
+        backends.check_arithmetic(name, fixed)
     say("writing network.nir and fixed.npz")
     fixed.save(folder / FIXED)
     write_network(network, folder / NETWORK)

@@ -191,7 +191,7 @@ MEANINGFUL = {
     "register_neuron.kind": "class", "register_neuron.reader": "lambda module class",
     # None leaves it to the function
     "*.lengths": "None", "*.args": "None", "*.placement": "None", "*.activity": "None", "*.behaviour": "None",
-    "Layer.grid": "None", "Network.input_grid": "None",
+    "Layer.grid": "None", "Network.input_grid": "None", "Arithmetic.rounding_?": "None",
     "*.conv": "None", "*.y": "None", "*.mask": "None", "load_data.task": "None", "Dataset.task": "None",
     "simulate_float.other": "None", "CompileOptions.task": "None", "Readout.threshold": "None",
     "check.calibration": "None", "cost.calibration": "None",

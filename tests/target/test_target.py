@@ -118,7 +118,7 @@ def test_a_circle_of_inherits_is_named(tmp_path):
         ("energy_synapse = nan", ":4: energy_synapse.value.0: Input should be a finite number (got nan)"),
         ("energy_synapse = -2.0", ":4: energy_synapse.value.0: Input should be greater than or equal to 0 (got -2.0)"),
         ("energy_synapse = [30, 20]", ":4: energy_synapse: the low figure 30 is above the high one 20"),
-        ('rounding = "up"', ":4: rounding.value: expected 'toward_zero', 'floor' or 'nearest' (got 'up')"),
+        ('rounding = "up"', ":4: rounding.value: expected 'toward_zero', 'floor', 'nearest' or 'ceiling' (got 'up')"),
         ("neurons_per_cor = 5", ":4: neurons_per_cor: unknown key, did you mean neurons_per_core?"),
         ("[chips]\nvalue = 2\nsauce = 'x'", ":6: chips.sauce: unknown key, did you mean source?"),
         ("[chips]\nvalue = 2\nsource = 'x'", ":4: chips.evidence: missing"),

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tclif_deploy.backends import check_readout
+from tclif_deploy.backends import check_arithmetic, check_readout
 from tclif_deploy.backends.lava.kernels import symmetric
 from tclif_deploy.backends.lava.schedule import digits, schedule
 from tclif_deploy.backends.lava.template.tclif_lava import structure
@@ -48,6 +48,7 @@ def emit(fixed: FixedNetwork, target: Target, folder: Path | str) -> None:
     that waits for a threshold: what a layer says of its step is its soma after the reset.
     """
     check_readout("lava", fixed)
+    check_arithmetic("lava", fixed)
     timing = schedule(fixed.layers)
     arrays: Arrays = {}
     layers = []

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tclif_deploy import json_form
+from tclif_deploy.backends import check_arithmetic
 from tclif_deploy.errors import TclifError, reason_of
 from tclif_deploy.fixed import FixedNetwork, InputEncoding, Int
 from tclif_deploy.outputs import write_files
@@ -46,6 +47,7 @@ def emit(fixed: FixedNetwork, target: Target | None, folder: Path) -> None:
     """
     if util.find_spec("onnx") is None:
         raise TclifError("onnx is not installed", INSTALL)
+    check_arithmetic("onnx", fixed)
     from tclif_deploy.backends.onnx.model import ModelLayout, sequence_model, step_model
 
     layout = ModelLayout(fixed)
