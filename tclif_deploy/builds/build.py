@@ -22,8 +22,7 @@ from tclif_deploy.data import Dataset
 from tclif_deploy.display import Brief, Shown
 from tclif_deploy.errors import TclifError
 from tclif_deploy.files import as_path
-from tclif_deploy.fixed import FixedNetwork, check_same_layers
-from tclif_deploy.fixed.machine import LATER_RULES
+from tclif_deploy.fixed import LATER_RULES, FixedNetwork, check_same_layers
 from tclif_deploy.formats.network_file import read_network
 from tclif_deploy.mapping.summary import PlacementSummary
 from tclif_deploy.network import Network
@@ -42,7 +41,7 @@ LATER = frozenset({
     "readout", "min_r2", "max_rmse", "max_smape", "min_r2_to_float", "max_rmse_to_float", "max_smape_to_float",
     "max_energy", "max_latency", "max_cores", "answers_changed", "task", "judged", "rule", "r2", "rmse", "smape",
     "rule_loss", "undecided", "uncertain", "limited", "numbers", "threshold_step", "comparator", "bias_exponent",
-    *LATER_RULES,
+    "shift_decays", *LATER_RULES,
 })  # fmt: skip
 """keys of manifest and report that builds of earlier versions lack: they ask for, and say, what the defaults are"""
 

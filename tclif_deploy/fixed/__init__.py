@@ -29,6 +29,7 @@ from tclif_deploy.fixed.layers import (
 )
 from tclif_deploy.fixed.machine import (
     COEFFICIENTS,
+    LATER_RULES,
     LAYER_ARRAYS,
     MOST_BITS,
     MOST_DELAY,
@@ -55,6 +56,7 @@ __all__ = [
     "COEFFICIENTS",
     "FORMAT",
     "FORMAT_VERSIONS",
+    "LATER_RULES",
     "LAYER_ARRAYS",
     "MOST_BITS",
     "MOST_DELAY",

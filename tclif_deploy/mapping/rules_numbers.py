@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from tclif_deploy.bounds import accumulator_reach
-from tclif_deploy.fixed import COEFFICIENTS
+from tclif_deploy.fixed import COEFFICIENTS, RULES
 from tclif_deploy.mapping.findings import Context, Finding, over, requantize_hint
-from tclif_deploy.target import WIDTHS, largest_held, nearest_held
+from tclif_deploy.target import WIDTHS, largest_held, nearest_factor, nearest_held
 
 WIDEST = 62
 """bits in which every backend sums exactly (int64, with room for a shift's rounding)"""
@@ -18,11 +18,10 @@ WIDEST = 62
 def arithmetic(c: Context) -> Iterator[Finding]:
     """The network was quantized for a machine that computes like this one."""
     quantized_for, offered = c.fixed.arithmetic, c.target.arithmetic
-    for name in ("rounding", "overflow_u", "overflow_v"):
-        if getattr(quantized_for, name) != getattr(offered, name):
-            yield Finding(
-                "arithmetic", "error", name, getattr(quantized_for, name), getattr(offered, name), requantize_hint(c)
-            )
+    for name in RULES:
+        has, wants = getattr(quantized_for, name), getattr(offered, name)
+        if has != wants:
+            yield Finding("arithmetic", "error", name, str(has), str(wants), requantize_hint(c))
     for name, limit in (("frac_bits", offered.frac_bits), ("bits_u", offered.bits_u), ("bits_v", offered.bits_v)):
         if getattr(quantized_for, name) > limit:
             yield over("arithmetic", name, getattr(quantized_for, name), limit, "bit", requantize_hint(c))
@@ -57,6 +56,12 @@ def parameter_width(c: Context) -> Iterator[Finding]:
                 worst = int(between[np.abs(held - values)[between].argmax()])
                 subject, nearest = f"{layer.name}: {name} of neuron {worst}", f"{int(held[worst])} is the nearest"
                 yield Finding("parameter_width", "error", subject, str(int(values[worst])), nearest, requantize_hint(c))
+        for name in ("a_u", "a_v"):
+            values = getattr(layer, name)
+            between = np.flatnonzero(nearest_factor(c.target, values) != values)
+            if between.size:
+                subject, value = f"{layer.name}: {name} of neuron {between[0]}", str(int(values[between[0]]))
+                yield Finding("parameter_width", "error", subject, value, "2^k - 2^(k-d)", requantize_hint(c))
         for name in COEFFICIENTS:
             largest = int(np.abs(getattr(layer, name)).max())
             if largest > one:

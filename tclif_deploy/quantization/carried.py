@@ -14,8 +14,14 @@ from tclif_deploy.data import Dataset
 from tclif_deploy.fixed import COEFFICIENTS, OF_DENDRITE, FixedConnection, FixedLayer, InputEncoding, Int
 from tclif_deploy.grid import SAME, InputGrid, LayerGrid
 from tclif_deploy.network import NEURON_ARRAYS, Connection, Float, Layer
-from tclif_deploy.quantization.layer_plan import MOST, SHIFT_LIMIT, QuantizationContext, multipliers
-from tclif_deploy.target import WIDTHS, Target, largest_held, nearest_held
+from tclif_deploy.quantization.layer_plan import (
+    MOST,
+    SHIFT_LIMIT,
+    QuantizationContext,
+    as_the_target_steps,
+    multipliers,
+)
+from tclif_deploy.target import WIDTHS, Target, largest_held, nearest_factor, nearest_held
 
 
 class NotHeld(Exception):
@@ -24,7 +30,8 @@ class NotHeld(Exception):
 
 def carried_layer(layer: Layer, grid: LayerGrid, context: QuantizationContext, bits: int) -> FixedLayer:
     """The layer's own integers, its weights within ``bits``. Raises `NotHeld`."""
-    n, target = layer.neuron, context.target
+    layer, target = as_the_target_steps(layer, context.target), context.target
+    n = layer.neuron
     for c in layer.connections:
         if c.delay > target.max_delay.value:
             raise NotHeld(f"its delay of {c.delay} steps from {c.source} is more than {target.max_delay.value}")
@@ -88,7 +95,10 @@ def _numbers(layer: Layer, grid: LayerGrid, target: Target) -> dict[str, Int]:
         if name in COEFFICIENTS:
             values = values * ratio if name == "b_u" else values / ratio if name in ("b_v", "q") else values
             numbers[name] = _whole(values * one, f"{name} of neuron", f"counts of 1/{one}")
-            low = 0 if name in ("a_u", "a_v") else -one
+            own_decay = name in ("a_u", "a_v")
+            if own_decay and (nearest_factor(target, numbers[name]) != numbers[name]).any():
+                raise NotHeld(f"{name} is {values[0]:.6g}, {target.name} has factors of 1 - 2^-d alone")
+            low = 0 if own_decay else -one
             for bound, beyond in ((low, numbers[name] < low), (one, numbers[name] > one)):
                 if beyond.any():
                     worst = int(np.flatnonzero(beyond)[0])

@@ -55,12 +55,29 @@ def dequantize(fixed: FixedNetwork) -> Network:
 
 def _layer(layer: FixedLayer, fixed: FixedNetwork) -> Layer:
     numbers: dict[str, Any] = {name: fixed.to_real(layer, name) for name in NEURON_ARRAYS}
+    if fixed.arithmetic.input_first:
+        numbers |= _after_the_decay(layer, numbers)
     neuron = Neuron(**numbers, reset=layer.reset, input_to=layer.input_to, spiking=layer.spiking)
     connections = tuple(_connection(c, layer, fixed) for c in layer.connections)
     steps = tuple(np.ravel(fixed.weight_step(layer, c)) for c in layer.connections)
     bits = max(fixed.arithmetic.bits_u, fixed.arithmetic.bits_v)
     grid = LayerGrid(bits, layer.lsb_u, layer.lsb_v, steps)
     return Layer(layer.name, neuron, connections, grid)
+
+
+def _after_the_decay(layer: FixedLayer, numbers: dict[str, Any]) -> dict[str, Any]:
+    """The numbers of a neuron whose current joins u after its decay, and does as one whose current joins before.
+
+    Where u <- a_u*(u + i), it holds a_u times as much: the way back from what the quantizer does for such a machine.
+    """
+    a = numbers["a_u"]
+    if layer.input_to == "soma" or (a <= 0).any():
+        raise TclifError(
+            f"layer {layer.name}: its current decays to nothing, or in the soma", "no float network of ours means that"
+        )
+    return {name: numbers[name] / a for name in ("b_u", "bias_u", "r_u")} | {
+        name: numbers[name] * a for name in ("b_v", "q")
+    }
 
 
 def _connection(c: FixedConnection, layer: FixedLayer, fixed: FixedNetwork) -> Connection:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -20,7 +20,7 @@ from tclif_deploy.network import Float, Layer
 from tclif_deploy.quantization.couplings import coupling_pair
 from tclif_deploy.quantization.ranges import Ranges
 from tclif_deploy.quantization.settings import QuantizeSettings
-from tclif_deploy.target import Target, nearest_held, unit_of
+from tclif_deploy.target import Target, nearest_factor, nearest_held, unit_of
 
 READOUT_BITS = 15
 """fractional bits of the multipliers that make readout neurons of unequal scales comparable"""
@@ -64,13 +64,17 @@ class LayerPlan:
     """rho = LSB_v / LSB_u"""
     bias: Float
     """current that is added to the neuron's own bias"""
+    bias_gain: Float | float = 1.0
+    """what one unit of that current is, added as a bias: less where a current decays before it is used"""
     weights: tuple[Int, ...] | None = None
     """each connection's integers; None rounds every weight to the nearest"""
 
 
 def plan_layer(layer: Layer, context: QuantizationContext, bits: int) -> LayerPlan:
     """Scales by the largest weight, couplings by the best product."""
-    n, target = layer.neuron, context.target
+    target = context.target
+    decays_first, layer = layer.neuron.a_u, as_the_target_steps(layer, target)
+    n = layer.neuron
     for c in layer.connections:
         if c.delay > target.max_delay.value:
             raise TclifError(
@@ -99,11 +103,37 @@ def plan_layer(layer: Layer, context: QuantizationContext, bits: int) -> LayerPl
         b_v=np.array([pair.b_v for pair in pairs], np.int64)[inverse],
         lsb_ratio=np.array([pair.lsb_ratio for pair in pairs])[inverse],
         bias=np.zeros(layer.size),
+        bias_gain=decays_first if target.input_first is not None and target.input_first.value else 1.0,
     )
+
+
+def as_the_target_steps(layer: Layer, target: Target) -> Layer:
+    """``layer``, or one whose u is a_u times as large, which a target steps alike that lets a current decay at once.
+
+    u <- a_u*(u + i) holds a_u times what u <- a_u*u + i does, so the soma takes 1/a_u of it. Raises `TclifError` where
+    a_u is 0, so that nothing of a current is left, and where it enters the soma.
+    """
+    if target.input_first is None or not target.input_first.value:
+        return layer
+    n = layer.neuron
+    if n.input_to == "soma":
+        raise TclifError(f"layer {layer.name}: its input enters the soma", f"{target.name}'s enters the dendrite")
+    one = 1 << target.coefficient_bits.value
+    a = nearest_factor(target, rint(n.a_u * one)) / one  # what the target then multiplies by
+    if (a <= 0).any():
+        worst = int(np.flatnonzero(a <= 0)[0])
+        raise TclifError(
+            f"layer {layer.name}: a_u of neuron {worst} is {n.a_u[worst]:.3g}, which becomes 0",
+            f"{target.name} lets a current decay before it is used, and nothing would be left: CUBA-LIF neurons fit",
+        )
+    neuron = replace(n, b_u=n.b_u * a, bias_u=n.bias_u * a, r_u=n.r_u * a, b_v=n.b_v / a, q=n.q / a)
+    return replace(layer, neuron=neuron)
 
 
 def build_layer(layer: Layer, plan: LayerPlan, context: QuantizationContext) -> FixedLayer:
     """Integers of one layer: the state's scale from its load, then every number in its own LSBs."""
+    shift = state_shift(layer, plan, context)
+    layer = as_the_target_steps(layer, context.target)
     n, size, target = layer.neuron, layer.size, context.target
     one = 1 << target.coefficient_bits.value
     weights = plan.weights or tuple(
@@ -115,7 +145,6 @@ def build_layer(layer: Layer, plan: LayerPlan, context: QuantizationContext) -> 
         for c, w, e in zip(layer.connections, weights, plan.exponents, strict=True)
     )
     unit_u, unit_v = unshifted_lsbs(layer, plan)
-    shift = state_shift(layer, plan, context)
     lsb_u, lsb_v = unit_u * 2.0**-shift, unit_v * 2.0**-shift
     bias_u, bias_v = biases(layer, plan)
     theta = np.zeros(size, np.int64)
@@ -139,9 +168,9 @@ def build_layer(layer: Layer, plan: LayerPlan, context: QuantizationContext) -> 
         name=layer.name,
         connections=connections,
         shift=shift,
-        a_u=rint(n.a_u * one),
+        a_u=nearest_factor(target, rint(n.a_u * one)),
         b_u=plan.b_u,
-        a_v=rint(n.a_v * one),
+        a_v=nearest_factor(target, rint(n.a_v * one)),
         b_v=plan.b_v,
         q=rint(n.q / plan.lsb_ratio * one),
         threshold=theta,
@@ -203,7 +232,7 @@ def biases(layer: Layer, plan: LayerPlan) -> tuple[Float, Float]:
     """The layer's biases of u and v, with what the plan adds where the current enters."""
     n = layer.neuron
     if n.input_to == "dendrite":
-        return n.bias_u + plan.bias, n.bias_v
+        return n.bias_u + plan.bias * plan.bias_gain, n.bias_v
     return n.bias_u, n.bias_v + plan.bias
 
 
@@ -212,6 +241,7 @@ def width_utilization(layer: Layer, plan: LayerPlan, context: QuantizationContex
 
     The states are those of calibration with headroom, or bounds.
     """
+    layer = as_the_target_steps(layer, context.target)
     n, target, ranges = layer.neuron, context.target, context.ranges
     (max_u, max_v), (unit_u, unit_v) = ranges.max_abs[layer.name], unshifted_lsbs(layer, plan)
     bias_u, bias_v = biases(layer, plan)

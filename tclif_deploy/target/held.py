@@ -61,6 +61,22 @@ def nearest_held(target: Target, name: str, values: Int) -> Int:
     return _multiple(values, np.int64(1) << unit_exponent)
 
 
+def nearest_factor(target: Target, factors: Int) -> Int:
+    """The factors of a state's own decay, in 2^-k, that ``target`` has nearest to ``factors``: all, or 1 - 2^-d.
+
+    Examples
+    --------
+    >>> from tclif_deploy.target import load_target
+    >>> nearest_factor(load_target("xylo2"), np.array([0, 20000, 29491, 32768])).tolist()  # of 2^15
+    [0, 16384, 28672, 32767]
+    """
+    if target.shift_decays is None or not target.shift_decays.value:
+        return factors
+    one = 1 << target.coefficient_bits.value
+    held = one - (one >> np.arange(target.coefficient_bits.value + 1))
+    return np.asarray(held[np.abs(factors[:, None] - held).argmin(axis=1)])
+
+
 def _above(target: Target) -> int:
     """What is added to a register's threshold to make one that fires at it."""
     return int(target.comparator is not None and target.comparator.value == ">")

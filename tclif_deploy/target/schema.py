@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 
 from tclif_deploy.arguments import described, is_whole
 from tclif_deploy.errors import TclifError
-from tclif_deploy.fixed import Arithmetic, Overflow, Rounding
+from tclif_deploy.fixed import LATER_RULES, Arithmetic, Overflow, Rounding
 from tclif_deploy.settings import check_settings
 from tclif_deploy.target.held import WIDTHS, unit_of
 
@@ -120,6 +120,17 @@ class Target(BaseModel):
     coefficient_bits: Annotated[Limit[Annotated[int, Field(ge=1, le=24, strict=True)]], Unit("bit")]
     """fractional bits k of A, B and Q"""
     rounding: Annotated[Limit[Rounding], Unit("mode")]
+    rounding_u: Annotated[Limit[Rounding] | None, Unit("mode")] = None
+    """of products that enter the dendrite, where it is another"""
+    rounding_v: Annotated[Limit[Rounding] | None, Unit("mode")] = None
+    least_step: Annotated[Flag | None, Unit("flag")] = None
+    """whether a decay takes at least 1 from a positive state"""
+    shift_decays: Annotated[Flag | None, Unit("flag")] = None
+    """whether states decay by shifts, so that there are only factors of 1 - 2^-d"""
+    input_first: Annotated[Flag | None, Unit("flag")] = None
+    """whether the current joins its state before that decays"""
+    each_addend: Annotated[Flag | None, Unit("flag")] = None
+    """whether a state overflows after each addend, not only when the sum is complete"""
     overflow_u: Annotated[Limit[Overflow], Unit("mode")]
     overflow_v: Annotated[Limit[Overflow], Unit("mode")]
     threshold_bits: Annotated[Width, Unit("bit")]
@@ -232,6 +243,7 @@ class Target(BaseModel):
             bits_v=self.state_bits.value,
             overflow_u=self.overflow_u.value,
             overflow_v=self.overflow_v.value,
+            **{name: limit.value for name in LATER_RULES if (limit := getattr(self, name)) is not None},
         )
 
     def limits(self) -> dict[str, Limit[Any]]:
