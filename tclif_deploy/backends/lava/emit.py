@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -82,7 +81,7 @@ def emit(fixed: FixedNetwork, target: Target, folder: Path | str) -> None:
                 **{key: number(key, getattr(layer, key)) for key in structure.COEFFICIENTS},
             )
         )  # fmt: skip
-    arithmetic = structure.Arithmetic(**asdict(fixed.arithmetic))
+    arithmetic = structure.Arithmetic(**fixed.arithmetic.plain())
     entry = structure.Input(fixed.input.size, fixed.input.lsb, fixed.input.bits)
     rule = None
     if not fixed.usual_readout:
