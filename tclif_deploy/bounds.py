@@ -87,6 +87,8 @@ def layer_bounds(network: FixedNetwork, layer: FixedLayer) -> LayerBounds:
     ), strict=True)  # fmt: skip
     charged_u = terms[0] + terms[1] + i_u + _exact(layer.bias_u)
     charged_v = terms[2] + terms[3] + i_v + _exact(layer.bias_v)
+    if m.input_first:  # before the decay, which comes next
+        charged_u, charged_v = np.maximum(charged_u, u + i_u), np.maximum(charged_v, v + i_v)
     reset_u, reset_v = u + _exact(layer.r_u), v + _exact(layer.r_v) + terms[4]
     constants = (layer.threshold, layer.r_u, layer.r_v, layer.v_reset, layer.bias_u, layer.bias_v, layer.v0)
     return LayerBounds(

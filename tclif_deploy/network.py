@@ -24,6 +24,7 @@ from tclif_deploy.arguments import checked, checked_fields, to_numbers
 from tclif_deploy.convolution import Conv, LinearMap
 from tclif_deploy.display import Brief, Shown
 from tclif_deploy.errors import TclifError
+from tclif_deploy.grid import InputGrid, LayerGrid
 from tclif_deploy.readout import Readout
 from tclif_deploy.settings import Limits
 from tclif_deploy.text import count
@@ -202,6 +203,12 @@ class Layer(Shown):
     """the population, (neurons,)"""
     connections: tuple[Connection, ...]
     """all that leads into it; their currents add up"""
+    grid: LayerGrid | None = None
+    """where its numbers are integers already: their units"""
+
+    def __post_init__(self) -> None:
+        if self.grid is not None:
+            self.grid.check(self.size, tuple(len(c.weight) for c in self.connections), f"layer {self.name}")
 
     @property
     def size(self) -> int:
@@ -241,6 +248,8 @@ class Network(Shown):
     """what a front end decided that the user should know"""
     readout: Readout = Readout()
     """how the last layer becomes an answer"""
+    input_grid: InputGrid | None = None
+    """where the input is integers already: their unit"""
 
     def __post_init__(self) -> None:
         if not self.layers:

@@ -38,7 +38,9 @@ class Backend(Protocol):
     It may say ``READOUTS``, a tuple of the names of readout rules (`tclif_deploy.readout.Rule`) that it computes;
     ``tclif_deploy.readout.OF_INTEGERS`` are all that a fixed-point network can have. Without, only networks with the
     usual readout (the soma after the last step, or the number of spikes of an output that fires) reach its `emit`:
-    see `check_readout`.
+    see `check_readout`. Likewise ``RULES`` names fields of `tclif_deploy.fixed.Arithmetic` in which it computes more
+    than products that are rounded toward zero, down or to the nearest, and sums that saturate or wrap: see
+    `check_arithmetic`.
 
     Examples
     --------
@@ -177,6 +179,33 @@ def check_readout(name: str, fixed: FixedNetwork) -> None:
             f"{name}: does not compute the readout {fixed.readout}",
             f"it computes {', '.join(rules) or 'last, or count of an output that fires'}; c, onnx and engine all rules",
         )
+
+
+def check_arithmetic(name: str, fixed: FixedNetwork) -> None:
+    """Raise `TclifError`, which names the rule, where the backend ``name`` does not compute the arithmetic of
+    ``fixed``.
+
+    Every backend computes the usual one, and the fields of `tclif_deploy.fixed.Arithmetic` that its ``RULES`` names. To
+    be called before its ``emit``.
+
+    Examples
+    --------
+    >>> from dataclasses import replace
+    >>> import tclif_deploy as tc
+    >>> from tclif_deploy import backends
+    >>> out = tc.Layer("out", tc.neurons.readout(2), (tc.Connection("input", [[1.0], [0.5]]),))
+    >>> fixed = tc.quantize(tc.Network(1, (out,)), "loihi2", [[[0.0], [1.0], [1.0]]])
+    >>> other = replace(fixed, arithmetic=replace(fixed.arithmetic, least_step=True))
+    >>> backends.check_arithmetic("engine", other)
+    >>> backends.check_arithmetic("c", other)
+    Traceback (most recent call last):
+        ...
+    tclif_deploy.errors.TclifError: c: does not compute the arithmetic's least_step; engine computes all rules
+    """
+    rules = tuple(getattr(get(name), "RULES", ()))
+    missing = [f"{n}{'' if v is True else f' {v}'}" for n, v in fixed.arithmetic.unusual.items() if n not in rules]
+    if missing:
+        raise TclifError(f"{name}: does not compute the arithmetic's {', '.join(missing)}", "engine computes all rules")
 
 
 def parse(text: str) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tclif_deploy.fixed import FixedNetwork, Int
+from tclif_deploy.fixed import RULES, FixedNetwork, Int
 from tclif_deploy.outputs import make_folder
 from tclif_deploy.progress import Progress, no_progress
 from tclif_deploy.readout import OF_INTEGERS as READOUTS
@@ -12,7 +12,7 @@ from tclif_deploy.simulation import simulate
 from tclif_deploy.simulation.result import Result
 from tclif_deploy.target import Target
 
-__all__ = ["READOUTS", "check_installed", "emit", "run"]
+__all__ = ["READOUTS", "RULES", "check_installed", "emit", "run"]
 
 FILE = "fixed.npz"
 

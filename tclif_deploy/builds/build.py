@@ -15,7 +15,6 @@ from tclif_deploy.builds.attribution import FILE as ATTRIBUTION
 from tclif_deploy.builds.attribution import Attribution
 from tclif_deploy.builds.folder import AGAIN, MANIFEST, check_is_build, is_build
 from tclif_deploy.builds.manifest import Manifest
-from tclif_deploy.builds.network_file import read_network
 from tclif_deploy.builds.record import Record
 from tclif_deploy.builds.report import Report
 from tclif_deploy.comparison import equal
@@ -23,7 +22,8 @@ from tclif_deploy.data import Dataset
 from tclif_deploy.display import Brief, Shown
 from tclif_deploy.errors import TclifError
 from tclif_deploy.files import as_path
-from tclif_deploy.fixed import FixedNetwork, check_same_layers
+from tclif_deploy.fixed import LATER_RULES, FixedNetwork, check_same_layers
+from tclif_deploy.formats.network_file import read_network
 from tclif_deploy.mapping.summary import PlacementSummary
 from tclif_deploy.network import Network
 from tclif_deploy.outputs import recover
@@ -40,8 +40,8 @@ T = TypeVar("T")
 LATER = frozenset({
     "readout", "min_r2", "max_rmse", "max_smape", "min_r2_to_float", "max_rmse_to_float", "max_smape_to_float",
     "max_energy", "max_latency", "max_cores", "answers_changed", "task", "judged", "rule", "r2", "rmse", "smape",
-    "rule_loss", "undecided", "uncertain", "limited", "numbers", "figures",
-    "verified_on", "choices",
+    "rule_loss", "undecided", "uncertain", "limited", "numbers", "figures", "verified_on", "choices",
+    "threshold_step", "comparator", "bias_exponent", "shift_decays", *LATER_RULES,
 })  # fmt: skip
 """keys of manifest and report that builds of earlier versions lack: they ask for, and say, what the defaults are"""
 

@@ -11,6 +11,9 @@ overflow before the stated operation)::
     s   = v >= threshold                                     (spiking layers only)
     soft: u' = ovf_u(u - r_u*s) ;  v' = ovf_v(v - (r_v + rnd(Q*u, k))*s)
     hard: v' = v_reset where s
+
+An `Arithmetic` may change the rounding of a state's products, the least step of a decay, where ovf applies and whether
+the current comes before the decay; by default all is as above.
 """
 
 from tclif_deploy.fixed.file import (
@@ -26,12 +29,14 @@ from tclif_deploy.fixed.layers import (
 )
 from tclif_deploy.fixed.machine import (
     COEFFICIENTS,
+    LATER_RULES,
     LAYER_ARRAYS,
     MOST_BITS,
     MOST_DELAY,
     MOST_SHIFT,
     MOST_SUM_BITS,
     OF_DENDRITE,
+    RULES,
     SUMMANDS,
     Arithmetic,
     InputEncoding,
@@ -51,12 +56,14 @@ __all__ = [
     "COEFFICIENTS",
     "FORMAT",
     "FORMAT_VERSIONS",
+    "LATER_RULES",
     "LAYER_ARRAYS",
     "MOST_BITS",
     "MOST_DELAY",
     "MOST_SHIFT",
     "MOST_SUM_BITS",
     "OF_DENDRITE",
+    "RULES",
     "SUMMANDS",
     "Arithmetic",
     "FixedConnection",

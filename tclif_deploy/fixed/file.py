@@ -25,8 +25,9 @@ from tclif_deploy.outputs import write_npz
 from tclif_deploy.readout import Readout
 
 FORMAT = "tclif-fixed"
-FORMAT_VERSIONS = (1, 2)
-"""2: with a readout that is not the usual one, which a reader of 1 would take wrongly"""
+FORMAT_VERSIONS = (1, 2, 3)
+"""2: with a readout that is not the usual one, which a reader of 1 would take wrongly; 3: with a rule of arithmetic
+that readers of 2 do not know"""
 
 AGAIN = "compile the model again"
 
@@ -34,8 +35,9 @@ AGAIN = "compile the model again"
 def write_fixed(network: FixedNetwork, path: Path | str) -> None:
     """Write what `FixedNetwork.save` says."""
     header: dict[str, Any] = {
-        "format": FORMAT, "version": FORMAT_VERSIONS[not network.usual_readout], "input": asdict(network.input),
-        "arithmetic": asdict(network.arithmetic), "notices": list(network.notices), "layers": [],
+        "format": FORMAT, "version": 3 if network.arithmetic.unusual else 1 if network.usual_readout else 2,
+        "input": asdict(network.input), "arithmetic": network.arithmetic.plain(),
+        "notices": list(network.notices), "layers": [],
     }  # fmt: skip
     if not network.usual_readout:
         header["readout"] = asdict(network.readout)

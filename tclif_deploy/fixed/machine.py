@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -18,8 +18,13 @@ from tclif_deploy.network import (
 from tclif_deploy.settings import Limits
 
 Int = NDArray[np.int64]
-Rounding = Literal["toward_zero", "floor", "nearest"]
-Overflow = Literal["saturate", "wrap"]
+Rounding = Literal["toward_zero", "floor", "nearest", "ceiling"]
+Overflow = Literal["saturate", "wrap", "saturate_full"]
+
+LATER_RULES = ("rounding_u", "rounding_v", "least_step", "each_addend", "input_first")
+"""fields of `Arithmetic` that say nothing by default"""
+RULES = ("rounding", "overflow_u", "overflow_v", *LATER_RULES)
+"""fields of `Arithmetic` that can be what not every backend computes: see `Arithmetic.unusual`"""
 
 LAYER_ARRAYS = (
     "a_u", "b_u", "a_v", "b_v", "q", "threshold", "r_u", "r_v", "v_reset", "bias_u", "bias_v", "v0",
@@ -57,18 +62,41 @@ class Arithmetic:
     frac_bits: int
     """k: fractional bits of A, B and Q, and the shift after each product"""
     rounding: Rounding
-    """of every right shift: ``toward_zero`` sign*(|p|>>k), ``floor`` p>>k, ``nearest`` (p+2^(k-1))>>k"""
+    """of every right shift: ``toward_zero`` sign*(|p|>>k), ``floor`` p>>k, ``nearest`` (p+2^(k-1))>>k, ``ceiling``
+    -((-p)>>k)"""
     bits_u: int
     """width of the dendrite's state, sign included"""
     bits_v: int
     overflow_u: Overflow
-    """``saturate`` to +-(2^(bits-1)-1), or ``wrap`` (two's complement)"""
+    """``saturate`` to +-(2^(bits-1)-1), ``wrap`` (two's complement), or ``saturate_full``, to -2^(bits-1) and
+    2^(bits-1)-1"""
     overflow_v: Overflow
+    rounding_u: Rounding | None = None
+    """of products that enter the dendrite; None: ``rounding``"""
+    rounding_v: Rounding | None = None
+    """likewise the soma"""
+    least_step: bool = False
+    """whether a positive state that its own factor makes smaller loses at least 1"""
+    each_addend: bool = False
+    """whether ovf is applied after each addend: what decays is first, then the other state's share, the current of each
+    connection, shifted alone, and the bias; else once, to the completed sum"""
+    input_first: bool = False
+    """whether the current joins its state, by an ovf of its own, before that decays"""
 
     @property
     def one(self) -> int:
         """2^k, the integer of a factor of 1."""
         return 1 << self.frac_bits
+
+    @property
+    def unusual(self) -> dict[str, Any]:
+        """The rules beyond what every backend computes, by field: see `tclif_deploy.backends.check_arithmetic`."""
+        said = {name: getattr(self, name) for name in RULES}
+        return {n: v for n, v in said.items() if (v if n in LATER_RULES else v in ("ceiling", "saturate_full"))}
+
+    def plain(self) -> dict[str, Any]:
+        """The fields as a file has them: those that version 1 lacks only where they say something."""
+        return {name: value for name, value in asdict(self).items() if name not in LATER_RULES or value}
 
     def __post_init__(self) -> None:
         if not 0 <= self.frac_bits <= 24:
@@ -76,11 +104,6 @@ class Arithmetic:
         for name, bits in (("bits_u", self.bits_u), ("bits_v", self.bits_v)):
             if not 2 <= bits <= 32:
                 raise TclifError(f"arithmetic: {name} is {bits}", "2 to 32 are supported")
-        if self.rounding not in ("toward_zero", "floor", "nearest"):
-            raise TclifError(f"arithmetic: rounding is {self.rounding!r}", "toward_zero, floor or nearest")
-        for overflow in (self.overflow_u, self.overflow_v):
-            if overflow not in ("saturate", "wrap"):
-                raise TclifError(f"arithmetic: overflow is {overflow!r}", "saturate or wrap")
 
 
 @dataclass(frozen=True)

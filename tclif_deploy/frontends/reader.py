@@ -16,6 +16,7 @@ from tclif_deploy.files import as_path
 from tclif_deploy.formats.checkpoint.safetensors_file import is_safetensors, read_safetensors
 from tclif_deploy.formats.checkpoint.state_dict import network_from_state_dict
 from tclif_deploy.formats.model_file.file import is_ours, network_from_file
+from tclif_deploy.formats.network_file import is_network_file, read_network
 from tclif_deploy.formats.read_options import ReadOptions
 from tclif_deploy.frontends.live.structure import from_module
 from tclif_deploy.network import Network
@@ -31,7 +32,7 @@ ModelLike: TypeAlias = "Path | str | torch.nn.Module | nir.NIRGraph | Network"
 
 EXPECTED = (
     "expected a checkpoint (.pt, .pth.tar) that torch.save or tclif_deploy.save wrote, a .safetensors file, a "
-    ".nir file, or a netx .net file"
+    ".nir file, a netx .net file, or a network.npz"
 )
 MAX_BYTES = 1 << 31
 """Far above any network of this kind: larger files are something else."""
@@ -59,8 +60,8 @@ def load(
     convention: str | None = None,
     readout: str | None = None,
 ) -> Network:
-    """Read a trained network: a checkpoint, a bare state_dict, a file of `save`, a ``.nir`` or netx file, a live
-    module, or a ``nir.NIRGraph``. A `Network` comes back as it is.
+    """Read a trained network: a checkpoint, a bare state_dict, a file of `save`, a ``.nir`` or netx file, the
+    ``network.npz`` of a build, a live module, or a ``nir.NIRGraph``. A `Network` comes back as it is.
 
     A live module is read by what its classes say or, with an ``example_input`` (samples, time, features), by running
     it, whatever its classes: SpikingJelly's, snnTorch's and Norse's neurons are known too, and the network is then
@@ -136,6 +137,13 @@ def _read_file(path: Path, given: ReadOptions) -> tuple[str, Network]:
     data = _read(path)
     if data.startswith(HDF5):
         return _read_hdf5(path, given)
+    try:
+        ours = is_network_file(data)
+    except TclifError as error:
+        raise TclifError(f"{path}: {error.what}", error.hint) from None
+    if ours:
+        _refuse(given, (), f"{path}: a network.npz")
+        return "network.npz of tclif", read_network(path)
     tensors_alone = not is_torch(data) and is_safetensors(data)
     if not is_torch(data) and not tensors_alone:
         raise TclifError(*_not_torch(path, data))

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from tclif_deploy.bounds import accumulator_reach
-from tclif_deploy.fixed import COEFFICIENTS
+from tclif_deploy.fixed import COEFFICIENTS, RULES
 from tclif_deploy.mapping.findings import Context, Finding, over, requantize_hint
+from tclif_deploy.target import WIDTHS, largest_held, nearest_factor, nearest_held
 
 WIDEST = 62
 """bits in which every backend sums exactly (int64, with room for a shift's rounding)"""
@@ -17,11 +18,10 @@ WIDEST = 62
 def arithmetic(c: Context) -> Iterator[Finding]:
     """The network was quantized for a machine that computes like this one."""
     quantized_for, offered = c.fixed.arithmetic, c.target.arithmetic
-    for name in ("rounding", "overflow_u", "overflow_v"):
-        if getattr(quantized_for, name) != getattr(offered, name):
-            yield Finding(
-                "arithmetic", "error", name, getattr(quantized_for, name), getattr(offered, name), requantize_hint(c)
-            )
+    for name in RULES:
+        has, wants = getattr(quantized_for, name), getattr(offered, name)
+        if has != wants:
+            yield Finding("arithmetic", "error", name, str(has), str(wants), requantize_hint(c))
     for name, limit in (("frac_bits", offered.frac_bits), ("bits_u", offered.bits_u), ("bits_v", offered.bits_v)):
         if getattr(quantized_for, name) > limit:
             yield over("arithmetic", name, getattr(quantized_for, name), limit, "bit", requantize_hint(c))
@@ -41,18 +41,27 @@ def weight_width(c: Context) -> Iterator[Finding]:
 
 def parameter_width(c: Context) -> Iterator[Finding]:
     """Thresholds, resets, biases and coefficients fit their widths; a threshold is at least 1."""
-    widths = {
-        "threshold": c.target.threshold_bits, "r_u": c.target.reset_bits, "r_v": c.target.reset_bits,
-        "v_reset": c.target.reset_bits, "bias_u": c.target.bias_bits, "bias_v": c.target.bias_bits,
-        "v0": c.target.bias_bits,
-    }  # fmt: skip
     one = 1 << c.target.coefficient_bits.value
     for layer in c.fixed.layers:
-        for name, width in widths.items():
-            largest, top = int(np.abs(getattr(layer, name)).max()), (1 << (width.value - 1)) - 1
+        for name in WIDTHS:
+            values = getattr(layer, name)
+            largest, top = int(np.abs(values).max()), largest_held(c.target, name)
             if largest > top:
                 remedy = f"quantize for {c.target.name}: the state shift follows from this width"
                 yield over("parameter_width", f"{layer.name}: {name}", largest, top, "", remedy)
+                continue
+            held = nearest_held(c.target, name, values)
+            between = np.flatnonzero((held != values) & (layer.spiking or name != "threshold"))
+            if between.size:
+                worst = int(between[np.abs(held - values)[between].argmax()])
+                subject, nearest = f"{layer.name}: {name} of neuron {worst}", f"{int(held[worst])} is the nearest"
+                yield Finding("parameter_width", "error", subject, str(int(values[worst])), nearest, requantize_hint(c))
+        for name in ("a_u", "a_v"):
+            values = getattr(layer, name)
+            between = np.flatnonzero(nearest_factor(c.target, values) != values)
+            if between.size:
+                subject, value = f"{layer.name}: {name} of neuron {between[0]}", str(int(values[between[0]]))
+                yield Finding("parameter_width", "error", subject, value, "2^k - 2^(k-d)", requantize_hint(c))
         for name in COEFFICIENTS:
             largest = int(np.abs(getattr(layer, name)).max())
             if largest > one:

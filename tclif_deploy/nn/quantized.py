@@ -28,7 +28,7 @@ from tclif_deploy.nn.fused import array_of
 from tclif_deploy.nn.neuron import TCLIF, Recurrent, SpikingNeuron
 from tclif_deploy.nn.quantized_layer import LayerScan, quantized_layer, straight_through
 from tclif_deploy.nn.sequence import SequenceNetwork, at_last, running, summed
-from tclif_deploy.target import Target
+from tclif_deploy.target import WIDTHS, Target, largest_held, nearest_held
 
 RESIDUAL = 0.5
 """share of a weight's rounding error that its master keeps at the start: 0 puts it on the integer, 1 on the float"""
@@ -62,10 +62,8 @@ class QuantizedNetwork(SequenceNetwork):
         self.start = start
         if self.leak is not None:
             self.leak.requires_grad_(False)
-        self.limits = {
-            name: 2 ** (getattr(target, name).value - 1) - 1
-            for name in ("weight_bits", "threshold_bits", "reset_bits", "bias_bits")
-        }
+        self.target = target
+        self.max_weight = 2 ** (target.weight_bits.value - 1) - 1
         self.gains = torch.nn.ParameterList(
             torch.nn.Parameter(torch.ones(layer.size)) for layer in start.layers if layer.spiking
         )
@@ -122,7 +120,7 @@ class QuantizedNetwork(SequenceNetwork):
 
     def _accumulator(self, layer: FixedLayer) -> type[np.signedinteger[Any]]:
         """int32 where every sum fits, whatever the weights become."""
-        max_weight = self.limits["weight_bits"]
+        max_weight = self.max_weight
         full = replace(
             layer, connections=tuple(replace(c, weight=np.full_like(c.weight, max_weight)) for c in layer.connections)
         )
@@ -163,13 +161,12 @@ class QuantizedNetwork(SequenceNetwork):
 
     def _fixed_layer(self, n: int) -> FixedLayer:
         start, first, now = self.start.layers[n], self.first[n], self._smooth(n)
-        max_weight = self.limits["weight_bits"]
         connections = tuple(
-            replace(c, weight=_rounded(array_of(w) / self.start.weight_step(start, c), max_weight))
+            replace(c, weight=_rounded(array_of(w) / self.start.weight_step(start, c), self.max_weight))
             for w, c in zip(self._weights(n), start.connections, strict=True)
         )
         one = self.start.arithmetic.one
-        bounds = {"bias_u": self.limits["bias_bits"], "b_u": one, "b_v": one}
+        bounds = {"bias_u": largest_held(self.target, "bias_u"), "b_u": one, "b_v": one}
         moved: dict[str, Any] = {
             name: _rounded(
                 getattr(start, name) + self.start.from_real(start, name, now[name] - first[name]), bounds[name]
@@ -178,9 +175,10 @@ class QuantizedNetwork(SequenceNetwork):
         }
         if start.spiking:
             gain = array_of(self.gains[n]).astype(np.float64)
-            for name, bits in (("threshold", "threshold_bits"), ("r_u", "reset_bits"), ("r_v", "reset_bits"),
-                               ("v_reset", "reset_bits")):  # fmt: skip
-                moved[name] = _rounded(getattr(start, name) * gain, self.limits[bits])
+            for name in ("threshold", "r_u", "r_v", "v_reset"):
+                moved[name] = _rounded(getattr(start, name) * gain, largest_held(self.target, name))
+        for name in moved.keys() & WIDTHS.keys():
+            moved[name] = nearest_held(self.target, name, moved[name])
         return replace(start, connections=connections, **moved)
 
     def _scan(self, network: FixedNetwork, n: int) -> LayerScan:
@@ -293,7 +291,7 @@ class QuantizedNetwork(SequenceNetwork):
         weights = [weight for n in range(len(self.start.layers)) for weight in self._weights(n)]
         chosen = {id(weight) for weight in weights}
         others = [parameter for parameter in self.parameters() if id(parameter) not in chosen]
-        share = max(1.0, COARSE_GRID_LIMIT / self.limits["weight_bits"])
+        share = max(1.0, COARSE_GRID_LIMIT / self.max_weight)
         return [{"params": weights, "share": share}, {"params": others, "share": 1.0}]
 
     def float_state(self) -> dict[str, Tensor]:
@@ -321,6 +319,9 @@ def _check(start: FixedNetwork) -> None:
     """Raise `TclifError` for what cannot be learned through its integers."""
     if not start.usual_readout:
         raise TclifError(f"the readout {start.readout} cannot be fine-tuned", "the soma after the last step can")
+    if start.arithmetic.unusual:
+        rules = ", ".join(start.arithmetic.unusual)
+        raise TclifError(f"the arithmetic's {rules} cannot be fine-tuned", "choose a target without")
     for n, layer in enumerate(start.layers):
         if any(c.kind != "dense" for c in layer.connections):
             raise TclifError(f"layer {layer.name}: is not dense", "only dense layers can be fine-tuned")

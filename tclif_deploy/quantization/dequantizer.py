@@ -9,6 +9,7 @@ import numpy as np
 from tclif_deploy.arguments import checked
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedConnection, FixedLayer, FixedNetwork, check_fixed
+from tclif_deploy.grid import InputGrid, LayerGrid
 from tclif_deploy.network import NEURON_ARRAYS, Connection, Layer, Network, Neuron
 
 SAME = 1e-12
@@ -23,6 +24,8 @@ def dequantize(fixed: FixedNetwork) -> Network:
     times their units, with what rounding and calibration made of them. A threshold of ``fixed`` fires at >=, whatever
     the comparator of the network that was quantized, and so does this one, at just that threshold: an integer state
     reaches it where its meaning does.
+
+    It carries the units of all of them (`tclif_deploy.grid`), so that `quantize` gives the same integers back.
 
     Not in it is what only a computation on integers has: rounding of products and of a current shifted right, overflow,
     the rounding and clipping of input (feed it ``fixed.input.lsb`` times the integers), and the rounded multipliers of
@@ -44,13 +47,37 @@ def dequantize(fixed: FixedNetwork) -> Network:
     'weights of up to 0.165, wrong by up to 0.001'
     """
     check_fixed(fixed)
-    return Network(fixed.input.size, tuple(_layer(layer, fixed) for layer in fixed.layers))
+    layers = tuple(_layer(layer, fixed) for layer in fixed.layers)
+    return Network(
+        fixed.input.size, layers, readout=fixed.readout, input_grid=InputGrid(fixed.input.lsb, fixed.input.bits)
+    )
 
 
 def _layer(layer: FixedLayer, fixed: FixedNetwork) -> Layer:
     numbers: dict[str, Any] = {name: fixed.to_real(layer, name) for name in NEURON_ARRAYS}
+    if fixed.arithmetic.input_first:
+        numbers |= _after_the_decay(layer, numbers)
     neuron = Neuron(**numbers, reset=layer.reset, input_to=layer.input_to, spiking=layer.spiking)
-    return Layer(layer.name, neuron, tuple(_connection(c, layer, fixed) for c in layer.connections))
+    connections = tuple(_connection(c, layer, fixed) for c in layer.connections)
+    steps = tuple(np.ravel(fixed.weight_step(layer, c)) for c in layer.connections)
+    bits = max(fixed.arithmetic.bits_u, fixed.arithmetic.bits_v)
+    grid = LayerGrid(bits, layer.lsb_u, layer.lsb_v, steps)
+    return Layer(layer.name, neuron, connections, grid)
+
+
+def _after_the_decay(layer: FixedLayer, numbers: dict[str, Any]) -> dict[str, Any]:
+    """The numbers of a neuron whose current joins u after its decay, and does as one whose current joins before.
+
+    Where u <- a_u*(u + i), it holds a_u times as much: the way back from what the quantizer does for such a machine.
+    """
+    a = numbers["a_u"]
+    if layer.input_to == "soma" or (a <= 0).any():
+        raise TclifError(
+            f"layer {layer.name}: its current decays to nothing, or in the soma", "no float network of ours means that"
+        )
+    return {name: numbers[name] / a for name in ("b_u", "bias_u", "r_u")} | {
+        name: numbers[name] * a for name in ("b_v", "q")
+    }
 
 
 def _connection(c: FixedConnection, layer: FixedLayer, fixed: FixedNetwork) -> Connection:

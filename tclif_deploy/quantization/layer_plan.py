@@ -7,7 +7,9 @@ scaling a neuron's weights, bias, threshold and resets by one factor changes no 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -18,7 +20,7 @@ from tclif_deploy.network import Float, Layer
 from tclif_deploy.quantization.couplings import coupling_pair
 from tclif_deploy.quantization.ranges import Ranges
 from tclif_deploy.quantization.settings import QuantizeSettings
-from tclif_deploy.target import Target
+from tclif_deploy.target import Target, nearest_factor, nearest_held, unit_of
 
 READOUT_BITS = 15
 """fractional bits of the multipliers that make readout neurons of unequal scales comparable"""
@@ -36,8 +38,14 @@ class QuantizationContext:
 
     target: Target
     encoding: InputEncoding
-    ranges: Ranges
     settings: QuantizeSettings
+    find_ranges: Callable[[], Ranges]
+    """a run of the float network, or a bound: nothing that layers which keep their own integers need"""
+
+    @cached_property
+    def ranges(self) -> Ranges:
+        """How far the states go."""
+        return self.find_ranges()
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,13 +64,17 @@ class LayerPlan:
     """rho = LSB_v / LSB_u"""
     bias: Float
     """current that is added to the neuron's own bias"""
+    bias_gain: Float | float = 1.0
+    """what one unit of that current is, added as a bias: less where a current decays before it is used"""
     weights: tuple[Int, ...] | None = None
     """each connection's integers; None rounds every weight to the nearest"""
 
 
 def plan_layer(layer: Layer, context: QuantizationContext, bits: int) -> LayerPlan:
     """Scales by the largest weight, couplings by the best product."""
-    n, target = layer.neuron, context.target
+    target = context.target
+    decays_first, layer = layer.neuron.a_u, as_the_target_steps(layer, target)
+    n = layer.neuron
     for c in layer.connections:
         if c.delay > target.max_delay.value:
             raise TclifError(
@@ -91,11 +103,37 @@ def plan_layer(layer: Layer, context: QuantizationContext, bits: int) -> LayerPl
         b_v=np.array([pair.b_v for pair in pairs], np.int64)[inverse],
         lsb_ratio=np.array([pair.lsb_ratio for pair in pairs])[inverse],
         bias=np.zeros(layer.size),
+        bias_gain=decays_first if target.input_first is not None and target.input_first.value else 1.0,
     )
+
+
+def as_the_target_steps(layer: Layer, target: Target) -> Layer:
+    """``layer``, or one whose u is a_u times as large, which a target steps alike that lets a current decay at once.
+
+    u <- a_u*(u + i) holds a_u times what u <- a_u*u + i does, so the soma takes 1/a_u of it. Raises `TclifError` where
+    a_u is 0, so that nothing of a current is left, and where it enters the soma.
+    """
+    if target.input_first is None or not target.input_first.value:
+        return layer
+    n = layer.neuron
+    if n.input_to == "soma":
+        raise TclifError(f"layer {layer.name}: its input enters the soma", f"{target.name}'s enters the dendrite")
+    one = 1 << target.coefficient_bits.value
+    a = nearest_factor(target, rint(n.a_u * one)) / one  # what the target then multiplies by
+    if (a <= 0).any():
+        worst = int(np.flatnonzero(a <= 0)[0])
+        raise TclifError(
+            f"layer {layer.name}: a_u of neuron {worst} is {n.a_u[worst]:.3g}, which becomes 0",
+            f"{target.name} lets a current decay before it is used, and nothing would be left: CUBA-LIF neurons fit",
+        )
+    neuron = replace(n, b_u=n.b_u * a, bias_u=n.bias_u * a, r_u=n.r_u * a, b_v=n.b_v / a, q=n.q / a)
+    return replace(layer, neuron=neuron)
 
 
 def build_layer(layer: Layer, plan: LayerPlan, context: QuantizationContext) -> FixedLayer:
     """Integers of one layer: the state's scale from its load, then every number in its own LSBs."""
+    shift = state_shift(layer, plan, context)
+    layer = as_the_target_steps(layer, context.target)
     n, size, target = layer.neuron, layer.size, context.target
     one = 1 << target.coefficient_bits.value
     weights = plan.weights or tuple(
@@ -107,20 +145,22 @@ def build_layer(layer: Layer, plan: LayerPlan, context: QuantizationContext) -> 
         for c, w, e in zip(layer.connections, weights, plan.exponents, strict=True)
     )
     unit_u, unit_v = unshifted_lsbs(layer, plan)
-    shift = state_shift(layer, plan, context)
     lsb_u, lsb_v = unit_u * 2.0**-shift, unit_v * 2.0**-shift
     bias_u, bias_v = biases(layer, plan)
     theta = np.zeros(size, np.int64)
     if n.spiking:
         exact = n.threshold / lsb_v
-        theta = whole_to_int64(np.floor(exact) + 1 if n.strict else np.ceil(exact))
-        lost = (n.threshold != 0) & (np.abs(exact) < 1)
+        theta = nearest_held(target, "threshold", whole_to_int64(np.floor(exact) + 1 if n.strict else np.ceil(exact)))
+        step = unit_of(target, "threshold")
+        least = 1.0 if step == 1 else step / 2  # half a step is rounded to none
+        lost = (n.threshold != 0) & (np.abs(exact) < least)
         if lost.any():
             worst = int(np.argmin(np.where(lost, np.abs(exact), np.inf)))
-            missing = math.ceil(-math.log2(max(abs(exact[worst]), TINY)))
+            missing = math.ceil(math.log2(least / max(abs(exact[worst]), TINY)))
+            unit = "one LSB" if step == 1 else f"half a step of {step} LSB"
             raise TclifError(
-                f"layer {layer.name}: threshold of neuron {worst} is {n.threshold[worst]:.3g}, less than one LSB "
-                f"({lsb_v[worst]:.3g})",
+                f"layer {layer.name}: threshold of neuron {worst} is {n.threshold[worst]:.3g}, less than {unit} "
+                f"({lsb_v[worst] * least:.3g})",
                 f"{target.name}'s {target.state_bits.value}-bit state cannot hold this network's range: "
                 f"at least {missing} more state bit{'s' if missing != 1 else ''} or calibration data help",
             )
@@ -128,25 +168,30 @@ def build_layer(layer: Layer, plan: LayerPlan, context: QuantizationContext) -> 
         name=layer.name,
         connections=connections,
         shift=shift,
-        a_u=rint(n.a_u * one),
+        a_u=nearest_factor(target, rint(n.a_u * one)),
         b_u=plan.b_u,
-        a_v=rint(n.a_v * one),
+        a_v=nearest_factor(target, rint(n.a_v * one)),
         b_v=plan.b_v,
         q=rint(n.q / plan.lsb_ratio * one),
         threshold=theta,
         r_u=rint(n.r_u / lsb_u),
         r_v=rint(n.r_v / lsb_v),
         v_reset=rint(n.v_reset / lsb_v),
-        bias_u=rint(bias_u / lsb_u),
-        bias_v=rint(bias_v / lsb_v),
-        v0=rint(n.v0 / lsb_v),
+        bias_u=nearest_held(target, "bias_u", rint(bias_u / lsb_u)),
+        bias_v=nearest_held(target, "bias_v", rint(bias_v / lsb_v)),
+        v0=nearest_held(target, "v0", rint(n.v0 / lsb_v)),
         lsb_u=lsb_u,
         lsb_v=lsb_v,
-        multiplier=np.ones(size, np.int64) if n.spiking else rint(2.0**READOUT_BITS * (lsb_v / lsb_v.max())),
+        multiplier=multipliers(layer, lsb_v),
         reset=n.reset,
         input_to=n.input_to,
         spiking=n.spiking,
     )
+
+
+def multipliers(layer: Layer, lsb_v: Float) -> Int:
+    """What makes outputs of unequal LSBs comparable; (neurons,)."""
+    return np.ones(layer.size, np.int64) if layer.neuron.spiking else rint(2.0**READOUT_BITS * (lsb_v / lsb_v.max()))
 
 
 def weight_scales(layer: Layer, context: QuantizationContext, limit: int) -> tuple[Float, tuple[int, ...]]:
@@ -187,7 +232,7 @@ def biases(layer: Layer, plan: LayerPlan) -> tuple[Float, Float]:
     """The layer's biases of u and v, with what the plan adds where the current enters."""
     n = layer.neuron
     if n.input_to == "dendrite":
-        return n.bias_u + plan.bias, n.bias_v
+        return n.bias_u + plan.bias * plan.bias_gain, n.bias_v
     return n.bias_u, n.bias_v + plan.bias
 
 
@@ -196,6 +241,7 @@ def width_utilization(layer: Layer, plan: LayerPlan, context: QuantizationContex
 
     The states are those of calibration with headroom, or bounds.
     """
+    layer = as_the_target_steps(layer, context.target)
     n, target, ranges = layer.neuron, context.target, context.ranges
     (max_u, max_v), (unit_u, unit_v) = ranges.max_abs[layer.name], unshifted_lsbs(layer, plan)
     bias_u, bias_v = biases(layer, plan)
@@ -203,13 +249,15 @@ def width_utilization(layer: Layer, plan: LayerPlan, context: QuantizationContex
     resets = np.maximum(np.abs(n.r_v), np.abs(n.v_reset))
     constants = np.maximum(np.abs(bias_v), np.abs(n.v0))
     needs = {
-        "states": (np.maximum(max_u * headroom / unit_u, max_v * headroom / unit_v), target.state_bits.value),
-        "threshold": (np.abs(n.threshold) / unit_v, target.threshold_bits.value),
-        "resets": (np.maximum(np.abs(n.r_u) / unit_u, resets / unit_v), target.reset_bits.value),
-        "biases": (np.maximum(np.abs(bias_u) / unit_u, constants / unit_v), target.bias_bits.value),
-    }
+        "states": (np.maximum(max_u * headroom / unit_u, max_v * headroom / unit_v), target.state_bits.value, 1),
+        "threshold": (np.abs(n.threshold) / unit_v, target.threshold_bits.value, unit_of(target, "threshold")),
+        "resets": (np.maximum(np.abs(n.r_u) / unit_u, resets / unit_v), target.reset_bits.value, 1),
+        "biases": (
+            np.maximum(np.abs(bias_u) / unit_u, constants / unit_v), target.bias_bits.value, unit_of(target, "bias_u")
+        ),
+    }  # fmt: skip
     # one unit of room: a threshold is rounded up
-    return {name: need / max(2.0 ** (bits - 1) - 2, 1.0) for name, (need, bits) in needs.items()}
+    return {name: need / (max(2.0 ** (bits - 1) - 2, 1.0) * unit) for name, (need, bits, unit) in needs.items()}
 
 
 def state_shift(layer: Layer, plan: LayerPlan, context: QuantizationContext) -> int:

@@ -10,22 +10,31 @@ import numpy as np
 from tclif_deploy.data import Dataset
 from tclif_deploy.fixed import FixedLayer, FixedNetwork
 from tclif_deploy.network import Layer
-from tclif_deploy.quantization.layer_plan import LayerPlan, QuantizationContext, largest_shift, width_utilization
+from tclif_deploy.quantization.layer_plan import (
+    LayerPlan,
+    QuantizationContext,
+    as_the_target_steps,
+    largest_shift,
+    width_utilization,
+)
 
 SPIKES_ONLY = 2
 """signed bits of an input of which a value is a spike, of either sign, or none"""
+TOO_FAR = 0.05
+"""a decay that is off by more than this share of itself, for want of a nearer one, is told"""
 DIFFERENT = 2.0
 """inputs whose rms differ by more than this are of another range"""
 
 
 def layer_notices(layer: Layer, fixed: FixedLayer, plan: LayerPlan, context: QuantizationContext) -> list[str]:
     """Numbers of one layer that the target's widths squeeze or lose."""
+    stepped = as_the_target_steps(layer, context.target)
     return [
         f"layer {layer.name}: {text}"
         for text in (
             *_narrow({name: float(share.max()) for name, share in width_utilization(layer, plan, context).items()}),
             *_factors(layer, fixed, context),
-            *_resets(layer, fixed),
+            *_resets(stepped, fixed),
             *_weights(layer, fixed),
         )
     ]
@@ -81,6 +90,14 @@ def _factors(layer: Layer, fixed: FixedLayer, context: QuantizationContext) -> I
             yield (
                 f"{name} of neuron {worst} is {original[worst]:.6g}, which {k} fractional bits round to "
                 f"{int(quantized[worst] > 0)}: {need} are needed"
+            )
+        exact = np.rint(original * (1 << k))
+        away = np.abs(quantized - exact) / np.maximum(np.minimum((1 << k) - exact, (1 << k) - quantized), 1)
+        if (away > TOO_FAR).any():
+            worst = int(away.argmax())
+            yield (
+                f"{name} of neuron {worst} is {original[worst]:.6g}, the nearest that {context.target.name} has is "
+                f"{quantized[worst] / (1 << k):.6g}"
             )
 
 

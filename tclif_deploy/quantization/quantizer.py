@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedLayer, FixedNetwork, InputEncoding
 from tclif_deploy.network import INPUT, Network, check_network
 from tclif_deploy.progress import Progress, no_progress
+from tclif_deploy.quantization.carried import NotHeld, carried_encoding, carried_layer
 from tclif_deploy.quantization.layer_plan import (
     READOUT_BITS,
     QuantizationContext,
@@ -28,6 +31,9 @@ from tclif_deploy.quantization.ranges import Ranges, measured_ranges, worst_case
 from tclif_deploy.quantization.settings import DEFAULTS, QuantizeSettings
 from tclif_deploy.quantization.statistics import CalibrationStatistics
 from tclif_deploy.target import Target, as_target
+
+MOST_LISTED = 8
+"""layers that a notice names"""
 
 
 class CannotHold(TclifError):
@@ -68,21 +74,41 @@ def quantize(
     target = as_target(target)
     calibration = as_dataset(calibration, "calibration")
     notices: list[str] = []
-    if calibration is None:
-        encoding = InputEncoding(network.input_size, lsb=2.0**-8, bits=min(target.input_bits.value, 16))
-        ranges = worst_case_ranges(network, 1.0, settings.bound_steps)
-        notices.append(
-            f"no calibration data: state scales come from a worst-case bound (|x| <= 1, {settings.bound_steps} steps), "
-            "which costs precision; give --calibration FILE or --data FILE"
-        )
-    else:
+    if calibration is not None:
         check_calibration(calibration, network)
-        encoding = choose_encoding(calibration, target, settings)
-        ranges = ranges or measured_ranges(network, calibration)
-    try:
-        return _integers(
-            network, QuantizationContext(target, encoding, ranges, settings), calibration, notices, progress
+    encoding = _own_encoding(network, calibration, target, notices)
+    if encoding is None:
+        encoding = (
+            InputEncoding(network.input_size, lsb=2.0**-8, bits=min(target.input_bits.value, 16))
+            if calibration is None
+            else choose_encoding(calibration, target, settings)
         )
+
+    def find_ranges() -> Ranges:
+        if calibration is not None:
+            return ranges or measured_ranges(network, calibration)
+        return worst_case_ranges(network, 1.0, settings.bound_steps)
+
+    context = QuantizationContext(target, encoding, settings, find_ranges)
+    with _refused_by_the_target():
+        bits = weight_widths(network, target, settings)
+        own = own_layers(network, context, bits, notices)
+    if len(own) < len(network.layers):
+        context.ranges  # noqa: B018  # what is wrong with the data is not the target's
+        if calibration is None:
+            notices.insert(
+                0,
+                f"no calibration data: state scales come from a worst-case bound (|x| <= 1, {settings.bound_steps} "
+                "steps), which costs precision; give --calibration FILE or --data FILE",
+            )
+    with _refused_by_the_target():
+        return _integers(network, context, bits, own, calibration, notices, progress)
+
+
+@contextmanager
+def _refused_by_the_target() -> Iterator[None]:
+    try:
+        yield
     except TclifError as error:
         raise CannotHold(error.what, error.hint) from None
     except OverflowError as error:
@@ -91,13 +117,18 @@ def quantize(
 
 @np.errstate(all="ignore")  # what floats do not hold becomes inf or NaN, and is refused where it becomes an integer
 def _integers(
-    network: Network, context: QuantizationContext, calibration: Dataset | None, notices: list[str], progress: Progress
+    network: Network,
+    context: QuantizationContext,
+    bits: tuple[int, ...],
+    own: dict[int, FixedLayer],
+    calibration: Dataset | None,
+    notices: list[str],
+    progress: Progress,
 ) -> FixedNetwork:
-    """The network's integers, layer by layer."""
+    """The network's integers, layer by layer; those of ``own`` are there already."""
     target, encoding, settings = context.target, context.encoding, context.settings
-    bits = weight_widths(network, target, settings)
-    plans = [plan_layer(layer, context, width) for layer, width in zip(network.layers, bits, strict=True)]
-    layers: dict[int, FixedLayer] = {}
+    layers = dict(own)
+    plans = {n: plan_layer(layer, context, bits[n]) for n, layer in enumerate(network.layers) if n not in own}
 
     def built(n: int) -> FixedLayer:
         if n not in layers:
@@ -112,6 +143,9 @@ def _integers(
 
     passes = chosen_passes(settings.passes) if calibration is not None else ()
     for n, layer in enumerate(network.layers):
+        if n in own:
+            progress(n + 1, len(network.layers))
+            continue
         if calibration is not None and passes and CalibrationStatistics.covers(layer):
             # a loop makes later layers, and this one, drive its sources: by their integers before any pass
             upstream = FixedNetwork(encoding, target.arithmetic, tuple(map(built, _upstream(network, n))))
@@ -120,9 +154,42 @@ def _integers(
                 plans[n] = item.apply(plans[n], statistics)
             layers.pop(n, None)
         notices += layer_notices(layer, built(n), plans[n], context)
-        progress(n + 1, len(plans))
-    finished = tuple(map(built, range(len(plans))))
+        progress(n + 1, len(network.layers))
+    finished = tuple(map(built, range(len(network.layers))))
     return with_rule(network, FixedNetwork(encoding, target.arithmetic, finished, tuple(notices)))
+
+
+def _own_encoding(network: Network, data: Dataset | None, target: Target, notices: list[str]) -> InputEncoding | None:
+    """The input's own integers, where the network carries them and the target holds them; else a notice says why."""
+    if network.input_grid is None:
+        return None
+    try:
+        return carried_encoding(network.input_grid, network.input_size, data, target)
+    except NotHeld as reason:
+        notices.append(f"input: the model's own integers are not kept, since {reason}; scaled as usual")
+        return None
+
+
+@np.errstate(all="ignore")  # what floats do not hold becomes inf or NaN, and is no whole number
+def own_layers(
+    network: Network, context: QuantizationContext, bits: tuple[int, ...], notices: list[str]
+) -> dict[int, FixedLayer]:
+    """The layers that carry integers which the target holds, by their place; ``notices`` says which, and why not."""
+    layers: dict[int, FixedLayer] = {}
+    for n, layer in enumerate(network.layers):
+        if layer.grid is None:
+            continue
+        try:
+            layers[n] = carried_layer(layer, layer.grid, context, bits[n])
+        except NotHeld as reason:
+            notices.append(
+                f"layer {layer.name}: the model's own integers are not kept, since {reason}; quantized as usual"
+            )
+    if layers:
+        names = ", ".join(network.layers[n].name for n in sorted(layers)[:MOST_LISTED])
+        more = f" and {len(layers) - MOST_LISTED} more" if len(layers) > MOST_LISTED else ""
+        notices.append(f"the model's own weights, factors, thresholds and biases are kept as they are: {names}{more}")
+    return layers
 
 
 def with_rule(network: Network, fixed: FixedNetwork) -> FixedNetwork:

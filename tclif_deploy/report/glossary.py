@@ -140,7 +140,10 @@ DEFINITIONS: dict[str, str] = {
         "share one pool), axons in, axons out."
     ),
     "rmse": "Root of the mean squared error of numbers.",
-    "rounding": "How a product or a right shift becomes an integer: toward_zero, floor (down) or nearest (half up).",
+    "rounding": (
+        "How a product or a right shift becomes an integer: toward_zero, floor (down), nearest (half up) or "
+        "ceiling (up)."
+    ),
     "sample": "One input from its first step to its last, (time, features), with its label where there is one.",
     "seen, fixed": (
         "Column of tclif explain: the largest magnitude of a state that the fixed-point network reached on the "

@@ -11,7 +11,7 @@ from collections.abc import Collection
 import numpy as np
 
 from tclif_deploy.arguments import checked
-from tclif_deploy.fixed import Arithmetic, FixedLayer, FixedNetwork, Int, Overflow
+from tclif_deploy.fixed import Arithmetic, FixedLayer, FixedNetwork, Int, Overflow, Rounding
 from tclif_deploy.network import INPUT
 from tclif_deploy.readout import RunningReadout
 from tclif_deploy.simulation.result import Result, check_input, check_lengths, check_readout_range
@@ -20,14 +20,15 @@ from tclif_deploy.simulation.result import Result, check_input, check_lengths, c
 def rnd(p: Int, k: int, rounding: str) -> Int:
     """p / 2^k by the machine's rounding, int64 of the shape of p.
 
-    ``rounding`` is ``toward_zero``, ``floor`` or ``nearest`` (half up), as in `tclif_deploy.fixed.Arithmetic`.
+    ``rounding`` is ``toward_zero``, ``floor``, ``nearest`` (half up) or ``ceiling``, as in
+    `tclif_deploy.fixed.Arithmetic`.
 
     Examples
     --------
     >>> import numpy as np
     >>> from tclif_deploy.simulation.reference import rnd
-    >>> {way: rnd(np.array([-7, 7]), 2, way).tolist() for way in ("toward_zero", "floor", "nearest")}
-    {'toward_zero': [-1, 1], 'floor': [-2, 1], 'nearest': [-2, 2]}
+    >>> {way: rnd(np.array([-7, 7]), 2, way).tolist() for way in ("toward_zero", "floor", "nearest", "ceiling")}
+    {'toward_zero': [-1, 1], 'floor': [-2, 1], 'nearest': [-2, 2], 'ceiling': [-1, 2]}
     """
     if k == 0:
         return p
@@ -35,52 +36,85 @@ def rnd(p: Int, k: int, rounding: str) -> Int:
         return np.asarray(np.sign(p) * (np.abs(p) >> k))
     if rounding == "floor":
         return p >> k
+    if rounding == "ceiling":
+        return -(-p >> k)
     return (p + (1 << (k - 1))) >> k
 
 
 def ovf(x: Int, bits: int, overflow: Overflow) -> Int:
-    """x brought into ``bits`` bits, int64 of its shape: saturated to +-(2^(bits-1)-1), or wrapped as two's complement.
+    """x brought into ``bits`` bits, int64 of its shape: saturated to +-(2^(bits-1)-1), or to all of two's complement
+    (``saturate_full``), or wrapped as two's complement.
 
     Examples
     --------
     >>> import numpy as np
     >>> from tclif_deploy.simulation.reference import ovf
-    >>> {way: ovf(np.array([-200, 100, 130]), 8, way).tolist() for way in ("saturate", "wrap")}
-    {'saturate': [-127, 100, 127], 'wrap': [56, 100, -126]}
+    >>> {way: ovf(np.array([-200, 100, 130]), 8, way).tolist() for way in ("saturate", "wrap", "saturate_full")}
+    {'saturate': [-127, 100, 127], 'wrap': [56, 100, -126], 'saturate_full': [-128, 100, 127]}
     """
-    if overflow == "saturate":
-        limit = (1 << (bits - 1)) - 1
-        return np.clip(x, -limit, limit)
     half_range = 1 << (bits - 1)
+    if overflow != "wrap":
+        return np.clip(x, (overflow == "saturate") - half_range, half_range - 1)
     return ((x + half_range) & (2 * half_range - 1)) - half_range
 
 
-def accumulate(layer: FixedLayer, history: dict[str, Int], t: int) -> Int:
-    """acc of step t, shape (samples, neurons); ``history[source]`` is (time, samples, sources) up to now."""
-    acc = np.zeros((history[INPUT].shape[1], layer.size), dtype=np.int64)
-    for c in layer.connections:
+def accumulate(layer: FixedLayer, history: dict[str, Int], t: int, each: bool = False) -> Int:
+    """acc of step t, shape (samples, neurons); ``history[source]`` is (time, samples, sources) up to now.
+
+    ``each`` gives the connections' shares one by one, (connections, samples, neurons).
+    """
+    shares = np.zeros((len(layer.connections), history[INPUT].shape[1], layer.size), dtype=np.int64)
+    for share, c in zip(shares, layer.connections, strict=True):
         if t - c.delay >= 0:
-            acc += c.apply(history[c.source][t - c.delay]) << c.exponent
-    return acc
+            share += c.apply(history[c.source][t - c.delay]) << c.exponent
+    return shares if each else shares.sum(axis=0)
+
+
+def decayed(x: Int, factor: Int, m: Arithmetic, rounding: Rounding) -> Int:
+    """A state times its own factor; where the machine has a least step, a positive one shrinks by at least 1."""
+    result = rnd(factor * x, m.frac_bits, rounding)
+    return np.where((x > 0) & (factor < m.one), np.minimum(result, x - 1), result) if m.least_step else result
+
+
+def total(addends: list[Int], bits: int, overflow: Overflow, each: bool) -> tuple[Int, int]:
+    """(the sum of ``addends``, how many values ovf changed): once at the end, or after ``each`` but the first."""
+    if not each:
+        addends = [addends[0], np.asarray(sum(addends[1:]))]
+    changed, x = 0, addends[0]
+    for addend in addends[1:]:
+        wide = x + addend
+        x = ovf(wide, bits, overflow)
+        changed += int(np.count_nonzero(x != wide))
+    return x, changed
 
 
 def step(layer: FixedLayer, m: Arithmetic, u: Int, v: Int, acc: Int) -> tuple[Int, Int, Int, Int, Int, Int]:
     """One step of one layer: (u, v, s, counts, charged_u, charged_v).
 
-    States are (samples, neurons); ``counts`` (4,) says how many values ovf changed: u and v when charged,
-    u and v when reset; the charged states are those before the reset.
+    States are (samples, neurons), and so is ``acc``, or (connections, samples, neurons) where ovf follows each addend;
+    ``counts`` (4,) says how many values ovf changed: u and v when charged, u and v when reset; the charged states are
+    those before the reset.
     """
-    k, r = m.frac_bits, m.rounding
-    i = acc << layer.shift if layer.shift >= 0 else rnd(acc, -layer.shift, r)
-    i_u, i_v = (i, 0) if layer.input_to == "dendrite" else (0, i)
+    k, r, each = m.frac_bits, m.rounding, m.each_addend
+    r_u, r_v = m.rounding_u or r, m.rounding_v or r
+    currents = list(acc << layer.shift if layer.shift >= 0 else rnd(acc, -layer.shift, r)) if each else [
+        acc << layer.shift if layer.shift >= 0 else rnd(acc, -layer.shift, r)
+    ]  # fmt: skip
+    in_u, in_v = (currents, []) if layer.input_to == "dendrite" else ([], currents)
     counts = np.zeros(4, dtype=np.int64)
 
-    wide = rnd(layer.a_u * u, k, r) + rnd(layer.b_u * v, k, r) + i_u + layer.bias_u
-    u = ovf(wide, m.bits_u, m.overflow_u)
-    counts[0] = np.count_nonzero(u != wide)
-    wide = rnd(layer.a_v * v, k, r) + rnd(layer.b_v * u, k, r) + i_v + layer.bias_v
-    v = ovf(wide, m.bits_v, m.overflow_v)
-    counts[1] = np.count_nonzero(v != wide)
+    if m.input_first and in_u:
+        u, counts[0] = total([u, *in_u], m.bits_u, m.overflow_u, each)
+        in_u = []
+    addends = [decayed(u, layer.a_u, m, r_u), rnd(layer.b_u * v, k, r_u), *in_u, layer.bias_u]
+    u, changed = total(addends, m.bits_u, m.overflow_u, each)
+    counts[0] += changed
+    if m.input_first and in_v:
+        v, counts[1] = total([v, *in_v], m.bits_v, m.overflow_v, each)
+        in_v = []
+    addends = [decayed(v, layer.a_v, m, r_v), rnd(layer.b_v * u, k, r_v), *in_v, layer.bias_v]
+    v, changed = total(addends, m.bits_v, m.overflow_v, each)
+    counts[1] += changed
     charged_u, charged_v = u, v
 
     if not layer.spiking:
@@ -143,7 +177,7 @@ def simulate(
     for t in range(time):
         for layer in network.layers:
             n = layer.name
-            acc = accumulate(layer, history, t)
+            acc = accumulate(layer, history, t, m.each_addend)
             u[n], v[n], history[n][t], changed, _, charged = step(layer, m, u[n], v[n], acc)
             overflows[n] += changed
             if n in traced:

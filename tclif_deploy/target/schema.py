@@ -11,8 +11,9 @@ from pydantic_core import PydanticCustomError
 
 from tclif_deploy.arguments import described, is_whole
 from tclif_deploy.errors import TclifError
-from tclif_deploy.fixed import Arithmetic, Overflow, Rounding
+from tclif_deploy.fixed import LATER_RULES, Arithmetic, Overflow, Rounding
 from tclif_deploy.settings import check_settings
+from tclif_deploy.target.held import WIDTHS, unit_of
 
 LONGEST_VALUE = 40
 """characters of a number, or of a choice, that is given by hand"""
@@ -26,6 +27,7 @@ NeuronKind = Literal["if", "lif", "cuba", "two_compartment"]
 MOST_NAME = 100
 """characters of a target's name"""
 ResetKind = Literal["soft", "hard"]
+Comparator = Literal[">=", ">"]
 
 
 class Limit(BaseModel, Generic[T]):
@@ -127,14 +129,31 @@ class Target(BaseModel):
     coefficient_bits: Annotated[Limit[Annotated[int, Field(ge=1, le=24, strict=True)]], Unit("bit")]
     """fractional bits k of A, B and Q"""
     rounding: Annotated[Limit[Rounding], Unit("mode")]
+    rounding_u: Annotated[Limit[Rounding] | None, Unit("mode")] = None
+    """of products that enter the dendrite, where it is another"""
+    rounding_v: Annotated[Limit[Rounding] | None, Unit("mode")] = None
+    least_step: Annotated[Flag | None, Unit("flag")] = None
+    """whether a decay takes at least 1 from a positive state"""
+    shift_decays: Annotated[Flag | None, Unit("flag")] = None
+    """whether states decay by shifts, so that there are only factors of 1 - 2^-d"""
+    input_first: Annotated[Flag | None, Unit("flag")] = None
+    """whether the current joins its state before that decays"""
+    each_addend: Annotated[Flag | None, Unit("flag")] = None
+    """whether a state overflows after each addend, not only when the sum is complete"""
     overflow_u: Annotated[Limit[Overflow], Unit("mode")]
     overflow_v: Annotated[Limit[Overflow], Unit("mode")]
     threshold_bits: Annotated[Width, Unit("bit")]
     """signed width of the threshold"""
+    threshold_step: Annotated[Limit[Annotated[int, Field(ge=1, le=1 << 24, strict=True)]] | None, Unit("LSB")] = None
+    """what one unit of the threshold counts, LSBs of the soma; 1 where it is not stated"""
+    comparator: Annotated[Limit[Comparator] | None, Unit("mode")] = None
+    """how the soma is compared with the threshold; ``>=`` where it is not stated, and without a step it is all one"""
     reset_bits: Annotated[Width, Unit("bit")]
     """signed width of r_u, r_v, v_reset"""
     bias_bits: Annotated[Width, Unit("bit")]
     """signed width of the biases and of v0"""
+    bias_exponent: Annotated[Limit[Annotated[int, Field(ge=0, le=24, strict=True)]] | None, Unit("bit")] = None
+    """largest left shift of a bias, and of v0, chosen for each neuron: ``bias_bits`` then is its mantissa's width"""
     input_bits: Annotated[Limit[Annotated[int, Field(ge=2, le=32, strict=True)]], Unit("bit")]
     """signed width of a graded input value; 2 is a spike or none"""
     accumulator_bits: Annotated[Limit[Annotated[int, Field(ge=8, le=64, strict=True)]] | None, Unit("bit")] = None
@@ -233,6 +252,7 @@ class Target(BaseModel):
             bits_v=self.state_bits.value,
             overflow_u=self.overflow_u.value,
             overflow_v=self.overflow_v.value,
+            **{name: limit.value for name in LATER_RULES if (limit := getattr(self, name)) is not None},
         )
 
     def limits(self) -> dict[str, Limit[Any]]:
@@ -242,7 +262,8 @@ class Target(BaseModel):
     def override(self, **values: Any) -> Target:
         """This target with some numbers changed by hand (``None`` changes nothing); evidence becomes ``assumed``.
 
-        ``state_bits`` moves threshold, resets and bias with it. Raises `TclifError` for an impossible number.
+        ``state_bits`` moves threshold, resets and bias with it, which then have neither step nor exponent. Raises
+        `TclifError` for an impossible number.
         """
         from tclif_deploy.target import build
 
@@ -260,6 +281,9 @@ class Target(BaseModel):
                     f"target {self.name}: {key} is {described(value)}", "expected what a target file may say of it"
                 )
         data = self.model_dump(exclude_none=True)
+        if "state_bits" in changed:
+            for name in ("threshold_step", "bias_exponent"):
+                data.pop(name, None)
         for key, value in changed.items():
             data[key] = {"value": value, "unit": UNITS.get(key, ""), "source": source, "evidence": "assumed"}
         return build(
@@ -288,6 +312,12 @@ def contradictions(target: Target) -> list[tuple[str, str]]:
 
     for name in ("threshold_bits", "reset_bits", "bias_bits"):
         at_most(name, "state_bits", "the state could never reach it")
+    top = (1 << (target.state_bits.value - 1)) - 1
+    for name, of in (("threshold_step", "threshold"), ("bias_exponent", "bias_u")):
+        if value(name) is not None and not any(key == f"{of.partition('_')[0]}_bits" for key, _ in problems):
+            reach = ((1 << (value(WIDTHS[of]) - 1)) - 1) * unit_of(target, of)
+            if reach > top:
+                problems.append((name, f"a {of.partition('_')[0]} of {reach:,} is beyond the state, {top:,}"))
     at_most("weight_bits", "synaptic_memory", "a core must hold a weight")
     at_most("weight_bits", "memory_word", "a word must hold a weight")
     at_most("memory_word", "synaptic_memory", "a core must hold a word")

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tclif_deploy.data import Dataset
+from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedNetwork
 from tclif_deploy.network import Float, Network
 from tclif_deploy.progress import Progress, no_progress
@@ -134,6 +135,7 @@ def attribute_error(
     >>> sum(e.alone.agreement for e in result.sources.values()) + result.interaction == result.loss.agreement
     True
     """
+    _check_arithmetic(fixed)
     everything: Parts = frozenset(parts_of(network))
     active = frozenset(part for part in everything if _changes(network, fixed, data, part))
     kinds: dict[str, Parts] = {
@@ -174,6 +176,15 @@ def attribute_error(
             saturations or dict.fromkeys((la.name for la in fixed.layers), 0), data.time,
         ),
     )  # fmt: skip
+
+
+def _check_arithmetic(fixed: FixedNetwork) -> None:
+    """Raise `TclifError` for rules that the partly quantized network, which is float64, does not have."""
+    if fixed.arithmetic.unusual:
+        rules = ", ".join(fixed.arithmetic.unusual)
+        raise TclifError(
+            f"errors of the arithmetic's {rules} cannot be attributed", "verify compares what comes of them"
+        )
 
 
 def _changes(network: Network, fixed: FixedNetwork, data: Dataset, part: tuple[str, Part]) -> bool:
@@ -232,6 +243,7 @@ def measure(network: Network, data: Dataset, jobs: int = 2) -> Measure:
 
     def loss_of(fixed: FixedNetwork) -> Loss:
         nonlocal classes, readout
+        _check_arithmetic(fixed)
         if classes is None or readout is None:
             original = simulate_mixed(network, fixed, data, (), peaks=False, jobs=jobs)
             classes, readout = original.classes, original.readout

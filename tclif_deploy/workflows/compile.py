@@ -22,7 +22,6 @@ from tclif_deploy.builds.manifest import (
     sha256,
     versions,
 )
-from tclif_deploy.builds.network_file import write_network
 from tclif_deploy.builds.record import make_record
 from tclif_deploy.builds.report import Report, Tuning
 from tclif_deploy.data import DataLike, Dataset, as_dataset
@@ -31,6 +30,7 @@ from tclif_deploy.errors import TclifError
 from tclif_deploy.files import as_path, read_json
 from tclif_deploy.fixed import FixedNetwork
 from tclif_deploy.formats import NotInNir, write_nir
+from tclif_deploy.formats.network_file import write_network
 from tclif_deploy.frontends import ModelLike, ReadOptions, load
 from tclif_deploy.network import Network
 from tclif_deploy.progress import Bars, Say, no_bars, say_nothing
@@ -202,6 +202,7 @@ def write_build(
     chosen = chosen_backends(target, options)
     for name in chosen:
         backends.check_readout(name, fixed)
+        backends.check_arithmetic(name, fixed)
     say("writing network.nir and fixed.npz")
     fixed.save(folder / FIXED)
     write_network(network, folder / NETWORK)

@@ -16,12 +16,14 @@ from tclif_deploy import backends
 from tclif_deploy.arguments import checked
 from tclif_deploy.builds import Build
 from tclif_deploy.builds import folder as build_folder
+from tclif_deploy.builds.build import NETWORK
 from tclif_deploy.builds.manifest import sha256
 from tclif_deploy.builds.report import NumberFit, Tuning, TuningControl, TuningNumbers
 from tclif_deploy.data import DataLike, Dataset
 from tclif_deploy.errors import TclifError
 from tclif_deploy.files import as_path, narrowest_int
 from tclif_deploy.fixed import FixedNetwork
+from tclif_deploy.formats.network_file import write_network
 from tclif_deploy.formats.read_options import read_args
 from tclif_deploy.frontends import load
 from tclif_deploy.network import Network
@@ -30,7 +32,7 @@ from tclif_deploy.nn.from_network import to_module
 from tclif_deploy.nn.objective import Score, spread
 from tclif_deploy.outputs import check_folder_place, write_files
 from tclif_deploy.progress import Bars, Say, no_bars, say_nothing
-from tclif_deploy.quantization import quantize
+from tclif_deploy.quantization import dequantize, quantize
 from tclif_deploy.quantization.calibration import Calibration, calibration_of, choose_calibration
 from tclif_deploy.simulation.scores import judged
 from tclif_deploy.target import Target, as_target
@@ -65,10 +67,11 @@ def finetune(
     """Quantize ``model`` for ``target``, train it on through the integers, and build the result into ``output``.
 
     ``data`` is a folder with training and test data, as `tclif_deploy.nn.train` takes it. The build is like
-    `compile`'s, verified against the original network on all test data, with the tuned masters as a float checkpoint
-    in ``tuned/`` and what fine-tuning did under ``finetune`` in the report. Both trainings keep their state beside
-    ``output`` until the build is there: the same call goes on after an interruption. Raises `TclifError`, also where
-    training diverges.
+    `compile`'s, verified against the original network on all test data. In ``tuned/`` are the tuned masters as a float
+    checkpoint, and ``network.npz``: what the tuned integers mean, with their units, so that the same target gives the
+    same integers again. What fine-tuning did stands under ``finetune`` in the report. Both trainings keep their state
+    beside ``output`` until the build is there: the same call goes on after an interruption. Raises `TclifError`, also
+    where training diverges.
 
     Examples
     --------
@@ -256,6 +259,7 @@ def _keep_checkpoint(
     files = {"checkpoint.pth.tar": work / TUNED / "checkpoint.pth.tar"}
     files |= {f"{kind}.log": work / kind / "checkpoint.pth.tar.log" for kind in (TUNED, CONTROL)}
     write_files(target, {name: source.read_bytes() for name, source in files.items() if source.exists()})
+    write_network(dequantize(tuned.fixed()), target / NETWORK)
     described = [
         {
             "threshold": neuron.threshold, "neuron": "tclif" if hasattr(neuron, "gamma") else "lif",

@@ -99,6 +99,7 @@ def _ready(
             if not ready[name].is_dir():
                 ready[name] = scratch / name
                 backends.check_readout(name, build.fixed)
+                backends.check_arithmetic(name, build.fixed)
                 backend.emit(build.fixed, build.target, ready[name])
         except TclifError as error:
             if not skip_missing:

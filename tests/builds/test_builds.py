@@ -12,10 +12,10 @@ import pytest
 import torch
 
 import tclif_deploy as tc
-from tclif_deploy.builds.network_file import read_network, write_network
 from tclif_deploy.builds.schema import FORMS, path_of, schema
 from tclif_deploy.cli.main import run
 from tclif_deploy.comparison import equal
+from tclif_deploy.formats.network_file import read_network, write_network
 from tclif_deploy.network import INPUT, Connection, Layer, Network
 from tclif_deploy.nn import TCLIF
 from tests.helpers.requirements import needs_module

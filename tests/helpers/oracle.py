@@ -12,14 +12,38 @@ def rnd(p: int, k: int, mode: str) -> int:
         return int(p / abs(p)) * (abs(p) // 2**k) if p else 0
     if mode == "floor":
         return p // 2**k
+    if mode == "ceiling":
+        return p // 2**k + (p % 2**k > 0)
     return (p + 2 ** (k - 1)) // 2**k
 
 
 def ovf(x: int, bits: int, mode: str) -> int:
     top = 2 ** (bits - 1)
+    if mode == "saturate_full":
+        return max(-top, min(top - 1, x))
     if mode == "saturate":
         return max(-(top - 1), min(top - 1, x))
     return (x + top) % (2 * top) - top
+
+
+def charged(m, x, factor, others, currents, bias, bits, overflow, rounding) -> tuple[int, int]:
+    """One state of one neuron by docs/arithmetic.md, *Machines with rules of their own*: (charged, changes by ovf).
+
+    ``others`` is the other state's share; ``currents`` what enters here, connection by connection or all in one.
+    """
+    changes = 0
+    groups = [currents, [others, bias]] if m.input_first else [[others, *currents, bias]]
+    for n, group in enumerate(groups):
+        if n == len(groups) - 1:  # all that comes before the decay is in
+            product = rnd(factor * x, m.frac_bits, rounding)
+            x = min(product, x - 1) if m.least_step and x > 0 and factor < 2**m.frac_bits else product
+        if not group:
+            continue
+        for addend in group if m.each_addend else [sum(group)]:
+            within = ovf(x + addend, bits, overflow)
+            changes += within != x + addend
+            x = within
+    return x, changes
 
 
 def matrix(c) -> list[list[int]]:
@@ -63,24 +87,26 @@ def run(network, x) -> dict:
             for la in network.layers:
                 fired = []
                 for n in range(la.size):
-                    acc = 0
+                    shares = []
                     for c, weight in zip(la.connections, weights[la.name], strict=True):
-                        if t - c.delay >= 0:
-                            row = past[c.source][t - c.delay]
-                            acc += sum(int(w) * int(z) for w, z in zip(weight[n], row, strict=True)) * 2**c.exponent
-                    i = acc * 2**la.shift if la.shift >= 0 else rnd(acc, -la.shift, mode)
-                    to_u, to_v = (i, 0) if la.input_to == "dendrite" else (0, i)
+                        row = past[c.source][t - c.delay] if t - c.delay >= 0 else [0] * len(weight[n])
+                        shares.append(sum(int(w) * int(z) for w, z in zip(weight[n], row, strict=True)) * 2**c.exponent)
+                    if not m.each_addend:
+                        shares = [sum(shares)]
+                    currents = [i * 2**la.shift if la.shift >= 0 else rnd(i, -la.shift, mode) for i in shares]
+                    to_u, to_v = (currents, []) if la.input_to == "dendrite" else ([], currents)
                     un, vn = u[la.name][n], v[la.name][n]
-                    wide = (
-                        rnd(int(la.a_u[n]) * un, k, mode) + rnd(int(la.b_u[n]) * vn, k, mode) + to_u + int(la.bias_u[n])
+                    mode_u, mode_v = m.rounding_u or mode, m.rounding_v or mode
+                    share = rnd(int(la.b_u[n]) * vn, k, mode_u)
+                    un, changes = charged(
+                        m, un, int(la.a_u[n]), share, to_u, int(la.bias_u[n]), m.bits_u, m.overflow_u, mode_u
                     )
-                    un = ovf(wide, m.bits_u, m.overflow_u)
-                    overflows[la.name] += un != wide
-                    wide = (
-                        rnd(int(la.a_v[n]) * vn, k, mode) + rnd(int(la.b_v[n]) * un, k, mode) + to_v + int(la.bias_v[n])
+                    overflows[la.name] += changes
+                    share = rnd(int(la.b_v[n]) * un, k, mode_v)
+                    vn, changes = charged(
+                        m, vn, int(la.a_v[n]), share, to_v, int(la.bias_v[n]), m.bits_v, m.overflow_v, mode_v
                     )
-                    vn = ovf(wide, m.bits_v, m.overflow_v)
-                    overflows[la.name] += vn != wide
+                    overflows[la.name] += changes
                     s = int(la.spiking and vn >= int(la.threshold[n]))
                     if s and la.reset == "hard":
                         vn = int(la.v_reset[n])

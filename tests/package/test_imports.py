@@ -15,7 +15,7 @@ LINES = (
     "arguments extras",
     "blas comparison display files outputs pickle_scan progress jit settings",
     "hdf5 json_form torch_file",
-    "convolution readout",
+    "convolution readout grid",
     "network",
     "neurons",
     "fixed",

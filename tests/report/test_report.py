@@ -14,12 +14,12 @@ from rich.console import Console
 import tclif_deploy as tc
 from tclif_deploy import mapping
 from tclif_deploy.builds import record
-from tclif_deploy.builds.network_file import read_network, write_network
 from tclif_deploy.builds.record import Record, make_record, weight_edges
 from tclif_deploy.builds.report import Report
 from tclif_deploy.cli.main import run
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedNetwork
+from tclif_deploy.formats.network_file import read_network, write_network
 from tclif_deploy.mapping.summary import EnergySummary
 from tclif_deploy.report import page
 from tclif_deploy.report.content import Plots, Table

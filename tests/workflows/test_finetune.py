@@ -266,6 +266,10 @@ def test_the_command_builds_what_it_trained_and_writes_the_masters(digits, capsy
     tuned = load(build / "tuned" / "checkpoint.pth.tar")
     assert simulate_float(tuned, test.values(), lengths=test.lengths).classes.shape == (64,)
     load_weights(build / "tuned" / "checkpoint.pth.tar", architecture("digits-rec"))  # as tclif train --start does
+    # the integers come back from what they mean, whatever the data that would set the scales
+    again = quantize(load(build / "tuned" / "network.npz"), "loihi2", test[:5])
+    assert again.notices[0].startswith("the model's own weights, factors, thresholds and biases are kept as they are: ")
+    assert equal(again, fixed)
     assert not (digits / "build.tuning").exists()
     assert runner.run(["show", str(build)]) == 0
 

@@ -179,7 +179,7 @@ def test_the_commands_say_it_and_exit_by_it(tmp_path: Path, capsys: Any) -> None
 
 def test_what_does_not_fit_exits_1_unless_it_may(tmp_path: Path, capsys: Any) -> None:
     tc.write_nir(NET, tmp_path / "net.nir")
-    words = ["compile", str(tmp_path / "net.nir"), "-o", str(tmp_path / "build"), "--target", "xylo2", "-q"]
+    words = ["compile", str(tmp_path / "net.nir"), "-o", str(tmp_path / "build"), "--target", "speck2", "-q"]
     words += ["--backend", "none", "--data", str(tmp_path / "data.npz")]
     rng = np.random.default_rng(0)
     wide = tc.Network(

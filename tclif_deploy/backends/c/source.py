@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tclif_deploy.backends import check_arithmetic
 from tclif_deploy.backends.c.layout import Types, choose_types, convolves, delays, rule, running_bits, sizes
 from tclif_deploy.backends.c.self_test import self_test_vectors
 from tclif_deploy.convolution import Conv
@@ -45,6 +46,7 @@ def emit(fixed: FixedNetwork, target: Target | None, folder: Path, *, accumulato
 
     Every readout rule of integers is computed. Code and state of another than the network's are left out.
     """
+    check_arithmetic("c", fixed)
     types = choose_types(fixed, accumulator_bits)
     description = {
         "input": asdict(fixed.input),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tclif_deploy.backends import check_readout
+from tclif_deploy.backends import check_arithmetic, check_readout
 from tclif_deploy.backends.lava.kernels import symmetric
 from tclif_deploy.backends.lava.schedule import digits, schedule
 from tclif_deploy.backends.lava.template.tclif_lava import structure
@@ -48,6 +47,7 @@ def emit(fixed: FixedNetwork, target: Target, folder: Path | str) -> None:
     that waits for a threshold: what a layer says of its step is its soma after the reset.
     """
     check_readout("lava", fixed)
+    check_arithmetic("lava", fixed)
     timing = schedule(fixed.layers)
     arrays: Arrays = {}
     layers = []
@@ -81,7 +81,7 @@ def emit(fixed: FixedNetwork, target: Target, folder: Path | str) -> None:
                 **{key: number(key, getattr(layer, key)) for key in structure.COEFFICIENTS},
             )
         )  # fmt: skip
-    arithmetic = structure.Arithmetic(**asdict(fixed.arithmetic))
+    arithmetic = structure.Arithmetic(**fixed.arithmetic.plain())
     entry = structure.Input(fixed.input.size, fixed.input.lsb, fixed.input.bits)
     rule = None
     if not fixed.usual_readout:

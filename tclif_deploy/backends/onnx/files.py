@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tclif_deploy import extras, json_form
+from tclif_deploy.backends import check_arithmetic
 from tclif_deploy.errors import TclifError, reason_of
 from tclif_deploy.fixed import FixedNetwork, InputEncoding, Int
 from tclif_deploy.outputs import write_files
@@ -50,6 +51,7 @@ def emit(fixed: FixedNetwork, target: Target | None, folder: Path) -> None:
     Raises `TclifError` where onnx is missing, and where a value would need more than 64 bits.
     """
     check_emit()
+    check_arithmetic("onnx", fixed)
     from tclif_deploy.backends.onnx.model import ModelLayout, sequence_model, step_model
 
     layout = ModelLayout(fixed)

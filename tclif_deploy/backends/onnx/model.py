@@ -265,7 +265,7 @@ def _model(layout: ModelLayout, graph: GraphProto, kind: str, loop_states: list[
     helper.set_model_props(model, {
         "kind": kind,
         "input": json.dumps(asdict(network.input)),
-        "arithmetic": json.dumps(asdict(network.arithmetic)),
+        "arithmetic": json.dumps(network.arithmetic.plain()),
         "layers": json.dumps(layers),
         "multiplier": json.dumps(network.readout_multiplier.tolist()),
         "initial_states": json.dumps({state.name: column(state.start).tolist() for state in loop_states}),

@@ -2,11 +2,13 @@
 
 A netx file holds integers: weights, decays in 4096ths and thresholds in the weights' units. Loihi shifts weights,
 bias and threshold left by the same 6 bits, so these shifts cancel; what remains is its truncation of each decay
-product towards zero, which the float network does not have.
+product towards zero, which the float network does not have. The network carries these units, so that integers for a
+target that holds them are the file's own.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +20,14 @@ from tclif_deploy.convolution import Conv, Kernel
 from tclif_deploy.errors import TclifError
 from tclif_deploy.graph.lower import lower
 from tclif_deploy.graph.nodes import Affine, Input, NetworkGraph, Node, Output, Population
+from tclif_deploy.grid import InputGrid, LayerGrid
 from tclif_deploy.hdf5 import DAMAGE, FileReader
-from tclif_deploy.network import INPUT, Float, Network, Neuron
+from tclif_deploy.network import INPUT, Float, Layer, Network, Neuron
 
 UNITY = 4096
 """a decay of 1: lava-dl's ``w_scale`` of 12 bits"""
+STATE_SHIFT, STATE_BITS = 6, 24
+"""states count 2^-6 of a weight, and have this width: Lava's ``LIF`` of fixed point (lava-nc, proc/lif/models.py)"""
 WEIGHT_LIMIT = 127
 """of a written weight; Loihi's signed 8-bit synapses hold it exactly whatever the signs in its layer"""
 EXPECTED = "expected a netx file of dense and conv layers with CUBA neurons, as lava-dl's export_hdf5 writes it"
@@ -48,7 +53,16 @@ def read_netx(path: Path | str) -> Network:
     """
     with FileReader.opened(Path(path), str(path), EXPECTED) as reader:
         graph = _graph(reader, reader.child(reader.file, "layer", h5py.Group, str(path)), str(path))
-    return lower(graph)
+    network = lower(graph)
+    layers = tuple(replace(layer, grid=_grid(layer)) for layer in network.layers)
+    return replace(network, layers=layers, input_grid=InputGrid(lsb=1.0))
+
+
+def _grid(layer: Layer) -> LayerGrid:
+    """Whole weights, decays in 4096ths, and states that count 64ths of a weight: Loihi's shift by 6."""
+    unit = np.full(layer.size, 2.0**-STATE_SHIFT)
+    steps = tuple(np.ones(len(c.weight)) for c in layer.connections)
+    return LayerGrid(STATE_BITS, unit, unit, steps)
 
 
 def _graph(reader: FileReader, group: Any, where: str) -> NetworkGraph:

@@ -12,7 +12,8 @@ import numpy as np
 from tclif_deploy.convolution import Kernel, LinearMap, evenly_padded
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedNetwork
-from tclif_deploy.formats.netx.read import UNITY, WEIGHT_LIMIT
+from tclif_deploy.formats.netx.read import UNITY, WEIGHT_LIMIT, effective_weights
+from tclif_deploy.grid import SAME
 from tclif_deploy.hdf5 import write_hdf5
 from tclif_deploy.network import INPUT, Connection, Float, Layer, Network, chain_links
 
@@ -44,7 +45,8 @@ def write_netx(network: Network, path: Path | str) -> tuple[str, ...]:
 
     Matrices become its dense layers, convolutions its conv layers, with a flatten layer between a map and a matrix.
 
-    Weights are rounded to 8 bits with one scale a layer, decays to 4096ths, thresholds and biases to the weights'
+    Where a layer carries the unit of integers that are netx's (`tclif_deploy.grid`), those are written. Otherwise
+    weights are rounded to 8 bits with one scale a layer, decays to 4096ths, thresholds and biases to the weights'
     units. Netx has no word for a readout: where it is not the usual one, the words returned say that it is lost. Raises
     `TclifError` for layers that netx's neurons cannot be: it has hard resets to 0, > and one threshold and one pair of
     decays a layer.
@@ -136,7 +138,7 @@ def _integers(layer: Layer, source: str) -> tuple[_Integers, float]:
     if gain <= 0:
         raise TclifError(f"{where}: a gain of {gain:g} cannot be written as netx", "use --to nir")
     largest = max(float(np.abs(c.weight).max()) for c in links) * gain
-    scale = largest / WEIGHT_LIMIT if largest else 1.0
+    scale = _own_scale(layer, links, gain) or (largest / WEIGHT_LIMIT if largest else 1.0)
     rounded = tuple(replace(c, weight=np.rint(c.weight * gain / scale)) for c in links)
     if len(links) > 1 and any(c.conv is not None for c in links):
         raise TclifError(f"{where}: netx has no recurrence of convolutions", "use --to nir")
@@ -164,6 +166,18 @@ def _integers(layer: Layer, source: str) -> tuple[_Integers, float]:
             raise TclifError(f"{where}: its bias differs within a channel, netx has one a channel", "use --to nir")
         bias = rows
     return _Integers(rounded, current, voltage, threshold, bias), error
+
+
+def _own_scale(layer: Layer, links: list[Connection], gain: float) -> float | None:
+    """The one unit of the layer's weights, where it carries one in which all its numbers are netx's; else None."""
+    if layer.grid is None:
+        return None
+    units = np.unique(np.concatenate(layer.grid.steps)) * gain
+    numbers = [c.weight * gain / units[0] for c in links]
+    others = np.concatenate([layer.neuron.threshold, layer.neuron.bias_u * gain, layer.neuron.bias_v]) / units[0]
+    whole = all(np.abs(x - np.rint(x)).max() <= SAME * max(1.0, np.abs(x).max()) for x in (*numbers, others))
+    held = all(np.array_equal(effective_weights(np.rint(x)), np.rint(x)) for x in numbers)
+    return float(units[0]) if units.size == 1 and whole and held else None
 
 
 def _even(connection: Connection) -> Connection:

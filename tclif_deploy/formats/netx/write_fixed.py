@@ -8,7 +8,7 @@ types, weights) is netx's own schema. `tclif_deploy.formats.netx.lava_loader` ru
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,12 @@ def write_netx_fixed(network: FixedNetwork, path: Path | str) -> tuple[str, ...]
     That is a readout other than the usual one. Raises `TclifError` for other connections, and for weights that netx's
     8-bit synapses do not hold exactly.
     """
+
+    if network.arithmetic.unusual:
+        raise TclifError(
+            f"netx: does not hold the arithmetic's {', '.join(network.arithmetic.unusual)}",
+            "save the network itself: FixedNetwork.save",
+        )
 
     def fill(file: Any) -> None:
         source = INPUT
@@ -66,7 +72,7 @@ def _write_layer(group: Any, network: FixedNetwork, layer: FixedLayer, source: s
     neuron["shift"], neuron["spiking"] = layer.shift, layer.spiking
     for name in WORDS:
         neuron[name] = getattr(layer, name)
-    for name, value in asdict(network.arithmetic).items():
+    for name, value in network.arithmetic.plain().items():
         neuron[name] = value
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from tclif_deploy import json_form
 from tclif_deploy.errors import TclifError
 from tclif_deploy.files import parse_json
+from tclif_deploy.formats.nir import grids
 from tclif_deploy.network import NEURON_ARRAYS, Float, Layer, Network, Neuron
 from tclif_deploy.readout import Readout
 
@@ -21,8 +22,9 @@ KEY = "tclif_deploy"
 EXPORT = "tclif_deploy_export"
 """Under this name stands what a graph of standard nodes was written with: JSON with dt."""
 
-VERSION, READOUT_VERSION = 1, 2
-"""2: with a readout that is not the usual one, which a reader of 1 would take wrongly"""
+VERSION, READOUT_VERSION, GRID_VERSION = 1, 2, 3
+"""2: with a readout that is not the usual one, which a reader of 1 would take wrongly; 3: with the units of numbers
+that are integers already"""
 
 DT = 1.0
 """The step in which the primitives' differential equations are read, in the unit of their time constants."""
@@ -41,31 +43,47 @@ _CHOICES: dict[str, tuple[object, ...]] = {
 }
 
 
-def of_network(network: Network) -> dict[str, str]:
+def of_network(network: Network) -> dict[str, Float | str]:
     """Metadata of the whole graph: what a person or a tool must know to run it."""
-    return {KEY: json.dumps(_with_readout({"version": VERSION, "dt": DT, "reading": READING}, network))}
+    return _of_graph(KEY, {"version": VERSION, "dt": DT, "reading": READING}, network)
 
 
-def of_export(network: Network, dt: float) -> dict[str, str]:
+def of_export(network: Network, dt: float) -> dict[str, Float | str]:
     """Metadata of a graph of standard nodes."""
-    return {EXPORT: json.dumps(_with_readout({"version": VERSION, "dt": dt}, network))}
+    return _of_graph(EXPORT, {"version": VERSION, "dt": dt}, network)
 
 
-def _with_readout(values: dict[str, Any], network: Network) -> dict[str, Any]:
-    """``values``, and the rule of a network whose readout is not the usual one."""
-    if network.usual_readout:
-        return values
-    return {**values, "version": READOUT_VERSION, "readout": asdict(network.readout)}
+def _of_graph(key: str, values: dict[str, Any], network: Network) -> dict[str, Float | str]:
+    """``values``, with the rule of a network whose readout is not the usual one, and the units that it carries."""
+    arrays: dict[str, Float] = {}
+    if not network.usual_readout:
+        values |= {"version": READOUT_VERSION, "readout": asdict(network.readout)}
+    if grids.has_grid(network):
+        said, arrays = grids.of_network(network)
+        values |= {"version": GRID_VERSION, "grids": said}
+    return {key: json.dumps(values), **arrays}
 
 
-def read_readout(metadata: Mapping[str, Float | str], where: str) -> Readout:
-    """The readout in the metadata of the whole graph, ``auto`` where they say none. Raises `TclifError`."""
+def _of_whole(metadata: Mapping[str, Float | str]) -> dict[str, Any]:
+    """What the JSON of the whole graph says, ours or an export's; nothing where it is damaged, which others tell."""
     text = metadata.get(KEY, metadata.get(EXPORT, "{}"))
     try:
         values = parse_json(text) if isinstance(text, str) else None
     except ValueError:
         values = None
-    if not isinstance(values, dict) or "readout" not in values:
+    return values if isinstance(values, dict) else {}
+
+
+def read_grids(network: Network, metadata: Mapping[str, Float | str], where: str) -> Network:
+    """``network`` with the units in the metadata of the whole graph, if there are any. Raises `TclifError`."""
+    values = _of_whole(metadata)
+    return grids.with_grids(network, values["grids"], metadata, where) if "grids" in values else network
+
+
+def read_readout(metadata: Mapping[str, Float | str], where: str) -> Readout:
+    """The readout in the metadata of the whole graph, ``auto`` where they say none. Raises `TclifError`."""
+    values = _of_whole(metadata)
+    if "readout" not in values:
         return Readout()
     hint = "write the file again, or remove its metadata"
     return json_form.parse(Readout, json.dumps(values["readout"]), f"{where}: metadata readout", hint)
@@ -81,7 +99,7 @@ def of_layer(layer: Layer) -> dict[str, Float | str]:
 def check_network(metadata: Mapping[str, Float | str], where: str) -> None:
     """Raise `TclifError` where the graph was written for another step or by a newer version; none is fine."""
     if KEY in metadata:
-        values = _parse(metadata[KEY], where, READOUT_VERSION)
+        values = _parse(metadata[KEY], where, GRID_VERSION)
         if values.get("dt") != DT:
             raise TclifError(f"{where}: metadata says dt = {_short(values.get('dt'))}", f"only dt = {DT} is read")
 

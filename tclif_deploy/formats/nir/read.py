@@ -64,12 +64,12 @@ def network_of(
     readout = metadata.read_readout(graph.metadata, where)
     if not is_ours(graph):
         network = read_foreign(graph, where, dt=dt, convention=convention, comparator=comparator, reset=reset)
-        return _read_by(network, readout, where)
+        return _read_by(metadata.read_grids(network, graph.metadata, where), readout, where)
     options = {"dt": dt, "convention": convention, "comparator": comparator, "reset": reset}
     for name, value in options.items():
         if value is not None:
             raise TclifError(f"{where}: a .nir file of ours says everything itself, {name} included", "leave it out")
-    return _read_by(read_own(graph, where), readout, where)
+    return _read_by(metadata.read_grids(read_own(graph, where), graph.metadata, where), readout, where)
 
 
 def _read_by(network: Network, readout: Readout, where: str) -> Network:

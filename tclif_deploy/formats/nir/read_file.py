@@ -14,6 +14,7 @@ import numpy as np
 from tclif_deploy.errors import TclifError
 from tclif_deploy.files import as_path
 from tclif_deploy.formats.nir.graph import SAME, Edges, NirGraph, Primitive
+from tclif_deploy.formats.nir.grids import PREFIX
 from tclif_deploy.formats.nir.metadata import EXPORT, KEY
 from tclif_deploy.hdf5 import FileReader
 from tclif_deploy.network import NEURON_ARRAYS, Float
@@ -135,6 +136,8 @@ class _GraphReader(FileReader):
                 metadata |= {
                     key: self.array(members, key, f"{where}: metadata") for key in NEURON_ARRAYS if key in members
                 }
+            units = [key for key in members if key.startswith(PREFIX)]
+            metadata |= {key: self.array(members, key, f"{where}: metadata") for key in units}
         return NirGraph(nodes, edges, metadata)
 
     def node(self, parent: Any, key: str, name: str, depth: int) -> Primitive | NirGraph:

@@ -40,6 +40,8 @@ FEWEST_NEURON_STEPS = 1 << 16
 
 def plan_exact(network: FixedNetwork) -> FloatPlan | None:
     """The plan of ``network``, or None where float64 might not hold one of its numbers."""
+    if network.arithmetic.unusual:
+        return None
     layers = [_exact_layer(network, layer) for layer in network.layers]
     if any(layer is None for layer in layers):
         return None

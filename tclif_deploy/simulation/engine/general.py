@@ -19,8 +19,10 @@ from tclif_deploy.network import INPUT
 from tclif_deploy.simulation.engine.readout import read_step, readout_code
 from tclif_deploy.simulation.engine.scatter import OUTPUTS, POSITIONS, scatter, shape_of, weights_of
 
-ROUNDINGS = ("floor", "nearest", "toward_zero")
-FLOOR, NEAREST, TOWARD_ZERO = range(3)
+ROUNDINGS = ("floor", "nearest", "toward_zero", "ceiling")
+FLOOR, NEAREST, TOWARD_ZERO, CEILING = range(4)
+OVERFLOWS = ("saturate", "wrap", "saturate_full")
+SATURATE, WRAP, SATURATE_FULL = range(3)
 MAX_SHIFT = 62
 """Shifts beyond this would leave nothing of an int64, in numpy and in this kernel alike."""
 
@@ -33,7 +35,8 @@ class GeneralPlan:
     """A network as the flat arrays that the kernel walks through."""
 
     arithmetic: Int
-    """(6,): frac_bits, rounding, bits_u, bits_v, whether u wraps, whether v wraps"""
+    """(11,): frac_bits, rounding, bits_u, bits_v, overflow of u and of v, rounding of products into u and into v, least
+    step, ovf after each addend, input before the decay"""
     neurons: Int
     """(12, all neurons): `LAYER_ARRAYS` of all layers, side by side"""
     layers: Int
@@ -54,9 +57,13 @@ def plan_general(network: FixedNetwork) -> GeneralPlan:
     """Lay ``network`` out for `run_general`."""
     m = network.arithmetic
     arithmetic = np.array(
-        [m.frac_bits, ROUNDINGS.index(m.rounding), m.bits_u, m.bits_v, m.overflow_u == "wrap", m.overflow_v == "wrap"],
+        [
+            m.frac_bits, ROUNDINGS.index(m.rounding), m.bits_u, m.bits_v, OVERFLOWS.index(m.overflow_u),
+            OVERFLOWS.index(m.overflow_v), ROUNDINGS.index(m.rounding_u or m.rounding),
+            ROUNDINGS.index(m.rounding_v or m.rounding), m.least_step, m.each_addend, m.input_first,
+        ],
         dtype=np.int64,
-    )
+    )  # fmt: skip
     order = {INPUT: -1} | {layer.name: n for n, layer in enumerate(network.layers)}
     neurons = np.concatenate([np.stack([getattr(la, f) for f in LAYER_ARRAYS]) for la in network.layers], axis=1)
     layers: list[tuple[int, ...]] = []
@@ -96,14 +103,79 @@ def _round(p: int, k: int, rounding: int) -> int:
         return p >> k
     if rounding == NEAREST:
         return (p + (1 << (k - 1))) >> k
+    if rounding == CEILING:
+        return -((-p) >> k)
     return p >> k if p >= 0 else -((-p) >> k)
 
 
 @helper
-def _overflow(x: int, limit: int, wrap: int) -> int:
-    if wrap:
+def _overflow(x: int, limit: int, way: int) -> int:
+    if way == WRAP:
         return ((x + limit + 1) & (2 * limit + 1)) - limit - 1
-    return min(max(x, -limit), limit)
+    return min(max(x, -limit - (way == SATURATE_FULL)), limit)
+
+
+@helper
+def _decayed(x: int, factor: int, k: int, rounding: int, least: int) -> int:
+    result: int = _round(factor * x, k, rounding)
+    if least and x > 0 and factor < np.int64(1) << k and result > x - 1:
+        return x - 1
+    return result
+
+
+@helper
+def _added(x: int, addend: int, limit: int, way: int) -> tuple[int, int]:
+    """(the sum within its state, whether that changed it)."""
+    wide = x + addend
+    within = _overflow(wide, limit, way)
+    return within, int(within != wide)
+
+
+@helper
+def _all_added(x: int, shares: Int, shift: int, rounding: int, limit: int, way: int) -> tuple[int, int]:
+    """The currents of all connections, one after another."""
+    changed = 0
+    for c in range(shares.size):
+        i = shares[c] << shift if shift >= 0 else _round(shares[c], -shift, rounding)
+        x, more = _added(x, i, limit, way)
+        changed += more
+    return x, changed
+
+
+@helper
+def _charged(
+    x: int, factor: int, share: int, bias: int, shares: Int, enters: int, shift: int, arithmetic: Int, rounding: int,
+    limit: int, way: int,
+) -> tuple[int, int]:  # fmt: skip
+    """One state of a machine that applies ovf after each addend: (the state charged, how many addends it changed)."""
+    changed = 0
+    if enters and arithmetic[10]:
+        x, changed = _all_added(x, shares, shift, arithmetic[1], limit, way)
+    x = _decayed(x, factor, arithmetic[0], rounding, arithmetic[8])
+    x, more = _added(x, share, limit, way)
+    changed += more
+    if enters and not arithmetic[10]:
+        x, more = _all_added(x, shares, shift, arithmetic[1], limit, way)
+        changed += more
+    x, more = _added(x, bias, limit, way)
+    return x, changed + more
+
+
+@helper
+def _charged_by_addend(
+    u: int, v: int, shares: Int, shift: int, neuron: Int, arithmetic: Int, limit_u: int, limit_v: int, to_soma: int
+) -> tuple[int, int, int, int]:
+    """(u, v, how many addends ovf changed in each)."""
+    k, rounding_u, rounding_v = arithmetic[0], arithmetic[6], arithmetic[7]
+    new_u, changed_u = _charged(
+        u, neuron[A_U], _round(neuron[B_U] * v, k, rounding_u), neuron[BIAS_U], shares, not to_soma, shift, arithmetic,
+        rounding_u, limit_u, arithmetic[4],
+    )  # fmt: skip
+    new_v, changed_v = _charged(
+        v, neuron[A_V], _round(neuron[B_V] * new_u, k, rounding_v), neuron[BIAS_V], shares, to_soma, shift, arithmetic,
+        rounding_v, limit_v, arithmetic[5],
+    )  # fmt: skip
+    return new_u, new_v, changed_u, changed_v
 
 
 @kernel
@@ -145,10 +217,16 @@ def run_general(
     where not wanted. ``last`` counts as ``x`` does.
     """
     k, rounding, wrap_u, wrap_v = arithmetic[0], arithmetic[1], arithmetic[4], arithmetic[5]
+    rounding_u, rounding_v, least = arithmetic[6], arithmetic[7], arithmetic[8]
+    each, input_first = arithmetic[9], arithmetic[10]
     limit_u, limit_v = (np.int64(1) << (arithmetic[2] - 1)) - 1, (np.int64(1) << (arithmetic[3] - 1)) - 1
     total, ring = neurons.shape[1], fired_all.shape[1]
     count = layers.shape[0]
     acc = np.empty(total, np.int64)
+    most = 1
+    for layer in range(count):
+        most = max(most, layers[layer, 7] - layers[layer, 6])
+    shares = np.zeros((most if each else 0, total), np.int64)
     partial_sum = np.empty(total, np.int64)
     output = layers[count - 1, 0]
     charged, answer = np.zeros(total - output, np.int64), np.zeros(total - output, np.int64)
@@ -169,6 +247,8 @@ def run_general(
                         connections[c, 2],
                         connections[c, 3],
                     )
+                    if each:
+                        shares[c - layers[layer, 6], :size] = 0
                     if delay > step:
                         continue
                     partial_sum[:size] = 0
@@ -198,25 +278,49 @@ def run_general(
                         outputs, positions = shape[OUTPUTS], shape[POSITIONS]
                         for n in range(size):
                             acc[n] += partial_sum[n % positions * outputs + n // positions] << exponent
+                            if each:
+                                shares[c - layers[layer, 6], n] = (
+                                    partial_sum[n % positions * outputs + n // positions] << exponent
+                                )
                     else:
                         for n in range(size):
                             acc[n] += partial_sum[n] << exponent
+                            if each:
+                                shares[c - layers[layer, 6], n] = partial_sum[n] << exponent
                 fired[now, begin:end] = 0
                 for n in range(begin, end):
-                    i = acc[n - begin] << shift if shift >= 0 else _round(acc[n - begin], -shift, rounding)
-                    i_u, i_v = (0, i) if to_soma else (i, 0)
-                    wide = (
-                        _round(neurons[A_U, n] * u[n], k, rounding) + _round(neurons[B_U, n] * v[n], k, rounding)
-                        + i_u + neurons[BIAS_U, n]
-                    )  # fmt: skip
-                    new_u = _overflow(wide, limit_u, wrap_u)
-                    overflows[sample, layer, 0] += new_u != wide
-                    wide = (
-                        _round(neurons[A_V, n] * v[n], k, rounding) + _round(neurons[B_V, n] * new_u, k, rounding)
-                        + i_v + neurons[BIAS_V, n]
-                    )  # fmt: skip
-                    new_v = _overflow(wide, limit_v, wrap_v)
-                    overflows[sample, layer, 1] += new_v != wide
+                    links = layers[layer, 7] - layers[layer, 6]
+                    if each:
+                        new_u, new_v, changed_u, changed_v = _charged_by_addend(
+                            u[n], v[n], shares[:links, n - begin], shift, neurons[:, n], arithmetic, limit_u, limit_v,
+                            to_soma,
+                        )  # fmt: skip
+                        overflows[sample, layer, 0] += changed_u
+                        overflows[sample, layer, 1] += changed_v
+                    else:
+                        i = acc[n - begin] << shift if shift >= 0 else _round(acc[n - begin], -shift, rounding)
+                        i_u, i_v = (0, i) if to_soma else (i, 0)
+                        old_u, old_v = u[n], v[n]
+                        if input_first and not to_soma:
+                            wide = old_u + i_u
+                            old_u, i_u = _overflow(wide, limit_u, wrap_u), 0
+                            overflows[sample, layer, 0] += old_u != wide
+                        wide = (
+                            _decayed(old_u, neurons[A_U, n], k, rounding_u, least)
+                            + _round(neurons[B_U, n] * old_v, k, rounding_u) + i_u + neurons[BIAS_U, n]
+                        )  # fmt: skip
+                        new_u = _overflow(wide, limit_u, wrap_u)
+                        overflows[sample, layer, 0] += new_u != wide
+                        if input_first and to_soma:
+                            wide = old_v + i_v
+                            old_v, i_v = _overflow(wide, limit_v, wrap_v), 0
+                            overflows[sample, layer, 1] += old_v != wide
+                        wide = (
+                            _decayed(old_v, neurons[A_V, n], k, rounding_v, least)
+                            + _round(neurons[B_V, n] * new_u, k, rounding_v) + i_v + neurons[BIAS_V, n]
+                        )  # fmt: skip
+                        new_v = _overflow(wide, limit_v, wrap_v)
+                        overflows[sample, layer, 1] += new_v != wide
                     if layer == count - 1:
                         charged[n - begin] = new_v
                         answer[n - begin] = spiking and new_v >= neurons[THRESHOLD, n]

@@ -132,7 +132,7 @@ def plan_fast(network: FixedNetwork) -> FastPlan | None:
     if platform.machine().lower() not in ("x86_64", "amd64"):
         return None  # The rounding mode is set in a register of x86.
     m = network.arithmetic
-    if max(m.bits_u, m.bits_v) > MAX_BITS or network.input.limit > NARROW_LIMIT:
+    if m.unusual or max(m.bits_u, m.bits_v) > MAX_BITS or network.input.limit > NARROW_LIMIT:
         return None
     earlier = {INPUT}
     layers = []

@@ -1,4 +1,4 @@
-"""``network.npz``: the float network of a build, in a form of our own that holds every network exactly.
+"""``network.npz``: a float network, that of a build among them, in a form of our own that holds every network exactly.
 
 NIR has no primitive for some neurons (a hard reset beside b_u, or any q), so ``network.nir`` may be missing; this file
 never is. Plain arrays and one JSON header, nothing pickled, same network same bytes.
@@ -6,7 +6,9 @@ never is. Plain arrays and one JSON header, nothing pickled, same network same b
 
 from __future__ import annotations
 
+import io
 import json
+import zipfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,16 +19,31 @@ from numpy.typing import NDArray
 from tclif_deploy import json_form
 from tclif_deploy.convolution import Conv
 from tclif_deploy.errors import TclifError
-from tclif_deploy.files import open_npz
+from tclif_deploy.files import DAMAGED, open_npz
 from tclif_deploy.fixed import AGAIN, Format
+from tclif_deploy.grid import InputGrid, LayerGrid
 from tclif_deploy.network import NEURON_ARRAYS, Connection, InputTo, Layer, Network, Neuron, Reset
 from tclif_deploy.outputs import write_npz
 from tclif_deploy.readout import Readout
 
-FORMAT, FORMAT_VERSIONS = "tclif-network", (1, 2)
-"""2: with a readout that is not the usual one"""
+FORMAT, FORMAT_VERSIONS = "tclif-network", (1, 2, 3)
+"""2: with a readout that is not the usual one; 3: with the units of numbers that are integers already"""
 PLAIN = ("strict", "reset", "input_to", "spiking", "type")
 """fields of `Neuron` that are no arrays"""
+
+
+def is_network_file(data: bytes) -> bool:
+    """Whether a file's bytes are what `write_network` writes. Raises `TclifError` for a compiled network's integers."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            names = set(archive.namelist())
+    except DAMAGED:
+        return False
+    if "header.npy" not in names or "0.a_u.npy" not in names:
+        return False
+    if "0.lsb_u.npy" in names:
+        raise TclifError("holds a compiled network's integers, not a model", "name network.npz instead")
+    return True
 
 
 def write_network(network: Network, path: Path) -> None:
@@ -41,14 +58,22 @@ def write_network(network: Network, path: Path) -> None:
         ]
         plain = {name: getattr(neuron, name) for name in PLAIN}
         layers.append({"name": layer.name, "neuron": plain, "connections": connections})
+        if layer.grid is not None:
+            layers[-1]["state_bits"] = layer.grid.state_bits
+            arrays |= {f"{n}.grid.lsb_u": layer.grid.lsb_u, f"{n}.grid.lsb_v": layer.grid.lsb_v}
+            arrays |= {f"{n}.grid.step.{m}": steps for m, steps in enumerate(layer.grid.steps)}
         arrays |= {f"{n}.{name}": getattr(neuron, name) for name in NEURON_ARRAYS}
         arrays |= {f"{n}.weight.{m}": c.weight for m, c in enumerate(layer.connections)}
-    header = {
-        "format": FORMAT, "version": FORMAT_VERSIONS[not network.usual_readout],
-        "input_size": network.input_size, "layers": layers, "notices": list(network.notices),
+    header: dict[str, Any] = {
+        "format": FORMAT, "version": 1, "input_size": network.input_size, "layers": layers,
+        "notices": list(network.notices),
     }  # fmt: skip
     if not network.usual_readout:
-        header["readout"] = asdict(network.readout)
+        header |= {"version": 2, "readout": asdict(network.readout)}
+    if network.input_grid is not None:
+        header |= {"version": 3, "input_grid": asdict(network.input_grid)}
+    if any(layer.grid is not None for layer in network.layers):
+        header["version"] = 3
     arrays["header"] = np.frombuffer(json.dumps(header, sort_keys=True).encode(), dtype=np.uint8)
     write_npz(path, arrays)
 
@@ -68,8 +93,13 @@ def read_network(path: Path) -> Network:
                 Connection(c.source, file.array(f"{n}.weight.{m}", "f"), c.delay, c.conv)
                 for m, c in enumerate(item.connections)
             )
-            layers.append(Layer(item.name, Neuron(**arrays, **vars(item.neuron)), connections))
-        return Network(header.input_size, tuple(layers), header.notices, header.readout)
+            grid = None
+            if item.state_bits is not None:
+                units = ("lsb_u", "lsb_v", *(f"step.{m}" for m in range(len(connections))))
+                lsb_u, lsb_v, *steps = (file.array(f"{n}.grid.{name}", "f") for name in units)
+                grid = LayerGrid(item.state_bits, lsb_u, lsb_v, tuple(steps))
+            layers.append(Layer(item.name, Neuron(**arrays, **vars(item.neuron)), connections, grid))
+        return Network(header.input_size, tuple(layers), header.notices, header.readout, header.input_grid)
 
 
 @dataclass(frozen=True)
@@ -93,6 +123,7 @@ class _LayerHeader:
     name: str
     neuron: _NeuronHeader
     connections: tuple[_ConnectionHeader, ...]
+    state_bits: int | None = None
 
 
 @dataclass(frozen=True)
@@ -105,3 +136,4 @@ class _Header(Format):
     layers: tuple[_LayerHeader, ...]
     notices: tuple[str, ...]
     readout: Readout = Readout()
+    input_grid: InputGrid | None = None
