@@ -250,6 +250,11 @@ def test_what_is_not_plain_is_left_to_torch(content: Any, taken_by_torch: bool) 
             by_torch(data)
 
 
+def test_an_attribute_over_a_method_is_refused() -> None:
+    with pytest.raises(TclifError, match="an OrderedDict whose 'keys' is hidden"):
+        check_zip(saved({"state_dict": Hidden()}), "file")
+
+
 @pytest.mark.parametrize("order", [b"big", b"medium"])
 def test_an_archive_of_another_byte_order_is_left_to_torch(order: bytes) -> None:
     records = records_of(saved({"w": WEIGHT}))

@@ -24,7 +24,8 @@ from tclif_deploy.report.content import Plots
 from tclif_deploy.report.sections import report_content
 from tclif_deploy.report.sections.quantization import quantization
 from tclif_deploy.report.static import write_figures
-from tclif_deploy.report.terminal.blocks import show, spark
+from tclif_deploy.report.terminal.blocks import spark
+from tclif_deploy.report.terminal.build import show
 from tclif_deploy.report.terminal.tables import print_build
 from tclif_deploy.report.verdict_text import headline
 from tclif_deploy.simulation.floating import simulate_float
