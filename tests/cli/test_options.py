@@ -141,7 +141,10 @@ HEAVY = {
         (["compile", "--help"], set()),
         (["targets"], set()),
         (["show", "BUILD"], set()),
-        (["compile", "MODEL", "-o", "NEW", "--backend", "none"], {"numba", "llvmlite", "scipy", "plotly"}),
+        (
+            ["compile", "MODEL", "-o", "NEW", "--backend", "none"],
+            {"numba", "llvmlite", "scipy", "nir", "h5py", "plotly"},
+        ),
     ],
     ids=lambda words: " ".join(words) if isinstance(words, list) else "",
 )
