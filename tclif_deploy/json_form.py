@@ -14,7 +14,7 @@ from tclif_deploy.files import parse_json, read_bytes
 
 T = TypeVar("T")
 
-EXACT = ConfigDict(extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+EXACT = ConfigDict(extra="forbid", allow_inf_nan=False)
 """for ``__pydantic_config__`` of a class whose file holds its fields and nothing else"""
 
 
@@ -93,7 +93,11 @@ def parse(form: type[T], text: bytes | str, where: str, hint: str) -> T:
 
 def schema(form: type[Any]) -> dict[str, Any]:
     """The JSON schema of ``form``'s file. Classes are described by their docstrings, less the examples in Python."""
-    made: dict[str, Any] = _adapter(form).json_schema(by_alias=True, mode="serialization")
+    EXACT["use_attribute_docstrings"] = True  # only here: to find them, the source of each class is parsed
+    try:
+        made: dict[str, Any] = TypeAdapter(form).json_schema(by_alias=True, mode="serialization")
+    finally:
+        del EXACT["use_attribute_docstrings"]
     for described in (made, *made.get("$defs", {}).values()):
         if "description" in described:
             described["description"] = described["description"].partition("\n\nExamples\n--------\n")[0]

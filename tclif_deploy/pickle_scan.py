@@ -41,6 +41,15 @@ class _Inert:
         return
 
 
+class _OrderedDict(OrderedDict[Any, Any]):
+    """An OrderedDict, which may have attributes of its own (torch's ``_metadata``), but none over its methods."""
+
+    def __setstate__(self, state: object) -> None:
+        hidden = [name for name in state if hasattr(OrderedDict, name)] if isinstance(state, dict) else []
+        if hidden:
+            raise pickle.UnpicklingError(f"an OrderedDict whose {hidden[0]!r:.40} is hidden")
+
+
 class _Storage:
     """A storage that the pickle refers to, by its declared number of elements."""
 
@@ -87,7 +96,7 @@ class _Scan(pickle._Unpickler):
         if module in ("torch", "torch.storage") and name in ITEM_BYTES:
             return name
         known = {
-            ("collections", "OrderedDict"): OrderedDict,
+            ("collections", "OrderedDict"): _OrderedDict,
             ("argparse", "Namespace"): _Inert,
             ("torch", "Size"): _Inert,
             ("torch._utils", "_rebuild_tensor_v2"): _tensor,

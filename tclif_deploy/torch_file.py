@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import argparse
 import io
+import sys
 import warnings
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tclif_deploy.errors import TclifError
 from tclif_deploy.pickle_scan import SAVE_AGAIN, check_legacy, check_zip
+from tclif_deploy.torch_zip import NotPlain, Tensor, read_zip
+
+if TYPE_CHECKING:
+    import torch
 
 ZIP, PICKLE = b"PK\x03\x04", b"\x80"
 """First bytes of torch's files since 1.6, and before."""
@@ -41,6 +46,24 @@ def read_torch(data: bytes, where: str) -> Any:
     Raises `TclifError` where the file is damaged, declares more than it holds, or wants foreign code.
     """
     (check_zip if data.startswith(ZIP) else check_legacy)(data, where)
+    return _by_torch(data, where)
+
+
+def read_checkpoint(data: bytes, where: str) -> Any:
+    """As `read_torch`, but without torch where the file is plain enough: its tensors then are `torch_zip.Tensor`.
+
+    `to_arrays` takes either.
+    """
+    if not data.startswith(ZIP):
+        return read_torch(data, where)
+    check_zip(data, where)
+    try:
+        return read_zip(data)
+    except NotPlain:
+        return _by_torch(data, where)
+
+
+def _by_torch(data: bytes, where: str) -> Any:
     import torch
 
     try:
@@ -90,12 +113,12 @@ def to_arrays(state: Mapping[str, Any], where: str, file_bytes: int | None = Non
     Raises `TclifError` where one is not a tensor of real floats, or not finite; or where the tensors hold many
     times the elements that ``file_bytes`` can.
     """
-    import torch
-
     arrays: dict[str, NDArray[np.float64]] = {}
     elements = 0
+    torch = sys.modules.get("torch")  # who holds a tensor of torch has imported it
+    kinds: Any = Tensor if torch is None else (Tensor, torch.Tensor)
     for name, tensor in state.items():
-        if not isinstance(name, str) or not isinstance(tensor, torch.Tensor):
+        if not isinstance(name, str) or not isinstance(tensor, kinds):
             raise TclifError(
                 f"{where}: the entry {name!r:.60} of its state_dict is a {type(tensor).__name__}, not a tensor",
                 SAVE_AGAIN,
@@ -104,17 +127,18 @@ def to_arrays(state: Mapping[str, Any], where: str, file_bytes: int | None = Non
             raise TclifError(f"{where}: a tensor is named {name!r:.60}", "names are printable, and not that long")
         if name.rpartition(".")[2] == "num_batches_tracked":
             continue
-        if tensor.layout != torch.strided or tensor.is_quantized or not tensor.is_floating_point():
+        ours = isinstance(tensor, Tensor)
+        if not (tensor.is_floating_point if ours else _is_dense_float(tensor)):
             raise TclifError(
-                f"{where}: {name} is {tensor.dtype} ({tensor.layout})".replace("torch.", ""),
+                f"{where}: {name} is {tensor.dtype} ({'strided' if ours else tensor.layout})".replace("torch.", ""),
                 "weights must be dense real floats (float16, bfloat16, float32 or float64)",
             )
-        elements += tensor.numel()
+        elements += tensor.stored.size if ours else tensor.numel()
         if file_bytes is not None and elements > ALIASES * file_bytes:
             raise TclifError(
                 f"{where}: its tensors have {elements} elements in a file of {file_bytes} bytes", SAVE_AGAIN
             )
-        array = np.asarray(tensor.detach().to("cpu", torch.float64).numpy(), dtype=np.float64)
+        array = tensor.float64() if ours else _float64(tensor)
         if not np.isfinite(array).all():
             index = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
             raise TclifError(
@@ -123,3 +147,15 @@ def to_arrays(state: Mapping[str, Any], where: str, file_bytes: int | None = Non
             )
         arrays[name] = array
     return arrays
+
+
+def _is_dense_float(tensor: torch.Tensor) -> bool:
+    import torch
+
+    return tensor.layout == torch.strided and not tensor.is_quantized and tensor.is_floating_point()
+
+
+def _float64(tensor: torch.Tensor) -> NDArray[np.float64]:
+    import torch
+
+    return np.asarray(tensor.detach().to("cpu", torch.float64).numpy(), dtype=np.float64)

@@ -10,7 +10,7 @@ from tclif_deploy.json_form import EXACT
 from tclif_deploy.mapping import Finding
 from tclif_deploy.network import INPUT
 from tclif_deploy.quantization.calibration import Calibration
-from tclif_deploy.simulation.partially_quantized import INPUT_PART, LAYER_PARTS
+from tclif_deploy.simulation.quantized_parts import INPUT_PART, LAYER_PARTS
 from tclif_deploy.verification.error_attribution import Effect, FirstDivergence, Loss
 from tclif_deploy.verification.remedies import Remedy
 from tclif_deploy.verification.state_safety import StateSafety

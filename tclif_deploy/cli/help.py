@@ -37,9 +37,11 @@ class Group(TyperGroup):
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Usage, text, options, and a row a command in the order of use."""
         options = [record for p in self.get_params(ctx) if (record := p.get_help_record(ctx)) is not None]
-        commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
-        rows = [(name, _paragraphs(c.help)[0]) for name, c in commands if c is not None and not c.hidden]
-        _write(self, ctx, formatter, {"Options": options, "Commands": rows})
+        _write(self, ctx, formatter, {"Options": options, "Commands": self.summaries()})
+
+    def summaries(self) -> list[Row]:
+        """A row a command."""
+        return [(name, _paragraphs(command.help)[0]) for name, command in self.commands.items()]
 
 
 def _write(command: Any, ctx: Any, formatter: Any, sections: dict[str, list[Row]]) -> None:

@@ -6,14 +6,13 @@ import errno
 import platform
 import signal
 import sys
-from importlib import import_module
 from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.markup import escape
 from threadpoolctl import threadpool_limits
 
-from tclif_deploy.cli.options import app
+from tclif_deploy.cli.commands import app
 from tclif_deploy.cli.output import (
     BAD_INPUT,
     FELL_SHORT,
@@ -28,15 +27,6 @@ from tclif_deploy.cli.output import (
 from tclif_deploy.errors import TclifError, one_line
 from tclif_deploy.outputs import on_recovery
 from tclif_deploy.version import __version__
-
-COMMANDS = (
-    "compile", "show", "report", "verify", "fuzz", "simulate", "explain", "inspect", "check", "cost", "anytime",
-    "sweep", "finetune", "train", "export", "rebuild", "targets", "doctor",
-)  # fmt: skip
-"""in the order of use: the main job, what its build is good for, what comes before and after it"""
-
-for name in COMMANDS:  # each registers itself
-    import_module(f"tclif_deploy.cli.{name}")
 
 DISK = {getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EROFS", "EIO", "EMFILE", "ENFILE", "ESTALE", "ENOENT")}
 """what a disk, or whoever else works on it, can do at any moment, wherever we are"""

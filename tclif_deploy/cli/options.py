@@ -23,20 +23,12 @@ import typer
 
 from tclif_deploy.arguments import Location, check
 from tclif_deploy.cli.help import Command
-from tclif_deploy.cli.spellings import Commands
 from tclif_deploy.data.dataset import Task
 from tclif_deploy.errors import TclifError
 from tclif_deploy.settings import Setting, settings_of
 
-app = typer.Typer(
-    name="tclif",
-    cls=Commands,
-    rich_markup_mode=None,
-    help="Compile trained TC-LIF spiking networks for neuromorphic hardware, and prove that they still work.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+registered = typer.Typer(rich_markup_mode=None)
+"""the commands whose files were imported so far"""
 
 
 def choice(option: str, value: str, known: Collection[str]) -> Any:
@@ -125,7 +117,7 @@ def command(name: str, *, without: Collection[str] = ()) -> Callable[[Callable[.
         run.__doc__ = body.__doc__
         run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-        app.command(name, cls=Command)(run)
+        registered.command(name, cls=Command)(run)
         return body
 
     return register

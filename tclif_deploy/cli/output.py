@@ -12,17 +12,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bars
 
-from tclif_deploy import json_form
 from tclif_deploy.errors import TclifError
-from tclif_deploy.jit import on_compile
-from tclif_deploy.progress import Progress, no_progress
+from tclif_deploy.progress import Progress as Moved
+from tclif_deploy.progress import no_progress
 from tclif_deploy.settings import Named
 from tclif_deploy.text import only_ascii, to_ascii
 
 if TYPE_CHECKING:
+    from rich.progress import Progress as Bars
+
     from tclif_deploy.builds import Build
 
 OK, FELL_SHORT, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
@@ -93,12 +92,16 @@ class Reporter:
     @contextmanager
     def running(self) -> Iterator[Reporter]:
         """Show bars while the block runs, and say when it first compiles something for this CPU."""
+        from tclif_deploy.jit import on_compile
+
         on_compile(self.say)
         if self.quiet or not err.is_terminal:
             yield self
             return
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
         columns = (TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with Bars(*columns, console=err, transient=True) as self.bars:
+        with Progress(*columns, console=err, transient=True) as self.bars:
             yield self
 
     def say(self, line: str) -> None:
@@ -107,7 +110,7 @@ class Reporter:
             when = f"[{time.monotonic() - self.started:6.1f} s] " if self.verbose else ""
             err.print(escape(when + line), highlight=False, soft_wrap=True)
 
-    def progress(self, title: str) -> Progress:
+    def progress(self, title: str) -> Moved:
         """The callback that moves a bar of that title."""
         if self.bars is None:
             return no_progress
@@ -125,6 +128,8 @@ class Printed:
     def result(self, value: Any, *tables: Callable[[], None]) -> None:
         """Print ``value`` as JSON, or else what prints it as tables."""
         if self.as_json:
+            from tclif_deploy import json_form
+
             sys.stdout.write(json_form.text_of(value))
             return
         for table in tables:

@@ -20,7 +20,7 @@ def show_command(
 ) -> None:
     """Print a build's report in tables: the verdict, then every section."""
     from tclif_deploy.builds import Build
-    from tclif_deploy.report.terminal.blocks import show, show_differences
+    from tclif_deploy.report.terminal.build import show, show_differences
 
     opened = Build.open(build)
     if other is None:

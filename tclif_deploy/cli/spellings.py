@@ -61,8 +61,8 @@ def modernize(words: list[str]) -> tuple[list[str], list[str]]:
     return words, hints
 
 
-class Commands(Group):
-    """The commands, in their old spellings too."""
+class OldSpellings(Group):
+    """Commands, in their old spellings too."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read the line in today's spelling."""

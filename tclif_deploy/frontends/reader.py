@@ -21,7 +21,7 @@ from tclif_deploy.formats.read_options import ReadOptions
 from tclif_deploy.frontends.live.structure import from_module
 from tclif_deploy.network import Network
 from tclif_deploy.neurons import growth_notice
-from tclif_deploy.torch_file import is_torch, of_lightning, read_torch, state_dict_of, to_arrays
+from tclif_deploy.torch_file import is_torch, of_lightning, read_checkpoint, state_dict_of, to_arrays
 
 if TYPE_CHECKING:
     import nir
@@ -154,7 +154,7 @@ def _read_file(path: Path, given: ReadOptions) -> tuple[str, Network]:
     if tensors_alone:
         tensors = to_arrays(read_safetensors(data, str(path)), str(path), len(data))
         return "safetensors file", network_from_state_dict(tensors, given, path)
-    content = read_torch(data, str(path))
+    content = read_checkpoint(data, str(path))
     if is_ours(content):
         return "model file of tclif_deploy.save", network_from_file(content, len(data), given, path)
     state, notice = of_lightning(content, state_dict_of(content, str(path)))

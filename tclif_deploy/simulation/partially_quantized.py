@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tclif_deploy.data.dataset import Dataset
 from tclif_deploy.fixed import COEFFICIENTS, FixedConnection, FixedLayer, FixedNetwork
-from tclif_deploy.network import INPUT, Connection, Float, Layer, Network
+from tclif_deploy.network import Connection, Float, Layer, Network
 from tclif_deploy.readout import RunningReadout
 from tclif_deploy.simulation.engine.block import unpack
 from tclif_deploy.simulation.engine.float_plan import (
@@ -32,16 +31,8 @@ from tclif_deploy.simulation.engine.float_tile import CHARGED_U, CHARGED_V, Choi
 from tclif_deploy.simulation.engine.floating import read_block
 from tclif_deploy.simulation.engine.scatter import NO_CONVOLUTION
 from tclif_deploy.simulation.float_result import float_readout
+from tclif_deploy.simulation.quantized_parts import INPUT_PART, Part
 from tclif_deploy.simulation.result import check_lengths
-
-Part = Literal["weights", "coefficients", "states", "thresholds", "bias", "input"]
-
-LAYER_PARTS: tuple[Part, ...] = ("weights", "coefficients", "states", "thresholds", "bias")
-"""what is quantized in a layer: its weights, with what calibration added to its bias for their sake; a, b and q; the
-states, by rounding every product and by their width; the threshold, the resets, v(0) and a readout's multipliers; the
-bias"""
-INPUT_PART: tuple[str, Part] = (INPUT, "input")
-"""the input's integers, as a part of the network"""
 
 ROWS = ("a_u", "b_u", "a_v", "b_v", "q", "threshold", "r_u", "r_v", "v_reset", "bias_u", "bias_v", "v0")
 """a neuron's numbers, in the order of `layer_numbers`"""
@@ -61,11 +52,6 @@ class MixedResult:
     peaks: Float
     """largest |u| and |v| met before or after a reset, in the float network's units; (2, neurons of all layers);
     without meaning where they were not asked for"""
-
-
-def parts_of(network: Network) -> tuple[tuple[str, Part], ...]:
-    """Everything that can be quantized: (layer, part), the input's first."""
-    return (INPUT_PART, *((layer.name, part) for layer in network.layers for part in LAYER_PARTS))
 
 
 def simulate_mixed(

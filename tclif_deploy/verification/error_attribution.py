@@ -1,9 +1,13 @@
-"""Where the error of a quantized network comes from: each source switched on alone, and off alone."""
+"""Where the error of a quantized network comes from: each source switched on alone, and off alone.
+
+The simulator is imported where it runs, so that a build that holds an attribution is shown without numba.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,16 +17,11 @@ from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedNetwork
 from tclif_deploy.network import Float, Network
 from tclif_deploy.progress import Progress, no_progress
-from tclif_deploy.simulation.partially_quantized import (
-    INPUT_PART,
-    LAYER_PARTS,
-    MixedResult,
-    Part,
-    layer_numbers,
-    parts_of,
-    simulate_mixed,
-)
+from tclif_deploy.simulation.quantized_parts import INPUT_PART, LAYER_PARTS, Part, parts_of
 from tclif_deploy.verification.state_safety import StateSafety, state_safety
+
+if TYPE_CHECKING:
+    from tclif_deploy.simulation.partially_quantized import MixedResult
 
 Parts = frozenset[tuple[str, Part]]
 
@@ -135,6 +134,8 @@ def attribute_error(
     >>> sum(e.alone.agreement for e in result.sources.values()) + result.interaction == result.loss.agreement
     True
     """
+    from tclif_deploy.simulation.partially_quantized import simulate_mixed
+
     _check_arithmetic(fixed)
     everything: Parts = frozenset(parts_of(network))
     active = frozenset(part for part in everything if _changes(network, fixed, data, part))
@@ -194,6 +195,8 @@ def _changes(network: Network, fixed: FixedNetwork, data: Dataset, part: tuple[s
         return not np.allclose(encoded, data.values() / fixed.input.lsb, rtol=1e-12, atol=0.0)
     if part[1] == "states":
         return True
+    from tclif_deploy.simulation.partially_quantized import layer_numbers
+
     n = next(n for n, layer in enumerate(network.layers) if layer.name == part[0])
     off, on = (layer_numbers(network.layers[n], fixed.layers[n], fixed, chosen) for chosen in ((), (part[1],)))
     pairs = ((off[0], on[0]), *zip(off[1], on[1], strict=True))
@@ -204,6 +207,8 @@ def _first(
     network: Network, fixed: FixedNetwork, data: Dataset, original: MixedResult, quantized: MixedResult
 ) -> FirstDivergence | None:
     """Where the first spike differs, and why."""
+    from tclif_deploy.simulation.partially_quantized import simulate_mixed
+
     differs = (original.spikes != quantized.spikes) & data.valid()[:, :, None]
     steps = np.flatnonzero(differs.any(axis=(0, 2)))
     if not steps.size:
@@ -238,6 +243,8 @@ Measure = Callable[[FixedNetwork], Loss]
 
 def measure(network: Network, data: Dataset, jobs: int = 2) -> Measure:
     """The loss of any quantization of ``network`` on ``data``."""
+    from tclif_deploy.simulation.partially_quantized import simulate_mixed
+
     classes: NDArray[np.int64] | None = None
     readout: Float | None = None
 

@@ -11,7 +11,7 @@ from tclif_deploy.network import Network
 from tclif_deploy.progress import Progress, no_progress
 from tclif_deploy.quantization import QuantizeSettings, Ranges, measured_ranges, quantize
 from tclif_deploy.quantization.quantizer import weight_widths
-from tclif_deploy.simulation.partially_quantized import INPUT_PART
+from tclif_deploy.simulation.quantized_parts import INPUT_PART
 from tclif_deploy.target import Target
 from tclif_deploy.verification.error_attribution import ErrorAttribution, Loss, measure
 

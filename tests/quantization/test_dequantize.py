@@ -22,7 +22,8 @@ from tclif_deploy.fixed import (
 from tclif_deploy.network import INPUT, Connection, Layer, Network
 from tclif_deploy.quantization import QuantizeSettings
 from tclif_deploy.simulation.floating import simulate_float
-from tclif_deploy.simulation.partially_quantized import INPUT_PART, parts_of, simulate_mixed
+from tclif_deploy.simulation.partially_quantized import simulate_mixed
+from tclif_deploy.simulation.quantized_parts import INPUT_PART, parts_of
 from tests.helpers.random_networks import assert_alive, random_network
 
 STEPS = 400

@@ -27,7 +27,8 @@ from tclif_deploy.report.figure import Figure, Panel, Series
 from tclif_deploy.report.sections import report_content
 from tclif_deploy.report.sections.quantization import quantization
 from tclif_deploy.report.static import write_figures
-from tclif_deploy.report.terminal.blocks import show, show_blocks, spark
+from tclif_deploy.report.terminal.blocks import show_blocks, spark
+from tclif_deploy.report.terminal.build import show
 from tclif_deploy.report.terminal.tables import print_build
 from tclif_deploy.report.tiles import tiles
 from tclif_deploy.report.verdict_text import headline

@@ -26,7 +26,8 @@ from tclif_deploy.data import Dataset
 from tclif_deploy.mapping import Behaviour, Finding, LayerBehaviour, behaviour_findings, measure
 from tclif_deploy.report.sections.error_attribution import advice, attribution_blocks
 from tclif_deploy.simulation.floating import simulate_float
-from tclif_deploy.simulation.partially_quantized import LAYER_PARTS, parts_of, simulate_mixed
+from tclif_deploy.simulation.partially_quantized import simulate_mixed
+from tclif_deploy.simulation.quantized_parts import LAYER_PARTS, parts_of
 from tclif_deploy.verification.error_attribution import Effect, Loss, attribute_error
 from tclif_deploy.verification.remedies import Remedy, remedies
 from tclif_deploy.verification.state_safety import state_safety

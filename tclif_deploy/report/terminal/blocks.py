@@ -1,11 +1,11 @@
-"""Blocks on a terminal: the one printer, and everything about a build by it."""
+"""Blocks on a terminal: the one printer."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,38 +13,25 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from tclif_deploy.builds import Build
 from tclif_deploy.errors import one_line
-from tclif_deploy.report.compare import differences
 from tclif_deploy.report.content import Bars, Block, Drawing, Level, Note, Plots, Raster, Table, Tiles, label_block
 from tclif_deploy.report.figure import Panel
-from tclif_deploy.report.sections import report_content
 from tclif_deploy.report.terminal.layout import Medium, bar_lines, indented, medium, table_lines
-from tclif_deploy.report.tiles import tiles
-from tclif_deploy.report.verdict_text import headline
 from tclif_deploy.text import layer_labels, wrap
+
+if TYPE_CHECKING:
+    from tclif_deploy.builds import Build
 
 TICKS = " ▁▂▃▄▅▆▇█"
 SPARK_WIDTH = 40
 COLORS: dict[Level, str] = {"good": "green", "bad": "red", "open": "yellow", "plain": "default"}
 
 
-def show(console: Console, build: Build) -> None:
-    """Print every section of a build."""
-    _verdict(console, "", build)
-    show_blocks(console, [tiles(build)])
-    for section in report_content(build):
-        console.print()
-        show_text(console, section.title, "bold underline")
-        show_text(console, section.caption, "dim")
-        show_blocks(console, section.blocks, build)
-
-
 def show_text(console: Console, text: str, style: str = "", *, whole: bool = False) -> None:
     """Print a text, wrapped at spaces where the console has a width; ``whole`` leaves it in one line, to be copied."""
     shown = medium(console)
     for line in wrap(shown.text(one_line(text)), None if whole else shown.width):
-        _print(console, Text(line, style=style))
+        print_line(console, Text(line, style=style))
 
 
 def show_blocks(
@@ -61,16 +48,8 @@ def show_blocks(
         if lines and previous is not None and not (isinstance(block, Note) and previous is Note):
             console.print()  # notes follow each other, everything else stands apart
         for line in lines:
-            _print(console, line)
+            print_line(console, line)
         previous = type(block) if lines else previous
-
-
-def show_differences(console: Console, a: Build, b: Build) -> None:
-    """Print two builds' verdicts and what differs between them."""
-    for name, build in (("A", a), ("B", b)):
-        _verdict(console, f"{name}: {build.folder}: ", build)
-    console.print()
-    show_blocks(console, differences(a, b))
 
 
 def spark(values: NDArray[Any], width: int = SPARK_WIDTH) -> str:
@@ -90,22 +69,16 @@ def spark(values: NDArray[Any], width: int = SPARK_WIDTH) -> str:
     return "".join(TICKS[int((v - low) / (high - low) * (len(TICKS) - 1))] for v in values)
 
 
-def _print(console: Console, line: Text) -> None:
+def print_line(console: Console, line: Text) -> None:
+    """Print a line that is laid out already."""
     line.rstrip()
-    console.print(line, soft_wrap=True, highlight=False)  # laid out already: rich shall neither wrap nor pad it
-
-
-def _verdict(console: Console, prefix: str, build: Build) -> None:
-    verdict = headline(build)
-    show_text(console, f"{prefix}{build.report.model} on {build.target.name}", "bold")
-    for line in _labelled(verdict.word, verdict.sentence, f"bold reverse {COLORS[verdict.level]}", medium(console)):
-        _print(console, line)
+    console.print(line, soft_wrap=True, highlight=False)  # rich shall neither wrap nor pad it
 
 
 def _lines(block: Block, shown: Medium, build: Build | None) -> Iterator[Text]:
     """The lines of one block."""
     if isinstance(block, Note):
-        yield from _labelled(block.label, block.text, f"bold {COLORS[block.level]}", shown)
+        yield from labelled(block.label, block.text, f"bold {COLORS[block.level]}", shown)
     elif isinstance(block, Table):
         yield from _titled(block.title, shown)
         cells = tuple(tuple(map(one_line, row)) for row in block.rows)
@@ -114,7 +87,7 @@ def _lines(block: Block, shown: Medium, build: Build | None) -> Iterator[Text]:
         yield from map(Text, rows)
     elif isinstance(block, Tiles):
         for tile in block.tiles:
-            yield from _labelled(tile.name, f"{tile.figure} ({tile.note})", "bold", shown)
+            yield from labelled(tile.name, f"{tile.figure} ({tile.note})", "bold", shown)
     elif isinstance(block, Bars):
         yield from _titled(block.title, shown)
         for label, bar, text, over in bar_lines(block, shown):
@@ -124,7 +97,7 @@ def _lines(block: Block, shown: Medium, build: Build | None) -> Iterator[Text]:
     elif isinstance(block, Plots):
         curves = list(_curves(_drawn(block.figure.panels), shown))
         if curves:  # a grid or a set of bars stands in a table already
-            yield from _labelled(block.figure.title, block.figure.caption, "bold", shown, ". ")
+            yield from labelled(block.figure.title, block.figure.caption, "bold", shown, ". ")
             yield from curves
     elif isinstance(block, Raster) and build is not None and build.record is not None:
         yield from _rates(build, shown)
@@ -135,7 +108,7 @@ def _titled(title: str, shown: Medium) -> Iterator[Text]:
         yield from (Text(line, style="bold") for line in wrap(shown.text(one_line(title)), shown.width))
 
 
-def _labelled(label: str, text: str, style: str, shown: Medium, end: str = ": ") -> Iterator[Text]:
+def labelled(label: str, text: str, style: str, shown: Medium, end: str = ": ") -> Iterator[Text]:
     """``label: text``, wrapped, with the label in ``style``."""
     start = shown.text(one_line(label) + end) if label else ""
     for n, line in enumerate(indented(start + shown.text(one_line(text)), shown.width)):
