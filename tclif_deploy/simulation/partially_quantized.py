@@ -73,6 +73,7 @@ def simulate_mixed(
     Examples
     --------
     >>> from tclif_deploy import load, load_data, quantize, simulate
+    >>> from tclif_deploy.simulation.quantized_parts import parts_of
     >>> network, test = load("fixtures/spoken_digits/checkpoint.pth.tar"), load_data("fixtures/spoken_digits/test.npz")
     >>> fixed = quantize(network, "loihi2", "fixtures/spoken_digits/calibration.npz")
     >>> result = simulate_mixed(network, fixed, test, parts_of(network))

