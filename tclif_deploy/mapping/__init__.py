@@ -1,6 +1,6 @@
 """Will it fit, what will it cost: placement on cores, design rules, energy and latency."""
 
-from tclif_deploy.mapping.activity import Activity, Behaviour, LayerBehaviour, measure
+from tclif_deploy.mapping.activity import Activity, ActivityRecorder, Behaviour, LayerBehaviour, measure
 from tclif_deploy.mapping.cost import Cost, cost
 from tclif_deploy.mapping.findings import Finding
 from tclif_deploy.mapping.partition import CannotFit, Slice
@@ -14,6 +14,7 @@ __all__ = [
     "RULES",
     "STRATEGIES",
     "Activity",
+    "ActivityRecorder",
     "Behaviour",
     "CannotFit",
     "Core",

@@ -15,7 +15,7 @@ from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedNetwork, Int, check_fixed
 from tclif_deploy.network import INPUT
 from tclif_deploy.progress import Progress, no_progress
-from tclif_deploy.simulation import Engine, simulate
+from tclif_deploy.simulation import Engine, Result, simulate
 
 BATCH_VALUES = 1 << 24
 """spikes held at once while they are counted: the batches' size follows from it"""
@@ -134,19 +134,41 @@ def measure(
     data = as_dataset(data, needed=True)
     if data.features != fixed.input.size:
         raise TclifError(f"{data.name}: {data.features} features a step, the network takes {fixed.input.size}")
-    x, clipped = fixed.input.encode(data.x, data.scale)
-    batches = []
-    overflows = {layer.name: 0 for layer in fixed.layers}
+    recorder = ActivityRecorder(fixed, data.samples)
     for rows in _batches(fixed, data):
         batch = data[rows]
-        result = simulate(fixed, x[rows], lengths=batch.lengths, spikes=True, engine=engine)
-        for name, counts in result.overflows.items():
-            overflows[name] += int(counts.sum())
-        valid = batch.valid()
-        active = {INPUT: x[rows] != 0, **result.spikes}
-        batches.append(EventBatch({name: a & valid[:, :, None] for name, a in active.items()}, valid))
+        x, clipped = fixed.input.encode(batch.x, batch.scale)
+        recorder(batch, x, clipped, simulate(fixed, x, lengths=batch.lengths, spikes=True, engine=engine))
         progress(rows.stop, data.samples)
-    return Activity(tuple(batches), overflows, clipped, int(np.abs(x).max()))
+    return recorder.activity()
+
+
+class ActivityRecorder:
+    """Keeps what fired when in runs of ``fixed``, batch by batch, until it has ``samples`` or the first batch beyond
+    that."""
+
+    def __init__(self, fixed: FixedNetwork, samples: int) -> None:
+        self.left = samples
+        self.batches: list[EventBatch] = []
+        self.overflows = {layer.name: 0 for layer in fixed.layers}
+        self.clipped = self.largest = 0
+
+    def __call__(self, batch: Dataset, x: Int, clipped: int, result: Result) -> None:
+        """One more batch: its input integers, how many of its values were clipped, and a run that kept its spikes."""
+        if self.left <= 0:
+            return
+        self.left -= batch.samples
+        for name, counts in result.overflows.items():
+            self.overflows[name] += int(counts.sum())
+        self.clipped += clipped
+        self.largest = max(self.largest, int(np.abs(x).max()))
+        valid = batch.valid()
+        active = {INPUT: x != 0, **result.spikes}
+        self.batches.append(EventBatch({name: a & valid[:, :, None] for name, a in active.items()}, valid))
+
+    def activity(self) -> Activity:
+        """Of all that was kept."""
+        return Activity(tuple(self.batches), self.overflows, self.clipped, self.largest)
 
 
 def _batches(fixed: FixedNetwork, data: Dataset) -> Iterator[slice]:

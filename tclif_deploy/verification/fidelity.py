@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from tclif_deploy.arguments import checked
 from tclif_deploy.blas import one_blas_thread
 from tclif_deploy.data import DataLike, Dataset, as_dataset
 from tclif_deploy.errors import TclifError
-from tclif_deploy.fixed import FixedNetwork, check_fixed, check_same_layers
+from tclif_deploy.fixed import FixedNetwork, Int, check_fixed, check_same_layers
 from tclif_deploy.network import Network, check_network
 from tclif_deploy.progress import Progress, no_progress
 from tclif_deploy.simulation import Engine, simulate
@@ -161,7 +162,18 @@ def verify(
     check_network(network)
     check_fixed(fixed)
     check_same_layers(network, fixed, "network and fixed are different", "verify what quantize made of the network")
-    data = as_dataset(data, needed=True)
+    return run_both(network, fixed, as_dataset(data, needed=True), engine, progress, lambda *_: None)
+
+
+Watch = Callable[[Dataset, Int, int, Result], None]
+"""is given a batch, its input integers, how many of its values were clipped, and what the fixed-point network made of
+it"""
+
+
+def run_both(
+    network: Network, fixed: FixedNetwork, data: Dataset, engine: Engine, progress: Progress, watch: Watch
+) -> Verdict:
+    """`verify` for who has more to ask of the same run: ``watch`` sees each batch."""
     if data.features != network.input_size:
         raise TclifError(
             f"{data.name}: {data.features} features a step, the network takes {network.input_size}",
@@ -192,6 +204,7 @@ def verify(
         with np.errstate(over="ignore", invalid="ignore"):  # a readout of 1e200 has a square that no float holds
             signal += float((said**2).sum())
             noise += float(((said - answers(fixed, b, batch, "value")) ** 2).sum())
+        watch(batch, x, outside, b)
         progress(part.stop, data.samples)
     return Verdict(
         samples=data.samples,

@@ -43,12 +43,13 @@ from tclif_deploy.report import page
 from tclif_deploy.report.compare import settings_that_differ
 from tclif_deploy.simulation.scores import check_labels, label_notice
 from tclif_deploy.target import Target, as_target
-from tclif_deploy.verification import Judgement, Requirements, Verdict, verify
+from tclif_deploy.verification import Judgement, Requirements, Verdict
+from tclif_deploy.verification.fidelity import run_both
 from tclif_deploy.workflows.backend_runs import check_backends
 from tclif_deploy.workflows.options import BuildOptions, CompileOptions
 
 ACTIVITY_SAMPLES = 32
-"""samples whose spikes are counted for the cost model"""
+"""samples whose spikes are counted for the cost model, of those that are verified"""
 SHOWN = 4
 """settings of a replaced build that are named"""
 
@@ -217,12 +218,14 @@ def write_build(
     for name, backend in chosen.items():
         say(f"emitting {name}")
         backend.emit(fixed, target, folder / name)
-    verdict = None
+    verdict = activity = None
     if test is not None:
         outside = label_notice(test, network.outputs)
         notices += () if outside is None else (outside,)
         say(f"verifying float against fixed on {test.samples} samples")
-        verdict = verify(network, fixed, test, engine=options.engine, progress=progress("samples"))
+        recorder = mapping.ActivityRecorder(fixed, ACTIVITY_SAMPLES)
+        verdict = run_both(network, fixed, test, options.engine, progress("samples"), recorder)
+        activity = recorder.activity()
         part = test if options.backend_batched else test[: options.backend_samples]
         verdict.backends.update(check_backends(
             {name: folder / name for name in chosen}, fixed, part, batched=options.backend_batched, say=say,
@@ -230,7 +233,7 @@ def write_build(
         ))  # fmt: skip
     tuned = None if tuning is None or verdict is None else tuning(verdict)
     summary = {} if verdict is None else vars(verdict.summary())
-    hardware, findings = _hardware(fixed, target, test, verdict, folder)
+    hardware, findings = _hardware(fixed, target, activity, verdict, folder)
     judgement = Judgement((), (), False)
     if verdict is not None:
         judgement = options.requirements.judge(verdict, hardware, target)
@@ -257,10 +260,9 @@ def write_build(
 
 
 def _hardware(
-    fixed: FixedNetwork, target: Target, data: Dataset | None, verdict: Verdict | None, folder: Path
+    fixed: FixedNetwork, target: Target, activity: mapping.Activity | None, verdict: Verdict | None, folder: Path
 ) -> tuple[mapping.HardwareSummary, tuple[mapping.Finding, ...]]:
     """Placement, findings of all rules and, with data, cost; ``mapping.json`` is written where it fits."""
-    activity = None if data is None else mapping.measure(fixed, data[:ACTIVITY_SAMPLES])
     placement = cost = None
     try:
         placement = mapping.place(fixed, target)
