@@ -17,6 +17,11 @@ MANIFEST = "manifest.json"
 FORMAT = "tclif-build"
 FORMAT_VERSION = 2
 AGAIN = "compile the model again"
+FILES = frozenset({
+    MANIFEST, "fixed.npz", "network.npz", "network.nir", "mapping.json", "record.npz", "report.json", "report.html",
+    "explain.json",
+})  # fmt: skip
+"""what a build may hold beside the folders of its backends and of fine-tuning"""
 OURS = "a build of ours"
 
 
@@ -33,8 +38,9 @@ def new_build(folder: Path, inputs: Iterable[object] = ()) -> Iterator[Path]:
     """Yield an empty folder that takes ``folder``'s place when the block ends well, and vanishes otherwise.
 
     An old build of ours is replaced, in one step; anything else that stands there is refused, and so is a build that
-    holds one of ``inputs``. Raises `TclifError`.
+    holds one of ``inputs``, or a file that no build has. Raises `TclifError`.
     """
+    _check_files(folder)
     with new_folder(folder, ours=is_build, kind=OURS, inputs=inputs) as temporary:
         yield temporary
 
@@ -42,6 +48,19 @@ def new_build(folder: Path, inputs: Iterable[object] = ()) -> Iterator[Path]:
 def check_place(folder: Path, inputs: Iterable[object] = ()) -> None:
     """Raise the `TclifError` with which `new_build` would begin, before any work."""
     check_folder_place(folder, is_build, OURS, inputs)
+    _check_files(folder)
+
+
+def _check_files(folder: Path) -> None:
+    """Raise `TclifError` where a build that would be replaced holds a file that somebody else put there."""
+    if not is_build(folder):
+        return
+    foreign = sorted(p.name for p in folder.iterdir() if p.is_file() and p.name not in FILES and p.name[0] != ".")
+    if foreign:
+        raise TclifError(
+            f"{folder}: holds {', '.join(foreign)!s:.200}, which no build has, and would be replaced",
+            "move it away, or choose another folder with -o",
+        )
 
 
 def is_build(folder: Path) -> bool:

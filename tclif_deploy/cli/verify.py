@@ -41,6 +41,8 @@ def verify_command(
         reporter.say(f"verifying float against fixed on {test.samples} samples")
         verdict = verify(opened.network, opened.fixed, test, progress=reporter.progress("samples"))
     judgement = requirements.judge(verdict, target=opened.target)
+    if not opened.report.fits:
+        reporter.say(f"the build does not fit {opened.target.name}, whatever the verdict: tclif show says why")
     printed.result(
         {**verdict.to_json(), **judgement._asdict(), "verdict": judgement.word},
         lambda: print_verdict(out, verdict, judgement),

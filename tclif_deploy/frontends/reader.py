@@ -144,7 +144,7 @@ def _read_file(path: Path, given: ReadOptions) -> tuple[str, Network]:
     if ours:
         _refuse(given, (), f"{path}: a network.npz")
         return "network.npz of tclif", read_network(path)
-    tensors_alone = not is_torch(data) and is_safetensors(data)
+    tensors_alone = is_safetensors(data)  # asked first: the length with which it begins can look like a pickle
     if not is_torch(data) and not tensors_alone:
         raise TclifError(*_not_torch(path, data))
     for name in OF_NIR:

@@ -17,6 +17,7 @@ from tclif_deploy.quantization.layer_plan import (
     largest_shift,
     width_utilization,
 )
+from tclif_deploy.target import Target
 
 SPIKES_ONLY = 2
 """signed bits of an input of which a value is a spike, of either sign, or none"""
@@ -52,15 +53,19 @@ def input_notice(calibration: Dataset, data: Dataset) -> str | None:
     )
 
 
-def payload_notice(data: Dataset, fixed: FixedNetwork, target: str) -> str | None:
-    """What to say where real values enter a target whose input is spikes, which keep three of them."""
+def payload_notice(data: Dataset, fixed: FixedNetwork, target: Target) -> str | None:
+    """What to say where real values enter by integers that are spikes, which keep three of them: since the target
+    takes no others, or was told to take no more bits."""
     if fixed.input.bits > SPIKES_ONLY:
         return None
     values = np.unique(np.abs(data.x[data.x != 0]))
     if len(values) <= 1:
         return None
+    sizes = f"the input takes {len(values):,} sizes besides 0 ({data.name})"
+    if target.input_bits.value > SPIKES_ONLY:
+        return f"{sizes}, and {fixed.input.bits} bits round them to one: {target.name} takes more (--real-input-bits)"
     return (
-        f"the input takes {len(values):,} sizes besides 0 ({data.name}), and {target} takes a spike or none: they are "
+        f"{sizes}, and {target.name} takes a spike or none: they are "
         "rounded to one size; encode them as spikes, or run the first layer on the host and compile what is behind it"
     )
 

@@ -65,7 +65,7 @@ class FirstDivergence:
     """fixed minus float, in LSBs"""
     error_v: float
     causes: tuple[str, ...]
-    """parts of that layer each of which, quantized alone, makes this very difference"""
+    """parts of that layer, and the input, each of which, quantized alone, makes this very difference"""
 
 
 @dataclass(frozen=True)
@@ -230,7 +230,8 @@ def _first(
     (a, fired), (b, _) = at(()), at(parts_of(network))
     theta = fixed.from_real(layer, "threshold", network.layers[n].neuron.threshold)[neuron]
     error = b - a
-    causes = tuple(part for part in LAYER_PARTS if at(((name, part),))[1] != fired)
+    tried = (INPUT_PART, *((name, part) for part in LAYER_PARTS))
+    causes = tuple(part[1] for part in tried if at((part,))[1] != fired)
     return FirstDivergence(
         sample, step, name, neuron, "float" if fired else "fixed",
         "dendrite" if abs(error[0]) > abs(error[1]) else "soma",

@@ -145,6 +145,8 @@ class Requirements:
             if value is None or (value < bound if at_least else value > bound):
                 shown = "undefined" if value is None else f"{value:.4f}" if at_least or value < 100 else f"{value:,.0f}"
                 missed.append(f"{name} is {shown}, required {'at least' if at_least else 'at most'} {bound:g}")
+        if verdict.layers and not any(la.spike_rate_float or la.spike_rate_fixed for la in verdict.layers):
+            uncertain.append("no neuron fires on these samples, which proves nothing: give data that make them fire")
         for doubt in self._doubts(verdict, target):
             limited = True
             if doubt is not None:
@@ -183,7 +185,7 @@ class Requirements:
         """What is missed of the limits that samples leave uncertain; None for one that is kept."""
         n = verdict.samples
         agreement, accuracy_drop = self.of_quality(target)
-        if verdict.agreement_argmax is not None:
+        if verdict.agreement_argmax is not None and agreement.value > 0:  # 0 asks nothing
             bound = agreement.value
             low, high = wilson(verdict.agreement_argmax, n)
             yield _doubt(
@@ -195,7 +197,7 @@ class Requirements:
         original, fixed = verdict.accuracy_float, verdict.accuracy_fixed
         if verdict.rule_loss is not None:  # what the rule loses is not quantization's
             original = verdict.rule_loss.accuracy
-        if original is None or fixed is None:
+        if original is None or fixed is None or accuracy_drop.value >= 1:  # 1 asks nothing
             return
         bound, drop = accuracy_drop.value, original - fixed
         changed = abs(drop) if verdict.answers_changed is None else verdict.answers_changed

@@ -116,7 +116,7 @@ def compile(
             fixed, options = _narrowed(network, target, choice.data, choice.left, options, say, progress)
         if choice.data is not None and choice.left is not None and (notice := input_notice(choice.data, choice.left)):
             fixed = replace(fixed, notices=(*fixed.notices, notice))
-        if choice.data is not None and (notice := payload_notice(choice.data, fixed, target.name)):
+        if choice.data is not None and (notice := payload_notice(choice.data, fixed, target)):
             fixed = replace(fixed, notices=(*fixed.notices, notice))
         build = write_build(
             temporary, source, network, fixed, target, choice.calibration, choice.left,

@@ -70,7 +70,9 @@ def fidelity(build: Build) -> Section:
     for n, layer in enumerate(record.layers):
         if layer.window is not None:
             neuron = layer.window.at.neuron
-            blocks.append(Plots(_window(n, layer, layer.window, int(build.fixed.layers[n].threshold[neuron]))))
+            fixed = build.fixed.layers[n]
+            window = _window(n, layer, layer.window, int(fixed.threshold[neuron]), fixed.reset == "hard")
+            blocks.append(Plots(window))
         elif layer.name in diverging:
             blocks.append(Note(f"Layer {layer.name}: its first divergence lies beyond the steps that are stored."))
         elif layer.spikes.shape[1]:
@@ -127,14 +129,24 @@ def _bars(build: Build) -> Figure:
     )  # fmt: skip
 
 
-def _window(index: int, layer: LayerRecord, w: Window, threshold: int) -> Figure:
-    """``threshold`` is the integer that the fixed soma is compared with; the float soma's is the real one."""
+def _window(index: int, layer: LayerRecord, w: Window, threshold: int, hard: bool) -> Figure:
+    """``threshold`` is the integer that the fixed soma is compared with; the float soma's is the real one. A ``hard``
+    reset leaves nothing of what the soma was before it."""
     steps = np.arange(w.start, w.start + w.u.shape[1])
     index_of_step = w.at.step - w.start
     first = "float" if w.spikes[0, index_of_step] else "fixed"
     margins = (w.v[0, index_of_step] - w.threshold) / w.lsb, np.rint(w.v[1, index_of_step] / w.lsb) - threshold
+    # where a reset sets the soma, what it was before is gone: then its margin is known of who did not fire
+    known = [
+        f"{kind}'s soma is {margin:+,.1f} LSB from the threshold"
+        for n, (kind, margin) in enumerate(zip(("float", "fixed"), margins, strict=True))
+        if not (hard and w.spikes[n, index_of_step])
+    ]
     panels = []
-    for title, rows, level in (("Soma v, before a reset", w.v, w.threshold), ("Dendrite u", w.u, None)):
+    for title, rows, level in (
+        ("Soma v" if hard else "Soma v, before a reset", w.v, w.threshold),
+        ("Dendrite u", w.u, None),
+    ):
         series = [Series(kind, steps, rows[n], "line", kind) for n, kind in ((0, "float"), (1, "fixed"))]  # type: ignore[arg-type]
         if level is not None:
             series += [
@@ -144,8 +156,7 @@ def _window(index: int, layer: LayerRecord, w: Window, threshold: int) -> Figure
         panels.append(Panel(title, "step", "float units", tuple(series), level=level, mark=float(w.at.step)))
     caption = (
         f"Layer {layer.name}, sample {w.at.sample}, neuron {w.at.neuron}: at step {w.at.step} only {first} fires. "
-        f"Before the reset float's soma is {margins[0]:+,.1f} LSB from the threshold, fixed's {margins[1]:+,.1f} LSB "
-        f"(one LSB is {w.lsb:.3g})."
+        f"{'' if hard else 'Before the reset '}{', '.join(known)} (one LSB is {w.lsb:.3g})."
     )
     return Figure(
         f"divergence-{index}", f"First divergence in layer {layer.name}", caption, tuple(panels), columns=2, height=260

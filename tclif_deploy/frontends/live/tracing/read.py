@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from tclif_deploy.arguments import described
 from tclif_deploy.errors import TclifError
 from tclif_deploy.formats.checkpoint.state_dict import INNER
 from tclif_deploy.frontends.live.tracing.answer import with_answer, with_rule
@@ -35,6 +36,12 @@ Feeds = frozenset[tuple[str, int, float]]
 """(source node, delay in steps, factor)"""
 
 
+DOES_MORE = (
+    "a part of the model does something that its classes do not say: take out what is beside them (a reset or a state "
+    "of its own, a hook), or load a NIR file of it"
+)
+
+
 def record(model: torch.nn.Module, example: Any, readout: str | None = None) -> Network:
     """Read ``model`` by running it on ``example``, and check the network against that run, spike by spike.
 
@@ -56,14 +63,20 @@ def record(model: torch.nn.Module, example: Any, readout: str | None = None) -> 
 
 
 def _example(example: Any) -> torch.Tensor:
-    x = torch.as_tensor(np.asarray(example) if not isinstance(example, torch.Tensor) else example).detach()
+    try:
+        x = torch.as_tensor(np.asarray(example) if not isinstance(example, torch.Tensor) else example).detach()
+    except (TypeError, ValueError):
+        raise TclifError(f"the example input is {described(example)}", "expected (samples, time, features)") from None
     if x.ndim < 3 or 0 in x.shape:
         raise TclifError(
             f"the example input has shape {tuple(x.shape)}", "expected (samples, time, features), none of them 0"
         )
     if x.is_complex():
         raise TclifError("the example input is complex", "expected real numbers")
-    return x.to("cpu", torch.float64)
+    x = x.to("cpu", torch.float64)
+    if not bool(torch.isfinite(x).all()):
+        raise TclifError("the example input holds numbers that are not finite", "give one without NaN and infinity")
+    return x
 
 
 def _own_copy(model: torch.nn.Module) -> torch.nn.Module:
@@ -374,7 +387,7 @@ class _Recording:
             raise TclifError(
                 f"the network read from the model does not spike as the model does: first at step {step} in layer "
                 f"{name}, neuron {neuron} of sample {sample} ({count} of {size} spikes differ there)",
-                "a part of the model does something that its classes do not say",
+                DOES_MORE,
             )
         self.check_readout(network, result, output)
         return fired
@@ -390,7 +403,7 @@ class _Recording:
         if error > TOLERANCE * max(1.0, float(np.abs(wanted).max())):
             raise TclifError(
                 f"the readout {network.layers[-1].name} is off by {error:.3g} from the model's",
-                "a part of the model does something that its classes do not say",
+                DOES_MORE,
             )
 
     def layer_name(self, network: Network, node: str) -> str:

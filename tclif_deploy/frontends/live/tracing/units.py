@@ -154,10 +154,10 @@ def _snntorch(module: Any, size: int) -> Neuron:
     if mechanism == "zero" and delayed and name != "Leaky":
         raise TclifError(
             f"{name} with reset_mechanism zero and reset_delay: its reset also deletes the next step's input",
-            "train with reset_delay=False",
+            "use reset_mechanism subtract, or reset_delay=False",
         )
     if mechanism == "subtract" and delayed and (beta == 0).any():
-        raise TclifError(f"{name} with beta 0 cannot subtract one step late", "train with reset_delay=False")
+        raise TclifError(f"{name} with beta 0 cannot subtract one step late", "use reset_mechanism zero")
     # one step late, the decay does not touch what is taken; a zero that is late is a zero all the same
     common: dict[str, Any] = {
         "threshold": threshold, "strict": strict, "reset": "hard" if mechanism == "zero" else "soft",
