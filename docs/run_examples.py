@@ -42,7 +42,7 @@ BLOCK = re.compile(
     re.DOTALL | re.MULTILINE,
 )
 COMMENT = re.compile(r"^<!-- (?P<name>[a-z ]+): (?P<value>.*?) -->$", re.MULTILINE)
-NUMBER = re.compile(r"[-+]?\d[\d.,]*(?:e[-+]?\d+)?")
+NUMBER = re.compile(r"[-+−]?\d[\d.,]*(?:e[-+]?\d+)?")
 LEFT_OUT = (".git", ".venv", "build", "dist", "*cache*", "__pycache__", "node_modules", "shared")
 
 
