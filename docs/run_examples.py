@@ -42,7 +42,7 @@ BLOCK = re.compile(
     re.DOTALL | re.MULTILINE,
 )
 COMMENT = re.compile(r"^<!-- (?P<name>[a-z ]+): (?P<value>.*?) -->$", re.MULTILINE)
-NUMBER = re.compile(r"[-+]?\d[\d.,]*(?:e[-+]?\d+)?")
+NUMBER = re.compile(r"[-+−]?\d[\d.,]*(?:e[-+]?\d+)?")
 LEFT_OUT = (".git", ".venv", "build", "dist", "*cache*", "__pycache__", "node_modules", "shared")
 
 
@@ -120,9 +120,14 @@ def differs(block: Block, printed: str) -> str:
     return ""
 
 
+def settled(text: str) -> str:
+    """``text`` without what only a first run prints."""
+    return "".join(line for line in text.splitlines(keepends=True) if not line.startswith("compiling for this CPU"))
+
+
 def plain(text: str, rough: bool) -> str:
     """``text`` without times, and where ``rough`` without numbers, bars and the breaks of lines."""
-    lines = [line.rstrip() for line in text.splitlines() if not line.startswith("compiling for this CPU")]
+    lines = [line.rstrip() for line in settled(text).splitlines()]
     text = re.sub(r"\d[\d.,]* s\b", "# s", "\n".join(lines))
     if rough:
         text = " ".join(re.sub(r"[█·─]+", " ", NUMBER.sub("#", text)).split())
@@ -140,7 +145,8 @@ def run_page(page: Path, folder: Path, *, write: bool = False) -> Iterator[Block
             printed = run(block, folder)
             if write and block.output is not None and "..." not in block.output:
                 text = text.replace(
-                    f"{block.body}```\n\n```text\n{block.output}", f"{block.body}```\n\n```text\n{printed}"
+                    f"{block.body}```\n\n```text\n{block.output}",
+                    f"{block.body}```\n\n```text\n{settled(printed)}",
                 )
                 page.write_text(text, encoding="utf-8")
             elif difference := differs(block, printed):

@@ -94,7 +94,7 @@ def run(
 ) -> Result:
     """Run integers ``x`` (samples, time, features) on the network that `emit` wrote into ``folder``.
 
-    The result means what `simulate.reference.simulate`'s means. ``batched`` takes many samples at once through a
+    The result means what `simulation.reference.simulate`'s means. ``batched`` takes many samples at once through a
     Dense process that only a simulation can have, else Lava's own Dense takes one after another. ``progress`` is
     called with Lava steps. Raises `TclifError` where Lava is missing, where the run fails, and where it shows no
     progress for ``timeout`` seconds; in each case, and on Ctrl-C, all of its processes are ended.

@@ -1,4 +1,4 @@
-"""One step of one layer as ONNX nodes: `simulate.reference.step`, in integers that provably suffice."""
+"""One step of one layer as ONNX nodes: `simulation.reference.step`, in integers that provably suffice."""
 
 from __future__ import annotations
 

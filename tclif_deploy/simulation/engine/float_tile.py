@@ -1,8 +1,9 @@
 """The inner loop of float64 networks: row sums and neurons of one tile of a sample.
 
-Every sum is one of IEEE 754 double precision in the order that `tclif_deploy.simulation.floating` gives, and nothing is
-fused or reordered, so that all machines agree in every bit. The same loop computes the float network and, where a layer
-says so, the products and states of fixed point (`tclif_deploy.simulation.partially_quantized`).
+Every sum is one of IEEE 754 double precision in the order that `tclif_deploy.simulation.float_session` gives, and
+nothing is fused or reordered, so that all machines agree in every bit. The same loop computes the float network and,
+where a layer says so, the products and states of fixed point (`tclif_deploy.simulation.partially_quantized`,
+`tclif_deploy.simulation.engine.exact`).
 """
 
 from __future__ import annotations

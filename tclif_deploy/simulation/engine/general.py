@@ -1,7 +1,7 @@
 """The general kernel: every `FixedNetwork`, sample by sample and step by step in int64, driven by events.
 
-It does in numba what `simulate.reference` does in numpy, so it also carries whatever the fast kernels don't
-cover: feedback between layers, wide states, states that overflow, traces.
+It does in numba what `simulation.reference` does in numpy, so it carries whatever the other kernels don't cover:
+states that overflow, rules of other machines, sums that float64 might not hold, single steps of a session.
 """
 
 from __future__ import annotations

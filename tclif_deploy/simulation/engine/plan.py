@@ -1,8 +1,8 @@
 """Which kernels run a network, and its numbers in the shape that they take.
 
 A layer is fast where the float32 arithmetic of `neuron` is exact for it; the conditions are checked here once, neuron
-by neuron. A network is fast where all its layers are and none feeds an earlier one. All others, and samples that turn
-out to overflow, run in `general`.
+by neuron. A network is fast where all its layers are and none feeds an earlier one. All others run in `exact` or
+`general`, samples that turn out to overflow in `general`.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ def simulate(
 ) -> Result:
     """Run ``x`` (samples, time, features), integers as `InputEncoding.encode` gives them.
 
-    Equal to `simulate.reference.simulate` in every number. ``lengths`` (samples,) is the number of steps after
+    Equal to `simulation.reference.simulate` in every number. ``lengths`` (samples,) is the number of steps after
     which a sample's readout is taken (default: all). ``spikes`` keeps every layer's spikes, ``counts`` how many each
     neuron fired up to there; ``traces`` names layers whose u and v are kept, after each step; ``readouts`` keeps the
     readout after each step. ``jobs`` is the number of threads (default: one a core).
