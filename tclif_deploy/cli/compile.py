@@ -36,7 +36,8 @@ def compile_command(
 ) -> None:
     """Compile a trained network: read, quantize, emit, and verify float against fixed against the backend.
 
-    Exit code 0: compiled (and every requirement met); 1: the verdict falls short; 2: bad input; 130: interrupted.
+    Exit code 0: compiled (and every requirement met); 1: the verdict falls short, or the network does not fit the
+    target; 2: bad input; 130: interrupted.
     """
     from tclif_deploy.report.terminal.tables import print_build
     from tclif_deploy.target import load_target

@@ -19,6 +19,7 @@ from tclif_deploy.formats.network_file import read_network, write_network
 from tclif_deploy.network import INPUT, Connection, Layer, Network
 from tclif_deploy.nn import TCLIF
 from tests.helpers.requirements import needs_module
+from tests.helpers.tclif_networks import tclif_network
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 FILES = ("manifest.json", "report.json", "network.npz", "fixed.npz")
@@ -109,6 +110,17 @@ def test_a_damaged_side_file_is_done_without(build, tmp_path, name, capsys):
     assert {"record.npz": again.record, "mapping.json": again.placement}.get(name) is None
     assert run(["show", str(folder)]) == 0
     assert run(["report", str(folder)]) == 0
+
+
+def test_a_file_that_somebody_put_into_a_build_is_not_replaced_with_it(build, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(build.folder, copy)
+    (copy / "mine.txt").write_text("mine")
+    with pytest.raises(tc.TclifError, match=r"copy: holds mine\.txt, which no build has.*move it away"):
+        tc.compile(tclif_network(), output=copy, options=tc.CompileOptions(backend="none"))
+    assert (copy / "mine.txt").read_text() == "mine"
+    (copy / "mine.txt").unlink()
+    tc.compile(tclif_network(), output=copy, options=tc.CompileOptions(backend="none"))
 
 
 def test_a_build_of_the_version_before_is_refused_in_one_line(build, tmp_path):

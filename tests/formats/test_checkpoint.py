@@ -614,6 +614,12 @@ def test_a_safetensors_file_is_the_same_network(tmp_path: Path) -> None:
     for name in ("model.safetensors", "weights.bin"):
         (tmp_path / name).write_bytes(safetensors_bytes(state))
         assert equal(load(tmp_path / name), wanted)
+    # the length of a header can begin as torch's own files do
+    padded = [safetensors_bytes(state | {"x" * n: torch.zeros(1)}) for n in range(1, 257)]
+    (like_a_pickle,) = (raw for raw in padded if raw[:1] == b"\x80")
+    (tmp_path / "any.safetensors").write_bytes(like_a_pickle)
+    with pytest.raises(TclifError, match="xxx"):  # for the tensor that no network has
+        load(tmp_path / "any.safetensors")
     damaged = safetensors_bytes(state)[:-4]
     (tmp_path / "cut.safetensors").write_bytes(damaged)
     with pytest.raises(TclifError, match=r"cut\.safetensors: safetensors cannot read it"):

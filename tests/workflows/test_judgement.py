@@ -19,6 +19,7 @@ from tclif_deploy.report.content import Table
 from tclif_deploy.report.sections.provenance import provenance
 from tclif_deploy.verification import Requirements, Verdict
 from tclif_deploy.verification.requirements import wilson
+from tclif_deploy.verification.verdict import LayerFidelity
 from tests.helpers.tclif_networks import calibration_data, tclif_network
 from tests.workflows.test_tasks import FIXED, NET, SOMA, X
 
@@ -86,7 +87,8 @@ def test_the_drop_is_judged_by_paired_differences() -> None:
 @pytest.mark.parametrize(
     ("limits", "word"),
     [
-        ({"min_agreement": 0.0, "max_accuracy_drop": 1.0}, "VERIFIED"),
+        ({"min_agreement": 0.0, "max_accuracy_drop": 1.0}, "COMPARED"),
+        ({"min_agreement": 0.0, "max_accuracy_drop": 0.6}, "VERIFIED"),
         ({"min_agreement": 0.5, "max_accuracy_drop": 0.6}, "VERIFIED"),
         ({"max_accuracy_drop": 0.6}, "FALLS SHORT"),
         ({"min_agreement": 0.3}, "FALLS SHORT"),
@@ -94,6 +96,15 @@ def test_the_drop_is_judged_by_paired_differences() -> None:
 )
 def test_flags_change_them(limits: dict[str, float], word: str) -> None:
     assert Requirements(**limits).judge(verdict(200, 0.55, 0.955, 0.545, 0.41)).word == word  # type: ignore[arg-type]
+
+
+def test_a_network_that_never_fires_proves_nothing() -> None:
+    silent = LayerFidelity("hidden", None, 0.0, 0.0, None)
+    judged = Requirements().judge(replace(verdict(200, 1.0), layers=(silent, silent)))
+    assert judged.word == "UNCERTAIN"
+    assert judged.uncertain[0].startswith("no neuron fires on these samples, which proves nothing")
+    alive = replace(silent, spike_rate_float=0.1, spike_rate_fixed=0.1, jaccard=1.0)
+    assert Requirements().judge(replace(verdict(200, 1.0), layers=(silent, alive))).word == "VERIFIED"
 
 
 def test_a_loss_of_accuracy_has_a_sign_and_so_has_what_is_allowed() -> None:
