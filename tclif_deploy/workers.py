@@ -10,7 +10,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import logging
 import re
+import uuid
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from functools import partial
@@ -208,8 +210,12 @@ def _cluster_of_this_machine(stack: contextlib.ExitStack, jobs: int | None) -> A
 
     distributed = _distributed()
     cluster = distributed.LocalCluster(
-        n_workers=jobs or joblib.cpu_count(), threads_per_worker=1, dashboard_address="127.0.0.1:0", memory_limit=0
-    )  # no share of memory for each: as for loky, the machine's is the limit
+        n_workers=jobs or joblib.cpu_count(),
+        threads_per_worker=1,
+        dashboard_address="127.0.0.1:0",
+        memory_limit=0,  # no share for each: as for loky, the machine's memory is the limit
+        silence_logs=logging.ERROR,
+    )
     return distributed.Client(stack.enter_context(cluster), set_as_default=False)
 
 
@@ -234,7 +240,8 @@ def _on_cluster(
 
     def give(number: int) -> None:
         for one in itertools.islice(calls, number):
-            running.add(client.submit(_Call(function, one), held, pure=False))
+            key = f"{function.__name__.strip('_')}-{uuid.uuid4().hex}"  # the name that dask's pages and logs show
+            running.add(client.submit(_Call(function, one), held, key=key))
 
     give(most)
     for future in running:
