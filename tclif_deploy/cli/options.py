@@ -26,6 +26,7 @@ from tclif_deploy.cli.help import Command
 from tclif_deploy.data.dataset import Task
 from tclif_deploy.errors import TclifError
 from tclif_deploy.settings import Setting, settings_of
+from tclif_deploy.workers import HELP as PARALLEL
 
 registered = typer.Typer(rich_markup_mode=None)
 """the commands whose files were imported so far"""
@@ -70,6 +71,8 @@ Calibration = Annotated[
         help="Data that set the state scales.", show_default="calibration.npz beside the model, else 1/4 of --data"
     ),
 ]
+
+ParallelOption = Annotated[str | None, typer.Option(help=PARALLEL)]
 
 
 def saved(help: str, default: str) -> Any:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from tclif_deploy.cli.options import FILES, Samples, TaskOption, choice, command, refuse
+from tclif_deploy.cli.options import FILES, ParallelOption, Samples, TaskOption, choice, command, refuse
 from tclif_deploy.cli.output import Output, out
 
 
@@ -26,7 +26,7 @@ def simulate_command(
     states: Annotated[str, typer.Option(help="Layers whose u and v go to the trace too, by commas.")] = "",
     engine: Annotated[str, typer.Option(help="'engine' (fast) or 'reference' (the specification).")] = "auto",
     jobs: Annotated[int | None, typer.Option(min=1, help="Threads of the engine, or workers with --parallel.")] = None,
-    parallel: Annotated[str | None, typer.Option(help="Hand batches to joblib: loky, threading, dask or ray.")] = None,
+    parallel: ParallelOption = None,
     batch: Annotated[int, typer.Option(min=1, help="Samples in memory at a time.")] = 256,
     printed: Output,
 ) -> None:
@@ -39,7 +39,9 @@ def simulate_command(
     from tclif_deploy.simulation.scores import label_notice
     from tclif_deploy.simulation.stream import run_all
     from tclif_deploy.simulation.trace_file import TraceFile
+    from tclif_deploy.workers import check_parallel
 
+    check_parallel(parallel)
     if data.suffix not in (".h5", ".hdf5"):
         refuse(context, f"is for SHD and SSC, {data} is another file", "steps", "seconds")
     network = Build.open(build).fixed if build.is_dir() else FixedNetwork.load(build)

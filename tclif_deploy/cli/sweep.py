@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from tclif_deploy.cli.options import Calibration, Data, Model, TargetName, command
+from tclif_deploy.cli.options import Calibration, Data, Model, ParallelOption, TargetName, command
 from tclif_deploy.cli.output import Output, keeps, out
 from tclif_deploy.formats.read_options import ReadOptions
 from tclif_deploy.quantization.settings import QuantizeSettings
@@ -30,7 +30,8 @@ def sweep_command(
         Path, typer.Option("--output", "-o", help="CSV table; what it holds already is not run again.")
     ] = Path("build/sweep.csv"),
     plot: Annotated[Path | None, typer.Option(help="Draw agreement against memory and energy (.png, .svg).")] = None,
-    jobs: Annotated[int, typer.Option(help="Processes; -1 takes every core.")] = -1,
+    jobs: Annotated[int, typer.Option(help="Processes, or workers with --parallel; -1 takes every core.")] = -1,
+    parallel: ParallelOption = None,
     read: ReadOptions,
     settings: QuantizeSettings,
     printed: Output,
@@ -42,8 +43,10 @@ def sweep_command(
     from tclif_deploy.report.sweep import check_plot, draw, pareto
     from tclif_deploy.report.terminal.tables import print_sweep
     from tclif_deploy.target import load_target
+    from tclif_deploy.workers import check_parallel
     from tclif_deploy.workflows.sweep import grid, sweep, sweep_data
 
+    check_parallel(parallel)
     check_file_place(output, (model, data, calibration))
     if plot is not None:
         check_plot(plot, (model, data, calibration, output))
@@ -57,7 +60,7 @@ def sweep_command(
         reporter.say(f"{len(points)} points on {left.samples} samples, calibrated on {chosen}, into {output}")
         keeps(output)
         rows = sweep(
-            network, machine, points, left, scales, output, settings=settings, jobs=jobs,
+            network, machine, points, left, scales, output, settings=settings, jobs=jobs, parallel=parallel,
             progress=reporter.progress("points"),
         )  # fmt: skip
     best = pareto(rows)

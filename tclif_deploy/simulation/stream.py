@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tclif_deploy import extras, jit
+from tclif_deploy import jit
 from tclif_deploy.data.dataset import Dataset, Task
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedNetwork, Int
@@ -18,6 +18,7 @@ from tclif_deploy.network import INPUT
 from tclif_deploy.simulation import Engine, simulate
 from tclif_deploy.simulation.result import Result
 from tclif_deploy.simulation.scores import NumberScore, answers, judged, task_of
+from tclif_deploy.workers import workers
 
 BATCH = 256
 """samples a batch"""
@@ -190,8 +191,9 @@ def run_all(
     """Run every batch and add up; ``each`` sees every batch with its result (not with ``parallel``), which has the
     ``spikes`` and ``traces`` asked for.
 
-    ``parallel`` hands batches to a joblib backend: ``loky``, ``threading``, ``dask`` or ``ray`` (the last two where
-    their packages are installed and a cluster is there); the counts are those of one process.
+    ``parallel`` hands batches to workers (see `tclif_deploy.workers.workers`): ``loky``, ``threading``, ``dask``,
+    ``dask://HOST:PORT``. All figures but the seconds are those of one process, bit for bit; a worker that dies costs
+    the batches that it had in hand, which another one runs.
     """
     began = time.monotonic() - jit.seconds_compiling()
     tally = Tally(network)
@@ -209,26 +211,23 @@ def run_all(
     return tally.summary(time.monotonic() - began - jit.seconds_compiling())
 
 
-def _one_batch(network: FixedNetwork, data: Dataset, engine: Engine, jobs: int | None) -> Tally:
+def _one_batch(network: FixedNetwork, engine: Engine, numbered: tuple[int, Dataset]) -> tuple[int, Tally]:
+    """The tally of one batch, with the batch's number; on one thread, as each worker has one core."""
+    number, data = numbered
     tally = Tally(network)
-    tally.add(data, simulate(network, data, counts=True, readouts=_of_steps(data), engine=engine, jobs=jobs))
-    return tally
+    tally.add(data, simulate(network, data, counts=True, readouts=_of_steps(data), engine=engine, jobs=1))
+    return number, tally
 
 
 def _in_parallel(
-    network: FixedNetwork, batches: Iterable[Dataset], engine: Engine, jobs: int | None, backend: str
+    network: FixedNetwork, batches: Iterable[Dataset], engine: Engine, jobs: int | None, parallel: str
 ) -> Iterator[Tally]:
-    """Tallies of the batches, in any order, from joblib's workers; each worker runs one thread."""
-    import joblib
-
-    if backend == "dask":
-        extras.need("--parallel dask", "choose --parallel loky", "distributed")
-    try:
-        with joblib.parallel_config(backend=backend, n_jobs=jobs or -1):
-            work = (joblib.delayed(_one_batch)(network, data, engine, 1) for data in batches)
-            yield from joblib.Parallel(return_as="generator_unordered", pre_dispatch="2*n_jobs")(work)
-    except (ImportError, ValueError) as error:
-        raise TclifError(
-            f"--parallel {backend}: {error}",
-            "loky and threading need nothing; dask and ray need their package and a running cluster",
-        ) from error
+    """Tallies of the batches from workers, in the order of the batches: sums of real numbers depend on it."""
+    early: dict[int, Tally] = {}
+    following = 0
+    with workers(parallel, jobs) as run:
+        for number, tally in run(_one_batch, (network, engine), enumerate(batches)):
+            early[number] = tally
+            while following in early:
+                yield early.pop(following)
+                following += 1

@@ -8,7 +8,7 @@ import io
 import itertools
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Annotated, Any
@@ -35,6 +35,7 @@ from tclif_deploy.simulation.floating import float_classes
 from tclif_deploy.simulation.scores import check_labels
 from tclif_deploy.simulation.session import fingerprint
 from tclif_deploy.target import Target, as_target
+from tclif_deploy.workers import check_parallel, workers
 
 MOST_NUMBERS = 64
 """of one axis of the grid"""
@@ -106,13 +107,19 @@ def sweep(
     *,
     settings: QuantizeSettings | None = None,
     jobs: Annotated[int, Limits(-1, 1024)] = -1,
+    parallel: str | None = None,
     progress: Progress = no_progress,
 ) -> list[Row]:
     """Quantize, run and place ``model`` at every point (see `grid`), on ``jobs`` processes (-1: all cores).
 
+    ``parallel`` spreads the points over other workers (see `tclif_deploy.workers.workers`): ``loky`` (also None),
+    ``threading``, ``dask``, ``dask://HOST:PORT``; a worker that dies costs the points that it had in hand, which
+    another one runs.
     ``calibration`` sets the scales (None: chosen as for `tclif_deploy.compile`, and not measured on).
     Rows are appended to the CSV file ``path`` as they come; points that it already holds are not run again, so that
-    an interrupted sweep goes on. Raises `TclifError` where the file is another sweep's.
+    an interrupted sweep goes on. In the end the rows stand in the order of ``points``, after those of other points, so
+    that the file's bytes are the same however the work was spread. Raises `TclifError` where the file is another
+    sweep's.
 
     Examples
     --------
@@ -126,8 +133,7 @@ def sweep(
     >>> [(row.weight_bits, round(row.agreement, 2), row.memory_bytes) for row in rows]
     [(3, 1.0, 39396), (8, 1.0, 72180)]
     """
-    import joblib
-
+    check_parallel(parallel)
     if jobs == 0:
         raise TclifError("sweep: jobs is 0", "expected a number of processes, or -1 for all cores")
     inputs = (model, data, calibration)
@@ -143,19 +149,21 @@ def sweep(
         raise TclifError(f"{path}: holds rows of another model, data or setting", "choose another --output")
     left = [point for point in points if point not in known]
     if left:
-        ranges = measured_ranges(network, calibration)
-        classes = float_classes(network, data)
-        work = (
-            joblib.delayed(_row)(network, target, point, data, calibration, ranges, classes, settings, digest)
-            for point in left
-        )
-        done = len(points) - len(left)
-        progress(done, len(points))
-        for row in joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")(work):
-            known[row.point] = row
-            _append(path, row)
-            done += 1
+        with workers(parallel, jobs) as run:
+            shared = (
+                network, target, data, calibration, measured_ranges(network, calibration), float_classes(network, data),
+                settings, digest,
+            )  # fmt: skip
+            done = len(points) - len(left)
             progress(done, len(points))
+            for row in run(_row, shared, left):
+                known[row.point] = row
+                _write(path, known.values())
+                done += 1
+                progress(done, len(points))
+    others = [row for point, row in known.items() if point not in set(points)]
+    if known:
+        _write(path, [*others, *(known[point] for point in dict.fromkeys(points))])
     return [known[point] for point in points]
 
 
@@ -185,29 +193,28 @@ def _parse(name: str, text: str) -> Any:
     return float(text) if name in ("agreement", "accuracy", "energy_nj_low", "energy_nj_high") else int(text)
 
 
-def _append(path: Path, row: Row) -> None:
-    """The table with one row more, written whole: an interruption leaves it with this row or without."""
-    text = path.read_text(encoding="utf-8") if path.exists() else ""
+def _write(path: Path, rows: Iterable[Row]) -> None:
+    """The table, written whole: an interruption leaves this one or the one before. A table that is the same stays."""
     table = io.StringIO(newline="")
     writer = csv.DictWriter(table, [field.name for field in fields(Row)], lineterminator="\n")
-    if not text:
-        writer.writeheader()
-    elif not text.endswith("\n"):  # a line that an interruption of an older version cut
-        table.write("\n")
-    writer.writerow({key: "" if value is None else value for key, value in asdict(row).items()})
-    write_file(path, (text + table.getvalue()).encode(), parents=True)
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({key: "" if value is None else value for key, value in asdict(row).items()})
+    content = table.getvalue().encode()
+    if not path.exists() or path.read_bytes() != content:
+        write_file(path, content, parents=True)
 
 
 def _row(
     network: Network,
     target: Target,
-    point: Point,
     data: Dataset,
     calibration: Dataset,
     ranges: Ranges,
     classes: NDArray[np.int64],
     settings: QuantizeSettings,
     digest: str,
+    point: Point,
 ) -> Row:
     machine = target.override(**asdict(point))
     try:

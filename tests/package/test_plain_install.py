@@ -54,6 +54,7 @@ def test_a_plain_install_compiles_verifies_sweeps_and_writes_the_page(tmp_path):
         (["export", MODEL, "--to", "onnx"], ["tclif-deploy[onnx]'"]),
         (["finetune", MODEL, "--backend", "onnx"], ["tclif-deploy[onnx]'", "--backend c"]),
         (["sweep", MODEL, "--data", DATA, "--plot", "OUT.svg"], ["tclif-deploy[figures]'", "leave --plot out"]),
+        (["sweep", MODEL, "--data", DATA, "--parallel", "dask"], ["tclif-deploy[parallel]'", "choose --parallel loky"]),
         (["report", "OUT", "--figures", "OUT"], ["tclif-deploy[figures]'", "leave it out"]),
     ],
     ids=lambda value: " ".join(value),

@@ -1,0 +1,280 @@
+"""Calls spread over processes or threads of this machine, or over a dask cluster: what ``--parallel`` names.
+
+joblib runs them on this machine. It has a backend for dask, too, which is not used: it leaves large arguments on one
+worker, so that the job is lost with that worker, and it waits for ever for a call that no worker can read. Here the
+scheduler keeps every argument until the call is done, and gives the call to another worker where one dies.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import logging
+import re
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from functools import partial
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from tclif_deploy import extras
+from tclif_deploy.errors import TclifError, reason_of
+from tclif_deploy.version import __version__
+
+if TYPE_CHECKING:
+    import joblib
+
+CONNECT_SECONDS = 5
+"""in which a scheduler has to answer, and to have a worker"""
+EXPECTED = "expected loky, threading, dask (a cluster of this machine's cores) or dask://HOST:PORT"
+NOT_THERE = "start one with: dask scheduler, or choose --parallel loky"
+HELP = "Spread the work: loky, threading, dask (a cluster of this machine), or a scheduler's dask://HOST:PORT."
+"""of the option of every command that has it"""
+
+Run = Callable[[Callable[..., Any], tuple[Any, ...], Iterable[Any]], Iterator[Any]]
+"""``run(function, shared, each)`` gives ``function(*shared, one)`` for every ``one`` of ``each``, in any order"""
+
+
+def check_parallel(parallel: str | None) -> None:
+    """Raise `TclifError` unless ``parallel`` names something that can be tried; nothing is started or asked.
+
+    Examples
+    --------
+    >>> check_parallel("loky")
+    >>> check_parallel("dask://10.0.0.7")
+    Traceback (most recent call last):
+    ...
+    tclif_deploy.errors.TclifError: --parallel dask://10.0.0.7: no port; expected dask://HOST:PORT, such as dask://localhost:8786
+    """
+    if parallel is None:
+        return
+    if parallel == "dask" or parallel.startswith("dask:"):
+        address_of(parallel)
+        extras.need(f"--parallel {parallel}", "choose --parallel loky", "distributed")
+    else:
+        with _joblib(parallel, 1):
+            pass
+
+
+def address_of(parallel: str) -> str | None:
+    """``tcp://HOST:PORT`` of ``dask://HOST:PORT``, None of ``dask``; `TclifError` for anything else.
+
+    Examples
+    --------
+    >>> address_of("dask://[::1]:8786")
+    'tcp://[::1]:8786'
+    """
+    if parallel == "dask":
+        return None
+    try:
+        parts = urlsplit(parallel)
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        why = reason_of(error)
+    else:
+        plain = host and parallel.lower() in (f"dask://{host}:{port}", f"dask://[{host}]:{port}")
+        if host and port and plain and re.fullmatch(r"[\w.:%-]+", host):
+            return f"tcp://[{host}]:{port}" if ":" in host else f"tcp://{host}:{port}"
+        why = (
+            "no host"
+            if not host
+            else "no port"
+            if port is None
+            else "port 0"
+            if port == 0
+            else "more than a host and a port"
+        )
+    raise TclifError(f"--parallel {parallel}: {why}", "expected dask://HOST:PORT, such as dask://localhost:8786")
+
+
+@contextlib.contextmanager
+def workers(parallel: str | None, jobs: int | None = None) -> Iterator[Run]:
+    """What runs calls at ``parallel``, as long as the ``with`` lasts.
+
+    Parameters
+    ----------
+    parallel : str or None
+        ``loky`` (also for None), ``threading`` or another backend that joblib knows; ``dask``: the cluster of this
+        process's dask client, or where it has none one of this machine, started and ended here (from a script only
+        below ``if __name__ == "__main__":``); ``dask://HOST:PORT``: the cluster of the scheduler that runs there.
+    jobs : int, optional
+        Workers; None or -1: one a core. A cluster that runs already has its own: calls at a time, then, at most.
+
+    Raises
+    ------
+    TclifError
+        Before anything runs: a name that is none, a package that is missing, a scheduler that does not answer within a
+        few seconds, has no worker, or has workers without this version. While calls run: a call that ends every worker
+        it is given to, a scheduler that went away.
+    """
+    check_parallel(parallel)
+    jobs = None if jobs is None or jobs < 1 else jobs
+    if parallel is None or not parallel.startswith("dask"):
+        with _joblib(parallel or "loky", jobs or -1) as pool:
+            yield partial(_on_this_machine, pool)
+    else:
+        with _client(parallel, jobs) as (client, most):
+            yield partial(_on_cluster, client, most, parallel)
+
+
+@contextlib.contextmanager
+def _joblib(backend: str, jobs: int) -> Iterator[joblib.Parallel]:
+    import joblib
+
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(joblib.parallel_config(backend=backend, n_jobs=jobs))
+            pool = joblib.Parallel(return_as="generator_unordered", pre_dispatch="2*n_jobs")
+        except (ImportError, ValueError) as error:
+            raise TclifError(f"--parallel {backend}: {reason_of(error)}", EXPECTED) from error
+        yield pool
+
+
+def _on_this_machine(
+    pool: joblib.Parallel, function: Callable[..., Any], shared: tuple[Any, ...], each: Iterable[Any]
+) -> Iterator[Any]:
+    import joblib
+
+    yield from pool(joblib.delayed(function)(*shared, one) for one in each)
+
+
+@contextlib.contextmanager
+def _client(parallel: str, jobs: int | None) -> Iterator[tuple[Any, int]]:
+    """A client of the cluster, and how many calls it gets at a time: two a thread, so that none waits for the next."""
+    import dask
+
+    distributed = _distributed()
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 TB"}))
+        address = address_of(parallel)
+        try:
+            if address is not None:
+                _ask(address)
+                client = stack.enter_context(distributed.Client(address, timeout=CONNECT_SECONDS, set_as_default=False))
+            else:
+                client = _client_of_this_process() or stack.enter_context(_cluster_of_this_machine(stack, jobs))
+            client.wait_for_workers(1, timeout=CONNECT_SECONDS if address is not None else 60)
+        except distributed.TimeoutError as error:
+            raise TclifError(
+                f"--parallel {parallel}: the scheduler has no worker",
+                f"start one: dask worker {address or ''}".rstrip(),
+            ) from error
+        except (OSError, RuntimeError, ValueError) as error:
+            raise TclifError(f"--parallel {parallel}: cannot be reached ({reason_of(error)})", NOT_THERE) from error
+        _check_versions(client, parallel)
+        threads = sum(client.nthreads().values())
+        yield client, jobs if jobs is not None and address is not None else 2 * max(threads, 1)
+
+
+def _ask(address: str) -> None:
+    """Raise OSError unless a scheduler answers in time; a client alone waits far longer for one that says nothing."""
+    distributed = _distributed()
+
+    async def identity() -> Any:
+        async with distributed.rpc(address, timeout=CONNECT_SECONDS) as there:
+            return await there.identity()
+
+    async def in_time() -> Any:
+        return await asyncio.wait_for(identity(), CONNECT_SECONDS + 1)
+
+    try:
+        with ThreadPoolExecutor(1) as thread:  # this one may have a loop of its own, as a notebook's has
+            told = thread.submit(asyncio.run, in_time()).result()
+    except TimeoutError as error:
+        raise OSError(f"no answer in {CONNECT_SECONDS} s") from error
+    except OSError:
+        raise
+    except Exception as error:  # whatever the bytes of another program lead to
+        raise OSError("what answers there is no dask scheduler") from error
+    if told.get("type") != "Scheduler":
+        raise OSError(f"a dask {str(told.get('type')).lower()} is there, not a scheduler")
+
+
+def _distributed() -> Any:
+    """The package, most of which has no types."""
+    return import_module("distributed")
+
+
+def _client_of_this_process() -> Any:
+    try:
+        return _distributed().get_client()
+    except ValueError:
+        return None
+
+
+def _cluster_of_this_machine(stack: contextlib.ExitStack, jobs: int | None) -> Any:
+    import joblib
+
+    distributed = _distributed()
+    cluster = distributed.LocalCluster(
+        n_workers=jobs or joblib.cpu_count(),
+        threads_per_worker=1,
+        dashboard_address="127.0.0.1:0",
+        memory_limit=0,  # no share for each: as for loky, the machine's memory is the limit
+        silence_logs=logging.ERROR,
+    )
+    return distributed.Client(stack.enter_context(cluster), set_as_default=False)
+
+
+def _check_versions(client: Any, parallel: str) -> None:
+    """Other versions give other bytes, or cannot even read the call."""
+    told = client.get_versions(packages=["tclif_deploy"])["workers"]
+    for worker, versions in sorted(told.items()):
+        there = versions["packages"].get("tclif_deploy")
+        if there != __version__:
+            what = "no tclif_deploy" if there is None else f"tclif_deploy {there}, here it is {__version__}"
+            raise TclifError(f"--parallel {parallel}: worker {worker} has {what}", "install the same version there")
+
+
+def _on_cluster(
+    client: Any, most: int, parallel: str, function: Callable[..., Any], shared: tuple[Any, ...], each: Iterable[Any]
+) -> Iterator[Any]:
+    """Results from a cluster; a worker that dies costs what it had in hand, which the scheduler gives to another."""
+    distributed = _distributed()
+    # computed there from what the scheduler holds, not scattered: a worker that dies takes no only copy with it
+    held = client.submit(_Held(shared), pure=False)
+    calls, running = iter(each), distributed.as_completed([], loop=client.loop)
+
+    def give(number: int) -> None:
+        for one in itertools.islice(calls, number):
+            key = f"{function.__name__.strip('_')}-{uuid.uuid4().hex}"  # the name that dask's pages and logs show
+            running.add(client.submit(_Call(function, one), held, key=key))
+
+    give(most)
+    for future in running:
+        try:
+            result = future.result()
+        except distributed.KilledWorker as error:
+            raise TclifError(
+                f"--parallel {parallel}: one call ended every worker that it was given to",
+                "see the workers' logs; they may lack memory",
+            ) from error
+        except CancelledError as error:
+            raise TclifError(
+                f"--parallel {parallel}: the scheduler went away", "look whether it runs, and start again"
+            ) from error
+        give(1)
+        yield result
+
+
+class _Held:
+    """Arguments that all calls share; an object of its own, since dask would look for its keys in a tuple."""
+
+    def __init__(self, shared: tuple[Any, ...]) -> None:
+        self.shared = shared
+
+    def __call__(self) -> _Held:
+        return self
+
+
+class _Call:
+    """One call, with the argument that is its own."""
+
+    def __init__(self, function: Callable[..., Any], one: Any) -> None:
+        self.function, self.one = function, one
+
+    def __call__(self, held: _Held) -> Any:
+        return self.function(*held.shared, self.one)
