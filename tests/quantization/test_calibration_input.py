@@ -9,6 +9,7 @@ from tclif_deploy import QuantizeSettings, TclifError, compile, neurons, quantiz
 from tclif_deploy.data import Dataset
 from tclif_deploy.network import Connection, Layer, Network
 from tclif_deploy.quantization.notices import input_notice, payload_notice
+from tclif_deploy.target import load_target
 from tclif_deploy.workflows.compile import CompileOptions
 from tests.helpers.tclif_networks import LOIHI2, calibration_data, tclif_network
 
@@ -44,11 +45,14 @@ def test_real_values_into_a_target_of_spikes_alone_are_told(tmp_path):
     out = Layer("out", neurons.readout(2), (Connection("input", np.array([[0.5, -1.0], [1.0, 0.25]])),))
     network, rng = Network(2, (out,)), np.random.default_rng(0)
     real, spikes = Dataset(rng.normal(0, 1, (8, 20, 2))), Dataset(rng.integers(-1, 2, (8, 20, 2)).astype(np.int8))
-    notice = payload_notice(real, quantize(network, "loihi1", real), "loihi1")
+    notice = payload_notice(real, quantize(network, "loihi1", real), load_target("loihi1"))
     assert "320 sizes besides 0" in notice
     assert "loihi1 takes a spike or none" in notice
-    assert payload_notice(spikes, quantize(network, "loihi1", spikes), "loihi1") is None
-    assert payload_notice(real, quantize(network, "loihi2", real), "loihi2") is None
+    assert payload_notice(spikes, quantize(network, "loihi1", spikes), load_target("loihi1")) is None
+    loihi2 = load_target("loihi2")
+    assert payload_notice(real, quantize(network, loihi2, real), loihi2) is None
+    few = quantize(network, loihi2, real, QuantizeSettings(passes=(), real_input_bits=2))
+    assert "loihi2 takes more (--real-input-bits)" in payload_notice(real, few, loihi2)
     options = CompileOptions(backend="none", allow_misfit=True)
     told = [
         any("a spike or none" in notice for notice in compile(
