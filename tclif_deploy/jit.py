@@ -13,6 +13,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -110,6 +111,13 @@ def kernel(function: Function | None = None, *, fastmath: Any = False) -> Any:
             dispatcher.enable_caching()
         finally:
             numba.config.CACHE_DIR = before
+    save = dispatcher._cache.save_overload
+
+    def save_if_it_can(*compiled: Any) -> None:
+        with suppress(OSError):  # a full disk costs the next process its compilation, and this one nothing
+            save(*compiled)
+
+    dispatcher._cache.save_overload = save_if_it_can
     _kernels[id(dispatcher)] = folder
     return dispatcher
 

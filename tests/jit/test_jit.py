@@ -58,3 +58,18 @@ def test_the_user_chooses_the_folder(tmp_path) -> None:
     run(tmp_path, TCLIF_CACHE_DIR=str(tmp_path / "chosen"))
     assert machine_code(tmp_path) == {"engine", "nn", "mapping"}
     assert {path.relative_to(tmp_path).parts[0] for path in tmp_path.rglob("*.nbc")} == {"chosen"}
+
+
+def test_a_disk_that_takes_no_machine_code_costs_the_next_process_and_not_this_one(tmp_path) -> None:
+    program = """
+import resource, signal
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (700, 700))
+import numpy as np
+from tclif_deploy.quantization.rounding import damped, round_compensated
+print(round_compensated(np.array([[1.4, 2.6]]), damped(np.eye(2)), np.ones((1, 2)), 127).tolist())
+"""
+    environment = {**os.environ, "TCLIF_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "[[1, 3]]\n"), done.stderr
+    assert not list(tmp_path.rglob("*.nbc"))

@@ -438,9 +438,9 @@ def test_the_check_command_exits_1_on_errors_and_prints_json(capsys, tmp_path):
     scales = ["--calibration", str(tmp_path / "few.npz")]
     assert run(["check", model, "--target", "loihi2", *scales]) == 0
     assert "loihi2: fits: 0 errors" in capsys.readouterr().out
-    assert run(["check", model, "--target", "xylo2", "--json", *scales]) == 1
+    assert run(["check", model, "--target", "speck2", "--json", *scales]) == 1
     printed = json.loads(capsys.readouterr().out)
-    assert printed["target"] == "xylo2"
+    assert printed["target"] == "speck2"
     assert printed["findings"][0]["rule"] == "neuron_kind"
     assert printed["calibration"]["kind"] == "given"
     assert set(printed["findings"][0]) == {"rule", "severity", "subject", "value", "limit", "remedy", "kind"}
