@@ -143,7 +143,11 @@ class Requirements:
                 continue
             limited = True
             if value is None or (value < bound if at_least else value > bound):
-                shown = "undefined" if value is None else f"{value:.4f}" if at_least or value < 100 else f"{value:,.0f}"
+                if value is None:
+                    of_cost = name.startswith(("energy", "latency"))
+                    shown = "undefined" + " (no figures of it in the target, or no placement)" * of_cost
+                else:
+                    shown = f"{value:.4f}" if at_least or value < 100 else f"{value:,.0f}"
                 missed.append(f"{name} is {shown}, required {'at least' if at_least else 'at most'} {bound:g}")
         if verdict.layers and not any(la.spike_rate_float or la.spike_rate_fixed for la in verdict.layers):
             uncertain.append("no neuron fires on these samples, which proves nothing: give data that make them fire")
