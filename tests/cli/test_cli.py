@@ -93,9 +93,15 @@ def test_an_old_build_is_replaced_and_a_foreign_folder_refused(model, data, tmp_
     out = tmp_path / "build"
     argv = ["compile", str(model), "-o", str(out), "--backend", "none", "-q"]
     assert run(argv) == 0
-    (out / "stale").write_text("x")
+    (out / "mine").write_text("x")
+    capsys.readouterr()
+    assert "build: holds mine, which no build has" in refused(capsys, *argv)
+    assert (out / "mine").read_text() == "x"
+    (out / "mine").unlink()
+    (out / "onnx").mkdir()
+    (out / "onnx" / "stale").write_text("x")
     assert run(argv) == 0
-    assert not (out / "stale").exists()
+    assert not (out / "onnx").exists()
     capsys.readouterr()
     foreign = tmp_path / "mine"
     foreign.mkdir()

@@ -199,6 +199,7 @@ MEANINGFUL = {
     "check.calibration": "None", "cost.calibration": "None",
     "compare_costs.calibration": "None", "quantize.calibration": "None", "compile.calibration": "None",
     "explain.calibration": "None", "finetune.calibration": "None", "sweep.calibration": "None",
+    "sweep.parallel": "None",
     "Requirements.*": "None", "load.*": "None", "ReadOptions.*": "None", "read_nir.*": "None",
     "TuneSettings.task": "None nowhere '' long NUL",
     "TuneSettings.samples": "None", "CompileOptions.auto_bits_max_drop": "None",
