@@ -18,13 +18,20 @@ from tclif_deploy.readout import Readout
 from tclif_deploy.simulation.float_result import FloatResult, float_readout, float_result, growth
 from tclif_deploy.simulation.result import check_lengths
 
+PRODUCTS = 1 << 18
+"""of weights and values, held at a time"""
+
 
 def add_current(current: Float, connection: Connection, x: Float) -> None:
     """Add to ``current`` (samples, neurons) what ``connection`` makes of ``x`` (samples, sources)."""
     weight, conv = connection.weight, connection.conv
     if conv is None:
-        for source in np.flatnonzero(x.any(axis=0)):
-            current += x[:, source, None] * weight[:, source]
+        active = np.flatnonzero(x.any(axis=0))
+        at_a_time = max(1, PRODUCTS // current.size)
+        for some in (active[n : n + at_a_time] for n in range(0, active.size, at_a_time)):
+            products = x.T[some, :, None] * weight.T[some, None, :]  # (sources, samples, neurons)
+            # each of numpy's accumulated sums is the one before and one product more
+            current[:] = np.add.accumulate(np.concatenate([current[None], products]))[-1]
         return
     seen = conv.patches(x, weight.shape)  # (samples, groups, sources of a position, positions)
     kernel = weight.reshape(conv.groups, -1, seen.shape[2])
