@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, overload
 
 from numpy.typing import NDArray
 
-from tclif_deploy.data.dataset import Dataset, Task, to_array
+from tclif_deploy.arguments import to_array
+from tclif_deploy.data.dataset import Dataset, Task
 from tclif_deploy.data.read import load_data
 from tclif_deploy.errors import TclifError
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
@@ -11,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tclif_deploy.aliases import OldName
-from tclif_deploy.arguments import Text, check, described
+from tclif_deploy.arguments import Text, check, described, to_array
 from tclif_deploy.display import Brief, Shown
 from tclif_deploy.errors import TclifError
 from tclif_deploy.network import LEAST, MOST
@@ -258,15 +257,3 @@ def _check_magnitudes(name: str, x: NDArray[Any], scale: float) -> None:
                 f"{name}: x reaches {most:g}{times}, too large for a network",
                 f"values of up to {MOST:g} are read: scale the data down",
             )
-
-
-def to_array(value: Any, where: str) -> NDArray[Any]:
-    """``value``, whatever numpy takes or a torch tensor, as an array; ``where`` is for the `TclifError` otherwise."""
-    torch = sys.modules.get("torch")  # who holds a tensor has imported it
-    try:
-        if torch is not None and isinstance(value, torch.Tensor):
-            value = value.detach().cpu()
-            value = value.float() if value.dtype == torch.bfloat16 else value  # which numpy lacks
-        return np.asarray(value)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise TclifError(f"{where} is no array of numbers ({' '.join(str(error).split())[:200]})") from error

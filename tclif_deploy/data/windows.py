@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tclif_deploy.arguments import checked
-from tclif_deploy.data.dataset import to_array
+from tclif_deploy.arguments import checked, to_array
 from tclif_deploy.errors import TclifError
 
 

@@ -18,7 +18,8 @@ from tclif_deploy.simulation.engine.float_layers import layer_steps, list_values
 from tclif_deploy.simulation.engine.float_plan import FloatPlan, PlannedLayer
 from tclif_deploy.simulation.engine.float_tile import COLUMNS, TRACED, Choice
 from tclif_deploy.simulation.engine.plan import aligned
-from tclif_deploy.simulation.engine.threads import blocks_of, run_all, threads
+from tclif_deploy.simulation.engine.threads import run_all, threads
+from tclif_deploy.simulation.floating import batches
 
 BLOCK = 16
 """samples that a thread takes at a time: the weights of a tile serve them all while they are in the cache"""
@@ -187,7 +188,7 @@ def run_blocks(
     came to, in the thread that ran it. Traces are kept of the layers ``traced``."""
     workers = threads(jobs, samples)
     size = block_size(plan, samples, time, traced, workers)
-    blocks = blocks_of(samples, size)
+    blocks = list(batches(samples, size))
     workers = min(workers, len(blocks))
     idle = [FloatWorker(plan, size, time, traced, with_peaks) for _ in range(workers)]
 

@@ -21,7 +21,8 @@ from tclif_deploy.simulation.engine.general import GeneralPlan, plan_general
 from tclif_deploy.simulation.engine.outputs import Outputs
 from tclif_deploy.simulation.engine.plan import FastPlan, plan_fast
 from tclif_deploy.simulation.engine.state import State
-from tclif_deploy.simulation.engine.threads import blocks_of, run_all, threads
+from tclif_deploy.simulation.engine.threads import run_all, threads
+from tclif_deploy.simulation.floating import batches
 from tclif_deploy.simulation.result import Result, check_input, check_lengths, check_readout_range
 
 BLOCK = 64
@@ -121,7 +122,7 @@ def _run(runner: _Runner, x: NDArray[Any], jobs: int | None) -> None:
     samples = x.shape[0]
     workers = threads(jobs, samples)
     size = runner.block_size(-(-samples // workers))
-    run_all(lambda block: runner.run(x, block), blocks_of(samples, size), workers)
+    run_all(lambda block: runner.run(x, block), list(batches(samples, size)), workers)
 
 
 class _PreparedNetwork:

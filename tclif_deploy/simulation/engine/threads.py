@@ -24,11 +24,6 @@ def threads(jobs: int | None, samples: int) -> int:
     return min(jobs or cores(), samples)
 
 
-def blocks_of(samples: int, size: int) -> list[slice]:
-    """All samples, ``size`` at a time."""
-    return [slice(start, min(start + size, samples)) for start in range(0, samples, size)]
-
-
 def run_all(run: Callable[[slice], None], blocks: Sequence[slice], workers: int) -> None:
     """``run`` each block, on so many threads; what one raises is raised."""
     if workers == 1:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Mapping
 from dataclasses import replace
@@ -11,10 +10,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from tclif_deploy.arguments import described
 from tclif_deploy.errors import TclifError
 from tclif_deploy.formats.checkpoint.state_dict import INNER
 from tclif_deploy.frontends.live.tracing.answer import with_answer, with_rule
+from tclif_deploy.frontends.live.tracing.example import as_example, own_copy
 from tclif_deploy.frontends.live.tracing.input_layout import InputLayout, input_layouts
 from tclif_deploy.frontends.live.tracing.maps import sample_shape
 from tclif_deploy.frontends.live.tracing.trace import INPUT, Call, Origin, Trace, run
@@ -51,8 +50,8 @@ def record(model: torch.nn.Module, example: Any, readout: str | None = None) -> 
     part cannot be read, with the first spike at which network and model differ, or where no readout rule says what the
     model returns; a ``readout`` that is given wins.
     """
-    x = _example(example)
-    model = _own_copy(model)
+    x = as_example(example)
+    model = own_copy(model)
     units = _units(model)
     populations = {path for path, unit in units.items() if is_neuron(unit)}
     if not populations:
@@ -60,37 +59,6 @@ def record(model: torch.nn.Module, example: Any, readout: str | None = None) -> 
     multi = any(getattr(units[path], "step_mode", "s") == "m" for path in populations)
     trace, by_step = _run(model, units, populations, x, multi)
     return _Recording(units, populations, trace, x, multi, by_step, _unread(model, units)).network(readout)
-
-
-def _example(example: Any) -> torch.Tensor:
-    try:
-        x = torch.as_tensor(np.asarray(example) if not isinstance(example, torch.Tensor) else example).detach()
-    except (TypeError, ValueError):
-        raise TclifError(f"the example input is {described(example)}", "expected (samples, time, features)") from None
-    if x.ndim < 3 or 0 in x.shape:
-        raise TclifError(
-            f"the example input has shape {tuple(x.shape)}", "expected (samples, time, features), none of them 0"
-        )
-    if x.is_complex():
-        raise TclifError("the example input is complex", "expected real numbers")
-    x = x.to("cpu", torch.float64)
-    if not bool(torch.isfinite(x).all()):
-        raise TclifError("the example input holds numbers that are not finite", "give one without NaN and infinity")
-    return x
-
-
-def _own_copy(model: torch.nn.Module) -> torch.nn.Module:
-    from tclif_deploy.nn import SequenceNetwork
-
-    if isinstance(model, SequenceNetwork):  # runs whole sequences fused; its modules are the same step by step
-        model = model.features
-    try:
-        with torch.no_grad():
-            return copy.deepcopy(model).to("cpu").double().eval()
-    except RuntimeError as error:
-        raise TclifError(
-            f"model {type(model).__name__} cannot be copied ({error!s:.100})", "reset its states before"
-        ) from error
 
 
 def _units(model: torch.nn.Module) -> dict[str, torch.nn.Module]:
