@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from tclif_deploy.fixed import FixedLayer, FixedNetwork, InputEncoding
 from tclif_deploy.network import INPUT, Network, check_network
 from tclif_deploy.progress import Progress, no_progress
 from tclif_deploy.quantization.carried import NotHeld, carried_encoding, carried_layer
+from tclif_deploy.quantization.kept_spikes import KeptSpikes
 from tclif_deploy.quantization.layer_plan import (
     READOUT_BITS,
     QuantizationContext,
@@ -142,14 +144,17 @@ def _integers(
         return layers[n]
 
     passes = chosen_passes(settings.passes) if calibration is not None else ()
+    kept = None if calibration is None else KeptSpikes(encoding, target.arithmetic, calibration)
     for n, layer in enumerate(network.layers):
         if n in own:
             progress(n + 1, len(network.layers))
             continue
-        if calibration is not None and passes and CalibrationStatistics.covers(layer):
+        if kept is not None and passes and CalibrationStatistics.covers(layer):
             # a loop makes later layers, and this one, drive its sources: by their integers before any pass
-            upstream = FixedNetwork(encoding, target.arithmetic, tuple(map(built, _upstream(network, n))))
-            statistics = CalibrationStatistics(layer, upstream, calibration, context)
+            upstream = _upstream(network, n)
+            done = {*own, *range(n)}
+            final = {network.layers[m].name for m in upstream if done.issuperset({m, *_upstream(network, m)})}
+            statistics = CalibrationStatistics(layer, partial(kept.of, list(map(built, upstream)), final), context)
             for item in passes:
                 plans[n] = item.apply(plans[n], statistics)
             layers.pop(n, None)

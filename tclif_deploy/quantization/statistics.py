@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tclif_deploy.data import Dataset
 from tclif_deploy.errors import TclifError
-from tclif_deploy.fixed import FixedNetwork
 from tclif_deploy.network import INPUT, Connection, Float, Layer
 from tclif_deploy.quantization.layer_plan import QuantizationContext
 from tclif_deploy.quantization.rounding import damped
-from tclif_deploy.simulation import simulate
 from tclif_deploy.simulation.floating import batches
 
-SAMPLES = 128
-"""no more calibration samples than this are looked at"""
 BATCH = 16
 """samples (of a convolution: positions of samples) whose activity is held as real numbers at a time"""
 POSITIONS = 16
@@ -28,6 +24,10 @@ MEMORY = 200.0
 forget is not paid for, and what it keeps is"""
 
 
+Drive = Callable[[], Mapping[str, NDArray[Any]]]
+"""gives what a layer's sources, `INPUT` among them, send it: name -> (samples, time, neurons or features), integers"""
+
+
 class CalibrationStatistics:
     """Statistics of a layer that `covers` says has any, as the quantized layers before it drive it.
 
@@ -35,8 +35,8 @@ class CalibrationStatistics:
     sees. Some positions stand for all.
     """
 
-    def __init__(self, layer: Layer, upstream: FixedNetwork, data: Dataset, context: QuantizationContext) -> None:
-        self.layer, self.upstream, self.data, self.context = layer, upstream, data, context
+    def __init__(self, layer: Layer, drive: Drive, context: QuantizationContext) -> None:
+        self.layer, self.drive, self.context = layer, drive, context
         self.neurons_per_row = layer.connections[0].neurons_per_row
         """neurons of a row"""
         self.sampled_output_positions = np.sort(np.random.default_rng(0).permutation(self.neurons_per_row)[:POSITIONS])
@@ -103,12 +103,13 @@ class CalibrationStatistics:
     def _activity(self) -> Iterator[Float]:
         """Real values of the connections, and a constant 1: float32 (time, samples * positions, sources + 1)."""
         encoding, connections = self.context.encoding, self.layer.connections
-        x, _ = encoding.encode(self.data.x[:SAMPLES], self.data.scale)
-        spikes = simulate(self.upstream, x, spikes=True).spikes if self.upstream.layers else {}
-        for batch in batches(x.shape[0], max(1, BATCH // self.sampled_output_positions.size)):
+        arriving = self.drive()
+        for batch in batches(len(arriving[INPUT]), max(1, BATCH // self.sampled_output_positions.size)):
             columns = []
             for c in connections:
-                events = x[batch] * encoding.lsb if c.source == INPUT else spikes[c.source][batch]
+                events = arriving[c.source][batch]
+                if c.source == INPUT:
+                    events = events * encoding.lsb
                 delayed = np.zeros((events.shape[1], events.shape[0], events.shape[2]), np.float32)
                 delayed[c.delay :] = events.transpose(1, 0, 2)[: max(0, events.shape[1] - c.delay)]
                 columns.append(self._seen(c, delayed))

@@ -81,8 +81,8 @@ def test_passes_on_calibration_data_better_kernels_too():
     plain, better = alike.values()
     assert better[0] > plain[0] + 0.01
     layer = original.layers[1]
-    context = SimpleNamespace(encoding=SimpleNamespace(encode=lambda x, scale: (x, 0), lsb=1.0), settings=None)
-    statistics = CalibrationStatistics(layer, fixed, data(2), context)  # type: ignore[arg-type]
+    context = SimpleNamespace(encoding=SimpleNamespace(lsb=1.0), settings=None)
+    statistics = CalibrationStatistics(layer, dict, context)  # type: ignore[arg-type]
     events = (np.random.default_rng(2).random((3, 2, layer.connections[0].sources)) < 0.5).astype(np.float32)
     seen = statistics._seen(layer.connections[0], events)
     current = (seen @ layer.connections[0].shared_rows.T).reshape(3, 2, -1, 6)
