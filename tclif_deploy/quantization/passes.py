@@ -13,7 +13,7 @@ import numpy as np
 from tclif_deploy.fixed import Int
 from tclif_deploy.network import Float
 from tclif_deploy.quantization.layer_plan import LayerPlan, rint, state_shift, weight_steps, width_utilization
-from tclif_deploy.quantization.rounding import response_error, round_compensated
+from tclif_deploy.quantization.rounding import response_error
 from tclif_deploy.quantization.settings import PASSES
 from tclif_deploy.quantization.statistics import CalibrationStatistics
 
@@ -64,7 +64,7 @@ class ChooseScales:
         for candidate in candidates:
             scale = np.maximum(candidate, least)
             steps = _steps(replace(plan, scale=np.repeat(scale, neurons_per_row)), statistics)
-            rounded = round_compensated(statistics.weights / steps, statistics.covariance, steps, plan.limit)
+            rounded = statistics.rounding.round(statistics.weights / steps, steps, plan.limit)
             candidate_error = response_error(statistics.weights - rounded * steps, statistics.covariance)
             best, error = np.where(candidate_error < error, scale, best), np.minimum(error, candidate_error)
         return replace(plan, scale=np.repeat(best, neurons_per_row))
@@ -72,7 +72,8 @@ class ChooseScales:
 
 @dataclass(frozen=True)
 class CompensateWeights:
-    """Rounds each layer's weights so that their errors cancel in what the soma makes of them: see `round_compensated`.
+    """Rounds each layer's weights so that their errors cancel in what the soma makes of them: see
+    `CompensatedRounding`.
 
     The output that is kept is not the current but the soma's response to it: a source's spikes pass through the
     neuron's own rotation.
@@ -83,7 +84,7 @@ class CompensateWeights:
     def apply(self, plan: LayerPlan, statistics: CalibrationStatistics) -> LayerPlan:
         """See `Pass`."""
         steps = _steps(plan, statistics)
-        rounded = round_compensated(statistics.weights / steps, statistics.covariance, steps, plan.limit)
+        rounded = statistics.rounding.round(statistics.weights / steps, steps, plan.limit)
         return replace(plan, weights=_split(rounded, statistics))
 
 

@@ -25,28 +25,45 @@ def damped(covariance: Float) -> Float:
     return np.asarray(covariance + np.eye(len(covariance)) * max(DAMPING * float(np.diag(covariance).mean()), 1e-12))
 
 
-def round_compensated(wanted: Float, covariance: Float, steps: Float, limit: int) -> Int:
-    """Integers near ``wanted`` (neurons, sources) whose summed error is small on sources of that ``covariance``.
+class CompensatedRounding:
+    """Rounding of weights whose sources have one ``covariance`` (sources, sources), `damped`.
 
     GPTQ (Frantar et al., ICLR 2023): weights are rounded one source after another, those with the most power first,
-    and what one rounding adds to the output is taken from the sources still to come. ``steps`` (neurons, sources) is
-    what one integer means, alike in all sources of a neuron up to a factor that all neurons share; ``covariance`` is
-    `damped`.
+    and what one rounding adds to the output is taken from the sources still to come.
     """
-    with np.errstate(all="ignore"):
-        shared = steps[0] / steps[0, 0]  # per source; errors are compensated in units of the first source's step
-        covariance = covariance * np.outer(shared, shared)
-    if not np.isfinite(covariance).all():
-        raise TclifError(ILL, "scale weights and data to be near 1, or leave the pass out")
-    order = np.argsort(-np.diag(covariance), kind="stable")
-    upper = _inverse_root(covariance[np.ix_(order, order)])
-    rounded = np.ascontiguousarray(wanted[:, order], np.float64)
-    _compensate(rounded, np.ascontiguousarray(upper), float(limit))
-    if not np.isfinite(rounded).all():
-        raise TclifError(ILL, "scale weights and data to be near 1, or leave the pass out")
-    result = np.empty(rounded.shape, np.int64)
-    result[:, order] = rounded
-    return result
+
+    def __init__(self, covariance: Float) -> None:
+        self.covariance = covariance
+        self._shared: Float | None = None
+        self._order, self._upper = np.empty(0, np.int64), np.empty((0, 0))
+
+    def round(self, wanted: Float, steps: Float, limit: int) -> Int:
+        """Integers near ``wanted`` (neurons, sources) whose summed error is small.
+
+        ``steps`` (neurons, sources) is what one integer means, alike in all sources of a neuron up to a factor that
+        all neurons share.
+        """
+        with np.errstate(all="ignore"):
+            shared = steps[0] / steps[0, 0]  # per source; errors are compensated in units of the first source's step
+        if self._shared is None or not np.array_equal(shared, self._shared):
+            self._prepare(shared)
+        rounded = np.ascontiguousarray(wanted[:, self._order], np.float64)
+        _compensate(rounded, self._upper, float(limit))
+        if not np.isfinite(rounded).all():
+            raise TclifError(ILL, "scale weights and data to be near 1, or leave the pass out")
+        result = np.empty(rounded.shape, np.int64)
+        result[:, self._order] = rounded
+        return result
+
+    def _prepare(self, shared: Float) -> None:
+        """The order of the sources and how errors move on, which hold as long as the steps differ by these factors."""
+        with np.errstate(all="ignore"):
+            covariance = self.covariance * np.outer(shared, shared)
+        if not np.isfinite(covariance).all():
+            raise TclifError(ILL, "scale weights and data to be near 1, or leave the pass out")
+        self._order = np.argsort(-np.diag(covariance), kind="stable")
+        self._upper = np.ascontiguousarray(_inverse_root(covariance[np.ix_(self._order, self._order)]))
+        self._shared = shared
 
 
 def _compensate(rows: Float, upper: Float, limit: float) -> None:

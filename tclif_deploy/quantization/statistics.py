@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tclif_deploy.errors import TclifError
+from tclif_deploy.jit import kernel, made_once
 from tclif_deploy.network import INPUT, Connection, Float, Layer
 from tclif_deploy.quantization.layer_plan import QuantizationContext
-from tclif_deploy.quantization.rounding import damped
+from tclif_deploy.quantization.rounding import CompensatedRounding, damped
 from tclif_deploy.simulation.floating import batches
 
 BATCH = 16
@@ -22,6 +23,8 @@ POSITIONS = 16
 MEMORY = 200.0
 """steps over which a response fades (in the network a spike's reset, not a decay, ends it): what the neuron would
 forget is not paid for, and what it keeps is"""
+FADE = np.float32(np.exp(-1.0 / MEMORY))
+"""what is left of a response after a step"""
 
 
 Drive = Callable[[], Mapping[str, NDArray[Any]]]
@@ -78,6 +81,11 @@ class CalibrationStatistics:
                 covariance = covariance - np.outer(with_one, with_one) / one
         return damped(covariance)
 
+    @cached_property
+    def rounding(self) -> CompensatedRounding:
+        """Rounding by `covariance`."""
+        return CompensatedRounding(self.covariance)
+
     def bias_for(self, missing: Float) -> Float:
         """The constant current that best stands in for weights that are ``missing`` (rows, sources); (rows,)."""
         one = self._products[-1, -1]
@@ -88,16 +96,10 @@ class CalibrationStatistics:
         (time * samples * positions, sources + 1), float32."""
         n = self.layer.neuron
         a_u, b_u, a_v, b_v = (np.float32(getattr(n, name).mean()) for name in ("a_u", "b_u", "a_v", "b_v"))
-        fade = np.float32(np.exp(-1.0 / MEMORY))
         for sources in self._activity():
             time, samples, width = sources.shape
-            u, v = np.zeros((2, samples, width), np.float32)
-            out = np.empty_like(sources)
-            for t in range(time):
-                into_u, into_v = (sources[t], 0) if n.input_to == "dendrite" else (0, sources[t])
-                u = fade * (a_u * u + b_u * v) + into_u
-                v = fade * a_v * v + b_v * u + into_v
-                out[t] = v
+            out = sources.reshape(time, samples * width)
+            _response_kernel()(out, FADE, a_u, b_u, FADE * a_v, b_v, n.input_to == "dendrite")
             yield out.reshape(time * samples, width)
 
     def _activity(self) -> Iterator[Float]:
@@ -124,3 +126,23 @@ class CalibrationStatistics:
         index = conv.patches(np.arange(1, connection.sources + 1)[None], connection.weight.shape)[0, 0]
         with_outside = np.pad(events, ((0, 0), (0, 0), (1, 0)))
         return with_outside[:, :, index[:, self.sampled_output_positions].T].reshape(len(events), -1, len(index))
+
+
+@made_once
+def _response_kernel() -> Any:
+    @kernel
+    def respond(
+        currents: NDArray[np.float32], fade: np.float32, a_u: np.float32, b_u: np.float32, a_v: np.float32,
+        b_v: np.float32, dendrite: bool,
+    ) -> None:  # fmt: skip
+        """Write over ``currents`` (time, any) what a soma that never fires makes of them; ``a_v`` fades already."""
+        zero = np.float32(0.0)
+        u, v = np.zeros((2, currents.shape[1]), np.float32)
+        for t in range(currents.shape[0]):
+            for n in range(currents.shape[1]):
+                current = currents[t, n]
+                u[n] = fade * (a_u * u[n] + b_u * v[n]) + (current if dendrite else zero)
+                v[n] = a_v * v[n] + b_v * u[n] + (zero if dendrite else current)
+                currents[t, n] = v[n]
+
+    return respond

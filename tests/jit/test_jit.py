@@ -66,8 +66,8 @@ import resource, signal
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (700, 700))
 import numpy as np
-from tclif_deploy.quantization.rounding import damped, round_compensated
-print(round_compensated(np.array([[1.4, 2.6]]), damped(np.eye(2)), np.ones((1, 2)), 127).tolist())
+from tclif_deploy.quantization.rounding import CompensatedRounding, damped
+print(CompensatedRounding(damped(np.eye(2))).round(np.array([[1.4, 2.6]]), np.ones((1, 2)), 127).tolist())
 """
     environment = {**os.environ, "TCLIF_CACHE_DIR": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)

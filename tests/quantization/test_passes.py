@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tclif_deploy import QuantizeSettings, TclifError, load, load_data, neurons, quantize, simulate
 from tclif_deploy.comparison import equal
 from tclif_deploy.network import Connection, Layer, Network
-from tclif_deploy.quantization.rounding import damped, response_error, round_compensated
+from tclif_deploy.quantization.rounding import CompensatedRounding, damped, response_error
 from tclif_deploy.quantization.settings import PASSES
 from tclif_deploy.simulation.floating import simulate_float
 from tclif_deploy.target import load_target
@@ -27,7 +27,7 @@ def test_compensated_rounding_leaves_less_error_than_rounding_alone(seed, source
     covariance = correlated(rng, sources)
     wanted = rng.uniform(-0.9 * limit, 0.9 * limit, (40, sources))
     ones = np.ones_like(wanted)
-    rounded = round_compensated(wanted, damped(covariance), ones, limit)
+    rounded = CompensatedRounding(damped(covariance)).round(wanted, ones, limit)
     assert np.abs(rounded).max() <= limit
 
     def error(integers):
@@ -38,7 +38,7 @@ def test_compensated_rounding_leaves_less_error_than_rounding_alone(seed, source
 
 def test_uncorrelated_sources_are_rounded_to_nearest():
     wanted = np.random.default_rng(0).uniform(-5, 5, (6, 9))
-    rounded = round_compensated(wanted, np.diag(np.arange(1.0, 10.0)), np.ones_like(wanted), 7)
+    rounded = CompensatedRounding(np.diag(np.arange(1.0, 10.0))).round(wanted, np.ones_like(wanted), 7)
     assert np.array_equal(rounded, np.rint(wanted))
 
 
@@ -47,7 +47,7 @@ def test_sources_of_other_steps_are_compensated_in_their_own_units():
     covariance, steps = correlated(rng, 12), np.ones((5, 12))
     steps[:, 6:] = 8.0
     original = rng.normal(0, 20, (5, 12))
-    rounded = round_compensated(original / steps, damped(covariance), steps, 127) * steps
+    rounded = CompensatedRounding(damped(covariance)).round(original / steps, steps, 127) * steps
     nearest = np.rint(original / steps) * steps
 
     def error(weights):
