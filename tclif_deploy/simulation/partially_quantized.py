@@ -7,8 +7,11 @@ stay below 2^53.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import threading
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,17 +19,19 @@ from numpy.typing import NDArray
 from tclif_deploy.data.dataset import Dataset
 from tclif_deploy.fixed import COEFFICIENTS, FixedConnection, FixedLayer, FixedNetwork
 from tclif_deploy.network import Connection, Float, Layer, Network
+from tclif_deploy.progress import Progress, no_progress
 from tclif_deploy.readout import RunningReadout
 from tclif_deploy.simulation.engine.block import unpack
 from tclif_deploy.simulation.engine.float_plan import (
     NEURON_ROWS,
     FloatLayer,
     FloatPlan,
+    PlannedLayer,
     choices_of,
     firing_threshold,
     rounding_choice,
 )
-from tclif_deploy.simulation.engine.float_run import Block, Peaks, run_blocks
+from tclif_deploy.simulation.engine.float_run import Block, Peaks, Variant, run_blocks
 from tclif_deploy.simulation.engine.float_tile import CHARGED_U, CHARGED_V, Choice
 from tclif_deploy.simulation.engine.floating import read_block
 from tclif_deploy.simulation.engine.scatter import NO_CONVOLUTION
@@ -36,6 +41,10 @@ from tclif_deploy.simulation.result import check_lengths
 
 ROWS = ("a_u", "b_u", "a_v", "b_v", "q", "threshold", "r_u", "r_v", "v_reset", "bias_u", "bias_v", "v0")
 """a neuron's numbers, in the order of `layer_numbers`"""
+
+
+Values = Callable[[slice], NDArray[Any]]
+"""a block's input, (samples, time, features)"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,59 +89,130 @@ def simulate_mixed(
     >>> bool((result.readout == simulate(fixed, test).readout * fixed.output.lsb_v).all())
     True
     """
-    chosen = frozenset(quantized)
-    encoded, _ = fixed.input.encode(data.x, data.scale)
-    x = encoded if INPUT_PART in chosen else data.values() / fixed.input.lsb
-    last = check_lengths(data.lengths, data.samples, data.time) - 1
-    layers = [
-        _planned(original, layer, fixed, {part for name, part in chosen if name == layer.name})
-        for original, layer in zip(network.layers, fixed.layers, strict=True)
-    ]
-    starts = np.cumsum([0, *(layer.size for layer in layers)])
-    out, rule = fixed.output, fixed.readout
-    quantizes_threshold = (out.name, "thresholds") in chosen
-    answer = RunningReadout(
-        rule, _decision_threshold(network, fixed, quantizes_threshold), samples=data.samples, dtype=np.float64,
-        spiking=out.spiking, strict=network.layers[-1].neuron.strict and out.spiking and not quantizes_threshold,
-    )  # fmt: skip
-    kept = np.empty((data.samples, data.time if spikes else 0, starts[-1]), np.bool_)
+    mixture = _Mixture(network, fixed, data)
+    kept = np.empty((data.samples, data.time if spikes else 0, mixture.starts[-1]), np.bool_)
     layer_probed, neuron, step = probe
     probed = np.zeros(2)
-
-    plan = FloatPlan(network.input_size, layers)
-    largest = Peaks(plan)
+    outcome = mixture.outcome(frozenset(quantized))
+    largest = Peaks(outcome.plan)
 
     def keep(block: Block) -> None:
         if peaks:
             largest.add(block)
         if spikes:
-            for n, layer in enumerate(layers):
-                kept[block.at, :, starts[n] : starts[n + 1]] = unpack(block.masks[n], layer.size)
+            for n, layer in enumerate(fixed.layers):
+                kept[block.at, :, mixture.starts[n] : mixture.starts[n + 1]] = unpack(block.masks[n], layer.size)
         if layer_probed >= 0 and block.at.stop == data.samples:
             probed[:] = block.traces[layer_probed][-1, step, [CHARGED_U, CHARGED_V], neuron]
-        read_block(rule, answer, out.size, out.spiking, last, block)
+        outcome.read(block)
 
-    traced = {len(layers) - 1, *([layer_probed] if layer_probed >= 0 else [])}
-    run_blocks(
-        plan,
-        data.samples,
-        data.time,
-        lambda at: x[at],
-        traced,
-        keep,
-        jobs,
-        with_peaks=peaks,
-    )
-    unit = fixed.readout_unit
-    compared = fixed.readout_multiplier if not fixed.counts_spikes and quantizes_threshold else unit
+    traced = {len(fixed.layers) - 1, *([layer_probed] if layer_probed >= 0 else [])}
+    run_blocks([Variant(outcome.plan, outcome.values, keep)], data.samples, data.time, traced, jobs, with_peaks=peaks)
     lsb = np.stack([np.concatenate([getattr(la, name) for la in fixed.layers]) for name in ("lsb_u", "lsb_v")])
     return MixedResult(
-        answer.value * unit / rule.divisor(last + 1)[:, None], answer.classes(compared), kept, probed,
-        np.concatenate(largest.by_layer(), axis=1) * lsb,
-    )  # fmt: skip
+        outcome.readout(), outcome.classes(), kept, probed, np.concatenate(largest.by_layer(), axis=1) * lsb
+    )
 
 
-def _planned(original: Layer, layer: FixedLayer, fixed: FixedNetwork, on: Collection[Part]) -> FloatLayer:
+def decide_mixed(
+    network: Network,
+    fixed: FixedNetwork,
+    data: Dataset,
+    quantized: Collection[frozenset[tuple[str, Part]]],
+    *,
+    progress: Progress = no_progress,
+    jobs: int = 2,
+) -> dict[frozenset[tuple[str, Part]], tuple[Float, NDArray[np.int64]]]:
+    """Readout and classes, as in `MixedResult`, with each of the sets ``quantized``: `simulate_mixed` of each.
+
+    All run together, block by block: where two sets have the same numbers in the first layers, these run once.
+    ``progress`` counts sets in blocks.
+    """
+    mixture = _Mixture(network, fixed, data)
+    outcomes = {chosen: mixture.outcome(chosen) for chosen in sorted(quantized, key=mixture.order)}
+    done, lock = 0, threading.Lock()
+
+    def keep(outcome: _Outcome, block: Block) -> None:
+        nonlocal done
+        outcome.read(block)
+        with lock:
+            done += block.at.stop - block.at.start
+            progress(done, data.samples * len(outcomes))
+
+    variants = [Variant(each.plan, each.values, partial(keep, each)) for each in outcomes.values()]
+    run_blocks(variants, data.samples, data.time, {len(fixed.layers) - 1}, jobs, with_peaks=False)
+    return {chosen: (outcome.readout(), outcome.classes()) for chosen, outcome in outcomes.items()}
+
+
+class _Mixture:
+    """What runs of the same networks on the same data share."""
+
+    def __init__(self, network: Network, fixed: FixedNetwork, data: Dataset) -> None:
+        self.network, self.fixed, self.data = network, fixed, data
+        self.last = check_lengths(data.lengths, data.samples, data.time) - 1
+        self.starts = np.cumsum([0, *(layer.size for layer in fixed.layers)])
+        self._layers: dict[tuple[int, frozenset[Part]], FloatLayer] = {}
+        self._planned: dict[FloatLayer, PlannedLayer] = {}
+        encoded, _ = fixed.input.encode(data.x, data.scale)
+        exact = data.values() / fixed.input.lsb
+        self.encoded: Values = lambda at: encoded[at]
+        self.exact: Values = lambda at: exact[at]
+
+    def parts(self, n: int, chosen: Collection[tuple[str, Part]]) -> frozenset[Part]:
+        """Those of layer ``n``."""
+        return frozenset(part for name, part in chosen if name == self.fixed.layers[n].name)
+
+    def order(self, chosen: Collection[tuple[str, Part]]) -> tuple[bool, list[list[Part]]]:
+        """Sorted by this, sets with the same parts in the first layers stand side by side."""
+        return INPUT_PART in chosen, [sorted(self.parts(n, chosen)) for n in range(len(self.fixed.layers))]
+
+    def outcome(self, chosen: frozenset[tuple[str, Part]]) -> _Outcome:
+        """Of a run with the parts ``chosen`` quantized, before it is run."""
+        layers = [self._layer(n, self.parts(n, chosen)) for n in range(len(self.fixed.layers))]
+        plan = FloatPlan(self.network.input_size, layers, self._planned)
+        return _Outcome(self, plan, self.encoded if INPUT_PART in chosen else self.exact, chosen)
+
+    def _layer(self, n: int, on: frozenset[Part]) -> FloatLayer:
+        if (n, on) not in self._layers:
+            self._layers[n, on] = _float_layer(self.network.layers[n], self.fixed.layers[n], self.fixed, on)
+        return self._layers[n, on]
+
+
+class _Outcome:
+    """What comes of a run, block by block."""
+
+    def __init__(
+        self, mixture: _Mixture, plan: FloatPlan, values: Values, chosen: Collection[tuple[str, Part]]
+    ) -> None:
+        self.mixture, self.plan, self.values = mixture, plan, values
+        network, fixed, out = mixture.network, mixture.fixed, mixture.fixed.output
+        self.quantizes_threshold = (out.name, "thresholds") in chosen
+        self.answer = RunningReadout(
+            fixed.readout, _decision_threshold(network, fixed, self.quantizes_threshold), samples=mixture.data.samples,
+            dtype=np.float64, spiking=out.spiking,
+            strict=network.layers[-1].neuron.strict and out.spiking and not self.quantizes_threshold,
+        )  # fmt: skip
+
+    def read(self, block: Block) -> None:
+        """Take what a block came to."""
+        out = self.mixture.fixed.output
+        read_block(self.mixture.fixed.readout, self.answer, out.size, out.spiking, self.mixture.last, block)
+
+    def readout(self) -> Float:
+        """`MixedResult.readout`."""
+        fixed = self.mixture.fixed
+        return np.asarray(
+            self.answer.value * fixed.readout_unit / fixed.readout.divisor(self.mixture.last + 1)[:, None]
+        )
+
+    def classes(self) -> NDArray[np.int64]:
+        """`MixedResult.classes`."""
+        fixed = self.mixture.fixed
+        quantized = not fixed.counts_spikes and self.quantizes_threshold
+        return self.answer.classes(fixed.readout_multiplier if quantized else fixed.readout_unit)
+
+
+def _float_layer(original: Layer, layer: FixedLayer, fixed: FixedNetwork, on: Collection[Part]) -> FloatLayer:
     """A layer with its parts ``on`` quantized, as the kernels take it."""
     m = fixed.arithmetic
     numbers, matrices = layer_numbers(original, layer, fixed, on)

@@ -134,7 +134,7 @@ def attribute_error(
     >>> sum(e.alone.agreement for e in result.sources.values()) + result.interaction == result.loss.agreement
     True
     """
-    from tclif_deploy.simulation.partially_quantized import simulate_mixed
+    from tclif_deploy.simulation.partially_quantized import decide_mixed, simulate_mixed
 
     _check_arithmetic(fixed)
     everything: Parts = frozenset(parts_of(network))
@@ -144,19 +144,19 @@ def attribute_error(
     }
     layers: dict[str, Parts] = {la.name: frozenset(p for p in active if p[0] == la.name) for la in network.layers}
     groups = {*kinds.values(), *layers.values(), *(frozenset([part]) for part in active)}
-    wanted = {frozenset(), everything} | groups | {everything - group for group in groups}
-    runs: dict[Parts, MixedResult] = {}
-    for n, chosen in enumerate(sorted(wanted, key=lambda parts: (len(parts), sorted(parts)))):
-        full = not chosen or chosen == everything
-        runs[chosen] = simulate_mixed(network, fixed, data, chosen, spikes=full, peaks=full, jobs=jobs)
-        progress(n + 1, len(wanted))
-    original, quantized = runs[frozenset()], runs[everything]
+    none: Parts = frozenset()
+    original, quantized = (
+        simulate_mixed(network, fixed, data, each, spikes=True, jobs=jobs) for each in (none, everything)
+    )
+    decided = {none: (original.readout, original.classes), everything: (quantized.readout, quantized.classes)}
+    wanted = (groups | {everything - group for group in groups}) - decided.keys()
+    decided |= decide_mixed(network, fixed, data, wanted, progress=progress, jobs=jobs)
     spread = float(original.readout.std()) or 1.0
 
     def loss(chosen: Parts) -> Loss:
-        run = runs[chosen]
-        error = float(np.sqrt(((run.readout - original.readout) ** 2).mean()))
-        return Loss(float((run.classes != original.classes).mean()), error / spread)
+        readout, classes = decided[chosen]
+        error = float(np.sqrt(((readout - original.readout) ** 2).mean()))
+        return Loss(float((classes != original.classes).mean()), error / spread)
 
     def effect(group: Parts) -> Effect:
         return Effect(loss(group), loss(everything - group))

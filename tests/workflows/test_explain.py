@@ -24,9 +24,10 @@ from tclif_deploy.builds.folder import write_json
 from tclif_deploy.cli.main import app
 from tclif_deploy.data import Dataset
 from tclif_deploy.mapping import Behaviour, Finding, LayerBehaviour, behaviour_findings, measure
+from tclif_deploy.network import Connection
 from tclif_deploy.report.sections.error_attribution import advice, attribution_blocks
 from tclif_deploy.simulation.floating import simulate_float
-from tclif_deploy.simulation.partially_quantized import simulate_mixed
+from tclif_deploy.simulation.partially_quantized import decide_mixed, simulate_mixed
 from tclif_deploy.simulation.quantized_parts import LAYER_PARTS, parts_of
 from tclif_deploy.verification.error_attribution import Effect, Loss, attribute_error
 from tclif_deploy.verification.remedies import Remedy, remedies
@@ -49,6 +50,15 @@ def networks():
     net = tclif_network(0)
     adaptive = neurons.alif_yin(16, alpha=0.9, rho=0.95, beta=0.2, threshold=0.3)
     yield replace(net, layers=(replace(net.layers[0], neuron=adaptive), *net.layers[1:]))
+
+
+def fed_back():
+    """A network whose layer b also feeds a, so that both take each step together."""
+    net = tclif_network(6)
+    back = Connection("b", np.random.default_rng(6).normal(0, 0.2, (16, 12)), delay=1)
+    return replace(
+        net, layers=(replace(net.layers[0], connections=(*net.layers[0].connections, back)), *net.layers[1:])
+    )
 
 
 @pytest.mark.slow
@@ -90,6 +100,25 @@ def test_a_part_alone_changes_only_what_it_is_about():
         only_out = simulate_mixed(net, fixed, calibration_data(), [("out", part)], spikes=True)
         assert np.array_equal(only_out.spikes, base.spikes)
     assert len({result.readout.tobytes() for result in results}) >= 3
+
+
+@pytest.mark.parametrize("n", range(5))
+def test_sets_of_parts_that_run_together_come_to_what_each_comes_to_alone(n):
+    net = [*networks(), fed_back()][n]
+    fixed, data = quantize(net, COARSE, calibration_data()), calibration_data(seed=3, samples=19)
+    rng = np.random.default_rng(n)
+    everything = sorted(parts_of(net))
+    chosen = [frozenset(part for part in everything if rng.random() < share) for share in (0.1, 0.5, 0.9) * 4]
+    chosen += [frozenset([part]) for part in everything] + [frozenset(), frozenset(everything)]
+    counted: list[tuple[int, int]] = []
+    decided = decide_mixed(net, fixed, data, chosen, progress=lambda *at: counted.append(at))
+    assert decided.keys() == set(chosen)
+    assert counted[-1] == (data.samples * len(decided),) * 2
+    for one, (readout, classes) in decided.items():
+        alone = simulate_mixed(net, fixed, data, one)
+        np.testing.assert_array_equal(readout, alone.readout, err_msg=str(sorted(one)))
+        np.testing.assert_array_equal(classes, alone.classes)
+    assert len({readout.tobytes() for readout, _ in decided.values()}) > len(everything) // 2
 
 
 def test_the_sources_add_up_with_their_interaction():

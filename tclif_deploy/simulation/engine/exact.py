@@ -25,7 +25,7 @@ from tclif_deploy.simulation.engine.float_plan import (
     firing_threshold,
     rounding_choice,
 )
-from tclif_deploy.simulation.engine.float_run import Block, run_blocks
+from tclif_deploy.simulation.engine.float_run import Block, Variant, run_blocks
 from tclif_deploy.simulation.engine.float_tile import A_U, A_V, THRESHOLD, TRACED_U, TRACED_V, Choice, Q
 from tclif_deploy.simulation.engine.floating import read_block
 from tclif_deploy.simulation.engine.outputs import Outputs
@@ -111,8 +111,6 @@ def run_exact(plan: FloatPlan, out: Outputs, x: NDArray[Any], last: Int, jobs: i
         read_block(network.readout, answer, network.output.size, network.output.spiking, last, block)
         out.readout[at], out.decided[at], out.readouts[at] = answer.value[at], answer.decided[at], answer.steps[at]
 
-    run_blocks(
-        plan, samples, time, lambda at: check_input(network, x[at]).astype(np.float64), traced | {len(layers) - 1},
-        keep, jobs,
-    )  # fmt: skip
+    variant = Variant(plan, lambda at: check_input(network, x[at]).astype(np.float64), keep)
+    run_blocks([variant], samples, time, traced | {len(layers) - 1}, jobs)
     return again

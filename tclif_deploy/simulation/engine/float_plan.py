@@ -122,15 +122,29 @@ class PlannedLayer:
 class FloatPlan:
     """All layers, and in which order their steps are run."""
 
-    def __init__(self, input_size: int, layers: Sequence[FloatLayer]) -> None:
+    def __init__(
+        self, input_size: int, layers: Sequence[FloatLayer], known: dict[FloatLayer, PlannedLayer] | None = None
+    ) -> None:
+        """``known`` holds layers of other plans of the network, which are shared; this one's are added to it."""
+        known = {} if known is None else known
         index = {INPUT: -1, **{layer.name: n for n, layer in enumerate(layers)}}
         self.input_size = input_size
-        self.layers = [PlannedLayer(layer, index, n == len(layers) - 1) for n, layer in enumerate(layers)]
+        for n, layer in enumerate(layers):
+            if layer not in known:
+                known[layer] = PlannedLayer(layer, index, n == len(layers) - 1)
+        self.layers = [known[layer] for layer in layers]
         self.groups = groups(self.layers)
         direct = [layer for layer in self.layers if layer.direct]
         self.listed = {source for layer in direct for source in layer.sources}
         """sources whose events are listed: the rows of a layer's tiles ask for them"""
         assert WIDTHS[1] == WORD, "a tile's spikes are a word of bits"
+
+    def shared(self, other: FloatPlan) -> int:
+        """How many of the first groups have the layers of ``other``, another plan of the same network."""
+        alike = [
+            self.layers[group.start : group.stop] == other.layers[group.start : group.stop] for group in self.groups
+        ]
+        return alike.index(False) if False in alike else len(alike)
 
 
 def groups(layers: Sequence[PlannedLayer]) -> list[range]:

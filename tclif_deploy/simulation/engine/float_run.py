@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,7 +57,7 @@ class FloatWorker:
     def __init__(
         self, plan: FloatPlan, samples: int, time: int, traced: Collection[int], with_peaks: bool = True
     ) -> None:
-        self.plan, self.samples, self.time = plan, samples, time
+        self.samples, self.time = samples, time
         self.choices = Choice.PEAKS if with_peaks else Choice(0)
         layers = plan.layers
         self.masks = [aligned((samples, time, layer.tiles), np.uint64) for layer in layers]
@@ -66,7 +67,7 @@ class FloatWorker:
         ]
         self.states = [aligned((samples, layer.tiles, 2, layer.width), np.float64) for layer in layers]
         self.peaks = [aligned((layer.tiles, 2, layer.width), np.float64) for layer in layers]
-        self.currents = [self._currents(n, group) for group in plan.groups for n in group]
+        self.currents = [self._currents(layers[n], n, group) for group in plan.groups for n in group]
         self.events: dict[int, NDArray[np.uint16]] = {}
         self.starts: dict[int, NDArray[np.int32]] = {}
         for n in range(-1, len(layers)):
@@ -74,12 +75,14 @@ class FloatWorker:
             self.events[n] = aligned((samples if listed else 0, capacity(plan, n, time)), np.uint16)
             self.starts[n] = aligned((samples, time + 1), np.int32)
         self.values = aligned(self.events[-1].shape, np.float64)
-        self.tables = [self._table(layer) for layer in layers]
+        self._planned(plan)
 
-    def _currents(self, n: int, group: range) -> Float:
+    def _planned(self, plan: FloatPlan) -> None:
+        self.plan, self.tables = plan, [self._table(layer) for layer in plan.layers]
+
+    def _currents(self, layer: PlannedLayer, n: int, group: range) -> Float:
         """Of a layer whose tiles do not sum up: of as many steps of a sample as a cache holds, or of one step of all
         samples where layers take each step together."""
-        layer = self.plan.layers[n]
         width = layer.tiles * layer.width
         if layer.direct:
             return aligned((0, 0, width), np.float64)
@@ -102,18 +105,25 @@ class FloatWorker:
                 rows.append(row)
         return np.array(rows, np.int64).reshape(-1, COLUMNS)
 
-    def run(self, x: Float, at: slice) -> Block:
-        """``x`` (samples, time, features), as many samples as fit or fewer, without gaps."""
-        plan, count = self.plan, len(x)
-        if -1 in plan.listed:
+    def run(self, plan: FloatPlan, x: Float, at: slice, go_on: bool = False) -> Block:
+        """``x`` (samples, time, features), as many samples as fit or fewer, without gaps.
+
+        ``plan`` is the worker's own, or another of the same network. To ``go_on`` means that the last run had this
+        ``x``: what the layers came to that both plans share stands, without their peaks.
+        """
+        count, stands = len(x), plan.shared(self.plan) if go_on else 0
+        if plan is not self.plan:
+            self._planned(plan)
+        if -1 in plan.listed and not go_on:
             list_values(x, self.events[-1], self.values, self.starts[-1])
-        for n, layer in enumerate(plan.layers):
-            self.states[n][:, :, 0] = 0.0
-            self.states[n][:, :, 1] = layer.v0
-            self.peaks[n][:, 0] = 0.0
-            self.peaks[n][:, 1] = np.abs(layer.v0)
-            self.starts[n][:, 0] = 0
-        for group in plan.groups:
+        for group in plan.groups[stands:]:
+            for n in group:
+                self.states[n][:, :, 0] = 0.0
+                self.states[n][:, :, 1] = plan.layers[n].v0
+                self.peaks[n][:, 0] = 0.0
+                self.peaks[n][:, 1] = np.abs(plan.layers[n].v0)
+                self.starts[n][:, 0] = 0
+        for group in plan.groups[stands:]:
             first = plan.layers[group.start]
             if len(group) == 1 and group.start not in first.sources:
                 if first.direct:
@@ -174,18 +184,30 @@ def block_size(plan: FloatPlan, samples: int, time: int, traced: Collection[int]
     return max(1, min(BLOCK, MEMORY // max(each, 1), -(-samples // workers)))
 
 
+@dataclass(frozen=True, eq=False)
+class Variant:
+    """One of the forms of a network that are run together."""
+
+    plan: FloatPlan
+    values: Callable[[slice], NDArray[Any]]
+    """a block's input, (samples, time, features), computed in float64"""
+    keep: Callable[[Block], None]
+    """takes what a block came to, in the thread that ran it"""
+
+
 def run_blocks(
-    plan: FloatPlan,
+    variants: Sequence[Variant],
     samples: int,
     time: int,
-    values: Callable[[slice], Float],
     traced: Collection[int],
-    keep: Callable[[Block], None],
     jobs: int | None = None,
     with_peaks: bool = True,
 ) -> None:
-    """Run all ``samples``: ``values`` gives a block's input, float64 (samples, time, features), ``keep`` takes what it
-    came to, in the thread that ran it. Traces are kept of the layers ``traced``."""
+    """Run all ``samples`` through each of ``variants``; traces are kept of the layers ``traced``.
+
+    Where a variant has the input (the same function) and the first layers of the one before it, these run once.
+    """
+    plan = variants[0].plan
     workers = threads(jobs, samples)
     size = block_size(plan, samples, time, traced, workers)
     blocks = list(batches(samples, size))
@@ -195,7 +217,13 @@ def run_blocks(
     def run(at: slice) -> None:
         worker = idle.pop()
         try:
-            keep(worker.run(np.ascontiguousarray(values(at), np.float64), at))
+            values = None
+            for variant in variants:
+                go_on = variant.values is values
+                if not go_on:
+                    values = variant.values
+                    x = np.ascontiguousarray(values(at), np.float64)
+                variant.keep(worker.run(variant.plan, x, at, go_on))
         finally:
             idle.append(worker)
 

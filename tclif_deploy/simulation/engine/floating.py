@@ -15,7 +15,7 @@ from tclif_deploy.readout import Readout, RunningReadout
 from tclif_deploy.simulation.engine.block import counted, unpack
 from tclif_deploy.simulation.engine.float_layers import read
 from tclif_deploy.simulation.engine.float_plan import FloatPlan, plan_float
-from tclif_deploy.simulation.engine.float_run import Block, Peaks, run_blocks
+from tclif_deploy.simulation.engine.float_run import Block, Peaks, Variant, run_blocks
 from tclif_deploy.simulation.engine.float_tile import TRACED_U, TRACED_V
 from tclif_deploy.simulation.engine.readout import readout_code
 from tclif_deploy.simulation.float_result import FloatResult, float_readout, float_result
@@ -63,7 +63,7 @@ def run_float(
             read_block(rule, answer, out.size, out.neuron.spiking, last, block)
 
     wanted = {n for n, layer in enumerate(layers) if layer.name in traced} | {len(layers) - 1}
-    run_blocks(plan, samples, time, lambda at: np.asarray(x[at], np.float64), wanted, keep, jobs)
+    run_blocks([Variant(plan, lambda at: np.asarray(x[at], np.float64), keep)], samples, time, wanted, jobs)
     return float_result(
         rules, answers, 0, last,
         spikes={layers[n].name: array for n, array in kept.items()},
