@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
@@ -12,11 +13,13 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-@functools.cache
-def _controller() -> ThreadpoolController:
-    """The BLAS libraries of this process, which are looked up once; numpy has loaded its own by then."""
-    import numpy  # noqa: F401
+BRINGS_BLAS = ("numpy", "scipy.linalg", "torch")
+"""modules that load a BLAS library of their own"""
 
+
+@functools.cache
+def _controller(modules: tuple[str, ...]) -> ThreadpoolController:
+    """The BLAS libraries of this process, which are looked up once for the ``modules`` that it has imported."""
     return ThreadpoolController()
 
 
@@ -38,7 +41,9 @@ def one_blas_thread(function: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
-        with _controller().limit(limits=1, user_api="blas"):
+        import numpy  # noqa: F401
+
+        with _controller(tuple(name for name in BRINGS_BLAS if name in sys.modules)).limit(limits=1, user_api="blas"):
             return function(*args, **kwargs)
 
     return run
