@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from tclif_deploy.json_form import EXACT
 from tclif_deploy.mapping import Finding, HardwareSummary
 from tclif_deploy.nn.config import Epoch
+from tclif_deploy.verification.neurobench import NeuroBench
 from tclif_deploy.verification.verdict import VerdictSummary
 
 FORMAT, FORMAT_VERSION = "tclif-report", 1
@@ -106,6 +107,8 @@ class Report(VerdictSummary, HardwareSummary):
     findings: tuple[Finding, ...] = ()
     """what to worry about, worst first: how it fits the target, and what it does on the data"""
     finetune: Tuning | None = None
+    neurobench: NeuroBench | None = None
+    """NeuroBench's metrics of the float and the fixed-point network"""
 
     @property
     def fits(self) -> bool:

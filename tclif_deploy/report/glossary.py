@@ -101,6 +101,9 @@ DEFINITIONS: dict[str, str] = {
     "LSB": 'What one integer unit means to the float network ("least significant bit").',
     "mesh": "The grid of tiles on which a chip's cores lie; messages travel along x, then along y.",
     "message": "What a spike or an input event sends to one core for one connection.",
+    "NeuroBench metric": (
+        "A figure by which the field compares networks, under the name and by the definition of the NeuroBench harness."
+    ),
     "neuron step": "One update of one neuron: neurons times steps times samples is how much was compared.",
     "nonzero": "Share of a layer's weights that are not 0.",
     "notice": "What you should know about what the reader or the quantizer decided.",

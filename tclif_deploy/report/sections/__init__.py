@@ -9,13 +9,14 @@ from tclif_deploy.report.sections.fidelity import fidelity
 from tclif_deploy.report.sections.findings import findings
 from tclif_deploy.report.sections.hardware import hardware
 from tclif_deploy.report.sections.network import network
+from tclif_deploy.report.sections.neurobench import neurobench
 from tclif_deploy.report.sections.provenance import provenance
 from tclif_deploy.report.sections.quantization import quantization
 from tclif_deploy.report.sections.spikes import spikes
 from tclif_deploy.text import layer_labels
 
 SECTIONS: tuple[Callable[[Build], Section], ...] = (
-    fidelity, findings, hardware, network, quantization, spikes, backends, provenance,
+    fidelity, findings, hardware, network, quantization, spikes, neurobench, backends, provenance,
 )  # fmt: skip
 """in the order in which a reader asks"""
 
