@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from tclif_deploy.workflows.explain import explain
     from tclif_deploy.workflows.finetune import finetune
     from tclif_deploy.workflows.options import CompileOptions
+    from tclif_deploy.workflows.robust import robust
     from tclif_deploy.workflows.sweep import sweep
 
 _PLACES = {
@@ -70,6 +71,7 @@ _PLACES = {
         "workflows.explain": "explain",
         "workflows.finetune": "finetune",
         "workflows.options": "CompileOptions",
+        "workflows.robust": "robust",
         "workflows.sweep": "sweep",
     }.items()
     for name in names.split()
@@ -88,7 +90,7 @@ __all__ = [
     "QuantizeSettings", "ReadOptions", "Readout", "Requirements", "Result", "Simulator", "SimulatorState", "Target",
     "TclifError", "TuneSettings", "Verdict", "__version__", "anytime", "check", "compile", "cost", "dequantize",
     "explain", "export_nir", "finetune", "load", "load_data", "load_target", "neurons", "place", "quantize", "read_nir",
-    "register_neuron", "save", "simulate", "sliding_windows", "sweep", "verify", "write_nir",
+    "register_neuron", "robust", "save", "simulate", "sliding_windows", "sweep", "verify", "write_nir",
 ]  # fmt: skip
 
 aliases.install()

@@ -25,6 +25,10 @@ COMMANDS = {
     "cost": "Count what a network does on data, and what that costs: cores, energy, latency.",
     "anytime": "Decide early: accuracy and modelled energy over steps read, by the network's rule and at a margin.",
     "sweep": "Quantize, run and place a network at every point of a grid: agreement against memory and energy.",
+    "robust": (
+        "Disturb a build's integers and its input at random, many times: accuracy under mismatch, faults and flipped "
+        "bits."
+    ),
     "finetune": "Fine-tune a network through the target's exact integers, and build what came out as compile does.",
     "train": "Train a network by name: the paper's, or those for spoken digits, ECG and the Mackey-Glass series.",
     "export": (

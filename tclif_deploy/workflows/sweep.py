@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import itertools
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, fields
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,12 +17,11 @@ from numpy.typing import NDArray
 from tclif_deploy import mapping
 from tclif_deploy.arguments import checked
 from tclif_deploy.data import DataLike, Dataset, as_dataset
-from tclif_deploy.errors import TclifError, reason_of
-from tclif_deploy.files import file_size
+from tclif_deploy.errors import TclifError
 from tclif_deploy.frontends import ModelLike, load
 from tclif_deploy.mapping.memory import RESOURCES
 from tclif_deploy.network import Network
-from tclif_deploy.outputs import check_file_place, write_file
+from tclif_deploy.outputs import check_file_place
 from tclif_deploy.progress import Progress, no_progress
 from tclif_deploy.quantization import QuantizeSettings, Ranges, measured_ranges, quantize
 from tclif_deploy.quantization.calibration import Calibration, choose_calibration
@@ -36,6 +33,7 @@ from tclif_deploy.simulation.scores import check_labels
 from tclif_deploy.simulation.session import fingerprint
 from tclif_deploy.target import Target, as_target
 from tclif_deploy.workers import check_parallel, workers
+from tclif_deploy.workflows.table_file import read_rows, write_rows
 
 MOST_NUMBERS = 64
 """of one axis of the grid"""
@@ -158,51 +156,18 @@ def sweep(
             progress(done, len(points))
             for row in run(_row, shared, left):
                 known[row.point] = row
-                _write(path, known.values())
+                write_rows(Row, path, known.values())
                 done += 1
                 progress(done, len(points))
     others = [row for point, row in known.items() if point not in set(points)]
     if known:
-        _write(path, [*others, *(known[point] for point in dict.fromkeys(points))])
+        write_rows(Row, path, [*others, *(known[point] for point in dict.fromkeys(points))])
     return [known[point] for point in points]
 
 
 def read(path: Path) -> Iterator[Row]:
     """Rows of a CSV file of ours; a last line that an interruption cut is left out."""
-    try:
-        file_size(path, "choose another --output")
-        with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            if reader.fieldnames != [field.name for field in fields(Row)]:
-                raise TclifError(f"{path}: not a table of tclif sweep", "choose another --output")
-            for line in reader:
-                if None in line.values():
-                    continue
-                if None in line:
-                    raise ValueError(f"line {reader.line_num} has more columns than the first")
-                yield Row(**{name: _parse(name, text) for name, text in line.items()})
-    except (OSError, ValueError, csv.Error) as error:
-        raise TclifError(f"{path}: cannot be read ({reason_of(error)})", "choose another --output") from error
-
-
-def _parse(name: str, text: str) -> Any:
-    if name in ("sweep", "rounding", "problem"):
-        return text
-    if text == "":
-        return None
-    return float(text) if name in ("agreement", "accuracy", "energy_nj_low", "energy_nj_high") else int(text)
-
-
-def _write(path: Path, rows: Iterable[Row]) -> None:
-    """The table, written whole: an interruption leaves this one or the one before. A table that is the same stays."""
-    table = io.StringIO(newline="")
-    writer = csv.DictWriter(table, [field.name for field in fields(Row)], lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        writer.writerow({key: "" if value is None else value for key, value in asdict(row).items()})
-    content = table.getvalue().encode()
-    if not path.exists() or path.read_bytes() != content:
-        write_file(path, content, parents=True)
+    return read_rows(Row, path, "tclif sweep")
 
 
 def _row(

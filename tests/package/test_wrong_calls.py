@@ -116,6 +116,8 @@ class World:
             "sweep": (tc.sweep, {"model": w.network, "target": "loihi2", "points": (Point(8, 12, 24, "floor"),),
                                  "data": w.dataset, "calibration": w.dataset, "path": out / "sweep.csv",
                                  "settings": w.quick, "jobs": 1}),
+            "robust": (tc.robust, {"fixed": w.fixed, "data": w.dataset, "path": out / "robust.csv", "runs": 1, "jobs": 1,
+                                   "kinds": ("bits",), "levels": (0.1,)}),
             "grid": (grid, {"target": w.target, "weight": "8", "coefficient": "", "state": "", "rounding": ""}),
             "Point": (Point, {"weight_bits": 8, "coefficient_bits": 12, "state_bits": 24, "rounding": "floor"}),
             "place": (tc.place, {"network": w.fixed, "target": w.target}),
@@ -199,7 +201,7 @@ MEANINGFUL = {
     "check.calibration": "None", "cost.calibration": "None",
     "compare_costs.calibration": "None", "quantize.calibration": "None", "compile.calibration": "None",
     "explain.calibration": "None", "finetune.calibration": "None", "sweep.calibration": "None",
-    "sweep.parallel": "None",
+    "sweep.parallel": "None", "robust.parallel": "None", "robust.runs": "3",
     "Requirements.*": "None", "load.*": "None", "ReadOptions.*": "None", "read_nir.*": "None",
     "TuneSettings.task": "None nowhere '' long NUL",
     "TuneSettings.samples": "None", "CompileOptions.auto_bits_max_drop": "None",
@@ -219,7 +221,7 @@ MEANINGFUL = {
     "*.decay_input": "True", "*.readouts": "True",
     "*.average": "True", "*.control": "True", "*.backend_batched": "True", "*.allow_misfit": "True",
     # counts
-    "*.size": "3", "*.samples": "3", "*.jobs": "3", "sweep.jobs": "-1", "*.input_size": "3", "*.delay": "3",
+    "*.size": "3", "*.samples": "3", "*.jobs": "3", "sweep.jobs": "-1", "robust.jobs": "-1", "*.input_size": "3", "*.delay": "3",
     "*.*_bits": "3", "Arithmetic.*": "3", "*.bits": "3", "*.backend_samples": "3", "*.bound_steps": "3",
     "*.epochs": "3", "*.batch_size": "3", "*.seed": "3", "*.threads": "3", "*.headroom": "3",
     "Readout.votes": "3", "FixedLayer.shift": "3 -1", "FixedConnection.exponent": "3",
@@ -246,7 +248,7 @@ POSITIVE = {
     "two_compartment": "alpha1 alpha2", "alif_bellec": "alpha rho", "alif_yin": "alpha rho", "ahp": "alpha rho",
 }  # fmt: skip
 SLOW = (
-    "compile", "explain", "check", "cost", "compare_costs", "anytime", "finetune", "sweep", "write_page",
+    "compile", "explain", "check", "cost", "compare_costs", "anytime", "finetune", "sweep", "robust", "write_page",
     "write_figures",
 )  # fmt: skip
 """functions that are called with wrong values alone: what may go through takes its time, and other tests run it"""
@@ -274,6 +276,7 @@ NAMES = [
     "anytime",
     "finetune",
     "sweep",
+    "robust",
     "grid",
     "Point",
     "place",

@@ -11,12 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from tclif_deploy import TclifError, load, load_data, load_target, quantize
+from tclif_deploy import FixedNetwork, TclifError, load, load_data, load_target, quantize
 from tclif_deploy import workers as workers_module
 from tclif_deploy.cli.main import run
 from tclif_deploy.data.stream import open_stream
 from tclif_deploy.simulation.stream import run_all
 from tclif_deploy.workers import address_of, check_parallel, workers
+from tclif_deploy.workflows.robust import robust
 from tclif_deploy.workflows.sweep import grid, sweep
 from tests.helpers import checkpoints
 from tests.helpers.requirements import needs_module
@@ -219,6 +220,17 @@ def test_a_sweep_and_a_run_on_two_workers_give_the_bytes_of_one_process(files, t
         told.append(json.dumps(summary))
     assert told[0] == told[1] == told[2] == told[3]
     assert json.loads(told[0])["samples"] == 46
+
+
+@pytest.mark.slow
+def test_disturbed_runs_on_two_workers_give_the_bytes_of_one_process(files, tmp_path, cluster):
+    folder, _, data = files
+    fixed, given = FixedNetwork.load(folder / "fixed.npz"), {"levels": (0.05, 0.2), "runs": 3}
+    one = robust(fixed, load_data(data), tmp_path / "one.csv", jobs=1, **given)
+    two = robust(fixed, load_data(data), tmp_path / "two.csv", parallel=cluster, **given)
+    assert one == two
+    assert (tmp_path / "two.csv").read_bytes() == (tmp_path / "one.csv").read_bytes()
+    assert len(one.trials) == 36
 
 
 @pytest.mark.slow

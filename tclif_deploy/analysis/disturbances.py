@@ -1,0 +1,128 @@
+"""What analog and faulty hardware does to a fixed-point network: random disturbances of its integers and its input.
+
+Each is drawn anew from a random generator; the same generator gives the same disturbance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from tclif_deploy.errors import TclifError
+from tclif_deploy.fixed import FixedConnection, FixedLayer, FixedNetwork, Int, weight_bits
+
+
+@dataclass(frozen=True)
+class Disturbance:
+    """One kind."""
+
+    meaning: str
+    """what its level says, in words"""
+    of_network: Callable[[FixedNetwork, float, Generator], FixedNetwork] | None = None
+    of_input: Callable[[NDArray[Any], float, Generator], NDArray[Any]] | None = None
+    """input integers (samples, time, features) to others"""
+
+
+def mismatch(fixed: FixedNetwork, sigma: float, rng: Generator) -> FixedNetwork:
+    """Every integer that a device holds by itself is off by a share: ``w * (1 + sigma * xi)``, rounded, xi normal.
+
+    It is drawn for each weight (each of a kernel), threshold and factor (a_u, b_u, a_v, b_v, q); a factor a of 1, which
+    is no multiplication, stays 1, and none grows beyond it. Weights and thresholds stay within their widths.
+    """
+    one = fixed.arithmetic.one
+
+    def drawn(values: Int, low: int, high: int) -> Int:
+        return np.clip(np.rint(values * (1 + sigma * rng.standard_normal(values.shape))), low, high).astype(np.int64)
+
+    def disturbed(layer: FixedLayer) -> FixedLayer:
+        most = 2 ** (weight_bits(layer) - 1) - 1
+        links = tuple(replace(c, weight=drawn(c.weight, -most, most)) for c in layer.connections)
+        limit = 2 ** (fixed.arithmetic.bits_v - 1) - 1
+        factors: Any = {}
+        for name in ("a_u", "a_v"):
+            values = getattr(layer, name)
+            factors[name] = np.where(values >= one, values, drawn(values, -one, one))
+        for name in ("b_u", "b_v", "q"):
+            most_factor = max(one, int(np.abs(getattr(layer, name)).max()))
+            factors[name] = drawn(getattr(layer, name), -most_factor, most_factor)
+        return replace(layer, connections=links, threshold=drawn(layer.threshold, -limit, limit), **factors)
+
+    return replace(fixed, layers=tuple(map(disturbed, fixed.layers)))
+
+
+def flipped_bits(fixed: FixedNetwork, share: float, rng: Generator) -> FixedNetwork:
+    """Each bit of weight memory flips with probability ``share``: two's complement, as wide as a layer's widest."""
+
+    def flipped(c: FixedConnection, bits: int) -> FixedConnection:
+        flips = rng.random((bits, *c.weight.shape)) < share
+        stored = c.weight ^ np.asarray(sum(flips[bit].astype(np.int64) << bit for bit in range(bits)))
+        low = stored & (1 << bits) - 1
+        return replace(c, weight=np.where(low >> (bits - 1), low - (1 << bits), low))
+
+    layers = (
+        replace(la, connections=tuple(flipped(c, weight_bits(la)) for c in la.connections)) for la in fixed.layers
+    )
+    return replace(fixed, layers=tuple(layers))
+
+
+def silent_neurons(fixed: FixedNetwork, share: float, rng: Generator) -> FixedNetwork:
+    """Each spiking neuron is stuck at 0, with probability ``share``: nothing reaches its soma."""
+    return _stuck(fixed, share, rng, firing=False)
+
+
+def firing_neurons(fixed: FixedNetwork, share: float, rng: Generator) -> FixedNetwork:
+    """Each spiking neuron is stuck at 1, with probability ``share``: it fires in every step."""
+    return _stuck(fixed, share, rng, firing=True)
+
+
+def _stuck(fixed: FixedNetwork, share: float, rng: Generator, firing: bool) -> FixedNetwork:
+    def stuck(layer: FixedLayer) -> FixedLayer:
+        if not layer.spiking:
+            return layer
+        broken = rng.random(layer.size) < share
+        links = layer.connections
+        if layer.input_to == "soma":  # else b_v of 0 keeps all from the soma
+            if any(c.conv is not None for c in links):
+                raise TclifError(
+                    f"layer {layer.name}: neurons of a convolution into the soma cannot be stuck one by one",
+                    "leave silent and firing out",
+                )
+            links = tuple(replace(c, weight=np.where(broken[:, None], 0, c.weight)) for c in links)
+        zero = ("b_v", "a_v", "v0", "v_reset", "q")
+        values = {**dict.fromkeys(zero, 0), "bias_v": int(firing), "r_v": int(firing), "threshold": 1}
+        arrays: Any = {name: np.where(broken, value, getattr(layer, name)) for name, value in values.items()}
+        return replace(layer, connections=links, **arrays)
+
+    return replace(fixed, layers=tuple(map(stuck, fixed.layers)))
+
+
+def lost_events(x: NDArray[Any], share: float, rng: Generator) -> NDArray[Any]:
+    """Each input value other than 0 is lost with probability ``share``."""
+    return np.where(rng.random(x.shape) < share, 0, x)
+
+
+def added_events(x: NDArray[Any], share: float, rng: Generator) -> NDArray[Any]:
+    """Values come where there are none: as many as ``share`` of a sample's own, of the sizes of its own."""
+    out = x.copy()
+    for sample in out:
+        free, own = np.flatnonzero(sample == 0), sample[sample != 0]
+        count = min(int(rng.binomial(own.size, share)), free.size)
+        if count:
+            sample.flat[rng.choice(free, count, replace=False)] = rng.choice(own, count)
+    return out
+
+
+DISTURBANCES: dict[str, Disturbance] = {
+    "mismatch": Disturbance("standard deviation of weights, thresholds and factors", mismatch),
+    "lost": Disturbance("share of input events that are lost", of_input=lost_events),
+    "added": Disturbance("events that are added, as a share of a sample's own", of_input=added_events),
+    "silent": Disturbance("share of neurons that never fire", silent_neurons),
+    "firing": Disturbance("share of neurons that fire in every step", firing_neurons),
+    "bits": Disturbance("share of bits of weight memory that are flipped", flipped_bits),
+}
+"""by name"""
