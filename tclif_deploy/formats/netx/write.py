@@ -12,7 +12,8 @@ import numpy as np
 from tclif_deploy.convolution import Kernel, LinearMap, evenly_padded
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedNetwork
-from tclif_deploy.formats.netx.read import UNITY, WEIGHT_LIMIT, effective_weights
+from tclif_deploy.formats.netx.read import WEIGHT_LIMIT
+from tclif_deploy.formats.netx.read_layers import UNITY, effective_weights
 from tclif_deploy.grid import SAME
 from tclif_deploy.hdf5 import write_hdf5
 from tclif_deploy.network import INPUT, Connection, Float, Layer, Network, chain_links
