@@ -185,11 +185,14 @@ def _read(path: Path) -> bytes:
 
 
 def _read_hdf5(path: Path, given: ReadOptions) -> tuple[str, Network]:
+    from tclif_deploy.data.nir_data import is_nir_data
     from tclif_deploy.formats.netx import is_netx, read_netx
 
     if is_netx(path):
         _refuse(given, (), f"{path}: a netx file")
         return "netx file of lava-dl", read_netx(path)
+    if is_nir_data(path):
+        raise TclifError(f"{path}: holds NIR's data, not a graph", "give it as data: --data, load_data")
     return _read_nir(path, given)
 
 
