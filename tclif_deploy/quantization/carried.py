@@ -104,7 +104,8 @@ def _numbers(layer: Layer, grid: LayerGrid, target: Target) -> dict[str, Int]:
                     worst = int(np.flatnonzero(beyond)[0])
                     raise NotHeld(f"{name} of neuron {worst} is {int(numbers[name][worst])}, beyond {bound}")
             continue
-        values = values / (grid.lsb_u if name in OF_DENDRITE else grid.lsb_v)
+        if name != "s0":
+            values = values / (grid.lsb_u if name in OF_DENDRITE else grid.lsb_v)
         if name == "threshold" and not n.spiking:
             values = np.zeros(layer.size)
         numbers[name] = _whole(values, f"{name} of neuron") + (n.strict and n.spiking and name == "threshold")

@@ -126,7 +126,7 @@ def as_the_target_steps(layer: Layer, target: Target) -> Layer:
             f"layer {layer.name}: a_u of neuron {worst} is {n.a_u[worst]:.3g}, which becomes 0",
             f"{target.name} lets a current decay before it is used, and nothing would be left: CUBA-LIF neurons fit",
         )
-    neuron = replace(n, b_u=n.b_u * a, bias_u=n.bias_u * a, r_u=n.r_u * a, b_v=n.b_v / a, q=n.q / a)
+    neuron = replace(n, b_u=n.b_u * a, bias_u=n.bias_u * a, r_u=n.r_u * a, b_v=n.b_v / a, q=n.q / a, u0=n.u0 * a)
     return replace(layer, neuron=neuron)
 
 
@@ -186,6 +186,8 @@ def build_layer(layer: Layer, plan: LayerPlan, context: QuantizationContext) -> 
         reset=n.reset,
         input_to=n.input_to,
         spiking=n.spiking,
+        u0=nearest_held(target, "u0", rint(n.u0 / lsb_u)),
+        s0=rint(n.s0),
     )
 
 
@@ -253,7 +255,8 @@ def width_utilization(layer: Layer, plan: LayerPlan, context: QuantizationContex
         "threshold": (np.abs(n.threshold) / unit_v, target.threshold_bits.value, unit_of(target, "threshold")),
         "resets": (np.maximum(np.abs(n.r_u) / unit_u, resets / unit_v), target.reset_bits.value, 1),
         "biases": (
-            np.maximum(np.abs(bias_u) / unit_u, constants / unit_v), target.bias_bits.value, unit_of(target, "bias_u")
+            np.maximum(np.maximum(np.abs(bias_u), np.abs(n.u0)) / unit_u, constants / unit_v),
+            target.bias_bits.value, unit_of(target, "bias_u"),
         ),
     }  # fmt: skip
     # one unit of room: a threshold is rounded up

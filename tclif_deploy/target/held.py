@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 WIDTHS = {
     "threshold": "threshold_bits", "r_u": "reset_bits", "r_v": "reset_bits", "v_reset": "reset_bits",
-    "bias_u": "bias_bits", "bias_v": "bias_bits", "v0": "bias_bits",
+    "bias_u": "bias_bits", "bias_v": "bias_bits", "v0": "bias_bits", "u0": "bias_bits",
 }  # fmt: skip
 """Parameter of a layer that counts LSBs of a state -> the target's width of it."""
 

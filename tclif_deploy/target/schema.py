@@ -151,9 +151,9 @@ class Target(BaseModel):
     reset_bits: Annotated[Width, Unit("bit")]
     """signed width of r_u, r_v, v_reset"""
     bias_bits: Annotated[Width, Unit("bit")]
-    """signed width of the biases and of v0"""
+    """signed width of the biases, of u0 and of v0"""
     bias_exponent: Annotated[Limit[Annotated[int, Field(ge=0, le=24, strict=True)]] | None, Unit("bit")] = None
-    """largest left shift of a bias, and of v0, chosen for each neuron: ``bias_bits`` then is its mantissa's width"""
+    """largest left shift of a bias, of u0 and v0, chosen for each neuron: ``bias_bits`` then is its mantissa's width"""
     input_bits: Annotated[Limit[Annotated[int, Field(ge=2, le=32, strict=True)]], Unit("bit")]
     """signed width of a graded input value; 2 is a spike or none"""
     accumulator_bits: Annotated[Limit[Annotated[int, Field(ge=8, le=64, strict=True)]] | None, Unit("bit")] = None

@@ -15,12 +15,13 @@ from typing import Any
 import h5py
 import numpy as np
 
+from tclif_deploy.chains import chain_links
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import LAYER_ARRAYS, FixedLayer, FixedNetwork
 from tclif_deploy.formats.netx.read import WEIGHT_LIMIT
 from tclif_deploy.formats.netx.write import CHAINS, readout_notice, write_weights
 from tclif_deploy.hdf5 import write_hdf5
-from tclif_deploy.network import INPUT, chain_links
+from tclif_deploy.network import INPUT
 
 TYPE = "TCLIF"
 WORDS = ("reset", "input_to")
