@@ -28,6 +28,13 @@ REFUSED = {
     "Alpha": "it adds an excitatory and an inhibitory current with time constants of their own, a third state",
     "Lapicque": "its reset and its time step follow other rules from option to option",
     "PSN": "its membrane potential is a weighted sum over all steps, without a state",
+    "MaskedPSN": "its membrane potential is a weighted sum over many steps, without a state",
+    "SlidingPSN": "its membrane potential is a weighted sum over many steps, without a state",
+    "PMSN": "its compartments are more than two, and its spikes are found for all steps at once, without a reset",
+    "LeakyParallel": "its membrane potential goes through a ReLU in an RNN, and is never reset",
+    "BRFCell": "its refractory variable lowers its damping, a state that multiplies a state, and is a third one",
+    "ComplementaryLIFNeuron": "its complementary potential decays by a sigmoid of its membrane potential",
+    "CLIFSpike": "its complementary potential decays by a sigmoid of its membrane potential",
     "LIFRefracCell": "a refractory period counts steps, which no coefficient of this machine's neuron does",
 }
 """Neurons by the names of their classes, and why the canonical neuron cannot be them."""

@@ -149,6 +149,10 @@ class World:
             "readout": (neurons.readout, {"size": 4}),
             "alif_bellec": (neurons.alif_bellec, {"size": 4, "alpha": 0.9, "rho": 0.9, "kappa": 0.5, "threshold": 1.0}),
             "alif_yin": (neurons.alif_yin, {"size": 4, "alpha": 0.9, "rho": 0.9, "beta": 0.5, "threshold": 1.0}),
+            "resonate_and_fire": (neurons.resonate_and_fire, {"size": 4, "omega": 10.0, "damping": 2.0}),
+            "alif_higuchi": (neurons.alif_higuchi, {"size": 4, "alpha": 0.9, "rho": 0.9, "beta": 0.5,
+                                                    "threshold": 1.0}),
+            "adlif": (neurons.adlif, {"size": 4, "alpha": 0.9, "beta": 0.9, "a": 0.5, "b": 0.5}),
             "ahp": (neurons.ahp, {"size": 4, "alpha": 0.9, "rho": 0.9, "jump": 0.5, "threshold": 1.0}),
             "ltmd": (neurons.ltmd, {"size": 4, "k": 1.0, "decay": 0.8}),
             "glif": (neurons.glif, {"size": 4, "decay": 0.9, "threshold": 1.0}),
@@ -245,6 +249,7 @@ DIVIDED_BY = "3 2**70 1e308"
 """positive, as thresholds are"""
 POSITIVE = {
     "two_compartment": "alpha1 alpha2", "alif_bellec": "alpha rho", "alif_yin": "alpha rho", "ahp": "alpha rho",
+    "alif_higuchi": "rho", "adlif": "beta",
 }  # fmt: skip
 SLOW = (
     "compile", "explain", "check", "cost", "compare_costs", "anytime", "finetune", "sweep", "write_page",
@@ -306,6 +311,9 @@ NAMES = [
     "readout",
     "alif_bellec",
     "alif_yin",
+    "resonate_and_fire",
+    "alif_higuchi",
+    "adlif",
     "ahp",
     "ltmd",
     "glif",
