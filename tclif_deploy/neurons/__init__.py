@@ -8,7 +8,7 @@ fires at v > threshold instead of v >= threshold, and ``reset`` is soft (subtrac
 shape.
 """
 
-from tclif_deploy.neurons.adaptive import REFUSED, ahp, alif_bellec, alif_yin, glif, ltmd
+from tclif_deploy.neurons.adaptive import REFUSED, ahp, alif_bellec, alif_yin, glif, ltmd, se_adlif
 from tclif_deploy.neurons.base import canonical, growth_notice, sigmoid, spectral_radius
 from tclif_deploy.neurons.standard import (
     cuba_lif,
@@ -34,6 +34,7 @@ __all__ = [
     "ltmd",
     "plif",
     "readout",
+    "se_adlif",
     "sigmoid",
     "spectral_radius",
     "tclif",
