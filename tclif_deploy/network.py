@@ -114,10 +114,10 @@ class Neuron(Shown):
 
     def __post_init__(self) -> None:
         for name in NEURON_ARRAYS:
-            value = getattr(self, name)
-            if name in LATER_ARRAYS and value is _NOT_SAID:
-                value = np.zeros(np.shape(self.a_u))
+            value = np.zeros(np.shape(self.a_u)) if getattr(self, name) is _NOT_SAID else getattr(self, name)
             value = to_numbers(value, f"neuron {self.type}: {name}")
+            if name in LATER_ARRAYS:
+                value = value + 0.0  # not -0.0: files leave out what is 0
             if value.ndim != 1:
                 raise TclifError(f"neuron {self.type}: {name} has shape {value.shape}, expected (neurons,)")
             if value.shape != np.shape(self.a_u):

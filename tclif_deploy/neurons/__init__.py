@@ -8,7 +8,7 @@ fires at v > threshold instead of v >= threshold, and ``reset`` is soft (subtrac
 shape.
 """
 
-from tclif_deploy.neurons.adaptive import REFUSED, ahp, alif_bellec, alif_yin, glif, ltmd
+from tclif_deploy.neurons.adaptive import REFUSED, ahp, alif_bellec, alif_yin, glif, ltmd, se_adlif
 from tclif_deploy.neurons.base import canonical, growth_notice, sigmoid, spectral_radius
 from tclif_deploy.neurons.resonant import adlif, alif_higuchi, resonate_and_fire
 from tclif_deploy.neurons.standard import (
@@ -38,6 +38,7 @@ __all__ = [
     "plif",
     "readout",
     "resonate_and_fire",
+    "se_adlif",
     "sigmoid",
     "spectral_radius",
     "tclif",

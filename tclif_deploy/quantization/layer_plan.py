@@ -17,10 +17,10 @@ from tclif_deploy.convolution import LinearMap
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedConnection, FixedLayer, InputEncoding, Int
 from tclif_deploy.network import Float, Layer
-from tclif_deploy.quantization.couplings import coupling_pair
+from tclif_deploy.quantization.couplings import coupling_pair, with_share
 from tclif_deploy.quantization.ranges import Ranges
 from tclif_deploy.quantization.settings import QuantizeSettings
-from tclif_deploy.target import Target, nearest_factor, nearest_held, unit_of
+from tclif_deploy.target import Target, largest_factor, nearest_factor, nearest_held, unit_of
 
 READOUT_BITS = 15
 """fractional bits of the multipliers that make readout neurons of unequal scales comparable"""
@@ -82,16 +82,22 @@ def plan_layer(layer: Layer, context: QuantizationContext, bits: int) -> LayerPl
                 f"{target.name} has at most {target.max_delay.value}"
             )
     for name, a in (("a_u", n.a_u), ("a_v", n.a_v)):
-        if (a < 0).any() or (a > 1).any():
-            worst = a[np.argmax(np.abs(a - 0.5))]
-            raise TclifError(f"layer {layer.name}: {name} is {worst:.6g}", f"{target.name} holds factors from 0 to 1")
+        one = 1 << target.coefficient_bits.value
+        wrong = (a < 0) | (np.rint(a * one) > largest_factor(target)) | ((a > 1) & (largest_factor(target) == one))
+        if wrong.any():
+            worst = a[wrong][np.argmax(np.abs(a[wrong] - 0.5))]
+            raise TclifError(
+                f"layer {layer.name}: {name} is {worst:.6g}",
+                f"{target.name} holds factors from 0 to {largest_factor(target) / one:.6g}",
+            )
     limit = 2 ** (bits - 1) - 1
     scale, exponents = weight_scales(layer, context, limit)
 
     # neurons that share couplings share the search
-    couplings, inverse = np.unique(np.stack([n.b_u, n.b_v], axis=1), axis=0, return_inverse=True)
+    couplings, inverse = np.unique(np.stack([n.b_u, n.b_v, n.q], axis=1), axis=0, return_inverse=True)
+    k = target.coefficient_bits.value
     try:
-        pairs = [coupling_pair(float(b_u), float(b_v), target.coefficient_bits.value) for b_u, b_v in couplings]
+        pairs = [with_share(coupling_pair(b_u, b_v, k), b_v, q, k) for b_u, b_v, q in couplings.tolist()]
     except TclifError as error:
         raise TclifError(f"layer {layer.name}: {error.what}", error.hint) from None
     inverse = inverse.reshape(-1)

@@ -61,6 +61,20 @@ def nearest_held(target: Target, name: str, values: Int) -> Int:
     return _multiple(values, np.int64(1) << unit_exponent)
 
 
+def largest_factor(target: Target) -> int:
+    """The largest factor of a state's own, in 2^-k, that ``target`` has: one, or just below two.
+
+    Examples
+    --------
+    >>> from tclif_deploy.target import load_target
+    >>> {name: largest_factor(load_target(name)) / 2**12 for name in ("loihi1", "loihi2")}
+    {'loihi1': 1.0, 'loihi2': 1.999755859375}
+    """
+    one = 1 << target.coefficient_bits.value
+    grows = target.growing_factors is not None and target.growing_factors.value
+    return 2 * one - 1 if grows else one
+
+
 def nearest_factor(target: Target, factors: Int) -> Int:
     """The factors of a state's own decay, in 2^-k, that ``target`` has nearest to ``factors``: all, or 1 - 2^-d.
 

@@ -136,6 +136,8 @@ class Target(BaseModel):
     """whether a decay takes at least 1 from a positive state"""
     shift_decays: Annotated[Flag | None, Unit("flag")] = None
     """whether states decay by shifts, so that there are only factors of 1 - 2^-d"""
+    growing_factors: Annotated[Flag | None, Unit("flag")] = None
+    """whether a state's own factor may be above 1, up to 2 - 2^-k: it then grows by itself"""
     input_first: Annotated[Flag | None, Unit("flag")] = None
     """whether the current joins its state before that decays"""
     each_addend: Annotated[Flag | None, Unit("flag")] = None

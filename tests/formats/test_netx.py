@@ -207,6 +207,10 @@ def compiled(weight_bits=7):
         )),
         Layer("out", neurons.readout(3), (Connection("b", rng.normal(0.2, 0.5, (3, 7))),)),
     ))  # fmt: skip
+    other = np.random.default_rng(1)
+    starts = {"u0": other.normal(0, 0.5, 7), "v0": other.normal(0, 0.5, 7), "s0": other.integers(0, 2, 7)}
+    layers = [replace(la, neuron=replace(la.neuron, **starts)) if la.name == "b" else la for la in network.layers]
+    network = replace(network, layers=tuple(layers))
     x = rng.poisson(0.5, (1, 60, 6)).astype(np.int64)
     return quantize(network, load_target("loihi2").override(weight_bits=weight_bits), Dataset(x)), x
 

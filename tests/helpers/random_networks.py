@@ -39,12 +39,13 @@ STARTS: dict[str, dict[str, Any]] = {
         "u0": True, "v0": True, "s0": True, "q": True, "overflow_v": "wrap", "bits_u": 16, "bits_v": 14,
         "saturating": True, "rounding": "toward_zero",
     },
+    "a soma that grows": {"growing": True, "u0": True, "rounding": "nearest", "bits_u": 20, "bits_v": 20},
     "a hard reset beyond the dendrite's range": {
         "reset": "hard", "reset_u": True, "s0": True, "saturating": True, "bits_u": 14, "bits_v": 16, "signed": True,
         "rounding": "nearest",
     },
 }  # fmt: skip
-"""options of `random_network` for starts that are not 0, and for hard resets that change the dendrite"""
+"""options of `random_network` for starts that are not 0, hard resets that change the dendrite, and factors above 1"""
 
 _PAIRS = st.tuples(st.integers(1, 3), st.integers(1, 3))
 
@@ -78,6 +79,7 @@ def random_network(
     u0: bool = False,
     s0: bool = False,
     reset_u: bool = False,
+    growing: bool = False,
     leaky: bool = False,
     per_neuron: bool = True,
     spiking_output: bool = False,
@@ -99,6 +101,7 @@ def random_network(
     exponent : left shift of the first hidden layer's recurrent sum, or else of its input's
     u0, s0 : the dendrite's start, and neurons that fired just before the first step
     reset_u : a hard reset takes r_u from the dendrite
+    growing : the soma's own factor is above 1, and the dendrite's as far below
     leaky : A below 2^k, where it is the "no multiplication" flag otherwise
     per_neuron : every neuron has its own coefficients, or the layer's neurons share them
     conv : the hidden layers are maps of convolutions, random in all they can be, instead of ``sizes``; the network's
@@ -138,6 +141,8 @@ def random_network(
                 _layer(rng, name, connections, arithmetic, spiking, reset, input_to, leaky, per_neuron, q, bias, v0)
             )
             layers[-1] = _started(rng, layers[-1], u0, s0, reset_u)
+            if growing and spiking:
+                layers[-1] = _growing(rng, layers[-1], arithmetic.one)
         tuned = _tune(FixedNetwork(encoding, arithmetic, tuple(layers)), x, saturating)
         if tuned is not None:
             return tuned, x
@@ -218,7 +223,8 @@ def network_options(draw: st.DrawFn, **fixed: Any) -> dict[str, Any]:
         "weight_bits": draw(st.sampled_from([2, 8, 12])), "exponent": draw(st.sampled_from([0, 3])),
         "input_to": draw(st.sampled_from(["dendrite", "soma"])),
         "q": draw(flag), "bias": draw(flag), "v0": draw(flag),
-        "u0": draw(flag), "s0": draw(flag), "reset_u": draw(flag), "leaky": draw(flag), "per_neuron": draw(flag),
+        "u0": draw(flag), "s0": draw(flag), "reset_u": draw(flag), "growing": draw(flag),
+        "leaky": draw(flag), "per_neuron": draw(flag),
         "spiking_output": draw(flag), "conv": draw(st.sampled_from([False, False, True])),
         "samples": draw(st.integers(1, 5)), "time": draw(st.integers(20, 60)),
     }  # fmt: skip
@@ -337,6 +343,13 @@ def _started(rng: np.random.Generator, layer: FixedLayer, u0: bool, s0: bool, re
     if layer.reset == "hard" and not reset_u:
         arrays["r_u"] = np.zeros_like(layer.r_u)
     return replace(layer, **arrays)  # type: ignore[arg-type]
+
+
+def _growing(rng: np.random.Generator, layer: FixedLayer, one: int) -> FixedLayer:
+    """``layer`` with A_v above 2^k, and A_u so far below that the pair of states does not grow."""
+    factor = rng.uniform(1.0, 1.3, layer.size)
+    a_v = np.minimum(np.maximum(np.rint(factor * one), one + 1), 2 * one - 1).astype(np.int64)
+    return replace(layer, a_v=a_v, a_u=np.rint(0.95 * one / factor).astype(np.int64))
 
 
 def _scaled(layer: FixedLayer, m: Arithmetic, level: float, shift: int, saturating: bool) -> FixedLayer:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -375,6 +377,49 @@ def test_glif_with_a_closed_or_open_reset_gate(gate):
     check(neurons.glif(SIZE, decay=decay, leak=leak, threshold=theta, hard_gate=gate, gain=0.8), drive(), step)
 
 
+@pytest.mark.parametrize("started", [False, True])
+def test_se_adlif_whose_adaptation_sees_the_soma_after_its_reset(started):
+    alpha, beta, theta = between(0.8, 0.95), between(0.95, 0.99), between(0.5, 1.0)
+    a, b, q = between(0.0, 1.0), between(0.0, 1.0), 30.0
+    u0, v0 = (between(-0.3, 0.5), between(-0.3, 0.5)) if started else (np.zeros(SIZE), np.zeros(SIZE))
+    s0 = RNG.integers(0, 2, SIZE).astype(float) if started else np.zeros(SIZE)
+
+    def step(i, s):
+        if not s:
+            v = v0 * (1 - s0)
+            s.update(v=v, w=beta * u0 + (1 - beta) * q * (a * v + b * s0))
+        v, w = s["v"], s["w"]
+        v = alpha * v + (1 - alpha) * (i / (1 - alpha) - w)
+        z = v >= theta
+        v = v * (1 - z)
+        s.update(v=v, w=beta * w + (1 - beta) * q * (a * v + b * z))
+        return z
+
+    neuron = neurons.se_adlif(SIZE, alpha=alpha, beta=beta, a=a, b=b, q=q, threshold=theta)
+    check(replace(neuron, u0=u0, v0=v0, s0=s0), drive(0.2, 0.4, steps=100), step)
+
+
+@pytest.mark.parametrize("wrong", [
+    ({"s0": [0.0, 0.5]}, "neuron n: s0 is 0.5; a neuron fired before the first step, 1, or did not, 0"),
+    ({"s0": [0.0, np.nan]}, "neuron n: s0"), ({"s0": [1.0, 0.0], "spiking": False}, "neuron n: s0 is 1; a readout"),
+    ({"u0": [1.0, 2.0, 3.0]}, "neuron n: u0 has shape"), ({"s0": [[1.0, 0.0]]}, "neuron n: s0 has shape"),
+    ({"u0": [0.0, np.inf]}, "neuron n: u0"),
+])  # fmt: skip
+def test_starts_of_a_wrong_shape_or_value_are_refused(wrong):
+    values, message = wrong
+    with pytest.raises(TclifError, match=re.escape(message)):
+        neurons.canonical(2, "n", a_v=0.5, threshold=1.0, **values)
+
+
+@pytest.mark.parametrize("reset", ["soft", "hard"])
+def test_the_start_is_behind_the_reset_of_s0(reset):
+    numbers = {"r_u": 0.5, "r_v": 1.0, "q": 0.5, "v_reset": -0.25, "threshold": 1.0}
+    neuron = neurons.canonical(2, "n", reset=reset, u0=[2.0, 2.0], v0=[3.0, 3.0], s0=[0.0, 1.0], **numbers)
+    u, v = neuron.start
+    assert u.tolist() == [2.0, 1.5]
+    assert v.tolist() == [3.0, 3.0 - 1.0 - 0.5 * 2.0 if reset == "soft" else -0.25]
+
+
 @pytest.mark.parametrize("strict", [False, True])
 def test_a_potential_of_exactly_the_threshold_fires_unless_strict(strict):
     neuron = neurons.integrate_and_fire(1, threshold=1.0, strict=strict)
@@ -387,7 +432,8 @@ def test_a_potential_of_exactly_the_threshold_fires_unless_strict(strict):
     lambda: neurons.ahp(12, alpha=0.9, rho=0.9, jump=0.1, threshold=0.8),
     lambda: neurons.alif_higuchi(12, alpha=0.8, rho=0.9, beta=0.9, threshold=0.5),
     lambda: neurons.adlif(12, alpha=0.9, beta=0.97, a=0.1, b=0.5),
-    lambda: neurons.resonate_and_fire(12, omega=10.0, damping=2.0),
+    lambda: neurons.se_adlif(12, alpha=0.9, beta=0.97, a=0.5, b=0.5, threshold=0.3),
+    lambda: neurons.resonate_and_fire(12, omega=10.0, damping=1.0, threshold=0.3),  # a_v above 1
     lambda: neurons.cuba_lif(12, current_decay=0.4, voltage_decay=0.1, threshold=1.5),
     lambda: neurons.two_compartment(12, alpha1=0.9, beta1=-0.4, alpha2=0.95, beta2=0.5, threshold=1.0),
 ])  # fmt: skip

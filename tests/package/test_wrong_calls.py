@@ -156,6 +156,8 @@ class World:
             "ahp": (neurons.ahp, {"size": 4, "alpha": 0.9, "rho": 0.9, "jump": 0.5, "threshold": 1.0}),
             "ltmd": (neurons.ltmd, {"size": 4, "k": 1.0, "decay": 0.8}),
             "glif": (neurons.glif, {"size": 4, "decay": 0.9, "threshold": 1.0}),
+            "se_adlif": (neurons.se_adlif, {"size": 4, "alpha": 0.9, "beta": 0.9, "a": 0.5, "b": 0.5,
+                                            "threshold": 1.0}),
             "canonical": (neurons.canonical, {"size": 4, "type": "mine", "a_v": 0.9, "b_u": 0.1, "threshold": 1.0}),
             "spectral_radius": (neurons.spectral_radius, {"neuron": w.lif}),
             "FixedNetwork": (FixedNetwork, {"input": w.fixed.input, "arithmetic": w.fixed.arithmetic,
@@ -249,7 +251,7 @@ DIVIDED_BY = "3 2**70 1e308"
 """positive, as thresholds are"""
 POSITIVE = {
     "two_compartment": "alpha1 alpha2", "alif_bellec": "alpha rho", "alif_yin": "alpha rho", "ahp": "alpha rho",
-    "alif_higuchi": "rho", "adlif": "beta",
+    "alif_higuchi": "rho", "adlif": "beta", "se_adlif": "beta",
 }  # fmt: skip
 SLOW = (
     "compile", "explain", "check", "cost", "compare_costs", "anytime", "finetune", "sweep", "write_page",
@@ -317,6 +319,7 @@ NAMES = [
     "ahp",
     "ltmd",
     "glif",
+    "se_adlif",
     "canonical",
     "spectral_radius",
     "FixedNetwork",

@@ -47,11 +47,9 @@ def read_se_adlif(tensors: Tensors) -> Network:
                 "give it by hand: adaptation (--adaptation), 120 in the authors' configuration of SHD",
             )
         a, b = tensors.clamped(f"{path}.a", size, *A), tensors.clamped(f"{path}.b", size, *B)
-        share = (1.0 - beta) * float(q)
-        neuron = neurons.canonical(
-            size, "se_adlif", a_u=beta, b_u=share * a, a_v=alpha, b_v=-(1.0 - alpha), r_u=-share * b / beta,
-            threshold=tensors.threshold(path, "thr", THRESHOLD), strict=True, reset="hard", input_to="soma",
-            bias_v=NO_BIAS,
+        neuron = neurons.se_adlif(
+            size, alpha=alpha, beta=beta, a=a, b=b, q=float(q), threshold=tensors.threshold(path, "thr", THRESHOLD),
+            strict=True, bias=NO_BIAS,
         )  # fmt: skip
         chain.add(path, neuron, weight, bias, recurrent=back, gain=1.0 - alpha)
     out = next((f"{prefix}{n}" for n in names if f"{prefix}{n}.tau_w_trainer.weight" not in tensors), None)
