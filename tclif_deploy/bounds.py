@@ -31,7 +31,7 @@ class LayerBounds:
     sum: int
     """everything that is added up before ovf, in either compartment, when charged or when reset"""
     constant: int
-    """threshold, resets, biases, v0"""
+    """threshold, resets, biases, u0, v0"""
 
     @property
     def largest(self) -> int:
@@ -77,7 +77,7 @@ def layer_bounds(network: FixedNetwork, layer: FixedLayer) -> LayerBounds:
     scaled_input = max(max_input(network, c.source) << c.exponent for c in layer.connections)
     before, current = _shifted(accumulator, layer.shift, m)
     i_u, i_v = (current, 0 * current) if layer.input_to == "dendrite" else (0 * current, current)
-    u = state_limit(m.bits_u, m.overflow_u)
+    u = max(state_limit(m.bits_u, m.overflow_u), *_exact(layer.u0))
     v = max(state_limit(m.bits_v, m.overflow_v), *_exact(layer.v0))
     if layer.spiking and layer.reset == "hard":
         v = max(v, *_exact(layer.v_reset))
@@ -90,7 +90,7 @@ def layer_bounds(network: FixedNetwork, layer: FixedLayer) -> LayerBounds:
     if m.input_first:  # before the decay, which comes next
         charged_u, charged_v = np.maximum(charged_u, u + i_u), np.maximum(charged_v, v + i_v)
     reset_u, reset_v = u + _exact(layer.r_u), v + _exact(layer.r_v) + terms[4]
-    constants = (layer.threshold, layer.r_u, layer.r_v, layer.v_reset, layer.bias_u, layer.bias_v, layer.v0)
+    constants = (layer.threshold, layer.r_u, layer.r_v, layer.v_reset, layer.bias_u, layer.bias_v, layer.v0, layer.u0)
     return LayerBounds(
         accumulator=max(scaled_input, *accumulator),
         current=max(*before, *current, 2 ** abs(layer.shift)),

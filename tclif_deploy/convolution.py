@@ -381,3 +381,12 @@ def _undilated(weight: NDArray[Any], axis: int, dilation: int) -> NDArray[Any]:
 
 
 __getattr__ = old_names(__name__, {"Weighted": "LinearMap"})
+
+
+def check_kernel(connection: LinearMap, where: str) -> None:
+    """Raise `TclifError` unless the weights of a convolution are a kernel that its ``conv`` can move."""
+    if connection.conv is not None:
+        try:
+            connection.conv.output_shape(connection.weight.shape)
+        except TclifError as error:
+            raise TclifError(f"{where}: {error.what}", error.hint) from error

@@ -7,26 +7,28 @@ soma ``v`` and input current ``i`` (which enters ``u``, or ``v`` where ``input_t
     v <- a_v*v + b_v*u + bias_v            (the new u)
     s <- v >= threshold                    (v > threshold where ``strict``)
     soft reset:  u <- u - r_u*s ;  v <- v - (r_v + q*u)*s     (u taken before its own reset)
-    hard reset:  v <- v_reset where s, u untouched
+    hard reset:  v <- v_reset where s ;  u <- u - r_u*s
+    start:       u = u0, v = v0 and s = s0 before the first step, whose s0 still resets: see `Neuron.start`
 
 A layer that does not spike (a readout) has ``spiking=False``, and neither threshold nor reset.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tclif_deploy.arguments import checked, checked_fields, to_numbers
-from tclif_deploy.convolution import Conv, LinearMap
+from tclif_deploy.convolution import Conv, LinearMap, check_kernel
 from tclif_deploy.display import Brief, Shown
 from tclif_deploy.errors import TclifError
 from tclif_deploy.grid import InputGrid, LayerGrid
 from tclif_deploy.readout import Readout
 from tclif_deploy.settings import Limits
+from tclif_deploy.start import check_s0
 from tclif_deploy.text import count
 
 Float = NDArray[np.float64]
@@ -44,9 +46,12 @@ LONGEST_NAME = 1000
 """characters of a layer's name"""
 
 NEURON_ARRAYS = (
-    "a_u", "b_u", "a_v", "b_v", "threshold", "r_u", "r_v", "v_reset", "q", "bias_u", "bias_v", "v0",
+    "a_u", "b_u", "a_v", "b_v", "threshold", "r_u", "r_v", "v_reset", "q", "bias_u", "bias_v", "v0", "u0", "s0",
 )  # fmt: skip
 """The per-neuron coefficients of `Neuron`, in the order in which files list them."""
+LATER_ARRAYS = ("u0", "s0")
+"""those of them that older files lack, and that are 0 where nothing is said"""
+_NOT_SAID: Float = np.zeros(0)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -79,7 +84,7 @@ class Neuron(Shown):
     threshold: Float
     """firing threshold of the soma; 0 and without meaning where ``spiking`` is false"""
     r_u: Float
-    """taken from the dendrite at a spike (TC-LIF's gamma); soft reset only"""
+    """taken from the dendrite at a spike (TC-LIF's gamma)"""
     r_v: Float
     """taken from the soma at a spike (TC-LIF's Vth); soft reset only"""
     v_reset: Float
@@ -91,21 +96,28 @@ class Neuron(Shown):
     bias_v: Float
     """constant current into the soma, every step"""
     v0: Float
-    """the soma's value before the first step (the dendrite starts at 0)"""
+    """the soma's value before the first step"""
     strict: bool = False
     """fires at v > threshold instead of v >= threshold"""
     reset: Reset = "soft"
-    """``soft`` subtracts r_u and r_v + q*u, ``hard`` sets v to ``v_reset``"""
+    """``soft`` subtracts r_u and r_v + q*u, ``hard`` subtracts r_u and sets v to ``v_reset``"""
     input_to: InputTo = "dendrite"
     """the compartment that the input current enters"""
     spiking: bool = True
     """false for a readout: no threshold, no reset, no spikes"""
     type: str = "generic"
     """name of the constructor that made it; for people, nothing depends on it"""
+    u0: Float = field(default_factory=lambda: _NOT_SAID)
+    """the dendrite's value before the first step; zeros where it is not given"""
+    s0: Float = field(default_factory=lambda: _NOT_SAID)
+    """whether it fired just before the first step, 0 or 1: what its reset and delays of one step or more still bring"""
 
     def __post_init__(self) -> None:
         for name in NEURON_ARRAYS:
-            value = to_numbers(getattr(self, name), f"neuron {self.type}: {name}")
+            value = np.zeros(np.shape(self.a_u)) if getattr(self, name) is _NOT_SAID else getattr(self, name)
+            value = to_numbers(value, f"neuron {self.type}: {name}")
+            if name in LATER_ARRAYS:
+                value = value + 0.0  # not -0.0: files leave out what is 0
             if value.ndim != 1:
                 raise TclifError(f"neuron {self.type}: {name} has shape {value.shape}, expected (neurons,)")
             if value.shape != np.shape(self.a_u):
@@ -119,6 +131,14 @@ class Neuron(Shown):
                 )
             value.setflags(write=False)
             object.__setattr__(self, name, value)
+        check_s0(self.s0, self.spiking, f"neuron {self.type}")
+
+    @property
+    def start(self) -> tuple[Float, Float]:
+        """u and v at the beginning of the first step: u0 and v0 after the reset of s0, each (neurons,)."""
+        after = self.v_reset if self.reset == "hard" else self.v0 - (self.r_v + self.q * self.u0)
+        fired = self.s0 != 0
+        return np.where(fired, self.u0 - self.r_u, self.u0), np.where(fired, after, self.v0)
 
     @property
     def size(self) -> int:
@@ -377,23 +397,3 @@ def check_name(name: str, what: str) -> None:
         raise TclifError(f"{what} {name[:40]!r} has {len(name)} characters", f"expected 1 to {LONGEST_NAME}")
     if not name.isprintable():
         raise TclifError(f"{what} {name[:40]!r} has unprintable characters", "rename it")
-
-
-def check_kernel(connection: LinearMap, where: str) -> None:
-    """Raise `TclifError` unless the weights of a convolution are a kernel that its ``conv`` can move."""
-    if connection.conv is not None:
-        try:
-            connection.conv.output_shape(connection.weight.shape)
-        except TclifError as error:
-            raise TclifError(f"{where}: {error.what}", error.hint) from error
-
-
-def chain_links(layer: Any, source: str, hint: str) -> list[Any]:
-    """The connections into a layer of a chain: from ``source``, then its own recurrence of one step where it has any.
-
-    Raises `TclifError` where there are others. Serves the float and the fixed-point network alike.
-    """
-    links = sorted(layer.connections, key=lambda c: bool(c.source == layer.name))
-    if [(c.source, c.delay) for c in links] not in ([(source, 0)], [(source, 0), (layer.name, 1)]):
-        raise TclifError(f"layer {layer.name}: not a chain with recurrence of one step within a layer", hint)
-    return links

@@ -24,6 +24,8 @@ ZIP, PICKLE = b"PK\x03\x04", b"\x80"
 ALIASES = 4
 """Tensors may share storage (tied weights), but not so often that they fill the memory."""
 
+OF_WHOLE_NUMBERS = ("tau_min", "tau_max")
+"""tensors that are of integers where they were made of whole numbers: limits of trained time constants"""
 OTHER_KEYS = ("model_state", "model", "net", "network", "weights")
 """Under which training scripts keep a state_dict, beside state_dict and model_state_dict."""
 LIGHTNING = "pytorch-lightning_version"
@@ -128,7 +130,8 @@ def to_arrays(state: Mapping[str, Any], where: str, file_bytes: int | None = Non
         if name.rpartition(".")[2] == "num_batches_tracked":
             continue
         ours = isinstance(tensor, Tensor)
-        if not (tensor.is_floating_point if ours else _is_dense_float(tensor)):
+        limit = name.rpartition(".")[2] in OF_WHOLE_NUMBERS
+        if not (limit or (tensor.is_floating_point if ours else _is_dense_float(tensor))):
             raise TclifError(
                 f"{where}: {name} is {tensor.dtype} ({'strided' if ours else tensor.layout})".replace("torch.", ""),
                 "weights must be dense real floats (float16, bfloat16, float32 or float64)",

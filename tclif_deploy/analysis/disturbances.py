@@ -94,7 +94,8 @@ def _stuck(fixed: FixedNetwork, share: float, rng: Generator, firing: bool) -> F
                 )
             links = tuple(replace(c, weight=np.where(broken[:, None], 0, c.weight)) for c in links)
         zero = ("b_v", "a_v", "v0", "v_reset", "q")
-        values = {**dict.fromkeys(zero, 0), "bias_v": int(firing), "r_v": int(firing), "threshold": 1}
+        one = dict.fromkeys(("bias_v", "r_v", "s0"), int(firing))
+        values = {**dict.fromkeys(zero, 0), **one, "threshold": 1}
         arrays: Any = {name: np.where(broken, value, getattr(layer, name)) for name, value in values.items()}
         return replace(layer, connections=links, **arrays)
 

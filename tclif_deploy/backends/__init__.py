@@ -19,6 +19,7 @@ from typing import Protocol, cast
 from tclif_deploy.arguments import checked
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedNetwork, Int
+from tclif_deploy.network import LATER_ARRAYS
 from tclif_deploy.progress import Progress, no_progress
 from tclif_deploy.simulation.result import Result
 from tclif_deploy.target import Target
@@ -40,7 +41,8 @@ class Backend(Protocol):
     usual readout (the soma after the last step, or the number of spikes of an output that fires) reach its `emit`:
     see `check_readout`. Likewise ``RULES`` names fields of `tclif_deploy.fixed.Arithmetic` in which it computes more
     than products that are rounded toward zero, down or to the nearest, and sums that saturate or wrap: see
-    `check_arithmetic`.
+    `check_arithmetic`. One that says ``STARTS = True`` computes ``u0``, ``s0`` and what a hard reset takes from the
+    dendrite: see `check_starts`, and ``start_states`` of `tclif_deploy.simulation.reference`.
 
     Examples
     --------
@@ -206,6 +208,33 @@ def check_arithmetic(name: str, fixed: FixedNetwork) -> None:
     missing = [f"{n}{'' if v is True else f' {v}'}" for n, v in fixed.arithmetic.unusual.items() if n not in rules]
     if missing:
         raise TclifError(f"{name}: does not compute the arithmetic's {', '.join(missing)}", "engine computes all rules")
+
+
+def check_starts(name: str, fixed: FixedNetwork) -> None:
+    """Raise `TclifError`, which names the layer, where ``fixed`` says what only backends with ``STARTS`` compute.
+
+    That is a dendrite that does not start at 0, a neuron that fired just before the first step, and a hard reset that
+    takes r_u. To be called before the backend's ``emit``.
+
+    Examples
+    --------
+    >>> from dataclasses import replace
+    >>> import tclif_deploy as tc
+    >>> from tclif_deploy import backends
+    >>> out = tc.Layer("out", tc.neurons.readout(2), (tc.Connection("input", [[1.0], [0.5]]),))
+    >>> out = replace(out, neuron=replace(out.neuron, u0=[0.5, 0.0]))
+    >>> backends.check_starts("c", tc.quantize(tc.Network(1, (out,)), "loihi2", [[[0.0], [1.0], [1.0]]]))
+    """
+    if getattr(get(name), "STARTS", False):
+        return
+    for layer in fixed.layers:
+        said = [key for key in LATER_ARRAYS if getattr(layer, key).any()]
+        if layer.spiking and layer.reset == "hard" and layer.r_u.any():
+            said.append("a hard reset that takes r_u from the dendrite")
+        if said:
+            raise TclifError(
+                f"{name}: layer {layer.name}: does not compute {', '.join(said)}", "engine, c, onnx and lava do"
+            )
 
 
 def parse(text: str) -> tuple[str, ...]:

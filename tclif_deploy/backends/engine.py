@@ -12,8 +12,10 @@ from tclif_deploy.simulation import simulate
 from tclif_deploy.simulation.result import Result
 from tclif_deploy.target import Target
 
-__all__ = ["READOUTS", "RULES", "check_installed", "emit", "run"]
+__all__ = ["READOUTS", "RULES", "STARTS", "check_installed", "emit", "run"]
 
+STARTS = True
+"""see `tclif_deploy.backends.check_starts`"""
 FILE = "fixed.npz"
 
 

@@ -34,6 +34,7 @@ COMMANDS = {
     "export": (
         "Write a model as NIR (standard neurons as NIR's own nodes), netx of lava-dl, integer ONNX, or our torch file."
     ),
+    "export-data": "Write samples as NIR's data, which nir.read_data reads: on a grid of steps, or as events.",
     "rebuild": "Compile a build's model again with the recorded options, and compare every file, byte for byte.",
     "targets": "List the targets, or show one with every number's unit, source and evidence.",
     "doctor": "Say what is installed, what is missing and the exact commands that install it; try every backend.",
@@ -48,7 +49,7 @@ class Loaded(Mapping[str, Any]):
     def __getitem__(self, name: str) -> Any:
         if name not in COMMANDS:
             raise KeyError(name)
-        import_module(f"tclif_deploy.cli.{name}")  # it registers itself
+        import_module(f"tclif_deploy.cli.{name.replace('-', '_')}")  # it registers itself
         from tclif_deploy.cli.options import registered
 
         return typer.main.get_group(registered).commands[name]

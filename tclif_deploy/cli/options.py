@@ -61,7 +61,7 @@ AnyTarget = Annotated[
 ]
 FILES = (
     ".npz (x of samples, time, features; y, scale, lengths), .npy (x alone), MNIST IDX (.gz too), SHD/SSC HDF5, ECG "
-    ".mat"
+    ".mat, NIR's data (.nir)"
 )
 Data = Annotated[Path, typer.Option(help=f"Data to run on: {FILES}.", show_default=False)]
 OptionalData = Annotated[Path | None, typer.Option(help=f"Data to verify on: {FILES}.")]

@@ -21,18 +21,28 @@ def report_command(
     figures: Annotated[
         Path | None, typer.Option("--figures", help="Also write every figure as PNG and SVG into this folder.")
     ] = None,
+    methods: Annotated[
+        Path | None,
+        typer.Option("--methods", help="Also write a paragraph for a paper: FILE.txt, or FILE.tex for LaTeX."),
+    ] = None,
     output: Annotated[Path | None, saved("Page to write.", "BUILD/report.html, or comparison.html")] = None,
 ) -> None:
     """Write report.html again from what a build stores; or compare two builds; or draw figures for a paper."""
     from tclif_deploy.builds import Build
     from tclif_deploy.outputs import write_file
     from tclif_deploy.report import page
+    from tclif_deploy.report.methods import check_methods
+    from tclif_deploy.report.methods import methods as methods_of
     from tclif_deploy.report.static import check_figures, write_figures
 
     if (build is None) == (compare is None):
         raise TclifError("tclif report needs one build folder, or --compare with two", "see tclif report --help")
     if figures is not None:
         check_figures()
+    if methods is not None:
+        if compare is not None:
+            raise TclifError("--methods is of one build", "name the build, or leave --compare out")
+        check_methods(methods)
     if compare is not None:
         builds, path = tuple(Build.open(folder) for folder in compare), output or Path("comparison.html")
     else:
@@ -43,6 +53,10 @@ def report_command(
     kept = [file for build in builds for file in build.folder.iterdir() if file.name != page.PAGE]
     write_file(path, text.encode(), inputs=kept)
     out.print(str(path), highlight=False, markup=False, soft_wrap=True)
+    if methods is not None:
+        text = methods_of(builds[0], latex=methods.suffix.lower() == ".tex")
+        write_file(methods, text.encode(), parents=True, inputs=[*kept, path])
+        out.print(str(methods), highlight=False, markup=False, soft_wrap=True)
     if figures is not None:
         names = ("",) if len(builds) == 1 else ("a", "b")
         count = sum(len(write_figures(b, figures / name)) for b, name in zip(builds, names, strict=True))

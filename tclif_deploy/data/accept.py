@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, overload
@@ -15,12 +16,16 @@ from tclif_deploy.data.read import load_data
 from tclif_deploy.errors import TclifError
 
 if TYPE_CHECKING:
+    import nir
     import torch
 
-DataLike: TypeAlias = "Dataset | NDArray[Any] | torch.Tensor | tuple[Any, Any] | list[Any] | Path | str"
+DataLike: TypeAlias = (
+    "Dataset | NDArray[Any] | torch.Tensor | tuple[Any, Any] | list[Any] | nir.NIRGraphData | nir.TimeGriddedData "
+    "| Path | str"
+)
 """What is taken as data: a `Dataset`, the path of a file, an array or torch tensor x of shape (samples, time,
-features), or a pair (x, y) of them with targets (see `Task`). Arrays are what the float network sees, their scale
-is 1; they become a `Dataset` with whatever scale by its constructor."""
+features), a pair (x, y) of them with targets (see `Task`), or NIR's data on a grid of steps. Arrays are what the float
+network sees, their scale is 1; they become a `Dataset` with whatever scale by its constructor."""
 
 EXPECTED = "expected a Dataset, a path, an array or tensor (samples, time, features), or a pair (x, y) of arrays"
 
@@ -49,6 +54,10 @@ def as_dataset(
         return data if task is None or task == data.task else replace(data, task=task)
     if isinstance(data, (str, os.PathLike)):
         return load_data(Path(data), task)
+    if _is_of_nir(data):
+        from tclif_deploy.data.nir_data import dataset_of
+
+        return dataset_of(data, task, name)
     if _is_pair(data):
         return Dataset(data[0], data[1], name=name, task=task)
     if _is_array(data):
@@ -62,6 +71,13 @@ def integers_of(data: DataLike) -> NDArray[Any] | None:
         return None
     array = to_array(data, "data")
     return array if array.dtype.kind in "biu" else None
+
+
+def _is_of_nir(data: object) -> bool:
+    """Whether ``data`` is NIR's data in memory; nir is not imported for the question."""
+    library = sys.modules.get("nir")
+    kinds = ("NIRGraphData", "NIRNodeData", "TimeGriddedData", "EventData")
+    return library is not None and isinstance(data, tuple(getattr(library, k) for k in kinds if hasattr(library, k)))
 
 
 def _is_array(data: object) -> TypeGuard[NDArray[Any]]:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from tclif_deploy.data.dataset import Dataset, Task, targets
+from tclif_deploy.data.nir_data import is_nir_data
 from tclif_deploy.data.npz import ANY, EXPECTED, KEYS, is_npy, open_npy, task_in
 from tclif_deploy.data.read import load_data
 from tclif_deploy.data.shd import SECONDS, STEPS, load_shd, recordings
@@ -35,15 +36,16 @@ def open_stream(
     path: Path | str, *, samples: int | None = None, steps: int = STEPS, seconds: float = SECONDS,
     task: Task | None = None,
 ) -> Stream:  # fmt: skip
-    """Open a data file: ``.npz`` (x, y, scale, lengths), ``.npy`` (x), SHD/SSC HDF5, MNIST IDX images, or ECG ``.mat``.
+    """Open a data file: ``.npz`` (x, y, scale, lengths), ``.npy`` (x), SHD/SSC HDF5, MNIST IDX images, ECG
+    ``.mat``, or NIR's data.
 
     ``samples`` stops after so many; ``steps`` and ``seconds`` are how SHD and SSC are binned; ``task``
     is that of `load_data`. An ``.npz``, an ``.npy``
-    and an HDF5 file are read as they are needed; IDX and ``.mat`` files are small and read whole.
+    and SHD's HDF5 are read as they are needed; IDX, ``.mat`` and NIR files are small and read whole.
     Raises `TclifError`, at once or where a later sample is broken.
     """
     path = as_path(path, EXPECTED)
-    if path.is_file() and path.suffix in (".h5", ".hdf5"):
+    if path.is_file() and path.suffix in (".h5", ".hdf5") and not is_nir_data(path):
         count = recordings(path)
         return _cut(_shd(path, count, steps, seconds), samples)
     if path.is_file() and is_npy(path):

@@ -18,16 +18,20 @@ from tclif_deploy.fixed.layers import FixedConnection, FixedLayer
 from tclif_deploy.fixed.machine import LAYER_ARRAYS, Arithmetic, InputEncoding, Int
 from tclif_deploy.fixed.network import FixedNetwork
 from tclif_deploy.network import (
+    LATER_ARRAYS,
     InputTo,
     Reset,
 )
 from tclif_deploy.outputs import write_npz
 from tclif_deploy.readout import Readout
+from tclif_deploy.start import says_start
 
 FORMAT = "tclif-fixed"
-FORMAT_VERSIONS = (1, 2, 3)
+FORMAT_VERSIONS = (1, 2, 3, 4)
 """2: with a readout that is not the usual one, which a reader of 1 would take wrongly; 3: with a rule of arithmetic
-that readers of 2 do not know"""
+that readers of 2 do not know; 4: with u0, s0 or a hard reset's r_u, which a reader of 3 would leave out"""
+
+START_VERSION = 4
 
 AGAIN = "compile the model again"
 
@@ -35,7 +39,7 @@ AGAIN = "compile the model again"
 def write_fixed(network: FixedNetwork, path: Path | str) -> None:
     """Write what `FixedNetwork.save` says."""
     header: dict[str, Any] = {
-        "format": FORMAT, "version": 3 if network.arithmetic.unusual else 1 if network.usual_readout else 2,
+        "format": FORMAT, "version": _version(network),
         "input": asdict(network.input), "arithmetic": network.arithmetic.plain(),
         "notices": list(network.notices), "layers": [],
     }  # fmt: skip
@@ -51,11 +55,18 @@ def write_fixed(network: FixedNetwork, path: Path | str) -> None:
         plain = {f: getattr(layer, f) for f in ("name", "shift", "reset", "input_to", "spiking")}
         header["layers"].append({**plain, "connections": connections})
         for name in (*LAYER_ARRAYS, "multiplier", "lsb_u", "lsb_v"):
-            arrays[f"{n}.{name}"] = getattr(layer, name)
+            if name not in LATER_ARRAYS or getattr(layer, name).any():
+                arrays[f"{n}.{name}"] = getattr(layer, name)
         for m, connection in enumerate(layer.connections):
             arrays[f"{n}.weight.{m}"] = connection.weight.astype(narrowest_int(connection.weight))
     arrays["header"] = np.frombuffer(json.dumps(header, sort_keys=True).encode(), dtype=np.uint8)
     write_npz(path, arrays)
+
+
+def _version(network: FixedNetwork) -> int:
+    if any(says_start(layer, layer.reset) for layer in network.layers):
+        return START_VERSION
+    return 3 if network.arithmetic.unusual else 1 if network.usual_readout else 2
 
 
 def read_fixed(path: Path | str) -> FixedNetwork:
@@ -81,7 +92,10 @@ def read_fixed(path: Path | str) -> FixedNetwork:
                     np.float64 if name in real else np.int64
                 )
                 for name in names
+                if name not in LATER_ARRAYS or f"{n}.{name}" in file.names
             }
+            if given.version < START_VERSION and item.reset == "hard":
+                arrays["r_u"] = np.zeros(shape, np.int64)  # which said nothing then
             connections = tuple(
                 c.connection(file.array(f"{n}.weight.{m}", "iu", ndim=2 if c.kind == "dense" else 4).astype(np.int64))
                 for m, c in enumerate(item.connections)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from tclif_deploy.aliases import OldName
 from tclif_deploy.arguments import checked_fields
-from tclif_deploy.convolution import Conv, LinearMap
+from tclif_deploy.convolution import Conv, LinearMap, check_kernel
 from tclif_deploy.display import Brief, Shown
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed.machine import (
@@ -22,14 +22,17 @@ from tclif_deploy.fixed.machine import (
     Int,
 )
 from tclif_deploy.network import (
+    LATER_ARRAYS,
     Float,
     InputTo,
     Reset,
-    check_kernel,
     sources,
     weights,
 )
+from tclif_deploy.start import check_s0
 from tclif_deploy.text import count
+
+_NOT_SAID: Int = np.zeros(0, np.int64)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -74,8 +77,8 @@ class FixedConnection(LinearMap):
 class FixedLayer(Shown):
     """One layer's integers; every array is int64 of shape ``(neurons,)``.
 
-    They are those of `tclif_deploy.network.Neuron`: the factors a_u, b_u, a_v, b_v and q count 2^-``frac_bits``, r_u
-    and bias_u count LSBs of u, all others LSBs of v.
+    They are those of `tclif_deploy.network.Neuron`: the factors a_u, b_u, a_v, b_v and q count 2^-``frac_bits``, r_u,
+    bias_u and u0 count LSBs of u, s0 is 0 or 1, all others count LSBs of v.
 
     Examples
     --------
@@ -118,6 +121,14 @@ class FixedLayer(Shown):
     """the compartment that the current enters"""
     spiking: bool = True
     """false for a readout"""
+    u0: Int = field(default_factory=lambda: _NOT_SAID)
+    """zeros where it is not given, like s0"""
+    s0: Int = field(default_factory=lambda: _NOT_SAID)
+
+    def __post_init__(self) -> None:
+        for name in LATER_ARRAYS:
+            if getattr(self, name) is _NOT_SAID:
+                object.__setattr__(self, name, np.zeros(np.shape(self.a_u), np.int64))
 
     @property
     def size(self) -> int:
@@ -155,6 +166,7 @@ def check_layer(layer: FixedLayer) -> None:
             raise TclifError(f"{where}: {name} is {value.dtype}{value.shape}, expected int64 ({layer.size},)")
         _check_range(value, MOST_SUM_BITS if name in SUMMANDS else MOST_BITS, f"{where}: {name}")
         value.setflags(write=False)
+    check_s0(layer.s0, layer.spiking, where)
     for name in ("lsb_u", "lsb_v"):
         value = getattr(layer, name)
         if value.dtype != np.float64 or value.shape != (layer.size,):

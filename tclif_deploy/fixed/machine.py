@@ -27,12 +27,12 @@ RULES = ("rounding", "overflow_u", "overflow_v", *LATER_RULES)
 """fields of `Arithmetic` that can be what not every backend computes: see `Arithmetic.unusual`"""
 
 LAYER_ARRAYS = (
-    "a_u", "b_u", "a_v", "b_v", "q", "threshold", "r_u", "r_v", "v_reset", "bias_u", "bias_v", "v0",
+    "a_u", "b_u", "a_v", "b_v", "q", "threshold", "r_u", "r_v", "v_reset", "bias_u", "bias_v", "v0", "u0", "s0",
 )  # fmt: skip
 """The per-neuron integers of `FixedLayer`, in the order in which files list them."""
 COEFFICIENTS = ("a_u", "b_u", "a_v", "b_v", "q")
-"""those of them that are factors, with fractional bits; all others count LSBs of a state"""
-OF_DENDRITE = ("r_u", "bias_u")
+"""those of them that are factors, with fractional bits; all others but s0 count LSBs of a state"""
+OF_DENDRITE = ("r_u", "bias_u", "u0")
 """those that count LSBs of u"""
 MOST_BITS = 32
 """of an input, a weight, a factor or a state, sign included: their products then stay within 64"""

@@ -133,6 +133,8 @@ class FixedNetwork(Shown):
         A factor from one state to the other is counted by the ratio of their LSBs.
         """
         values = np.asarray(getattr(layer, name) if integers is None else integers)
+        if name == "s0":
+            return values.astype(np.float64)
         if name not in COEFFICIENTS:
             return values * (layer.lsb_u if name in OF_DENDRITE else layer.lsb_v)
         factor = values / self.arithmetic.one
@@ -143,6 +145,8 @@ class FixedNetwork(Shown):
     def from_real(self, layer: FixedLayer, name: str, values: Float) -> Float:
         """``values`` of the float network counted in the integers of the array ``name``, not rounded: the way back from
         `to_real`."""
+        if name == "s0":
+            return values
         if name not in COEFFICIENTS:
             return values / (layer.lsb_u if name in OF_DENDRITE else layer.lsb_v)
         factor = (

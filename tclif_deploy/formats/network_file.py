@@ -22,12 +22,15 @@ from tclif_deploy.errors import TclifError
 from tclif_deploy.files import DAMAGED, open_npz
 from tclif_deploy.fixed import AGAIN, Format
 from tclif_deploy.grid import InputGrid, LayerGrid
-from tclif_deploy.network import NEURON_ARRAYS, Connection, InputTo, Layer, Network, Neuron, Reset
+from tclif_deploy.network import LATER_ARRAYS, NEURON_ARRAYS, Connection, InputTo, Layer, Network, Neuron, Reset
 from tclif_deploy.outputs import write_npz
 from tclif_deploy.readout import Readout
+from tclif_deploy.start import says_start
 
-FORMAT, FORMAT_VERSIONS = "tclif-network", (1, 2, 3)
-"""2: with a readout that is not the usual one; 3: with the units of numbers that are integers already"""
+FORMAT, FORMAT_VERSIONS = "tclif-network", (1, 2, 3, 4)
+"""2: with a readout that is not the usual one; 3: with the units of numbers that are integers already; 4:
+with u0, s0 or a hard reset's r_u"""
+START_VERSION = 4
 PLAIN = ("strict", "reset", "input_to", "spiking", "type")
 """fields of `Neuron` that are no arrays"""
 
@@ -62,7 +65,8 @@ def write_network(network: Network, path: Path) -> None:
             layers[-1]["state_bits"] = layer.grid.state_bits
             arrays |= {f"{n}.grid.lsb_u": layer.grid.lsb_u, f"{n}.grid.lsb_v": layer.grid.lsb_v}
             arrays |= {f"{n}.grid.step.{m}": steps for m, steps in enumerate(layer.grid.steps)}
-        arrays |= {f"{n}.{name}": getattr(neuron, name) for name in NEURON_ARRAYS}
+        said = [name for name in NEURON_ARRAYS if name not in LATER_ARRAYS or getattr(neuron, name).any()]
+        arrays |= {f"{n}.{name}": getattr(neuron, name) for name in said}
         arrays |= {f"{n}.weight.{m}": c.weight for m, c in enumerate(layer.connections)}
     header: dict[str, Any] = {
         "format": FORMAT, "version": 1, "input_size": network.input_size, "layers": layers,
@@ -74,6 +78,8 @@ def write_network(network: Network, path: Path) -> None:
         header |= {"version": 3, "input_grid": asdict(network.input_grid)}
     if any(layer.grid is not None for layer in network.layers):
         header["version"] = 3
+    if any(says_start(layer.neuron, layer.neuron.reset) for layer in network.layers):
+        header["version"] = START_VERSION
     arrays["header"] = np.frombuffer(json.dumps(header, sort_keys=True).encode(), dtype=np.uint8)
     write_npz(path, arrays)
 
@@ -88,7 +94,10 @@ def read_network(path: Path) -> Network:
         header = json_form.parse(_Header, text, "header", AGAIN)
         layers = []
         for n, item in enumerate(header.layers):
-            arrays: dict[str, Any] = {name: file.array(f"{n}.{name}", "f") for name in NEURON_ARRAYS}
+            said = [name for name in NEURON_ARRAYS if name not in LATER_ARRAYS or f"{n}.{name}" in file.names]
+            arrays: dict[str, Any] = {name: file.array(f"{n}.{name}", "f") for name in said}
+            if given.version < START_VERSION and item.neuron.reset == "hard":
+                arrays["r_u"] = np.zeros_like(arrays["r_u"])  # which said nothing then
             connections = tuple(
                 Connection(c.source, file.array(f"{n}.weight.{m}", "f"), c.delay, c.conv)
                 for m, c in enumerate(item.connections)

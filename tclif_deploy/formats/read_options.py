@@ -17,9 +17,9 @@ from tclif_deploy.settings import Limits, check_settings
 
 ResetOption = Literal["soft", "hard", "subtract-late"]
 """``subtract-late`` takes the threshold away one step after the spike, after the decay, as snnTorch does"""
-NeuronName = Literal["tclif", "lif", "plif"]
-NEURONS: tuple[NeuronName, ...] = get_args(NeuronName)
-"""The kinds of neuron that checkpoints can hold."""
+NeuronName = Literal["tclif", "lif", "plif", "rf", "se-adlif"]
+NEURONS: tuple[NeuronName, ...] = get_args(NeuronName)[:3]
+"""The kinds of neuron that checkpoints of the authors can hold; the others tell families apart."""
 LIF_DECAY = float(np.float32(0.8))
 """The decay that the authors' LIF hard-codes: ``torch.tensor(0.8).float()`` (MNIST and GSC-v2, neuron.py)."""
 MAX_ARGS_BYTES = 1 << 20
@@ -73,8 +73,12 @@ class ReadOptions:
     """the kind of neuron, where no file says it"""
     decay: Annotated[float | None, Limits(-MOST, MOST)] = None
     """decay of LIF neurons (v <- decay*v + i), where no file says it"""
+    adaptation: Annotated[float | None, Limits(-MOST, MOST)] = None
+    """how much adaptive neurons adapt, where no file says it: beta of Yin's and Higuchi's ALIF, q of SE-adLIF"""
+    dilated_kernel_size: Annotated[int | None, Limits(1)] = None
+    """steps of the kernels of delays that DCLS learned, an odd number, where no file says it"""
     dt: Annotated[float | None, Limits(LEAST, MOST)] = None
-    """the time step of a .nir file that another tool wrote, in the unit of its time constants"""
+    """the time step of a .nir file that another tool wrote, in the unit of its time constants; or of a vanilla RF"""
     convention: str | None = None
     """whose way to step such a file: nir, exponential, simultaneous, snntorch, norse, spikingjelly, rockpool, sinabs or
     lava"""

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 
 from tclif_deploy import neurons
 from tclif_deploy.errors import TclifError
+from tclif_deploy.formats.families.foreign import TS_LIF
 from tclif_deploy.formats.read_options import NeuronSettings
 from tclif_deploy.graph.layer_names import unique_name
 from tclif_deploy.graph.nodes import NO_BIAS, Affine, BatchNorm, Input, NetworkGraph, Node, Output, Population
@@ -67,6 +68,8 @@ ModelPart = Linear | BatchNorm | Spiking | Leak
 
 def neuron_parameter(neuron: str, value: Float, where: str) -> Float:
     """A neuron's parameter tensor in the shape that `Spiking` wants, or a `TclifError` where it has another."""
+    if neuron == "tclif" and value.shape[-1:] == (4,):
+        raise TclifError(f"{where} has four factors: {TS_LIF}", "this machine's neuron fires once")
     if neuron == "tclif" and (value.ndim != 2 or value.shape[1] != 2 or len(value) == 0):
         raise TclifError(f"{where} has shape {value.shape}", "expected (1, 2) or (neurons, 2)")
     if neuron == "plif" and (value.ndim > 1 or value.size == 0):

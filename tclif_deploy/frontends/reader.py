@@ -15,6 +15,7 @@ from tclif_deploy.errors import TclifError
 from tclif_deploy.files import as_path
 from tclif_deploy.formats.checkpoint.safetensors_file import is_safetensors, read_safetensors
 from tclif_deploy.formats.checkpoint.state_dict import network_from_state_dict
+from tclif_deploy.formats.families import OF_FAMILIES
 from tclif_deploy.formats.model_file.file import is_ours, network_from_file
 from tclif_deploy.formats.network_file import is_network_file, read_network
 from tclif_deploy.formats.read_options import ReadOptions
@@ -56,6 +57,8 @@ def load(
     reset: str | None = None,
     neuron: str | None = None,
     decay: float | None = None,
+    adaptation: float | None = None,
+    dilated_kernel_size: int | None = None,
     dt: float | None = None,
     convention: str | None = None,
     readout: str | None = None,
@@ -82,7 +85,8 @@ def load(
     """
     override = {
         "args": args, "threshold": threshold, "gamma": gamma, "comparator": comparator, "reset": reset,
-        "neuron": neuron, "decay": decay, "dt": dt, "convention": convention,
+        "neuron": neuron, "decay": decay, "adaptation": adaptation,
+        "dilated_kernel_size": dilated_kernel_size, "dt": dt, "convention": convention,
         "readout": readout,
     }  # fmt: skip
     given = {name: value for name, value in override.items() if value is not None}
@@ -105,7 +109,7 @@ def read_model(
         name = model if isinstance(model, str | Path) else type(model).__name__
         raise TclifError(f"{name}: an example input is for live modules, not for files", "leave example_input out")
     elif isinstance(model, str | Path):
-        kind, network = _read_file(Path(model), given)
+        kind, network = _read_file(Path(model), given, readout)
     elif _is_of(model, "nir", "NIRGraph"):
         kind, network = _read_nir(model, given)
     else:
@@ -125,7 +129,7 @@ def _is_of(model: object, library: str, name: str) -> bool:
 def _read_module(model: Any, given: ReadOptions, example: Any, readout: str | None) -> Network:
     if example is None:
         _refuse_late(given, "a live module")
-        return from_module(model, given)
+        return from_module(model, given, readout)
     _refuse(given, (), "a live module", "leave {} out")
     from tclif_deploy.frontends.live.tracing import record
 
@@ -133,7 +137,7 @@ def _read_module(model: Any, given: ReadOptions, example: Any, readout: str | No
 
 
 @np.errstate(all="ignore")  # what floats do not hold becomes inf or NaN, which no neuron or weight may be
-def _read_file(path: Path, given: ReadOptions) -> tuple[str, Network]:
+def _read_file(path: Path, given: ReadOptions, readout: str | None) -> tuple[str, Network]:
     data = _read(path)
     if data.startswith(HDF5):
         return _read_hdf5(path, given)
@@ -147,18 +151,18 @@ def _read_file(path: Path, given: ReadOptions) -> tuple[str, Network]:
     tensors_alone = is_safetensors(data)  # asked first: the length with which it begins can look like a pickle
     if not is_torch(data) and not tensors_alone:
         raise TclifError(*_not_torch(path, data))
-    for name in OF_NIR:
-        if getattr(given, name) is not None:
-            raise TclifError(f"{path}: --{name} is for .nir files, this is one of torch", f"leave --{name} out")
+    if given.convention is not None:
+        raise TclifError(f"{path}: --convention is for .nir files, this is one of torch", "leave --convention out")
     _refuse_late(given, str(path))
     if tensors_alone:
         tensors = to_arrays(read_safetensors(data, str(path)), str(path), len(data))
-        return "safetensors file", network_from_state_dict(tensors, given, path)
+        return "safetensors file", network_from_state_dict(tensors, given, path, readout)
     content = read_checkpoint(data, str(path))
     if is_ours(content):
+        _refuse_of_families(given, str(path))
         return "model file of tclif_deploy.save", network_from_file(content, len(data), given, path)
     state, notice = of_lightning(content, state_dict_of(content, str(path)))
-    network = network_from_state_dict(to_arrays(state, str(path), len(data)), given, path)
+    network = network_from_state_dict(to_arrays(state, str(path), len(data)), given, path, readout)
     return "torch checkpoint", network if notice is None else replace(network, notices=(notice, *network.notices))
 
 
@@ -185,11 +189,14 @@ def _read(path: Path) -> bytes:
 
 
 def _read_hdf5(path: Path, given: ReadOptions) -> tuple[str, Network]:
+    from tclif_deploy.data.nir_data import is_nir_data
     from tclif_deploy.formats.netx import is_netx, read_netx
 
     if is_netx(path):
         _refuse(given, (), f"{path}: a netx file")
         return "netx file of lava-dl", read_netx(path)
+    if is_nir_data(path):
+        raise TclifError(f"{path}: holds NIR's data, not a graph", "give it as data: --data, load_data")
     return _read_nir(path, given)
 
 
@@ -215,6 +222,15 @@ def _refuse(given: ReadOptions, but: tuple[str, ...], model: str, hint: str = "l
 def _refuse_late(given: ReadOptions, model: str) -> None:
     if given.reset == "subtract-late":
         raise TclifError(f"{model}: reset subtract-late is for .nir files", "use soft or hard")
+
+
+def _refuse_of_families(given: ReadOptions, model: str) -> None:
+    for name in ("dt", *OF_FAMILIES):
+        if getattr(given, name) is not None:
+            option = name.replace("_", "-")
+            raise TclifError(
+                f"{model}: --{option} is not for this model, which has no such number", f"leave --{option} out"
+            )
 
 
 def _not_torch(path: Path, data: bytes) -> tuple[str, str]:

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from tclif_deploy.network import Float, Layer, Network
+from tclif_deploy.network import LATER_ARRAYS, Float, Layer, Network
 from tclif_deploy.neurons import spectral_radius
 
-COEFFICIENTS = ("a_u", "b_u", "a_v", "b_v", "threshold", "r_u", "r_v", "v_reset", "q", "v0")
+COEFFICIENTS = ("a_u", "b_u", "a_v", "b_v", "threshold", "r_u", "r_v", "v_reset", "q", "v0", "u0", "s0")
 """of `Neuron`, but for the biases, which count as parameters"""
 
 
@@ -29,9 +29,10 @@ def summary(network: Network) -> dict[str, Any]:
 def _layer(layer: Layer) -> dict[str, Any]:
     n = layer.neuron
     biases = sum(size for value in (n.bias_u, n.bias_v) if (size := value.size if value.any() else 0))
-    unread = {"v_reset"} if n.reset == "soft" else {"r_u", "r_v", "q"}
+    unread = {"v_reset"} if n.reset == "soft" else {"r_v", "q"} | ({"r_u"} if not n.r_u.any() else set())
     if not n.spiking:
         unread = {"threshold", "r_u", "r_v", "v_reset", "q"}
+    unread |= {name for name in LATER_ARRAYS if not getattr(n, name).any()}
     return {
         "name": layer.name,
         "neurons": layer.size,

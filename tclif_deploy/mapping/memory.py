@@ -25,7 +25,7 @@ UNBOUNDED = np.int64(1) << 60
 
 PARAMETERS = {
     "threshold": "threshold_bits", "r_u": "reset_bits", "r_v": "reset_bits", "v_reset": "reset_bits",
-    "bias_u": "bias_bits", "bias_v": "bias_bits", "v0": "bias_bits",
+    "bias_u": "bias_bits", "bias_v": "bias_bits", "v0": "bias_bits", "u0": "bias_bits",
     "a_u": "coefficient_bits", "b_u": "coefficient_bits", "a_v": "coefficient_bits", "b_v": "coefficient_bits",
     "q": "coefficient_bits",
 }  # fmt: skip

@@ -104,7 +104,8 @@ def kind_of(layer: FixedLayer, one: int) -> str:
 
     ``one`` is the integer that means a factor of 1.
     """
-    if layer.b_u.any() or layer.q.any():
+    resets_dendrite = layer.spiking and layer.reset == "hard" and layer.r_u.any()
+    if layer.b_u.any() or layer.q.any() or resets_dendrite:
         return "two_compartment"
     if layer.a_u.any():
         return "cuba"

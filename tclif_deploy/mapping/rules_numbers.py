@@ -9,7 +9,7 @@ import numpy as np
 from tclif_deploy.bounds import accumulator_reach
 from tclif_deploy.fixed import COEFFICIENTS, RULES
 from tclif_deploy.mapping.findings import Context, Finding, over, requantize_hint
-from tclif_deploy.target import WIDTHS, largest_held, nearest_factor, nearest_held
+from tclif_deploy.target import WIDTHS, largest_factor, largest_held, nearest_factor, nearest_held
 
 WIDEST = 62
 """bits in which every backend sums exactly (int64, with room for a shift's rounding)"""
@@ -63,9 +63,11 @@ def parameter_width(c: Context) -> Iterator[Finding]:
                 subject, value = f"{layer.name}: {name} of neuron {between[0]}", str(int(values[between[0]]))
                 yield Finding("parameter_width", "error", subject, value, "2^k - 2^(k-d)", requantize_hint(c))
         for name in COEFFICIENTS:
-            largest = int(np.abs(getattr(layer, name)).max())
-            if largest > one:
-                yield over("parameter_width", f"{layer.name}: {name}", largest, one, "", requantize_hint(c))
+            largest, top = int(np.abs(getattr(layer, name)).max()), one
+            if name in ("a_u", "a_v"):
+                top = largest_factor(c.target)
+            if largest > top:
+                yield over("parameter_width", f"{layer.name}: {name}", largest, top, "", requantize_hint(c))
         if layer.spiking and int(layer.threshold.min()) < 1:
             worst = int(layer.threshold.argmin())
             remedy = "more state bits, or calibration data, give the threshold more than one step"

@@ -8,8 +8,9 @@ fires at v > threshold instead of v >= threshold, and ``reset`` is soft (subtrac
 shape.
 """
 
-from tclif_deploy.neurons.adaptive import REFUSED, ahp, alif_bellec, alif_yin, glif, ltmd
+from tclif_deploy.neurons.adaptive import REFUSED, ahp, alif_bellec, alif_yin, glif, ltmd, se_adlif
 from tclif_deploy.neurons.base import canonical, growth_notice, sigmoid, spectral_radius
+from tclif_deploy.neurons.resonant import adlif, alif_higuchi, resonate_and_fire
 from tclif_deploy.neurons.standard import (
     cuba_lif,
     integrate_and_fire,
@@ -22,8 +23,10 @@ from tclif_deploy.neurons.standard import (
 
 __all__ = [
     "REFUSED",
+    "adlif",
     "ahp",
     "alif_bellec",
+    "alif_higuchi",
     "alif_yin",
     "canonical",
     "cuba_lif",
@@ -34,6 +37,8 @@ __all__ = [
     "ltmd",
     "plif",
     "readout",
+    "resonate_and_fire",
+    "se_adlif",
     "sigmoid",
     "spectral_radius",
     "tclif",

@@ -28,6 +28,13 @@ REFUSED = {
     "Alpha": "it adds an excitatory and an inhibitory current with time constants of their own, a third state",
     "Lapicque": "its reset and its time step follow other rules from option to option",
     "PSN": "its membrane potential is a weighted sum over all steps, without a state",
+    "MaskedPSN": "its membrane potential is a weighted sum over many steps, without a state",
+    "SlidingPSN": "its membrane potential is a weighted sum over many steps, without a state",
+    "PMSN": "its compartments are more than two, and its spikes are found for all steps at once, without a reset",
+    "LeakyParallel": "its membrane potential goes through a ReLU in an RNN, and is never reset",
+    "BRFCell": "its refractory variable lowers its damping, a state that multiplies a state, and is a third one",
+    "ComplementaryLIFNeuron": "its complementary potential decays by a sigmoid of its membrane potential",
+    "CLIFSpike": "its complementary potential decays by a sigmoid of its membrane potential",
     "LIFRefracCell": "a refractory period counts steps, which no coefficient of this machine's neuron does",
 }
 """Neurons by the names of their classes, and why the canonical neuron cannot be them."""
@@ -199,4 +206,46 @@ def glif(
     return canonical(
         size, "glif", a_v=base.a_v, b_v=base.b_v, threshold=base.threshold, r_v=base.r_v, bias_u=bias,
         bias_v=-np.asarray(leak, np.float64), reset=reset, strict=strict,
+    )  # fmt: skip
+
+
+@constructor
+def se_adlif(
+    size: Size,
+    *,
+    alpha: ArrayLike,
+    beta: ArrayLike,
+    a: ArrayLike,
+    b: ArrayLike,
+    threshold: ArrayLike,
+    q: ArrayLike = 120.0,
+    strict: bool = False,
+    bias: ArrayLike = 0.0,
+) -> Neuron:
+    """SE-adLIF (Baronig et al., Nature Communications 2025), adaptive LIF discretized by symplectic Euler::
+
+        v <- alpha*v + (1 - alpha)*(i - w) ;  s = v >= threshold ;  v <- 0 where s
+        w <- beta*w + (1 - beta)*q*(a*v + b*s)                        (v after its reset)
+
+    i enters the soma as it is: their (1 - alpha) belongs into the weights and the bias. ``u`` is w before v and s of
+    the step before are added to it, so that w starts at beta*u0 + (1 - beta)*q*a*v0.
+
+    Shapes, units and errors are those of all types: see `tclif_deploy.neurons`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tclif_deploy import Connection, Layer, Network, neurons, simulate
+    >>> neuron = neurons.se_adlif(1, alpha=0.9, beta=0.97, a=0.5, b=0.5, threshold=1.0)
+    >>> network = Network(1, (Layer("n", neuron, (Connection("input", np.array([[1.0]])),)),))
+    >>> spikes = simulate(network, np.full((1, 60, 1), 0.8), spikes=True).spikes["n"]
+    >>> np.flatnonzero(spikes[0, :, 0]).tolist()  # the steps at which it fires
+    [1, 4]
+    """
+    theta = positive_threshold("se_adlif", threshold)
+    al, be = factor("se_adlif", "alpha", alpha), factor("se_adlif", "beta", beta, positive=True)
+    share = (1.0 - be) * np.asarray(q, np.float64)
+    return canonical(
+        size, "se_adlif", a_u=be, b_u=share * np.asarray(a, np.float64), a_v=al, b_v=al - 1.0, threshold=theta,
+        r_u=-share * np.asarray(b, np.float64) / be, bias_v=bias, reset="hard", input_to="soma", strict=strict,
     )  # fmt: skip

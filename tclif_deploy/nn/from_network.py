@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tclif_deploy.chains import chain_links
 from tclif_deploy.errors import TclifError
-from tclif_deploy.network import INPUT, Float, Layer, Network, chain_links
+from tclif_deploy.network import INPUT, Float, Layer, Network
 
 if TYPE_CHECKING:
     import torch
@@ -42,7 +43,7 @@ def to_module(network: Network) -> torch.nn.Sequential:
         if any(c.conv is not None for c in connections):
             raise TclifError(f"layer {layer.name}: a convolution is not among the torch modules", HINT)
         n = layer.neuron
-        if n.bias_v.any() or n.v0.any() or n.q.any() or n.input_to != "dendrite":
+        if n.bias_v.any() or n.v0.any() or n.u0.any() or n.s0.any() or n.q.any() or n.input_to != "dendrite":
             raise TclifError(f"layer {layer.name}: its {n.type} neurons are not among the torch modules", HINT)
         modules.append(_linear(connections[0].weight, n.bias_u))
         if not n.spiking:
@@ -92,6 +93,10 @@ def _neuron(layer: Layer) -> torch.nn.Module:
     from tclif_deploy.nn import LIF, TCLIF
 
     n = layer.neuron
+    if n.reset == "hard" and n.r_u.any():
+        raise TclifError(
+            f"layer {layer.name}: a hard reset that takes r_u from the dendrite is none of the modules'", HINT
+        )
     for name in ("threshold", "r_u", "r_v", "v_reset"):
         if np.ptp(getattr(n, name)) > 0:
             raise TclifError(f"layer {layer.name}: {name} differs from neuron to neuron", HINT)

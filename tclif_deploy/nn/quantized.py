@@ -325,9 +325,11 @@ def _check(start: FixedNetwork) -> None:
     for n, layer in enumerate(start.layers):
         if any(c.kind != "dense" for c in layer.connections):
             raise TclifError(f"layer {layer.name}: is not dense", "only dense layers can be fine-tuned")
-        for name in ("q", "bias_v", "v0"):
+        for name in ("q", "bias_v", "v0", "u0", "s0"):
             if getattr(layer, name).any():
                 raise TclifError(f"layer {layer.name}: has {name}", "neurons with it cannot be fine-tuned")
+        if layer.spiking and layer.reset == "hard" and layer.r_u.any():
+            raise TclifError(f"layer {layer.name}: a hard reset with r_u", "neurons with it cannot be fine-tuned")
         if layer.input_to != "dendrite":
             raise TclifError(f"layer {layer.name}: input enters the soma", "such neurons cannot be fine-tuned")
         if layer.spiking and ((layer.threshold <= 0).any() or (layer.b_v == 0).any()):

@@ -35,8 +35,11 @@ class StepLayer(torch.nn.Module):
 
     def start(self, samples: int) -> None:
         """Begin a sequence."""
-        self.u = self.u.new_zeros(samples, self.u.shape[-1])
-        self.v = self.u + self.get_buffer("v0")
+        zeros = self.u.new_zeros(samples, self.u.shape[-1])
+        c = dict(self.named_buffers())
+        after = c["v_reset"] if self.hard else c["v0"] - (c["r_v"] + c["q"] * c["u0"])
+        self.u = zeros + torch.where(c["s0"] != 0, c["u0"] - c["r_u"], c["u0"])
+        self.v = zeros + torch.where(c["s0"] != 0, after, c["v0"])
 
     def forward(self, current: Tensor) -> Tensor:
         """One step."""
@@ -56,10 +59,8 @@ class StepNeuron(StepLayer):
         c, u, v = dict(self.named_buffers()), self.u, self.v
         fired = v > c["threshold"] if self.strict else v >= c["threshold"]
         s = fired.to(v.dtype)
-        if self.hard:
-            self.v = torch.where(fired, c["v_reset"], v)
-        else:
-            self.u, self.v = u - c["r_u"] * s, v - (c["r_v"] + c["q"] * u) * s
+        self.u = u - c["r_u"] * s
+        self.v = torch.where(fired, c["v_reset"], v) if self.hard else v - (c["r_v"] + c["q"] * u) * s
         return s
 
 
@@ -97,7 +98,10 @@ class StepModule(torch.nn.Module):
         for neuron in neurons:
             neuron.start(len(x))
         longest = 1 + max(c.delay for layer in self.layers for c in layer.connections)
-        sent = {layer.name: [torch.zeros_like(n.u)] * longest for layer, n in zip(self.layers, neurons, strict=True)}
+        sent = {
+            layer.name: [torch.zeros_like(n.u) + n.get_buffer("s0"), *[torch.zeros_like(n.u)] * longest]
+            for layer, n in zip(self.layers, neurons, strict=True)
+        }
         sent[INPUT] = [torch.zeros_like(x[:, 0])] * longest
         out = []
         for t in range(x.shape[1]):

@@ -21,7 +21,7 @@ from tclif_deploy.quantization.layer_plan import (
     as_the_target_steps,
     multipliers,
 )
-from tclif_deploy.target import WIDTHS, Target, largest_held, nearest_factor, nearest_held
+from tclif_deploy.target import WIDTHS, Target, largest_factor, largest_held, nearest_factor, nearest_held
 
 
 class NotHeld(Exception):
@@ -98,13 +98,14 @@ def _numbers(layer: Layer, grid: LayerGrid, target: Target) -> dict[str, Int]:
             own_decay = name in ("a_u", "a_v")
             if own_decay and (nearest_factor(target, numbers[name]) != numbers[name]).any():
                 raise NotHeld(f"{name} is {values[0]:.6g}, {target.name} has factors of 1 - 2^-d alone")
-            low = 0 if own_decay else -one
-            for bound, beyond in ((low, numbers[name] < low), (one, numbers[name] > one)):
+            low, high = (0, largest_factor(target)) if own_decay else (-one, one)
+            for bound, beyond in ((low, numbers[name] < low), (high, numbers[name] > high)):
                 if beyond.any():
                     worst = int(np.flatnonzero(beyond)[0])
                     raise NotHeld(f"{name} of neuron {worst} is {int(numbers[name][worst])}, beyond {bound}")
             continue
-        values = values / (grid.lsb_u if name in OF_DENDRITE else grid.lsb_v)
+        if name != "s0":
+            values = values / (grid.lsb_u if name in OF_DENDRITE else grid.lsb_v)
         if name == "threshold" and not n.spiking:
             values = np.zeros(layer.size)
         numbers[name] = _whole(values, f"{name} of neuron") + (n.strict and n.spiking and name == "threshold")

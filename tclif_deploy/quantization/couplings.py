@@ -16,7 +16,8 @@ import numpy as np
 from tclif_deploy.errors import TclifError
 
 MAX_LOG_LSB_RATIO = 0.35
-"""|ln rho| is kept below this, so that u and v use their widths about equally"""
+"""|ln rho| is kept below this, so that u and v use their widths about equally; where no such pair
+fits, this far from where the two couplings are equal"""
 
 
 @dataclass(frozen=True)
@@ -36,14 +37,18 @@ class CouplingPair:
 def coupling_pair(b_u: float, b_v: float, k: int) -> CouplingPair:
     """Best integers for the couplings ``b_u`` (soma to dendrite) and ``b_v`` (dendrite to soma), k fractional bits.
 
-    The least relative error of the product wins, ties to the least |ln rho|. Raises `TclifError` where no
-    pair fits in 2^k.
+    The least relative error of the product wins, ties to the least |ln rho|. Where a coupling is so large that no rho
+    near 1 brings both into 2^k, rho is searched around sqrt(|b_v/b_u|), with which both integers are equally large:
+    that is where some pair fits if any does. Raises `TclifError` where none fits in 2^k.
 
     Examples
     --------
     >>> pair = coupling_pair(-0.5, 0.5, 12)
     >>> pair.b_u, pair.b_v, pair.lsb_ratio
     (-2048, 2048, 1.0)
+    >>> large = coupling_pair(1.8, -0.1, 12)  # SE-adLIF, whose adaptation takes a large share of the soma
+    >>> large.b_u, large.b_v, round(large.lsb_ratio, 4)
+    (2020, -1495, 0.274)
     """
     one = 1 << k
     if b_u == 0.0 or b_v == 0.0:
@@ -53,24 +58,54 @@ def coupling_pair(b_u: float, b_v: float, k: int) -> CouplingPair:
         sign = int(math.copysign(one, alone))
         return CouplingPair(0, sign, abs(alone), 0.0) if b_u == 0.0 else CouplingPair(sign, 0, 1.0 / abs(alone), 0.0)
 
-    product = b_u * b_v * float(one) ** 2
-    low = max(1, math.ceil(abs(b_v) * one * math.exp(-MAX_LOG_LSB_RATIO)))
-    high = min(one, math.floor(abs(b_v) * one * math.exp(MAX_LOG_LSB_RATIO)))
+    for center in (1.0, math.sqrt(abs(b_v / b_u))):
+        pair = _best_pair(b_u, b_v, one, center)
+        if pair is not None:
+            return pair
+    raise TclifError(
+        f"couplings {b_u:.6g} and {b_v:.6g} do not fit in {k} fractional bits",
+        "their product must lie between 4^-bits and 1: "
+        + (
+            f"at least {math.ceil(-(math.log2(abs(b_u)) + math.log2(abs(b_v))) / 2)} bits are needed"
+            if abs(b_u * b_v) < 1
+            else f"it is {abs(b_u * b_v):.6g}"
+        ),
+    )
+
+
+def with_share(pair: CouplingPair, b_v: float, q: float, k: int) -> CouplingPair:
+    """``pair``, or one that holds the share ``q`` of the dendrite too, which a reset takes from the soma.
+
+    Where the soma does not feed the dendrite, rho is free: the largest B_v is taken at which Q = q/rho fits in 2^k, and
+    b_v stays exact. Other pairs come back as they are.
+
+    Examples
+    --------
+    >>> pair = with_share(coupling_pair(0.0, -0.1, 12), -0.1, 1.9, 12)
+    >>> pair.b_v, round(pair.lsb_ratio, 4)
+    (-215, 1.9051)
+    """
+    if pair.b_u or abs(q) <= pair.lsb_ratio:
+        return pair
+    one = 1 << k
+    if b_v == 0.0:
+        return CouplingPair(0, 0, abs(q), 0.0)
+    big_v = max(1, math.floor(abs(b_v) / abs(q) * one))
+    return CouplingPair(0, int(math.copysign(big_v, b_v)), abs(b_v) * one / big_v, 0.0)
+
+
+def _best_pair(b_u: float, b_v: float, one: int, center: float) -> CouplingPair | None:
+    """The best pair whose rho is within exp(`MAX_LOG_LSB_RATIO`) of ``center``; None where none fits."""
+    product, of_center = b_u * b_v * float(one) ** 2, abs(b_v) * one / center
+    low = max(1, math.ceil(of_center * math.exp(-MAX_LOG_LSB_RATIO)))
+    high = min(one, math.floor(of_center * math.exp(MAX_LOG_LSB_RATIO)))
     candidates = np.arange(min(low, high + 1), high + 1, dtype=np.int64)  # none, where b_v is beyond the bits
     partners = np.minimum(np.rint(abs(product) / candidates), 2.0 * one).astype(np.int64)  # beyond one, none fits
     with np.errstate(divide="ignore"):
-        log_lsb_ratio = 0.5 * np.log(partners * abs(b_v) / (abs(b_u) * candidates))
+        log_lsb_ratio = 0.5 * np.log(partners * abs(b_v) / (abs(b_u) * candidates)) - math.log(center)
     fits = (partners >= 1) & (partners <= one) & (np.abs(log_lsb_ratio) <= MAX_LOG_LSB_RATIO)
     if not fits.any():
-        raise TclifError(
-            f"couplings {b_u:.6g} and {b_v:.6g} do not fit in {k} fractional bits",
-            "their product must lie between 4^-bits and 1: "
-            + (
-                f"at least {math.ceil(-(math.log2(abs(b_u)) + math.log2(abs(b_v))) / 2)} bits are needed"
-                if abs(b_u * b_v) < 1
-                else f"it is {abs(b_u * b_v):.6g}"
-            ),
-        )
+        return None
     candidates, partners, log_lsb_ratio = candidates[fits], partners[fits], np.abs(log_lsb_ratio[fits])
     errors = np.abs(candidates * partners / abs(product) - 1.0)
     best = int(np.lexsort((log_lsb_ratio, errors))[0])

@@ -20,7 +20,7 @@ SAME = 1e-12
 def dequantize(fixed: FixedNetwork) -> Network:
     """The float network whose every number is what the integer of ``fixed`` means.
 
-    Weights (with exponent, shift and the input's LSB), factors, biases, thresholds, resets and v(0) are the integers
+    Weights (with exponent, shift and the input's LSB), factors, biases, thresholds, resets and starts are the integers
     times their units, with what rounding and calibration made of them. A threshold of ``fixed`` fires at >=, whatever
     the comparator of the network that was quantized, and so does this one, at just that threshold: an integer state
     reaches it where its meaning does.
@@ -75,7 +75,7 @@ def _after_the_decay(layer: FixedLayer, numbers: dict[str, Any]) -> dict[str, An
         raise TclifError(
             f"layer {layer.name}: its current decays to nothing, or in the soma", "no float network of ours means that"
         )
-    return {name: numbers[name] / a for name in ("b_u", "bias_u", "r_u")} | {
+    return {name: numbers[name] / a for name in ("b_u", "bias_u", "r_u", "u0")} | {
         name: numbers[name] * a for name in ("b_v", "q")
     }
 

@@ -42,7 +42,8 @@ class KeptSpikes:
         missing = [layer for layer in layers if layer.name not in self._kept]
         if not missing:
             return {INPUT: self.x, **self._kept}
-        spliced = self._spliced(missing)
+        began = [layer.name for layer in layers if layer.s0.any()]
+        spliced = None if self._hears_start(missing, began) else self._spliced(missing)
         run, x = (layers, self.x) if spliced is None else spliced
         encoding = self.encoding if spliced is None else self._entry(x.shape[2], self._sources(missing))
         spikes = simulate(FixedNetwork(encoding, self.arithmetic, tuple(run)), x, spikes=True).spikes
@@ -53,6 +54,12 @@ class KeptSpikes:
         """The input and layers that ``layers`` read and that are none of them."""
         names = {layer.name for layer in layers}
         return list(dict.fromkeys(c.source for layer in layers for c in layer.connections if c.source not in names))
+
+    def _hears_start(self, layers: Sequence[FixedLayer], began: Collection[str]) -> bool:
+        """Whether a delay lets ``layers`` hear kept ones, of those that ``began`` by firing before the first step, of
+        which an input has no word."""
+        heard = (c.source for layer in layers for c in layer.connections if c.delay and c.source in self._kept)
+        return any(source in began for source in heard)
 
     def _entry(self, size: int, sources: Sequence[str]) -> InputEncoding:
         """Of an input that holds what ``sources`` send, side by side."""

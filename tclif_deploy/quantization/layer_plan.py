@@ -17,10 +17,10 @@ from tclif_deploy.convolution import LinearMap
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedConnection, FixedLayer, InputEncoding, Int
 from tclif_deploy.network import Float, Layer
-from tclif_deploy.quantization.couplings import coupling_pair
+from tclif_deploy.quantization.couplings import coupling_pair, with_share
 from tclif_deploy.quantization.ranges import Ranges
 from tclif_deploy.quantization.settings import QuantizeSettings
-from tclif_deploy.target import Target, nearest_factor, nearest_held, unit_of
+from tclif_deploy.target import Target, largest_factor, nearest_factor, nearest_held, unit_of
 
 READOUT_BITS = 15
 """fractional bits of the multipliers that make readout neurons of unequal scales comparable"""
@@ -82,16 +82,22 @@ def plan_layer(layer: Layer, context: QuantizationContext, bits: int) -> LayerPl
                 f"{target.name} has at most {target.max_delay.value}"
             )
     for name, a in (("a_u", n.a_u), ("a_v", n.a_v)):
-        if (a < 0).any() or (a > 1).any():
-            worst = a[np.argmax(np.abs(a - 0.5))]
-            raise TclifError(f"layer {layer.name}: {name} is {worst:.6g}", f"{target.name} holds factors from 0 to 1")
+        one = 1 << target.coefficient_bits.value
+        wrong = (a < 0) | (np.rint(a * one) > largest_factor(target)) | ((a > 1) & (largest_factor(target) == one))
+        if wrong.any():
+            worst = a[wrong][np.argmax(np.abs(a[wrong] - 0.5))]
+            raise TclifError(
+                f"layer {layer.name}: {name} is {worst:.6g}",
+                f"{target.name} holds factors from 0 to {largest_factor(target) / one:.6g}",
+            )
     limit = 2 ** (bits - 1) - 1
     scale, exponents = weight_scales(layer, context, limit)
 
     # neurons that share couplings share the search
-    couplings, inverse = np.unique(np.stack([n.b_u, n.b_v], axis=1), axis=0, return_inverse=True)
+    couplings, inverse = np.unique(np.stack([n.b_u, n.b_v, n.q], axis=1), axis=0, return_inverse=True)
+    k = target.coefficient_bits.value
     try:
-        pairs = [coupling_pair(float(b_u), float(b_v), target.coefficient_bits.value) for b_u, b_v in couplings]
+        pairs = [with_share(coupling_pair(b_u, b_v, k), b_v, q, k) for b_u, b_v, q in couplings.tolist()]
     except TclifError as error:
         raise TclifError(f"layer {layer.name}: {error.what}", error.hint) from None
     inverse = inverse.reshape(-1)
@@ -126,7 +132,7 @@ def as_the_target_steps(layer: Layer, target: Target) -> Layer:
             f"layer {layer.name}: a_u of neuron {worst} is {n.a_u[worst]:.3g}, which becomes 0",
             f"{target.name} lets a current decay before it is used, and nothing would be left: CUBA-LIF neurons fit",
         )
-    neuron = replace(n, b_u=n.b_u * a, bias_u=n.bias_u * a, r_u=n.r_u * a, b_v=n.b_v / a, q=n.q / a)
+    neuron = replace(n, b_u=n.b_u * a, bias_u=n.bias_u * a, r_u=n.r_u * a, b_v=n.b_v / a, q=n.q / a, u0=n.u0 * a)
     return replace(layer, neuron=neuron)
 
 
@@ -186,6 +192,8 @@ def build_layer(layer: Layer, plan: LayerPlan, context: QuantizationContext) -> 
         reset=n.reset,
         input_to=n.input_to,
         spiking=n.spiking,
+        u0=nearest_held(target, "u0", rint(n.u0 / lsb_u)),
+        s0=rint(n.s0),
     )
 
 
@@ -253,7 +261,8 @@ def width_utilization(layer: Layer, plan: LayerPlan, context: QuantizationContex
         "threshold": (np.abs(n.threshold) / unit_v, target.threshold_bits.value, unit_of(target, "threshold")),
         "resets": (np.maximum(np.abs(n.r_u) / unit_u, resets / unit_v), target.reset_bits.value, 1),
         "biases": (
-            np.maximum(np.abs(bias_u) / unit_u, constants / unit_v), target.bias_bits.value, unit_of(target, "bias_u")
+            np.maximum(np.maximum(np.abs(bias_u), np.abs(n.u0)) / unit_u, constants / unit_v),
+            target.bias_bits.value, unit_of(target, "bias_u"),
         ),
     }  # fmt: skip
     # one unit of room: a threshold is rounded up

@@ -88,10 +88,10 @@ def _factors(layer: Layer, fixed: FixedLayer, context: QuantizationContext) -> I
     k = context.target.coefficient_bits.value
     for name in ("a_u", "a_v"):
         original, quantized = getattr(layer.neuron, name), getattr(fixed, name)
-        lost = ((quantized == 1 << k) & (original < 1.0)) | ((quantized == 0) & (original > 0.0))
+        lost = ((quantized == 1 << k) & (original != 1.0)) | ((quantized == 0) & (original > 0.0))
         if lost.any():
             worst = int(np.flatnonzero(lost)[0])
-            need = math.ceil(-math.log2(min(original[worst], 1.0 - original[worst])))
+            need = math.ceil(-math.log2(min(original[worst], abs(1.0 - original[worst]))))
             yield (
                 f"{name} of neuron {worst} is {original[worst]:.6g}, which {k} fractional bits round to "
                 f"{int(quantized[worst] > 0)}: {need} are needed"

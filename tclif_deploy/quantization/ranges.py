@@ -59,7 +59,7 @@ def layer_bound(layer: Layer, max_input: float, steps: int) -> Float:
     one_step = np.array([[n.a_u, n.b_u], [n.b_v * n.a_u, n.a_v + n.b_v * n.b_u]]).transpose(2, 0, 1)
     # the dendrite's push reaches the soma within the same step
     push = np.stack([push_u, push_v + np.abs(n.b_v) * push_u], axis=1)[:, :, None]
-    start = np.stack([np.zeros(layer.size), np.abs(n.v0)], axis=1)[:, :, None]
+    start = np.abs(np.stack(n.start, axis=1))[:, :, None]
     power = np.broadcast_to(np.eye(2), one_step.shape).copy()
     total, largest_start = np.zeros((layer.size, 2, 1)), start
     with np.errstate(over="ignore", invalid="ignore"):

@@ -50,7 +50,7 @@ def step(layer: Layer, u: Float, v: Float, i: Float) -> tuple[Float, Float, NDAr
         return u, v, np.zeros(v.shape, np.bool_), u, v
     s = v > n.threshold if n.strict else v >= n.threshold
     if n.reset == "hard":
-        return u, np.where(s, n.v_reset, v), s, u, v
+        return u - n.r_u * s, np.where(s, n.v_reset, v), s, u, v
     return u - n.r_u * s, v - (n.r_v + n.q * u) * s, s, u, v
 
 
@@ -77,10 +77,13 @@ class FloatSession:
     def reset(self) -> None:
         """Before the first step."""
         layers = self.network.layers
-        self.u = {layer.name: np.zeros((self.samples, layer.size)) for layer in layers}
-        self.v = {layer.name: np.tile(layer.neuron.v0, (self.samples, 1)) for layer in layers}
+        start = {layer.name: np.tile(layer.neuron.start, (self.samples, 1, 1)) for layer in layers}
+        self.u, self.v = ({name: states[:, n] for name, states in start.items()} for n in range(2))
         self.running = tuple(float_readout(rule, self.output, self.samples) for rule in self.rules)
         self.past: dict[str, tuple[Float, ...]] = dict.fromkeys(self._kept, ())
+        for layer in layers:
+            if layer.neuron.s0.any():
+                self.past[layer.name] = (np.tile(layer.neuron.s0, (self.samples, 1)),)[: self._kept[layer.name]]
         """source -> what it sent in the last steps that a delay asks for, the newest first"""
         self.steps = 0
         self.charged: dict[str, tuple[Float, Float]] = {}
@@ -226,7 +229,8 @@ class FloatSession:
         self.reset()
         self.u, self.v = ({name: each.copy() for name, each in states.items()} for states in (u, v))
         for source, sent in in_flight.items():
-            newest_first = sent[:, ::-1].transpose(1, 0, 2)[:steps]
+            before = len(self.past[source])  # what was sent before the first step is no step
+            newest_first = sent[:, ::-1].transpose(1, 0, 2)[: steps + before]
             self.past[source] = tuple(each.astype(np.float64, order="C") for each in newest_first)
         self.running[0].value[:], self.running[0].decided[:] = value, decided
         self.steps = steps

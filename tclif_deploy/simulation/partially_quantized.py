@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tclif_deploy.data.dataset import Dataset
-from tclif_deploy.fixed import COEFFICIENTS, FixedConnection, FixedLayer, FixedNetwork
+from tclif_deploy.fixed import COEFFICIENTS, Arithmetic, FixedConnection, FixedLayer, FixedNetwork
 from tclif_deploy.network import Connection, Float, Layer, Network
 from tclif_deploy.progress import Progress, no_progress
 from tclif_deploy.readout import RunningReadout
@@ -39,7 +39,7 @@ from tclif_deploy.simulation.float_result import float_readout
 from tclif_deploy.simulation.quantized_parts import INPUT_PART, Part
 from tclif_deploy.simulation.result import check_lengths
 
-ROWS = ("a_u", "b_u", "a_v", "b_v", "q", "threshold", "r_u", "r_v", "v_reset", "bias_u", "bias_v", "v0")
+ROWS = ("a_u", "b_u", "a_v", "b_v", "q", "threshold", "r_u", "r_v", "v_reset", "bias_u", "bias_v", "v0", "u0", "s0")
 """a neuron's numbers, in the order of `layer_numbers`"""
 
 
@@ -228,7 +228,7 @@ def _float_layer(original: Layer, layer: FixedLayer, fixed: FixedNetwork, on: Co
         choices |= Choice.BOUNDED | rounding_choice(m.rounding)
         choices |= Choice.WRAP_U * (m.overflow_u == "wrap") | Choice.WRAP_V * (m.overflow_v == "wrap")
     return FloatLayer(
-        layer.name, constants, rows["v0"],
+        layer.name, constants, _start(layer, rows, m, "states" in on), rows["s0"] != 0,
         choices | Choice.BIAS_FIRST, np.array([scale, 2.0 ** (m.bits_u - 1), 2.0 ** (m.bits_v - 1)]),
         tuple(c.source for c in layer.connections), tuple(c.delay for c in layer.connections),
         (NO_CONVOLUTION,) * len(matrices), tuple(np.ascontiguousarray(m.T).reshape(-1) for m in matrices),
@@ -254,7 +254,7 @@ def layer_numbers(
 
 
 def _numbers(original: Layer, layer: FixedLayer, fixed: FixedNetwork, on: Collection[Part]) -> Float:
-    """`ROWS` as (12, neurons), in LSBs."""
+    """`ROWS` as (14, neurons), in LSBs but for s0."""
 
     def counted(name: str, part: Part) -> Float:
         if part in on:
@@ -268,7 +268,28 @@ def _numbers(original: Layer, layer: FixedLayer, fixed: FixedNetwork, on: Collec
         rounded = np.rint(exact)
         own = rounded if "bias" in on else exact
         rows.append(own + (getattr(layer, name) - rounded if "weights" in on else 0.0))
-    return np.stack([*rows, counted("v0", "thresholds")])
+    return np.stack([*rows, *(counted(name, "thresholds") for name in ("v0", "u0", "s0"))])
+
+
+def _start(layer: FixedLayer, rows: dict[str, Float], m: Arithmetic, quantized: bool) -> Float:
+    """u and v at the beginning of the first step, (2, neurons): `reference.start_states` of what ``rows`` hold."""
+    share = rows["q"] * rows["u0"]
+    u, v = rows["u0"] - rows["r_u"], rows["v0"] - (rows["r_v"] + share)
+    if quantized:
+        share = np.trunc(share) if m.rounding == "toward_zero" else np.floor(share + 0.5 * (m.rounding == "nearest"))
+        v = _within(rows["v0"] - (rows["r_v"] + share), m.bits_v, m.overflow_v)
+        u = _within(u, m.bits_u, m.overflow_u)
+    if layer.reset == "hard":
+        v = rows["v_reset"]
+    return np.where(rows["s0"] != 0, np.stack([u, v]), np.stack([rows["u0"], rows["v0"]]))
+
+
+def _within(x: Float, bits: int, overflow: str) -> Float:
+    """A state as its range holds it."""
+    half = 2.0 ** (bits - 1)
+    if overflow == "wrap":
+        return np.asarray(x - 2 * half * np.floor((x + half) / (2 * half)))
+    return np.asarray(np.clip(x, 1 - half, half - 1))
 
 
 def _weights(

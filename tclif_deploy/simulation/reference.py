@@ -58,15 +58,20 @@ def ovf(x: Int, bits: int, overflow: Overflow) -> Int:
     return ((x + half_range) & (2 * half_range - 1)) - half_range
 
 
-def accumulate(layer: FixedLayer, history: dict[str, Int], t: int, each: bool = False) -> Int:
+def accumulate(
+    layer: FixedLayer, history: dict[str, Int], t: int, each: bool = False, s0: dict[str, Int] | None = None
+) -> Int:
     """acc of step t, shape (samples, neurons); ``history[source]`` is (time, samples, sources) up to now.
 
-    ``each`` gives the connections' shares one by one, (connections, samples, neurons).
+    ``s0`` are layers' spikes of the step before the first, (neurons,) each; none unless told. ``each`` gives the
+    connections' shares one by one, (connections, samples, neurons).
     """
     shares = np.zeros((len(layer.connections), history[INPUT].shape[1], layer.size), dtype=np.int64)
     for share, c in zip(shares, layer.connections, strict=True):
         if t - c.delay >= 0:
             share += c.apply(history[c.source][t - c.delay]) << c.exponent
+        elif t - c.delay == -1 and s0 is not None and c.source in s0:
+            share += c.apply(s0[c.source][None]) << c.exponent
     return shares if each else shares.sum(axis=0)
 
 
@@ -120,13 +125,51 @@ def step(layer: FixedLayer, m: Arithmetic, u: Int, v: Int, acc: Int) -> tuple[In
     if not layer.spiking:
         return u, v, np.zeros_like(v), counts, charged_u, charged_v
     s = (v >= layer.threshold).astype(np.int64)
-    if layer.reset == "hard":
-        return u, np.where(s == 1, layer.v_reset, v), s, counts, charged_u, charged_v
-    wide_v = v - (layer.r_v + rnd(layer.q * u, k, r)) * s
-    wide_u = u - layer.r_u * s
-    u, v = ovf(wide_u, m.bits_u, m.overflow_u), ovf(wide_v, m.bits_v, m.overflow_v)
-    counts[2:] = np.count_nonzero(u != wide_u), np.count_nonzero(v != wide_v)
+    u, v, counts[2:] = after_reset(layer, m, u, v, s)
     return u, v, s, counts, charged_u, charged_v
+
+
+def after_reset(layer: FixedLayer, m: Arithmetic, u: Int, v: Int, s: Int) -> tuple[Int, Int, tuple[int, int]]:
+    """(u, v, how many values of each ovf changed) after the reset of the spikes ``s``; all (..., neurons).
+
+    A hard reset's v_reset does not pass ovf, and what it takes from the dendrite does.
+    """
+    wide_u = u - layer.r_u * s
+    within_u = ovf(wide_u, m.bits_u, m.overflow_u)
+    if layer.reset == "hard":
+        within_u = np.where(s == 1, within_u, u)
+        return within_u, np.where(s == 1, layer.v_reset, v), (int(np.count_nonzero((within_u != wide_u) & (s == 1))), 0)
+    wide_v = v - (layer.r_v + rnd(layer.q * u, m.frac_bits, m.rounding)) * s
+    within_v = ovf(wide_v, m.bits_v, m.overflow_v)
+    return within_u, within_v, (int(np.count_nonzero(within_u != wide_u)), int(np.count_nonzero(within_v != wide_v)))
+
+
+def start_states(layer: FixedLayer, m: Arithmetic) -> tuple[Int, Int]:
+    """u and v at the beginning of the first step: u0 and v0 after the reset of s0, each (neurons,).
+
+    So a machine that has no word for s0 starts from these states; what is left of s0 is what connections with a delay
+    still bring (`start_spikes`). The reset passes ovf as any does, its changes are counted nowhere, and the start of a
+    neuron that did not fire is u0 and v0 themselves.
+
+    Examples
+    --------
+    >>> from dataclasses import replace
+    >>> import tclif_deploy as tc
+    >>> out = tc.Layer("out", tc.neurons.lif(2, decay=0.5, threshold=1.0), (tc.Connection("input", [[1.0], [0.5]]),))
+    >>> fixed = tc.quantize(tc.Network(1, (out,)), "loihi2", [[[0.0], [1.0], [1.0]]])
+    >>> layer = replace(fixed.layers[0], s0=np.array([0, 1]))
+    >>> (start_states(layer, fixed.arithmetic)[1] == [0, -layer.r_v[1]]).tolist()
+    [True, True]
+    """
+    fired = layer.s0 == 1
+    u, v, _ = after_reset(layer, m, layer.u0, layer.v0, layer.s0)
+    return np.where(fired, u, layer.u0), np.where(fired, v, layer.v0)
+
+
+def start_spikes(network: FixedNetwork) -> dict[str, Int]:
+    """Layer -> s0, (neurons,), of those layers of which a connection with a delay reads it."""
+    late = {c.source for layer in network.layers for c in layer.connections if c.delay}
+    return {layer.name: layer.s0 for layer in network.layers if layer.name in late and layer.s0.any()}
 
 
 @checked
@@ -165,8 +208,9 @@ def simulate(
     m, out = network.arithmetic, network.output
     check_readout_range(network, time)
     history: dict[str, Int] = {INPUT: np.ascontiguousarray(x.transpose(1, 0, 2))}
-    u = {layer.name: np.zeros((samples, layer.size), np.int64) for layer in network.layers}
-    v = {layer.name: np.tile(layer.v0, (samples, 1)) for layer in network.layers}
+    start = {layer.name: np.tile(start_states(layer, m), (samples, 1, 1)) for layer in network.layers}
+    u, v = ({name: states[:, n] for name, states in start.items()} for n in range(2))
+    s0 = start_spikes(network)
     overflows = {layer.name: np.zeros(4, np.int64) for layer in network.layers}
     readout = RunningReadout(
         network.readout, out.threshold, samples=samples, dtype=np.int64, spiking=out.spiking, time=time * readouts
@@ -177,7 +221,7 @@ def simulate(
     for t in range(time):
         for layer in network.layers:
             n = layer.name
-            acc = accumulate(layer, history, t, m.each_addend)
+            acc = accumulate(layer, history, t, m.each_addend, s0)
             u[n], v[n], history[n][t], changed, _, charged = step(layer, m, u[n], v[n], acc)
             overflows[n] += changed
             if n in traced:

@@ -1,6 +1,6 @@
 """Targets: what a machine can hold, as data, in TOML files."""
 
-from tclif_deploy.target.held import WIDTHS, largest_held, nearest_factor, nearest_held, unit_of
+from tclif_deploy.target.held import WIDTHS, largest_factor, largest_held, nearest_factor, nearest_held, unit_of
 from tclif_deploy.target.read import as_target, build, known_targets, load_target, targets_folder
 from tclif_deploy.target.schema import EVIDENCE, UNITS, Limit, Overrides, Target
 
@@ -14,6 +14,7 @@ __all__ = [
     "as_target",
     "build",
     "known_targets",
+    "largest_factor",
     "largest_held",
     "load_target",
     "nearest_factor",

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 WIDTHS = {
     "threshold": "threshold_bits", "r_u": "reset_bits", "r_v": "reset_bits", "v_reset": "reset_bits",
-    "bias_u": "bias_bits", "bias_v": "bias_bits", "v0": "bias_bits",
+    "bias_u": "bias_bits", "bias_v": "bias_bits", "v0": "bias_bits", "u0": "bias_bits",
 }  # fmt: skip
 """Parameter of a layer that counts LSBs of a state -> the target's width of it."""
 
@@ -59,6 +59,20 @@ def nearest_held(target: Target, name: str, values: Int) -> Int:
     for exponent in range(unit.bit_length() - 1):
         unit_exponent += np.abs(values) > mantissa << exponent
     return _multiple(values, np.int64(1) << unit_exponent)
+
+
+def largest_factor(target: Target) -> int:
+    """The largest factor of a state's own, in 2^-k, that ``target`` has: one, or just below two.
+
+    Examples
+    --------
+    >>> from tclif_deploy.target import load_target
+    >>> {name: largest_factor(load_target(name)) / 2**12 for name in ("loihi1", "loihi2")}
+    {'loihi1': 1.0, 'loihi2': 1.999755859375}
+    """
+    one = 1 << target.coefficient_bits.value
+    grows = target.growing_factors is not None and target.growing_factors.value
+    return 2 * one - 1 if grows else one
 
 
 def nearest_factor(target: Target, factors: Int) -> Int:

@@ -136,6 +136,8 @@ class Target(BaseModel):
     """whether a decay takes at least 1 from a positive state"""
     shift_decays: Annotated[Flag | None, Unit("flag")] = None
     """whether states decay by shifts, so that there are only factors of 1 - 2^-d"""
+    growing_factors: Annotated[Flag | None, Unit("flag")] = None
+    """whether a state's own factor may be above 1, up to 2 - 2^-k: it then grows by itself"""
     input_first: Annotated[Flag | None, Unit("flag")] = None
     """whether the current joins its state before that decays"""
     each_addend: Annotated[Flag | None, Unit("flag")] = None
@@ -151,9 +153,9 @@ class Target(BaseModel):
     reset_bits: Annotated[Width, Unit("bit")]
     """signed width of r_u, r_v, v_reset"""
     bias_bits: Annotated[Width, Unit("bit")]
-    """signed width of the biases and of v0"""
+    """signed width of the biases, of u0 and of v0"""
     bias_exponent: Annotated[Limit[Annotated[int, Field(ge=0, le=24, strict=True)]] | None, Unit("bit")] = None
-    """largest left shift of a bias, and of v0, chosen for each neuron: ``bias_bits`` then is its mantissa's width"""
+    """largest left shift of a bias, of u0 and v0, chosen for each neuron: ``bias_bits`` then is its mantissa's width"""
     input_bits: Annotated[Limit[Annotated[int, Field(ge=2, le=32, strict=True)]], Unit("bit")]
     """signed width of a graded input value; 2 is a spike or none"""
     accumulator_bits: Annotated[Limit[Annotated[int, Field(ge=8, le=64, strict=True)]] | None, Unit("bit")] = None

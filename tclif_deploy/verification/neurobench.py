@@ -123,7 +123,8 @@ def fixed_footprint(fixed: FixedNetwork) -> int:
     for layer in fixed.layers:
         bits += weight_bits(layer) * sum(c.weight.size for c in layer.connections)
         for name, numbers in _stored(layer).items():
-            width = m.frac_bits + 1 if name in COEFFICIENTS else m.bits_u if name.endswith("_u") else m.bits_v
+            width = {"s0": 1, "u0": m.bits_u, "r_u": m.bits_u, "bias_u": m.bits_u}.get(name, m.bits_v)
+            width = m.frac_bits + 1 if name in COEFFICIENTS else width
             bits += width * numbers
         bits += (m.bits_u + m.bits_v) * layer.size
     return -(-bits // 8)
@@ -145,6 +146,7 @@ def _metrics(
 ) -> NeuroBenchMetrics:
     layers: tuple[Layer | FixedLayer, ...] = network.layers
     spiking = {layer.name: layer.size for layer in fire}
+    starts = {layer.name: (layer.neuron if isinstance(layer, Layer) else layer).s0.astype(np.int64) for layer in fire}
     events, effective = dict.fromkeys(spiking, 0), {INPUT: 0, "spikes": 0}
     updates = 0
     fans = [(c, _taps(c)) for layer in layers for c in layer.connections]
@@ -162,8 +164,10 @@ def _metrics(
             updates += int(changed.sum()) + len(soma) * soma.shape[2]
         for c, (nonzero, _) in fans:
             sent = arriving[c.source][:, : max(0, data.time - c.delay)] & valid[:, c.delay :]
-            kind = INPUT if c.source == INPUT else "spikes"
-            effective[kind] += int(sent.sum(axis=(0, 1), dtype=np.int64) @ nonzero)
+            arrived = sent.sum(axis=(0, 1), dtype=np.int64)
+            if c.delay and c.source in starts:
+                arrived = arrived + starts[c.source] * int(valid[:, c.delay - 1 : c.delay].sum())
+            effective[INPUT if c.source == INPUT else "spikes"] += int(arrived @ nonzero)
     steps = int(data.valid().sum())
     neuron_steps = {name: size * steps for name, size in spiking.items()}
     weights = [c.weight for layer in layers for c in layer.connections]

@@ -207,6 +207,7 @@ def write_build(
     for name in chosen:
         backends.check_readout(name, fixed)
         backends.check_arithmetic(name, fixed)
+        backends.check_starts(name, fixed)
     say("writing network.nir and fixed.npz")
     fixed.save(folder / FIXED)
     write_network(network, folder / NETWORK)

@@ -100,6 +100,7 @@ def _ready(
                 ready[name] = scratch / name
                 backends.check_readout(name, build.fixed)
                 backends.check_arithmetic(name, build.fixed)
+                backends.check_starts(name, build.fixed)
                 backend.emit(build.fixed, build.target, ready[name])
         except TclifError as error:
             if not skip_missing:

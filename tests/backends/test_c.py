@@ -19,7 +19,14 @@ from tclif_deploy.fixed import FixedNetwork, Int
 from tclif_deploy.quantization import quantize
 from tclif_deploy.simulation import reference
 from tests.helpers import readouts
-from tests.helpers.random_networks import assert_alive, assert_same, drawn_network, network_options, random_network
+from tests.helpers.random_networks import (
+    STARTS,
+    assert_alive,
+    assert_same,
+    drawn_network,
+    network_options,
+    random_network,
+)
 from tests.helpers.requirements import needs
 
 MAIN_LOOP = Path(__file__).parents[2] / "docs" / "firmware" / "main_loop.c"
@@ -65,6 +72,13 @@ def test_overflowing_states_equal_the_reference_under_sanitizers(tmp_path, compi
     )  # fmt: skip
     assert reference.simulate(network, x).saturations > 0
     assert_equals_reference(network, x, tmp_path, compiler, *SANITIZED)
+
+
+@pytest.mark.parametrize("options", STARTS.values(), ids=STARTS)
+def test_starts_and_a_hard_reset_of_the_dendrite_equal_the_reference(tmp_path, options):
+    needs("gcc")
+    network, x = random_network(3, recurrent=True, feedback=True, **options, **SMALL)
+    assert_equals_reference(network, x, tmp_path, "gcc", *SANITIZED)
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ from tclif_deploy.fixed import FixedNetwork, Int
 from tclif_deploy.network import Connection, Layer, Network
 from tclif_deploy.simulation.reference import simulate
 from tests.helpers import readouts
-from tests.helpers.random_networks import assert_alive, assert_same, random_network
+from tests.helpers.random_networks import STARTS, assert_alive, assert_same, random_network
 
 pytestmark = pytest.mark.slow
 
@@ -80,6 +80,7 @@ ARITHMETIC = {
     },
     "sums beyond one Dense": {"sizes": (700, 12, 3), "input_bits": 16, "weight_bits": 12},
     "convolutions": {"conv": True, "recurrent": True, "signed": True},
+    **{name: {"recurrent": True, "feedback": True} | options for name, options in STARTS.items()},
     "wide convolutions": {"conv": True, "weight_bits": 12, "input_bits": 9, "delay": 2, "recurrent": True},
 }  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,9 @@ def small(strict: bool, reset: str) -> Network:
         12, c1=rng.normal(size=12), c2=rng.normal(size=12), gamma=0.4, threshold=1.0, strict=strict,
         reset=reset, bias=rng.normal(0, 0.05, 12),  # type: ignore[arg-type]
     )  # fmt: skip
+    tclif = replace(tclif, u0=rng.normal(0, 0.5, 12), v0=rng.normal(0, 0.5, 12), s0=rng.integers(0, 2, 12))
+    if reset == "hard":
+        tclif = replace(tclif, r_u=rng.normal(0.3, 0.1, 12))
     first = Layer("first", tclif, (
         Connection("input", rng.normal(0.1, 0.5, (12, 3))),
         Connection("first", rng.normal(0, 0.2, (12, 12)), delay=1),

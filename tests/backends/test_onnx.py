@@ -23,7 +23,14 @@ from tclif_deploy.quantization import quantize
 from tclif_deploy.readout import decide
 from tclif_deploy.simulation import reference
 from tests.helpers import readouts
-from tests.helpers.random_networks import assert_alive, assert_same, drawn_network, network_options, random_network
+from tests.helpers.random_networks import (
+    STARTS,
+    assert_alive,
+    assert_same,
+    drawn_network,
+    network_options,
+    random_network,
+)
 
 SMALL = {"sizes": (4, 9, 8, 3), "samples": 2, "time": 30}
 FUZZ = {"deadline": None, "suppress_health_check": list(HealthCheck)}
@@ -340,6 +347,12 @@ def test_the_page_s_session_of_the_step_model_goes_as_a_simulator_does(tmp_path,
         assert np.array_equal(readout, want.readout)
         session.reset()
         simulator.reset()
+
+
+@pytest.mark.parametrize("options", STARTS.values(), ids=STARTS)
+def test_starts_and_a_hard_reset_of_the_dendrite_equal_the_reference(tmp_path, options):
+    network, x = random_network(3, recurrent=True, feedback=True, **options, **SMALL)
+    assert_models_equal(network, x, tmp_path)
 
 
 def test_a_value_beyond_64_bits_is_refused_with_the_numbers(tmp_path):

@@ -100,6 +100,22 @@ def test_a_plug_in_gets_the_readout_rules_that_it_declares(tmp_path, monkeypatch
             backends.check_readout("stranger", ruled)
 
 
+@pytest.mark.parametrize("options", [{"u0": True}, {"s0": True}, {"reset": "hard", "reset_u": True}])
+def test_a_plug_in_gets_starts_and_resets_of_the_dendrite_where_it_says_so(tmp_path, monkeypatch, options):
+    functions = "def check_installed(): pass\ndef emit(fixed, target, folder): pass\ndef run(folder, x): pass\n"
+    for name, declared in (("plain", ""), ("starting", "STARTS = True\n")):
+        (tmp_path / f"{name}.py").write_text(declared + functions)
+    install(tmp_path, "plain = plain\nstarting = starting")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    network, _ = random_network(21, sizes=(3, 9, 4), **options)
+    for name in ("starting", *backends.BUILTIN):
+        backends.check_starts(name, network)
+    said = next(iter(options)) if len(options) == 1 else "a hard reset that takes r_u"
+    with pytest.raises(TclifError, match=f"plain: layer layer0: does not compute {said}"):
+        backends.check_starts("plain", network)
+    backends.check_starts("plain", random_network(21, sizes=(3, 9, 4), reset="hard")[0])
+
+
 def test_every_rule_is_computed_by_the_backends_that_declare_all():
     for name in ("c", "onnx", "engine"):
         assert set(backends.get(name).READOUTS) == set(OF_INTEGERS)

@@ -17,7 +17,7 @@ from tclif_deploy import Dataset, TclifError, load, load_target, neurons, quanti
 from tclif_deploy.cli.main import run
 from tclif_deploy.convolution import Conv, Kernel
 from tclif_deploy.formats import read_netx, write_netx, write_netx_fixed
-from tclif_deploy.formats.netx.read import effective_weights
+from tclif_deploy.formats.netx.read_layers import effective_weights
 from tclif_deploy.network import Connection, Layer, Network
 from tclif_deploy.readout import Readout
 from tclif_deploy.simulation.floating import simulate_float
@@ -207,6 +207,10 @@ def compiled(weight_bits=7):
         )),
         Layer("out", neurons.readout(3), (Connection("b", rng.normal(0.2, 0.5, (3, 7))),)),
     ))  # fmt: skip
+    other = np.random.default_rng(1)
+    starts = {"u0": other.normal(0, 0.5, 7), "v0": other.normal(0, 0.5, 7), "s0": other.integers(0, 2, 7)}
+    layers = [replace(la, neuron=replace(la.neuron, **starts)) if la.name == "b" else la for la in network.layers]
+    network = replace(network, layers=tuple(layers))
     x = rng.poisson(0.5, (1, 60, 6)).astype(np.int64)
     return quantize(network, load_target("loihi2").override(weight_bits=weight_bits), Dataset(x)), x
 
@@ -349,7 +353,10 @@ DAMAGE = {
         put("layer/0/weight", np.full((10, 6), 1000)),
         "layer 0: weight reaches 1000; expected whole numbers",
     ),
-    "flat weight": (put("layer/0/weight", np.ones(60)), "layer 0: weight has shape (60,)"),
+    "flat weight": (
+        put("layer/0/weight", np.ones(61)),
+        "layer 0: weight has 61 values, which are no rows of 10 neurons",
+    ),
     "not meeting": (
         put("layer/1/weight", np.ones((5, 9))),
         "edge layer0 -> layer1.weight: 10 values meet a weight of shape (5, 9)",
@@ -359,7 +366,7 @@ DAMAGE = {
     "threshold": (put("layer/0/neuron/vThMant", 0), "threshold is 0"),
     "bias": (put("layer/0/bias", np.ones(3)), "layer 0: bias has 3 values, the layer 10 neurons"),
     "numbers": (lambda f: f.move("layer/1", "layer/7"), "its layers are not numbered from 0"),
-    "delays": (put("layer/0/delay", np.ones(6)), "layer 0: synaptic or axonal delays are not read"),
+    "delays": (put("layer/0/delay", np.ones(7)), "layer 0: delay has shape (7,), the weights (10, 6)"),
     "nan": (put("layer/0/weight", np.full((10, 6), np.nan)), "weight[0, 0] is nan"),
 }
 

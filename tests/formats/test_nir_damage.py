@@ -222,7 +222,7 @@ DAMAGE: dict[str, tuple[Callable[[h5py.File], None], str]] = {
     "metadata without an array": (remove(f"{METADATA}/q"), "metadata lacks the array q"),
     "metadata is not json": (replaced(f"{METADATA}/tclif_deploy", "{"), "is not a JSON object"),
     "metadata is deep json": (replaced(f"{METADATA}/tclif_deploy", "[" * 90_000), "is not a JSON object"),
-    "metadata of the future": (replaced(f"{METADATA}/tclif_deploy", '{"version": 2}'), "has version 2"),
+    "metadata of the future": (replaced(f"{METADATA}/tclif_deploy", '{"version": 3}'), "has version 3"),
     "metadata says nothing": (replaced(f"{METADATA}/tclif_deploy", '{"version": 1}'), "metadata name is null"),
     "another step": (replaced("node/metadata/tclif_deploy", '{"version": 1, "dt": 0.1}'), "dt = 0.1"),
     "huge": (hollow("node/nodes/1_1_weights/weight", (2**40, 2**20)), "declares 9223372036854775808 bytes"),

@@ -70,6 +70,16 @@ def matrix(c) -> list[list[int]]:
     return rows
 
 
+def reset(m, la, n, un, vn) -> tuple[int, int, int]:
+    """What a spike leaves of neuron ``n``'s states: (u, v, changes by ovf)."""
+    wide_u = un - int(la.r_u[n])
+    wide_v = vn - int(la.r_v[n]) - rnd(int(la.q[n]) * un, m.frac_bits, m.rounding)
+    within_u, within_v = ovf(wide_u, m.bits_u, m.overflow_u), ovf(wide_v, m.bits_v, m.overflow_v)
+    if la.reset == "hard":
+        return within_u, int(la.v_reset[n]), within_u != wide_u
+    return within_u, within_v, (within_u != wide_u) + (within_v != wide_v)
+
+
 def run(network, x) -> dict:
     """``x`` nested lists [sample][step][feature]; returns spikes[layer][sample][step][neuron] and final states."""
     m = network.arithmetic
@@ -81,8 +91,13 @@ def run(network, x) -> dict:
     for sample in x:
         past = {la.name: [] for la in network.layers}
         past["input"] = sample
-        u = {la.name: [0] * la.size for la in network.layers}
+        u = {la.name: [int(value) for value in la.u0] for la in network.layers}
         v = {la.name: [int(value) for value in la.v0] for la in network.layers}
+        before = {la.name: [int(value) for value in la.s0] for la in network.layers}
+        for la in network.layers:  # the reset of a spike just before the first step is still to be done
+            for n in range(la.size):
+                if before[la.name][n]:
+                    u[la.name][n], v[la.name][n], _ = reset(m, la, n, u[la.name][n], v[la.name][n])
         for t in range(len(sample)):
             for la in network.layers:
                 fired = []
@@ -90,6 +105,8 @@ def run(network, x) -> dict:
                     shares = []
                     for c, weight in zip(la.connections, weights[la.name], strict=True):
                         row = past[c.source][t - c.delay] if t - c.delay >= 0 else [0] * len(weight[n])
+                        if t - c.delay == -1 and c.source != "input":
+                            row = before[c.source]
                         shares.append(sum(int(w) * int(z) for w, z in zip(weight[n], row, strict=True)) * 2**c.exponent)
                     if not m.each_addend:
                         shares = [sum(shares)]
@@ -108,13 +125,9 @@ def run(network, x) -> dict:
                     )
                     overflows[la.name] += changes
                     s = int(la.spiking and vn >= int(la.threshold[n]))
-                    if s and la.reset == "hard":
-                        vn = int(la.v_reset[n])
-                    elif s:
-                        wide_v = vn - int(la.r_v[n]) - rnd(int(la.q[n]) * un, k, mode)
-                        wide_u = un - int(la.r_u[n])
-                        un, vn = ovf(wide_u, m.bits_u, m.overflow_u), ovf(wide_v, m.bits_v, m.overflow_v)
-                        overflows[la.name] += (un != wide_u) + (vn != wide_v)
+                    if s:
+                        un, vn, changes = reset(m, la, n, un, vn)
+                        overflows[la.name] += changes
                     u[la.name][n], v[la.name][n] = un, vn
                     fired.append(s)
                 past[la.name].append(fired)

@@ -27,6 +27,26 @@ LOWEST_RATE, HIGHEST_RATE = 0.01, 0.60
 ATTEMPTS, ROUNDS = 40, 14
 
 
+STARTS: dict[str, dict[str, Any]] = {
+    "u0 and v0": {"u0": True, "v0": True, "bias": True, "leaky": True},
+    "s0, long delays": {"s0": True, "delay": 3, "forward_delay": 2, "skip": True, "spiking_output": True},
+    "s0 and feedback of one step": {"s0": True, "u0": True, "v0": True, "q": True, "leaky": True, "skip": True},
+    "a hard reset that takes r_u": {
+        "reset": "hard", "reset_u": True, "leaky": True, "input_to": "soma", "bits_u": 20, "bits_v": 20,
+    },
+    "s0 before such a reset": {"reset": "hard", "reset_u": True, "s0": True, "u0": True, "spiking_output": True},
+    "all of it, where states overflow": {
+        "u0": True, "v0": True, "s0": True, "q": True, "overflow_v": "wrap", "bits_u": 16, "bits_v": 14,
+        "saturating": True, "rounding": "toward_zero",
+    },
+    "a soma that grows": {"growing": True, "u0": True, "rounding": "nearest", "bits_u": 20, "bits_v": 20},
+    "a hard reset beyond the dendrite's range": {
+        "reset": "hard", "reset_u": True, "s0": True, "saturating": True, "bits_u": 14, "bits_v": 16, "signed": True,
+        "rounding": "nearest",
+    },
+}  # fmt: skip
+"""options of `random_network` for starts that are not 0, hard resets that change the dendrite, and factors above 1"""
+
 _PAIRS = st.tuples(st.integers(1, 3), st.integers(1, 3))
 
 
@@ -56,6 +76,10 @@ def random_network(
     q: bool = False,
     bias: bool = False,
     v0: bool = False,
+    u0: bool = False,
+    s0: bool = False,
+    reset_u: bool = False,
+    growing: bool = False,
     leaky: bool = False,
     per_neuron: bool = True,
     spiking_output: bool = False,
@@ -75,6 +99,9 @@ def random_network(
     forward_delay : delay of the connections from each layer to the next
     graded, signed, density, input_bits : input values reach the payload's limit, or are 0 and 1 (and -1)
     exponent : left shift of the first hidden layer's recurrent sum, or else of its input's
+    u0, s0 : the dendrite's start, and neurons that fired just before the first step
+    reset_u : a hard reset takes r_u from the dendrite
+    growing : the soma's own factor is above 1, and the dendrite's as far below
     leaky : A below 2^k, where it is the "no multiplication" flag otherwise
     per_neuron : every neuron has its own coefficients, or the layer's neurons share them
     conv : the hidden layers are maps of convolutions, random in all they can be, instead of ``sizes``; the network's
@@ -113,6 +140,9 @@ def random_network(
             layers.append(
                 _layer(rng, name, connections, arithmetic, spiking, reset, input_to, leaky, per_neuron, q, bias, v0)
             )
+            layers[-1] = _started(rng, layers[-1], u0, s0, reset_u)
+            if growing and spiking:
+                layers[-1] = _growing(rng, layers[-1], arithmetic.one)
         tuned = _tune(FixedNetwork(encoding, arithmetic, tuple(layers)), x, saturating)
         if tuned is not None:
             return tuned, x
@@ -192,7 +222,9 @@ def network_options(draw: st.DrawFn, **fixed: Any) -> dict[str, Any]:
         "sizes": (draw(st.integers(1, 70)), *draw(st.lists(width, min_size=1, max_size=3)), draw(st.integers(2, 20))),
         "weight_bits": draw(st.sampled_from([2, 8, 12])), "exponent": draw(st.sampled_from([0, 3])),
         "input_to": draw(st.sampled_from(["dendrite", "soma"])),
-        "q": draw(flag), "bias": draw(flag), "v0": draw(flag), "leaky": draw(flag), "per_neuron": draw(flag),
+        "q": draw(flag), "bias": draw(flag), "v0": draw(flag),
+        "u0": draw(flag), "s0": draw(flag), "reset_u": draw(flag), "growing": draw(flag),
+        "leaky": draw(flag), "per_neuron": draw(flag),
         "spiking_output": draw(flag), "conv": draw(st.sampled_from([False, False, True])),
         "samples": draw(st.integers(1, 5)), "time": draw(st.integers(20, 60)),
     }  # fmt: skip
@@ -301,12 +333,31 @@ def _layer(
     )  # fmt: skip
 
 
+def _started(rng: np.random.Generator, layer: FixedLayer, u0: bool, s0: bool, reset_u: bool) -> FixedLayer:
+    """``layer`` with a start of its own, and whether its hard reset changes the dendrite; nothing is drawn for none."""
+    arrays: dict[str, Int] = {}
+    if u0:
+        arrays["u0"] = np.rint(rng.uniform(-0.5, 0.5, layer.size) * 2.0**20).astype(np.int64)
+    if s0 and layer.spiking:
+        arrays["s0"] = (rng.random(layer.size) < 0.4).astype(np.int64)
+    if layer.reset == "hard" and not reset_u:
+        arrays["r_u"] = np.zeros_like(layer.r_u)
+    return replace(layer, **arrays)  # type: ignore[arg-type]
+
+
+def _growing(rng: np.random.Generator, layer: FixedLayer, one: int) -> FixedLayer:
+    """``layer`` with A_v above 2^k, and A_u so far below that the pair of states does not grow."""
+    factor = rng.uniform(1.0, 1.3, layer.size)
+    a_v = np.minimum(np.maximum(np.rint(factor * one), one + 1), 2 * one - 1).astype(np.int64)
+    return replace(layer, a_v=a_v, a_u=np.rint(0.95 * one / factor).astype(np.int64))
+
+
 def _scaled(layer: FixedLayer, m: Arithmetic, level: float, shift: int, saturating: bool) -> FixedLayer:
     """``layer`` with its thresholds around ``level`` and its accumulator shifted by ``shift``."""
     limit_u, limit_v = 2 ** (m.bits_u - 1) - 1, 2 ** (m.bits_v - 1) - 1
     arrays: dict[str, Int] = {}
-    for key in ("threshold", "r_u", "r_v", "v_reset", "bias_u", "bias_v", "v0"):
-        limit = limit_u if key.endswith("_u") else limit_v
+    for key in ("threshold", "r_u", "r_v", "v_reset", "bias_u", "bias_v", "v0", "u0"):
+        limit = limit_u if key.endswith("_u") or key == "u0" else limit_v
         scaled = np.rint(getattr(layer, key) * (level / 2.0**20))
         arrays[key] = np.clip(scaled, -limit, limit).astype(np.int64)
     arrays["threshold"] = np.maximum(arrays["threshold"], 1)
@@ -314,13 +365,16 @@ def _scaled(layer: FixedLayer, m: Arithmetic, level: float, shift: int, saturati
     arrays["v_reset"] = np.minimum(arrays["v_reset"], arrays["threshold"] - 1)
     if saturating:
         # Some neurons are pushed over the edge by their own reset, else ovf after the reset would never act.
-        arrays["r_u"][::3] = -limit_u
+        if layer.r_u.any():
+            arrays["r_u"][::3] = -limit_u
         arrays["r_v"][1::4] = -(limit_v // 2)
         arrays["v_reset"][::3] = -limit_v
         if layer.size == 1:
             arrays["r_v"][:] = -(limit_v // 2)
+    if not layer.spiking:
+        arrays["r_u"] = np.zeros_like(layer.r_u)
     if not layer.spiking or layer.reset == "hard":
-        arrays["r_u"], arrays["r_v"] = np.zeros_like(layer.r_u), np.zeros_like(layer.r_v)
+        arrays["r_v"] = np.zeros_like(layer.r_v)
     if layer.reset == "soft":
         arrays["v_reset"] = np.zeros_like(layer.v_reset)
     if not layer.spiking:

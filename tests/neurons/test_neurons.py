@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -272,6 +274,71 @@ def test_alif_of_yin():
     check(neurons.alif_yin(SIZE, alpha=alpha, rho=rho, beta=beta, threshold=b0), drive(), step)
 
 
+def test_vanilla_resonate_and_fire_of_higuchi():
+    omega, b = between(5, 45), between(0.5, 8)
+
+    def step(i, s):
+        x, y = get(s, "x", "y")
+        x, y = x - b * x * 0.01 - omega * y * 0.01 + i, y + omega * x * 0.01 - b * y * 0.01
+        s.update(x=x, y=y)
+        return x > 1.0
+
+    neuron = neurons.resonate_and_fire(SIZE, omega=omega, damping=b)
+    stable = neurons.spectral_radius(neuron) <= 1
+    assert 5 < stable.sum() < SIZE
+    current = drive(0.0, 0.4)
+    state: dict[str, np.ndarray] = {}
+    with np.errstate(over="ignore", invalid="ignore"):
+        wanted = np.stack([step(i, state) for i in current])
+    spikes = fired(neuron, current)
+    assert 0.01 <= wanted[:, stable].mean() <= 0.6
+    np.testing.assert_array_equal(spikes[:, stable], wanted[:, stable])
+    np.testing.assert_array_equal(spikes[:100], wanted[:100])  # of a radius above 1: rounding errors grow
+
+
+def test_alif_of_higuchi():
+    alpha, rho, beta, b0 = between(0.7, 0.95), between(0.8, 0.99), between(0.5, 1.8), between(0.3, 0.8)
+
+    def step(i, s):
+        v, a, z = get(s, "v", "a", "z")
+        a = rho * a + (1 - rho) * z
+        threshold = b0 + beta * a
+        v = alpha * v + i
+        z = (v - threshold > 0).astype(float)
+        s.update(v=v - z * threshold, a=a, z=z)
+        return z
+
+    check(neurons.alif_higuchi(SIZE, alpha=alpha, rho=rho, beta=beta, threshold=b0), drive(), step)
+
+
+def test_adlif_of_bittar():
+    alpha, beta = between(0.82, 0.96), between(0.967, 0.9917)
+    a, b, theta, taken = between(-1, 1), between(0, 2), between(0.8, 1.2), between(0.8, 1.2)
+
+    def step(i, s):
+        u, w, z = get(s, "u", "w", "z")
+        w = beta * w + a * u + b * z
+        u = alpha * (u - taken * z) + i - (1 - alpha) * w
+        s.update(u=u, w=w, z=(u - theta > 0).astype(float))
+        return s["z"]
+
+    neuron = neurons.adlif(SIZE, alpha=alpha, beta=beta, a=a, b=b, threshold=theta, r_v=taken)
+    stable = neurons.spectral_radius(neuron) <= 1
+    assert 5 < stable.sum() < SIZE
+    current = drive(0.3, 0.8)
+    state: dict[str, np.ndarray] = {}
+    wanted = np.stack([step(i, state) for i in current])
+    spikes = fired(neuron, current)
+    assert 0.01 <= wanted[:, stable].mean() <= 0.6
+    np.testing.assert_array_equal(spikes[:, stable], wanted[:, stable])
+    np.testing.assert_array_equal(spikes[:100], wanted[:100])  # of a radius above 1: rounding errors grow
+
+
+def test_a_resonator_that_is_damped_to_nothing_in_a_step_is_refused():
+    with pytest.raises(TclifError, match="1 - dt\\*damping is divided by"):
+        neurons.resonate_and_fire(2, omega=1.0, damping=[1.0, 100.0])
+
+
 def test_after_hyperpolarizing_current_of_rao():
     alpha, rho, jump, theta = between(0.7, 0.95), between(0.8, 0.98), between(0.02, 0.2), between(0.5, 1.0)
 
@@ -310,6 +377,49 @@ def test_glif_with_a_closed_or_open_reset_gate(gate):
     check(neurons.glif(SIZE, decay=decay, leak=leak, threshold=theta, hard_gate=gate, gain=0.8), drive(), step)
 
 
+@pytest.mark.parametrize("started", [False, True])
+def test_se_adlif_whose_adaptation_sees_the_soma_after_its_reset(started):
+    alpha, beta, theta = between(0.8, 0.95), between(0.95, 0.99), between(0.5, 1.0)
+    a, b, q = between(0.0, 1.0), between(0.0, 1.0), 30.0
+    u0, v0 = (between(-0.3, 0.5), between(-0.3, 0.5)) if started else (np.zeros(SIZE), np.zeros(SIZE))
+    s0 = RNG.integers(0, 2, SIZE).astype(float) if started else np.zeros(SIZE)
+
+    def step(i, s):
+        if not s:
+            v = v0 * (1 - s0)
+            s.update(v=v, w=beta * u0 + (1 - beta) * q * (a * v + b * s0))
+        v, w = s["v"], s["w"]
+        v = alpha * v + (1 - alpha) * (i / (1 - alpha) - w)
+        z = v >= theta
+        v = v * (1 - z)
+        s.update(v=v, w=beta * w + (1 - beta) * q * (a * v + b * z))
+        return z
+
+    neuron = neurons.se_adlif(SIZE, alpha=alpha, beta=beta, a=a, b=b, q=q, threshold=theta)
+    check(replace(neuron, u0=u0, v0=v0, s0=s0), drive(0.2, 0.4, steps=100), step)
+
+
+@pytest.mark.parametrize("wrong", [
+    ({"s0": [0.0, 0.5]}, "neuron n: s0 is 0.5; a neuron fired before the first step, 1, or did not, 0"),
+    ({"s0": [0.0, np.nan]}, "neuron n: s0"), ({"s0": [1.0, 0.0], "spiking": False}, "neuron n: s0 is 1; a readout"),
+    ({"u0": [1.0, 2.0, 3.0]}, "neuron n: u0 has shape"), ({"s0": [[1.0, 0.0]]}, "neuron n: s0 has shape"),
+    ({"u0": [0.0, np.inf]}, "neuron n: u0"),
+])  # fmt: skip
+def test_starts_of_a_wrong_shape_or_value_are_refused(wrong):
+    values, message = wrong
+    with pytest.raises(TclifError, match=re.escape(message)):
+        neurons.canonical(2, "n", a_v=0.5, threshold=1.0, **values)
+
+
+@pytest.mark.parametrize("reset", ["soft", "hard"])
+def test_the_start_is_behind_the_reset_of_s0(reset):
+    numbers = {"r_u": 0.5, "r_v": 1.0, "q": 0.5, "v_reset": -0.25, "threshold": 1.0}
+    neuron = neurons.canonical(2, "n", reset=reset, u0=[2.0, 2.0], v0=[3.0, 3.0], s0=[0.0, 1.0], **numbers)
+    u, v = neuron.start
+    assert u.tolist() == [2.0, 1.5]
+    assert v.tolist() == [3.0, 3.0 - 1.0 - 0.5 * 2.0 if reset == "soft" else -0.25]
+
+
 @pytest.mark.parametrize("strict", [False, True])
 def test_a_potential_of_exactly_the_threshold_fires_unless_strict(strict):
     neuron = neurons.integrate_and_fire(1, threshold=1.0, strict=strict)
@@ -320,6 +430,10 @@ def test_a_potential_of_exactly_the_threshold_fires_unless_strict(strict):
     lambda: neurons.alif_bellec(12, alpha=0.9, rho=0.95, kappa=0.2, threshold=0.8),
     lambda: neurons.alif_yin(12, alpha=0.8, rho=0.9, beta=0.9, threshold=0.5),
     lambda: neurons.ahp(12, alpha=0.9, rho=0.9, jump=0.1, threshold=0.8),
+    lambda: neurons.alif_higuchi(12, alpha=0.8, rho=0.9, beta=0.9, threshold=0.5),
+    lambda: neurons.adlif(12, alpha=0.9, beta=0.97, a=0.1, b=0.5),
+    lambda: neurons.se_adlif(12, alpha=0.9, beta=0.97, a=0.5, b=0.5, threshold=0.3),
+    lambda: neurons.resonate_and_fire(12, omega=10.0, damping=1.0, threshold=0.3),  # a_v above 1
     lambda: neurons.cuba_lif(12, current_decay=0.4, voltage_decay=0.1, threshold=1.5),
     lambda: neurons.two_compartment(12, alpha1=0.9, beta1=-0.4, alpha2=0.95, beta2=0.5, threshold=1.0),
 ])  # fmt: skip

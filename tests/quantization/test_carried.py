@@ -50,6 +50,8 @@ CASES: dict[str, dict] = {
     "tc-lif": {"leaky": True},
     "recurrent, biases, exponents": {"recurrent": True, "bias": True, "exponent": 3, "delay": 2},
     "hard reset, v(0), q": {"reset": "hard", "v0": True, "leaky": True},
+    "u(0), s(-1)": {"u0": True, "v0": True, "s0": True, "recurrent": True, "delay": 2},
+    "a hard reset that takes r_u": {"reset": "hard", "reset_u": True, "s0": True, "recurrent": True},
     "q into the soma": {"q": True, "input_to": "soma", "bias": True},
     "convolutions": {"conv": True, "recurrent": True, "sizes": (1, 1, 1, 4)},
     "feedback, skips, nearest": {"feedback": True, "skip": True, "rounding": "nearest", "frac_bits": 9},

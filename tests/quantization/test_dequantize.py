@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tclif_deploy import Dataset, TclifError, dequantize, neurons, quantize, simulate
+from tclif_deploy import Dataset, TclifError, dequantize, load_target, neurons, quantize, simulate
 from tclif_deploy.convolution import Conv
 from tclif_deploy.fixed import (
     LAYER_ARRAYS,
@@ -34,6 +34,8 @@ EXACT: dict[str, dict[str, Any]] = {
     "recurrent, later connections, exponents": {"recurrent": True, "delay": 2, "forward_delay": 1, "exponent": 3},
     "feedback and skip": {"feedback": True, "skip": True},
     "biases and v(0)": {"bias": True, "v0": True},
+    "u(0), v(0), s(-1)": {"u0": True, "v0": True, "s0": True, "recurrent": True, "delay": 2},
+    "a hard reset that takes r_u, s(-1)": {"reset": "hard", "reset_u": True, "s0": True, "recurrent": True},
     "input to the soma": {"input_to": "soma", "recurrent": True, "bias": True},
     "convolutions": {"conv": True, "sizes": (1, 1, 1, 4)},
     "recurrent convolutions into the soma": {"conv": True, "recurrent": True, "input_to": "soma", "sizes": (1, 1, 4)},
@@ -111,6 +113,12 @@ def random_float_network(seed: int, *, soma: bool = False) -> tuple[Network, Dat
         Connection("hidden", rng.normal(0, 0.2, (9, 9)), 1),
         Connection(INPUT, rng.normal(0, 0.02, (9, 72)), 2),
     )
+    start = np.random.default_rng(seed + 1000)
+    rotating = replace(
+        rotating, u0=start.normal(0, 0.4, 9), v0=start.normal(0, 0.4, 9), s0=(start.random(9) < 0.5).astype(float)
+    )
+    first = replace(first, u0=start.normal(0, 0.4, size), s0=(start.random(size) < 0.3).astype(float))
+    adaptive = replace(adaptive, u0=start.normal(0, 0.2, 9), s0=(start.random(9) < 0.5).astype(float))
     layers = (
         Layer("conv", first, (Connection(INPUT, kernel, conv=conv),)),
         Layer("hidden", adaptive if soma else rotating, into),
@@ -131,6 +139,18 @@ def test_it_is_the_network_with_every_number_but_its_states_quantized(soma):
         spikes = result.spikes[layer]
         np.testing.assert_array_equal(spikes, expected.spikes[:, :, start : start + spikes.shape[2]])
     np.testing.assert_allclose(result.readout, expected.readout, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("soma", [False, True])
+def test_with_every_part_quantized_it_is_the_integers(soma):
+    network, data = random_float_network(8, soma=soma)
+    for target in ("loihi2", load_target("loihi2").override(rounding="nearest", state_bits=16)):
+        fixed = quantize(network, target, data)
+        expected = simulate(fixed, data, spikes=True)
+        result = simulate_mixed(network, fixed, data, parts_of(network), spikes=True)
+        fired = np.concatenate([expected.spikes[name] for name in ("conv", "hidden")], axis=2)
+        np.testing.assert_array_equal(result.spikes[:, :, : fired.shape[2]], fired)
+        np.testing.assert_array_equal(result.readout, expected.readout * fixed.readout_unit)
 
 
 @pytest.mark.parametrize("soma", [False, True])
@@ -158,7 +178,7 @@ def test_a_meaning_lies_within_half_a_unit_of_what_was_quantized():
     fixed = quantize(network, "loihi2", data, QuantizeSettings(passes=()))
     meant = dequantize(fixed)
     for layer, original, quantized in zip(fixed.layers, network.layers, meant.layers, strict=True):
-        for name in ("r_u", "r_v", "bias_u", "bias_v", "v0"):
+        for name in ("r_u", "r_v", "bias_u", "bias_v", "v0", "u0", "s0"):
             error = fixed.from_real(layer, name, getattr(original.neuron, name) - getattr(quantized.neuron, name))
             assert np.abs(error).max() <= 0.5 + 1e-9, name
         product = original.neuron.b_u * original.neuron.b_v

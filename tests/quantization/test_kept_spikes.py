@@ -22,6 +22,7 @@ KINDS = {
     "spikes out": {"spiking_output": True, "reset": "hard"},
     "wide input": {"input_bits": 16, "signed": True, "skip": True},
     "convolutions": {"conv": True},
+    "starts": {"s0": True, "u0": True, "v0": True, "forward_delay": 2, "skip": True},
     "convolutions in a loop": {"conv": True, "feedback": True, "recurrent": True},
 }
 
@@ -62,7 +63,9 @@ def test_each_layer_sees_what_the_whole_network_before_it_fires(seed, kind, monk
             for c in layer.connections:
                 if c.source != INPUT:
                     np.testing.assert_array_equal(seen[c.source], wanted.spikes[c.source], err_msg=c.source)
-    if "loop" not in kind:  # a layer that feeds itself runs once more for its own passes
+    if kind == "starts":  # what a layer with s0 sent before the first step reaches its readers
+        assert any(la.s0.any() for la in fixed.layers)
+    elif "loop" not in kind:  # a layer that feeds itself runs once more for its own passes
         assert set(runs.values()) == ({2} if kind == "recurrent" else {1}), runs
 
 

@@ -14,7 +14,7 @@ from tclif_deploy.analysis import rotation_frequency
 from tclif_deploy.data import Dataset
 from tclif_deploy.network import Connection, Layer, Network
 from tclif_deploy.quantization import CannotHold, QuantizeSettings, quantize
-from tclif_deploy.quantization.couplings import coupling_pair
+from tclif_deploy.quantization.couplings import MAX_LOG_LSB_RATIO, coupling_pair
 from tclif_deploy.simulation import simulate
 from tclif_deploy.simulation.floating import simulate_float
 from tclif_deploy.target import load_target
@@ -203,12 +203,10 @@ def test_what_the_target_cannot_hold_is_refused_by_name():
     delayed = replace(net.layers[0], connections=(replace(net.layers[0].connections[0], delay=100),))
     with pytest.raises(TclifError, match="delay of 100 steps, loihi2 has at most 62"):
         quantize(Network(3, (delayed, *net.layers[1:])), LOIHI2, calibration_data())
-    with pytest.raises(TclifError, match=r"a_v is 1\.2"):
-        quantize(
-            Network(3, (replace(net.layers[0], neuron=replace(net.layers[0].neuron, a_v=np.full(16, 1.2))),)),
-            LOIHI2,
-            calibration_data(),
-        )
+    for target, a_v, most in (("loihi1", 1.2, "1"), ("loihi2", 1.99993, "1.99976"), ("loihi2", -0.1, "1.99976")):
+        grows = replace(net.layers[0].neuron, a_v=np.full(16, a_v))
+        with pytest.raises(TclifError, match=rf"a_v is {a_v:.6g}; {target} holds factors from 0 to {most}$"):
+            quantize(Network(3, (replace(net.layers[0], neuron=grows),)), target, calibration_data())
     with pytest.raises(TclifError, match=r"headroom is 0\.5"):
         QuantizeSettings(headroom=0.5)
 
@@ -243,7 +241,28 @@ def test_numbers_of_any_size_are_quantized_or_refused_without_a_warning(what, si
     assert all(np.isfinite(la.lsb_u).all() and (la.lsb_u > 0).all() for la in fixed.layers)
 
 
+@pytest.mark.parametrize(("b_u", "b_v"), [(1.8, -0.1), (30.0, 0.01), (0.001, 900.0), (1e-30, 1e30), (-5.0, 0.1999)])
+def test_a_pair_far_from_equal_lsbs_is_found_where_the_product_fits(b_u, b_v):
+    pair = coupling_pair(b_u, b_v, 12)
+    assert max(abs(pair.b_u), abs(pair.b_v)) <= 4096
+    assert pair.error < 1e-3
+    assert pair.b_u / 4096 / pair.lsb_ratio == pytest.approx(b_u, rel=1e-3)
+    assert pair.b_v / 4096 * pair.lsb_ratio == pytest.approx(b_v, rel=1e-3)
+    assert abs(np.log(pair.lsb_ratio / np.sqrt(abs(b_v / b_u)))) <= MAX_LOG_LSB_RATIO
+
+
+def test_a_reset_that_takes_much_of_the_dendrite_finds_an_lsb_ratio():
+    neuron = neurons.alif_yin(12, alpha=0.9, rho=0.95, beta=1.8, threshold=1.0)  # b_v is -0.09, q is 1.9
+    rng = np.random.default_rng(3)
+    layer = Layer("a", neuron, (Connection("input", rng.normal(0.1, 0.5, (12, 6))),))
+    fixed = quantize(Network(6, (layer,)), LOIHI2, Dataset(rng.poisson(0.5, (6, 60, 6))))
+    (integers,) = fixed.layers
+    assert 2048 < np.abs(integers.q).max() <= 4096
+    np.testing.assert_allclose(fixed.to_real(integers, "b_v"), neuron.b_v, rtol=1e-12)
+    np.testing.assert_allclose(fixed.to_real(integers, "q"), neuron.q, rtol=2e-4)
+
+
 def test_couplings_of_any_size_are_refused_with_the_numbers():
-    for b_u, b_v in ((1e30, 1e30), (1e-30, 1e30), (1e30, 1e-30), (1e-30, 1e-30), (1e-200, 1e-200), (0.5, 1e30)):
+    for b_u, b_v in ((1e30, 1e30), (1e-30, 1e-30), (1e-200, 1e-200), (0.5, 1e30)):
         with np.errstate(all="raise", under="ignore"), pytest.raises(TclifError, match="do not fit in 12 fractional"):
             coupling_pair(b_u, b_v, 12)

@@ -21,7 +21,14 @@ from tclif_deploy.simulation import engine, reference
 from tclif_deploy.simulation.engine import layers
 from tclif_deploy.simulation.engine.plan import plan_fast
 from tclif_deploy.simulation.engine.spec import DENSE, MIXED, SPIKES, Flag, KernelSpec
-from tests.helpers.random_networks import assert_alive, assert_same, drawn_network, network_options, random_network
+from tests.helpers.random_networks import (
+    STARTS,
+    assert_alive,
+    assert_same,
+    drawn_network,
+    network_options,
+    random_network,
+)
 
 
 @pytest.mark.slow
@@ -61,6 +68,18 @@ def test_spikes_of_more_steps_than_a_byte_can_count_are_counted() -> None:
     want = reference.simulate(network, x, lengths=lengths, counts=True)
     assert max(counts.max() for counts in want.counts.values()) > 255
     assert_same(engine.simulate(network, x, lengths=lengths, spikes=True, counts=True), want)
+
+
+@pytest.mark.parametrize("recurrent", [False, True])
+@pytest.mark.parametrize("options", STARTS.values(), ids=STARTS)
+def test_starts_and_a_hard_reset_of_the_dendrite_run_as_in_the_reference(options: Any, recurrent: bool) -> None:
+    network, x = random_network(5, recurrent=recurrent, **options)
+    plan = plan_fast(network)
+    assert plan is not None
+    assert any(layer.spec.has(Flag.HARD_RESET_U) for layer in plan.layers) == ("reset_u" in options)
+    want = reference.simulate(network, x)
+    assert_alive(want)
+    assert_same(engine.simulate(network, x, spikes=True), want)
 
 
 def test_overflowing_samples_are_counted_too() -> None:

@@ -13,7 +13,14 @@ from hypothesis import strategies as st
 from tclif_deploy.fixed import FixedNetwork, Int
 from tclif_deploy.simulation import engine, reference
 from tclif_deploy.simulation.engine import exact, run
-from tests.helpers.random_networks import assert_alive, assert_same, drawn_network, network_options, random_network
+from tests.helpers.random_networks import (
+    STARTS,
+    assert_alive,
+    assert_same,
+    drawn_network,
+    network_options,
+    random_network,
+)
 from tests.helpers.readouts import drawn_rule
 
 
@@ -65,6 +72,14 @@ def test_kinds_of_networks_run_on_the_float64_kernels(ran: list[int], chosen: di
     expected = reference.simulate(network, x)
     assert_alive(expected)
     assert_same(engine.simulate(network, x, spikes=True, jobs=1), expected)
+
+
+@pytest.mark.parametrize("options", STARTS.values(), ids=STARTS)
+def test_starts_and_a_hard_reset_of_the_dendrite_run_on_the_float64_kernels(ran: list[int], options: Any) -> None:
+    network, x = random_network(4, recurrent=True, feedback=True, **options)
+    traced(network, x, lengths=np.array([x.shape[1], 7, 1]))
+    assert len(ran) == 1
+    assert (ran[0] > 0) == ("saturating" in options)
 
 
 @pytest.mark.parametrize("overflow", ["saturate", "wrap"])

@@ -17,7 +17,7 @@ from tclif_deploy.quantization.dequantizer import dequantize
 from tclif_deploy.simulation.engine import float_plan, float_run
 from tclif_deploy.simulation.float_result import FloatResult
 from tclif_deploy.simulation.floating import simulate_float
-from tests.helpers.random_networks import drawn_network, network_options, random_network
+from tests.helpers.random_networks import STARTS, drawn_network, network_options, random_network
 
 FIXTURES = Path("fixtures")
 
@@ -31,7 +31,7 @@ def real_network(fixed: tc.FixedNetwork, seed: int, strict: bool) -> Network:
 
     layers = []
     for layer in dequantize(fixed).layers:
-        arrays = {name: moved(getattr(layer.neuron, name)) for name in NEURON_ARRAYS}
+        arrays = {name: moved(getattr(layer.neuron, name)) for name in NEURON_ARRAYS if name != "s0"}
         neuron = replace(layer.neuron, **arrays, strict=strict and layer.neuron.spiking)  # type: ignore[arg-type]
         layers.append(Layer(layer.name, neuron, tuple(replace(c, weight=moved(c.weight)) for c in layer.connections)))
     return Network(fixed.input.size, tuple(layers), readout=fixed.readout)
@@ -81,8 +81,10 @@ def test_random_networks_run_as_the_specification_says(chosen: dict[str, Any], d
         {"feedback": True, "reset": "hard", "delay": 2, "sizes": (70, 17, 64, 5)},
         {"conv": True, "recurrent": True, "leaky": True},
         {"q": True, "input_to": "soma", "forward_delay": 2, "spiking_output": True, "bias": True, "v0": True},
+        {"conv": True, "recurrent": True, "feedback": True, "delay": 2, "s0": True, "u0": True},
+        *({"recurrent": True, "feedback": True, **options} for options in STARTS.values()),
     ],
-    ids=["recurrent", "feedback", "convolution", "soma"],
+    ids=["recurrent", "feedback", "convolution", "soma", "convolution, s0", *STARTS],
 )
 def test_kinds_of_networks_run_as_the_specification_says(chosen: dict[str, Any]) -> None:
     fixed, x = random_network(5, **chosen)
@@ -93,12 +95,20 @@ def test_kinds_of_networks_run_as_the_specification_says(chosen: dict[str, Any])
 
 
 def test_the_specification_is_what_plain_floats_come_to() -> None:
-    fixed, x = random_network(2, recurrent=True, skip=True, q=True, bias=True, v0=True, sizes=(4, 7, 3), samples=1)
+    options = {"recurrent": True, "skip": True, "q": True, "bias": True, "v0": True, "u0": True, "s0": True, "delay": 2}
+    fixed, x = random_network(2, **options, sizes=(4, 7, 3), samples=1)
     network = real_network(fixed, 2, strict=False)
     real = (x * fixed.input.lsb)[0]
     result = simulate_float(network, real[None], engine="reference", traces=[la.name for la in network.layers])
-    u = {la.name: [0.0] * la.size for la in network.layers}
+    u = {la.name: la.neuron.u0.tolist() for la in network.layers}
     v = {la.name: la.neuron.v0.tolist() for la in network.layers}
+    before = {"input": [0.0] * 4, **{la.name: la.neuron.s0.tolist() for la in network.layers}}
+    assert sum(before["layer0"]) > 0
+    for layer in network.layers:
+        n = layer.neuron
+        for j in np.flatnonzero(n.s0).tolist():
+            v[layer.name][j] -= float(n.r_v[j]) + float(n.q[j]) * u[layer.name][j]
+            u[layer.name][j] -= float(n.r_u[j])
     sent: dict[str, list[list[float]]] = {"input": [], **{la.name: [] for la in network.layers}}
     for t, row in enumerate(real.tolist()):
         sent["input"].append(row)
@@ -107,8 +117,9 @@ def test_the_specification_is_what_plain_floats_come_to() -> None:
             for j in range(layer.size):
                 current = 0.0
                 for c in layer.connections:
-                    if t >= c.delay:
-                        for weight, value in zip(c.weight[j].tolist(), sent[c.source][t - c.delay], strict=True):
+                    if t >= c.delay - 1:
+                        values = sent[c.source][t - c.delay] if t >= c.delay else before[c.source]
+                        for weight, value in zip(c.weight[j].tolist(), values, strict=True):
                             current += weight * value
                 own = {name: float(getattr(n, name)[j]) for name in NEURON_ARRAYS}
                 into_u, into_v = (current, 0.0) if n.input_to == "dendrite" else (0.0, current)

@@ -1,5 +1,7 @@
 """The reference simulator against the tests' own plain-integer arithmetic."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -11,7 +13,7 @@ from tclif_deploy.fixed import FixedNetwork
 from tclif_deploy.simulation import reference
 from tests.helpers import oracle
 from tests.helpers.oracle_equality import assert_equals_oracle
-from tests.helpers.random_networks import drawn_network, network_options, random_network
+from tests.helpers.random_networks import STARTS, drawn_network, network_options, random_network
 
 SMALL = {"sizes": (3, 6, 5, 3), "samples": 2, "time": 25}
 
@@ -33,6 +35,16 @@ def test_overflowing_states_equal_plain_integers(rounding, overflow, reset):
     )  # fmt: skip
     assert reference.simulate(network, x).saturations > 0
     assert_equals_oracle(network, x)
+
+
+@pytest.mark.parametrize("options", STARTS.values(), ids=STARTS)
+def test_starts_and_a_hard_reset_of_the_dendrite_equal_plain_integers(options):
+    network, x = random_network(3, recurrent=True, feedback=True, **options, **SMALL)
+    assert_equals_oracle(network, x)
+    without = replace(network, layers=tuple(replace(la, s0=0 * la.s0) for la in network.layers))
+    one, other = (reference.simulate(each, x) for each in (network, without))
+    differs = any((one.spikes[name] != other.spikes[name]).any() for name in one.spikes)
+    assert differs == any(la.s0.any() for la in network.layers)
 
 
 @pytest.mark.slow

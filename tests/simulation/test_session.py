@@ -21,7 +21,14 @@ from tclif_deploy.simulation.engine import run as engine_run
 from tclif_deploy.simulation.engine.plan import plan_fast
 from tclif_deploy.simulation.floating import simulate_float
 from tclif_deploy.simulation.session import fingerprint
-from tests.helpers.random_networks import assert_alive, assert_same, drawn_network, network_options, random_network
+from tests.helpers.random_networks import (
+    STARTS,
+    assert_alive,
+    assert_same,
+    drawn_network,
+    network_options,
+    random_network,
+)
 from tests.helpers.readouts import OF_SPIKES, OF_STATES, with_rule
 
 RANDOM = {"deadline": None, "suppress_health_check": list(HealthCheck)}
@@ -109,7 +116,7 @@ CASES = {
     "plain": {}, "rich": RICH, "conv": {"conv": True, "recurrent": True}, "spiking output": {"spiking_output": True},
     "feedback": {"feedback": True, "delay": 2}, "one tile": {"recurrent": True, "sizes": (70, 130, 5)},
     "several tiles": {"recurrent": True, "sizes": (5, 257, 5), "time": 25}, "v0": {"v0": True, "bias": True},
-    "wraps": {"saturating": True, "overflow_u": "wrap", "overflow_v": "wrap"},
+    **STARTS, "wraps": {"saturating": True, "overflow_u": "wrap", "overflow_v": "wrap"},
 }  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from tclif_deploy.network import NEURON_ARRAYS, Connection, Layer, Network
 from tclif_deploy.quantization.dequantizer import dequantize
 from tclif_deploy.simulation.floating import simulate_float
 from tclif_deploy.verification.neurobench import NeuroBenchMetrics, neurobench
-from tests.helpers.random_networks import random_network
+from tests.helpers.random_networks import STARTS, random_network
 from tests.helpers.requirements import needs_module
 from tests.helpers.tclif_networks import calibration_data, tclif_network
 
@@ -22,6 +22,8 @@ KINDS = {
     "recurrent": {"recurrent": True, "delay": 2, "input_to": "soma"},
     "loop": {"feedback": True, "skip": True, "forward_delay": 1, "q": True, "bias": True, "v0": True},
     "hard": {"reset": "hard", "spiking_output": True, "leaky": True, "graded": False},
+    "starts": {**STARTS["s0, long delays"], "u0": True, "v0": True},
+    "a hard reset that takes r_u": STARTS["s0 before such a reset"],
     "convolutions": {"conv": True},
 }
 
@@ -170,7 +172,7 @@ def test_the_footprint_of_integers_is_that_of_their_widths():
     for layer in fixed.layers:
         for name in NEURON_ARRAYS:
             numbers = len(set(getattr(layer, name).tolist())) > 1
-            width = m.frac_bits + 1 if name in ("a_u", "b_u", "a_v", "b_v", "q") else 24
+            width = m.frac_bits + 1 if name in ("a_u", "b_u", "a_v", "b_v", "q") else 1 if name == "s0" else 24
             bits += width * (layer.size if numbers else 1)
         bits += 8 * layer.connections[0].weight.size + 48 * layer.size
     assert neurobench(tclif_network(1), fixed, calibration_data()).fixed.footprint == -(-bits // 8)

@@ -6,14 +6,17 @@ from dataclasses import dataclass
 
 from tclif_deploy.bounds import layer_bounds
 from tclif_deploy.errors import TclifError
-from tclif_deploy.fixed import COEFFICIENTS, LAYER_ARRAYS, FixedNetwork, Int
-from tclif_deploy.network import INPUT
+from tclif_deploy.fixed import COEFFICIENTS, LAYER_ARRAYS, FixedLayer, FixedNetwork, Int
+from tclif_deploy.network import INPUT, LATER_ARRAYS
 from tclif_deploy.readout import DECIDING, OF_SPIKES, SUMS
+from tclif_deploy.simulation.reference import start_states
 
 POINTER = 4
 """bytes on a 32-bit microcontroller"""
 CONNECTION_RECORD, LAYER_RECORD = POINTER + 8, POINTER + 12 * 2 * POINTER + 20
 """bytes of network.c's two descriptors there"""
+START_RECORD = 2 * 2 * POINTER
+"""what the layer's has more where some state does not start at 0, or some neuron fired before the first step"""
 CONVOLUTION_RECORD = 14 * 4
 """bytes of a convolution's own; where there is one, every connection has a pointer more"""
 
@@ -26,7 +29,7 @@ class Types:
     weight: int
     coefficient: int
     level: int
-    """thresholds, resets, biases, v0"""
+    """thresholds, resets, biases, u0, v0"""
     multiplier: int
     u: int
     v: int
@@ -76,6 +79,7 @@ def choose_types(fixed: FixedNetwork, accumulator_bits: int) -> Types:
         u, v = max(u, _bits(bounds.u - 1)), max(v, _bits(bounds.v - 1))
     weights = [c.weight for layer in fixed.layers for c in layer.connections]
     levels = [getattr(la, name) for la in fixed.layers for name in LAYER_ARRAYS if name not in COEFFICIENTS]
+    levels += [values for la in fixed.layers for values in start_arrays(fixed, la).values()]
     return Types(
         input=_bits(fixed.input.limit),
         weight=max(_bits_of(w) for w in weights),
@@ -112,6 +116,17 @@ def rule(fixed: FixedNetwork) -> str | None:
 def running_bits(fixed: FixedNetwork, types: Types) -> int:
     """Bits of one output's running value, where it is not the usual readout's; 0 where there is none."""
     return {"SUM": 64, "MAX": types.v, "DECISION": types.v, "COUNT_VOTES": 32}.get(rule(fixed) or "", 0)
+
+
+def starts(fixed: FixedNetwork) -> bool:
+    """Whether some dendrite does not start at 0, or some neuron fired before the first step."""
+    return any(start_states(la, fixed.arithmetic)[0].any() or la.s0.any() for la in fixed.layers)
+
+
+def start_arrays(fixed: FixedNetwork, layer: FixedLayer) -> dict[str, Int]:
+    """The layer's tables u0 and v0, after the reset of s0, and s0."""
+    u, v = start_states(layer, fixed.arithmetic)
+    return {"u0": u, "v0": v, "s0": layer.s0}
 
 
 def convolves(fixed: FixedNetwork) -> bool:
@@ -153,10 +168,12 @@ def sizes(fixed: FixedNetwork, types: Types) -> Sizes:
     parameters = fixed.readout_multiplier.size * types.multiplier // 8
     for layer in fixed.layers:
         record = CONNECTION_RECORD + (POINTER if convolves(fixed) else 0)
-        parameters += LAYER_RECORD + record * len(layer.connections)
+        parameters += LAYER_RECORD + START_RECORD * starts(fixed) + record * len(layer.connections)
         parameters += CONVOLUTION_RECORD * sum(c.conv is not None for c in layer.connections)
         for name in LAYER_ARRAYS:
-            values = getattr(layer, name)
+            if name in LATER_ARRAYS and not starts(fixed):
+                continue
+            values = start_arrays(fixed, layer).get(name, getattr(layer, name))
             count = 1 if (values == values[0]).all() else layer.size
             parameters += count * (types.coefficient if name in COEFFICIENTS else types.level) // 8
     return Sizes(ram, weights * types.weight // 8, parameters)

@@ -12,7 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tclif_deploy.backends import check_arithmetic
-from tclif_deploy.backends.c.layout import Types, choose_types, convolves, delays, rule, running_bits, sizes
+from tclif_deploy.backends.c.layout import (
+    Types,
+    choose_types,
+    convolves,
+    delays,
+    rule,
+    running_bits,
+    sizes,
+    start_arrays,
+    starts,
+)
 from tclif_deploy.backends.c.self_test import self_test_vectors
 from tclif_deploy.convolution import Conv
 from tclif_deploy.fixed import COEFFICIENTS, FixedConnection, FixedLayer, FixedNetwork, Int
@@ -32,6 +42,8 @@ OTHER_RULES = ("#ifdef TCLIF_RULE\n", "#else /* TCLIF_RULE */\n", "#endif /* TCL
 DESCRIPTION, SIZE = "network.json", "size.json"
 ROUNDINGS = {"toward_zero": "TCLIF_TOWARD_ZERO", "floor": "TCLIF_FLOOR", "nearest": "TCLIF_NEAREST"}
 LEVELS = ("threshold", "r_u", "r_v", "v_reset", "bias_u", "bias_v", "v0")
+STARTS = ("u0", "s0")
+"""levels that ``network.c`` has only where they are not all 0"""
 PIECE = 32767
 """bytes of the longest array that an AVR's compiler makes"""
 LINE = 110
@@ -109,6 +121,7 @@ def _config(fixed: FixedNetwork, types: Types) -> Iterator[str]:
         "FLOOR": 1,
         "NEAREST": 2,
         "ROUNDING": ROUNDINGS[m.rounding],
+        "STARTS": int(starts(fixed)),
         "CONVOLUTIONS": int(convolves(fixed)),
         "CUT_WEIGHTS": int(any(piece_rows(c, types) > 0 for layer in layers for c in layer.connections)),
         "LARGEST_TABLE": _largest_table(fixed, types),
@@ -169,9 +182,10 @@ def _tables(fixed: FixedNetwork, types: Types) -> Iterator[str]:
             connections.append(f"{{{weights}, {moves}{source}, {c.delay}, {c.exponent}}}")
         yield f"static const tclif_connection c{n}[] = {{{', '.join(connections)}}};"
         fields = []
-        for names, kind in ((COEFFICIENTS, "coefficient"), (LEVELS, "level")):
+        arrays = start_arrays(fixed, layer)
+        for names, kind in ((COEFFICIENTS, "coefficient"), (LEVELS, "level"), (STARTS * starts(fixed), "level")):
             for name in names:
-                values = shared(getattr(layer, name))
+                values = shared(arrays[name] if name in arrays else getattr(layer, name))
                 yield from _array(kind, f"{name}{n}", values)
                 fields.append(f"{{{name}{n}, {int(values.size > 1)}}}")
         frames = delays(fixed)[layer.name] + 1

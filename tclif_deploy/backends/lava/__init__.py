@@ -12,8 +12,10 @@ from tclif_deploy.backends.lava.supervise import (
 
 READOUTS = ("last", "sum", "mean", "max", "count", "rate", "step")
 """readout rules that are made of what the last layer's process says after each step"""
+STARTS = True
+"""see `tclif_deploy.backends.check_starts`"""
 
 __all__ = [
-    "READOUTS", "FloatRun", "check_installed", "emit", "emit_float", "install_commands", "installed_version", "run",
-    "run_float",
+    "READOUTS", "STARTS", "FloatRun", "check_installed", "emit", "emit_float", "install_commands", "installed_version",
+    "run", "run_float",
 ]  # fmt: skip

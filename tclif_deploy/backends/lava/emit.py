@@ -24,6 +24,7 @@ from tclif_deploy.fixed import FixedNetwork
 from tclif_deploy.network import Network
 from tclif_deploy.outputs import write_files, write_npz
 from tclif_deploy.readout import MEANINGS, SUMS
+from tclif_deploy.simulation.reference import start_spikes, start_states
 from tclif_deploy.simulation.result import most_readout_steps
 from tclif_deploy.target import Target
 
@@ -48,7 +49,7 @@ def emit(fixed: FixedNetwork, target: Target, folder: Path | str) -> None:
     """
     check_readout("lava", fixed)
     check_arithmetic("lava", fixed)
-    timing = schedule(fixed.layers)
+    timing = schedule(fixed.layers, bool(start_spikes(fixed)))
     arrays: Arrays = {}
     layers = []
     for layer in fixed.layers:
@@ -71,14 +72,14 @@ def emit(fixed: FixedNetwork, target: Target, folder: Path | str) -> None:
                 synapses.append(structure.Synapses(name, exponent))
             wait = timing.wait(layer.name, c.source, c.delay)
             connections.append(structure.Connection(c.source, c.delay, wait, largest, tuple(synapses), moves))
-        number = _numbers(layer.name, arrays)
+        number, start = _numbers(layer.name, arrays), start_states(layer, fixed.arithmetic)
         multiplier = number("multiplier", layer.multiplier) if layer is fixed.output else 1
         layers.append(
             structure.Layer(
                 name=layer.name, size=layer.size, connections=tuple(connections), shift=layer.shift,
                 offset=timing.offsets[layer.name], reset=layer.reset, input_to=layer.input_to, spiking=layer.spiking,
                 strict=False, multiplier=multiplier,
-                **{key: number(key, getattr(layer, key)) for key in structure.COEFFICIENTS},
+                **{key: number(key, values) for key, values in _coefficients(layer, start).items()},
             )
         )  # fmt: skip
     arithmetic = structure.Arithmetic(**fixed.arithmetic.plain())
@@ -104,7 +105,7 @@ def emit_float(network: Network, folder: Path | str) -> None:
             f"lava: the floating-point package does not compute the readout {network.readout}",
             "quantize the network, or run it with simulate",
         )
-    timing = schedule(network.layers)
+    timing = schedule(network.layers, any(layer.neuron.s0.any() for layer in network.layers))
     arrays: Arrays = {}
     layers = []
     for layer in network.layers:
@@ -120,7 +121,7 @@ def emit_float(network: Network, folder: Path | str) -> None:
                 name=layer.name, size=layer.size, connections=tuple(connections), shift=0,
                 offset=timing.offsets[layer.name], reset=neuron.reset, input_to=neuron.input_to, spiking=neuron.spiking,
                 strict=neuron.strict, multiplier=1,
-                **{key: number(key, getattr(neuron, key)) for key in structure.COEFFICIENTS},
+                **{key: number(key, values) for key, values in _coefficients(neuron, neuron.start).items()},
             )
         )  # fmt: skip
     # Real numbers enter as they are; the bits only tell Lava's Dense that messages are graded.
@@ -140,6 +141,12 @@ def _moves(connection: LinearMap, where: str) -> tuple[NDArray[Any], structure.C
     return kernel.weight, structure.Convolution(
         conv.input_shape, (channels, height, width), conv.stride, conv.padding[:2], conv.dilation, conv.groups
     )
+
+
+def _coefficients(numbers: Any, start: tuple[NDArray[Any], NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """By name, those of a layer or of its neurons; the states start behind the reset of s0."""
+    values = {key: getattr(numbers, key) for key in structure.COEFFICIENTS}
+    return values | {"u0": start[0], "v0": start[1]}
 
 
 def _numbers(layer: str, arrays: Arrays) -> Callable[[str, NDArray[Any]], Any]:
@@ -194,8 +201,9 @@ def _literal(value: Any, indent: str = "") -> str:
         opening, fields = "(", [_literal(item, inner) for item in value]
     else:
         opening = f"{type(value).__name__}("
-        # Networks with the usual readout say nothing of it, as before there were others.
-        keys = [key for key in value.__dataclass_fields__ if key != "readout" or value.readout is not None]
+        # Networks with the usual readout and start say nothing of it, as before there were others.
+        unsaid = {"readout": None, "u0": 0, "s0": 0}
+        keys = [key for key in value.__dataclass_fields__ if key not in unsaid or getattr(value, key) != unsaid[key]]
         fields = [f"{key}={_literal(getattr(value, key), inner)}" for key in keys]
     line = f"{opening}{', '.join(fields)}{',' if opening == '(' else ''})"
     if "\n" not in line and len(indent + line) <= LINE_LENGTH:

@@ -35,8 +35,10 @@ class Schedule:
         return self.phases * delay + self.offsets[layer] - self.offsets[source] - 1
 
 
-def schedule(layers: Sequence[Any]) -> Schedule:
+def schedule(layers: Sequence[Any], starts: bool = False) -> Schedule:
     """The shortest schedule of a float or a fixed network's ``layers``.
+
+    Where it ``starts`` with spikes of the step before the first, that step has a Lava step in all layers too.
 
     Dense gives its sum one Lava step late, so no `Schedule.wait` may be negative: the offsets are longest paths, and
     they exist if no loop has more connections than ``phases`` times its delay. The fewest phases are taken: 1 but for
@@ -52,7 +54,7 @@ def schedule(layers: Sequence[Any]) -> Schedule:
     """
     idle = max(1, *(int(c.delay) for layer in layers for c in layer.connections))
     for phases in range(1, len(layers) + 1):
-        offsets = {INPUT: 0, **{layer.name: 0 for layer in layers}}
+        offsets = {INPUT: 0, **{layer.name: phases * starts for layer in layers}}
         for _ in range(len(layers) + 1):
             before = dict(offsets)
             for layer in layers:

@@ -13,6 +13,7 @@ from tclif_deploy.bounds import state_limit
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import Arithmetic, FixedConnection, FixedLayer, FixedNetwork, Int
 from tclif_deploy.network import INPUT
+from tclif_deploy.simulation.reference import start_states
 
 INPUT_DIGIT_BITS = 7
 """some CPUs add pairs of uint8*int8 products in saturating 16 bits: 2*127*128 still fits, 2*255*128 does not"""
@@ -59,8 +60,9 @@ def layer_step(
     """
     m, ints = network.arithmetic, Integers(graph, dtype, layer.size, network.arithmetic.rounding)
     k = m.frac_bits
-    before_u = _state(ints, u, m.bits_u, m.overflow_u, ())
-    others = (layer.v0, layer.v_reset) if layer.spiking and layer.reset == "hard" else (layer.v0,)
+    start_u, start_v = start_states(layer, m)
+    before_u = _state(ints, u, m.bits_u, m.overflow_u, (start_u,))
+    others = (start_v, layer.v_reset) if layer.spiking and layer.reset == "hard" else (start_v,)
     before_v = _state(ints, v, m.bits_v, m.overflow_v, others)
 
     current = _current(ints, network, layer, sources)
@@ -79,7 +81,12 @@ def layer_step(
     spikes = graph.cast(fired, np.uint8)
     if layer.reset == "hard":
         v_out = graph.op("Where", fired, ints.constant(layer.v_reset), next_v.tensor)
-        return LayerStep(next_u.tensor, v_out, next_v.tensor, spikes, (*charged, None, None))
+        if not layer.r_u.any():
+            return LayerStep(next_u.tensor, v_out, next_v.tensor, spikes, (*charged, None, None))
+        taken = replace(layer, q=np.zeros_like(layer.q), r_v=np.zeros_like(layer.r_v))  # of u alone
+        reset_u, _, wide_u, _ = _soft_reset(ints, taken, m, next_u, next_v, spikes)
+        unchanged = (*charged, _unchanged(graph, wide_u, reset_u), None)
+        return LayerStep(reset_u.tensor, v_out, next_v.tensor, spikes, unchanged)
     reset_u, reset_v, wide_reset_u, wide_reset_v = _soft_reset(ints, layer, m, next_u, next_v, spikes)
     return LayerStep(
         reset_u.tensor, reset_v.tensor, next_v.tensor, spikes,

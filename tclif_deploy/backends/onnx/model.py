@@ -16,6 +16,7 @@ from tclif_deploy.backends.onnx.layer import layer_step, state_dtype
 from tclif_deploy.fixed import FixedNetwork
 from tclif_deploy.network import INPUT
 from tclif_deploy.readout import SUMS
+from tclif_deploy.simulation.reference import start_spikes, start_states
 from tclif_deploy.simulation.result import most_readout_steps
 from tclif_deploy.version import __version__
 
@@ -63,18 +64,21 @@ class ModelLayout:
     def _compartments(self) -> Iterator[State]:
         for layer in self.network.layers:
             name, dtype = self.names[layer.name], self.dtypes[layer.name]
-            yield State(f"u_{name}", dtype, (layer.size,), np.zeros(layer.size, dtype))
-            yield State(f"v_{name}", dtype, (layer.size,), layer.v0.astype(dtype))
+            for state, values in zip("uv", start_states(layer, self.network.arithmetic), strict=True):
+                yield State(f"{state}_{name}", dtype, (layer.size,), values.astype(dtype))
 
     def _past(self) -> Iterator[tuple[str, State]]:
         """The last steps of every source that a delay reads, the newest first."""
         connections = [c for layer in self.network.layers for c in layer.connections]
+        s0 = start_spikes(self.network)
         for source, name in self.names.items():
             depth = max((c.delay for c in connections if c.source == source), default=0)
             if depth:
                 shape = (depth, self.network.source_size(source))
                 dtype = np.dtype(np.int32 if source == INPUT else np.uint8)
-                yield source, State(f"past_{name}", dtype, shape, np.zeros(shape, dtype))
+                start = np.zeros(shape, dtype)
+                start[0] = s0.get(source, 0)
+                yield source, State(f"past_{name}", dtype, shape, start)
 
 
 def _network_step(graph: OnnxGraphBuilder, layout: ModelLayout, x: str, *, counting: bool) -> _Step:

@@ -8,14 +8,13 @@ from pathlib import Path
 
 from tclif_deploy.errors import TclifError
 from tclif_deploy.formats.checkpoint.resolve import OWN_PARAMETERS, CheckpointFacts, resolve
+from tclif_deploy.formats.families.recognise import family_network, without_wrappers
 from tclif_deploy.formats.read_options import ReadOptions, read_args
 from tclif_deploy.formats.torch_modules import Leak, Linear, ModelPart, Spiking, graph_of_modules, neuron_parameter
 from tclif_deploy.graph.lower import lower
 from tclif_deploy.graph.nodes import BatchNorm
 from tclif_deploy.network import Float, Network
 
-WRAPPERS = ("module.", "_orig_mod.")
-"""Prefixes that DataParallel and torch.compile put before every name."""
 RECURRENT = ("hid_weight", "rc")
 """The recurrent Linear in the authors' containers: (ElementWise)RecurrentContainer's, LinearRecurrentContainer's."""
 INNER = "sub_module"
@@ -38,9 +37,19 @@ class Module:
         return tuple(map(int, steps)) if all(s.isascii() and s.isdigit() and len(s) < 10 for s in steps) else None
 
 
-def network_from_state_dict(tensors: Mapping[str, Float], given: ReadOptions, path: Path) -> Network:
-    """The network of a state_dict (name -> array), with settings from args.json beside ``path`` and by hand."""
+def network_from_state_dict(
+    tensors: Mapping[str, Float], given: ReadOptions, path: Path, readout: str | None = None
+) -> Network:
+    """The network of a state_dict (name -> array), with settings from args.json beside ``path`` and by hand.
+
+    ``readout`` is the rule by which it will be read, where that is given: it tells whether an output fires.
+    """
     where = str(path)
+    network = family_network(tensors, replace(given, readout=readout), where)
+    if network is not None:
+        return network
+    if given.dt is not None:
+        raise TclifError(f"{where}: --dt is for .nir files and for vanilla RF, this is neither", "leave --dt out")
     modules, indices = _modules(tensors, where)
     parts = [_part(module, where) for module in modules]
     linears = [part for part in parts if isinstance(part, Linear)]
@@ -70,9 +79,7 @@ def network_from_state_dict(tensors: Mapping[str, Float], given: ReadOptions, pa
 
 def _modules(tensors: Mapping[str, Float], where: str) -> tuple[list[Module], list[tuple[int, ...]] | None]:
     """(modules in order, their positions where all are numbered)."""
-    tensors = dict(tensors)
-    while any(tensors and all(name.startswith(wrapper) for name in tensors) for wrapper in WRAPPERS):
-        tensors = {name.partition(".")[2]: tensor for name, tensor in tensors.items()}
+    tensors = without_wrappers(tensors)
     modules: dict[str, Module] = {}
     for name, tensor in tensors.items():
         path, _, leaf = name.rpartition(".")

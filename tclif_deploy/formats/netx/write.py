@@ -9,13 +9,15 @@ from typing import Any
 
 import numpy as np
 
+from tclif_deploy.chains import chain_links
 from tclif_deploy.convolution import Kernel, LinearMap, evenly_padded
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedNetwork
-from tclif_deploy.formats.netx.read import UNITY, WEIGHT_LIMIT, effective_weights
+from tclif_deploy.formats.netx.read import WEIGHT_LIMIT
+from tclif_deploy.formats.netx.read_layers import UNITY, effective_weights
 from tclif_deploy.grid import SAME
 from tclif_deploy.hdf5 import write_hdf5
-from tclif_deploy.network import INPUT, Connection, Float, Layer, Network, chain_links
+from tclif_deploy.network import INPUT, Connection, Float, Layer, Network
 
 CHAINS = "netx writes nothing else: use --to nir"
 THRESHOLD_LIMIT = (1 << 17) - 1
@@ -127,7 +129,15 @@ def _integers(layer: Layer, source: str) -> tuple[_Integers, float]:
     """(netx's numbers of a layer, the largest relative error of a weight)."""
     n, where = layer.neuron, f"layer {layer.name}"
     links = [_even(c) for c in chain_links(layer, source, CHAINS)]
-    if n.type == "tclif" or n.b_u.any() or n.q.any() or n.v0.any() or n.input_to != "dendrite":
+    if (
+        n.type == "tclif"
+        or n.b_u.any()
+        or n.q.any()
+        or n.v0.any()
+        or n.u0.any()
+        or n.s0.any()
+        or n.input_to != "dendrite"
+    ):
         raise TclifError(f"{where}: a {n.type} is not one of netx's neurons", "use --to nir, or the Lava backend")
     if n.reset != "hard" or n.v_reset.any():
         raise TclifError(f"{where}: netx's CUBA neurons reset to 0, this one does not", "use --to nir")

@@ -1,9 +1,10 @@
 """Compiled networks as netx files, with a neuron type of our own.
 
 netx knows no two-compartment neuron, so the layers' ``neuron`` groups say ``type = "TCLIF"`` and hold what
-`FixedLayer` holds: one int64 array for each name of `LAYER_ARRAYS`, ``shift``, ``reset``, ``input_to``, ``spiking``,
-and the machine's ``frac_bits``, ``rounding``, ``bits_u``, ``bits_v``, ``overflow_u``, ``overflow_v``. All else (layer
-types, weights) is netx's own schema. `tclif_deploy.formats.netx.lava_loader` runs such a file.
+`FixedLayer` holds: one int64 array for each name of `LAYER_ARRAYS` (the states behind the reset of s0; u0 and s0 where
+they are not 0), ``shift``, ``reset``, ``input_to``, ``spiking``, and the machine's ``frac_bits``, ``rounding``,
+``bits_u``, ``bits_v``, ``overflow_u``, ``overflow_v``. All else (layer types, weights) is netx's own schema.
+`tclif_deploy.formats.netx.lava_loader` runs such a file.
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ from typing import Any
 import h5py
 import numpy as np
 
+from tclif_deploy.chains import chain_links
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import LAYER_ARRAYS, FixedLayer, FixedNetwork
 from tclif_deploy.formats.netx.read import WEIGHT_LIMIT
 from tclif_deploy.formats.netx.write import CHAINS, readout_notice, write_weights
 from tclif_deploy.hdf5 import write_hdf5
-from tclif_deploy.network import INPUT, chain_links
+from tclif_deploy.network import INPUT, LATER_ARRAYS
+from tclif_deploy.simulation.reference import start_states
 
 TYPE = "TCLIF"
 WORDS = ("reset", "input_to")
@@ -67,8 +70,11 @@ def _write_layer(group: Any, network: FixedNetwork, layer: FixedLayer, source: s
     write_weights(group, links)
     neuron = group.create_group("neuron")
     neuron["type"] = TYPE
-    for name in LAYER_ARRAYS:
-        neuron[name] = getattr(layer, name)
+    arrays = {name: getattr(layer, name) for name in LAYER_ARRAYS}
+    arrays["u0"], arrays["v0"] = start_states(layer, network.arithmetic)
+    for name, values in arrays.items():
+        if name not in LATER_ARRAYS or values.any():
+            neuron[name] = values
     neuron["shift"], neuron["spiking"] = layer.shift, layer.spiking
     for name in WORDS:
         neuron[name] = getattr(layer, name)
@@ -82,5 +88,5 @@ def read_neuron(group: h5py.Group) -> dict[str, Any]:
     parameters: dict[str, Any] = {name: group[name][()].decode() for name in words}
     parameters |= {name: int(group[name][()]) for name in ("shift", "frac_bits", "bits_u", "bits_v")}
     parameters["spiking"] = bool(group["spiking"][()])
-    parameters["coefficients"] = {name: group[name][()].astype(np.int64) for name in LAYER_ARRAYS}
+    parameters["coefficients"] = {name: group[name][()].astype(np.int64) for name in LAYER_ARRAYS if name in group}
     return parameters

@@ -19,8 +19,10 @@ of its own and is read back without a division. The decays are left out where th
 - NIR's threshold is strict: ``v >= theta`` becomes ``v > nextafter(theta, -inf)``.
 - The current's own compartment gets its bias from the Affine before the layer, the other one from
   ``bias = S(bias)(one)`` with ``one = T(-1)(S(0)(input))``.
-- ``v0`` is a pulse in the first step that acts like a reset: ``started <- started + first`` with
-  ``first = T(-1/2)(S(-1)(started))``.
+- ``v0`` and ``u0`` are pulses in the first step that act like resets: ``started <- started + first`` with
+  ``first = T(-1/2)(S(-1)(started))``. So is ``s0``, which the resets take as they take spikes; a soma that resets hard
+  starts where that leaves it. What connections of one step bring of their sources' ``s0`` is a pulse into the current's
+  own compartment.
 - A hard reset is a product of a state and a spike. Only NIR's IF and LIF contain one, and they do not show their
   state; so it can be written where nothing but the soma itself reads the soma (b_u = 0): the soma is an ``IF`` or
   a ``LIF``. For the same reason a soft reset with ``q`` cannot be written at all.
@@ -45,6 +47,7 @@ from tclif_deploy.neurons import canonical
 IN, OUT = "00_input", "17_output"
 ZERO, ONE, BIAS = "01_zero", "02_one", "03_bias"
 WAITING, FIRST, START, STARTED = "04_waiting", "05_first", "06_start", "13_started"
+START_U, START_SPIKES, START_CURRENT = "06_start_dendrite", "06_start_spikes", "06_start_current"
 RESET_U, RESET_V = "07_reset_dendrite", "08_reset_soma"
 DECAY_U, DECAY_V = "09_decay_dendrite", "12_decay_soma"
 V_TO_U, U_TO_V = "10_soma_to_dendrite", "11_dendrite_to_soma"
@@ -62,6 +65,11 @@ def check_expressible(neuron: Neuron, where: str) -> None:
     if not n.spiking:
         return
     if n.reset == "hard":
+        if n.r_u.any():
+            raise NotInNir(
+                f"{where}: a hard reset that takes r_u from the dendrite cannot be written as NIR",
+                "leave r_u at 0, or use a soft reset",
+            )
         if n.b_u.any():
             raise NotInNir(
                 f"{where}: a hard reset of a soma that feeds its dendrite (b_u != 0) cannot be written as NIR, "
@@ -88,23 +96,35 @@ def check_expressible(neuron: Neuron, where: str) -> None:
         )
 
 
-def layer_graph(neuron: Neuron, metadata: Mapping[str, Float | str] | None = None) -> NirGraph:
-    """The primitives of a layer that `check_expressible` accepts; its current enters at `IN`."""
+def layer_graph(
+    neuron: Neuron, metadata: Mapping[str, Float | str] | None = None, start_current: Float | None = None
+) -> NirGraph:
+    """The primitives of a layer that `check_expressible` accepts; its current enters at `IN`.
+
+    ``start_current`` (neurons,) is what its sources' s0 bring in the first step.
+    """
     n, ones, zeros = neuron, np.ones(neuron.size), np.zeros(neuron.size)
     hard = n.spiking and n.reset == "hard"
     nodes: dict[str, Primitive] = {IN: Primitive("Input", {"shape": np.array([n.size])}), U: _integrator(ones)}
     bias = n.bias_v if n.input_to == "dendrite" else n.bias_u
     # The dendrite of a hard-reset layer with input to the soma has no other input, and NIR wants every node fed.
-    if bias.any() or (hard and n.input_to == "soma"):
+    # Nor does anything take its s0, since its soma starts behind that reset, and NIR wants one end: times 0 it does.
+    if bias.any() or (hard and (n.input_to == "soma" or n.s0.any())):
         nodes |= {ZERO: _scale(zeros), ONE: _threshold(-ones), BIAS: _scale(bias)}
-    if n.v0.any():
-        nodes |= {WAITING: _scale(-ones), FIRST: _threshold(-ones / 2), START: _scale(n.v0), STARTED: _integrator(ones)}
+    starts = {
+        START: n.start[1] if hard else n.v0, START_U: n.u0, START_SPIKES: n.s0,
+        START_CURRENT: zeros if start_current is None else start_current,
+    }  # fmt: skip
+    starts = {name: values for name, values in starts.items() if values.any()}
+    if starts:
+        nodes |= {WAITING: _scale(-ones), FIRST: _threshold(-ones / 2), STARTED: _integrator(ones)}
+        nodes |= {name: _scale(values) for name, values in starts.items()}
     if (n.a_u != 1).any():
         nodes[DECAY_U] = _scale(n.a_u - 1)
     nodes[U_TO_V] = _scale(n.b_v)
     if not hard:
         nodes |= {V: _integrator(ones), V_TO_U: _scale(n.b_u)}
-    if (n.a_v != 1).any() and (not hard or n.v0.any()):
+    if (n.a_v != 1).any() and (not hard or START in starts):
         nodes[DECAY_V] = _scale(n.a_v - 1)
     if hard:
         nodes[V] = _resetting_soma(n)
@@ -166,7 +186,8 @@ def read_layer(graph: NirGraph, where: str) -> Neuron:
         a_u=1 + get(DECAY_U, "scale"), b_u=get(V_TO_U, "scale"), a_v=1 + decay_v, b_v=get(U_TO_V, "scale"),
         threshold=np.nextafter(threshold, np.inf) if spiking else 0.0,
         r_u=0 - get(RESET_U, "scale"), r_v=0 - get(RESET_V, "scale"),
-        v_reset=get(V, "v_reset") if hard else 0.0, v0=get(START, "scale"),
+        v_reset=get(V, "v_reset") if hard else 0.0, v0=get(START, "scale"), u0=get(START_U, "scale"),
+        s0=get(START_SPIKES, "scale"),
         **bias,
     )  # fmt: skip
     check_expressible(neuron, where)
@@ -228,15 +249,16 @@ def _resetting_soma(n: Neuron) -> Primitive:
 def _edges(nodes: frozenset[str], hard: bool, to_dendrite: bool) -> Edges:
     """All edges of the form between those ``nodes`` that are there."""
     current, other = (IN, BIAS) if to_dendrite else (BIAS, IN)
-    charge = (RESET_U, DECAY_U, V_TO_U, current)
+    charge = (RESET_U, START_U, DECAY_U, V_TO_U, current, *((START_CURRENT,) if to_dendrite else ()))
     targets: dict[str, tuple[str, ...]] = {
-        ZERO: (IN,), ONE: (ZERO,), BIAS: (ONE,),
-        WAITING: (STARTED,), FIRST: (WAITING,), START: (FIRST,), STARTED: (FIRST,),
-        RESET_U: (SPIKES,), RESET_V: (SPIKES,),
-        DECAY_U: (U, RESET_U), V_TO_U: (V, RESET_V, START), U_TO_V: (U, *charge),
+        ZERO: (IN, START_SPIKES) if hard else (IN,), ONE: (ZERO,), BIAS: (ONE,),
+        WAITING: (STARTED,), FIRST: (WAITING,), STARTED: (FIRST,),
+        START: (FIRST,), START_U: (FIRST,), START_SPIKES: (FIRST,), START_CURRENT: (FIRST,),
+        RESET_U: (START_SPIKES, SPIKES), RESET_V: (START_SPIKES, SPIKES),
+        DECAY_U: (U, RESET_U, START_U), V_TO_U: (V, RESET_V, START), U_TO_V: (U, *charge),
         # IF and LIF decay by themselves, and show spikes instead of a state.
         DECAY_V: (START,) if hard else (V, RESET_V, START),
-        U: charge, V: (RESET_V, START, DECAY_V, U_TO_V, other),
+        U: charge, V: (RESET_V, START, DECAY_V, U_TO_V, other, *(() if to_dendrite else (START_CURRENT,))),
         SPIKES: (V,), OUT: (SPIKES,) if SPIKES in nodes else (V,),
     }  # fmt: skip
     return tuple(

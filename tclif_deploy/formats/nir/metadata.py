@@ -13,8 +13,9 @@ from tclif_deploy import json_form
 from tclif_deploy.errors import TclifError
 from tclif_deploy.files import parse_json
 from tclif_deploy.formats.nir import grids
-from tclif_deploy.network import NEURON_ARRAYS, Float, Layer, Network, Neuron
+from tclif_deploy.network import LATER_ARRAYS, NEURON_ARRAYS, Float, Layer, Network, Neuron
 from tclif_deploy.readout import Readout
+from tclif_deploy.start import says_start
 
 KEY = "tclif_deploy"
 """Under this name the JSON string stands in a node's metadata."""
@@ -25,6 +26,9 @@ EXPORT = "tclif_deploy_export"
 VERSION, READOUT_VERSION, GRID_VERSION = 1, 2, 3
 """2: with a readout that is not the usual one, which a reader of 1 would take wrongly; 3: with the units of numbers
 that are integers already"""
+
+START_VERSION = 2
+"""Of a layer's metadata: with u0 or s0."""
 
 DT = 1.0
 """The step in which the primitives' differential equations are read, in the unit of their time constants."""
@@ -92,8 +96,11 @@ def read_readout(metadata: Mapping[str, Float | str], where: str) -> Readout:
 def of_layer(layer: Layer) -> dict[str, Float | str]:
     """Metadata of a layer's graph: everything but the connections."""
     n = layer.neuron
-    values = {"version": VERSION, "name": layer.name, "type": n.type} | {key: getattr(n, key) for key in _CHOICES}
-    return {KEY: json.dumps(values), **{name: getattr(n, name) for name in NEURON_ARRAYS}}
+    arrays = {name: getattr(n, name) for name in NEURON_ARRAYS}
+    arrays = {name: values for name, values in arrays.items() if name not in LATER_ARRAYS or values.any()}
+    version = START_VERSION if says_start(n, n.reset) else VERSION
+    values = {"version": version, "name": layer.name, "type": n.type} | {key: getattr(n, key) for key in _CHOICES}
+    return {KEY: json.dumps(values), **arrays}
 
 
 def check_network(metadata: Mapping[str, Float | str], where: str) -> None:
@@ -108,7 +115,7 @@ def read_layer(metadata: Mapping[str, Float | str], where: str) -> tuple[str, Ne
     """(name, neurons) as a layer's metadata has them; None where there is none of ours."""
     if KEY not in metadata:
         return None
-    values = _parse(metadata[KEY], where)
+    values = _parse(metadata[KEY], where, START_VERSION)
     for key in ("name", "type"):
         if not isinstance(values.get(key), str):
             raise TclifError(f"{where}: metadata {key} is {_short(values.get(key))}, expected a string")
@@ -119,11 +126,15 @@ def read_layer(metadata: Mapping[str, Float | str], where: str) -> tuple[str, Ne
     arrays: dict[str, Any] = {}
     for name in NEURON_ARRAYS:
         value = metadata.get(name)
+        if value is None and name in LATER_ARRAYS:
+            continue
         if not isinstance(value, np.ndarray):
             raise TclifError(
                 f"{where}: metadata lacks the array {name}", "write the file again, or remove its metadata"
             )
         arrays[name] = value
+    if values["version"] < START_VERSION and values["reset"] == "hard":
+        arrays["r_u"] = np.zeros_like(arrays["r_u"])  # which said nothing then
     try:
         neuron = Neuron(**arrays, type=values["type"], **{key: values[key] for key in _CHOICES})
     except TclifError as error:

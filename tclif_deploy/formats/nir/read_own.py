@@ -13,7 +13,7 @@ from tclif_deploy.formats.nir import form, metadata
 from tclif_deploy.formats.nir.graph import NEURONS, NirGraph, Primitive
 from tclif_deploy.graph.lower import lower
 from tclif_deploy.graph.nodes import Affine, Input, NetworkGraph, Node, Output, Population
-from tclif_deploy.network import Float, Network, Neuron
+from tclif_deploy.network import Connection, Float, Network, Neuron
 
 _FORM = "expected a network as write_nir makes it"
 
@@ -127,10 +127,12 @@ class _Outline:
         """
         nodes: dict[str, Node] = {self.input: Input(self._width(self.input))}
         nodes[self.output] = Output(size=self._width(self.output))
+        layers = {node: self._layer(node) for node in self.weights_into}
+        for node in layers:
+            self._check(node, {name: neuron for name, (_, neuron) in layers.items()})
         edges = [(source, target, 0) for source, target in self.graph.edges if target == self.output]
         for node, incoming in self.weights_into.items():
-            name, neuron = self._layer(node)
-            nodes[node] = Population(neuron, name=name)
+            nodes[node] = Population(layers[node][1], name=layers[node][0])
             for weights in incoming:
                 nodes[weights.name] = Affine(weights.weight)
                 delay = int(self.order[weights.source] >= self.order[node])
@@ -140,27 +142,42 @@ class _Outline:
     def _layer(self, node: str) -> tuple[str, Neuron]:
         """(name, neurons) of a layer, from its metadata or else from its primitives."""
         graph, where = self._layer_graph(node), f"{self.where}: node {node}"
-        size = form.layer_size(graph, where)
-        current = sum((weights.bias for weights in self.weights_into[node]), start=np.zeros(size))
+        form.layer_size(graph, where)
         stored = metadata.read_layer(graph.metadata, where)
         if stored is None:
-            neuron = form.read_layer(graph, where).with_current_bias(current)
-        else:
-            neuron = stored[1]
-            form.check_expressible(neuron, where)
-        wrong = form.differences(graph, form.layer_graph(neuron), exact=stored is not None)
-        if stored is None:
+            return _layer_name(node), form.read_layer(graph, where).with_current_bias(self._bias(node))
+        form.check_expressible(stored[1], where)
+        return stored
+
+    def _bias(self, node: str) -> Float:
+        """What the weights into a layer add in every step."""
+        size = form.layer_size(self._layer_graph(node), self.where)
+        return np.asarray(sum((weights.bias for weights in self.weights_into[node]), start=np.zeros(size)))
+
+    def _check(self, node: str, neurons: dict[str, Neuron]) -> None:
+        """Raise `TclifError` unless a layer's nodes are just those of its ``neurons``."""
+        graph, where, neuron = self._layer_graph(node), f"{self.where}: node {node}", neurons[node]
+        exact = metadata.KEY in graph.metadata
+        start = np.zeros(form.layer_size(graph, where))
+        for weights in self.weights_into[node]:
+            if (
+                self.order[weights.source] >= self.order[node]
+                and neurons[weights.source].size == weights.weight.shape[1]
+            ):
+                start += Connection(weights.source, weights.weight).apply(neurons[weights.source].s0[None])[0]
+        wrong = form.differences(graph, form.layer_graph(neuron, start_current=start), exact=exact)
+        if not exact:
             if wrong:
                 raise TclifError(f"{where}: not a layer that this program knows: {_some(wrong)}", _FORM)
-            return _layer_name(node), neuron
-        if neuron.size == size and not np.array_equal(neuron.current_bias, current):
+            return
+        current = self._bias(node)
+        if neuron.size == current.size and not np.array_equal(neuron.current_bias, current):
             largest = np.abs(neuron.current_bias - current).max()
             biased = self.weights_into[node][0].name if self.weights_into[node] else node
             wrong.append(f"the bias of {biased} is off by {largest:.3g}")
         if wrong:
             hint = "write the file again, or remove the metadata where the nodes are right"
             raise TclifError(f"{where}: its metadata and its nodes disagree: {_some(wrong)}", hint)
-        return stored[0], neuron
 
     def _width(self, name: str) -> int:
         """The one number in the shape of an Input or Output node."""

@@ -12,7 +12,7 @@ from tclif_deploy.formats.nir.form import check_expressible, layer_graph
 from tclif_deploy.formats.nir.graph import NirGraph, NotInNir, Primitive
 from tclif_deploy.formats.nir.write_file import node_name, save_graph
 from tclif_deploy.formats.nir.write_standard import DT, check_round_trip, standard_graph
-from tclif_deploy.network import INPUT, Layer, Network, check_network
+from tclif_deploy.network import INPUT, Float, Layer, Network, check_network
 
 LONGEST_NAME = 10_000
 """Bytes of a node's name; HDF5 has room for some 60 kB."""
@@ -88,10 +88,19 @@ def network_graph(network: Network) -> NirGraph:
             else:
                 nodes[weights] = Primitive("Linear", {"weight": c.weight})
             edges += [(names[c.source], weights), (weights, names[layer.name])]
-        nodes[names[layer.name]] = layer_graph(n, metadata.of_layer(layer))
+        nodes[names[layer.name]] = layer_graph(n, metadata.of_layer(layer), _start_current(network, layer))
     nodes[end] = Primitive("Output", {"shape": np.array([network.layers[-1].size])})
     edges.append((names[network.layers[-1].name], end))
     return NirGraph(nodes, tuple(edges), metadata.of_network(network))
+
+
+def _start_current(network: Network, layer: Layer) -> Float:
+    """What connections of one step bring into ``layer`` of their sources' s0, (neurons,)."""
+    current = np.zeros(layer.size)
+    for c in layer.connections:
+        if c.delay == 1:
+            current += c.apply(network.layer(c.source).neuron.s0[None])[0]
+    return current
 
 
 def _check(layer: Layer, order: dict[str, int]) -> None:

@@ -94,6 +94,12 @@ def standard_graph(network: Network, dt: float, *, as_primitives: bool = False) 
             nodes[weights] = weights_node(c, gain, bias * (number == 0), len(shapes[layer.name]) == 2, where)
             before = names[c.source]
             late = _is_late(layer, c, order)
+            if c.delay and c.source != INPUT and network.layer(c.source).neuron.s0.any():
+                raise NotInNir(
+                    f"{where}: connection from {c.source}: a spike before the first step (s0) that comes late cannot "
+                    "be written in this form of NIR",
+                    "let its neurons start without s0",
+                )
             if late and number == 0 and bias.any():  # behind the weights the bias would wait too
                 nodes[f"{weights}_delay"] = _delay(c, shapes[c.source], dt)
                 edges.append((before, f"{weights}_delay"))
@@ -141,8 +147,10 @@ def _delay(c: Connection, shape: tuple[int, ...], dt: float) -> Primitive:
 def _standard(n: Neuron, dt: float) -> _Standard | None:
     """The node of NIR's own that steps as ``n`` does; None where there is none."""
     leaks_u, leaks_v = n.a_u.any(), (n.a_v != 1).any()
-    fits = not (n.b_u.any() or n.v0.any()) and n.input_to == "dendrite" and (n.b_v != 0).all()
-    if n.spiking and (n.reset == "soft" or (n.threshold <= 0).any()):
+    fits = (
+        not (n.b_u.any() or n.v0.any() or n.u0.any() or n.s0.any()) and n.input_to == "dendrite" and (n.b_v != 0).all()
+    )
+    if n.spiking and (n.reset == "soft" or n.r_u.any() or (n.threshold <= 0).any()):
         return None
     inside = (n.a_v >= 0).all() and (n.a_u >= 0).all() and (n.a_u < 1).all()
     if not fits or not inside or (leaks_v and (n.a_v >= 1).any()) or (leaks_u and not leaks_v):

@@ -18,6 +18,7 @@ from tclif_deploy.formats.model_file.description import (
 )
 from tclif_deploy.formats.read_options import check_finite, check_threshold
 from tclif_deploy.frontends.live.stepped import check_stepped
+from tclif_deploy.neurons import REFUSED
 from tclif_deploy.nn import SequenceNetwork
 from tclif_deploy.nn.neuron import LIF, PLIF, TCLIF, LeakyReadout, SpikingNeuron
 
@@ -58,6 +59,9 @@ def describe(model: torch.nn.Module) -> Description:
             return
         children = {name: child for name, child in module._modules.items() if child is not None}
         own = [name for name, _ in (*module.named_parameters(recurse=False), *module.named_buffers(recurse=False))]
+        reason = next((REFUSED[k.__name__] for k in type(module).__mro__ if k.__name__ in REFUSED), None)
+        if reason is not None:
+            raise TclifError(f"{where} cannot be read: {reason}", OTHER_NETWORK)
         if own or not children:
             raise TclifError(f"{where} cannot be read", f"{OTHER_NETWORK}; others by running them: {BY_EXAMPLE}")
         if not isinstance(module, PLAIN):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +11,12 @@ import numpy as np
 
 from tclif_deploy.arguments import checked
 from tclif_deploy.errors import TclifError
+from tclif_deploy.formats.families import OF_FAMILIES, family_network
 from tclif_deploy.formats.model_file.file import described_network, write_model_file
 from tclif_deploy.formats.read_options import ReadOptions
 from tclif_deploy.network import Network
 from tclif_deploy.simulation.floating import simulate_float
+from tclif_deploy.torch_file import to_arrays
 
 if TYPE_CHECKING:
     import torch
@@ -24,11 +27,36 @@ TOLERANCE = 1e-6
 """of readouts, where both run in double precision"""
 
 
-def from_module(model: torch.nn.Module, given: ReadOptions | None = None) -> Network:
-    """The network of a live torch model (see `tclif_deploy.frontends.live.modules.describe` for what it may hold)."""
+def from_module(model: torch.nn.Module, given: ReadOptions | None = None, readout: str | None = None) -> Network:
+    """The network of a live torch model (see `tclif_deploy.frontends.live.modules.describe` for what it may hold).
+
+    A model of a family that is read by the names of its parameters (`tclif_deploy.formats.families`) is read so, with
+    what its modules' attributes say; ``readout`` is the rule by which it will be read, where that is given.
+    """
     from tclif_deploy.frontends.live.modules import describe
 
-    return described_network(describe(model), model.state_dict(), given or ReadOptions(), "model")
+    given = given or ReadOptions()
+    network = _of_family(model, replace(given, readout=readout))
+    if network is not None:
+        return network
+    for name in ("dt", *OF_FAMILIES):
+        if getattr(given, name) is not None:
+            raise TclifError(f"model: {name} is not for this model, which has no such number", f"leave {name} out")
+    return described_network(describe(model), model.state_dict(), given, "model")
+
+
+def _of_family(model: torch.nn.Module, given: ReadOptions) -> Network | None:
+    """The network of a model of a family, None of any other."""
+    where = f"model ({type(model).__name__})"
+    try:
+        arrays = to_arrays(model.state_dict(), where)
+    except TclifError:
+        return None  # of no family: what is wrong is said by who reads it
+    network = family_network(arrays, given, where, dict(model.named_modules()))
+    if network is None:
+        return None
+    told = f"{where}: its forward was not run: it is taken for that of its authors, whose parameters it has"
+    return replace(network, notices=(*network.notices, told))
 
 
 @checked

@@ -254,10 +254,11 @@ class _Stage:
                 flat[:, : layer.size] = values * unit
                 self.states[:, :, n] = flat.reshape(samples, tiles, width)
             return
-        if layer.start.any():
-            flat = np.zeros(layer.tiles * layer.spec.width, self.states.dtype)
-            flat[: layer.size] = layer.start * self.units.v
-            self.states[:, :, 1] = flat.reshape(layer.tiles, layer.spec.width)
+        for n, (values, unit) in enumerate(zip(layer.start, (self.units.u, self.units.v), strict=True)):
+            if values.any():
+                row = np.zeros(layer.tiles * layer.spec.width, self.states.dtype)
+                row[: layer.size] = values * unit
+                self.states[:, :, n] = row.reshape(layer.tiles, layer.spec.width)
 
     def readout(self, last: Int) -> NDArray[Any]:
         """The soma at each sample's last valid step, or spikes up to there."""

@@ -30,6 +30,7 @@ from tclif_deploy.simulation.engine.float_tile import A_U, A_V, THRESHOLD, TRACE
 from tclif_deploy.simulation.engine.floating import read_block
 from tclif_deploy.simulation.engine.outputs import Outputs
 from tclif_deploy.simulation.engine.scatter import shape_of, weights_of
+from tclif_deploy.simulation.reference import start_states
 from tclif_deploy.simulation.result import check_input
 
 EXACT_BITS = 52
@@ -65,7 +66,8 @@ def _exact_layer(network: FixedNetwork, layer: FixedLayer) -> FloatLayer | None:
     constants[: Q + 1] /= m.one
     constants[THRESHOLD] = firing_threshold(constants[THRESHOLD], False, layer.spiking)
     return FloatLayer(
-        layer.name, constants, layer.v0.astype(np.float64), Choice(choices), np.array([2.0**layer.shift, 0.0, 0.0]),
+        layer.name, constants, np.stack(start_states(layer, m)).astype(np.float64), layer.s0 == 1, Choice(choices),
+        np.array([2.0**layer.shift, 0.0, 0.0]),
         tuple(c.source for c in layer.connections), tuple(c.delay for c in layer.connections),
         tuple(shape_of(c) for c in layer.connections),
         tuple(weights_of(c) * 2.0**c.exponent for c in layer.connections),

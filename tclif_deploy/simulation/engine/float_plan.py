@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tclif_deploy.network import INPUT, Float, Layer, Network
 from tclif_deploy.simulation.engine.events import WORD
@@ -24,8 +25,10 @@ class FloatLayer:
     name: str
     constants: Float
     """(`CONSTANTS`, neurons)"""
-    v0: Float
-    """(neurons,)"""
+    start: Float
+    """u and v at the beginning of the first step, (2, neurons)"""
+    s0: NDArray[np.bool_]
+    """spikes of the step before, (neurons,)"""
     choices: Choice
     numbers: Float
     """`float_tile.NUMBERS`, of meaning where rounded"""
@@ -51,7 +54,8 @@ def float_layer(layer: Layer) -> FloatLayer:
     constants = np.stack([getattr(n, name) for name in NEURON_ROWS])
     constants[THRESHOLD] = firing_threshold(n.threshold, n.strict, n.spiking)
     return FloatLayer(
-        layer.name, constants, n.v0, choices_of(constants, n.reset == "hard", n.input_to == "soma"), np.zeros(NUMBERS),
+        layer.name, constants, np.stack(n.start), n.s0 != 0,
+        choices_of(constants, n.reset == "hard", n.input_to == "soma"), np.zeros(NUMBERS),
         tuple(c.source for c in layer.connections), tuple(c.delay for c in layer.connections),
         tuple(shape_of(c) for c in layer.connections), tuple(weights_of(c) for c in layer.connections),
         tuple(c.sources for c in layer.connections),
@@ -91,8 +95,9 @@ class PlannedLayer:
         padded[:, : self.size] = layer.constants
         padded[THRESHOLD, self.size :] = np.inf  # neurons that there are not never fire
         self.constants[:] = padded.reshape(CONSTANTS, self.tiles, self.width).transpose(1, 0, 2)
-        self.v0 = np.zeros((self.tiles, self.width))
-        self.v0.reshape(-1)[: self.size] = layer.v0
+        self.start = np.zeros((2, self.tiles, self.width))
+        self.start.reshape(2, -1)[:, : self.size] = layer.start
+        self.s0 = words(layer.s0, self.tiles)
         self.sources = tuple(index[source] for source in layer.sources)
         self.delays, self.shapes, self.widths = (
             layer.delays,
@@ -119,6 +124,13 @@ class PlannedLayer:
         return rows
 
 
+def words(spikes: NDArray[np.bool_], tiles: int) -> NDArray[np.uint64]:
+    """Spikes of a layer's neurons as the words of bits of its tiles, (tiles,)."""
+    bits = np.zeros(tiles * WORD, np.uint8)
+    bits[: spikes.size] = spikes
+    return np.packbits(bits, bitorder="little").view("<u8").astype(np.uint64)
+
+
 class FloatPlan:
     """All layers, and in which order their steps are run."""
 
@@ -137,6 +149,11 @@ class FloatPlan:
         direct = [layer for layer in self.layers if layer.direct]
         self.listed = {source for layer in direct for source in layer.sources}
         """sources whose events are listed: the rows of a layer's tiles ask for them"""
+        late = {
+            source for layer in self.layers for source, delay in zip(layer.sources, layer.delays, strict=True) if delay
+        }
+        self.lead = int(any(n in late and layer.s0.any() for n, layer in enumerate(self.layers)))
+        """steps before the first: 1 where delays bring spikes of it, of which nothing else is computed"""
         assert WIDTHS[1] == WORD, "a tile's spikes are a word of bits"
 
     def shared(self, other: FloatPlan) -> int:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tclif_deploy.fixed import Int
 from tclif_deploy.network import Float
 from tclif_deploy.simulation.engine.block import BYTE_TABLE
-from tclif_deploy.simulation.engine.events import SLACK, padded_count
+from tclif_deploy.simulation.engine.events import SLACK, list_spikes, padded_count
 from tclif_deploy.simulation.engine.float_currents import add_input, add_spikes, by_neuron
 from tclif_deploy.simulation.engine.float_layers import layer_steps, list_values
 from tclif_deploy.simulation.engine.float_plan import FloatPlan, PlannedLayer
@@ -57,6 +57,7 @@ class FloatWorker:
     def __init__(
         self, plan: FloatPlan, samples: int, time: int, traced: Collection[int], with_peaks: bool = True
     ) -> None:
+        time += plan.lead
         self.samples, self.time = samples, time
         self.choices = Choice.PEAKS if with_peaks else Choice(0)
         layers = plan.layers
@@ -111,36 +112,41 @@ class FloatWorker:
         ``plan`` is the worker's own, or another of the same network. To ``go_on`` means that the last run had this
         ``x``: what the layers came to that both plans share stands, without their peaks.
         """
-        count, stands = len(x), plan.shared(self.plan) if go_on else 0
+        count, lead, stands = len(x), plan.lead, plan.shared(self.plan) if go_on else 0
         if plan is not self.plan:
             self._planned(plan)
+        if lead:
+            x = np.concatenate([np.zeros_like(x[:, :lead]), x], axis=1)
         if -1 in plan.listed and not go_on:
             list_values(x, self.events[-1], self.values, self.starts[-1])
-        for group in plan.groups[stands:]:
-            for n in group:
-                self.states[n][:, :, 0] = 0.0
-                self.states[n][:, :, 1] = plan.layers[n].v0
-                self.peaks[n][:, 0] = 0.0
-                self.peaks[n][:, 1] = np.abs(plan.layers[n].v0)
-                self.starts[n][:, 0] = 0
+        for n in (n for group in plan.groups[stands:] for n in group):
+            layer = plan.layers[n]
+            self.states[n][:] = layer.start.transpose(1, 0, 2)
+            self.peaks[n][:] = np.abs(layer.start).transpose(1, 0, 2)
+            self.starts[n][:, 0] = 0
+            if lead:
+                self.masks[n][:, 0] = layer.s0
+                if n in plan.listed:
+                    list_spikes(self.masks[n], lead, BYTE_TABLE, layer.size, self.events[n], self.starts[n])
         for group in plan.groups[stands:]:
             first = plan.layers[group.start]
             if len(group) == 1 and group.start not in first.sources:
                 if first.direct:
-                    self._advance(group.start, x, False, 0, self.time)
+                    self._advance(group.start, x, False, lead, self.time)
                     continue
                 window = self.currents[group.start].shape[1]
                 for sample in range(count):
-                    for begin in range(0, self.time, window):
+                    for begin in range(lead, self.time, window):
                         end = min(begin + window, self.time)
                         self._advance(group.start, x, False, begin, end, slice(sample, sample + 1))
             elif len(group) == 1 and first.direct:
-                self._advance(group.start, x, True, 0, self.time)
+                self._advance(group.start, x, True, lead, self.time)
             else:
-                for t in range(self.time):
+                for t in range(lead, self.time):
                     for n in group:
                         self._advance(n, x, True, t, t + 1)
-        masks, traces, states = ([each[:count] for each in kept] for kept in (self.masks, self.traces, self.states))
+        masks, traces = ([each[:count, lead:] for each in kept] for kept in (self.masks, self.traces))
+        states = [each[:count] for each in self.states]
         return Block(at, masks, traces, states, self.peaks)
 
     def _advance(self, n: int, x: Float, by_step: bool, begin: int, end: int, some: slice | None = None) -> None:
@@ -170,7 +176,7 @@ class FloatWorker:
 def capacity(plan: FloatPlan, source: int, time: int) -> int:
     """Events of a sample that a list must hold."""
     size = plan.input_size if source < 0 else plan.layers[source].size
-    return time * padded_count(size) + SLACK
+    return (time + plan.lead) * padded_count(size) + SLACK
 
 
 def block_size(plan: FloatPlan, samples: int, time: int, traced: Collection[int], workers: int) -> int:

@@ -44,7 +44,7 @@ class Choice(enum.IntFlag):
     """What a layer's kernel does, decided when its machine code is made."""
 
     HARD = enum.auto()
-    """a spike sets v to v_reset"""
+    """a spike sets v to v_reset, and takes no q*u"""
     TO_SOMA = enum.auto()
     """the current is added to v instead of u"""
     GENERAL = enum.auto()
@@ -192,7 +192,8 @@ class Neurons:
         v = self.within(self._driven(v, into_v, self.constant(BIAS_V, group)), of_soma=True)
         spikes = v >= self.constant(THRESHOLD, group)
         if Choice.HARD in self.choices:
-            return u, spikes.where(self.constant(V_RESET, group), v), spikes, u, v
+            after_u = self.within(u - self.constant(R_U, group), of_soma=False)
+            return spikes.where(after_u, u), spikes.where(self.constant(V_RESET, group), v), spikes, u, v
         taken = self.constant(R_V, group)
         if Choice.GENERAL in self.choices:
             taken = taken + self.rounded(self.constant(Q, group) * u)
@@ -254,7 +255,7 @@ def run_tile(
                 k.store(u, place(states, 0, group), 64)
                 k.store(v, place(states, 1, group), 64)
                 if Choice.PEAKS in chosen:
-                    widen(0, group, *((charged_u,) if Choice.HARD in chosen else (charged_u, u)))
+                    widen(0, group, charged_u, u)
                     widen(1, group, charged_v, v)
                 bits = b.zext(b.bitcast(fires.value, I8), I64)
                 word = b.or_(word, b.shl(bits, I64(group * LANES)))

@@ -18,6 +18,7 @@ from tclif_deploy.jit import helper, kernel
 from tclif_deploy.network import INPUT
 from tclif_deploy.simulation.engine.readout import read_step, readout_code
 from tclif_deploy.simulation.engine.scatter import OUTPUTS, POSITIONS, scatter, shape_of, weights_of
+from tclif_deploy.simulation.reference import start_states
 
 ROUNDINGS = ("floor", "nearest", "toward_zero", "ceiling")
 FLOOR, NEAREST, TOWARD_ZERO, CEILING = range(4)
@@ -26,7 +27,7 @@ SATURATE, WRAP, SATURATE_FULL = range(3)
 MAX_SHIFT = 62
 """Shifts beyond this would leave nothing of an int64, in numpy and in this kernel alike."""
 
-(A_U, B_U, A_V, B_V, Q, THRESHOLD, R_U, R_V, V_RESET, BIAS_U, BIAS_V, V0) = range(len(LAYER_ARRAYS))
+(A_U, B_U, A_V, B_V, Q, THRESHOLD, R_U, R_V, V_RESET, BIAS_U, BIAS_V, V0, U0, S0) = range(len(LAYER_ARRAYS))
 """Rows of `GeneralPlan.neurons`."""
 
 
@@ -38,7 +39,9 @@ class GeneralPlan:
     """(11,): frac_bits, rounding, bits_u, bits_v, overflow of u and of v, rounding of products into u and into v, least
     step, ovf after each addend, input before the decay"""
     neurons: Int
-    """(12, all neurons): `LAYER_ARRAYS` of all layers, side by side"""
+    """(14, all neurons): `LAYER_ARRAYS` of all layers, side by side"""
+    start: Int
+    """(2, all neurons): u and v at the beginning of the first step"""
     layers: Int
     """(layers, 8): first neuron, end, shift, hard reset, input to soma, spiking, first connection, end"""
     connections: Int
@@ -86,7 +89,9 @@ def plan_general(network: FixedNetwork) -> GeneralPlan:
         first += layer.size
     delays = {is_input: longest_delay(network, is_input) for is_input in (False, True)}
     return GeneralPlan(
-        arithmetic, np.ascontiguousarray(neurons), np.array(layers, np.int64), np.array(connections, np.int64),
+        arithmetic, np.ascontiguousarray(neurons),
+        np.concatenate([np.stack(start_states(la, m)) for la in network.layers], axis=1),
+        np.array(layers, np.int64), np.array(connections, np.int64),
         np.concatenate(weights), 1 + delays[False], delays[True], readout_code(network.readout, network.output.spiking),
     )  # fmt: skip
 
@@ -249,7 +254,7 @@ def run_general(
                     )
                     if each:
                         shares[c - layers[layer, 6], :size] = 0
-                    if delay > step:
+                    if delay > step + (source >= 0):  # layers fired just before the first step too
                         continue
                     partial_sum[:size] = 0
                     shape = connections[c, 4:]
@@ -336,9 +341,9 @@ def run_general(
                             wide = new_v - (neurons[R_V, n] + _round(neurons[Q, n] * new_u, k, rounding))
                             new_v = _overflow(wide, limit_v, wrap_v)
                             overflows[sample, layer, 3] += new_v != wide
-                            wide = new_u - neurons[R_U, n]
-                            new_u = _overflow(wide, limit_u, wrap_u)
-                            overflows[sample, layer, 2] += new_u != wide
+                        wide = new_u - neurons[R_U, n]
+                        new_u = _overflow(wide, limit_u, wrap_u)
+                        overflows[sample, layer, 2] += new_u != wide
                     u[n], v[n] = new_u, new_v
                 if trace_at[layer] >= 0:
                     at = trace_at[layer]

@@ -81,6 +81,9 @@ class Tile:
         if self.spec.has(Flag.NO_SPIKES):
             return new_u, new_v, None, [new_u, new_v]
         spikes = new_v >= self.row(THRESHOLD, group)
+        if self.spec.has(Flag.HARD_RESET_U):
+            after_u = spikes.where(new_u - self.row(R_U, group), new_u)
+            return after_u, spikes.where(self.row(V_RESET, group), new_v), spikes, [new_u, new_v, after_u]
         if self.spec.has(Flag.HARD_RESET):
             return new_u, spikes.where(self.row(V_RESET, group), new_v), spikes, [new_u, new_v]
         taken = self.row(R_V, group)

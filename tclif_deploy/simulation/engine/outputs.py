@@ -145,7 +145,7 @@ class Outputs:
         spikes = np.zeros((1, self.time, neurons) if self.keep_spikes else (1, 0, 0), np.uint8)
         counts = np.zeros((1, neurons if self.keep_counts else 0), np.int64)
         at = slice(sample, sample + 1)
-        state = self.state.sample(sample) if self.state else State.start(plan, 1, 0, min(plan.ring, self.time))
+        state = self.state.sample(sample) if self.state else State.start(plan, 1, 0, min(plan.ring, self.time + 1))
         run_general(
             plan.arithmetic, plan.neurons, plan.layers, plan.connections, plan.weights, plan.code, x, self.first,
             np.array([last]), state.taken, state.u, state.v, state.fired, state.readout, state.decided,

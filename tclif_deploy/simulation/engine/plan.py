@@ -21,6 +21,7 @@ from tclif_deploy.network import INPUT
 from tclif_deploy.simulation.engine import neuron
 from tclif_deploy.simulation.engine.events import FEW_FEATURES
 from tclif_deploy.simulation.engine.spec import DENSE, MIXED, SPIKES, Flag, KernelSpec
+from tclif_deploy.simulation.reference import start_states
 
 EXACT = 1 << 24
 """float32 holds every integer up to here."""
@@ -105,8 +106,8 @@ class FastLayer:
     biases: NDArray[np.int32] | None
     """(tiles, 2, width) of an integrator, None for all others"""
     shift: int
-    start: Int
-    """v0, (size,)"""
+    start: tuple[Int, Int]
+    """u and v at the beginning of the first step, (size,) each"""
 
     @property
     def recurrent(self) -> bool:
@@ -168,7 +169,7 @@ def _plan_layer(network: FixedNetwork, layer: FixedLayer, earlier: set[str]) -> 
         layer.name, layer.size,
         KernelSpec(sums if adds_up else sums | _flags(layer, m), width, _kinds(network.input.size, connections)),
         connections, numbers, _fits_float32(numbers[0]), _biases(layer, tiles, width) if adds_up else None,
-        layer.shift, layer.v0,
+        layer.shift, start_states(layer, m),
     )  # fmt: skip
 
 
@@ -211,6 +212,8 @@ def _exact(layer: FixedLayer, m: Arithmetic) -> bool:
         terms[0] = np.abs(layer.bias_u)
     if layer.spiking and layer.reset == "soft":
         terms += [np.abs(layer.r_u), np.abs(layer.r_v) + product(layer.q, top_u)]
+    if layer.spiking and layer.reset == "hard":
+        terms.append(np.abs(layer.r_u))
     if layer.spiking and layer.reset == "hard" and np.abs(layer.v_reset).max() >= top_v:
         return False
     coefficients = max(int(np.abs(getattr(layer, name)).max()) for name in ("a_u", "b_u", "a_v", "b_v", "q"))
@@ -218,7 +221,8 @@ def _exact(layer: FixedLayer, m: Arithmetic) -> bool:
     if m.rounding == "nearest" and coefficients * max(top_u, top_v) > one * EXACT // 2:
         return False
     fits = all(int(term.max()) <= EXACT for term in terms) and coefficients <= EXACT
-    return fits and int(np.abs(layer.v0).max()) < top_v
+    u, v = start_states(layer, m)
+    return fits and int(np.abs(u).max()) < top_u and int(np.abs(v).max()) < top_v
 
 
 def _stateless_u(layer: FixedLayer) -> bool:
@@ -234,6 +238,7 @@ def _flags(layer: FixedLayer, m: Arithmetic) -> Flag:
         Flag.MULTIPLY_V: bool((layer.a_v != one).any()),
         Flag.HAS_Q: layer.spiking and layer.reset == "soft" and bool(layer.q.any()),
         Flag.HARD_RESET: layer.spiking and layer.reset == "hard",
+        Flag.HARD_RESET_U: layer.spiking and layer.reset == "hard" and bool(layer.r_u.any()),
         Flag.INPUT_TO_SOMA: layer.input_to == "soma",
         Flag.RIGHT_SHIFT: layer.shift < 0,
         Flag.NO_SPIKES: not layer.spiking,

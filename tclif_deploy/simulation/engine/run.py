@@ -23,6 +23,7 @@ from tclif_deploy.simulation.engine.plan import FastPlan, plan_fast
 from tclif_deploy.simulation.engine.state import State
 from tclif_deploy.simulation.engine.threads import run_all, threads
 from tclif_deploy.simulation.floating import batches
+from tclif_deploy.simulation.reference import start_spikes
 from tclif_deploy.simulation.result import Result, check_input, check_lengths, check_readout_range
 
 BLOCK = 64
@@ -58,7 +59,7 @@ def simulate(
     check_readout_range(network, time)
     out = Outputs(network, samples, time, spikes, counts, traces, readouts)
     prepared = prepare(network)
-    fast = None if out.trace.size else prepared.fast
+    fast = None if out.trace.size or start_spikes(network) else prepared.fast
     exact = None
     if fast is None and samples * time * sum(layer.size for layer in network.layers) >= FEWEST_NEURON_STEPS:
         exact = prepared.exact(network)

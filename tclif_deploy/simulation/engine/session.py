@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from tclif_deploy.fixed import FixedNetwork, Int
 from tclif_deploy.network import INPUT
 from tclif_deploy.readout import SUMS, decide
-from tclif_deploy.simulation.engine.general import step_general
+from tclif_deploy.simulation.engine.general import S0, step_general
 from tclif_deploy.simulation.engine.run import advance, prepare
 from tclif_deploy.simulation.engine.state import State
 from tclif_deploy.simulation.result import Result, check_input, check_readout_steps, most_readout_steps
@@ -125,10 +125,13 @@ class EngineSession:
             state.u[:, at], state.v[:, at] = u[name], v[name]
         for source, sent in in_flight.items():
             sent = sent.copy()
-            sent[:, : max(sent.shape[1] - steps, 0)] = 0  # before the first step nothing was sent
+            before = max(sent.shape[1] - steps, 0)
+            sent[:, :before] = 0  # before the first step nothing was sent
             if source == INPUT:
                 state.inputs[:] = sent
             else:
+                if before:  # but for what fired just then
+                    sent[:, before - 1] = self.plan.neurons[S0, self.columns[source]]
                 state.fired[:, state.rows(sent.shape[1]), self.columns[source]] = sent
         self._row[:, :-1] = state.inputs
         self.state = state

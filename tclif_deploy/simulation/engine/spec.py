@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Flag(enum.IntFlag):
-    """What a layer's kernel does. The first ten follow from a layer's numbers; the others are those of its row sums,
+    """What a layer's kernel does. The first eleven follow from a layer's numbers; the others are those of its row sums,
     and whether states are searched for overflows."""
 
     TO_ZERO = enum.auto()
@@ -22,6 +22,8 @@ class Flag(enum.IntFlag):
     """q is not 0"""
     HARD_RESET = enum.auto()
     """a spike sets v to v_reset"""
+    HARD_RESET_U = enum.auto()
+    """and takes r_u from u"""
     INPUT_TO_SOMA = enum.auto()
     """the current is added to v instead of u"""
     RIGHT_SHIFT = enum.auto()

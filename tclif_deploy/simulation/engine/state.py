@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tclif_deploy.fixed import Int
-from tclif_deploy.simulation.engine.general import V0, GeneralPlan
+from tclif_deploy.simulation.engine.general import S0, GeneralPlan
 
 
 @dataclass(eq=False)
@@ -33,10 +33,12 @@ class State:
     def start(cls, plan: GeneralPlan, samples: int, features: int, ring: int | None = None) -> State:
         """Before the first step; ``ring`` is less than the plan's where a run is shorter."""
         neurons, first = plan.neurons.shape[1], plan.layers[-1, 0]
+        fired = np.zeros((samples, ring or plan.ring, neurons), np.uint8)
+        fired[:, -1] = plan.neurons[S0]  # of the step before the first
         return cls(
-            np.zeros((samples, neurons), np.int64),
-            np.tile(plan.neurons[V0], (samples, 1)),
-            np.zeros((samples, ring or plan.ring, neurons), np.uint8),
+            np.tile(plan.start[0], (samples, 1)),
+            np.tile(plan.start[1], (samples, 1)),
+            fired,
             np.zeros((samples, plan.input_delay, features), np.int64),
             np.zeros((samples, (neurons - first) // int(plan.code[1])), np.int64),
             np.full(samples, -1, np.int64),

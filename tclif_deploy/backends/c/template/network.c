@@ -77,6 +77,9 @@ typedef struct {
     const tclif_connection *connections;
     tclif_coefficients a_u, b_u, a_v, b_v, q;
     tclif_levels threshold, r_u, r_v, v_reset, bias_u, bias_v, v0;
+#if TCLIF_STARTS
+    tclif_levels u0, s0;
+#endif
     uint32_t first;       /* of the layer's neurons among all */
     uint32_t size;
     uint32_t first_byte;  /* of the layer's spike frames */
@@ -300,10 +303,10 @@ static void update_layer(tclif_state *state, uint32_t index, const tclif_input_t
                 sum = v - (level(layer->r_v, n) + product(layer->q, n, u));
                 v = limited_v(sum);
                 TCLIF_COUNT(3, v != sum);
-                sum = u - level(layer->r_u, n);
-                u = limited_u(sum);
-                TCLIF_COUNT(2, u != sum);
             }
+            sum = u - level(layer->r_u, n);
+            u = limited_u(sum);
+            TCLIF_COUNT(2, u != sum);
         }
         *u_state = (tclif_u_t)u;
         *v_state = (tclif_v_t)v;
@@ -347,7 +350,11 @@ void tclif_init(tclif_state *state)
     for (uint32_t index = 0; index < TCLIF_LAYERS; index++) {
         const tclif_layer *layer = &tclif_layers[index];
         for (uint32_t n = 0; n < layer->size; n++) {
+#if TCLIF_STARTS
+            state->u[layer->first + n] = (tclif_u_t)level(layer->u0, n);
+#else
             state->u[layer->first + n] = 0;
+#endif
             state->v[layer->first + n] = (tclif_v_t)level(layer->v0, n);
         }
         state->frame[index] = 0;
@@ -360,6 +367,16 @@ void tclif_init(tclif_state *state)
     for (uint32_t n = 0; n < TCLIF_SPIKE_BYTES; n++) {
         state->spikes[n] = 0;
     }
+#if TCLIF_STARTS
+    /* What fired just before the first step is read by delays; resets have been taken into u0 and v0. */
+    for (uint32_t index = 0; index < TCLIF_LAYERS; index++) {
+        const tclif_layer *layer = &tclif_layers[index];
+        uint8_t *bits = &state->spikes[spike_frame(state, index, 0)];
+        for (uint32_t n = 0; n < layer->size; n++) {
+            bits[n / 8U] = (uint8_t)(bits[n / 8U] | (unsigned)level(layer->s0, n) << n % 8U);
+        }
+    }
+#endif
 #ifdef TCLIF_RULE
 #if TCLIF_RUNNING
     for (uint32_t n = 0; n < TCLIF_OUTPUTS; n++) {

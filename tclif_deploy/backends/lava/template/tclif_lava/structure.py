@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 COEFFICIENTS = (
-    "a_u", "b_u", "a_v", "b_v", "q", "threshold", "r_u", "r_v", "v_reset", "bias_u", "bias_v", "v0",
+    "a_u", "b_u", "a_v", "b_v", "q", "threshold", "r_u", "r_v", "v_reset", "bias_u", "bias_v", "v0", "u0", "s0",
 )  # fmt: skip
 """The numbers of a neuron, in the order of `Layer`'s fields."""
 
@@ -109,6 +109,10 @@ class Layer:
     v0: Number
     multiplier: Number
     """readout: classes compare as v*multiplier"""
+    u0: Number = 0
+    """u0 and v0: the states at the beginning of the first step, after the reset of s0"""
+    s0: Number = 0
+    """1 where a neuron fired just before the first step, which delays of a step or more still bring"""
 
 
 @dataclass(frozen=True)

@@ -130,7 +130,7 @@ class NetworkModel(AbstractSubProcessModel):  # type: ignore[misc]
 def coefficients(layer: Any, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Each coefficient as an array (neurons,): a literal serves all neurons, a string names an array."""
     names = (
-        "a_u", "b_u", "a_v", "b_v", "q", "threshold", "r_u", "r_v", "v_reset", "bias_u", "bias_v", "v0",
+        "a_u", "b_u", "a_v", "b_v", "q", "threshold", "r_u", "r_v", "v_reset", "bias_u", "bias_v", "v0", "u0", "s0",
     )  # fmt: skip
     values = {name: getattr(layer, name) for name in names}
     return {k: arrays[x] if isinstance(x, str) else np.full(layer.size, x) for k, x in values.items()}

@@ -7,7 +7,10 @@ One step, with dendrite u, soma v and the incoming sum a (integers in fixed poin
     v = ovf_v( rnd(a_v*v, k) + rnd(b_v*u, k) + bias_v )      i enters here where input_to is "soma"
     s = v >= threshold                                 (a spiking layer only)
     soft: u = ovf_u(u - r_u*s) ;  v = ovf_v(v - (r_v + rnd(q*u, k))*s)     u before its own reset
-    hard: v = v_reset where s
+    hard: u = ovf_u(u - r_u*s) ;  v = v_reset where s
+
+The states start at u0 and v0. What s0 says to have fired just before the first step is sent in the step before that, in
+which nothing else happens; its resets are in u0 and v0 already.
 
 ``rnd(p, k)`` is p/2^k by the machine's rounding and ``ovf`` brings a state into its width. In floating point
 both are left out.
@@ -72,11 +75,13 @@ class TCLIF(AbstractProcess):  # type: ignore[misc]
     Parameters
     ----------
     shape : (neurons,), or (samples, neurons) where many samples run at once (simulation only)
-    coefficients : a_u, b_u, a_v, b_v, q, threshold, r_u, r_v, v_reset, bias_u, bias_v, v0; each of shape (neurons,)
+    coefficients : a_u, b_u, a_v, b_v, q, threshold, r_u, r_v, v_reset, bias_u, bias_v, v0, u0, s0; each of shape
+        (neurons,), the last two 0 where they are not given
     shift, reset, input_to, spiking, strict : as in the equations above; ``strict`` fires at v > threshold
     arithmetic : frac_bits, rounding, bits_u, bits_v, overflow_u and overflow_v as attributes; None in floating point
     frames, steps, idle : that many samples, one after another: each takes ``steps`` steps and is followed by ``idle``
-        steps in which input is dropped and the states start anew
+        steps in which input is dropped and the states start anew; the last of them, and the step before the first
+        frame, sends ``s0``
     phases, offset : step t (idle steps counted) runs at Lava step ``phases*t + offset``, counted from 0; nothing
         happens in between
     lengths : the readout of a frame is taken after that many of its steps; of shape (frames, *shape[:-1])
@@ -118,7 +123,8 @@ class TCLIF(AbstractProcess):  # type: ignore[misc]
         self.a_in = InPort(shape=shape)
         self.s_out = OutPort(shape=shape)
         self.v_out = OutPort(shape=shape)
-        self.u = Var(shape=shape, init=0)
+        u0, s0 = (coefficients.get(key, np.zeros_like(coefficients["v0"])) for key in ("u0", "s0"))
+        self.u = Var(shape=shape, init=np.broadcast_to(u0, shape).copy())
         self.v = Var(shape=shape, init=np.broadcast_to(coefficients["v0"], shape).copy())
         self.a_u = Var(shape=neurons, init=coefficients["a_u"])
         self.b_u = Var(shape=neurons, init=coefficients["b_u"])
@@ -132,6 +138,8 @@ class TCLIF(AbstractProcess):  # type: ignore[misc]
         self.bias_u = Var(shape=neurons, init=coefficients["bias_u"])
         self.bias_v = Var(shape=neurons, init=coefficients["bias_v"])
         self.v0 = Var(shape=neurons, init=coefficients["v0"])
+        self.u0 = Var(shape=neurons, init=u0)
+        self.s0 = Var(shape=neurons, init=s0)
 
 
 class AbstractTCLIFModel(PyLoihiProcessModel):  # type: ignore[misc]
@@ -143,6 +151,8 @@ class AbstractTCLIFModel(PyLoihiProcessModel):  # type: ignore[misc]
     u: Any
     v: Any
     v0: Any
+    u0: Any
+    s0: Any
 
     def __init__(self, proc_params: Any) -> None:
         super().__init__(proc_params)
@@ -159,12 +169,15 @@ class AbstractTCLIFModel(PyLoihiProcessModel):  # type: ignore[misc]
         turn, between = divmod(self.time_step - 1 - self.offset, self.phases)
         frame, t = divmod(turn, self.steps + self.idle)
         spikes = np.zeros(self.u.shape, np.bool_)
-        if turn >= 0 and not between and frame < self.frames:
+        if turn >= -1 and not between and frame < self.frames:
             if t < self.steps:
                 spikes = self.advance(arrived, self.outputs["overflows"][frame])
                 self.keep(frame, t, spikes)
             else:
-                self.u, self.v = np.zeros_like(self.u), np.broadcast_to(self.v0, self.v.shape).copy()
+                self.u = np.broadcast_to(self.u0, self.u.shape).copy()
+                self.v = np.broadcast_to(self.v0, self.v.shape).copy()
+                if t == self.steps + self.idle - 1:
+                    spikes = np.broadcast_to(self.s0, spikes.shape) != 0
         self.s_out.send(spikes)
         self.v_out.send(self.v)
 
@@ -211,6 +224,8 @@ class PyTCLIFModelFixed(AbstractTCLIFModel):
     bias_u: np.ndarray = LavaPyType(np.ndarray, np.int64)
     bias_v: np.ndarray = LavaPyType(np.ndarray, np.int64)
     v0: np.ndarray = LavaPyType(np.ndarray, np.int64)
+    u0: np.ndarray = LavaPyType(np.ndarray, np.int64)
+    s0: np.ndarray = LavaPyType(np.ndarray, np.int64)
 
     def __init__(self, proc_params: Any) -> None:
         super().__init__(proc_params)
@@ -248,7 +263,9 @@ class PyTCLIFModelFixed(AbstractTCLIFModel):
 
         fires = v >= self.threshold if self.spiking else np.zeros(v.shape, np.bool_)
         if self.spiking and self.reset == "hard":
-            v = np.where(fires, self.v_reset, v)
+            u_wide, v = u - self.r_u * fires, np.where(fires, self.v_reset, v)
+            u = self.ovf_u(u_wide)
+            counts[..., 2] += np.count_nonzero(u != u_wide, axis=-1)
         elif self.spiking:
             u_wide, v_wide = u - self.r_u * fires, v - (self.r_v + times("q", u)) * fires
             u, v = self.ovf_u(u_wide), self.ovf_v(v_wide)
@@ -281,6 +298,8 @@ class PyTCLIFModelFloat(AbstractTCLIFModel):
     bias_u: np.ndarray = LavaPyType(np.ndarray, float)
     bias_v: np.ndarray = LavaPyType(np.ndarray, float)
     v0: np.ndarray = LavaPyType(np.ndarray, float)
+    u0: np.ndarray = LavaPyType(np.ndarray, float)
+    s0: np.ndarray = LavaPyType(np.ndarray, float)
 
     def advance(self, arrived: np.ndarray, counts: np.ndarray) -> np.ndarray:
         """One step of the neuron in float64; nothing overflows."""
@@ -291,7 +310,7 @@ class PyTCLIFModelFloat(AbstractTCLIFModel):
         if self.spiking:
             fires = v > self.threshold if self.strict else v >= self.threshold
             if self.reset == "hard":
-                v = np.where(fires, self.v_reset, v)
+                u, v = u - self.r_u * fires, np.where(fires, self.v_reset, v)
             else:
                 u, v = u - self.r_u * fires, v - (self.r_v + self.q * u) * fires
         self.u, self.v = u, v

@@ -1,0 +1,89 @@
+"""Vanilla RF and ALIF of Higuchi et al. (ICML 2024, "Balanced resonate-and-fire neurons"), as their code runs them.
+
+``hidden.linear`` takes the input and the layer's own spikes of the step before; ``out`` is a leaky integrator. Their
+balanced RF has the parameters of the vanilla one, and lowers its damping and raises its threshold by a third state.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tclif_deploy import neurons
+from tclif_deploy.errors import TclifError
+from tclif_deploy.formats.families.chain import Chain, Tensors, split
+from tclif_deploy.graph.nodes import NO_BIAS
+from tclif_deploy.network import Float, Network
+
+RF = "vanilla RF (Higuchi et al.)"
+ALIF = "ALIF (Higuchi et al.)"
+BRF_REASON = (
+    "BRF (balanced resonate-and-fire): its refractory variable q lowers the damping, a state that multiplies a state, "
+    "and raises the threshold: three states"
+)
+DT, RF_THRESHOLD = 0.01, 1.0
+ALIF_THRESHOLD, ALIF_BETA = 0.01, 1.8
+READOUT = "the authors score the last step where labels come last, each step (ECG), or the mean over steps (SHD)"
+
+
+def read_rf(tensors: Tensors) -> Network:
+    """Omega and b_offset by their absolute values, as the forward takes them."""
+    chain = Chain(tensors)
+    omega = np.abs(tensors.take("hidden.omega", None))
+    damping = np.abs(tensors.take("hidden.b_offset", len(omega)))
+    dt = tensors.given.dt or tensors.attribute("hidden", "dt", DT)
+    threshold = tensors.threshold("hidden", "theta", RF_THRESHOLD)
+    try:
+        neuron = neurons.resonate_and_fire(
+            len(omega), omega=omega, damping=damping, dt=dt, threshold=threshold, bias=NO_BIAS
+        )
+    except TclifError as error:
+        raise TclifError(f"{tensors.where}: {error.what}", error.hint) from error
+    weight, back, bias = _hidden(tensors, len(omega))
+    chain.add("hidden", neuron, weight, bias, recurrent=back, gain=np.full(len(omega), dt))
+    return _finished(chain)
+
+
+def read_alif(tensors: Tensors) -> Network:
+    """Time constants by their absolute values, as the forward takes them."""
+    chain = Chain(tensors)
+    tau = tensors.take("hidden.tau_mem", None)
+    alpha, rho = (
+        decay(tau, tensors, "hidden.tau_mem"),
+        decay(tensors.take("hidden.tau_adp", len(tau)), tensors, "hidden.tau_adp"),
+    )
+    beta = tensors.given.adaptation
+    if beta is None:
+        beta = tensors.attribute("hidden", "beta", ALIF_BETA)
+    neuron = neurons.alif_higuchi(
+        len(tau), alpha=alpha, rho=rho, beta=beta, threshold=tensors.threshold("hidden", "theta", ALIF_THRESHOLD),
+        bias=NO_BIAS,
+    )  # fmt: skip
+    weight, back, bias = _hidden(tensors, len(tau))
+    chain.add("hidden", neuron, weight, bias, recurrent=back, gain=1.0 - alpha)
+    return _finished(chain)
+
+
+def decay(tau: Float, tensors: Tensors, name: str) -> Float:
+    """exp(-1/|tau|); raises `TclifError` for a time constant of 0, or one that decays to nothing in a step."""
+    with np.errstate(all="ignore"):
+        value = np.exp(-1.0 / np.abs(tau))
+    if not (value > 0).all():
+        place = int(np.argmin(value))
+        raise TclifError(f"{tensors.where}: {name}[{place}] is {tau[place]:g}", "a time constant is not that short")
+    return value
+
+
+def _hidden(tensors: Tensors, size: int) -> tuple[Float, Float, Float]:
+    """(weights of the input, recurrent ones, bias), masked where a mask is kept."""
+    weight, bias = tensors.linear("hidden.linear", size)
+    mask = tensors.get("hidden.linear.mask", *weight.shape)
+    weight = weight if mask is None else weight * mask
+    return *split(weight, size, f"{tensors.where}: hidden.linear.weight"), bias
+
+
+def _finished(chain: Chain) -> Network:
+    tensors = chain.tensors
+    weight, bias = tensors.linear("out.linear")
+    alpha = decay(tensors.take("out.tau_mem", len(weight)), tensors, "out.tau_mem")
+    chain.add_readout("out", alpha, weight, bias)
+    return chain.network("last", READOUT)
