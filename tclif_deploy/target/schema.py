@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 
 from tclif_deploy.arguments import described, is_whole
 from tclif_deploy.errors import TclifError
-from tclif_deploy.fixed import LATER_RULES, Arithmetic, Overflow, Rounding
+from tclif_deploy.fixed import LATER_RULES, MOST_SPIKES, Arithmetic, Overflow, Rounding
 from tclif_deploy.settings import check_settings
 from tclif_deploy.target.held import WIDTHS, unit_of
 
@@ -140,6 +140,8 @@ class Target(BaseModel):
     """whether the current joins its state before that decays"""
     each_addend: Annotated[Flag | None, Unit("flag")] = None
     """whether a state overflows after each addend, not only when the sum is complete"""
+    most_spikes: Annotated[Limit[Annotated[int, Field(ge=1, le=MOST_SPIKES, strict=True)]] | None, Unit("spike")] = None
+    """how often a neuron that is not of the last layer fires in a step; 1 where it is not stated"""
     overflow_u: Annotated[Limit[Overflow], Unit("mode")]
     overflow_v: Annotated[Limit[Overflow], Unit("mode")]
     threshold_bits: Annotated[Width, Unit("bit")]
