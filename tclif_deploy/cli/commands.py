@@ -32,6 +32,9 @@ COMMANDS = {
     ),
     "rebuild": "Compile a build's model again with the recorded options, and compare every file, byte for byte.",
     "targets": "List the targets, or show one with every number's unit, source and evidence.",
+    "verify-target": (
+        "Run random networks through a target's arithmetic and through simulators that others made of its chip."
+    ),
     "doctor": "Say what is installed, what is missing and the exact commands that install it; try every backend.",
 }
 """name -> the first paragraph of its help, in the order of use: the main job, what its build is good for, what comes
@@ -44,7 +47,7 @@ class Loaded(Mapping[str, Any]):
     def __getitem__(self, name: str) -> Any:
         if name not in COMMANDS:
             raise KeyError(name)
-        import_module(f"tclif_deploy.cli.{name}")  # it registers itself
+        import_module(f"tclif_deploy.cli.{name.replace('-', '_')}")  # it registers itself
         from tclif_deploy.cli.options import registered
 
         return typer.main.get_group(registered).commands[name]
