@@ -62,7 +62,7 @@ def parameter_width(c: Context) -> Iterator[Finding]:
             between = np.flatnonzero(held != values)
             if between.size:
                 subject, value = f"{layer.name}: {name} of neuron {between[0]}", str(int(values[between[0]]))
-                rule = f"at most {int(held[between[0]])}" if c.target.largest_factor_u else "2^k - 2^(k-d)"
+                rule = f"at most {int(held[between[0]])}" if c.target.leaky_u else "2^k - 2^(k-d)"
                 yield Finding("parameter_width", "error", subject, value, rule, requantize_hint(c))
         for name in COEFFICIENTS:
             largest = int(np.abs(getattr(layer, name)).max())

@@ -7,9 +7,9 @@ never imports one. ``python -m tclif_deploy.oracles`` installs them.
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
-import venv
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +33,8 @@ class Oracle:
     maker: str
     alone: tuple[str, ...] = ()
     """what pip installs then without what it asks for, since it declares older versions of Python"""
+    newest_python: tuple[int, int] | None = None
+    """for which its packages are made; None: for this one too"""
 
     @property
     def environment(self) -> Path:
@@ -86,13 +88,14 @@ ORACLES = {
             "0.5.2",
             ("brian2-loihi==0.5.2", "Brian2==2.9.0", "numpy==1.26.4"),
             "C. Michaelis, A. Lehr, W. Oed and C. Tetzlaff",
+            newest_python=(3, 12),
         ),
         Oracle(
             "lava",
             "0.10.0",
             ("numpy==2.4.6", "scipy==1.17.1", "networkx==2.8.7", "asteval==1.0.10"),
             "Intel",
-            ("lava-nc==0.10.0",),
+            alone=("lava-nc==0.10.0",),
         ),
     )
 }
@@ -110,12 +113,26 @@ def oracles_folder() -> Path:
 def install(oracle: Oracle) -> None:
     """Make the environment of ``oracle``; what pip says goes to the terminal. Raises `TclifError` where it fails."""
     (oracle.environment / READY).unlink(missing_ok=True)
-    try:
-        venv.create(oracle.environment, with_pip=True, clear=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        raise TclifError(f"{oracle.name}: no environment in {oracle.environment}: {error}", f"set {FOLDER}") from None
-    command = [str(oracle.python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    made = [_interpreter(oracle), "-m", "venv", "--clear", "--without-pip", str(oracle.environment)]
+    if subprocess.run(made, check=False).returncode:
+        raise TclifError(f"{oracle.name}: no environment in {oracle.environment}", "what Python said stands above")
+    command = [sys.executable, "-m", "pip", "--python", str(oracle.python), "--disable-pip-version-check", "install"]
     for packages, options in ((oracle.requirements, ()), (oracle.alone, ("--no-deps", "--ignore-requires-python"))):
-        if packages and subprocess.run([*command, *options, *packages], check=False).returncode:
+        if packages and subprocess.run([*command, "--quiet", *options, *packages], check=False).returncode:
             raise TclifError(f"{oracle.name}: pip could not install {', '.join(packages)}", "what it said stands above")
     (oracle.environment / READY).write_text(oracle.pinned)
+
+
+def _interpreter(oracle: Oracle) -> str:
+    """This Python, or the newest on the path for which the packages of ``oracle`` are made."""
+    newest = oracle.newest_python
+    if newest is None or sys.version_info[:2] <= newest:
+        return sys.executable
+    for minor in range(newest[1], 10, -1):
+        found = shutil.which(f"python3.{minor}")
+        if found is not None and not subprocess.run([found, "-c", ""], check=False, capture_output=True).returncode:
+            return found
+    raise TclifError(
+        f"{oracle.name} {oracle.version}: its packages are made for Python up to {newest[0]}.{newest[1]}",
+        f"put a python3.{newest[1]} on the path",
+    )

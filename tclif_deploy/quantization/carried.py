@@ -99,9 +99,9 @@ def _numbers(layer: Layer, grid: LayerGrid, target: Target) -> dict[str, Int]:
             held = nearest_factor(target, numbers[name], name[-1]) if own_decay else numbers[name]
             if (held != numbers[name]).any():
                 worst = int(np.abs(held - numbers[name]).argmax())
+                own, nearest = int(numbers[name][worst]), int(held[worst])
                 raise NotHeld(
-                    f"{name} of neuron {worst} is {int(numbers[name][worst])}, the nearest of {target.name} is "
-                    f"{int(held[worst])}"
+                    f"{name} of neuron {worst} is {own:,}, the nearest that {target.name} holds is {nearest:,}"
                 )
             low = 0 if own_decay else -one
             for bound, beyond in ((low, numbers[name] < low), (one, numbers[name] > one)):

@@ -62,8 +62,8 @@ def nearest_held(target: Target, name: str, values: Int) -> Int:
 
 
 def nearest_factor(target: Target, factors: Int, state: str = "u") -> Int:
-    """The factors of a ``state``'s own decay, in 2^-k, that ``target`` has nearest to ``factors``: all up to the
-    largest, or 1 - 2^-d.
+    """The factors of a ``state``'s own decay, in 2^-k, that ``target`` has nearest to ``factors``: all, all below
+    1, or 1 - 2^-d.
 
     Examples
     --------
@@ -74,8 +74,8 @@ def nearest_factor(target: Target, factors: Int, state: str = "u") -> Int:
     [[4000, 4095], [4000, 4096]]
     """
     if target.shift_decays is None or not target.shift_decays.value:
-        largest = target.largest_factor_u if state == "u" else None
-        return factors if largest is None else np.minimum(factors, largest.value)
+        leaks = state == "u" and target.leaky_u is not None and target.leaky_u.value
+        return np.minimum(factors, (1 << target.coefficient_bits.value) - 1) if leaks else factors
     one = 1 << target.coefficient_bits.value
     held = one - (one >> np.arange(target.coefficient_bits.value + 1))
     return np.asarray(held[np.abs(factors[:, None] - held).argmin(axis=1)])

@@ -12,7 +12,7 @@ OracleName = Literal["xylosim", "nengo-loihi", "brian2-loihi", "lava"]
 COMPUTES = frozenset({
     "state_bits", "coefficient_bits", "rounding", "rounding_u", "rounding_v", "least_step", "shift_decays",
     "input_first", "each_addend", "most_spikes", "overflow_u", "overflow_v", "threshold_step", "comparator",
-    "bias_exponent", "largest_factor_u",
+    "bias_exponent", "leaky_u",
 })  # fmt: skip
 """keys of a target that say what it computes: with another value, nothing that was compared holds"""
 

@@ -136,8 +136,8 @@ class Target(BaseModel):
     rounding_v: Annotated[Limit[Rounding] | None, Unit("mode")] = None
     least_step: Annotated[Flag | None, Unit("flag")] = None
     """whether a decay takes at least 1 from a positive state"""
-    largest_factor_u: Annotated[Limit[Annotated[int, Field(ge=0, le=1 << 24, strict=True)]] | None, Unit("2^-k")] = None
-    """largest factor of the dendrite's own decay, in 2^-k; 2^k where it is not stated"""
+    leaky_u: Annotated[Flag | None, Unit("flag")] = None
+    """whether the dendrite always forgets: its own factor is at most 2^k - 1"""
     shift_decays: Annotated[Flag | None, Unit("flag")] = None
     """whether states decay by shifts, so that there are only factors of 1 - 2^-d"""
     input_first: Annotated[Flag | None, Unit("flag")] = None
@@ -347,13 +347,10 @@ def contradictions(target: Target) -> list[tuple[str, str]]:
     for name in ("neuron_kinds", "reset_kinds"):
         if value(name) == ():
             problems.append((name, "an empty list: no network could run"))
-    one = 1 << value("coefficient_bits")
-    if (value("largest_factor_u") or 0) > one:
-        problems.append(("largest_factor_u", f"{value('largest_factor_u'):,} is more than a factor of 1 ({one:,})"))
     if (value("most_spikes") or 1) > 1 and set(value("reset_kinds") or ()) == {"hard"}:
         problems.append(("most_spikes", "after a hard reset, the only one of reset_kinds, a neuron fires once a step"))
-    if value("shift_decays") and value("largest_factor_u") is not None:
-        problems.append(("largest_factor_u", "shift_decays has factors of 1 - 2^-d alone, which say their largest"))
+    if value("shift_decays") and value("leaky_u") is not None:
+        problems.append(("leaky_u", "shift_decays has factors of 1 - 2^-d alone, the largest of which is 2^k - 1"))
     kinds = value("neuron_kinds")
     if value("input_first") and kinds and not {"cuba", "two_compartment"} & set(kinds):
         problems.append(("input_first", f"of a current that decays before it is used, {', '.join(kinds)} keep nothing"))

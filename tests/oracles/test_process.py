@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 
 import pytest
 
+from tclif_deploy import TclifError
 from tclif_deploy.cli.main import run
-from tclif_deploy.oracles import FOLDER, ORACLES, READY
+from tclif_deploy.oracles import FOLDER, ORACLES, READY, install
 from tclif_deploy.oracles.__main__ import main
 
 XYLOSIM = ORACLES["xylosim"]
@@ -68,6 +70,12 @@ def test_a_simulator_that_is_missing_or_of_another_version_is_one_line(fake, cap
 def test_wrong_calls_are_one_line(capsys, arguments, said):
     assert run([*arguments, "-q"]) == 2
     assert capsys.readouterr().err.startswith(f"error: {said}")
+
+
+def test_a_simulator_of_older_pythons_alone_says_so(fake, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(TclifError, match=r"its packages are made for Python up to 3.9; put a python3.9 on the path"):
+        install(replace(ORACLES["brian2-loihi"], newest_python=(3, 9)))
 
 
 def test_an_unknown_simulator_is_not_installed(capsys):

@@ -85,9 +85,8 @@ def test_rules_that_a_file_or_a_flag_changes_are_not_proven_any_more(tmp_path):
     ("[proof]\nneurons = ['lif2']", "proof.neurons.0: expected 'if', 'lif', 'cuba' or 'two_compartment'"),
     ("proof = 3", "proof"),
     ("reset_kinds = ['hard']", "most_spikes: after a hard reset, the only one of reset_kinds, a neuron fires once"),
-    ("largest_factor_u = 7", "largest_factor_u: shift_decays has factors of 1 - 2^-d alone"),
+    ("leaky_u = true", "leaky_u: shift_decays has factors of 1 - 2^-d alone"),
     ("neuron_kinds = ['if', 'lif']", "input_first: of a current that decays before it is used, if, lif keep nothing"),
-    ("shift_decays = false\nlargest_factor_u = 32769", "largest_factor_u: 32,769 is more than a factor of 1 (32,768)"),
     ("most_spikes = 0", "most_spikes"),
     ("most_spikes = 256", "most_spikes"),
 ])  # fmt: skip
