@@ -68,6 +68,7 @@ def draw_xylo(target: Target, rng: np.random.Generator) -> Case:
         reach = top if wide else top // 8
         threshold = np.exp2(rng.uniform(5, np.log2(reach), n)).astype(np.int64)
         bias = rng.integers(-reach, reach + 1, n) * (rng.random(n) < (0.3 if wide else 0)) + rng.integers(-30, 31, n)
+        bias = np.clip(bias, -top, top)
         connections = [FixedConnection("hidden", _weights(target, rng, n, size), 1, exponents[0])]
         if name == "hidden":
             events = FixedConnection("input", _weights(target, rng, n, features), 0, exponents[1])

@@ -34,7 +34,7 @@ def test_each_shipped_target_says_what_proves_it_or_that_nothing_does(capsys, na
     assert proof.not_covered
     assert bool(proof.compared) == (name in ("xylo2", "loihi1", "loihi2"))
     for each in proof.compared:
-        assert each.neuron_steps >= (500_000 if each.oracle == "brian2-loihi" else 10_000_000)
+        assert each.neuron_steps >= (1_000_000 if each.oracle == "brian2-loihi" else 10_000_000)
     assert run(["targets", name]) == 0
     shown = " ".join(capsys.readouterr().out.split())
     for each in proof.compared:

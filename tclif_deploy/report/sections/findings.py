@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tclif_deploy.builds import Build, Report
+from tclif_deploy.builds import Build
 from tclif_deploy.mapping.findings import Finding, Severity
 from tclif_deploy.report.content import Level, Note, Section
 
@@ -18,15 +18,15 @@ def findings(build: Build) -> Section:
     notes = [finding_note(finding) for finding in build.report.findings]
     if not notes:
         notes = [Note("No findings.")]
-    notes += unproven_notes(build.report)
+    notes += unproven_notes(build.report.unproven)
     if not build.report.verified:
         notes.append(Note("What the layers do was not measured: no data were given (--data FILE)."))
     return Section("findings", "Findings", CAPTION, tuple(notes))
 
 
-def unproven_notes(report: Report) -> list[Note]:
+def unproven_notes(unproven: str | None) -> list[Note]:
     """One line where nobody else's simulator shows that the target's chip computes these integers."""
-    return [] if report.unproven is None else [Note(report.unproven, "unproven", "open")]
+    return [] if unproven is None else [Note(unproven, "unproven", "open")]
 
 
 def finding_note(finding: Finding) -> Note:

@@ -37,7 +37,7 @@ def print_build(console: Console, build: Build) -> None:
         blocks += [layer_table(compared), *(comparison(*item) for item in report.backends.items())]
     blocks.append(hardware_note(report, build.target.name))
     blocks += [finding_note(f) for f in report.findings if f.severity != "info"]
-    blocks += unproven_notes(report)
+    blocks += unproven_notes(report.unproven)
     blocks += [Note(str(verdict), "verdict", verdict.level), Note(str(build.folder), "build")]
     show_blocks(console, blocks, layers=[layer.name for layer in build.fixed.layers])
 
@@ -49,11 +49,12 @@ def print_rebuilt(console: Console, build: str, files: int, differ: Sequence[str
     show_blocks(console, [*blocks, Note(same, build, "bad" if differ else "good")])
 
 
-def print_verdict(console: Console, verdict: Verdict, judgement: Judgement) -> None:
-    """The verdict by layer, the decisions, and what it is worth."""
+def print_verdict(console: Console, verdict: Verdict, judgement: Judgement, unproven: str | None = None) -> None:
+    """The verdict by layer, the decisions, what it is worth, and what is ``unproven`` of the target's arithmetic."""
     blocks: list[Block] = [layer_table(verdict), decision_table(verdict.summary())]
     blocks += [Note(line, "falls short", "bad") for line in judgement.shortfalls]
     blocks += [Note(line, "uncertain", "open") for line in judgement.uncertain]
+    blocks += unproven_notes(unproven)
     blocks.append(Note(f"{judgement.word}: {sentence(verdict)}", "verdict", LEVELS[judgement.word]))
     show_blocks(console, blocks, layers=list(verdict.saturations))
 
