@@ -25,14 +25,12 @@ def unproven(fixed: FixedNetwork, target: Target) -> str | None:
         return f"{target.name} does not work in steps: these bits are not claimed to be the chip's"
     if proof is None or not proof.neuron_steps:
         return f"no simulator of others was compared with {target.name}: that a chip computes these bits is not shown"
-    open_: dict[str, list[str]] = {}
+    open_: list[str] = []
     for layer in fixed.layers:
         kind = kind_of(layer, fixed.arithmetic.one)
-        reset = f" with a {layer.reset} reset" if layer.spiking else ""
         if kind not in proof.neurons or (layer.spiking and layer.reset not in proof.resets):
-            open_.setdefault(f"{kind}{reset}", []).append(layer.name)
+            open_.append(f"{kind} neurons {f'with a {layer.reset} reset' if layer.spiking else 'that do not fire'}")
     if not open_:
         return None
-    names = ", ".join(dict.fromkeys(each.oracle for each in proof.compared if each.neuron_steps))
-    found = "; ".join(f"{kind} ({', '.join(layers)})" for kind, layers in open_.items())
-    return f"what proves {target.name} ({names}) has no {found}: that a chip computes these bits is not shown"
+    kinds = " and ".join(dict.fromkeys(open_))
+    return f"no simulator of others has {target.name}'s {kinds}: that a chip computes these bits is not shown"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -48,7 +49,7 @@ def test_each_shipped_target_says_what_proves_it_or_that_nothing_does(capsys, na
     ("soft", "xylo2", None),
     ("hard", "loihi1", None),
     ("hard", "loihi2", None),
-    ("soft", "loihi2", "what proves loihi2 (lava) has no cuba with a soft reset (a, b)"),
+    ("soft", "loihi2", "no simulator of others has loihi2's cuba neurons with a soft reset: that a chip"),
     ("hard", "spinnaker2", "no simulator of others was compared with spinnaker2"),
     ("hard", "ideal", "no simulator of others was compared with ideal"),
 ])  # fmt: skip
@@ -132,3 +133,14 @@ def test_the_command_exits_1_where_they_differ(tmp_path, capsys):
     shown = " ".join(capsys.readouterr().out.split())
     assert "first difference: network 0, layer" in shown
     assert "mine: is not what they compute" in shown
+
+
+def test_the_page_has_the_figures_of_the_files():
+    page = (Path(__file__).parents[2] / "docs" / "targets.md").read_text(encoding="utf-8")
+    for name in known_targets():
+        for each in load_target(name).proof.compared:
+            row = next(
+                line for line in page.splitlines()
+                if line.startswith(f"| `{name}` | ") and each.oracle in line and each.version in line
+            )  # fmt: skip
+            assert f"| {each.neuron_steps:,}" in row
