@@ -7,7 +7,7 @@ DEMO := $(VENV)/.demo
 READY := $(VENV)/.ready
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo check test lint bench docs wheel clean
+.PHONY: demo check test lint bench docs wheel clean oracles prove
 .DEFAULT_GOAL := demo
 
 demo: $(DEMO)
@@ -35,6 +35,14 @@ lint: $(READY)
 bench: $(READY)
 	$(BIN)/python benchmarks/bench.py
 	$(BIN)/python benchmarks/job.py
+
+# Simulators that others made of the chips, each in an environment of its own in the user's cache (or in $TCLIF_ORACLES).
+oracles: $(DEMO)
+	$(BIN)/python -m tclif_deploy.oracles
+
+# Every target against every simulator, a million neuron steps each: some minutes. Ten million: benchmarks/prove_targets.py.
+prove: oracles
+	$(BIN)/python benchmarks/prove_targets.py 1000000
 
 # The site in build/site; any warning fails it.
 docs: $(READY)

@@ -40,8 +40,8 @@ class LayerBounds:
 
 
 def max_input(network: FixedNetwork, source: str) -> int:
-    """Largest magnitude that ``source`` sends: the payload's limit, or a spike."""
-    return network.input.limit if source == INPUT else 1
+    """Largest magnitude that ``source`` sends: the payload's limit, or as many spikes as a step may have."""
+    return network.input.limit if source == INPUT else network.arithmetic.most_spikes
 
 
 def state_limit(bits: int, overflow: Overflow) -> int:

@@ -42,7 +42,7 @@ LATER = frozenset({
     "max_energy", "max_latency", "max_cores", "answers_changed", "task", "judged", "rule", "r2", "rmse", "smape",
     "rule_loss", "undecided", "uncertain", "limited", "numbers", "figures", "verified_on", "choices",
     "threshold_step", "comparator", "neurobench", "growing_factors", "bias_exponent", "shift_decays", "adaptation",
-    "dilated_kernel_size",
+    "dilated_kernel_size", "leaky_u", "proof", "unproven",
     *LATER_RULES,
 })  # fmt: skip
 """keys of manifest and report that builds of earlier versions lack: they ask for, and say, what the defaults are"""

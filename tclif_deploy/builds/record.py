@@ -279,7 +279,7 @@ def make_record(
         n = layer.name
         spikes = np.zeros((2, 0, steps, layer.size), bool)
         if layer.spiking:
-            spikes = np.stack([a.spikes[n][rows], b.spikes[n][rows]]) & valid[rows][None, :, :, None]
+            spikes = np.stack([a.spikes[n][rows], b.spikes[n][rows] != 0]) & valid[rows][None, :, :, None]
         at = first.get(n)
         window = None
         if at is not None and at.sample in simulated and at.step < steps:
@@ -288,7 +288,7 @@ def make_record(
             window = _window(
                 at, span, float_layer, layer,
                 (a.traces[n][:, row, :, at.neuron], b.traces[n][:, row, :, at.neuron]),
-                np.stack([s[n][row, :, at.neuron] for s in (a.spikes, b.spikes)]),
+                np.stack([s[n][row, :, at.neuron] != 0 for s in (a.spikes, b.spikes)]),
             )  # fmt: skip
         layers.append(
             LayerRecord(

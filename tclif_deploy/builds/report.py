@@ -106,6 +106,8 @@ class Report(VerdictSummary, HardwareSummary):
     """whether any limit applied"""
     findings: tuple[Finding, ...] = ()
     """what to worry about, worst first: how it fits the target, and what it does on the data"""
+    unproven: str | None = None
+    """what of this network nobody else's simulator shows to be what the target's chip computes"""
     finetune: Tuning | None = None
     neurobench: NeuroBench | None = None
     """NeuroBench's metrics of the float and the fixed-point network"""

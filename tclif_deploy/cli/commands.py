@@ -37,6 +37,9 @@ COMMANDS = {
     "export-data": "Write samples as NIR's data, which nir.read_data reads: on a grid of steps, or as events.",
     "rebuild": "Compile a build's model again with the recorded options, and compare every file, byte for byte.",
     "targets": "List the targets, or show one with every number's unit, source and evidence.",
+    "verify-target": (
+        "Run random networks through a target's arithmetic and through simulators that others made of its chip."
+    ),
     "doctor": "Say what is installed, what is missing and the exact commands that install it; try every backend.",
 }
 """name -> the first paragraph of its help, in the order of use: the main job, what its build is good for, what comes

@@ -25,6 +25,7 @@ def verify_command(
     """
     from tclif_deploy.builds import Build
     from tclif_deploy.data import load_data
+    from tclif_deploy.mapping import unproven
     from tclif_deploy.report.terminal.tables import print_verdict
     from tclif_deploy.simulation.scores import label_notice
     from tclif_deploy.verification import verify
@@ -41,11 +42,12 @@ def verify_command(
         reporter.say(f"verifying float against fixed on {test.samples} samples")
         verdict = verify(opened.network, opened.fixed, test, progress=reporter.progress("samples"))
     judgement = requirements.judge(verdict, target=opened.target)
+    open_ = unproven(opened.fixed, opened.target)
     if not opened.report.fits:
         reporter.say(f"the build does not fit {opened.target.name}, whatever the verdict: tclif show says why")
     printed.result(
-        {**verdict.to_json(), **judgement._asdict(), "verdict": judgement.word},
-        lambda: print_verdict(out, verdict, judgement),
+        {**verdict.to_json(), **judgement._asdict(), "verdict": judgement.word, "unproven": open_},
+        lambda: print_verdict(out, verdict, judgement, open_),
     )
     if judgement.shortfalls:
         raise typer.Exit(FELL_SHORT)

@@ -12,8 +12,8 @@ overflow before the stated operation)::
     soft: u' = ovf_u(u - r_u*s) ;  v' = ovf_v(v - (r_v + rnd(Q*u, k))*s)
     hard: v' = v_reset where s
 
-An `Arithmetic` may change the rounding of a state's products, the least step of a decay, where ovf applies and whether
-the current comes before the decay; by default all is as above.
+An `Arithmetic` may change the rounding of a state's products, the least step of a decay, where ovf applies, whether the
+current comes before the decay and how often a neuron fires in a step; by default all is as above.
 """
 
 from tclif_deploy.fixed.file import (
@@ -34,6 +34,7 @@ from tclif_deploy.fixed.machine import (
     MOST_BITS,
     MOST_DELAY,
     MOST_SHIFT,
+    MOST_SPIKES,
     MOST_SUM_BITS,
     OF_DENDRITE,
     RULES,
@@ -61,6 +62,7 @@ __all__ = [
     "MOST_BITS",
     "MOST_DELAY",
     "MOST_SHIFT",
+    "MOST_SPIKES",
     "MOST_SUM_BITS",
     "OF_DENDRITE",
     "RULES",

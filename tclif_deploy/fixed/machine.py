@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -21,7 +21,7 @@ Int = NDArray[np.int64]
 Rounding = Literal["toward_zero", "floor", "nearest", "ceiling"]
 Overflow = Literal["saturate", "wrap", "saturate_full"]
 
-LATER_RULES = ("rounding_u", "rounding_v", "least_step", "each_addend", "input_first")
+LATER_RULES = ("rounding_u", "rounding_v", "least_step", "each_addend", "input_first", "most_spikes")
 """fields of `Arithmetic` that say nothing by default"""
 RULES = ("rounding", "overflow_u", "overflow_v", *LATER_RULES)
 """fields of `Arithmetic` that can be what not every backend computes: see `Arithmetic.unusual`"""
@@ -40,6 +40,8 @@ MOST_SUM_BITS = 62
 """of what is compared with a state or added to it: no target holds a threshold of so many, and the rules say so"""
 SUMMANDS = ("threshold", "r_u", "r_v", "bias_u", "bias_v")
 MOST_SHIFT = 62
+MOST_SPIKES = 255
+"""of a neuron in one step: they are counted in a byte"""
 MOST_DELAY = 1 << 16
 """steps; memory is taken for the spikes of all of them"""
 
@@ -78,10 +80,14 @@ class Arithmetic:
     least_step: bool = False
     """whether a positive state that its own factor makes smaller loses at least 1"""
     each_addend: bool = False
-    """whether ovf is applied after each addend: what decays is first, then the other state's share, the current of each
-    connection, shifted alone, and the bias; else once, to the completed sum"""
+    """whether ovf is applied after each addend, else once, to the completed sum. What a state gains is added up by
+    itself, minus what its decay takes, the other state's share, what each source brings, shifted alone, and the bias,
+    and joins the state last"""
     input_first: bool = False
     """whether the current joins its state, by an ovf of its own, before that decays"""
+    most_spikes: Annotated[int, Limits(1, MOST_SPIKES)] = 1
+    """how often a neuron fires in one step at most: again while its reset leaves v at the threshold or above. A hard
+    reset, and every neuron of the last layer, fires once"""
 
     @property
     def one(self) -> int:
@@ -91,12 +97,18 @@ class Arithmetic:
     @property
     def unusual(self) -> dict[str, Any]:
         """The rules beyond what every backend computes, by field: see `tclif_deploy.backends.check_arithmetic`."""
-        said = {name: getattr(self, name) for name in RULES}
-        return {n: v for n, v in said.items() if (v if n in LATER_RULES else v in ("ceiling", "saturate_full"))}
+        said = {name: getattr(self, name) for name in RULES if name not in LATER_RULES}
+        return {n: v for n, v in said.items() if v in ("ceiling", "saturate_full")} | self._later
 
     def plain(self) -> dict[str, Any]:
         """The fields as a file has them: those that version 1 lacks only where they say something."""
-        return {name: value for name, value in asdict(self).items() if name not in LATER_RULES or value}
+        return {name: value for name, value in asdict(self).items() if name not in LATER_RULES} | self._later
+
+    @property
+    def _later(self) -> dict[str, Any]:
+        """Those of `LATER_RULES` that say something."""
+        defaults = {field.name: field.default for field in fields(self)}
+        return {name: value for name in LATER_RULES if (value := getattr(self, name)) != defaults[name]}
 
     def __post_init__(self) -> None:
         if not 0 <= self.frac_bits <= 24:

@@ -5,6 +5,7 @@ from tclif_deploy.mapping.cost import Cost, cost
 from tclif_deploy.mapping.findings import Finding
 from tclif_deploy.mapping.partition import CannotFit, Slice
 from tclif_deploy.mapping.placement import STRATEGIES, Core, Placement, place
+from tclif_deploy.mapping.proof import unproven
 from tclif_deploy.mapping.rules import RULES, check
 from tclif_deploy.mapping.rules_behaviour import behaviour_findings
 from tclif_deploy.mapping.summary import HardwareSummary, hardware_summary, placement_summary
@@ -34,4 +35,5 @@ __all__ = [
     "measure",
     "place",
     "placement_summary",
+    "unproven",
 ]  # fmt: skip

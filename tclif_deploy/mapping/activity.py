@@ -164,7 +164,7 @@ class ActivityRecorder:
         self.largest = max(self.largest, int(np.abs(x).max()))
         valid = batch.valid()
         active = {INPUT: x != 0, **result.spikes}
-        self.batches.append(EventBatch({name: a & valid[:, :, None] for name, a in active.items()}, valid))
+        self.batches.append(EventBatch({name: (a != 0) & valid[:, :, None] for name, a in active.items()}, valid))
 
     def activity(self) -> Activity:
         """Of all that was kept."""

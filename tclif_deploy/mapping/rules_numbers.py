@@ -58,10 +58,12 @@ def parameter_width(c: Context) -> Iterator[Finding]:
                 yield Finding("parameter_width", "error", subject, str(int(values[worst])), nearest, requantize_hint(c))
         for name in ("a_u", "a_v"):
             values = getattr(layer, name)
-            between = np.flatnonzero(nearest_factor(c.target, values) != values)
+            held = nearest_factor(c.target, values, name[-1])
+            between = np.flatnonzero(held != values)
             if between.size:
                 subject, value = f"{layer.name}: {name} of neuron {between[0]}", str(int(values[between[0]]))
-                yield Finding("parameter_width", "error", subject, value, "2^k - 2^(k-d)", requantize_hint(c))
+                rule = f"at most {int(held[between[0]])}" if c.target.leaky_u else "2^k - 2^(k-d)"
+                yield Finding("parameter_width", "error", subject, value, rule, requantize_hint(c))
         for name in COEFFICIENTS:
             largest, top = int(np.abs(getattr(layer, name)).max()), one
             if name in ("a_u", "a_v"):

@@ -96,8 +96,13 @@ def _numbers(layer: Layer, grid: LayerGrid, target: Target) -> dict[str, Int]:
             values = values * ratio if name == "b_u" else values / ratio if name in ("b_v", "q") else values
             numbers[name] = _whole(values * one, f"{name} of neuron", f"counts of 1/{one}")
             own_decay = name in ("a_u", "a_v")
-            if own_decay and (nearest_factor(target, numbers[name]) != numbers[name]).any():
-                raise NotHeld(f"{name} is {values[0]:.6g}, {target.name} has factors of 1 - 2^-d alone")
+            held = nearest_factor(target, numbers[name], name[-1]) if own_decay else numbers[name]
+            if (held != numbers[name]).any():
+                worst = int(np.abs(held - numbers[name]).argmax())
+                own, nearest = int(numbers[name][worst]), int(held[worst])
+                raise NotHeld(
+                    f"{name} of neuron {worst} is {own:,}, the nearest that {target.name} holds is {nearest:,}"
+                )
             low, high = (0, largest_factor(target)) if own_decay else (-one, one)
             for bound, beyond in ((low, numbers[name] < low), (high, numbers[name] > high)):
                 if beyond.any():

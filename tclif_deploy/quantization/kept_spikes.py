@@ -17,8 +17,6 @@ from tclif_deploy.simulation import simulate
 
 SAMPLES = 128
 """no more calibration samples than this are looked at"""
-SPIKES_ONLY = 2
-"""bits of an input that holds spikes and nothing else"""
 
 
 class KeptSpikes:
@@ -46,6 +44,11 @@ class KeptSpikes:
         spliced = None if self._hears_start(missing, began) else self._spliced(missing)
         run, x = (layers, self.x) if spliced is None else spliced
         encoding = self.encoding if spliced is None else self._entry(x.shape[2], self._sources(missing))
+        if self.arithmetic.most_spikes > 1:  # of the last layer, a neuron fires once a step, so none of these is last
+            links = (FixedConnection(run[-1].name, np.zeros((run[-1].size,) * 2, np.int64)),)
+            names = {layer.name for layer in run}
+            last = next(name for n in range(len(names) + 1) if (name := f"last {n}") not in names)
+            run = [*run, replace(run[-1], name=last, connections=links)]
         spikes = simulate(FixedNetwork(encoding, self.arithmetic, tuple(run)), x, spikes=True).spikes
         self._kept |= {name: fired for name, fired in spikes.items() if name in final}
         return {INPUT: self.x, **self._kept, **spikes}
@@ -63,7 +66,8 @@ class KeptSpikes:
 
     def _entry(self, size: int, sources: Sequence[str]) -> InputEncoding:
         """Of an input that holds what ``sources`` send, side by side."""
-        return InputEncoding(size, 1.0, self.encoding.bits if INPUT in sources else SPIKES_ONLY)
+        of_spikes = 1 + self.arithmetic.most_spikes.bit_length()
+        return InputEncoding(size, 1.0, max(self.encoding.bits, of_spikes) if INPUT in sources else of_spikes)
 
     def _spliced(self, layers: Sequence[FixedLayer]) -> tuple[list[FixedLayer], NDArray[Any]] | None:
         """``layers`` by themselves, with their sources' spikes for input; None where a convolution is one of several

@@ -176,7 +176,7 @@ def build_layer(layer: Layer, plan: LayerPlan, context: QuantizationContext) -> 
         shift=shift,
         a_u=nearest_factor(target, rint(n.a_u * one)),
         b_u=plan.b_u,
-        a_v=nearest_factor(target, rint(n.a_v * one)),
+        a_v=nearest_factor(target, rint(n.a_v * one), "v"),
         b_v=plan.b_v,
         q=rint(n.q / plan.lsb_ratio * one),
         threshold=theta,

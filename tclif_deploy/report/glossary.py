@@ -189,6 +189,10 @@ DEFINITIONS: dict[str, str] = {
         "The outcome of comparing float and fixed-point network on data, and every backend with the reference: "
         "verified, uncertain, falls short, compared, or compiled, not verified where no data were given."
     ),
+    "unproven": (
+        "No simulator that others made of the target's chip was compared with its rules, or none has neurons like "
+        "the network's."
+    ),
     "verified": "Verdict: within its limits.",
     "weight": "What one event of a source (of value 1) adds to a neuron's accumulator.",
     "width": "Bits of an integer, its sign included, unless the text says fractional.",

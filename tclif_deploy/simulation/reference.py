@@ -14,7 +14,7 @@ from tclif_deploy.arguments import checked
 from tclif_deploy.fixed import Arithmetic, FixedLayer, FixedNetwork, Int, Overflow, Rounding
 from tclif_deploy.network import INPUT
 from tclif_deploy.readout import RunningReadout
-from tclif_deploy.simulation.result import Result, check_input, check_lengths, check_readout_range
+from tclif_deploy.simulation.result import Result, check_input, check_lengths, check_readout_range, spike_type
 
 
 def rnd(p: Int, k: int, rounding: str) -> Int:
@@ -58,21 +58,33 @@ def ovf(x: Int, bits: int, overflow: Overflow) -> Int:
     return ((x + half_range) & (2 * half_range - 1)) - half_range
 
 
-def accumulate(
-    layer: FixedLayer, history: dict[str, Int], t: int, each: bool = False, s0: dict[str, Int] | None = None
-) -> Int:
+def accumulate(layer: FixedLayer, history: dict[str, Int], t: int, s0: dict[str, Int] | None = None) -> Int:
     """acc of step t, shape (samples, neurons); ``history[source]`` is (time, samples, sources) up to now.
 
-    ``s0`` are layers' spikes of the step before the first, (neurons,) each; none unless told. ``each`` gives the
-    connections' shares one by one, (connections, samples, neurons).
+    ``s0`` are layers' spikes of the step before the first, (neurons,) each; none unless told.
     """
-    shares = np.zeros((len(layer.connections), history[INPUT].shape[1], layer.size), dtype=np.int64)
-    for share, c in zip(shares, layer.connections, strict=True):
+    acc = np.zeros((history[INPUT].shape[1], layer.size), dtype=np.int64)
+    for c in layer.connections:
         if t - c.delay >= 0:
-            share += c.apply(history[c.source][t - c.delay]) << c.exponent
+            acc += c.apply(history[c.source][t - c.delay]) << c.exponent
         elif t - c.delay == -1 and s0 is not None and c.source in s0:
-            share += c.apply(s0[c.source][None]) << c.exponent
-    return shares if each else shares.sum(axis=0)
+            acc += c.apply(s0[c.source][None]) << c.exponent
+    return acc
+
+
+def events(layer: FixedLayer, history: dict[str, Int], t: int, s0: dict[str, Int] | None = None) -> list[Int]:
+    """What acc of step t is the sum of: each source's share, (samples, neurons), in the order of the connections and of
+    the sources of each, after nothing; sources that are silent are left out."""
+    shares = [np.zeros((history[INPUT].shape[1], layer.size), dtype=np.int64)]
+    for c in layer.connections:
+        sent = history[c.source][t - c.delay] if t - c.delay >= 0 else history[c.source][0] * 0
+        if t - c.delay == -1 and s0 is not None and c.source in s0:
+            sent = sent + s0[c.source]
+        for source in np.flatnonzero(sent.any(axis=0)):
+            alone = np.zeros_like(sent)
+            alone[:, source] = sent[:, source]
+            shares.append(c.apply(alone) << c.exponent)
+    return shares
 
 
 def decayed(x: Int, factor: Int, m: Arithmetic, rounding: Rounding) -> Int:
@@ -93,39 +105,52 @@ def total(addends: list[Int], bits: int, overflow: Overflow, each: bool) -> tupl
     return x, changed
 
 
-def step(layer: FixedLayer, m: Arithmetic, u: Int, v: Int, acc: Int) -> tuple[Int, Int, Int, Int, Int, Int]:
+def charged(
+    x: Int, factor: Int, share: Int, currents: list[Int], bias: Int, m: Arithmetic, rounding: Rounding, bits: int,
+    overflow: Overflow,
+) -> tuple[Int, int]:  # fmt: skip
+    """(one state before its reset, how many values ovf changed): ``share`` is the other state's, ``currents`` what
+    enters here."""
+    before = 0
+    if m.input_first and currents:
+        x, before = total([x, *currents], bits, overflow, m.each_addend)
+        currents = []
+    left = decayed(x, factor, m, rounding)
+    if not m.each_addend:
+        x, changed = total([left, share, *currents, bias], bits, overflow, False)
+        return x, before + changed
+    gain, within = total([left - x, share, *currents, bias], bits, overflow, True)
+    x, changed = total([x, gain], bits, overflow, True)
+    return x, before + within + changed
+
+
+def step(
+    layer: FixedLayer, m: Arithmetic, u: Int, v: Int, shares: list[Int], most_spikes: int = 1
+) -> tuple[Int, Int, Int, Int, Int, Int]:
     """One step of one layer: (u, v, s, counts, charged_u, charged_v).
 
-    States are (samples, neurons), and so is ``acc``, or (connections, samples, neurons) where ovf follows each addend;
-    ``counts`` (4,) says how many values ovf changed: u and v when charged, u and v when reset; the charged states are
-    those before the reset.
+    States and each of ``shares``, the sum or the addends of acc, are (samples, neurons); s is how often each neuron
+    fires; ``counts`` (4,) says how many values ovf changed: u and v when charged, u and v when reset; the charged
+    states are those before the reset.
     """
-    k, r, each = m.frac_bits, m.rounding, m.each_addend
+    k, r = m.frac_bits, m.rounding
     r_u, r_v = m.rounding_u or r, m.rounding_v or r
-    currents = list(acc << layer.shift if layer.shift >= 0 else rnd(acc, -layer.shift, r)) if each else [
-        acc << layer.shift if layer.shift >= 0 else rnd(acc, -layer.shift, r)
-    ]  # fmt: skip
+    currents = [acc << layer.shift if layer.shift >= 0 else rnd(acc, -layer.shift, r) for acc in shares]
     in_u, in_v = (currents, []) if layer.input_to == "dendrite" else ([], currents)
     counts = np.zeros(4, dtype=np.int64)
 
-    if m.input_first and in_u:
-        u, counts[0] = total([u, *in_u], m.bits_u, m.overflow_u, each)
-        in_u = []
-    addends = [decayed(u, layer.a_u, m, r_u), rnd(layer.b_u * v, k, r_u), *in_u, layer.bias_u]
-    u, changed = total(addends, m.bits_u, m.overflow_u, each)
-    counts[0] += changed
-    if m.input_first and in_v:
-        v, counts[1] = total([v, *in_v], m.bits_v, m.overflow_v, each)
-        in_v = []
-    addends = [decayed(v, layer.a_v, m, r_v), rnd(layer.b_v * u, k, r_v), *in_v, layer.bias_v]
-    v, changed = total(addends, m.bits_v, m.overflow_v, each)
-    counts[1] += changed
+    u, counts[0] = charged(u, layer.a_u, rnd(layer.b_u * v, k, r_u), in_u, layer.bias_u, m, r_u, m.bits_u, m.overflow_u)
+    v, counts[1] = charged(v, layer.a_v, rnd(layer.b_v * u, k, r_v), in_v, layer.bias_v, m, r_v, m.bits_v, m.overflow_v)
     charged_u, charged_v = u, v
 
+    s = np.zeros_like(v)
     if not layer.spiking:
-        return u, v, np.zeros_like(v), counts, charged_u, charged_v
-    s = (v >= layer.threshold).astype(np.int64)
-    u, v, counts[2:] = after_reset(layer, m, u, v, s)
+        return u, v, s, counts, charged_u, charged_v
+    for n in range(1 if layer.reset == "hard" else most_spikes):
+        fires = ((v >= layer.threshold) & (s == n)).astype(np.int64)
+        u, v, changed = after_reset(layer, m, u, v, fires)
+        counts[2:] += changed
+        s += fires
     return u, v, s, counts, charged_u, charged_v
 
 
@@ -221,16 +246,17 @@ def simulate(
     for t in range(time):
         for layer in network.layers:
             n = layer.name
-            acc = accumulate(layer, history, t, m.each_addend, s0)
-            u[n], v[n], history[n][t], changed, _, charged = step(layer, m, u[n], v[n], acc)
+            shares = events(layer, history, t, s0) if m.each_addend else [accumulate(layer, history, t, s0)]
+            most = 1 if layer is out else m.most_spikes
+            u[n], v[n], history[n][t], changed, _, charged_v = step(layer, m, u[n], v[n], shares, most)
             overflows[n] += changed
             if n in traced:
                 traced[n][:, :, t] = u[n], v[n]
-        readout.add(t, t <= last, v[out.name], charged, history[out.name][t])
+        readout.add(t, t <= last, v[out.name], charged_v, history[out.name][t])
     fired = {la.name: history[la.name].transpose(1, 0, 2) for la in network.layers if la.spiking}
     valid = np.arange(time)[None, :, None] <= last[:, None, None]
     return Result(
-        {n: s.astype(bool) for n, s in fired.items()} if spikes else {}, u, v, readout.value,
+        {n: s.astype(spike_type(m)) for n, s in fired.items()} if spikes else {}, u, v, readout.value,
         readout.classes(network.readout_multiplier), overflows, traced,
         {n: (s * valid).sum(axis=1) for n, s in fired.items()} if counts else {},
         readout.steps if readouts else None, readout.decided if network.readout.decides else None,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tclif_deploy.arguments import to_array
 from tclif_deploy.display import Brief, Shown
 from tclif_deploy.errors import TclifError
-from tclif_deploy.fixed import FixedNetwork, InputEncoding, Int
+from tclif_deploy.fixed import Arithmetic, FixedNetwork, InputEncoding, Int
 from tclif_deploy.readout import SUMS, Readout
 from tclif_deploy.text import count
 
@@ -34,7 +34,8 @@ class Result(Shown):
     """
 
     spikes: dict[str, NDArray[np.bool_]]
-    """spiking layer -> (samples, time, neurons); empty where spikes were not asked for"""
+    """spiking layer -> (samples, time, neurons); empty where spikes were not asked for. On a machine whose neurons fire
+    several times a step (`Arithmetic.most_spikes`) uint8, how often each did"""
     u: dict[str, Int]
     """layer -> dendrite after the last step, int64 (samples, neurons)"""
     v: dict[str, Int]
@@ -65,6 +66,11 @@ class Result(Shown):
 
     def _brief(self) -> Brief:
         return result_brief(self, f", {count(self.saturations, 'overflow')}")
+
+
+def spike_type(arithmetic: Arithmetic) -> Any:
+    """What a neuron's spikes of one step are kept in: whether it fired, or how often."""
+    return np.bool_ if arithmetic.most_spikes == 1 else np.uint8
 
 
 def result_brief(result: Any, more: str = "") -> Brief:

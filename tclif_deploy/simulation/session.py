@@ -200,8 +200,8 @@ class Simulator(Shown):
                 ("in_flight", own.in_flight, state.in_flight),
             )
         )
-        if isinstance(self.network, FixedNetwork) and INPUT in in_flight:
-            check_integers(self.network.input, in_flight[INPUT])
+        if isinstance(self.network, FixedNetwork):
+            _check_in_flight(self.network, in_flight)
         value, decided = (_like(getattr(own, name), getattr(state, name), name) for name in ("readout", "decided"))
         self._session.restore(u, v, in_flight, value, decided, state.steps)
 
@@ -266,6 +266,18 @@ class Simulator(Shown):
         return Brief(f"{line} of a {kind} of {layers}")
 
 
+def _check_in_flight(network: FixedNetwork, in_flight: dict[str, NDArray[Any]]) -> None:
+    """Raise `TclifError` where a state is to bring what no step of ``network`` sends."""
+    if INPUT in in_flight:
+        check_integers(network.input, in_flight[INPUT])
+    for name, sent in in_flight.items():
+        most = 1 if name == network.output.name else network.arithmetic.most_spikes
+        if name != INPUT and sent.size and sent.max() > most:
+            raise TclifError(
+                f"the state's in_flight[{name!r:.60}] holds {sent.max()} spikes", f"a step has up to {most}"
+            )
+
+
 def _scale(scale: Any, where: str) -> float:
     """``scale`` as a positive number."""
     if not (is_number(scale) and is_finite(scale) and scale > 0):
@@ -278,7 +290,7 @@ def _like(own: NDArray[Any], given: Any, where: str) -> NDArray[Any]:
     if given is None:
         raise TclifError(f"the state has no {where}", "take a Simulator's state and change its values alone")
     array = to_array(given, f"the state's {where}")
-    kinds = {"b": "b", "i": "iu", "f": "iuf"}[own.dtype.kind]
+    kinds = {"b": "b", "u": "bu", "i": "iu", "f": "iuf"}[own.dtype.kind]
     if array.shape != own.shape or array.dtype.kind not in kinds:
         raise TclifError(
             f"the state's {where} is {described(array)}", f"expected an array of {own.dtype}, shape {own.shape}"

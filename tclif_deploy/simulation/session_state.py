@@ -56,7 +56,8 @@ class SimulatorState(Shown):
     """layer -> soma after the last step, (batch, neurons)"""
     in_flight: dict[str, NDArray[Any]]
     """source of delayed connections, a layer or ``input`` -> what it sent in as many of the last steps as the longest
-    delay has, the oldest first; (batch, steps, neurons), spikes are bool"""
+    delay has, the oldest first; (batch, steps, neurons), spikes are bool, or uint8 where a neuron may fire several
+    times a step"""
     readout: NDArray[Any]
     """the running value of the network's `Readout`, (batch, outputs); zeros before the first step"""
     steps: Annotated[int, Limits(0)]
@@ -121,7 +122,11 @@ class SimulatorState(Shown):
                 {name: file.array(f"{compartment}.{n}") for n, name in enumerate(header.layers)} for compartment in "uv"
             )
             in_flight = {name: file.array(f"in_flight.{n}") for n, name in enumerate(header.in_flight)}
-            spikes = {name: sent != 0 for name, sent in in_flight.items() if name != INPUT}
+            spikes = {
+                name: sent if sent.dtype == np.uint8 and sent.max(initial=0) > 1 else sent != 0
+                for name, sent in in_flight.items()
+                if name != INPUT
+            }
             return cls(
                 u, v, in_flight | spikes, file.array("readout"), header.steps, header.fingerprint,
                 file.array("decided", "iu").astype(np.int64),

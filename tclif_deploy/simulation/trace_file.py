@@ -22,8 +22,9 @@ class TraceFile:
     """An HDF5 file that grows by a batch at a time.
 
     ``spikes/<layer>`` is uint8 (samples, time, ceil(neurons / 8)): `numpy.packbits` over neurons, most significant
-    bit first, with the attribute ``neurons``. ``states/<layer>`` is int32 (samples, 2, time, neurons): u and v after
-    each step, for the layers in ``states``. ``classes`` and ``readout`` have one row a sample.
+    bit first, with the attribute ``neurons``; where a neuron may fire several times a step, it is how often each did,
+    (samples, time, neurons). ``states/<layer>`` is int32 (samples, 2, time, neurons): u and v after each step, for the
+    layers in ``states``. ``classes`` and ``readout`` have one row a sample.
 
     The file stands under its name when the block has ended well; none of ``inputs``, files that are read meanwhile, may
     be it. Raises `TclifError`.
@@ -60,7 +61,10 @@ class TraceFile:
     def add(self, data: Dataset, result: Result) -> None:
         """Append one batch, run with ``spikes=True`` and ``traces`` of the layers in ``states``."""
         for name, spikes in result.spikes.items():
-            group = self._append(f"spikes/{_key(name)}", np.packbits(spikes, axis=2))
+            # how often a neuron fired, where that may be several times a step, takes a byte of each
+            group = self._append(
+                f"spikes/{_key(name)}", spikes if spikes.dtype == np.uint8 else np.packbits(spikes, axis=2)
+            )
             group.attrs["neurons"] = spikes.shape[2]
         for name in self.states:
             self._append(f"states/{_key(name)}", result.traces[name].transpose(1, 0, 2, 3).astype(np.int32))

@@ -75,17 +75,21 @@ def largest_factor(target: Target) -> int:
     return 2 * one - 1 if grows else one
 
 
-def nearest_factor(target: Target, factors: Int) -> Int:
-    """The factors of a state's own decay, in 2^-k, that ``target`` has nearest to ``factors``: all, or 1 - 2^-d.
+def nearest_factor(target: Target, factors: Int, state: str = "u") -> Int:
+    """The factors of a ``state``'s own decay, in 2^-k, that ``target`` has nearest to ``factors``: all, all below
+    1, or 1 - 2^-d.
 
     Examples
     --------
     >>> from tclif_deploy.target import load_target
     >>> nearest_factor(load_target("xylo2"), np.array([0, 20000, 29491, 32768])).tolist()  # of 2^15
     [0, 16384, 28672, 32767]
+    >>> [nearest_factor(load_target("loihi1"), np.array([4000, 4096]), state).tolist() for state in "uv"]  # of 2^12
+    [[4000, 4095], [4000, 4096]]
     """
     if target.shift_decays is None or not target.shift_decays.value:
-        return factors
+        leaks = state == "u" and target.leaky_u is not None and target.leaky_u.value
+        return np.minimum(factors, (1 << target.coefficient_bits.value) - 1) if leaks else factors
     one = 1 << target.coefficient_bits.value
     held = one - (one >> np.arange(target.coefficient_bits.value + 1))
     return np.asarray(held[np.abs(factors[:, None] - held).argmin(axis=1)])

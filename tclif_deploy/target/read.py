@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from tclif_deploy.arguments import checked
 from tclif_deploy.errors import TclifError
 from tclif_deploy.files import as_path, read_toml
+from tclif_deploy.target.proof import COMPUTES, with_other_rules
 from tclif_deploy.target.schema import MOST_NAME, UNITS, Limit, Target
 
 HINT = "see targets/loihi2.toml for the form"
@@ -121,6 +122,8 @@ def _read(path: Path, above: tuple[Path, ...], shipped: bool) -> tuple[dict[str,
             if not error.what.startswith("target ")
             else TclifError(f"{where}: inherits: {error.what}", error.hint)
         ) from None
+    if "proof" not in own and COMPUTES & own.keys():
+        with_other_rules(data)
     for key, value in own.items():
         if value == UNLIMITED and key not in PLAIN:
             data.pop(key, None)
@@ -150,8 +153,8 @@ def _lines(text: str) -> dict[tuple[str, ...], int]:
     line_of: dict[tuple[str, ...], int] = {}
     table: tuple[str, ...] = ()
     for number, line in enumerate(text.splitlines(), 1):
-        if header := re.match(r"\s*\[\s*([\w-]+)\s*\]", line):
-            table = (header[1],)
+        if header := re.match(r"\s*\[\[?\s*([\w-]+(?:\s*\.\s*[\w-]+)*)\s*\]", line):
+            table = tuple(part.strip() for part in header[1].split("."))
             line_of.setdefault(table, number)
         elif key := re.match(r"\s*([\w-]+)(?:\s*\.\s*([\w-]+))?\s*=\s*(\{.*)?", line):
             keys = (*table, *(part for part in key.groups()[:2] if part))

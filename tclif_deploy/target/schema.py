@@ -11,9 +11,10 @@ from pydantic_core import PydanticCustomError
 
 from tclif_deploy.arguments import described, is_whole
 from tclif_deploy.errors import TclifError
-from tclif_deploy.fixed import LATER_RULES, Arithmetic, Overflow, Rounding
+from tclif_deploy.fixed import LATER_RULES, MOST_SPIKES, Arithmetic, Overflow, Rounding
 from tclif_deploy.settings import check_settings
 from tclif_deploy.target.held import WIDTHS, unit_of
+from tclif_deploy.target.proof import COMPUTES, NeuronKind, Proof, ResetKind, with_other_rules
 
 LONGEST_VALUE = 40
 """characters of a number, or of a choice, that is given by hand"""
@@ -23,10 +24,8 @@ Evidence = Literal["vendor", "paper", "secondary", "assumed"]
 EVIDENCE: tuple[Evidence, ...] = ("vendor", "paper", "secondary", "assumed")
 """From the strongest to the weakest: the maker's own document or software, a paper, somebody else's account of
 either, our own choice."""
-NeuronKind = Literal["if", "lif", "cuba", "two_compartment"]
 MOST_NAME = 100
 """characters of a target's name"""
-ResetKind = Literal["soft", "hard"]
 Comparator = Literal[">=", ">"]
 
 
@@ -113,6 +112,9 @@ class Target(BaseModel):
     figures: Annotated[str, Field(min_length=1, max_length=MOST_NAME)] | None = None
     """whose figures energy and latency are modelled from, such as ``Loihi 1``"""
 
+    proof: Proof | None = None
+    """which simulators of others were compared with this target, and what they leave open; None: none was"""
+
     # --- what a deployment must reach; what a user asks for goes before it
     min_agreement: Annotated[Limit[Share] | None, Unit("share")] = None
     """least agreement of float and fixed"""
@@ -134,6 +136,8 @@ class Target(BaseModel):
     rounding_v: Annotated[Limit[Rounding] | None, Unit("mode")] = None
     least_step: Annotated[Flag | None, Unit("flag")] = None
     """whether a decay takes at least 1 from a positive state"""
+    leaky_u: Annotated[Flag | None, Unit("flag")] = None
+    """whether the dendrite always forgets: its own factor is at most 2^k - 1"""
     shift_decays: Annotated[Flag | None, Unit("flag")] = None
     """whether states decay by shifts, so that there are only factors of 1 - 2^-d"""
     growing_factors: Annotated[Flag | None, Unit("flag")] = None
@@ -142,6 +146,8 @@ class Target(BaseModel):
     """whether the current joins its state before that decays"""
     each_addend: Annotated[Flag | None, Unit("flag")] = None
     """whether a state overflows after each addend, not only when the sum is complete"""
+    most_spikes: Annotated[Limit[Annotated[int, Field(ge=1, le=MOST_SPIKES, strict=True)]] | None, Unit("spike")] = None
+    """how often a neuron that is not of the last layer fires in a step; 1 where it is not stated"""
     overflow_u: Annotated[Limit[Overflow], Unit("mode")]
     overflow_v: Annotated[Limit[Overflow], Unit("mode")]
     threshold_bits: Annotated[Width, Unit("bit")]
@@ -286,6 +292,8 @@ class Target(BaseModel):
         if "state_bits" in changed:
             for name in ("threshold_step", "bias_exponent"):
                 data.pop(name, None)
+        if COMPUTES & changed.keys():
+            with_other_rules(data)
         for key, value in changed.items():
             data[key] = {"value": value, "unit": UNITS.get(key, ""), "source": source, "evidence": "assumed"}
         return build(
@@ -341,4 +349,11 @@ def contradictions(target: Target) -> list[tuple[str, str]]:
     for name in ("neuron_kinds", "reset_kinds"):
         if value(name) == ():
             problems.append((name, "an empty list: no network could run"))
+    if (value("most_spikes") or 1) > 1 and set(value("reset_kinds") or ()) == {"hard"}:
+        problems.append(("most_spikes", "after a hard reset, the only one of reset_kinds, a neuron fires once a step"))
+    if value("shift_decays") and value("leaky_u") is not None:
+        problems.append(("leaky_u", "shift_decays has factors of 1 - 2^-d alone, the largest of which is 2^k - 1"))
+    kinds = value("neuron_kinds")
+    if value("input_first") and kinds and not {"cuba", "two_compartment"} & set(kinds):
+        problems.append(("input_first", f"of a current that decays before it is used, {', '.join(kinds)} keep nothing"))
     return problems

@@ -45,8 +45,11 @@ class _LayerTally:
     def add(self, a: NDArray[np.bool_], b: NDArray[np.bool_], valid: NDArray[np.bool_], offset: int) -> None:
         """``a`` float and ``b`` fixed spikes (samples, time, neurons); ``valid`` (samples, time)."""
         if not valid.all():
-            a, b = a & valid[:, :, None], b & valid[:, :, None]
-        both, of_float, of_fixed = (int(np.count_nonzero(spikes)) for spikes in (a & b, a, b))
+            a, b = a & valid[:, :, None], b * valid[:, :, None]
+        if b.dtype == np.bool_:
+            both, of_float, of_fixed = (int(np.count_nonzero(spikes)) for spikes in (a & b, a, b))
+        else:  # how often each neuron fired
+            both, of_float, of_fixed = (int(spikes.sum()) for spikes in (np.minimum(a, b), a, b))
         self.both += both
         self.either += of_float + of_fixed - both
         self.float_ += of_float

@@ -156,9 +156,10 @@ def _metrics(
         given = batch if isinstance(network, Network) else network.input.encode(batch.x, batch.scale)[0]
         run = simulate(network, given, lengths=batch.lengths, spikes=True, traces=tuple(spiking))
         valid = batch.valid()[:, :, None]
-        arriving = {INPUT: (given.values() if isinstance(given, Dataset) else given) != 0, **run.spikes}
+        fired = {name: spikes != 0 for name, spikes in run.spikes.items()}
+        arriving = {INPUT: (given.values() if isinstance(given, Dataset) else given) != 0, **fired}
         for name in spiking:
-            events[name] += int((run.spikes[name] & valid).sum())
+            events[name] += int((fired[name] & valid).sum())
             soma = run.traces[name][1]
             changed = (soma[:, 1:] != soma[:, :-1]) & valid[:, 1:]
             updates += int(changed.sum()) + len(soma) * soma.shape[2]

@@ -247,7 +247,8 @@ def write_build(
     report = Report(
         model=source.path, target=target.name, verified=verdict is not None, notices=notices,
         shortfalls=judgement.shortfalls, uncertain=judgement.uncertain, limited=judgement.limited,
-        findings=findings, finetune=tuned, neurobench=metrics, **summary, **vars(hardware),
+        findings=findings, finetune=tuned, neurobench=metrics, unproven=mapping.unproven(fixed, target), **summary,
+        **vars(hardware),
     )  # fmt: skip
     manifest = Manifest(
         versions=versions(), model=source, target=target, settings=options.quantize,

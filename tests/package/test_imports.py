@@ -23,7 +23,7 @@ LINES = (
     "simulation analysis",
     "graph quantization mapping backends",
     "formats nn",
-    "frontends verification",
+    "frontends oracles verification",
     "builds",
     "report",
     "workflows",

@@ -201,6 +201,7 @@ MEANINGFUL = {
     "*.lengths": "None", "*.args": "None", "*.placement": "None", "*.activity": "None", "*.behaviour": "None",
     "Layer.grid": "None", "Network.input_grid": "None", "Arithmetic.rounding_?": "None",
     "Arithmetic.least_step": "True", "Arithmetic.each_addend": "True", "Arithmetic.input_first": "True",
+    "Arithmetic.most_spikes": "2",
     "*.conv": "None", "*.y": "None", "*.mask": "None", "load_data.task": "None", "load_data.dt": "None",
     "Dataset.task": "None",
     "simulate_float.other": "None", "save.readout": "None",

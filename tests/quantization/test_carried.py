@@ -119,6 +119,7 @@ def test_weights_beyond_the_width_are_held_where_only_zeros_are_shifted_out():
         (lif([[4.0, -2.5], [0.0, 1.0]]), LOIHI1, "the weight from input at 0, 1 is -2.5 units, not a whole number"),
         (lif(voltage_decay=1 / 4096), LOIHI1.override(coefficient_bits=8),
          "a_v of neuron 0 is 255.9375 counts of 1/256, not a whole number"),
+        (lif(current_decay=0.0), LOIHI1, "a_u of neuron 0 is 4,096, the nearest that loihi1 holds is 4,095"),
         (lif(threshold=25.5), LOIHI1, "threshold of neuron 0 is 1,633, the nearest that loihi1 holds is 1,665"),
         (lif(threshold=131072.0), LOIHI1, "threshold of neuron 0 is 8,388,609, loihi1 holds 8,388,545"),
         (lif(bias_v=[8191.0, 0.0]), LOIHI1, "bias_v of neuron 0 is 524,224, loihi1 holds 524,160"),

@@ -69,6 +69,20 @@ def test_each_layer_sees_what_the_whole_network_before_it_fires(seed, kind, monk
         assert set(runs.values()) == ({2} if kind == "recurrent" else {1}), runs
 
 
+def test_neurons_that_fire_several_times_do_so_as_in_the_network():
+    fixed, x = random_network(7, samples=2, time=40, sizes=(5, 19, 17, 4))
+    layers = [replace(la, threshold=la.threshold // 6, r_v=la.r_v // 6) if la.spiking else la for la in fixed.layers]
+    fixed = replace(fixed, arithmetic=replace(fixed.arithmetic, most_spikes=31), layers=tuple(layers))
+    wanted = reference.simulate(fixed, x, spikes=True).spikes
+    kept = KeptSpikes(fixed.input, fixed.arithmetic, Dataset(x, None, fixed.input.lsb))
+    first, second, _ = fixed.layers
+    kept.of([first], {first.name})
+    seen = kept.of([first, second], {first.name, second.name})
+    for layer in (first, second):
+        assert seen[layer.name].max() > 1
+        np.testing.assert_array_equal(seen[layer.name], wanted[layer.name])
+
+
 def test_a_layer_that_later_ones_change_is_not_kept():
     fixed, x = random_network(5, feedback=True, samples=2, time=25)
     kept = KeptSpikes(fixed.input, fixed.arithmetic, Dataset(x, None, fixed.input.lsb))

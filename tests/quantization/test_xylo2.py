@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tclif_deploy import Dataset, dequantize, load_target, mapping, neurons, quantize, simulate
+from tclif_deploy import Dataset, dequantize, load_target, mapping, neurons, quantize, simulate, verify
 from tclif_deploy.fixed import LAYER_ARRAYS
 from tclif_deploy.network import Connection, Layer, Network
 from tclif_deploy.quantization import CannotHold, QuantizeSettings
@@ -39,8 +39,8 @@ DATA = Dataset((np.random.default_rng(1).random((6, 60, 8)) < 0.2).astype(np.int
 @pytest.mark.parametrize("passes", [(), ("scales", "compensate", "bias")])
 @pytest.mark.parametrize("bias", [0.0, 0.05])
 def test_decays_that_are_shifts_make_the_same_spikes_but_for_widths(passes, bias):
-    """With weights of 16 bits and states of 24, so that a spike hangs on the rules and not on rounding."""
-    network, wide = cuba_network(bias=bias), XYLO2.override(state_bits=24, weight_bits=16)
+    """Weights of 16 bits and states of 24: a spike hangs on rules, not on rounding. One spike a step, as in float."""
+    network, wide = cuba_network(bias=bias), XYLO2.override(state_bits=24, weight_bits=16, most_spikes=1)
     fixed = quantize(network, wide, DATA, QuantizeSettings(passes=passes))
     assert fixed.arithmetic == wide.arithmetic
     assert (fixed.arithmetic.input_first, fixed.arithmetic.least_step, fixed.arithmetic.rounding) == (
@@ -74,6 +74,19 @@ def test_what_the_integers_mean_comes_back_as_the_same_integers():
         for name in LAYER_ARRAYS:
             np.testing.assert_array_equal(getattr(a, name), getattr(b, name))
         assert all(np.array_equal(c.weight, d.weight) for c, d in zip(a.connections, b.connections, strict=True))
+
+
+def test_a_neuron_that_fires_several_times_a_step_is_compared_by_the_number_of_its_spikes():
+    network, wide = cuba_network(), XYLO2.override(state_bits=24, weight_bits=16)
+    fixed = quantize(network, wide, DATA, QuantizeSettings(passes=()))
+    verdict = verify(network, fixed, DATA)
+    result, want = simulate(fixed, DATA, spikes=True), simulate_float(network, DATA.values()).spikes["a"]
+    fired = result.spikes["a"]
+    assert fired.dtype == np.uint8
+    assert fired.max() > 1
+    assert verdict.layers[0].jaccard == np.minimum(fired, want).sum() / np.maximum(fired, want).sum()
+    assert verdict.layers[0].spike_rate_fixed == fired.mean()
+    assert mapping.measure(fixed, DATA).rate("a") == (fired > 0).mean()
 
 
 def test_neurons_of_which_no_current_would_be_left_are_refused():

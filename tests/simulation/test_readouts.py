@@ -32,7 +32,7 @@ def somas_before_reset(network: FixedNetwork, x: np.ndarray) -> np.ndarray:
     u, v = np.zeros_like(states[0][:, 0]), np.tile(out.v0, (len(x), 1))
     for t in range(x.shape[1]):
         acc = reference.accumulate(out, history, t)
-        charged[:, t] = reference.step(silent, network.arithmetic, u, v, acc)[1]
+        charged[:, t] = reference.step(silent, network.arithmetic, u, v, [acc])[1]
         u, v = states[0][:, t], states[1][:, t]
     return charged
 

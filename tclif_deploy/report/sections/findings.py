@@ -18,9 +18,15 @@ def findings(build: Build) -> Section:
     notes = [finding_note(finding) for finding in build.report.findings]
     if not notes:
         notes = [Note("No findings.")]
+    notes += unproven_notes(build.report.unproven)
     if not build.report.verified:
         notes.append(Note("What the layers do was not measured: no data were given (--data FILE)."))
     return Section("findings", "Findings", CAPTION, tuple(notes))
+
+
+def unproven_notes(unproven: str | None) -> list[Note]:
+    """One line where nobody else's simulator shows that the target's chip computes these integers."""
+    return [] if unproven is None else [Note(unproven, "unproven", "open")]
 
 
 def finding_note(finding: Finding) -> Note:

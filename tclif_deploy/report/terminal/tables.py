@@ -12,11 +12,12 @@ from tclif_deploy.quantization.calibration import Calibration
 from tclif_deploy.report.content import Block, Note, Table, notice_note
 from tclif_deploy.report.sections.backends import comparison
 from tclif_deploy.report.sections.fidelity import decision_table, layer_table
-from tclif_deploy.report.sections.findings import finding_note
+from tclif_deploy.report.sections.findings import finding_note, unproven_notes
 from tclif_deploy.report.sections.hardware import hardware_note
 from tclif_deploy.report.sweep import Row
 from tclif_deploy.report.terminal.blocks import show_blocks
 from tclif_deploy.report.terminal.hardware import calibrated
+from tclif_deploy.report.terminal.proof import proof_notes
 from tclif_deploy.report.verdict_text import LEVELS, headline
 from tclif_deploy.simulation.stream import RunSummary
 from tclif_deploy.target import Target
@@ -36,6 +37,7 @@ def print_build(console: Console, build: Build) -> None:
         blocks += [layer_table(compared), *(comparison(*item) for item in report.backends.items())]
     blocks.append(hardware_note(report, build.target.name))
     blocks += [finding_note(f) for f in report.findings if f.severity != "info"]
+    blocks += unproven_notes(report.unproven)
     blocks += [Note(str(verdict), "verdict", verdict.level), Note(str(build.folder), "build")]
     show_blocks(console, blocks, layers=[layer.name for layer in build.fixed.layers])
 
@@ -47,11 +49,12 @@ def print_rebuilt(console: Console, build: str, files: int, differ: Sequence[str
     show_blocks(console, [*blocks, Note(same, build, "bad" if differ else "good")])
 
 
-def print_verdict(console: Console, verdict: Verdict, judgement: Judgement) -> None:
-    """The verdict by layer, the decisions, and what it is worth."""
+def print_verdict(console: Console, verdict: Verdict, judgement: Judgement, unproven: str | None = None) -> None:
+    """The verdict by layer, the decisions, what it is worth, and what is ``unproven`` of the target's arithmetic."""
     blocks: list[Block] = [layer_table(verdict), decision_table(verdict.summary())]
     blocks += [Note(line, "falls short", "bad") for line in judgement.shortfalls]
     blocks += [Note(line, "uncertain", "open") for line in judgement.uncertain]
+    blocks += unproven_notes(unproven)
     blocks.append(Note(f"{judgement.word}: {sentence(verdict)}", "verdict", LEVELS[judgement.word]))
     show_blocks(console, blocks, layers=list(verdict.saturations))
 
@@ -134,7 +137,8 @@ def print_target(console: Console, target: Target) -> None:
     for name, limit in target.limits().items():
         sources.setdefault(limit.source, []).append(name)
     table = Table(f"{target.name}: {target.description}", columns, rows, left=columns)
-    show_blocks(console, [table, *(Note(source, ", ".join(names)) for source, names in sources.items())])
+    notes = (Note(source, ", ".join(names)) for source, names in sources.items())
+    show_blocks(console, [table, *proof_notes(target), *notes])
 
 
 def _plain(value: object) -> str:

@@ -14,21 +14,35 @@ from numpy.typing import NDArray
 
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import LAYER_ARRAYS, FixedNetwork, Int
-from tclif_deploy.jit import helper, kernel
+from tclif_deploy.jit import kernel
 from tclif_deploy.network import INPUT
+from tclif_deploy.simulation.engine.addends import (
+    A_U,
+    A_V,
+    B_U,
+    B_V,
+    BIAS_U,
+    BIAS_V,
+    OVERFLOWS,
+    R_U,
+    R_V,
+    ROUNDINGS,
+    THRESHOLD,
+    V_RESET,
+    Q,
+    add_source,
+    begin_addends,
+    decayed,
+    end_addends,
+    overflowed,
+    rounded,
+)  # fmt: skip
 from tclif_deploy.simulation.engine.readout import read_step, readout_code
 from tclif_deploy.simulation.engine.scatter import OUTPUTS, POSITIONS, scatter, shape_of, weights_of
 from tclif_deploy.simulation.reference import start_states
 
-ROUNDINGS = ("floor", "nearest", "toward_zero", "ceiling")
-FLOOR, NEAREST, TOWARD_ZERO, CEILING = range(4)
-OVERFLOWS = ("saturate", "wrap", "saturate_full")
-SATURATE, WRAP, SATURATE_FULL = range(3)
 MAX_SHIFT = 62
 """Shifts beyond this would leave nothing of an int64, in numpy and in this kernel alike."""
-
-(A_U, B_U, A_V, B_V, Q, THRESHOLD, R_U, R_V, V_RESET, BIAS_U, BIAS_V, V0, U0, S0) = range(len(LAYER_ARRAYS))
-"""Rows of `GeneralPlan.neurons`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,8 +50,8 @@ class GeneralPlan:
     """A network as the flat arrays that the kernel walks through."""
 
     arithmetic: Int
-    """(11,): frac_bits, rounding, bits_u, bits_v, overflow of u and of v, rounding of products into u and into v, least
-    step, ovf after each addend, input before the decay"""
+    """(12,): frac_bits, rounding, bits_u, bits_v, overflow of u and of v, rounding of products into u and into v, least
+    step, ovf after each addend, input before the decay, most spikes of a step"""
     neurons: Int
     """(14, all neurons): `LAYER_ARRAYS` of all layers, side by side"""
     start: Int
@@ -64,6 +78,7 @@ def plan_general(network: FixedNetwork) -> GeneralPlan:
             m.frac_bits, ROUNDINGS.index(m.rounding), m.bits_u, m.bits_v, OVERFLOWS.index(m.overflow_u),
             OVERFLOWS.index(m.overflow_v), ROUNDINGS.index(m.rounding_u or m.rounding),
             ROUNDINGS.index(m.rounding_v or m.rounding), m.least_step, m.each_addend, m.input_first,
+            m.most_spikes,
         ],
         dtype=np.int64,
     )  # fmt: skip
@@ -100,87 +115,6 @@ def longest_delay(network: FixedNetwork, of_input: bool) -> int:
     """Of all connections from the input, or of all from layers."""
     connections = [c for layer in network.layers for c in layer.connections if (c.source == INPUT) == of_input]
     return max((c.delay for c in connections), default=0)
-
-
-@helper
-def _round(p: int, k: int, rounding: int) -> int:
-    if k == 0 or rounding == FLOOR:
-        return p >> k
-    if rounding == NEAREST:
-        return (p + (1 << (k - 1))) >> k
-    if rounding == CEILING:
-        return -((-p) >> k)
-    return p >> k if p >= 0 else -((-p) >> k)
-
-
-@helper
-def _overflow(x: int, limit: int, way: int) -> int:
-    if way == WRAP:
-        return ((x + limit + 1) & (2 * limit + 1)) - limit - 1
-    return min(max(x, -limit - (way == SATURATE_FULL)), limit)
-
-
-@helper
-def _decayed(x: int, factor: int, k: int, rounding: int, least: int) -> int:
-    result: int = _round(factor * x, k, rounding)
-    if least and x > 0 and factor < np.int64(1) << k and result > x - 1:
-        return x - 1
-    return result
-
-
-@helper
-def _added(x: int, addend: int, limit: int, way: int) -> tuple[int, int]:
-    """(the sum within its state, whether that changed it)."""
-    wide = x + addend
-    within = _overflow(wide, limit, way)
-    return within, int(within != wide)
-
-
-@helper
-def _all_added(x: int, shares: Int, shift: int, rounding: int, limit: int, way: int) -> tuple[int, int]:
-    """The currents of all connections, one after another."""
-    changed = 0
-    for c in range(shares.size):
-        i = shares[c] << shift if shift >= 0 else _round(shares[c], -shift, rounding)
-        x, more = _added(x, i, limit, way)
-        changed += more
-    return x, changed
-
-
-@helper
-def _charged(
-    x: int, factor: int, share: int, bias: int, shares: Int, enters: int, shift: int, arithmetic: Int, rounding: int,
-    limit: int, way: int,
-) -> tuple[int, int]:  # fmt: skip
-    """One state of a machine that applies ovf after each addend: (the state charged, how many addends it changed)."""
-    changed = 0
-    if enters and arithmetic[10]:
-        x, changed = _all_added(x, shares, shift, arithmetic[1], limit, way)
-    x = _decayed(x, factor, arithmetic[0], rounding, arithmetic[8])
-    x, more = _added(x, share, limit, way)
-    changed += more
-    if enters and not arithmetic[10]:
-        x, more = _all_added(x, shares, shift, arithmetic[1], limit, way)
-        changed += more
-    x, more = _added(x, bias, limit, way)
-    return x, changed + more
-
-
-@helper
-def _charged_by_addend(
-    u: int, v: int, shares: Int, shift: int, neuron: Int, arithmetic: Int, limit_u: int, limit_v: int, to_soma: int
-) -> tuple[int, int, int, int]:
-    """(u, v, how many addends ovf changed in each)."""
-    k, rounding_u, rounding_v = arithmetic[0], arithmetic[6], arithmetic[7]
-    new_u, changed_u = _charged(
-        u, neuron[A_U], _round(neuron[B_U] * v, k, rounding_u), neuron[BIAS_U], shares, not to_soma, shift, arithmetic,
-        rounding_u, limit_u, arithmetic[4],
-    )  # fmt: skip
-    new_v, changed_v = _charged(
-        v, neuron[A_V], _round(neuron[B_V] * new_u, k, rounding_v), neuron[BIAS_V], shares, to_soma, shift, arithmetic,
-        rounding_v, limit_v, arithmetic[5],
-    )  # fmt: skip
-    return new_u, new_v, changed_u, changed_v
 
 
 @kernel
@@ -228,10 +162,6 @@ def run_general(
     total, ring = neurons.shape[1], fired_all.shape[1]
     count = layers.shape[0]
     acc = np.empty(total, np.int64)
-    most = 1
-    for layer in range(count):
-        most = max(most, layers[layer, 7] - layers[layer, 6])
-    shares = np.zeros((most if each else 0, total), np.int64)
     partial_sum = np.empty(total, np.int64)
     output = layers[count - 1, 0]
     charged, answer = np.zeros(total - output, np.int64), np.zeros(total - output, np.int64)
@@ -244,7 +174,21 @@ def run_general(
                 begin, end, shift = layers[layer, 0], layers[layer, 1], layers[layer, 2]
                 hard, to_soma, spiking = layers[layer, 3], layers[layer, 4], layers[layer, 5]
                 size = end - begin
+                most = arithmetic[11] if layer < count - 1 else 1
                 acc[:size] = 0
+                if each:
+                    begin_addends(
+                        u,
+                        v,
+                        neurons,
+                        begin,
+                        to_soma,
+                        arithmetic,
+                        limit_u,
+                        limit_v,
+                        acc[:size],
+                        overflows[sample, layer],
+                    )
                 for c in range(layers[layer, 6], layers[layer, 7]):
                     source, delay, exponent, first_weight = (
                         connections[c, 0],
@@ -252,13 +196,33 @@ def run_general(
                         connections[c, 2],
                         connections[c, 3],
                     )
-                    if each:
-                        shares[c - layers[layer, 6], :size] = 0
                     if delay > step + (source >= 0):  # layers fired just before the first step too
                         continue
                     partial_sum[:size] = 0
                     shape = connections[c, 4:]
                     is_convolution = shape[OUTPUTS] > 0
+                    if each:
+                        then = (step - delay) % ring
+                        offset = layers[source, 0] if source >= 0 else 0
+                        width = layers[source, 1] - offset if source >= 0 else x.shape[2]
+                        for j in range(width):
+                            value = (
+                                np.int64(fired[then, offset + j]) if source >= 0 else np.int64(x[sample, t - delay, j])
+                            )
+                            if value == 0:
+                                continue
+                            if is_convolution:
+                                partial_sum[:size] = 0
+                                scatter(partial_sum, value, j, shape, weights[first_weight:])
+                            else:
+                                row = weights[first_weight + j * size : first_weight + (j + 1) * size]
+                                for n in range(size):
+                                    partial_sum[n] = value * row[n]
+                            overflows[sample, layer, to_soma] += add_source(
+                                acc[:size], partial_sum, shape[OUTPUTS], shape[POSITIONS], exponent, shift, rounding,
+                                limit_v if to_soma else limit_u, wrap_v if to_soma else wrap_u,
+                            )  # fmt: skip
+                        continue
                     if source < 0:
                         for j in range(x.shape[2]):
                             value = np.int64(x[sample, t - delay, j])
@@ -271,79 +235,81 @@ def run_general(
                     else:
                         then, offset = (step - delay) % ring, layers[source, 0]
                         for j in range(layers[source, 1] - offset):
-                            if not fired[then, offset + j]:
+                            value = np.int64(fired[then, offset + j])
+                            if value == 0:
                                 continue
                             if is_convolution:
-                                scatter(partial_sum, 1, j, shape, weights[first_weight:])
-                            else:
+                                scatter(partial_sum, value, j, shape, weights[first_weight:])
+                            elif value == 1:
                                 row = weights[first_weight + j * size : first_weight + (j + 1) * size]
                                 for n in range(size):
                                     partial_sum[n] += row[n]
+                            else:
+                                row = weights[first_weight + j * size : first_weight + (j + 1) * size]
+                                for n in range(size):
+                                    partial_sum[n] += value * row[n]
                     if is_convolution:
                         outputs, positions = shape[OUTPUTS], shape[POSITIONS]
                         for n in range(size):
                             acc[n] += partial_sum[n % positions * outputs + n // positions] << exponent
-                            if each:
-                                shares[c - layers[layer, 6], n] = (
-                                    partial_sum[n % positions * outputs + n // positions] << exponent
-                                )
                     else:
                         for n in range(size):
                             acc[n] += partial_sum[n] << exponent
-                            if each:
-                                shares[c - layers[layer, 6], n] = partial_sum[n] << exponent
                 fired[now, begin:end] = 0
                 for n in range(begin, end):
-                    links = layers[layer, 7] - layers[layer, 6]
                     if each:
-                        new_u, new_v, changed_u, changed_v = _charged_by_addend(
-                            u[n], v[n], shares[:links, n - begin], shift, neurons[:, n], arithmetic, limit_u, limit_v,
-                            to_soma,
-                        )  # fmt: skip
+                        new_u, new_v, changed_u, changed_v = end_addends(
+                            u[n], v[n], acc[n - begin], neurons[:, n], to_soma, arithmetic, limit_u, limit_v
+                        )
                         overflows[sample, layer, 0] += changed_u
                         overflows[sample, layer, 1] += changed_v
                     else:
-                        i = acc[n - begin] << shift if shift >= 0 else _round(acc[n - begin], -shift, rounding)
+                        i = acc[n - begin] << shift if shift >= 0 else rounded(acc[n - begin], -shift, rounding)
                         i_u, i_v = (0, i) if to_soma else (i, 0)
                         old_u, old_v = u[n], v[n]
                         if input_first and not to_soma:
                             wide = old_u + i_u
-                            old_u, i_u = _overflow(wide, limit_u, wrap_u), 0
+                            old_u, i_u = overflowed(wide, limit_u, wrap_u), 0
                             overflows[sample, layer, 0] += old_u != wide
                         wide = (
-                            _decayed(old_u, neurons[A_U, n], k, rounding_u, least)
-                            + _round(neurons[B_U, n] * old_v, k, rounding_u) + i_u + neurons[BIAS_U, n]
+                            decayed(old_u, neurons[A_U, n], k, rounding_u, least)
+                            + rounded(neurons[B_U, n] * old_v, k, rounding_u) + i_u + neurons[BIAS_U, n]
                         )  # fmt: skip
-                        new_u = _overflow(wide, limit_u, wrap_u)
+                        new_u = overflowed(wide, limit_u, wrap_u)
                         overflows[sample, layer, 0] += new_u != wide
                         if input_first and to_soma:
                             wide = old_v + i_v
-                            old_v, i_v = _overflow(wide, limit_v, wrap_v), 0
+                            old_v, i_v = overflowed(wide, limit_v, wrap_v), 0
                             overflows[sample, layer, 1] += old_v != wide
                         wide = (
-                            _decayed(old_v, neurons[A_V, n], k, rounding_v, least)
-                            + _round(neurons[B_V, n] * new_u, k, rounding_v) + i_v + neurons[BIAS_V, n]
+                            decayed(old_v, neurons[A_V, n], k, rounding_v, least)
+                            + rounded(neurons[B_V, n] * new_u, k, rounding_v) + i_v + neurons[BIAS_V, n]
                         )  # fmt: skip
-                        new_v = _overflow(wide, limit_v, wrap_v)
+                        new_v = overflowed(wide, limit_v, wrap_v)
                         overflows[sample, layer, 1] += new_v != wide
                     if layer == count - 1:
                         charged[n - begin] = new_v
                         answer[n - begin] = spiking and new_v >= neurons[THRESHOLD, n]
-                    if spiking and new_v >= neurons[THRESHOLD, n]:
-                        fired[now, n] = 1
-                        if spikes.size:
-                            spikes[sample, t - first, n] = 1
-                        if counts.size and t <= last[sample]:
-                            counts[sample, n] += 1
+                    times = 0
+                    while spiking and times < most and new_v >= neurons[THRESHOLD, n]:
+                        times += 1
                         if hard:
                             new_v = neurons[V_RESET, n]
                         else:
-                            wide = new_v - (neurons[R_V, n] + _round(neurons[Q, n] * new_u, k, rounding))
-                            new_v = _overflow(wide, limit_v, wrap_v)
+                            wide = new_v - (neurons[R_V, n] + rounded(neurons[Q, n] * new_u, k, rounding))
+                            new_v = overflowed(wide, limit_v, wrap_v)
                             overflows[sample, layer, 3] += new_v != wide
                         wide = new_u - neurons[R_U, n]
-                        new_u = _overflow(wide, limit_u, wrap_u)
+                        new_u = overflowed(wide, limit_u, wrap_u)
                         overflows[sample, layer, 2] += new_u != wide
+                        if hard:
+                            break
+                    if times:
+                        fired[now, n] = times
+                        if spikes.size:
+                            spikes[sample, t - first, n] = times
+                        if counts.size and t <= last[sample]:
+                            counts[sample, n] += times
                     u[n], v[n] = new_u, new_v
                 if trace_at[layer] >= 0:
                     at = trace_at[layer]

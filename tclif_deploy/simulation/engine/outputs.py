@@ -15,7 +15,7 @@ from tclif_deploy.simulation.engine.block import LayerStart, Outcome, counted, u
 from tclif_deploy.simulation.engine.general import GeneralPlan, run_general
 from tclif_deploy.simulation.engine.layers import whole_states
 from tclif_deploy.simulation.engine.state import State
-from tclif_deploy.simulation.result import Result
+from tclif_deploy.simulation.result import Result, spike_type
 
 NOT_TRACED = np.full(1, -1, np.int64)
 
@@ -41,7 +41,8 @@ class Outputs:
         self.readouts = np.empty((samples, time * readouts, self.readout.shape[1]), np.int64)
         self.decided = np.full(samples, -1, np.int64)
         self.overflows = np.zeros((samples, len(layers), 4), np.int64)
-        self.spikes = [np.empty((samples, time, la.size) if self.keeps_spikes(la) else 0, np.bool_) for la in layers]
+        kept = spike_type(network.arithmetic)
+        self.spikes = [np.empty((samples, time, la.size) if self.keeps_spikes(la) else 0, kept) for la in layers]
         self.counts = [np.empty((samples, la.size) if self.keeps_counts(la) else 0, np.int64) for la in layers]
         self.trace_at = np.full(len(layers), -1, np.int64)
         width = 0

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from tclif_deploy.fixed import FixedNetwork, Int
 from tclif_deploy.network import INPUT
 from tclif_deploy.readout import SUMS, decide
-from tclif_deploy.simulation.engine.general import S0, step_general
+from tclif_deploy.simulation.engine.addends import S0
+from tclif_deploy.simulation.engine.general import step_general
 from tclif_deploy.simulation.engine.run import advance, prepare
 from tclif_deploy.simulation.engine.state import State
-from tclif_deploy.simulation.result import Result, check_input, check_readout_steps, most_readout_steps
+from tclif_deploy.simulation.result import Result, check_input, check_readout_steps, most_readout_steps, spike_type
 
 Spikes = dict[str, NDArray[np.bool_]]
 
@@ -31,6 +32,7 @@ class EngineSession:
         plan = self.plan
         self._network = (plan.arithmetic, plan.neurons, plan.layers, plan.connections, plan.weights, plan.code)
         self._limit = network.input.limit
+        self._kept = spike_type(network.arithmetic)
         self._most_steps = most_readout_steps(network) if network.readout.rule in SUMS else None
         self._row = np.zeros((samples, plan.input_delay + 1, network.input.size), np.int64)
         self._last = np.full(samples, plan.input_delay)
@@ -61,7 +63,7 @@ class EngineSession:
             state.decided, self._readout, self._decided, self._overflows, *self._unwanted, self._no_readouts,
         ):  # fmt: skip
             check_input(self.network, row[:, -1:])
-        fired = state.fired[:, state.taken % state.fired.shape[1]].copy().view(np.bool_)
+        fired = state.fired[:, state.taken % state.fired.shape[1]].copy().view(self._kept)
         state.taken += 1
         if row.shape[1] > 1:
             row[:, :-1] = state.inputs = row[:, 1:].copy()
@@ -111,7 +113,7 @@ class EngineSession:
         """What ``source`` sent in the last ``steps`` steps, the oldest first; (samples, steps, size)."""
         if source == INPUT:
             return self.state.inputs.copy()
-        return self.state.fired[:, self.state.rows(steps), self.columns[source]].astype(np.bool_)
+        return self.state.fired[:, self.state.rows(steps), self.columns[source]].astype(self._kept)
 
     def restore(
         self, u: dict[str, Int], v: dict[str, Int], in_flight: dict[str, NDArray[Any]], value: Int,

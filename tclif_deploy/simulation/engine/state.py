@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tclif_deploy.fixed import Int
-from tclif_deploy.simulation.engine.general import S0, GeneralPlan
+from tclif_deploy.simulation.engine.addends import S0
+from tclif_deploy.simulation.engine.general import GeneralPlan
 
 
 @dataclass(eq=False)

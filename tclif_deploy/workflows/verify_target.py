@@ -1,0 +1,70 @@
+"""A target against the simulators that others made of its chip."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tclif_deploy.errors import TclifError
+from tclif_deploy.oracles import ORACLES
+from tclif_deploy.oracles.compare import TIMEOUT_S, OracleCheck, compare, oracles_of
+from tclif_deploy.progress import Bars, Say, no_bars, say_nothing
+from tclif_deploy.target import Target, as_target
+
+CASES = 40
+"""networks for each simulator"""
+
+
+@dataclass(frozen=True)
+class TargetCheck:
+    """A target, compared with every simulator that it names."""
+
+    target: str
+    seed: int
+    checks: tuple[OracleCheck, ...]
+    not_covered: tuple[str, ...]
+    """what none of them covers, as the target's file says"""
+
+    @property
+    def equal(self) -> bool:
+        """Whether every bit was equal, in each of them."""
+        return all(check.equal for check in self.checks)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        checks = [{**asdict(check), "equal": check.equal} for check in self.checks]
+        return {"target": self.target, "seed": self.seed, "equal": self.equal, "oracles": checks,
+                "not_covered": list(self.not_covered)}  # fmt: skip
+
+
+def verify_target(
+    target: Target | Path | str,
+    *,
+    cases: int = CASES,
+    seed: int = 0,
+    oracle: str | None = None,
+    timeout_s: float = TIMEOUT_S,
+    say: Say = say_nothing,
+    progress: Bars = no_bars,
+) -> TargetCheck:
+    """Run ``cases`` random small networks, of the neurons that ``target`` has, through its arithmetic and through each
+    simulator that it names, or through ``oracle`` alone, and compare every spike and state.
+
+    Raises `TclifError` where the target names none, and where one is not installed, fails or takes longer than
+    ``timeout_s`` for `BATCH` networks. ``say`` gets a line a simulator, and ``progress(title)`` gives the callback of
+    its run.
+    """
+    target = as_target(target)
+    if cases < 1:
+        raise TclifError(f"verify-target: {cases} networks", "at least one is needed")
+    if oracle is not None and oracle not in ORACLES:
+        raise TclifError(f"oracle {oracle!r:.60} is not known", f"known: {', '.join(ORACLES)}")
+    oracles = oracles_of(target) if oracle is None else (ORACLES[oracle],)
+    for each in oracles:
+        each.check_installed()
+    checks = []
+    for each in oracles:
+        say(f"{target.name} against {each.name} {each.version} ({each.maker})")
+        checks.append(compare(target, each, cases, seed=seed, timeout_s=timeout_s, progress=progress(each.name)))
+    return TargetCheck(target.name, seed, tuple(checks), () if target.proof is None else target.proof.not_covered)

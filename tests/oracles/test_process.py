@@ -1,0 +1,83 @@
+"""Simulators that are missing, hang, die or answer nonsense: one line each, exit code 2."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+
+import pytest
+
+from tclif_deploy import TclifError
+from tclif_deploy.cli.main import run
+from tclif_deploy.oracles import FOLDER, ORACLES, READY, install
+from tclif_deploy.oracles.__main__ import main
+
+XYLOSIM = ORACLES["xylosim"]
+
+
+@pytest.fixture
+def fake(tmp_path, monkeypatch):
+    """Puts a program in the place of an oracle's interpreter."""
+    monkeypatch.setenv(FOLDER, str(tmp_path / "oracles"))
+
+    def put(program: str) -> None:
+        XYLOSIM.python.parent.mkdir(parents=True)
+        XYLOSIM.python.write_text(
+            f"#!{sys.executable}\nimport os, signal, sys, time\nanswer = sys.argv[-1]\n{program}\n"
+        )
+        XYLOSIM.python.chmod(0o755)
+        (XYLOSIM.environment / READY).write_text(XYLOSIM.pinned)
+
+    return put
+
+
+@pytest.mark.parametrize(("program", "said"), [
+    ("time.sleep(600)", "xylosim: no answer on 2 networks within 2 s; try again, or give more time (--timeout)"),
+    ("os.kill(os.getpid(), signal.SIGSEGV)", "xylosim: its process ended with signal 11; install it again"),
+    ("sys.exit('no such module')", "xylosim: its process ended with exit code 1: no such module; install it again"),
+    ("pass", "xylosim: its answer cannot be read: [Errno 2]"),
+    ("open(answer, 'w').write('[1, ')", "xylosim: its answer cannot be read: Expecting value"),
+    ("open(answer, 'w').write('[]')", "xylosim: no answer to each of 2 networks"),
+    ("open(answer, 'w').write('[1, 2]')", "xylosim: its answer to network 0 is no states"),
+    ("open(answer, 'w').write('[{\"hidden\": {\"u\": \"x\"}}, {}]')", "xylosim: its answer to network 0 is no states"),
+    ("open(answer, 'w').write('[{}, {}]')", "xylosim: its answer to network 0 has no states of layer hidden"),
+], ids=["hangs", "dies", "fails", "silent", "cut", "too few", "no layers", "no numbers", "no layer"])  # fmt: skip
+def test_a_simulator_that_fails_is_one_line(fake, capsys, program, said):
+    fake(program)
+    assert run(["verify-target", "xylo2", "--cases", "2", "--timeout", "2", "-q"]) == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("error: " + said)
+
+
+def test_a_simulator_that_is_missing_or_of_another_version_is_one_line(fake, capsys):
+    for prepare in (lambda: None, lambda: fake("pass")):
+        prepare()
+        if (XYLOSIM.environment / READY).exists():
+            (XYLOSIM.environment / READY).write_text("xylosim==0.1.2")
+        assert run(["verify-target", "xylo2", "-q"]) == 2
+        error = capsys.readouterr().err
+        assert error.startswith("error: xylosim 0.1.3 is not installed in ")
+        assert "python -m tclif_deploy.oracles xylosim installs it" in error
+        assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(("arguments", "said"), [
+    (["verify-target", "nosuch"], "target 'nosuch' is not known"),
+    (["verify-target", "xylo2", "--oracle", "nosuch"], "oracle 'nosuch' is not known"),
+    (["verify-target", "ideal"], "target ideal: its file names no simulator of others"),
+])  # fmt: skip
+def test_wrong_calls_are_one_line(capsys, arguments, said):
+    assert run([*arguments, "-q"]) == 2
+    assert capsys.readouterr().err.startswith(f"error: {said}")
+
+
+def test_a_simulator_of_older_pythons_alone_says_so(fake, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(TclifError, match=r"its packages are made for Python up to 3.9; put a python3.9 on the path"):
+        install(replace(ORACLES["brian2-loihi"], newest_python=(3, 9)))
+
+
+def test_an_unknown_simulator_is_not_installed(capsys):
+    assert main(["nosuch"]) == 2
+    assert "oracle 'nosuch' is not known; known: xylosim" in capsys.readouterr().err
