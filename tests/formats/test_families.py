@@ -319,7 +319,9 @@ def test_layer_norm_and_both_directions_of_sparch_are_refused(tmp_path):
     plain = {k: v for k, v in state.items() if "running" not in k}
     assert "snn.0.norm is a layer norm, which depends on each step's values" in refused(saved(tmp_path, plain))
     wide = state | {"snn.1.W.weight": matrix(16, 40)}
-    assert "snn.1.W takes twice the 20 neurons before it: sparch's bidirectional" in refused(saved(tmp_path, wide))
+    assert "snn.1.W takes twice the 20 neurons before it: such layers of sparch" in refused(saved(tmp_path, wide))
+    module = live(state, {}, {"snn.0": {"bidirectional": True}})
+    assert "snn.0.W is bidirectional: such layers of sparch see the sequence from its end" in refused(module)
 
 
 # Yin et al.

@@ -62,8 +62,8 @@ def image_layers(rng, decays=True):
 def test_an_image_goes_through_every_kind_of_layer_as_in_lava_dls_own_netx(tmp_path, decays):
     """With decays, which Loihi truncates, the compiled integers are equal; without, the float network is too."""
     path, steps = write(tmp_path / "a.net", *image_layers(np.random.default_rng(3), decays)), 60
-    image = np.random.default_rng(4).integers(0, 6, 60)
-    np.save(tmp_path / "image.npy", image)
+    image = np.random.default_rng(4).integers(-30, 190, 60) / 36  # whole in the bias
+    np.save(tmp_path / "image.npy", np.rint(image * 36) / 36)
     run_script("run_netx_image.py", path, tmp_path / "image.npy", steps, tmp_path / "out.npz", TEMPLATE)
     network = load(path)
     x = np.tile(image, (1, steps, 1))
