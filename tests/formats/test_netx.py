@@ -319,7 +319,7 @@ def test_fractions_of_biases_are_cut_off_as_lava_dls_netx_does(tmp_path):
     (lambda: cuba_network(first=cuba_layer(10, v_reset=0.2)), "layer a: netx's CUBA neurons reset to 0"),
     (lambda: cuba_network(first=neurons.lif(10, decay=0.5, threshold=1.0)), "layer a: netx's CUBA neurons reset to 0"),
     (lambda: cuba_network(first=neurons.tclif(10, c1=0, c2=0, gamma=0.5, threshold=1)), "layer a: a tclif is not"),
-    (lambda: cuba_network(second=neurons.readout(5)), "layer b: netx has no readout"),
+    (lambda: cuba_network(second=neurons.readout(5, decay=np.linspace(0.5, 1, 5))), "layer b: a_v differs from neuron"),
     (lambda: cuba_network(first=cuba_layer(10, threshold=np.linspace(1, 2, 10))),
      "threshold differs from neuron to neuron"),
     (lambda: cuba_network(first=cuba_layer(10, threshold=1e6)), "Loihi holds 131071"),

@@ -8,8 +8,11 @@ import h5py
 import numpy as np
 import pytest
 
-from tclif_deploy import Dataset, TclifError, load, quantize, simulate
+from tclif_deploy import Dataset, TclifError, load, neurons, quantize, simulate
+from tclif_deploy.cli.main import run
+from tclif_deploy.formats import write_netx
 from tests.formats.test_netx import TEMPLATE, run_script
+from tests.helpers.cuba_networks import cuba_network
 
 CUBA = {"type": "CUBA", "refDelay": 1, "gradedSpike": False}
 SUM = {"type": "LOIHI", "iDecay": 4096, "vDecay": 0, "vThMant": 131071, "refDelay": 1}
@@ -62,8 +65,8 @@ def image_layers(rng, decays=True):
 def test_an_image_goes_through_every_kind_of_layer_as_in_lava_dls_own_netx(tmp_path, decays):
     """With decays, which Loihi truncates, the compiled integers are equal; without, the float network is too."""
     path, steps = write(tmp_path / "a.net", *image_layers(np.random.default_rng(3), decays)), 60
-    image = np.random.default_rng(4).integers(0, 6, 60)
-    np.save(tmp_path / "image.npy", image)
+    image = np.random.default_rng(4).integers(-30, 190, 60) / 36  # whole in the bias
+    np.save(tmp_path / "image.npy", np.rint(image * 36) / 36)
     run_script("run_netx_image.py", path, tmp_path / "image.npy", steps, tmp_path / "out.npz", TEMPLATE)
     network = load(path)
     x = np.tile(image, (1, steps, 1))
@@ -110,6 +113,33 @@ def test_an_image_enters_the_voltage_and_a_layer_without_neurons_sums(tmp_path):
     np.testing.assert_array_equal(result.readout[0], total + 3)  # the bias enters the voltage, which sums nothing
     assert "layer 2: has no neurons, so its sum over time is read, as in lava-dl's netx" in network.notices
     assert (network.layers[-1].neuron.type, str(network.readout)) == ("readout", "last")
+
+
+def test_what_was_read_is_written_as_it_was(tmp_path, capsys):
+    """Images, delays, recurrence and sums: the file of the file is the same network, weight by weight."""
+    path = write(tmp_path / "a.net", *image_layers(np.random.default_rng(3)))
+    network = load(path)
+    assert run(["export", str(path), "--to", "netx", "-o", str(tmp_path / "b.net")]) == 0
+    assert "layer0: CUBA, an image into its bias, weights rounded by at most 0" in capsys.readouterr().err
+    again = load(tmp_path / "b.net")
+    assert len(again.layers) == len(network.layers)
+    for one, other in zip(network.layers, again.layers, strict=True):
+        assert [c.delay for c in one.connections] == [c.delay for c in other.connections]
+        for a, b in zip(one.connections, other.connections, strict=True):
+            np.testing.assert_array_equal(a.matrix(), b.matrix())
+        for name in ("a_u", "a_v", "b_v", "threshold", "bias_v"):
+            np.testing.assert_array_equal(getattr(one.neuron, name), getattr(other.neuron, name), err_msg=name)
+        assert one.neuron.spiking == other.neuron.spiking
+    assert again.input_grid == network.input_grid
+
+
+def test_a_sum_and_a_leaky_readout_of_any_network_are_written(tmp_path):
+    for decay, kind in ((1.0, "CUBA"), (0.875, "CUBA")):
+        last = neurons.readout(5, decay=decay)
+        messages = write_netx(cuba_network(second=last), tmp_path / "a.net")
+        assert f"b: {kind}, weights rounded" in messages[1]
+        back = load(tmp_path / "a.net").layers[1].neuron
+        assert (back.spiking, back.a_u[0], back.a_v[0]) == (False, 0.0, decay)
 
 
 def test_recurrence_of_the_older_names_and_votes_at_the_end(tmp_path):

@@ -1,8 +1,9 @@
 """Show an image to a netx file with an input layer: ``python run_netx_image.py FILE IMAGE.npy STEPS OUT.npz TEMPLATE``.
 
-IMAGE has whole numbers (features,), which enter the input layer's bias as lava-dl's ``transform`` of the layer says.
-Each layer is set to 0 before its first step, so that no bias acts earlier. OUT gets the spikes (steps, neurons) of each
-layer, and the last one's voltage after its last step, in units of weights. The rest as in run_netx.py.
+IMAGE has numbers (features,), whole once multiplied by the layer's weight, which enter its bias as lava-dl's
+``transform`` of the layer says. Each layer is set to 0 before its first step, so that no bias acts earlier. OUT gets
+the spikes (steps, neurons) of each layer, and the last one's voltage after its last step, in units of weights. The rest
+as in run_netx.py.
 """
 
 import sys
@@ -27,7 +28,8 @@ def main() -> None:
     first, total = network.layers[0], steps + len(network.layers) - 1
     shape = first.shape
     seen = image.reshape(shape[::-1]).transpose() if len(shape) == 3 else image
-    first.neuron.bias_mant.init = (seen * first.transform["weight"] + first.transform["bias"]).astype(np.int32)
+    bias = seen * first.transform["weight"] + first.transform["bias"]
+    first.neuron.bias_mant.init = np.rint(bias).astype(np.int32)
     sinks = [io.sink.RingBuffer(shape=layer.out.shape, buffer=total + 1) for layer in network.layers]
     for layer, sink in zip(network.layers, sinks, strict=True):
         layer.out.connect(sink.a_in)

@@ -32,12 +32,9 @@ def read_rf(tensors: Tensors) -> Network:
     damping = np.abs(tensors.take("hidden.b_offset", len(omega)))
     dt = tensors.given.dt or tensors.attribute("hidden", "dt", DT)
     threshold = tensors.threshold("hidden", "theta", RF_THRESHOLD)
-    try:
-        neuron = neurons.resonate_and_fire(
-            len(omega), omega=omega, damping=damping, dt=dt, threshold=threshold, bias=NO_BIAS
-        )
-    except TclifError as error:
-        raise TclifError(f"{tensors.where}: {error.what}", error.hint) from error
+    neuron = neurons.resonate_and_fire(
+        len(omega), omega=omega, damping=damping, dt=dt, threshold=threshold, bias=NO_BIAS
+    )
     weight, back, bias = _hidden(tensors, len(omega))
     chain.add("hidden", neuron, weight, bias, recurrent=back, gain=np.full(len(omega), dt))
     return _finished(chain)

@@ -65,7 +65,12 @@ def family_network(
             raise TclifError(
                 f"{where}: --{option.replace('_', '-')} is not for {family}, whose code says it", "leave it out"
             )
-    return reader(Tensors(where, family, arrays, given, live))
+    try:
+        return reader(Tensors(where, family, arrays, given, live))
+    except TclifError as error:
+        if error.what.startswith(where):
+            raise
+        raise TclifError(f"{where}: {error.what}", error.hint) from error
 
 
 def _family(

@@ -33,10 +33,11 @@ def read_sparch(tensors: Tensors) -> Network:
     for n in range(count):
         path = f"{prefix}{n}"
         weight, bias = tensors.linear(f"{path}.W")
-        if size is not None and weight.shape[1] == 2 * size:
+        twice = size is not None and weight.shape[1] == 2 * size
+        if twice or getattr(tensors.live.get(path), "bidirectional", False):
+            shown = f"takes twice the {size} neurons before it" if twice else "is bidirectional"
             raise TclifError(
-                f"{tensors.where}: {path}.W takes twice the {size} neurons before it: sparch's bidirectional layers "
-                "see the sequence from its end",
+                f"{tensors.where}: {path}.W {shown}: such layers of sparch see the sequence from its end",
                 "train with bidirectional=False",
             )
         size = len(weight)

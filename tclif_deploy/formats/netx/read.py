@@ -67,15 +67,18 @@ def read_netx(path: Path | str) -> Network:
         content = _Layers(reader, str(path))
         content.read(reader.child(reader.file, "layer", h5py.Group, str(path)))
     network = lower(content.graph())
-    layers = tuple(replace(layer, grid=_grid(layer)) for layer in network.layers)
-    network = replace(network, layers=layers, input_grid=InputGrid(lsb=1.0))
+    layers = tuple(replace(layer, grid=_grid(layer, content.factor)) for layer in network.layers)
+    network = replace(network, layers=layers, input_grid=InputGrid(lsb=1.0 / content.factor))
     return network if content.votes is None else network.with_readout(content.votes)
 
 
-def _grid(layer: Layer) -> LayerGrid:
-    """Whole weights, decays in 4096ths, and states that count 64ths of a weight: Loihi's shift by 6."""
+def _grid(layer: Layer, factor: float) -> LayerGrid:
+    """Whole weights, decays in 4096ths, and states that count 64ths of a weight: Loihi's shift by 6.
+
+    An image is whole once it was multiplied by its ``factor``, which is then what one of its units weighs.
+    """
     unit = np.full(layer.size, 2.0**-STATE_SHIFT)
-    steps = tuple(np.ones(len(c.weight)) for c in layer.connections)
+    steps = tuple(np.full(len(c.weight), factor if c.source == INPUT else 1.0) for c in layer.connections)
     return LayerGrid(STATE_BITS, unit, unit, steps)
 
 
@@ -91,6 +94,8 @@ class _Layers:
     shape: tuple[int, ...] = ()
     """of the map that leaves the last layer, where that is known"""
     notices: list[str] = field(default_factory=list)
+    factor: float = 1.0
+    """by which an image enters the first layer's bias, where that takes one"""
     votes: Readout | None = None
     """what an average at the end says"""
 
@@ -136,6 +141,8 @@ class _Layers:
             self.shape = shape_of(self.reader, layer, where)
         if check_kind(self.reader, layer, where):
             weight, neuron = input_of(self.reader, layer, self.shape, where, self.notices)
+            row = weight.weight if isinstance(weight, Kernel) else weight
+            self.factor = float(np.abs(row).max()) or 1.0
             self.add(n, (weight,), (0,), neuron)
 
     def average(self, layer: Any, where: str) -> None:
