@@ -38,7 +38,17 @@ from tclif_deploy.verification import BackendCheck
 from tclif_deploy.verification.verdict import Agreement
 from tests.helpers import checkpoints
 
-SECTIONS = ["fidelity", "findings", "hardware", "network", "quantization", "spikes", "neurobench", "backends", "provenance"]
+SECTIONS = [
+    "fidelity",
+    "findings",
+    "hardware",
+    "network",
+    "quantization",
+    "spikes",
+    "neurobench",
+    "backends",
+    "provenance",
+]
 HOSTILE = "<img src=x onerror=alert(1)>&\"'</script><b>$"
 
 
