@@ -82,7 +82,8 @@ def analyse_command(
     after an interruption.
     """
     from tclif_deploy import analysis
-    from tclif_deploy.report.analyses import analysis_blocks, analysis_figure
+    from tclif_deploy.builds import Build
+    from tclif_deploy.report.analyses import analysis_blocks, figure_of
     from tclif_deploy.report.figure_file import check_figure, write_kind
     from tclif_deploy.report.terminal.blocks import show_blocks
 
@@ -96,17 +97,20 @@ def analyse_command(
         raise TclifError(f"tclif analyse {what} is of one build, {len(given)} paths were given", "give one at a time")
     check_figure(output, what, (*given, data))
     chosen = {name: value for name, value in values.items() if value is not None}
+    subject: Any = given if what == "convergence" else Build.open(given[0])
+    layers = () if what == "convergence" else [layer.name for layer in subject.network.layers]
     found: Any
     with printed.running() as reporter:
         if what == "convergence":
-            found = analysis.convergence(given)
+            found = analysis.convergence(subject)
         elif what == "dynamics":
-            found = analysis.dynamics(given[0], **chosen)
+            found = analysis.dynamics(subject, **chosen)
         else:
             if what in KEPT:
                 chosen["kept"] = kept_path(output)
                 keeps(chosen["kept"])
             bar = {"gradients": "steps", "landscape": "points", "quadrants": "trainings"}[what]
-            found = getattr(analysis, what)(given[0], progress=reporter.progress(bar), **chosen)
-    write_kind(analysis_figure(found), output, what)
-    printed.result(found, lambda: show_blocks(out, analysis_blocks(found)))
+            found = getattr(analysis, what)(subject, progress=reporter.progress(bar), **chosen)
+    blocks = analysis_blocks(found, layers)
+    write_kind(figure_of(blocks), output, what)
+    printed.result(found, lambda: show_blocks(out, blocks))

@@ -14,46 +14,39 @@ from tclif_deploy.analysis.gradient_flow import Gradients
 from tclif_deploy.analysis.jacobians import Dynamics
 from tclif_deploy.analysis.learning_curves import Convergence
 from tclif_deploy.analysis.loss_surface import Landscape
-from tclif_deploy.report.content import Block, Note, Plots, Table
+from tclif_deploy.report.content import Block, Note, Plots, Table, label_block
 from tclif_deploy.report.figure import Cells, Figure, Panel, Role, Series
-from tclif_deploy.text import NONE, count, number, percent
+from tclif_deploy.text import NONE, count, layer_labels, number, percent
 
 Analysis = Gradients | Convergence | Landscape | Quadrants | Dynamics
 ROLES: tuple[Role, ...] = ("fixed", "float", "both", "plain")
 """what tells as many curves apart"""
-MOST_TICKS = 9
+MOST_TICKS = 5
 """labels along an axis of a grid"""
+MOST_WRITTEN = 9
+"""cells along an axis of a grid whose text can be read"""
 
 
-def analysis_blocks(found: Analysis) -> list[Block]:
-    """Tables, what there is to know, and the figure."""
+def analysis_blocks(found: Analysis, layers: Sequence[str] = ()) -> list[Block]:
+    """Tables, what there is to know, and the figure; ``layers`` are all of the network's, where it is of one."""
     match found:
         case Gradients():
-            blocks = _gradients_blocks(found)
+            blocks, figure = _gradients_blocks(found), _gradients_figure(found)
         case Convergence():
-            blocks = _convergence_blocks(found)
+            blocks, figure = _convergence_blocks(found), _convergence_figure(found)
         case Landscape():
-            blocks = _landscape_blocks(found)
+            blocks, figure = _landscape_blocks(found), _landscape_figure(found)
         case Quadrants():
-            blocks = _quadrants_blocks(found)
+            blocks, figure = _quadrants_blocks(found), _quadrants_figure(found)
         case Dynamics():
-            blocks = _dynamics_blocks(found)
-    return [*blocks, Plots(analysis_figure(found))]
+            blocks, figure = _dynamics_blocks(found), _dynamics_figure(found)
+    labels = layer_labels(layers) if layers else {}
+    return [label_block(block, labels) for block in (*blocks, Plots(figure))]
 
 
-def analysis_figure(found: Analysis) -> Figure:
-    """The figure of an analysis."""
-    match found:
-        case Gradients():
-            return _gradients_figure(found)
-        case Convergence():
-            return _convergence_figure(found)
-        case Landscape():
-            return _landscape_figure(found)
-        case Quadrants():
-            return _quadrants_figure(found)
-        case Dynamics():
-            return _dynamics_figure(found)
+def figure_of(blocks: Sequence[Block]) -> Figure:
+    """The figure among the blocks of an analysis."""
+    return next(block.figure for block in blocks if isinstance(block, Plots))
 
 
 # --- gradients
@@ -147,7 +140,7 @@ def _convergence_figure(found: Convergence) -> Figure:
             epochs = np.arange(1, len(curve.loss) + 1)
             values = np.array([np.nan if value is None else scale * value for value in curve.test])
             losses.append(Series(run.name, epochs, np.array(curve.loss), "line", role))
-            tests.append(Series(run.name, epochs, values, "line", role))
+            tests.append(_curve(run.name, epochs, values, role))
     panels = (
         Panel("training loss", "epoch", "loss", tuple(losses)),
         Panel("on the test data", "epoch", unit, tuple(tests), top=100.0 if found.figure == "accuracy" else None),
@@ -177,21 +170,30 @@ def _landscape_figure(found: Landscape) -> Figure:
     values = np.array([[np.nan if value is None else value for value in row] for row in found.loss])
     at, middle = np.array(found.at), len(found.at) // 2
     curves = (
-        Series("first direction", at, values[middle], "line", "fixed"),
-        Series("second direction", at, values[:, middle], "line", "float"),
+        _curve("first direction", at, values[middle], "fixed"),
+        _curve("second direction", at, values[:, middle], "float"),
     )
     labels = _ticks(found.at)
     # the second direction points upwards, as on paper
     cells = Cells(values[::-1], labels[::-1], labels, maximum=float(np.nanmax(values)))
     panels = (
         Panel("through the trained network", "moved by", "loss", curves),
-        Panel("loss", "first direction", "second direction", cells=cells),
-    )
+        Panel(
+            f"{np.nanmin(values):.2g} (pale) to {np.nanmax(values):.2g} (dark)", "first direction", "second direction",
+            cells=cells,
+        ),
+    )  # fmt: skip
     last = found.rings[-1]
     caption = (
         f"Loss {found.centre:.4g} at the trained network, {last.mean:.4g} on average at distance {last.distance:g}."
     )
     return Figure("landscape", "A slice of the loss landscape", caption, panels, columns=2, height=320)
+
+
+def _curve(label: str, x: NDArray[Any], y: NDArray[Any], role: Role) -> Series:
+    """Of what there is."""
+    there = np.isfinite(y)
+    return Series(label, x[there], y[there], "line", role)
 
 
 def _ticks(at: Sequence[float]) -> list[str]:
@@ -234,7 +236,7 @@ def _quadrants_figure(found: Quadrants) -> Figure:
     text = [["diverged" if np.isnan(v) else f"{v:.2f}" for v in row] for row in values]
     cells = Cells(
         np.nan_to_num(values), [f"{v:g}" for v in seconds], [f"{v:g}" for v in firsts],
-        text if len(firsts) <= MOST_TICKS else None, 1.0,
+        text if len(firsts) <= MOST_WRITTEN else None, 1.0,
     )  # fmt: skip
     best = (
         "everything diverged" if found.best is None else f"the best is β1 {found.best.beta1:g}, β2 {found.best.beta2:g}"
