@@ -38,7 +38,7 @@ def kept_path(figure: Path) -> Path:
 def analyse_command(
     context: typer.Context,
     what: Annotated[str, typer.Argument(metavar="WHAT", help=f"One of: {', '.join(OPTIONS)}.", show_default=False)],
-    given: Annotated[
+    paths: Annotated[
         list[Path],
         typer.Argument(metavar="BUILD|LOG...", help="Build folder; for convergence two logs or more of tclif train."),
     ],
@@ -93,11 +93,11 @@ def analyse_command(
         "lr": lr, "seeds": seeds, "seed": seed, "steps": steps,
     }  # fmt: skip
     refuse(context, f"is not for tclif analyse {what}", *(name for name in values if name not in OPTIONS[what]))
-    if what != "convergence" and len(given) != 1:
-        raise TclifError(f"tclif analyse {what} is of one build, {len(given)} paths were given", "give one at a time")
-    check_figure(output, what, (*given, data))
+    if what != "convergence" and len(paths) != 1:
+        raise TclifError(f"tclif analyse {what} is of one build, {len(paths)} paths were given", "give one at a time")
+    check_figure(output, what, (*paths, data))
     chosen = {name: value for name, value in values.items() if value is not None}
-    subject: Any = given if what == "convergence" else Build.open(given[0])
+    subject: Any = paths if what == "convergence" else Build.open(paths[0])
     layers = () if what == "convergence" else [layer.name for layer in subject.network.layers]
     found: Any
     with printed.running() as reporter:
