@@ -16,7 +16,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 import tclif_deploy as tc
-from tclif_deploy.analysis import rotation_frequency
+from tclif_deploy.formulas import rotation_frequency
 from tclif_deploy.network import Network
 from tclif_deploy.quantization import QuantizeSettings
 from tclif_deploy.quantization import layer_plan as plan

@@ -79,9 +79,9 @@ _PLACES = {
 """public name -> where it is defined: loaded when it is first asked for, so that a command imports only what it runs"""
 
 _ROOMS = (
-    "analysis", "backends", "bounds", "builds", "convolution", "data", "errors", "fixed", "formats", "frontends",
-    "mapping", "network", "neurons", "nn", "quantization", "report", "simulation", "target", "verification",
-    "workflows",
+    "analysis", "backends", "bounds", "builds", "convolution", "data", "errors", "fixed", "formats", "formulas",
+    "frontends", "mapping", "network", "neurons", "nn", "quantization", "report", "simulation", "target",
+    "verification", "workflows",
 )  # fmt: skip
 """modules that are there as attributes without an import of their own"""
 

@@ -18,6 +18,8 @@ PACKAGE = "tclif_deploy"
 Class = TypeVar("Class")
 
 MOVED = {
+    "analysis.dynamics": "formulas.dynamics",
+    "analysis.energy": "formulas.energy",
     "analysis.gradient": "nn.gradient",
     "buildfolder": "builds.folder",
     "explain": "workflows.explain",

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
-from tclif_deploy.analysis.dynamics import rotation_frequency
 from tclif_deploy.builds.folder import FORMAT, FORMAT_VERSION
 from tclif_deploy.builds.report import Tuning
 from tclif_deploy.data.dataset import Dataset, Task
 from tclif_deploy.fixed import Arithmetic, FixedLayer, FixedNetwork, InputEncoding
 from tclif_deploy.formats.read_options import ReadOptions
+from tclif_deploy.formulas.dynamics import rotation_frequency
 from tclif_deploy.json_form import EXACT
 from tclif_deploy.network import Layer, Network
 from tclif_deploy.quantization import QuantizeSettings

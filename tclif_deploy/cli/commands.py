@@ -23,6 +23,10 @@ COMMANDS = {
     "inspect": "Show what a model file holds: layers, neurons, coefficients, conventions, and what had to be assumed.",
     "check": "Say whether a model or a build fits a target: every design rule is run, and every finding is printed.",
     "cost": "Count what a network does on data, and what that costs: cores, energy, latency.",
+    "analyse": (
+        "Draw what the paper shows, of your own network: gradients over time, learning curves, loss, couplings, "
+        "dynamics."
+    ),
     "anytime": "Decide early: accuracy and modelled energy over steps read, by the network's rule and at a margin.",
     "sweep": "Quantize, run and place a network at every point of a grid: agreement against memory and energy.",
     "robust": (

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from tclif_deploy.analysis.energy import LayerActivity, lif_energy, lstm_energy, tclif_energy
 from tclif_deploy.arguments import checked
 from tclif_deploy.blas import one_blas_thread
 from tclif_deploy.fixed import FixedConnection, FixedNetwork
+from tclif_deploy.formulas.energy import LayerActivity, lif_energy, lstm_energy, tclif_energy
 from tclif_deploy.mapping.activity import Activity
 from tclif_deploy.mapping.operations import Counter, Operations, StepWork
 from tclif_deploy.mapping.placement import Placement

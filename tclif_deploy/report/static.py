@@ -89,8 +89,11 @@ def write_figures(build: Build, folder: Path | str) -> tuple[Path, ...]:
     return tuple(folder / name for name in drawn)
 
 
-def write_figure(figure: Figure, path: Path) -> None:
-    """One figure as a file of the kind that its name says, which `tclif_deploy.report.sweep.check_plot` has checked."""
+def write_figure(figure: Figure, path: Path, title: str | None = None) -> None:
+    """One figure as a file of the kind that its name says, which `tclif_deploy.report.sweep.check_plot` has checked.
+
+    ``title`` is kept in the file's metadata, for programs.
+    """
     from matplotlib import rc_context
     from matplotlib.figure import Figure as Canvas
 
@@ -99,7 +102,8 @@ def write_figure(figure: Figure, path: Path) -> None:
         canvas = Canvas()
         _draw(canvas, figure)
         buffer = io.BytesIO()
-        canvas.savefig(buffer, format=kind, dpi=DPI, metadata=METADATA.get(kind, {}))
+        metadata = METADATA.get(kind, {}) | ({} if title is None else {"Title": title})
+        canvas.savefig(buffer, format=kind, dpi=DPI, metadata=metadata)
     write_file(path, buffer.getvalue())
 
 

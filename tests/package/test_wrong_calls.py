@@ -16,7 +16,7 @@ import pytest
 import torch
 
 import tclif_deploy as tc
-from tclif_deploy import backends, convolution, mapping, neurons
+from tclif_deploy import analysis, backends, convolution, mapping, neurons
 from tclif_deploy.fixed import Arithmetic, FixedNetwork, InputEncoding
 from tclif_deploy.network import NEURON_ARRAYS
 from tclif_deploy.report import page
@@ -120,6 +120,13 @@ class World:
                                    "jobs": 1, "kinds": ("bits",), "levels": (0.1,)}),
             "grid": (grid, {"target": w.target, "weight": "8", "coefficient": "", "state": "", "rounding": ""}),
             "Point": (Point, {"weight_bits": 8, "coefficient_bits": 12, "state_bits": 24, "rounding": "floor"}),
+            "gradients": (analysis.gradients, {"model": w.network, "data": w.dataset, "samples": 2}),
+            "convergence": (analysis.convergence, {"logs": ["fixtures/smnist_ff/train.log",
+                                                            "fixtures/smnist_rec/train.log"]}),
+            "landscape": (analysis.landscape, {"model": w.network, "data": w.dataset, "points": 3, "span": 1.0}),
+            "quadrants": (analysis.quadrants, {"model": w.network, "data": w.dataset, "points": 1, "epochs": 1,
+                                               "neurons": 4, "lr": 0.01, "seeds": 1}),
+            "dynamics": (analysis.dynamics, {"model": w.network, "steps": 3}),
             "place": (tc.place, {"network": w.fixed, "target": w.target}),
             "measure": (mapping.measure, {"fixed": w.fixed, "data": w.dataset}),
             "mapping.check": (mapping.check, {"fixed": w.fixed, "target": w.target}),
@@ -195,6 +202,10 @@ MEANINGFUL = {
     "*.data": "Dataset tensor gradient", "*.calibration": "Dataset tensor gradient", "check.data": "None",
     "compile.data": "None", "simulate.x": "Dataset gradient", "simulate_float.x": "gradient",
     "*.output": "None nowhere Path", "*.folder": "nowhere Path", "*.path": "nowhere Path",
+    "gradients.model": "Network Build", "landscape.model": "Network Build", "quadrants.model": "Network Build",
+    "dynamics.model": "Network Build", "quadrants.neurons": "3", "quadrants.seeds": "3", "landscape.points": "3",
+    "landscape.span": "3", "quadrants.points": "3", "gradients.samples": "None", "landscape.samples": "None",
+    "quadrants.samples": "None", "landscape.kept": "None nowhere Path", "quadrants.kept": "None nowhere Path",
     "*.settings": "None settings", "CompileOptions.quantize": "settings", "*.options": "None", "*.read": "None",
     "register_neuron.kind": "class", "register_neuron.reader": "lambda module class",
     # None leaves it to the function
@@ -260,7 +271,7 @@ POSITIVE = {
 }  # fmt: skip
 SLOW = (
     "compile", "explain", "check", "cost", "compare_costs", "anytime", "finetune", "sweep", "robust", "write_page",
-    "write_figures",
+    "write_figures", "gradients", "landscape", "quadrants",
 )  # fmt: skip
 """functions that are called with wrong values alone: what may go through takes its time, and other tests run it"""
 NAMES = [
@@ -290,6 +301,11 @@ NAMES = [
     "robust",
     "grid",
     "Point",
+    "gradients",
+    "convergence",
+    "landscape",
+    "quadrants",
+    "dynamics",
     "place",
     "measure",
     "mapping.check",

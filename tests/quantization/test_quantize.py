@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tclif_deploy import TclifError, neurons
-from tclif_deploy.analysis import rotation_frequency
 from tclif_deploy.data import Dataset
+from tclif_deploy.formulas import rotation_frequency
 from tclif_deploy.network import Connection, Layer, Network
 from tclif_deploy.quantization import CannotHold, QuantizeSettings, quantize
 from tclif_deploy.quantization.couplings import MAX_LOG_LSB_RATIO, coupling_pair

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tclif_deploy.analysis.dynamics import rotation_frequency
 from tclif_deploy.builds import Build
 from tclif_deploy.builds.record import BINS, REACH, LayerRecord, weight_edges, weight_histogram
 from tclif_deploy.fixed import FixedLayer
+from tclif_deploy.formulas.dynamics import rotation_frequency
 from tclif_deploy.report.content import Block, Note, Plots, Section, Table
 from tclif_deploy.report.figure import Figure, Panel, Role, Series
 from tclif_deploy.text import NONE, percent, span

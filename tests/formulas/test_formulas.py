@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from tclif_deploy.analysis import (
+from tclif_deploy import analysis
+from tclif_deploy.errors import TclifError
+from tclif_deploy.formulas import (
     LayerActivity,
     determinant,
     lif_energy,
@@ -18,7 +20,6 @@ from tclif_deploy.analysis import (
     table7_norm,
     tclif_energy,
 )
-from tclif_deploy.errors import TclifError
 from tclif_deploy.nn import LIF, TCLIF
 from tclif_deploy.nn.gradient import gradient_share
 
@@ -123,6 +124,11 @@ def test_a_sparse_tclif_costs_twice_a_lifs_updates_and_far_less_than_an_lstm():
     layer = LayerActivity(256, 256, True, 0.07, 0.014)
     assert tclif_energy(layer) - lif_energy(layer) == pytest.approx(256 * 0.0046 + 256 * 0.014 * 0.0009)
     assert lstm_energy(layer) > 50 * tclif_energy(layer)
+
+
+def test_the_formulas_stand_in_the_room_of_analyses_too():
+    assert analysis.rotation_frequency is rotation_frequency
+    assert analysis.tclif_energy is tclif_energy
 
 
 def test_the_gradients_old_places_still_serve_with_a_warning():
