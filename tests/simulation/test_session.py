@@ -336,6 +336,25 @@ def test_a_state_taken_before_delays_have_passed_goes_on_exactly(kind):
     np.testing.assert_array_equal(other.state.readout, want)
 
 
+@pytest.mark.parametrize("case", STARTS)
+@pytest.mark.parametrize("kind", [0, 1])
+def test_a_state_holds_what_fired_before_the_first_step(case, kind):
+    fixed, x = random_network(9, recurrent=True, feedback=True, time=20, **STARTS[case])
+    network, values = ((fixed, x), (tc.dequantize(fixed), x * fixed.input.lsb))[kind]
+    whole = Simulator(network, batch=3)
+    want = [whole.step(values[:, t]).readout.copy() for t in range(20)]
+    for cut in range(4):
+        other, again = Simulator(network, batch=3), Simulator(network, batch=3)
+        for t in range(cut):
+            other.step(values[:, t])
+        again.run(values[:, :5])  # forgotten
+        again.state = other.state
+        got = [again.step(values[:, t]).readout.copy() for t in range(cut, 20)]
+        np.testing.assert_array_equal(got, want[cut:])
+    again.reset()
+    np.testing.assert_array_equal(again.step(values[:, 0]).readout, want[0])
+
+
 @pytest.mark.parametrize("kind", [0, 1])
 @pytest.mark.parametrize("fewest", [1, 10**6])
 def test_nothing_was_in_flight_before_the_first_step(kind, fewest, monkeypatch):
