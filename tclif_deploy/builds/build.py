@@ -41,7 +41,8 @@ LATER = frozenset({
     "readout", "min_r2", "max_rmse", "max_smape", "min_r2_to_float", "max_rmse_to_float", "max_smape_to_float",
     "max_energy", "max_latency", "max_cores", "answers_changed", "task", "judged", "rule", "r2", "rmse", "smape",
     "rule_loss", "undecided", "uncertain", "limited", "numbers", "figures", "verified_on", "choices",
-    "threshold_step", "comparator", "bias_exponent", "shift_decays", "adaptation", "dilated_kernel_size", *LATER_RULES,
+    "threshold_step", "comparator", "bias_exponent", "shift_decays", "adaptation", "dilated_kernel_size",
+    "growing_factors", *LATER_RULES,
 })  # fmt: skip
 """keys of manifest and report that builds of earlier versions lack: they ask for, and say, what the defaults are"""
 

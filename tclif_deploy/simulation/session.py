@@ -13,7 +13,7 @@ from tclif_deploy.arguments import checked, described, is_finite, is_number, to_
 from tclif_deploy.display import Brief, Shown
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import LAYER_ARRAYS, MOST_BITS, FixedLayer, FixedNetwork, Int
-from tclif_deploy.network import INPUT, MOST, NEURON_ARRAYS, Network
+from tclif_deploy.network import INPUT, LATER_ARRAYS, MOST, NEURON_ARRAYS, Network
 from tclif_deploy.settings import Limits
 from tclif_deploy.simulation.float_result import FloatResult
 from tclif_deploy.simulation.float_session import FloatSession
@@ -303,6 +303,11 @@ def fingerprint(network: FixedNetwork | Network) -> str:
             else:
                 digest.update(repr(value).encode())
 
+    def said(numbers: Any, names: tuple[str, ...]) -> list[NDArray[Any]]:
+        """Arrays that states of older versions had no word for count where they say something."""
+        arrays = {name: getattr(numbers, name) for name in names}
+        return [values for name, values in arrays.items() if name not in LATER_ARRAYS or values.any()]
+
     if isinstance(network, FixedNetwork):
         add("fixed", network.input, network.arithmetic, network.readout)
     else:
@@ -310,10 +315,11 @@ def fingerprint(network: FixedNetwork | Network) -> str:
     for layer in network.layers:
         add(layer.name)
         if isinstance(layer, FixedLayer):
-            add(*(getattr(layer, name) for name in (*LAYER_ARRAYS, "multiplier")))
+            add(*said(layer, LAYER_ARRAYS), layer.multiplier)
             add(*(getattr(layer, name) for name in ("shift", "reset", "input_to", "spiking")))
         else:
-            add(*(getattr(layer.neuron, name) for name in (*NEURON_ARRAYS, "strict", "reset", "input_to", "spiking")))
+            add(*said(layer.neuron, NEURON_ARRAYS))
+            add(*(getattr(layer.neuron, name) for name in ("strict", "reset", "input_to", "spiking")))
         for connection in layer.connections:
             add(*(getattr(connection, field.name) for field in fields(connection)))
     return digest.hexdigest()[:16]

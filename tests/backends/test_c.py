@@ -81,6 +81,14 @@ def test_starts_and_a_hard_reset_of_the_dendrite_equal_the_reference(tmp_path, o
     assert_equals_reference(network, x, tmp_path, "gcc", *SANITIZED)
 
 
+def test_starts_just_beyond_the_states_range_have_a_type_that_holds_them(tmp_path):
+    needs("gcc")
+    network, x = random_network(3, bits_u=8, bits_v=8, **SMALL)
+    beyond = np.where(np.arange(network.layers[0].size) % 2, 128, -128)
+    network = replace(network, layers=(replace(network.layers[0], u0=beyond, v0=beyond), *network.layers[1:]))
+    assert_equals_reference(network, x, tmp_path, "gcc", *SANITIZED)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("delay", [1, 3])
 def test_delays_skips_feedback_and_a_spiking_output_equal_the_reference(tmp_path, delay):

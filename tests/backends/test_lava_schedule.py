@@ -64,9 +64,11 @@ def test_no_connection_of_a_random_network_waits_for_less_than_nothing(data: st.
     for n, name in enumerate(names[1:], start=1):
         sources = data.draw(st.lists(st.tuples(st.sampled_from(names), st.integers(0, 4)), min_size=1, max_size=4))
         drawn[name] = [(source, max(delay, 1) if names.index(source) >= n else delay) for source, delay in sources]
-    timing = schedule(layers(**drawn))
+    starts = data.draw(st.booleans())
+    timing = schedule(layers(**drawn), starts)
     assert all(timing.wait(name, source, delay) >= 0 for name, sources in drawn.items() for source, delay in sources)
-    assert all(offset >= 0 for offset in timing.offsets.values())
+    assert timing.offsets["input"] == 0
+    assert all(timing.offsets[name] >= timing.phases * starts for name in drawn)
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(2, 24), st.integers(0, 6), st.sampled_from([1, 255, 32767]))

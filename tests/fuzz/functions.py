@@ -172,7 +172,7 @@ def cells(draw: st.DrawFn, size: int) -> Any:
             given[name] = np.abs(value) if name in ("threshold", "alpha1", "alpha2", "alpha", "rho") else value
     if kind == "canonical":
         chosen = draw(
-            st.lists(st.sampled_from(["a_u", "b_u", "a_v", "b_v", "r_u", "r_v", "q", "bias_u", "v0"]), max_size=5)
+            st.lists(st.sampled_from(["a_u", "b_u", "a_v", "b_v", "r_u", "r_v", "q", "bias_u", "v0", "u0"]), max_size=5)
         )
         given |= {"type": "generic", "threshold": np.abs(draw(numbers(size)))}
         given |= {name: draw(numbers(size)) for name in chosen}

@@ -9,7 +9,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from tclif_deploy import TclifError, neurons, quantize, simulate
+from tclif_deploy import TclifError, load_target, mapping, neurons, quantize, simulate
 from tclif_deploy.comparison import equal
 from tclif_deploy.data import Dataset
 from tclif_deploy.network import Connection, Layer, Network, Neuron
@@ -437,13 +437,15 @@ def test_a_potential_of_exactly_the_threshold_fires_unless_strict(strict):
     lambda: neurons.cuba_lif(12, current_decay=0.4, voltage_decay=0.1, threshold=1.5),
     lambda: neurons.two_compartment(12, alpha1=0.9, beta1=-0.4, alpha2=0.95, beta2=0.5, threshold=1.0),
 ])  # fmt: skip
-def test_every_constructor_survives_quantization_and_the_engine_runs_its_integers(make):
+@pytest.mark.parametrize("target", ["ideal", "loihi2"])
+def test_every_constructor_survives_quantization_and_the_engine_runs_its_integers(make, target):
     neuron = make()
     rng = np.random.default_rng(3)
     layer = Layer("layer", neuron, (Connection("input", rng.normal(0.1, 0.5, (12, 6))),))
     out = Layer("out", neurons.readout(3), (Connection("layer", rng.normal(0, 1, (3, 12))),))
     data = Dataset(rng.poisson(0.5, (6, 120, 6)).astype(np.int64))
-    fixed = quantize(Network(6, (layer, out)), "ideal", data)
+    fixed = quantize(Network(6, (layer, out)), target, data)
+    assert not [f for f in mapping.check(fixed, load_target(target)) if f.severity == "error"]
     x, _ = fixed.input.encode(data.x, data.scale)
     slow, fast = (simulate(fixed, x, spikes=True, engine=e) for e in ("reference", "engine"))
     float_spikes = simulate_float(Network(6, (layer, out)), data.x).spikes["layer"]

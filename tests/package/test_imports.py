@@ -15,7 +15,7 @@ LINES = (
     "arguments extras",
     "blas comparison display files outputs pickle_scan progress jit settings torch_zip workers",
     "hdf5 json_form torch_file",
-    "convolution readout grid",
+    "convolution readout grid chains start",
     "network",
     "neurons",
     "fixed",

@@ -76,7 +76,9 @@ def choose_types(fixed: FixedNetwork, accumulator_bits: int) -> Types:
         accumulator = max(accumulator, _bits(bounds.accumulator))
         wide = max(wide, _bits(bounds.largest))
         # The lowest state of a wrapping machine, -2^(bits-1), is one more than the highest.
-        u, v = max(u, _bits(bounds.u - 1)), max(v, _bits(bounds.v - 1))
+        start = start_arrays(fixed, layer)
+        u = max(u, _bits(bounds.u - 1), _bits_of(start["u0"]))
+        v = max(v, _bits(bounds.v - 1), _bits_of(start["v0"]), _bits_of(layer.v_reset))
     weights = [c.weight for layer in fixed.layers for c in layer.connections]
     levels = [getattr(la, name) for la in fixed.layers for name in LAYER_ARRAYS if name not in COEFFICIENTS]
     levels += [values for la in fixed.layers for values in start_arrays(fixed, la).values()]
