@@ -28,14 +28,6 @@ RATE = 0.1
 Draw = Callable[[float, float], NDArray[np.float64]]
 
 
-def resonate_and_fire(omega: NDArray[np.float64], b: NDArray[np.float64], dt: float = 0.01) -> Neuron:
-    """Vanilla RF (Higuchi et al., ICML 2024), x <- x + dt*(-b*x - omega*y + i) beside y <- y + dt*(omega*x - b*y)."""
-    c, w = 1 - dt * b, dt * omega
-    return neurons.canonical(
-        SIZE, "rf", a_u=c, b_u=w, a_v=c + w * w / c, b_v=-w / c, threshold=1.0, input_to="soma", strict=True
-    )
-
-
 KINDS: dict[str, Callable[[Draw], Neuron]] = {
     "TC-LIF": lambda d: neurons.tclif(SIZE, c1=d(-1, 1), c2=d(-1, 1), gamma=0.5, threshold=1.0),
     "generalized two-compartment": lambda d: neurons.two_compartment(
@@ -52,7 +44,19 @@ KINDS: dict[str, Callable[[Draw], Neuron]] = {
     "AHP, Rao": lambda d: neurons.ahp(SIZE, alpha=d(0.8, 0.98), rho=d(0.8, 0.98), jump=d(0.02, 0.2), threshold=1.0),
     "LTMD": lambda d: neurons.ltmd(SIZE, k=d(0.5, 1.5), decay=0.8),
     "GLIF, gates closed": lambda d: neurons.glif(SIZE, decay=d(0.6, 0.98), leak=d(0, 0.05), threshold=1.0),
-    "vanilla RF": lambda d: resonate_and_fire(d(5, 40), d(0.1, 1)),
+    "ALIF, Higuchi": lambda d: neurons.alif_higuchi(
+        SIZE, alpha=d(0.7, 0.95), rho=d(0.8, 0.99), beta=1.8, threshold=0.1
+    ),
+    "DH-LIF, one branch": lambda d: neurons.cuba_lif(
+        SIZE,
+        current_decay=1 - d(0.5, 0.98),
+        voltage_decay=1 - d(0.5, 0.98),
+        threshold=1.0,
+        reset="soft",
+        delayed_reset=True,
+    ),
+    "adLIF of sparch": lambda d: neurons.adlif(SIZE, alpha=d(0.82, 0.96), beta=d(0.968, 0.991), a=d(0, 1), b=d(0, 2)),
+    "vanilla RF": lambda d: neurons.resonate_and_fire(SIZE, omega=d(5, 40), damping=d(0.1, 1)),
     "SE-adLIF": lambda d: neurons.se_adlif(
         SIZE, alpha=d(0.8, 0.96), beta=d(0.968, 0.996), a=d(0, 1), b=d(0, 2), threshold=1.0
     ),

@@ -83,6 +83,20 @@ def test_alif_of_higuchi(tmp_path):
     compare(network, higuchi_step(state, 0.5, 0.1), x)
 
 
+def test_two_layers_of_alif_of_higuchi(tmp_path):
+    first, second = higuchi_alif(outputs=16), higuchi_alif(inputs=24)
+    state = {name.replace("hidden", "hidden1"): value for name, value in first.items() if name.startswith("hidden")}
+    state |= {name.replace("hidden", "hidden2"): value for name, value in second.items()}
+    below, above = higuchi_step(first), higuchi_step(second)
+
+    def step(i, s):
+        (z,), _ = below(i, s.setdefault("below", {}))
+        (top,), out = above(z, s.setdefault("above", {}))
+        return [z, top], out
+
+    compare(load(saved(tmp_path, state)), step, trains(5))
+
+
 @pytest.mark.parametrize("kind", ["LIF", "adLIF", "RLIF", "RadLIF"])
 @pytest.mark.parametrize("norm", [True, False])
 def test_layers_of_sparch(tmp_path, kind, norm):
@@ -160,6 +174,8 @@ def test_dh_lif_with_one_branch(tmp_path, recurrent):
     network = load(saved(tmp_path, state))
     compare(network, dendritic_step(state, recurrent), x, "softmax")
     assert any("dense_2: taken as the authors' leaky readout" in notice for notice in network.notices)
+    network = load(saved(tmp_path, state), readout="count")
+    compare(network, dendritic_step(state, recurrent, 1.0, 0.5), x, "count")
     network = load(saved(tmp_path, state), threshold=0.5, readout="count")
     compare(network, dendritic_step(state, recurrent, 0.5, 0.5), x, "count")
 

@@ -18,7 +18,8 @@ from tclif_deploy.neurons.base import sigmoid
 
 FAMILY = "DH-LIF with one branch (Zheng et al.)"
 BRANCHES_REASON = "DH-LIF with several branches: each is a state of its own, and this machine's neuron has two in all"
-THRESHOLD = 1.0
+THRESHOLD, OUTPUT_THRESHOLD = 1.0, 0.5
+"""of layers with a branch, and of a last layer that fires without one, as in the script for S-MNIST"""
 SPIKES = ("count", "rate", "votes", "step")
 """readouts of a last layer that fires"""
 
@@ -46,7 +47,8 @@ def read_dendritic(tensors: Tensors) -> Network:
         beta = np.zeros(len(tau)) if branches is None else sigmoid(tensors.take(f"{path}.tau_n", len(tau), 1)[:, 0])
         neuron = neurons.cuba_lif(
             len(tau), current_decay=1.0 - beta, voltage_decay=1.0 - alpha, gain=1.0 - alpha,
-            threshold=tensors.threshold(path, "vth", THRESHOLD), reset="soft", delayed_reset=True, bias=NO_BIAS,
+            threshold=tensors.threshold(path, "vth", OUTPUT_THRESHOLD if branches is None and last else THRESHOLD),
+            reset="soft", delayed_reset=True, bias=NO_BIAS,
         )  # fmt: skip
         chain.add(path, neuron, weight, bias, recurrent=recurrent, gain=1.0 - beta)
     tensors.notices.append(f"DH-LIF: {RISK}")

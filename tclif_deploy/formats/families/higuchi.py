@@ -28,36 +28,41 @@ READOUT = "the authors score the last step where labels come last, each step (EC
 def read_rf(tensors: Tensors) -> Network:
     """Omega and b_offset by their absolute values, as the forward takes them."""
     chain = Chain(tensors)
-    omega = np.abs(tensors.take("hidden.omega", None))
-    damping = np.abs(tensors.take("hidden.b_offset", len(omega)))
-    dt = tensors.given.dt or tensors.attribute("hidden", "dt", DT)
-    threshold = tensors.threshold("hidden", "theta", RF_THRESHOLD)
-    neuron = neurons.resonate_and_fire(
-        len(omega), omega=omega, damping=damping, dt=dt, threshold=threshold, bias=NO_BIAS
-    )
-    weight, back, bias = _hidden(tensors, len(omega))
-    chain.add("hidden", neuron, weight, bias, recurrent=back, gain=np.full(len(omega), dt))
+    for path in _paths(tensors, "omega"):
+        omega = np.abs(tensors.take(f"{path}.omega", None))
+        damping = np.abs(tensors.take(f"{path}.b_offset", len(omega)))
+        dt = tensors.given.dt or tensors.attribute(path, "dt", DT)
+        threshold = tensors.threshold(path, "theta", RF_THRESHOLD)
+        neuron = neurons.resonate_and_fire(
+            len(omega), omega=omega, damping=damping, dt=dt, threshold=threshold, bias=NO_BIAS
+        )
+        weight, back, bias = _hidden(tensors, path, len(omega))
+        chain.add(path, neuron, weight, bias, recurrent=back, gain=np.full(len(omega), dt))
     return _finished(chain)
 
 
 def read_alif(tensors: Tensors) -> Network:
     """Time constants by their absolute values, as the forward takes them."""
     chain = Chain(tensors)
-    tau = tensors.take("hidden.tau_mem", None)
-    alpha, rho = (
-        decay(tau, tensors, "hidden.tau_mem"),
-        decay(tensors.take("hidden.tau_adp", len(tau)), tensors, "hidden.tau_adp"),
-    )
-    beta = tensors.given.adaptation
-    if beta is None:
-        beta = tensors.attribute("hidden", "beta", ALIF_BETA)
-    neuron = neurons.alif_higuchi(
-        len(tau), alpha=alpha, rho=rho, beta=beta, threshold=tensors.threshold("hidden", "theta", ALIF_THRESHOLD),
-        bias=NO_BIAS,
-    )  # fmt: skip
-    weight, back, bias = _hidden(tensors, len(tau))
-    chain.add("hidden", neuron, weight, bias, recurrent=back, gain=1.0 - alpha)
+    for path in _paths(tensors, "tau_adp"):
+        tau = tensors.take(f"{path}.tau_mem", None)
+        alpha = decay(tau, tensors, f"{path}.tau_mem")
+        rho = decay(tensors.take(f"{path}.tau_adp", len(tau)), tensors, f"{path}.tau_adp")
+        beta = tensors.given.adaptation
+        if beta is None:
+            beta = tensors.attribute(path, "beta", ALIF_BETA)
+        neuron = neurons.alif_higuchi(
+            len(tau), alpha=alpha, rho=rho, beta=beta, bias=NO_BIAS,
+            threshold=tensors.threshold(path, "theta", ALIF_THRESHOLD),
+        )  # fmt: skip
+        weight, back, bias = _hidden(tensors, path, len(tau))
+        chain.add(path, neuron, weight, bias, recurrent=back, gain=1.0 - alpha)
     return _finished(chain)
+
+
+def _paths(tensors: Tensors, parameter: str) -> list[str]:
+    """The layers with a ``parameter``, in the order of the state_dict: ``hidden``, or ``hidden1`` and ``hidden2``."""
+    return [name.rpartition(".")[0] for name in tensors.arrays if name.rpartition(".")[2] == parameter]
 
 
 def decay(tau: Float, tensors: Tensors, name: str) -> Float:
@@ -70,12 +75,12 @@ def decay(tau: Float, tensors: Tensors, name: str) -> Float:
     return value
 
 
-def _hidden(tensors: Tensors, size: int) -> tuple[Float, Float, Float]:
+def _hidden(tensors: Tensors, path: str, size: int) -> tuple[Float, Float, Float]:
     """(weights of the input, recurrent ones, bias), masked where a mask is kept."""
-    weight, bias = tensors.linear("hidden.linear", size)
-    mask = tensors.get("hidden.linear.mask", *weight.shape)
+    weight, bias = tensors.linear(f"{path}.linear", size)
+    mask = tensors.get(f"{path}.linear.mask", *weight.shape)
     weight = weight if mask is None else weight * mask
-    return *split(weight, size, f"{tensors.where}: hidden.linear.weight"), bias
+    return *split(weight, size, f"{tensors.where}: {path}.linear.weight"), bias
 
 
 def _finished(chain: Chain) -> Network:

@@ -81,7 +81,7 @@ def _family(
     if {"omega", "b_offset"} <= leaves:
         _decide_rf(given, where, classes)
         return higuchi.RF, higuchi.read_rf
-    if "hidden.tau_adp" in arrays and "hidden.linear.weight" in arrays:
+    if any(name.endswith(".tau_adp") and f"{name[:-8]}.linear.weight" in arrays for name in arrays):
         return higuchi.ALIF, higuchi.read_alif
     if any(name.endswith("tau_w_trainer.weight") for name in arrays):
         _decide_se(given, where, classes)
