@@ -31,6 +31,11 @@ CHANGED = {
         {"state_bits": 23, "threshold_bits": 17, "reset_bits": 17}, {"state_bits": 25}, {"reset_kinds": ["soft"]},
         {"weight_bits": 9},
     ],
+    "loihi2": [
+        {"rounding": "floor"}, {"rounding": "nearest"}, {"rounding_u": "ceiling"}, {"rounding_v": "ceiling"},
+        {"input_first": True}, {"overflow_v": "wrap"}, {"overflow_v": "saturate_full"},
+        {"coefficient_bits": 11}, {"state_bits": 25}, {"reset_kinds": ["soft"]},
+    ],
 }  # fmt: skip
 """Rules of a target's file that make another machine of it."""
 
