@@ -114,6 +114,13 @@ def test_a_verdict_on_an_unproven_target_says_so_once_in_each_place(tmp_path, ca
         assert " ".join(capsys.readouterr().out.split()).count(line) == times
 
 
+def test_what_was_not_verified_has_no_verdict_to_doubt(tmp_path, capsys):
+    build = compile(cuba("hard"), "ideal", output=tmp_path / "b", options=CompileOptions(backend="none"))
+    assert build.report.unproven is not None
+    run(["show", str(tmp_path / "b")])
+    assert "unproven" not in capsys.readouterr().out
+
+
 @pytest.mark.slow
 def test_the_command_prints_what_was_compared(capsys):
     needs_oracle("xylosim")
