@@ -31,6 +31,11 @@ CHANGED = {
         {"state_bits": 23, "threshold_bits": 17, "reset_bits": 17}, {"state_bits": 25}, {"reset_kinds": ["soft"]},
         {"weight_bits": 9},
     ],
+    "loihi2": [
+        {"rounding": "floor"}, {"rounding": "nearest"}, {"rounding_u": "ceiling"}, {"rounding_v": "ceiling"},
+        {"input_first": True}, {"overflow_v": "wrap"}, {"overflow_v": "saturate_full"},
+        {"coefficient_bits": 11}, {"state_bits": 25}, {"reset_kinds": ["soft"]},
+    ],
 }  # fmt: skip
 """Rules of a target's file that make another machine of it."""
 
@@ -55,6 +60,7 @@ def test_every_simulator_has_a_script_a_way_of_drawing_and_a_target():
             assert each.version == ORACLES[each.oracle].version
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "oracle"), PROVEN, ids=str)
 def test_a_target_computes_what_the_simulator_computes(name, oracle):
     needs_oracle(oracle)
@@ -80,6 +86,7 @@ def test_a_target_with_one_rule_changed_is_found_out(tmp_path, target, rules):
     assert check.first is not None or check.refused is not None
 
 
+@pytest.mark.slow
 def test_a_changed_target_differs_at_a_place_that_is_named(tmp_path):
     needs_oracle("xylosim")
     check = changed(tmp_path, "xylo2", {"rounding": "floor"})

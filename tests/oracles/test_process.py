@@ -32,7 +32,10 @@ def fake(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(("program", "said"), [
-    ("time.sleep(600)", "xylosim: no answer on 2 networks within 2 s; try again, or give more time (--timeout)"),
+    pytest.param(
+        "time.sleep(600)", "xylosim: no answer on 2 networks within 2 s; try again, or give more time (--timeout)",
+        marks=pytest.mark.slow,
+    ),
     ("os.kill(os.getpid(), signal.SIGSEGV)", "xylosim: its process ended with signal 11; install it again"),
     ("sys.exit('no such module')", "xylosim: its process ended with exit code 1: no such module; install it again"),
     ("pass", "xylosim: its answer cannot be read: [Errno 2]"),

@@ -100,6 +100,7 @@ def test_files_that_say_what_cannot_be_are_refused(tmp_path, text, said):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_verdict_on_an_unproven_target_says_so_once_in_each_place(tmp_path, capsys):
     line = "no simulator of others was compared with spinnaker2: that a chip computes these bits is not shown"
     for target, times in (("spinnaker2", 1), ("loihi1", 0)):
@@ -113,6 +114,14 @@ def test_a_verdict_on_an_unproven_target_says_so_once_in_each_place(tmp_path, ca
         assert " ".join(capsys.readouterr().out.split()).count(line) == times
 
 
+def test_what_was_not_verified_has_no_verdict_to_doubt(tmp_path, capsys):
+    build = compile(cuba("hard"), "ideal", output=tmp_path / "b", options=CompileOptions(backend="none"))
+    assert build.report.unproven is not None
+    run(["show", str(tmp_path / "b")])
+    assert "unproven" not in capsys.readouterr().out
+
+
+@pytest.mark.slow
 def test_the_command_prints_what_was_compared(capsys):
     needs_oracle("xylosim")
     assert run(["verify-target", "xylo2", "--cases", "3", "--seed", "5", "--json"]) == 0
@@ -125,6 +134,7 @@ def test_the_command_prints_what_was_compared(capsys):
     assert "xylo2: equal in every bit" in shown
 
 
+@pytest.mark.slow
 def test_the_command_exits_1_where_they_differ(tmp_path, capsys):
     needs_oracle("xylosim")
     path = tmp_path / "mine.toml"

@@ -18,8 +18,9 @@ def findings(build: Build) -> Section:
     notes = [finding_note(finding) for finding in build.report.findings]
     if not notes:
         notes = [Note("No findings.")]
-    notes += unproven_notes(build.report.unproven)
-    if not build.report.verified:
+    if build.report.verified:
+        notes += unproven_notes(build.report.unproven)
+    else:
         notes.append(Note("What the layers do was not measured: no data were given (--data FILE)."))
     return Section("findings", "Findings", CAPTION, tuple(notes))
 

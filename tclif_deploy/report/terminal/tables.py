@@ -37,7 +37,8 @@ def print_build(console: Console, build: Build) -> None:
         blocks += [layer_table(compared), *(comparison(*item) for item in report.backends.items())]
     blocks.append(hardware_note(report, build.target.name))
     blocks += [finding_note(f) for f in report.findings if f.severity != "info"]
-    blocks += unproven_notes(report.unproven)
+    if compared is not None:
+        blocks += unproven_notes(report.unproven)
     blocks += [Note(str(verdict), "verdict", verdict.level), Note(str(build.folder), "build")]
     show_blocks(console, blocks, layers=[layer.name for layer in build.fixed.layers])
 
