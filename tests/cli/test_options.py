@@ -125,7 +125,7 @@ def test_help_is_the_docstring_under_the_field():
         ("--weight-bits", {"compile", "finetune", "sweep", "export", "check", "cost"}),
         ("--coefficient-bits", {"compile", "finetune", "sweep", "export", "check", "cost"}),
         ("--passes", {"compile", "finetune", "sweep", "export", "check", "cost"}),
-        ("--output", {"compile", "finetune", "sweep", "export", "train", "report", "rebuild"}),
+        ("--output", {"compile", "finetune", "sweep", "export", "train", "report", "rebuild", "analyse"}),
         ("--min-agreement", {"compile", "finetune", "verify"}),
         ("--train-samples", {"finetune"}),
     ],
