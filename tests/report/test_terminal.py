@@ -94,7 +94,10 @@ def test_doctor_prints_the_exact_commands_for_what_is_missing(monkeypatch, capsy
     monkeypatch.setattr(util, "find_spec", lambda name: None if name == "matplotlib" else object())
     assert run(["doctor", "--no-test"]) == 0
     printed = capsys.readouterr().out
-    figures = "missing: matplotlib (figures for papers, --plot, tclif analyse); install it with:\n    pip install 'tclif-deploy[figures]'"
+    figures = (
+        "missing: matplotlib (figures for papers, --plot, tclif analyse); install it with:\n"
+        "    pip install 'tclif-deploy[figures]'"
+    )
     assert figures in printed
     assert "pip install --no-deps --ignore-requires-python lava-nc==0.10.0" in printed
 
