@@ -23,7 +23,7 @@ class Optional(NamedTuple):
 OPTIONAL = {
     "onnx": Optional("the ONNX backend", "onnx"),
     "onnxruntime": Optional("the ONNX backend", "onnx"),
-    "matplotlib": Optional("figures for papers, --plot", "figures"),
+    "matplotlib": Optional("figures for papers, --plot, tclif analyse", "figures"),
     "scipy": Optional("reading .mat files", "ecg"),
     "safetensors": Optional("reading .safetensors files", "safetensors"),
     "pandas": Optional("to_frame", "frames"),

@@ -25,7 +25,8 @@ from tclif_deploy.nn.sequence import SequenceNetwork
 from tclif_deploy.nn.trainer import Trainer, one_thread_each
 from tclif_deploy.progress import Progress, no_progress
 from tclif_deploy.settings import Limits
-from tclif_deploy.simulation.scores import task_of
+from tclif_deploy.simulation.scores import judged, task_of
+from tclif_deploy.text import count
 
 LARGEST = 0.8
 """of a coupling's size at the start, as in the paper's Table 7"""
@@ -173,6 +174,11 @@ def quadrants(
     held_out = max(1, chosen.samples // 4)
     train, test = chosen[np.sort(order[held_out:])], chosen[np.sort(order[:held_out])]
     task = task_of(chosen, network.outputs)
+    if not task.endswith("label"):
+        assert test.y is not None
+        if (np.ptp(test.y[judged(test, task)], axis=0) == 0).any():
+            what = f"{chosen.name}: the targets of the {count(held_out, 'held-out sample')} do not vary"
+            raise TclifError(what, "R2 needs some that do: give more samples")
     sizes = [LARGEST * n / points for n in range(1, points + 1)]
     values = [round(value, 6) for value in (*(-size for size in reversed(sizes)), *sizes)]
     first = network.spiking_layers[0] if network.spiking_layers else None
@@ -232,4 +238,5 @@ def _trained(
                 if not bool(torch.isfinite(losses).all()):
                     return None
         score = trainer.score(test)
-    return score.accuracy if score.accuracy is not None else score.r2
+    figure = score.accuracy if score.accuracy is not None else score.r2
+    return figure if figure is not None and math.isfinite(figure) else None

@@ -181,8 +181,8 @@ def _moved(network: Network, directions: Directions, first: float, second: float
 
 
 def loss_of(network: Network, data: Dataset) -> float | None:
-    """Mean loss over the answers that count: cross-entropy of labels, squared error of numbers; None where states grow
-    without end."""
+    """Mean loss over the answers that count: cross-entropy of labels, squared error of numbers; None where states, or
+    the loss, grow beyond all numbers."""
     task = task_of(data, network.outputs)
     by_step = task.startswith("step")
     try:
@@ -194,8 +194,11 @@ def loss_of(network: Network, data: Dataset) -> float | None:
     assert data.y is not None
     counts = judged(data, task)
     said, y = said[counts], data.y[counts]
-    if task.endswith("value"):
-        return float(((said - y) ** 2).mean())
-    greatest = said.max(axis=1, keepdims=True)
-    log_sum = greatest[:, 0] + np.log(np.exp(said - greatest).sum(axis=1))
-    return float((log_sum - said[np.arange(len(y)), y]).mean())
+    with np.errstate(over="ignore", invalid="ignore"):
+        if task.endswith("value"):
+            loss = float(((said - y) ** 2).mean())
+        else:
+            greatest = said.max(axis=1, keepdims=True)
+            log_sum = greatest[:, 0] + np.log(np.exp(said - greatest).sum(axis=1))
+            loss = float((log_sum - said[np.arange(len(y)), y]).mean())
+    return loss if np.isfinite(loss) else None

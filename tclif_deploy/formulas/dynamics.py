@@ -31,6 +31,7 @@ def step_jacobian(
 
     Examples
     --------
+    >>> from tclif_deploy.formulas import step_jacobian
     >>> step_jacobian(-0.5, 0.5).tolist()
     [[1.0, -0.5], [0.5, 0.75]]
     """
@@ -54,6 +55,7 @@ def table7_norm(beta1: float, beta2: float) -> float:
 
     Examples
     --------
+    >>> from tclif_deploy.formulas import table7_norm
     >>> round(table7_norm(-0.8, 0.4), 3)
     1.352
     """
@@ -72,6 +74,8 @@ def rotation_frequency(beta1: float, beta2: float, otherwise: float | None = Non
 
     Examples
     --------
+    >>> import math
+    >>> from tclif_deploy.formulas import rotation_frequency
     >>> round(2 * math.pi / rotation_frequency(-0.5, 0.5), 2)  # steps a turn
     12.43
     """

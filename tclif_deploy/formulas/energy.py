@@ -63,6 +63,7 @@ def tclif_energy(layer: LayerActivity) -> float:
 
     Examples
     --------
+    >>> from tclif_deploy.formulas import LayerActivity, tclif_energy
     >>> round(tclif_energy(LayerActivity(64, 256, True, 0.24, 0.07)), 3)
     10.055
     """

@@ -17,7 +17,7 @@ from tclif_deploy.analysis.learning_curves import Convergence
 from tclif_deploy.analysis.loss_surface import Landscape
 from tclif_deploy.report.content import Block, Note, Plots, Table, label_block
 from tclif_deploy.report.figure import Cells, Figure, Panel, Role, Series
-from tclif_deploy.text import NONE, count, label_layers, layer_labels, number, percent
+from tclif_deploy.text import NONE, count, label_layers, layer_labels, number, percent, short_labels
 
 Analysis = Gradients | Convergence | Landscape | Quadrants | Dynamics
 ROLES: tuple[Role, ...] = ("fixed", "float", "both", "plain")
@@ -42,7 +42,8 @@ def analysis_blocks(found: Analysis, layers: Sequence[str] = ()) -> list[Block]:
         case Dynamics():
             blocks, figure = _dynamics_blocks(found), _dynamics_figure(found)
     labels = layer_labels(layers) if layers else {}
-    panels = tuple(replace(panel, title=label_layers(panel.title, labels)) for panel in figure.panels)
+    short = short_labels(labels)
+    panels = tuple(replace(panel, title=label_layers(panel.title, short)) for panel in figure.panels)
     figure = replace(figure, panels=panels)
     return [label_block(block, labels) for block in (*blocks, Plots(figure))]
 

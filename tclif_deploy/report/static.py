@@ -104,7 +104,7 @@ def write_figure(figure: Figure, path: Path, title: str | None = None) -> None:
         buffer = io.BytesIO()
         metadata = METADATA.get(kind, {}) | ({} if title is None else {"Title": title})
         canvas.savefig(buffer, format=kind, dpi=DPI, metadata=metadata)
-    write_file(path, buffer.getvalue())
+    write_file(path, buffer.getvalue(), parents=True)
 
 
 def _draw(canvas: Any, figure: Figure) -> None:

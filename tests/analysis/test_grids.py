@@ -180,6 +180,8 @@ def test_what_cannot_be_trained_on_is_refused():
         quadrants(network(), labelled(3), points=1)
     with pytest.raises(TclifError, match=r"has no labels \(y\), which training needs"):
         quadrants(network(), RNG.random((8, 5, 2)))
+    with pytest.raises(TclifError, match="the targets of the 1 held-out sample do not vary"):
+        quadrants(network(outputs=1), Dataset(RNG.random((4, 5, 2)), y=np.ones((4, 1))))
     with pytest.raises(TclifError, match="quadrants: points is 0"):
         quadrants(network(), labelled(), points=0)
     with pytest.raises(TclifError, match="quadrants: seeds is 0"):

@@ -56,7 +56,7 @@ def test_every_analysis_writes_both_kinds_of_figure_with_a_table_or_json(what, b
 def test_layers_that_only_have_numbers_are_called_by_their_place(build, tmp_path, capsys):
     assert run(words("dynamics", build, tmp_path / "d.svg")) == 0
     assert "hidden 1 (features.1)" in capsys.readouterr().out
-    assert "hidden 1 (features.1)" in (tmp_path / "d.svg").read_text(encoding="utf-8")
+    assert "hidden 1" in (tmp_path / "d.svg").read_text(encoding="utf-8")
 
 
 def test_a_layer_that_never_fires_is_named(build, tmp_path, capsys):

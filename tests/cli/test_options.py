@@ -125,7 +125,10 @@ def test_help_is_the_docstring_under_the_field():
         ("--weight-bits", {"compile", "finetune", "sweep", "export", "check", "cost"}),
         ("--coefficient-bits", {"compile", "finetune", "sweep", "export", "check", "cost"}),
         ("--passes", {"compile", "finetune", "sweep", "export", "check", "cost"}),
-        ("--output", {"compile", "finetune", "sweep", "export", "export-data", "train", "report", "rebuild", "robust"}),
+        (
+            "--output",
+            {"compile", "finetune", "sweep", "export", "export-data", "train", "report", "rebuild", "robust", "analyse"},
+        ),
         ("--min-agreement", {"compile", "finetune", "verify"}),
         ("--train-samples", {"finetune"}),
     ],

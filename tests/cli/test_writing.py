@@ -33,6 +33,7 @@ OTHERS: dict[str, tuple[str, ...]] = {
     "explanation": ("explain", BUILD, "--data", DATA, "-q"),
     "figures": ("report", BUILD, "--figures", "figures"),
     "plot": (*FILES["table"][:-2], "-o", "table.csv", "--plot", "OUT.png"),
+    "analysis": ("analyse", "dynamics", BUILD, "-q", "-o", "OUT.svg"),
     "onnx": ("export", MODEL, "--to", "onnx", "-q", "-o", "OUT-onnx"),
 }
 

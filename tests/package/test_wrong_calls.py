@@ -27,6 +27,7 @@ from tclif_deploy.workflows.cost import compare_costs
 from tclif_deploy.workflows.sweep import Point, grid
 from tests.helpers import checkpoints
 
+LOGS = [Path(__file__).parents[2] / "fixtures" / name / "train.log" for name in ("smnist_ff", "smnist_rec")]
 LONGEST = 700
 """characters of a message"""
 NOT_CHECKED = ("say", "progress", "self", "example_input", "ranges")
@@ -121,8 +122,7 @@ class World:
             "grid": (grid, {"target": w.target, "weight": "8", "coefficient": "", "state": "", "rounding": ""}),
             "Point": (Point, {"weight_bits": 8, "coefficient_bits": 12, "state_bits": 24, "rounding": "floor"}),
             "gradients": (analysis.gradients, {"model": w.network, "data": w.dataset, "samples": 2}),
-            "convergence": (analysis.convergence, {"logs": ["fixtures/smnist_ff/train.log",
-                                                            "fixtures/smnist_rec/train.log"]}),
+            "convergence": (analysis.convergence, {"logs": LOGS}),
             "landscape": (analysis.landscape, {"model": w.network, "data": w.dataset, "points": 3, "span": 1.0}),
             "quadrants": (analysis.quadrants, {"model": w.network, "data": w.dataset, "points": 1, "epochs": 1,
                                                "neurons": 4, "lr": 0.01, "seeds": 1}),

@@ -95,7 +95,8 @@ def test_doctor_prints_the_exact_commands_for_what_is_missing(monkeypatch, capsy
     assert run(["doctor", "--no-test"]) == 0
     printed = capsys.readouterr().out
     figures = (
-        "missing: matplotlib (figures for papers, --plot); install it with:\n    pip install 'tclif-deploy[figures]'"
+        "missing: matplotlib (figures for papers, --plot, tclif analyse); install it with:\n"
+        "    pip install 'tclif-deploy[figures]'"
     )
     assert figures in printed
     assert "pip install --no-deps --ignore-requires-python lava-nc==0.10.0" in printed
