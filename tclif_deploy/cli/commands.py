@@ -30,6 +30,7 @@ COMMANDS = {
     "export": (
         "Write a model as NIR (standard neurons as NIR's own nodes), netx of lava-dl, integer ONNX, or our torch file."
     ),
+    "synth": "Place a build's circuit in an FPGA with Yosys and nextpnr: resources, clock, and time of a step on data.",
     "rebuild": "Compile a build's model again with the recorded options, and compare every file, byte for byte.",
     "targets": "List the targets, or show one with every number's unit, source and evidence.",
     "doctor": "Say what is installed, what is missing and the exact commands that install it; try every backend.",

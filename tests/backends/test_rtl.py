@@ -108,6 +108,9 @@ def test_networks_of_one_shape_share_a_program_and_stalls_change_no_bit(tmp_path
     again, stalled = simulate.simulate(tmp_path / "first", x, lengths=lengths_of(x), stalls=7)
     assert_same(again, reference.simulate(network, x, lengths=lengths_of(x)))
     assert stalled.clocks > measured.clocks
+    # What a run takes of which only classes leave: its ticks, and for each sample some clocks an output.
+    alone = simulate.clocks_of(tmp_path / "first", x, lengths_of(x))
+    assert 0 < alone - measured.ticks.sum() < 100 * x.shape[0]
     assert measured.ticks.size == x.shape[0] * (x.shape[1] + len(network.layers) - 1)
 
 

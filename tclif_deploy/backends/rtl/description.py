@@ -36,6 +36,8 @@ class Description:
     input: InputEncoding
     layers: tuple[DescribedLayer, ...]
     period: int
+    weight_bits: int
+    """of the widest layer"""
     memory_bits: dict[str, int]
     sha256: dict[str, str]
 

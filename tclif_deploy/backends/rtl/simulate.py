@@ -97,6 +97,13 @@ def simulate(
     return result(description, words, samples, time, str(folder)), measure(description, words)
 
 
+def clocks_of(folder: Path, x: Int, lengths: Int) -> int:
+    """Clocks that the circuit takes for samples of which nothing but values and classes leave it."""
+    output = stream(compiled(folder), folder, encode(x, lengths, 0, observe=0))
+    words = np.frombuffer(output, np.uint32).reshape(-1, 2)
+    return measure(read_description(folder), [words]).clocks
+
+
 def stream(program: Path, folder: Path, data: bytes) -> bytes:
     """What the program says; memory files are opened in ``folder``."""
     try:

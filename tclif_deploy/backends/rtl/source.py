@@ -18,6 +18,7 @@ from tclif_deploy.backends.rtl.layout import (
     Layout,
     bits_of,
     clog2,
+    fitting_lanes,
     layout,
     pack,
     parameter_words,
@@ -41,11 +42,14 @@ FORMAT = 1
 def emit(fixed: FixedNetwork, target: Target | None, folder: Path, *, lanes: int | None = None) -> None:
     """Write ``fixed`` as a circuit into ``folder`` (made where missing); ``files.f`` lists its sources in order.
 
-    ``lanes`` is how many neurons of a layer are added up at once (default `layout.LANES`). Raises `TclifError`, which
+    ``lanes`` is how many neurons of a layer are added up at once (default: as many as fit ``target``,
+    where it is an FPGA, up to `layout.LANES`). Raises `TclifError`, which
     names what it is, for what the circuit does not compute; then nothing is written.
     """
     check_arithmetic("rtl", fixed)
     check_readout("rtl", fixed)
+    if lanes is None and target is not None:
+        lanes = fitting_lanes(fixed, target)
     plan = layout(fixed, lanes)
     memories = dict(_memories(fixed, plan))
     files = {name: (LIBRARY / name).read_text("ascii") for name in (*MODULES, BENCH)}
@@ -71,6 +75,7 @@ def _description(fixed: FixedNetwork, plan: Layout, digests: dict[str, str]) -> 
             for shape in plan.layers
         ],
         "period": plan.period,
+        "weight_bits": max(shape.weight_bits for shape in plan.layers),
         "memory_bits": dict(_memory_bits(fixed, plan)),
         "sha256": digests,
     }

@@ -19,6 +19,8 @@ SPIKE, LAYER_CLOCKS, TICK_CLOCKS, STATE_U, STATE_V, OVERFLOW, VALUE, CLASS = ran
 """kinds of words that come out"""
 LAST = 255
 """of the bench: the clocks of a run"""
+BETWEEN = 2
+"""clocks from the end of a tick to the beginning of the next"""
 OBSERVE = 3
 """spikes and clocks, states and counts"""
 
@@ -28,17 +30,17 @@ class Measured:
     """Clocks of a simulated run."""
 
     ticks: NDArray[np.int64]
-    """of each tick, a step of all layers side by side; those of filling and emptying the pipeline too"""
+    """of each tick, a step of all layers side by side, up to the next; filling and emptying the pipeline too"""
     layers: dict[str, NDArray[np.int64]]
     """of each layer's steps"""
     clocks: int
     """of everything, with the words that were sent out"""
 
 
-def encode(x: Int, lengths: Int, stalls: int) -> bytes:
+def encode(x: Int, lengths: Int, stalls: int, observe: int = OBSERVE) -> bytes:
     """What the bench reads: values that are not 0 are events, in the order of features."""
     samples, _, _ = x.shape
-    parts = [np.array([samples, OBSERVE, stalls], np.uint32)]
+    parts = [np.array([samples, observe, stalls], np.uint32)]
     for sample, length in zip(x, lengths, strict=True):
         steps, features = np.nonzero(sample)
         time = len(sample)
@@ -99,4 +101,4 @@ def measure(description: Description, runs: list[Words]) -> Measured:
     kinds, numbers, _, data = fields(np.concatenate(runs))
     clocks = sum(int(words[-1, 1]) + (int(words[-1, 0] >> 16) << 32) for words in runs)
     layers = {la.name: data[(kinds == LAYER_CLOCKS) & (numbers == n)] for n, la in enumerate(description.layers)}
-    return Measured(data[kinds == TICK_CLOCKS], layers, clocks)
+    return Measured(data[kinds == TICK_CLOCKS] + BETWEEN, layers, clocks)

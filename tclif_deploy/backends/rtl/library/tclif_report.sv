@@ -47,7 +47,7 @@ module tclif_report #(
     localparam int LW = LAYERS > 1 ? $clog2(LAYERS) : 1;
     localparam int BW = $clog2(MW) + 1;
     localparam logic [3:0] REST = 0, SPIKES = 1, CLOCKS = 2, TICK = 3, STATE_U = 4, STATE_V = 5, OVERFLOW = 6,
-        VALUE = 7, MULTIPLY = 8, COMPARE = 9, CLASS = 10, DONE = 11;
+        VALUE = 7, MULTIPLY = 8, COMPARE = 9, CLASS = 10, DONE = 11, CHOOSE = 12;
 
     logic [3:0] state;
     logic [LW-1:0] layer;
@@ -66,7 +66,7 @@ module tclif_report #(
     logic signed [63:0] product, addend, best;
     logic [MW-1:0] multiplier, stored_multiplier;
     logic [15:0] best_n;
-    logic any;
+    logic any, greater;
 
     localparam int NW = OUTPUTS > 1 ? $clog2(OUTPUTS) : 1;
     tclif_rom #(.WIDTH(MW), .DEPTH(OUTPUTS > 1 ? OUTPUTS : 2), .ADDRESS(NW), .FILE(MULTIPLIERS)) u_multipliers (
@@ -186,7 +186,11 @@ module tclif_report #(
                 if (bit_number == BW'(MW - 1)) state <= COMPARE;
             end
             COMPARE: begin
-                if (!any || product > best) begin
+                greater <= product > best;
+                state <= CHOOSE;
+            end
+            CHOOSE: begin
+                if (!any || greater) begin
                     best <= product;
                     best_n <= n;
                 end
