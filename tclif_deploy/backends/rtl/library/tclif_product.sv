@@ -5,7 +5,8 @@ module tclif_product #(
     parameter int K = 12,
     parameter int ROUNDING = 0,     // 0 toward zero, 1 down, 2 to the nearest (half up), 3 up
     parameter int KIND = 2,         // 0: c is 0; 1: c is 2^K; 2: any
-    parameter int YW = 40           // bits of y, which hold it
+    parameter int YW = 40,          // bits of y, which hold it
+    parameter int LOW = 17          // bits of the lower part where x is wider than a multiplier takes
 ) (
     input  logic clk,
     input  logic signed [XW-1:0] x,
@@ -29,19 +30,19 @@ module tclif_product #(
                 negative1 <= x[XW-1] ^ c[CW-1];
                 negative2 <= negative1;
             end
-            if (XW > 18) begin : g_split
-                // Two multipliers of 18 bits: x = high * 2^17 + low.
-                localparam int HW = XW - 17;
+            if (XW > LOW + 1) begin : g_split
+                // Two multipliers, of 18 bits: x = high * 2^LOW + low.
+                localparam int HW = XW - LOW;
                 logic signed [HW-1:0] high;
-                logic signed [17:0] low;
+                logic signed [LOW:0] low;
                 logic signed [HW+CW-1:0] high1;
-                logic signed [18+CW-1:0] low1;
-                assign high = x[XW-1:17];
-                assign low = {1'b0, x[16:0]};
+                logic signed [LOW+CW:0] low1;
+                assign high = x[XW-1:LOW];
+                assign low = {1'b0, x[LOW-1:0]};
                 always_ff @(posedge clk) begin
                     high1 <= (HW+CW)'(high) * (HW+CW)'(c);
-                    low1 <= (18+CW)'(low) * (18+CW)'(c);
-                    product <= PW'({high1, 17'b0}) + PW'(low1);
+                    low1 <= (LOW+1+CW)'(low) * (LOW+1+CW)'(c);
+                    product <= (PW'(high1) <<< LOW) + PW'(low1);
                 end
             end else begin : g_whole
                 logic signed [PW-1:0] product1;
