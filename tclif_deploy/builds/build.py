@@ -11,6 +11,8 @@ from typing import TypeVar
 
 from tclif_deploy import json_form
 from tclif_deploy.arguments import checked
+from tclif_deploy.backends.rtl.synthesis import FILE as SYNTHESIS
+from tclif_deploy.backends.rtl.synthesis import Synthesis, circuit
 from tclif_deploy.builds.attribution import FILE as ATTRIBUTION
 from tclif_deploy.builds.attribution import Attribution
 from tclif_deploy.builds.folder import AGAIN, MANIFEST, check_is_build, is_build
@@ -34,6 +36,7 @@ from tclif_deploy.text import NONE, count
 from tclif_deploy.verification import Requirements, Verdict
 
 REPORT, FIXED, NETWORK, RECORD, MAPPING = "report.json", "fixed.npz", "network.npz", "record.npz", "mapping.json"
+SYNTHESIZE = "tclif synth writes it again"
 T = TypeVar("T")
 
 
@@ -41,6 +44,7 @@ LATER = frozenset({
     "readout", "min_r2", "max_rmse", "max_smape", "min_r2_to_float", "max_rmse_to_float", "max_smape_to_float",
     "max_energy", "max_latency", "max_cores", "answers_changed", "task", "judged", "rule", "r2", "rmse", "smape",
     "rule_loss", "undecided", "uncertain", "limited", "numbers", "figures", "verified_on", "choices",
+    "device", "luts", "flip_flops", "block_rams", "multipliers",
     "threshold_step", "comparator", "neurobench", "growing_factors", "bias_exponent", "shift_decays", "adaptation",
     "dilated_kernel_size", "leaky_u", "proof", "unproven",
     *LATER_RULES,
@@ -158,9 +162,16 @@ class Build(Shown):
         return self._attribution[0]
 
     @property
+    def synthesis(self) -> Synthesis | None:
+        """The circuit as it was placed in an FPGA; None until ``tclif synth`` has done it, and after the circuit was
+        emitted anew."""
+        return self._synthesis[0]
+
+    @property
     def damaged(self) -> tuple[str, ...]:
         """A line for each file that is done without because it is damaged."""
-        return tuple(line for _, line in (self._record, self._placement, self._attribution) if line is not None)
+        files = (self._record, self._placement, self._attribution, self._synthesis)
+        return tuple(line for _, line in files if line is not None)
 
     @cached_property
     def _record(self) -> tuple[Record | None, str | None]:
@@ -179,6 +190,19 @@ class Build(Shown):
             return json_form.read(Attribution, path, "tclif explain writes it again")
 
         return _side_file(read, self.folder / ATTRIBUTION, lambda found: found.check(self.fixed))
+
+    @cached_property
+    def _synthesis(self) -> tuple[Synthesis | None, str | None]:
+        folder = self.folder / "rtl"
+
+        def read(path: Path) -> Synthesis:
+            return json_form.read(Synthesis, path, SYNTHESIZE)
+
+        def check(found: Synthesis) -> None:
+            if found.circuit != circuit(folder):
+                raise TclifError("is of another circuit than the one in its folder", SYNTHESIZE)
+
+        return _side_file(read, folder / SYNTHESIS, check)
 
     def unseen(self, data: Dataset) -> Dataset:
         """``data`` without the samples that set this build's scales, if they are the first of them.

@@ -38,6 +38,7 @@ COMMANDS = {
     "export": (
         "Write a model as NIR (standard neurons as NIR's own nodes), netx of lava-dl, integer ONNX, or our torch file."
     ),
+    "synth": "Place a build's circuit in an FPGA with Yosys and nextpnr: resources, clock, and time of a step on data.",
     "export-data": "Write samples as NIR's data, which nir.read_data reads: on a grid of steps, or as events.",
     "rebuild": "Compile a build's model again with the recorded options, and compare every file, byte for byte.",
     "targets": "List the targets, or show one with every number's unit, source and evidence.",

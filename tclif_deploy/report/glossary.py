@@ -16,7 +16,7 @@ DEFINITIONS: dict[str, str] = {
         "quantized but it."
     ),
     "backend": (
-        "What turns a fixed-point network into something that runs elsewhere: lava, onnx, c, engine, or your own."
+        "What turns a fixed-point network into something that runs elsewhere: lava, onnx, c, engine, rtl, or your own."
     ),
     "bias": "A constant current into a compartment in every step, bias_u or bias_v.",
     "bound": "A proven largest magnitude, for every input within the payload.",

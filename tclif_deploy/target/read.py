@@ -26,7 +26,7 @@ MAX_BYTES = 1 << 20
 MAX_PROBLEMS = 5
 """more than this many are counted, not listed"""
 UNLIMITED = "unlimited"
-PLAIN = ("name", "description", "backend", "figures")
+PLAIN = ("name", "description", "backend", "device", "figures")
 """keys that are text, not limits"""
 
 Lines = dict[tuple[str, ...], str]

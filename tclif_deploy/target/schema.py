@@ -109,6 +109,8 @@ class Target(BaseModel):
     description: str
     backend: str = "lava"
     """the backend that runs what is compiled, or ``none``"""
+    device: Annotated[str, Field(min_length=1, max_length=MOST_NAME)] | None = None
+    """the FPGA that it is, such as ``LFE5U-25F``"""
     figures: Annotated[str, Field(min_length=1, max_length=MOST_NAME)] | None = None
     """whose figures energy and latency are modelled from, such as ``Loihi 1``"""
 
@@ -210,6 +212,14 @@ class Target(BaseModel):
     """whether a convolution's kernel lies in a core once, instead of a weight for each synapse"""
     delay_bits: Annotated[Amount | None, Unit("bit")] = None
     """of each synapse in a connection that is later than one step"""
+
+    # --- what an FPGA holds
+    luts: Annotated[Count | None, Unit("LUT")] = None
+    """lookup tables of four inputs"""
+    flip_flops: Annotated[Count | None, Unit("flip-flop")] = None
+    block_rams: Annotated[Count | None, Unit("block")] = None
+    multipliers: Annotated[Count | None, Unit("multiplier")] = None
+    """of 18 x 18 bits"""
 
     # --- how cores lie
     cores_per_chip: Annotated[Count | None, Unit("core")] = None

@@ -33,7 +33,7 @@ def install(folder: Path, entry_points: str) -> None:
 
 def test_the_built_in_backends_are_known_and_complete():
     assert backends.names()[: len(backends.BUILTIN)] == tuple(backends.BUILTIN)
-    assert backends.BUILTIN.keys() >= {"lava", "onnx", "c", "engine"}
+    assert backends.BUILTIN.keys() >= {"lava", "onnx", "c", "engine", "rtl"}
     for name in backends.BUILTIN:
         assert all(callable(getattr(backends.get(name), function)) for function in backends.FUNCTIONS)
 

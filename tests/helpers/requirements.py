@@ -16,6 +16,7 @@ INSTALLED_BY = {
     "avr-gcc": "apt-get install gcc-avr avr-libc",
     "simavr": "apt-get install simavr",
     "cmake": "apt-get install cmake make",
+    "iverilog": "apt-get install iverilog",
     "strace": "apt-get install strace",
     "nm": "apt-get install binutils",
     "clang": "apt-get install clang libclang-rt-dev",

@@ -160,7 +160,9 @@ def test_a_target_that_states_too_little_is_told_what_is_missing(tmp_path):
 
 @pytest.mark.parametrize("name", ["loihi3", "Loihi2 ", "nonsense"])
 def test_an_unknown_name_gets_the_nearest(name):
-    with pytest.raises(TclifError, match=r"target '.*' is not known; .*known: ideal, loihi1, loihi2"):
+    with pytest.raises(
+        TclifError, match=r"target '.*' is not known; .*known: ecp5-25f, ecp5-45f, ecp5-85f, ideal, loihi1, loihi2"
+    ):
         load_target(name)
 
 

@@ -8,6 +8,7 @@ from tclif_deploy.builds import Build
 from tclif_deploy.mapping.summary import EnergySummary, HardwareSummary, LatencySummary, PlacementSummary
 from tclif_deploy.report.content import Bar, Bars, Block, Note, Plots, Section, Table
 from tclif_deploy.report.figure import Cells, Figure, Panel, Series
+from tclif_deploy.report.sections.synthesis import synthesis_blocks
 from tclif_deploy.text import NONE, count, energy, microjoules, modelled, number, percent, span
 
 CAPTION = (
@@ -19,8 +20,9 @@ CORES_LISTED = 24
 
 
 def hardware(build: Build) -> Section:
-    """The core map, the cost."""
-    return Section("hardware", "Hardware", CAPTION, (*_cores(build), *_cost(build)))
+    """The core map, the cost, the circuit where there is one."""
+    circuit = () if build.synthesis is None else synthesis_blocks(build.synthesis)
+    return Section("hardware", "Hardware", CAPTION, (*_cores(build), *_cost(build), *circuit))
 
 
 def hardware_note(hardware: HardwareSummary, target: str) -> Note:

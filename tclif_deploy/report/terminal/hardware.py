@@ -8,12 +8,14 @@ from typing import Protocol
 
 from rich.console import Console
 
+from tclif_deploy.backends.rtl.synthesis import Synthesis
 from tclif_deploy.errors import TclifError
 from tclif_deploy.mapping import Cost, Finding, Placement, hardware_summary, placement_summary
 from tclif_deploy.quantization.calibration import Calibration
 from tclif_deploy.report.content import Block, Note, Table
 from tclif_deploy.report.sections.findings import finding_note
 from tclif_deploy.report.sections.hardware import core_table, cost_blocks, fullness_bars
+from tclif_deploy.report.sections.synthesis import synthesis_blocks
 from tclif_deploy.report.terminal.blocks import show_blocks
 from tclif_deploy.text import NONE, count, microjoules, number, percent, span
 
@@ -49,6 +51,11 @@ def print_findings(
     total = f"{count(counts['error'], 'error')}, {count(counts['warning'], 'warning')}, {counts['info']} info"
     summary = Note(f"{'fits' if fits else 'does not fit'}: {total}", target, "bad" if counts["error"] else "good")
     show_blocks(console, [*map(finding_note, findings), *calibrated(calibration), summary], layers=layers)
+
+
+def print_synthesis(console: Console, synthesis: Synthesis) -> None:
+    """What a circuit takes of its FPGA, and how fast it is there."""
+    show_blocks(console, synthesis_blocks(synthesis), layers=tuple(synthesis.clocks.layers if synthesis.clocks else ()))
 
 
 def print_price(console: Console, price: Price, layers: Sequence[str] = ()) -> None:

