@@ -51,6 +51,8 @@ _PLACES = {
 def __getattr__(name: str) -> Any:
     if name in _PLACES:
         return getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)
+    if name in _PLACES.values():
+        return import_module(f"{__name__}.{name}")
     if name == "gradient_share":
         return sys.modules[f"{__name__}.gradient"].gradient_share  # the old path's alias, which warns
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

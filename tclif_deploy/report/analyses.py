@@ -183,8 +183,8 @@ def _landscape_figure(found: Landscape) -> Figure:
     panels = (
         Panel("through the trained network", "moved by", "loss", curves),
         Panel(
-            f"{np.nanmin(values):.2g} (pale) to {np.nanmax(values):.2g} (dark)", "first direction", "second direction",
-            cells=cells,
+            f"loss, {np.nanmin(values):.2g} (pale) to {np.nanmax(values):.2g} (dark)",
+            "first direction", "second direction", cells=cells,
         ),
     )  # fmt: skip
     last = found.rings[-1]

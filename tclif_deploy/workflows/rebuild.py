@@ -20,6 +20,7 @@ from tclif_deploy.report.page import PAGE
 from tclif_deploy.workflows.compile import compile
 from tclif_deploy.workflows.options import CompileOptions
 
+PLACED = "rtl/synthesis.json"
 HERE = "run it in the folder from which the model was compiled, where its files lie as they did"
 LARGEST = 1 << 34
 """bytes of a file that is compared"""
@@ -52,7 +53,7 @@ def rebuild(
 
     Model, data and calibration data are read from where they were, relative to the current folder; what they hold must
     have the recorded digests. ``output`` keeps the new build (default: it is only compared). Not compared is what was
-    added later: ``explain.json``, and a page that was written again with it.
+    added later: ``explain.json``, the circuit that ``tclif synth`` placed, and a page that was written again with them.
 
     Raises `TclifError` where one of the files is gone or holds something else by now, for a live module or data in
     memory, which only their program has, for a build of ``tclif finetune``, and for one of an earlier version, whose
@@ -140,8 +141,11 @@ def _options(manifest: Manifest) -> CompileOptions:
 def _compare(build: Build, folder: Path) -> tuple[int, tuple[str, ...]]:
     """How many files were compared, and which differ."""
     later = {explained.FILE, PAGE} if (build.folder / explained.FILE).exists() else set()
-    names = sorted({*_files(build.folder), *_files(folder)} - later)
-    differ = [name for name in names if not _same(build.folder / name, folder / name)]
+    names = {*_files(build.folder), *_files(folder)}
+    if PLACED in names:  # tclif synth emits the circuit with the lanes that it places
+        later |= {PAGE, *(name for name in names if name.startswith("rtl/"))}
+    names -= later
+    differ = [name for name in sorted(names) if not _same(build.folder / name, folder / name)]
     return len(names), tuple(differ)
 
 

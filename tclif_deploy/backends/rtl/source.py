@@ -35,6 +35,8 @@ MODULES = tuple(f"tclif_{name}.sv" for name in (
 ))  # fmt: skip
 """the library, in an order in which every module follows those that it contains"""
 NETWORK, DESCRIPTION, FILES, BENCH = "tclif_network.sv", "network.json", "files.f", "bench.cpp"
+UART, BOARD, PINS = "tclif_uart.sv", "board.f", "ulx3s.lpf"
+"""the network on a serial line, all its sources, and the pins of a public board"""
 FORMAT = 1
 """of `DESCRIPTION`"""
 
@@ -52,9 +54,10 @@ def emit(fixed: FixedNetwork, target: Target | None, folder: Path, *, lanes: int
         lanes = fitting_lanes(fixed, target)
     plan = layout(fixed, lanes)
     memories = dict(_memories(fixed, plan))
-    files = {name: (LIBRARY / name).read_text("ascii") for name in (*MODULES, BENCH)}
+    files = {name: (LIBRARY / name).read_text("ascii") for name in (*MODULES, UART, PINS, BENCH)}
     files[NETWORK] = "\n".join(_network(fixed, plan)) + "\n"
     files[FILES] = "".join(f"{name}\n" for name in (*MODULES, NETWORK))
+    files[BOARD] = files[FILES] + f"{UART}\n"
     description = _description(fixed, plan, {name: digest(text.encode()) for name, text in (files | memories).items()})
     files[DESCRIPTION] = json.dumps(description, indent=2) + "\n"
     write_files(folder, {name: text.encode("ascii") for name, text in (files | memories).items()})
