@@ -76,7 +76,7 @@ class NeuroBench:
     >>> fixed = tc.quantize(digits, "loihi2", test[:8], tc.QuantizeSettings(passes=()))  # passes take a second
     >>> metrics = neurobench(digits, fixed, test[:4])
     >>> metrics.float.footprint, metrics.fixed.footprint, metrics.fixed.synaptic_operations.dense
-    (211708, 56855, 703296.0)
+    (211732, 56864, 703296.0)
     """
 
     samples: int
