@@ -41,6 +41,7 @@ SHAPES = {
                  "overflow_v": "wrap", "rounding": "toward_zero", "input_to": "soma"},
     "hard reset": {"reset": "hard", "recurrent": True, "spiking_output": True, "frac_bits": 0},
     "one neuron a layer": {"sizes": (1, 1, 1, 2)},
+    "a group with one neuron": {"sizes": (40, 33, 65, 3), "per_neuron": False},
     "wide": {"bits_u": 32, "bits_v": 31, "frac_bits": 24, "weight_bits": 12, "input_bits": 16, "leaky": True, "q": True,
              "rounding": "toward_zero"},
     "convolutions": {"conv": True, "recurrent": True, "time": 15},
