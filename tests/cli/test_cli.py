@@ -170,7 +170,7 @@ def test_data_without_x_names_what_it_found(model, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        (["--target", "lohi2"], "did you mean loihi2? known: ideal, "),
+        (["--target", "lohi2"], "did you mean loihi2? known: ecp5-25f, "),
         (["--target", "nowhere.toml"], "nowhere.toml: file not found"),
         (["--data", "nowhere.npz"], "nowhere.npz: file not found"),
         (["--threshold", "-1"], "threshold"),
