@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedConnection, FixedLayer, FixedNetwork, Int, weight_bits
 
+Valid = NDArray[np.bool_]
+"""(samples, time): the step belongs to the sample"""
+
 
 @dataclass(frozen=True)
 class Disturbance:
@@ -24,15 +27,15 @@ class Disturbance:
     meaning: str
     """what its level says, in words"""
     of_network: Callable[[FixedNetwork, float, Generator], FixedNetwork] | None = None
-    of_input: Callable[[NDArray[Any], float, Generator], NDArray[Any]] | None = None
-    """input integers (samples, time, features) to others"""
+    of_input: Callable[[NDArray[Any], Valid, float, Generator], NDArray[Any]] | None = None
+    """input integers (samples, time, features) to others; what follows a sample's end stays"""
 
 
 def mismatch(fixed: FixedNetwork, sigma: float, rng: Generator) -> FixedNetwork:
     """Every integer that a device holds by itself is off by a share: ``w * (1 + sigma * xi)``, rounded, xi normal.
 
-    It is drawn for each weight (each of a kernel), threshold and factor (a_u, b_u, a_v, b_v, q); a factor a of 1, which
-    is no multiplication, stays 1, and none grows beyond it. Weights and thresholds stay within their widths.
+    It is drawn for each weight (each of a kernel), threshold and factor (a_u, b_u, a_v, b_v, q); a factor of 1, which
+    is no multiplication, stays 1, and no a grows beyond it. Weights and thresholds stay within their widths.
     """
     one = fixed.arithmetic.one
 
@@ -49,7 +52,8 @@ def mismatch(fixed: FixedNetwork, sigma: float, rng: Generator) -> FixedNetwork:
             factors[name] = np.where(values >= one, values, drawn(values, -one, one))
         for name in ("b_u", "b_v", "q"):
             most_factor = max(one, int(np.abs(getattr(layer, name)).max()))
-            factors[name] = drawn(getattr(layer, name), -most_factor, most_factor)
+            values = getattr(layer, name)
+            factors[name] = np.where(np.abs(values) == one, values, drawn(values, -most_factor, most_factor))
         return replace(layer, connections=links, threshold=drawn(layer.threshold, -limit, limit), **factors)
 
     return replace(fixed, layers=tuple(map(disturbed, fixed.layers)))
@@ -102,16 +106,17 @@ def _stuck(fixed: FixedNetwork, share: float, rng: Generator, firing: bool) -> F
     return replace(fixed, layers=tuple(map(stuck, fixed.layers)))
 
 
-def lost_events(x: NDArray[Any], share: float, rng: Generator) -> NDArray[Any]:
+def lost_events(x: NDArray[Any], valid: Valid, share: float, rng: Generator) -> NDArray[Any]:
     """Each input value other than 0 is lost with probability ``share``."""
-    return np.where(rng.random(x.shape) < share, 0, x)
+    return np.where((rng.random(x.shape) < share) & valid[:, :, None], 0, x)
 
 
-def added_events(x: NDArray[Any], share: float, rng: Generator) -> NDArray[Any]:
+def added_events(x: NDArray[Any], valid: Valid, share: float, rng: Generator) -> NDArray[Any]:
     """Values come where there are none: as many as ``share`` of a sample's own, of the sizes of its own."""
     out = x.copy()
-    for sample in out:
-        free, own = np.flatnonzero(sample == 0), sample[sample != 0]
+    for sample, steps in zip(out, valid, strict=True):
+        heard = steps[:, None]
+        free, own = np.flatnonzero((sample == 0) & heard), sample[(sample != 0) & heard]
         count = min(int(rng.binomial(own.size, share)), free.size)
         if count:
             sample.flat[rng.choice(free, count, replace=False)] = rng.choice(own, count)

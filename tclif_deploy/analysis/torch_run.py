@@ -5,16 +5,15 @@ It computes what `tclif_deploy.simulation.float_session` specifies, with the tri
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-from tclif_deploy.network import INPUT, Layer, Network, Neuron
+from tclif_deploy.network import INPUT, NEURON_ARRAYS, Layer, Network, Neuron
 from tclif_deploy.nn.surrogate import spike
 from tclif_deploy.progress import Progress, no_progress
-
-ARRAYS = ("a_u", "b_u", "a_v", "b_v", "threshold", "r_u", "r_v", "v_reset", "q", "bias_u", "bias_v", "v0")
 
 
 class Population:
@@ -22,12 +21,12 @@ class Population:
 
     def __init__(self, neuron: Neuron) -> None:
         self.neuron = neuron
-        self.of = {name: torch.from_numpy(getattr(neuron, name).copy()) for name in ARRAYS}
+        self.of = {name: torch.from_numpy(getattr(neuron, name).copy()) for name in NEURON_ARRAYS}
 
     def start(self, samples: int) -> tuple[Tensor, Tensor]:
         """u and v before the first step, (samples, neurons)."""
-        v0 = self.of["v0"].expand(samples, -1)
-        return torch.zeros_like(v0), v0
+        u, v = (torch.from_numpy(state.copy()).expand(samples, -1) for state in self.neuron.start)
+        return u, v
 
     def step(self, u: Tensor, v: Tensor, i: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """(u, v, spikes, v before the reset) after a step of current ``i``, each (samples, neurons)."""
@@ -39,7 +38,7 @@ class Population:
             return u, v, torch.zeros_like(v), v
         s = spike(v - c["threshold"], n.strict)
         if n.reset == "hard":
-            return u, (1 - s) * v + s * c["v_reset"], s, v
+            return u - c["r_u"] * s, (1 - s) * v + s * c["v_reset"], s, v
         return u - c["r_u"] * s, v - (c["r_v"] + c["q"] * u) * s, s, v
 
     def somas(self, current: Tensor) -> Tensor:
@@ -76,7 +75,7 @@ def run(network: Network, x: Tensor, progress: Progress = no_progress) -> Run:
         result.weights[layer.name] = [matrix.requires_grad_() for matrix in matrices]
     for t in range(time):
         for layer in network.layers:
-            current = _current(layer, result, x, t)
+            current = _current(layer, result, x, t, populations)
             result.currents[layer.name].append(current)
             u, v, s, _ = populations[layer.name].step(*states[layer.name], current)
             states[layer.name] = u, v
@@ -86,12 +85,14 @@ def run(network: Network, x: Tensor, progress: Progress = no_progress) -> Run:
     return result
 
 
-def _current(layer: Layer, result: Run, x: Tensor, t: int) -> Tensor:
-    """What the connections of ``layer`` bring at step ``t``; what was sent before the first step is 0."""
+def _current(layer: Layer, result: Run, x: Tensor, t: int, populations: Mapping[str, Population]) -> Tensor:
+    """What the connections of ``layer`` bring at step ``t``; before the first step s0 was sent, and nothing before."""
     current = x.new_zeros(x.shape[0], layer.size)
     for connection, weight in zip(layer.connections, result.weights[layer.name], strict=True):
         sent = t - connection.delay
         if sent >= 0:
             source = x[:, sent] if connection.source == INPUT else result.spikes[connection.source][sent]
             current = current + source @ weight.t()
+        elif sent == -1 and connection.source != INPUT:
+            current = current + populations[connection.source].of["s0"] @ weight.t()
     return current

@@ -29,7 +29,7 @@ def report_command(
 ) -> None:
     """Write report.html again from what a build stores; or compare two builds; or draw figures for a paper."""
     from tclif_deploy.builds import Build
-    from tclif_deploy.outputs import write_file
+    from tclif_deploy.outputs import check_file_place, write_file
     from tclif_deploy.report import page
     from tclif_deploy.report.methods import check_methods
     from tclif_deploy.report.methods import methods as methods_of
@@ -43,6 +43,7 @@ def report_command(
         if compare is not None:
             raise TclifError("--methods is of one build", "name the build, or leave --compare out")
         check_methods(methods)
+        check_file_place(methods, (build,))
     if compare is not None:
         builds, path = tuple(Build.open(folder) for folder in compare), output or Path("comparison.html")
     else:

@@ -103,6 +103,8 @@ def _verdict(build: Build) -> Iterator[str]:
         f"Float and fixed-point network were run on {count(verdict.samples, 'sample')} of {where}{told}, read by the "
         f"rule {verdict.rule}: {said.sentence} (verdict: {said.word.lower()})."
     )
+    if build.report.unproven is not None:
+        yield f"{build.report.unproven[0].upper()}{build.report.unproven[1:].rstrip('.')}."
     for name, check in verdict.backends.items():
         if check.equal:
             yield (
@@ -154,7 +156,7 @@ def _hash(digest: str | None) -> str:
 
 def _latex(text: str) -> str:
     """``text`` for LaTeX; what stands between backticks becomes typewriter."""
-    parts = text.split("`")
+    parts = text.split("`") if text.count("`") % 2 == 0 else [text]
     escaped = [_escaped(part) for part in parts]
     return "".join(rf"\texttt{{{part}}}" if n % 2 else part for n, part in enumerate(escaped))
 

@@ -11,7 +11,7 @@ from typing import Annotated
 import numpy as np
 from numpy.typing import NDArray
 
-from tclif_deploy.analysis.disturbances import DISTURBANCES
+from tclif_deploy.analysis.disturbances import DISTURBANCES, Valid
 from tclif_deploy.arguments import checked
 from tclif_deploy.data import DataLike, Dataset, as_dataset
 from tclif_deploy.errors import TclifError
@@ -87,7 +87,7 @@ def robust(
     )
     if any(row.robust != digest for row in known.values()):
         raise TclifError(f"{path}: holds trials of another build, data or seed", "choose another --output")
-    x = fixed.input.encode(test.x, test.scale)[0]
+    x, valid = fixed.input.encode(test.x, test.scale)[0], test.valid()
     classes = _classes(fixed, x, test.lengths)
     wanted = [
         (kind, level, run) for kind in dict.fromkeys(kinds) for level in dict.fromkeys(levels) for run in range(runs)
@@ -97,9 +97,9 @@ def robust(
     progress(done, len(wanted))
     if left:
         for kind in dict.fromkeys(kind for kind, *_ in left):  # what cannot be disturbed is refused before any work
-            _disturbed(fixed, x[:1], kind, 0.5, np.random.default_rng(0))
+            _disturbed(fixed, x[:1], valid[:1], kind, 0.5, np.random.default_rng(0))
         with workers(parallel, jobs) as spread:
-            for row in spread(_trial, (fixed, x, test.lengths, test.y, classes, seed, digest), left):
+            for row in spread(_trial, (fixed, x, test.lengths, valid, test.y, classes, seed, digest), left):
                 known[row.kind, row.level, row.run] = row
                 write_rows(Trial, path, known.values())
                 done += 1
@@ -143,6 +143,7 @@ def _trial(
     fixed: FixedNetwork,
     x: NDArray[np.int64],
     lengths: NDArray[np.int64] | None,
+    valid: Valid,
     y: NDArray[np.int64] | None,
     classes: NDArray[np.int64],
     seed: int,
@@ -150,24 +151,27 @@ def _trial(
     key: tuple[str, float, int],
 ) -> Trial:
     kind, level, run = key
-    entropy = (seed, int.from_bytes(hashlib.sha256(kind.encode()).digest()[:8], "little"), *_words(level), run)
-    disturbed, given = _disturbed(fixed, x, kind, level, np.random.default_rng(entropy))
+    disturbed, given = _disturbed(fixed, x, valid, kind, level, generator(seed, kind, level, run))
     chosen = _classes(disturbed, given, lengths)
     accuracy = None if y is None else float((chosen == y).mean())
     return Trial(digest, kind, level, run, accuracy, float((chosen == classes).mean()))
 
 
-def _words(level: float) -> tuple[int, ...]:
-    return tuple(int(word) for word in np.array([level]).view(np.uint32))
+def generator(seed: int, kind: str, level: float, run: int) -> np.random.Generator:
+    """What a trial is drawn from: the same for the same four, and another for any other."""
+    words = (int(word) for word in np.array([level]).view(np.uint32))
+    return np.random.default_rng(
+        (seed, int.from_bytes(hashlib.sha256(kind.encode()).digest()[:8], "little"), *words, run)
+    )
 
 
 def _disturbed(
-    fixed: FixedNetwork, x: NDArray[np.int64], kind: str, level: float, rng: np.random.Generator
+    fixed: FixedNetwork, x: NDArray[np.int64], valid: Valid, kind: str, level: float, rng: np.random.Generator
 ) -> tuple[FixedNetwork, NDArray[np.int64]]:
     disturbance = DISTURBANCES[kind]
     if disturbance.of_network is not None:
         fixed = disturbance.of_network(fixed, level, rng)
-    return fixed, x if disturbance.of_input is None else disturbance.of_input(x, level, rng)
+    return fixed, x if disturbance.of_input is None else disturbance.of_input(x, valid, level, rng)
 
 
 def _classes(fixed: FixedNetwork, x: NDArray[np.int64], lengths: NDArray[np.int64] | None) -> NDArray[np.int64]:

@@ -12,6 +12,9 @@ from tclif_deploy.analysis.torch_run import run
 from tclif_deploy.nn import LIF, TCLIF, SequenceNetwork
 from tclif_deploy.nn.from_network import to_module
 from tclif_deploy.nn.gradient import gradient_share
+from tclif_deploy.quantization.dequantizer import dequantize
+from tclif_deploy.simulation.floating import simulate_float
+from tests.helpers.random_networks import STARTS, random_network
 
 RNG = np.random.default_rng(3)
 OUT = neurons.readout(3)
@@ -137,3 +140,15 @@ def test_what_does_not_fit_is_refused():
         gradients(Network(2, (Layer("out", OUT, (Connection("input", weights(3, 2)),)),)), samples())
     with pytest.raises(TclifError, match=r"gradients: samples is 0; expected a whole number, 1 or more"):
         gradients(net, samples(), samples=0)
+
+
+@pytest.mark.parametrize("options", STARTS.values(), ids=STARTS)
+def test_starts_and_resets_of_the_dendrite_are_the_simulator_s_too(options):
+    fixed, x = random_network(6, recurrent=True, samples=2, time=30, **options)
+    network = dequantize(fixed)
+    values = x * fixed.input.lsb
+    found = run(network, torch.from_numpy(values))
+    wanted = simulate_float(network, values, spikes=True).spikes
+    for name, spikes in wanted.items():
+        fired = torch.stack(found.spikes[name], 1).detach().numpy() > 0
+        np.testing.assert_array_equal(fired, spikes, err_msg=name)

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -83,3 +84,11 @@ def test_the_command_writes_both_forms_and_refuses_others(folder, tmp_path, caps
     assert run(["report", "--compare", str(build), str(build), "--methods", str(tmp_path / "n.txt")]) == 2
     assert "--methods is of one build" in capsys.readouterr().err
     assert not (tmp_path / "n.txt").exists()
+
+
+def test_what_nothing_outside_proves_is_said(folder):
+    build = tc.Build.open(folder / "build")
+    said = "no simulator of others was compared with it: that a chip computes these bits is not shown"
+    other = replace(build, report=replace(build.report, unproven=said))
+    assert f"{said.capitalize()}." in methods(other)
+    assert "No simulator" not in methods(replace(build, report=replace(build.report, unproven=None)))

@@ -12,12 +12,13 @@ from tclif_deploy.analysis.disturbances import DISTURBANCES, added_events, flipp
 from tclif_deploy.cli.main import run
 from tclif_deploy.fixed import weight_bits
 from tclif_deploy.network import Connection, Layer, Network
-from tclif_deploy.workflows.robust import levels_of, robust
+from tclif_deploy.workflows.robust import generator, levels_of, robust
 from tests.helpers import checkpoints
 from tests.helpers.random_networks import random_network
 from tests.helpers.tclif_networks import LOIHI2, calibration_data, tclif_network
 
 KINDS = tuple(DISTURBANCES)
+KEYS = [(0, "bits", 0.1, 0), (1, "bits", 0.1, 0), (0, "lost", 0.1, 0), (0, "bits", 0.2, 0), (0, "bits", 0.1, 1)]
 
 
 def labelled(samples=12, seed=3) -> Dataset:
@@ -111,15 +112,20 @@ def test_neurons_of_a_convolution_into_the_soma_are_refused_by_name(tmp_path):
 def test_events_are_lost_and_added_in_their_share():
     rng = np.random.default_rng(0)
     x = rng.integers(1, 9, (5, 100, 40)) * (rng.random((5, 100, 40)) < 0.3)
-    lost = lost_events(x, 0.2, rng)
+    valid = np.arange(100) < np.array([100, 100, 100, 100, 12])[:, None]
+    x[4, 12:] = 0
+    lost = lost_events(x, valid, 0.2, rng)
     assert ((lost == x) | (lost == 0)).all()
     assert (lost != 0).sum() / (x != 0).sum() == pytest.approx(0.8, rel=0.03)
-    added = added_events(x, 0.2, rng)
+    added = added_events(x, valid, 0.2, rng)
+    assert not added[4, 12:].any()  # what lies behind a sample's end is heard by nobody
+    assert (added[4] != x[4]).sum() >= 5
     assert (added[x != 0] == x[x != 0]).all()
     assert ((added != 0) & (x == 0)).sum() / (x != 0).sum() == pytest.approx(0.2, rel=0.06)
     assert set(np.unique(added)) == set(np.unique(x))
     full = np.ones((1, 4, 4), int)
-    np.testing.assert_array_equal(added_events(full, 1.0, rng), full)
+    np.testing.assert_array_equal(added_events(full, np.ones((1, 4), bool), 1.0, rng), full)
+    np.testing.assert_array_equal(lost_events(full, np.zeros((1, 4), bool), 1.0, rng), full)
 
 
 def test_equal_seeds_give_equal_bytes_in_any_order_and_others_do_not(fixed, tmp_path):
@@ -135,14 +141,18 @@ def test_equal_seeds_give_equal_bytes_in_any_order_and_others_do_not(fixed, tmp_
 
 
 def test_a_trial_is_the_disturbed_network_run(fixed, tmp_path):
-    data = labelled()
-    (trial,) = robust(fixed, data, tmp_path / "a.csv", levels=(0.5,), kinds=("mismatch",), runs=1, jobs=1).trials
-    seen = {trial.accuracy}
-    for seed in range(3):  # and it is one of many that might have been drawn
-        classes = simulate(mismatch(fixed, 0.5, np.random.default_rng(seed)), data).classes
-        seen.add(float((classes == data.y).mean()))
-    assert len(seen) > 1
-    assert trial.accuracy * data.samples == pytest.approx(round(trial.accuracy * data.samples))
+    data, own = labelled(), simulate(fixed, labelled()).classes
+    found = robust(fixed, data, tmp_path / "a.csv", levels=(0.3,), kinds=("mismatch", "lost"), runs=3, seed=5, jobs=1)
+    x = fixed.input.encode(data.x, data.scale)[0]
+    for trial in found.trials:
+        rng = generator(5, trial.kind, 0.3, trial.run)
+        if trial.kind == "mismatch":
+            classes = simulate(mismatch(fixed, 0.3, rng), x).classes
+        else:
+            classes = simulate(fixed, lost_events(x, data.valid(), 0.3, rng)).classes
+        assert trial.agreement == (classes == own).mean()
+        assert trial.accuracy == (classes == data.y).mean()
+    assert len({generator(*key).integers(1 << 60) for key in KEYS}) == len(KEYS)
 
 
 def test_an_interrupted_job_goes_on_and_runs_nothing_again(fixed, tmp_path):
