@@ -49,7 +49,7 @@ def family_network(
     family that is known and not read, with the reason, and for one that only an option tells from another.
     """
     arrays, live = without_wrappers(arrays), live or {}
-    refuse_known(arrays, where)
+    refuse_known(arrays, where, bool(live))
     found = _family(arrays, given, where, live)
     if found is None:
         for option in OF_FAMILIES:
