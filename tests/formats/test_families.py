@@ -203,12 +203,13 @@ def test_learned_delays(tmp_path, plif, kernel):
     assert ("decay 0.00497512: LIF leaves nothing in the file" in text) == (not plif)
 
 
-def test_learned_delays_of_a_live_module_and_an_output_that_fires(tmp_path):
+def test_learned_delays_whose_output_fires(tmp_path):
     state, x = delayed(), trains(5)
-    attributes = {f"model.{n}": {"dilated_kernel_size": (13,)} for n in (0, 4, 8)}
-    compare(load(live(state, {}, attributes), decay=0.5), delayed_step(state, tau=2.0), x, "softmax")
     network = load(saved(tmp_path, state), dilated_kernel_size=13, decay=0.5, readout="count")
     compare(network, delayed_step(state, tau=2.0, fires=2.0), x, "count")
+    text = " ".join(network.notices)
+    assert "threshold 1: nothing in the file says it" in text
+    assert "threshold 2: nothing in the file says it" in text
 
 
 def test_delays_without_the_size_of_their_kernel_or_of_an_even_one(tmp_path):

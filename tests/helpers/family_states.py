@@ -7,6 +7,7 @@ import itertools
 import math
 
 import numpy as np
+import torch
 
 STEPS, SAMPLES = 300, 3
 RNG = np.random.default_rng(5)
@@ -273,8 +274,12 @@ def delayed(plif=False, kernel=1, sizes=(5, 16, 12, 4), half=6):
     return state
 
 
-def delayed_step(state, half=6, tau=(10.05 + 1e-9) / 10, layers=3, fires=None):
-    """By a convolution of each synapse's own kernel over what came before, as the authors' code pads and runs it."""
+def delayed_step(state, half=6, tau=(10.05 + 1e-9) / 10, layers=3, fires=None, nodes=None, eps=1e-5):
+    """By a convolution of each synapse's own kernel over what came before, as the authors' code pads and runs it.
+
+    ``nodes`` are SpikingJelly's own neurons, one a layer, run in place of what is written out here; the last one's
+    membrane is what is said, unless it ``fires``.
+    """
     steps = 2 * half + 1
     kernels = []
     for n in range(layers):
@@ -296,7 +301,15 @@ def delayed_step(state, half=6, tau=(10.05 + 1e-9) / 10, layers=3, fires=None):
             if not last:
                 q = f"model.{4 * n + 1}."
                 mean, var, w, b = (state[q + k] for k in ("running_mean", "running_var", "weight", "bias"))
-                y = (y - mean) / np.sqrt(var + 1e-5) * w + b
+                y = (y - mean) / np.sqrt(var + eps) * w + b
+            if nodes is not None:
+                if f"x{n} seen" not in s:
+                    s[f"x{n} seen"] = nodes[n].reset()
+                i = nodes[n](torch.tensor(y)).numpy()
+                if last:
+                    return ([*spikes, i], i) if fires else (spikes, nodes[n].v.numpy())
+                spikes.append(i)
+                continue
             name = f"model.{4 * n + (1 if last else 2)}.w"
             leak = sigma(state[name]) if name in state else 1 / tau
             v = s.get(f"v{n}", 0.0)
