@@ -27,6 +27,7 @@ from tests.helpers.family_states import (
     sparch_step,
     trains,
     yin,
+    yin_flat,
     yin_modules,
     yin_step,
 )
@@ -106,6 +107,7 @@ def test_layers_of_sparch(tmp_path, kind, norm):
     text = " ".join(network.notices)
     assert "values lie beyond 0.818731..0.960789 and are clamped there" in text
     assert "starts from zero here, where its authors start from random states" in text
+    assert "(one public network is right in 36.7 % of samples so, and in 96.7 % with theirs)" in text
 
 
 def test_a_last_layer_of_sparch_that_fires(tmp_path):
@@ -141,6 +143,17 @@ def test_srnn_of_two_layers_whose_output_integrates(tmp_path):
 def test_srnn_of_three_layers_whose_output_fires(tmp_path):
     state = yin("r1")
     compare(load(saved(tmp_path, state)), yin_step(state, "r1", True), trains(5), "count")
+    given = load(saved(tmp_path, state), adaptation=0.5, threshold=0.05)
+    compare(given, yin_step(state, "r1", True, 0.5, 0.05), trains(5), "count")
+
+
+@pytest.mark.parametrize("end", ["h1", "r1"])
+def test_equal_time_constants_of_adaptation_switch_it_off_in_the_layout_for_ecg_alone(tmp_path, end):
+    state = yin(end) | {f"tau_adp_{end}": np.full(18, 150.0)}
+    network = load(saved(tmp_path, state))
+    compare(network, yin_step(state, end, end == "r1"), trains(5), "count" if end == "r1" else "sum")
+    modules = yin_modules() | {"dense_1.tau_adp": np.full(18, 200.0)}
+    assert (load(saved(tmp_path, modules)).layers[0].neuron.q > 0).all()
 
 
 def test_srnn_for_ecg_whose_hidden_layer_was_not_trained_to_adapt(tmp_path):
@@ -157,14 +170,13 @@ def test_srnn_for_ecg_whose_hidden_layer_was_not_trained_to_adapt(tmp_path):
 
 def test_srnn_of_modules_with_the_constants_of_the_script_for_speech_commands(tmp_path):
     state = yin_modules()
-    flat = {"tau_m_h1": state["dense_1.tau_m"], "tau_adp_h1": state["dense_1.tau_adp"],
-            "tau_m_h2": state["rnn_1.tau_m"], "tau_adp_h2": state["rnn_1.tau_adp"], "tau_m_o": state["dense_2.tau_m"],
-            "h1_2_h1.weight": np.zeros((18, 18)), "h1_2_h1.bias": np.zeros(18)}  # fmt: skip
-    for ours, theirs in (("i_2_h1", "dense_1.dense"), ("h1_2_h2", "rnn_1.dense"), ("h2_2_h2", "rnn_1.recurrent"),
-                         ("h2o", "dense_2.dense")):  # fmt: skip
-        flat |= {f"{ours}.{part}": state[f"{theirs}.{part}"] for part in ("weight", "bias")}
-    network = load(saved(tmp_path, state), threshold=1.6, adaptation=0.184)
+    flat = yin_flat(state)
+    network = load(saved(tmp_path, state))
     compare(network, yin_step(flat, "h1", False, 0.184, 1.6), trains(5), "sum")
+    assert "adaptation 0.184 (beta): the file does not say it, and its authors' script for GSC has this" in (
+        network.notices
+    )
+    assert not any("start from random states" in notice for notice in network.notices)  # that script does not
     assert any("feeds +1 where the input is above 0.05 and -1 below -0.05" in notice for notice in network.notices)
 
 

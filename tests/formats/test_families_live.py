@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
 from tclif_deploy import load
 from tests.helpers.family_models import Holder, compare, live, refused
-from tests.helpers.family_states import delayed, delayed_step, reseed, trains
+from tests.helpers.family_states import (
+    delayed,
+    delayed_step,
+    higuchi_alif,
+    higuchi_step,
+    reseed,
+    sparch,
+    sparch_step,
+    trains,
+    yin,
+    yin_flat,
+    yin_modules,
+    yin_step,
+)
 from tests.helpers.requirements import needs_module
 
 
@@ -86,3 +100,54 @@ def test_modules_within_modules_are_taken_by_the_numbers_of_their_paths(tmp_path
     moved = {names[name[:8]] + name[8:]: torch.tensor(value) for name, value in reversed(state.items())}
     torch.save(moved, tmp_path / "model.pt")
     compare(load(tmp_path / "model.pt", dilated_kernel_size=13), delayed_step(state), x, "softmax")
+
+
+def test_alif_of_higuchi_with_attributes_of_its_own():
+    state = higuchi_alif()
+    model = live(state, {"hidden": "ALIFCell"}, {"hidden": {"beta": 0.7, "theta": 0.05}})
+    compare(load(model), higuchi_step(state, 0.7, 0.05), trains(5))
+    compare(load(model, adaptation=0.5, threshold=0.1), higuchi_step(state, 0.5, 0.1), trains(5))
+
+
+def test_flat_srnn_with_attributes_of_its_own():
+    state, x = yin("r1"), trains(5)
+    attributes = {"b_j0": 0.1, "DC_f": "adp-spike"}
+    network = load(live(state, {}, {"": attributes}))
+    compare(network, yin_step(state, "r1", True, base=0.1), x, "count")
+    assert not any("b_j0" in notice for notice in network.notices)
+    integrating = load(live(state, {}, {"": attributes | {"DC_f": "integrator"}}))
+    compare(integrating, yin_step(state, "r1", False, base=0.1), x, "sum")
+    assert "its DC_f is adp-mem: the membrane of an output that fires" in refused(
+        live(state, {}, {"": attributes | {"DC_f": "adp-mem"}})
+    )
+
+
+def test_equal_time_constants_of_a_live_srnn_say_nothing_where_it_says_that_it_adapts():
+    state, x = yin("h") | {"tau_adp_h": np.full(18, 7.0)}, trains(5)
+    for adaptive in (True, False):
+        network = load(live(state, {}, {"": {"is_adaptive": adaptive}}))
+        compare(network, yin_step(state, "h", False, beta=1.8 * adaptive), x)
+    modules = yin_modules() | {"dense_1.tau_adp": np.full(18, 200.0)}
+    network = load(live(modules, {}, {"dense_1": {"is_adaptive": 1}}))
+    compare(network, yin_step(yin_flat(modules), "h1", False, 0.184, 1.6), x, "sum")
+
+
+def test_srnn_of_modules_with_attributes_of_their_own():
+    state = yin_modules()
+    attributes = {"dense_1": {"is_adaptive": 0, "b_j0": 0.9}, "rnn_1": {"is_adaptive": 1, "b_j0": 1.2}}
+    network = load(live(state, {"dense_1": "spike_dense", "rnn_1": "spike_rnn"}, attributes), adaptation=0.4)
+    step = yin_step(yin_flat(state), "h1", False, {"h1": 0.0, "h2": 0.4}, {"h1": 0.9, "h2": 1.2})
+    compare(network, step, trains(5), "sum")
+
+
+@pytest.mark.parametrize("readout", [True, False])
+def test_radlif_with_attributes_of_its_own(readout):
+    state = sparch("RadLIF")
+    classes = {f"snn.{n}": "RadLIFLayer" for n in range(2)} | {"snn.2": "ReadoutLayer"}
+    if not readout:
+        state = {name: value for name, value in state.items() if not name.startswith("snn.2.")}
+    attributes = {f"snn.{n}": {"threshold": 0.8, "bidirectional": False} for n in range(2)}
+    attributes |= {f"snn.{n}.norm": {"eps": 1e-2} for n in range(3)}
+    network = load(live(state, classes, attributes))
+    compare(network, sparch_step(state, threshold=0.8, readout=readout, eps=1e-2), trains(6, 0.5),
+            "softmax" if readout else "count")  # fmt: skip

@@ -117,12 +117,12 @@ def sparch(kind="RadLIF", hidden=(20, 16), inputs=6, outputs=4, norm=True):
     return state
 
 
-def sparch_step(state, layers=2, threshold=1.0, readout=True):
+def sparch_step(state, layers=2, threshold=1.0, readout=True, eps=1e-5):
     def drive(n, i):
         y = state[f"snn.{n}.W.weight"] @ i
         if f"snn.{n}.norm.weight" in state:
             mean, var, w, b = (state[f"snn.{n}.norm.{k}"] for k in ("running_mean", "running_var", "weight", "bias"))
-            y = (y - mean) / np.sqrt(var + 1e-5) * w + b
+            y = (y - mean) / np.sqrt(var + eps) * w + b
         return y
 
     def step(i, s):
@@ -174,15 +174,18 @@ def yin(layout, hidden=(18, 14), inputs=5, outputs=3):
 
 
 def yin_step(state, layout, fires, beta=1.8, base=0.01):
+    """``beta`` and ``base`` are numbers, or those of each layer by its ending."""
     chain = {"h": [("i2h", "h2h", "h")], "h1": [("i_2_h1", "h1_2_h1", "h1"), ("h1_2_h2", "h2_2_h2", "h2")],
              "r1": [("i2h", "h2h", "r1"), ("h2d", "d2d", "r2"), ("dense1", None, "d1")]}[layout]  # fmt: skip
     out = "d2o" if layout == "r1" else "h2o"
 
     def alif(i, end, s, much):
-        mem, z, b = s.get(f"mem{end}", 0.0), s.get(f"z{end}", 0.0), s.get(f"b{end}", base)
+        start = base[end] if isinstance(base, dict) else base
+        much = much[end] if isinstance(much, dict) else much
+        mem, z, b = s.get(f"mem{end}", 0.0), s.get(f"z{end}", 0.0), s.get(f"b{end}", start)
         alpha, ro = np.exp(-1 / state[f"tau_m_{end}"]), np.exp(-1 / state[f"tau_adp_{end}"])
         b = ro * b + (1 - ro) * z
-        limit = base + much * b
+        limit = start + much * b
         mem = mem * alpha + (1 - alpha) * i - limit * z
         z = (mem - limit > 0).astype(float)
         s |= {f"mem{end}": mem, f"z{end}": z, f"b{end}": b}
@@ -199,7 +202,7 @@ def yin_step(state, layout, fires, beta=1.8, base=0.01):
             spikes.append(i)
         drive = state[f"{out}.weight"] @ i + state[f"{out}.bias"]
         if fires:
-            z = alif(drive, "o", s, 1.8)
+            z = alif(drive, "o", s, 1.8 if layout == "h" else beta)
             return [*spikes, z], z
         alpha = np.exp(-1 / state["tau_m_o"])
         s["out"] = alpha * s.get("out", 0.0) + (1 - alpha) * drive
@@ -217,6 +220,17 @@ def yin_modules():
             state[f"{name}.tau_adp"] = uniform(20, 200, size)
     state |= {"rnn_1.recurrent.weight": matrix(14, 14, 0, 3), "rnn_1.recurrent.bias": uniform(-0.1, 0.1, 14)}
     return state
+
+
+def yin_flat(state):
+    """The same network of modules in the layout whose equations `yin_step` runs."""
+    flat = {"tau_m_h1": state["dense_1.tau_m"], "tau_adp_h1": state["dense_1.tau_adp"],
+            "tau_m_h2": state["rnn_1.tau_m"], "tau_adp_h2": state["rnn_1.tau_adp"], "tau_m_o": state["dense_2.tau_m"],
+            "h1_2_h1.weight": np.zeros((18, 18)), "h1_2_h1.bias": np.zeros(18)}  # fmt: skip
+    for ours, theirs in (("i_2_h1", "dense_1.dense"), ("h1_2_h2", "rnn_1.dense"), ("h2_2_h2", "rnn_1.recurrent"),
+                         ("h2o", "dense_2.dense")):  # fmt: skip
+        flat |= {f"{ours}.{part}": state[f"{theirs}.{part}"] for part in ("weight", "bias")}
+    return flat
 
 
 def dendritic(branches=1, recurrent=True, hidden=20, inputs=5, outputs=3):

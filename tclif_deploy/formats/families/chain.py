@@ -19,7 +19,8 @@ from tclif_deploy.readout import Readout
 
 RISK = (
     "it starts from zero here, where its authors start from random states: a network that leans on them answers "
-    "otherwise; measure its accuracy before you trust it"
+    "otherwise (one public network is right in 36.7 % of samples so, and in 96.7 % with theirs); measure its accuracy "
+    "before you trust it"
 )
 
 
