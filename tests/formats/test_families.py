@@ -234,6 +234,8 @@ def test_se_adlif(tmp_path):
     state, x = se_adlif(), trains(5)
     network = load(saved(tmp_path, state), neuron="se-adlif", adaptation=30.0)
     compare(network, se_adlif_step(state, 30.0), x, "softmax")
+    assert any("l1.b" in notice and "taken as they are, as their forward takes them" in notice
+               for notice in network.notices)  # fmt: skip
     classes = {"l1": "SEAdLIF", "l2": "SEAdLIF", "out_layer.tau_u_trainer": "FixedTau"}
     classes |= {f"l{n}.tau_{kind}_trainer": "InterpolationTrainer" for n in (1, 2) for kind in "uw"}
     attributes = {f"l{n}": {"q": 30.0, "thr": 1.0} for n in (1, 2)}

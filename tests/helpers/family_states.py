@@ -343,7 +343,7 @@ def se_adlif(hidden=(18, 14), inputs=5, outputs=3):
     state, sources = {}, inputs
     for name, size in zip(("l1", "l2"), hidden, strict=True):
         state |= {f"{name}.weight": matrix(size, sources, 1.2, 3), f"{name}.bias": uniform(0, 1.5, size),
-                  f"{name}.recurrent": matrix(size, size, 0, 0.6), f"{name}.a": uniform(-0.1, 1, size),
+                  f"{name}.recurrent": matrix(size, size, 0, 0.6), f"{name}.a": uniform(0, 1.1, size),
                   f"{name}.b": uniform(0, 2.2, size)}  # fmt: skip
         for kind, low, high in (("u", 5, 25), ("w", 60, 300)):
             p = f"{name}.tau_{kind}_trainer."
@@ -366,7 +366,7 @@ def se_adlif(hidden=(18, 14), inputs=5, outputs=3):
 def se_adlif_step(state, q):
     def decays(name, kind):
         p = f"{name}.tau_{kind}_trainer."
-        share = np.clip(state[f"{p}weight"], 0, 1)
+        share = state[f"{p}weight"]
         return np.exp(-1 / (share * state[f"{p}tau_max"] + (1 - share) * state[f"{p}tau_min"]))
 
     def step(i, s):
@@ -378,8 +378,7 @@ def se_adlif_step(state, q):
             u = du * u + (1 - du) * (current - w)
             i = (u - 1.0 > 0).astype(float)
             u = u * (1 - i)
-            a, b = np.clip(state[f"{n}.a"], 0, 1), np.clip(state[f"{n}.b"], 0, 2)
-            w = dw * w + (1 - dw) * (a * u + b * i) * q
+            w = dw * w + (1 - dw) * (state[f"{n}.a"] * u + state[f"{n}.b"] * i) * q
             s |= {f"u{n}": u, f"w{n}": w, f"z{n}": i}
             spikes.append(i)
         alpha = np.exp(-1 / state["out_layer.tau_u_trainer.weight"])

@@ -15,7 +15,7 @@ from tclif_deploy import neurons
 from tclif_deploy.errors import TclifError
 from tclif_deploy.formats.families.chain import RISK, Chain, Tensors
 from tclif_deploy.formats.families.dendritic import SPIKES
-from tclif_deploy.formats.families.higuchi import decay
+from tclif_deploy.formats.families.higuchi import decay_of_positive
 from tclif_deploy.graph.nodes import NO_BIAS
 from tclif_deploy.network import Float, Network, Neuron
 
@@ -46,12 +46,17 @@ def read_flat(tensors: Tensors) -> Network:
             recurrent, more = tensors.linear(back, size)
             bias = bias + more
         tau, adapts = tensors.take(f"tau_m_{end}", size), tensors.take(f"tau_adp_{end}", size)
-        alpha = _decay(tau, tensors, f"tau_m_{end}")
+        alpha = decay_of_positive(tau, tensors, f"tau_m_{end}")
         if end == "o" and not _fires(tensors, layout):
             chain.add_readout(name, alpha, weight, bias)
             continue
         neuron = _neuron(
-            tensors, "", alpha, _decay(adapts, tensors, f"tau_adp_{end}"), _flat_beta(tensors, end, adapts), THRESHOLD
+            tensors,
+            "",
+            alpha,
+            decay_of_positive(adapts, tensors, f"tau_adp_{end}"),
+            _flat_beta(tensors, end, adapts),
+            THRESHOLD,
         )
         chain.add(name, neuron, weight, bias, recurrent=recurrent, gain=1.0 - alpha)
     tensors.notices.append(f"SRNN: {RISK}")
@@ -65,7 +70,7 @@ def read_modules(tensors: Tensors) -> Network:
     for path in paths:
         tau = tensors.take(f"{path}.tau_m", None)
         weight, bias = tensors.linear(f"{path}.dense", len(tau))
-        alpha = _decay(tau, tensors, f"{path}.tau_m")
+        alpha = decay_of_positive(tau, tensors, f"{path}.tau_m")
         adapts, recurrent = tensors.get(f"{path}.tau_adp", len(tau)), None
         if f"{path}.recurrent.weight" in tensors:
             recurrent, more = tensors.linear(f"{path}.recurrent", len(tau))
@@ -77,7 +82,9 @@ def read_modules(tensors: Tensors) -> Network:
             continue
         adaptive = getattr(tensors.live.get(path), "is_adaptive", True)
         beta = _beta(tensors, GSC_BETA, "script for GSC has this") if adaptive else 0.0
-        neuron = _neuron(tensors, path, alpha, _decay(adapts, tensors, f"{path}.tau_adp"), beta, GSC_THRESHOLD)
+        neuron = _neuron(
+            tensors, path, alpha, decay_of_positive(adapts, tensors, f"{path}.tau_adp"), beta, GSC_THRESHOLD
+        )
         chain.add(path, neuron, weight, bias, recurrent=recurrent, gain=1.0 - alpha)
     if "thr" in tensors:
         value = float(tensors.take("thr", 1)[0])
@@ -165,11 +172,3 @@ def _neuron(tensors: Tensors, path: str, alpha: Float, rho: Float, beta: float, 
     neuron = neurons.alif_yin(alpha.size, alpha=alpha, rho=rho, beta=beta, threshold=threshold, bias=NO_BIAS)
     start = np.full(alpha.size, threshold)  # the adaptation's; the soma holds the membrane minus what it adds
     return replace(neuron, u0=start, v0=-beta * start)
-
-
-def _decay(tau: Float, tensors: Tensors, name: str) -> Float:
-    """exp(-1/tau), of positive time constants: a negative one grows, and the authors' forward does not forbid it."""
-    if (tau <= 0).any():
-        place = int(np.argmin(tau))
-        raise TclifError(f"{tensors.where}: {name}[{place}] is {tau[place]:g}", "a time constant is above 0")
-    return decay(tau, tensors, name)
