@@ -11,6 +11,8 @@ from tests.helpers.family_models import Holder, compare, live, refused
 from tests.helpers.family_states import (
     delayed,
     delayed_step,
+    dendritic,
+    dendritic_step,
     higuchi_alif,
     higuchi_step,
     reseed,
@@ -151,3 +153,23 @@ def test_radlif_with_attributes_of_its_own(readout):
     network = load(live(state, classes, attributes))
     compare(network, sparch_step(state, threshold=0.8, readout=readout, eps=1e-2), trains(6, 0.5),
             "softmax" if readout else "count")  # fmt: skip
+
+
+@pytest.mark.parametrize("recurrent", [True, False])
+@pytest.mark.parametrize(("ending", "reset"), [("", "soft"), ("_noreset", "none"), ("_hardreset", "hard")])
+def test_plain_lif_of_the_authors_of_dh_lif_is_told_by_its_class(recurrent, ending, reset):
+    kind = "rnn" if recurrent else "dense"
+    state = {name: value for name, value in dendritic(recurrent=recurrent).items() if "tau_n" not in name}
+    classes = {f"{kind}_1": f"spike_{kind}_test_origin{ending}", "dense_2": "readout_integrator_test"}
+    model = live(state, classes, {f"{kind}_1": {"vth": 1.3}})
+    compare(load(model), dendritic_step(state, recurrent, 1.3, reset=reset), trains(5), "softmax")
+    elsewhere = "a sigmoid of tau_m) and that of Yin et al."
+    assert elsewhere in refused(live(state, {}))
+    assert "load the live module of DH-LIF's authors, whose classes say it" in refused(live(state, {}))
+
+
+def test_whether_a_live_dh_lif_is_recurrent_is_told_by_its_class():
+    state = {name.replace("rnn_1", "first"): value for name, value in dendritic().items()}
+    classes = {"first": "spike_rnn_test_denri_wotanh_R", "dense_2": "readout_integrator_test"}
+    step = dendritic_step({name.replace("first", "rnn_1"): value for name, value in state.items()}, True, 0.7)
+    compare(load(live(state, classes, {"first": {"vth": 0.7}})), step, trains(5), "softmax")

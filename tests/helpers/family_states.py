@@ -243,16 +243,20 @@ def dendritic(branches=1, recurrent=True, hidden=20, inputs=5, outputs=3):
     }  # fmt: skip
 
 
-def dendritic_step(state, recurrent=True, vth=1.0, fires=None):
+def dendritic_step(state, recurrent=True, vth=1.0, fires=None, reset="soft"):
+    """Without tau_n the layer is their plain LIF, whose ``reset`` may be hard or none."""
     name = "rnn_1" if recurrent else "dense_1"
 
     def step(i, s):
         d, mem, z, out = get(s, "d", "mem", "z", "out")
-        beta, alpha = sigma(state[f"{name}.tau_n"][:, 0]), sigma(state[f"{name}.tau_m"])
+        alpha = sigma(state[f"{name}.tau_m"])
+        beta = sigma(state[f"{name}.tau_n"][:, 0]) if f"{name}.tau_n" in state else 0.0
         if recurrent:
             i = np.concatenate([i, z * np.ones(len(alpha))])
         d = beta * d + (1 - beta) * (state[f"{name}.dense.weight"] @ i + state[f"{name}.dense.bias"])
-        mem = mem * alpha + (1 - alpha) * d - vth * z
+        if reset == "hard":
+            mem = mem * (1 - z)
+        mem = mem * alpha + (1 - alpha) * d - vth * z * (reset == "soft")
         z = (mem - vth > 0).astype(float)
         alpha = sigma(state["dense_2.tau_m"])
         drive = (1 - alpha) * (state["dense_2.dense.weight"] @ z + state["dense_2.dense.bias"])
