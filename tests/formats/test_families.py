@@ -52,8 +52,8 @@ def test_a_balanced_rf_has_the_same_names_and_an_option_or_the_class_decides(tmp
     said = refused(saved(tmp_path, state))
     assert "omega and b_offset are those of a vanilla RF and of a balanced one (BRF), which share all names" in said
     assert "say --neuron rf for the vanilla one; a BRF is not read" in said
-    network = load(live(state, {"hidden": "RFCell"}, {"hidden": {"dt": 0.005}}))
-    compare(network, rf_step(state, 0.005), 1.5 * x)
+    network = load(live(state, {"hidden": "RFCell"}, {"hidden": {"dt": 0.005, "theta": 0.8}}))
+    compare(network, rf_step(state, 0.005, 0.8), 1.5 * x)
     assert any("its forward was not run" in notice for notice in network.notices)
     assert "BRFCell: BRF (balanced resonate-and-fire)" in refused(live(state, {"hidden": "BRFCell"}))
 
@@ -238,8 +238,8 @@ def test_se_adlif(tmp_path):
                for notice in network.notices)  # fmt: skip
     classes = {"l1": "SEAdLIF", "l2": "SEAdLIF", "out_layer.tau_u_trainer": "FixedTau"}
     classes |= {f"l{n}.tau_{kind}_trainer": "InterpolationTrainer" for n in (1, 2) for kind in "uw"}
-    attributes = {f"l{n}": {"q": 30.0, "thr": 1.0} for n in (1, 2)}
-    compare(load(live(state, classes, attributes)), se_adlif_step(state, 30.0), x, "softmax")
+    attributes = {f"l{n}": {"q": 40.0, "thr": 0.8} for n in (1, 2)}
+    compare(load(live(state, classes, attributes)), se_adlif_step(state, 40.0, 0.8), x, "softmax")
 
 
 def test_what_an_se_adlif_needs_by_hand(tmp_path):

@@ -132,6 +132,8 @@ def test_equal_time_constants_of_a_live_srnn_say_nothing_where_it_says_that_it_a
     modules = yin_modules() | {"dense_1.tau_adp": np.full(18, 200.0)}
     network = load(live(modules, {}, {"dense_1": {"is_adaptive": 1}}))
     compare(network, yin_step(yin_flat(modules), "h1", False, 0.184, 1.6), x, "sum")
+    assert "b_j0 1.6: no module of it says it, and its authors' code has this" in network.notices
+    assert not any("the file" in notice for notice in network.notices)
 
 
 def test_srnn_of_modules_with_attributes_of_their_own():

@@ -48,7 +48,7 @@ def resonators(hidden=24, inputs=5, outputs=3):
     }
 
 
-def rf_step(state, dt=0.01):
+def rf_step(state, dt=0.01, theta=1.0):
     w = state["hidden.linear.weight"]
     omega, b = np.abs(state["hidden.omega"]), -np.abs(state["hidden.b_offset"])
     alpha = np.exp(-1 / np.abs(state["out.tau_mem"]))
@@ -57,7 +57,7 @@ def rf_step(state, dt=0.01):
         z, u, v, out = get(s, "z", "u", "v", "out")
         drive = w @ np.concatenate([i, z * np.ones(len(omega))])
         u, v = u + b * u * dt - omega * v * dt + drive * dt, v + omega * u * dt + b * v * dt
-        z = (u > 1.0).astype(float)
+        z = (u > theta).astype(float)
         out = alpha * out + (1 - alpha) * (state["out.linear.weight"] @ z)
         s.update(z=z, u=u, v=v, out=out)
         return [z], out
@@ -367,7 +367,7 @@ def se_adlif(hidden=(18, 14), inputs=5, outputs=3):
     }
 
 
-def se_adlif_step(state, q):
+def se_adlif_step(state, q, thr=1.0):
     def decays(name, kind):
         p = f"{name}.tau_{kind}_trainer."
         share = state[f"{p}weight"]
@@ -380,7 +380,7 @@ def se_adlif_step(state, q):
             u, w, z = get(s, f"u{n}", f"w{n}", f"z{n}")
             current = state[f"{n}.weight"] @ i + state[f"{n}.bias"] + state[f"{n}.recurrent"] @ (z * np.ones(len(du)))
             u = du * u + (1 - du) * (current - w)
-            i = (u - 1.0 > 0).astype(float)
+            i = (u - thr > 0).astype(float)
             u = u * (1 - i)
             w = dw * w + (1 - dw) * (state[f"{n}.a"] * u + state[f"{n}.b"] * i) * q
             s |= {f"u{n}": u, f"w{n}": w, f"z{n}": i}

@@ -157,7 +157,7 @@ def _beta(tensors: Tensors, default: float, whose: str) -> float:
     """How much the threshold rises: given by hand, or what the authors' code has."""
     if tensors.given.adaptation is not None:
         return tensors.given.adaptation
-    told = f"adaptation {default:g} (beta): the file does not say it, and its authors' {whose}"
+    told = f"adaptation {default:g} (beta): {tensors.unsaid}, and its authors' {whose}"
     if told not in tensors.notices:
         tensors.notices.append(told)
     return default
