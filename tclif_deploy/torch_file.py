@@ -24,8 +24,9 @@ ZIP, PICKLE = b"PK\x03\x04", b"\x80"
 ALIASES = 4
 """Tensors may share storage (tied weights), but not so often that they fill the memory."""
 
-OF_WHOLE_NUMBERS = ("tau_min", "tau_max")
-"""tensors that are of integers where they were made of whole numbers: limits of trained time constants"""
+OF_WHOLE_NUMBERS = ("tau_min", "tau_max", "reset_mechanism_val", "time_step", "R")
+"""tensors that are of integers where they were made of whole numbers: limits of trained time constants, and settings of
+snnTorch's neurons"""
 OTHER_KEYS = ("model_state", "model", "net", "network", "weights")
 """Under which training scripts keep a state_dict, beside state_dict and model_state_dict."""
 LIGHTNING = "pytorch-lightning_version"
@@ -130,8 +131,8 @@ def to_arrays(state: Mapping[str, Any], where: str, file_bytes: int | None = Non
         if name.rpartition(".")[2] == "num_batches_tracked":
             continue
         ours = isinstance(tensor, Tensor)
-        limit = name.rpartition(".")[2] in OF_WHOLE_NUMBERS
-        if not (limit or (tensor.is_floating_point if ours else _is_dense_float(tensor))):
+        whole = name.rpartition(".")[2] in OF_WHOLE_NUMBERS
+        if not ((whole and "int" in tensor.dtype) or tensor.is_floating_point if ours else _is_dense(tensor, whole)):
             raise TclifError(
                 f"{where}: {name} is {tensor.dtype} ({'strided' if ours else tensor.layout})".replace("torch.", ""),
                 "weights must be dense real floats (float16, bfloat16, float32 or float64)",
@@ -152,10 +153,12 @@ def to_arrays(state: Mapping[str, Any], where: str, file_bytes: int | None = Non
     return arrays
 
 
-def _is_dense_float(tensor: torch.Tensor) -> bool:
+def _is_dense(tensor: torch.Tensor, whole: bool) -> bool:
+    """Whether a tensor is dense and of real floats, or of integers where it may be of ``whole`` numbers."""
     import torch
 
-    return tensor.layout == torch.strided and not tensor.is_quantized and tensor.is_floating_point()
+    numbers = tensor.is_floating_point() or (whole and not tensor.is_complex() and tensor.dtype != torch.bool)
+    return tensor.layout == torch.strided and not tensor.is_quantized and numbers
 
 
 def _float64(tensor: torch.Tensor) -> NDArray[np.float64]:

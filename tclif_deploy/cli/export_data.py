@@ -11,6 +11,8 @@ from tclif_deploy.cli.options import FILES, TaskOption, choice, command, saved
 from tclif_deploy.cli.output import Steps
 
 KINDS = ("grid", "events")
+DT = 1e-4
+"""seconds of a step of data that say none"""
 
 
 @command("export-data")
@@ -21,7 +23,14 @@ def export_data_command(
     kind: Annotated[
         str, typer.Option(metavar="|".join(KINDS), help="Steps on a grid, or events: what is not 0, with its time.")
     ] = "grid",
-    step: Annotated[float, typer.Option("--export-dt", help="Seconds that a step means.", show_default="1e-4")] = 1e-4,
+    step: Annotated[
+        float | None,
+        typer.Option(
+            "--export-dt",
+            help="Seconds that a step means in the new file.",
+            show_default=f"--dt, else what the data say, else {DT:g}",
+        ),
+    ] = None,
     dt: Annotated[
         float | None, typer.Option("--dt", help="Seconds a step into which events of a NIR file are put.")
     ] = None,
@@ -34,7 +43,7 @@ def export_data_command(
     Targets, lengths and the scale of integers stand beside, where this package reads them again.
     """
     from tclif_deploy.data import load_data
-    from tclif_deploy.data.nir_data import write_nir_data
+    from tclif_deploy.data.nir_data import step_of, write_nir_data
     from tclif_deploy.outputs import check_file_place
 
     choice("--kind", kind, KINDS)
@@ -42,8 +51,7 @@ def export_data_command(
     check_file_place(path, (data,))
     with printed.running() as reporter:
         test = load_data(data, task, dt=dt)[:samples]
-        for line in write_nir_data(
-            test, path, dt if dt is not None else step, "events" if kind == "events" else "grid"
-        ):
+        seconds = next((each for each in (step, dt, step_of(data)) if each is not None), DT)
+        for line in write_nir_data(test, path, seconds, "events" if kind == "events" else "grid"):
             reporter.say(f"notice: {line}")
         reporter.say(f"written: {path}")

@@ -65,6 +65,15 @@ def load_nir_data(path: Path, task: Task | None = None, dt: float | None = None)
     return Dataset(x, **own, scale=scale, name=str(path), task=task or given)
 
 
+def step_of(path: Path) -> float | None:
+    """Seconds of a step that a file of NIR's data says; None where it says none, and for any other file."""
+    if not is_nir_data(path):
+        return None
+    with FileReader.opened(path, str(path), EXPECTED) as reader:
+        where, group = _choose(str(path), dict(_observables(reader, reader.file, str(path), "")))
+        return _attribute(group, "dt", where)
+
+
 def dataset_of(data: Any, task: Task | None = None, name: str = "data") -> Dataset:
     """NIR's data in memory as a `Dataset`: a ``nir.TimeGriddedData``, or a ``nir.NIRGraphData`` with one in it."""
     if hasattr(data, "nodes"):

@@ -14,7 +14,7 @@ import numpy as np
 from tclif_deploy.data.dataset import Dataset, Task, targets
 from tclif_deploy.data.nir_data import is_nir_data
 from tclif_deploy.data.npz import ANY, EXPECTED, KEYS, is_npy, open_npy, task_in
-from tclif_deploy.data.read import load_data
+from tclif_deploy.data.read import is_hdf5, load_data
 from tclif_deploy.data.shd import SECONDS, STEPS, load_shd, recordings
 from tclif_deploy.errors import TclifError, reason_of
 from tclif_deploy.files import DAMAGED, as_path, open_npz
@@ -45,7 +45,7 @@ def open_stream(
     Raises `TclifError`, at once or where a later sample is broken.
     """
     path = as_path(path, EXPECTED)
-    if path.is_file() and path.suffix in (".h5", ".hdf5") and not is_nir_data(path):
+    if path.is_file() and (path.suffix in (".h5", ".hdf5") or is_hdf5(path)) and not is_nir_data(path):
         count = recordings(path)
         return _cut(_shd(path, count, steps, seconds), samples)
     if path.is_file() and is_npy(path):

@@ -10,7 +10,7 @@ overflow before the stated operation)::
     v   = ovf_v( rnd(A_v*v, k) + rnd(B_v*u, k) + bias_v )    i enters here instead where input_to is "soma"
     s   = v >= threshold                                     (spiking layers only)
     soft: u' = ovf_u(u - r_u*s) ;  v' = ovf_v(v - (r_v + rnd(Q*u, k))*s)
-    hard: v' = v_reset where s
+    hard: u' = ovf_u(u - r_u*s) ;  v' = v_reset where s
 
 An `Arithmetic` may change the rounding of a state's products, the least step of a decay, where ovf applies, whether the
 current comes before the decay and how often a neuron fires in a step; by default all is as above.

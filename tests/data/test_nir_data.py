@@ -11,7 +11,7 @@ import pytest
 
 from tclif_deploy import Dataset, TclifError, load, load_data, neurons, simulate
 from tclif_deploy.cli.main import run
-from tclif_deploy.data.nir_data import write_nir_data
+from tclif_deploy.data.nir_data import step_of, write_nir_data
 from tclif_deploy.data.stream import open_stream
 from tclif_deploy.network import Connection, Layer, Network
 
@@ -131,6 +131,44 @@ def test_the_command_writes_any_data_and_puts_events_on_a_grid(tmp_path, capsys)
     assert run(["export-data", str(theirs), "--dt", "1e-3", "-o", str(theirs)]) == 2
     assert run(["export-data", str(tmp_path / "x.npz"), "--export-dt", "-1", "-o", str(tmp_path / "n.nir")]) == 2
     assert "a step of -1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("given", "wanted"), [
+    ([], 2e-3), (["--dt", "2e-3"], 2e-3), (["--export-dt", "5e-4"], 5e-4),
+    (["--dt", "2e-3", "--export-dt", "5e-4"], 5e-4),
+])  # fmt: skip
+@pytest.mark.parametrize("kind", ["grid", "events"])
+def test_what_the_file_says_of_its_step_is_kept_unless_another_is_given(tmp_path, kind, given, wanted):
+    write_nir_data(Dataset(spikes().astype(np.uint8)), tmp_path / "in.nir", 2e-3, kind)
+    for written_kind in ("grid", "events"):
+        command = ["export-data", str(tmp_path / "in.nir"), "-o", str(tmp_path / "out.nir"), "--kind", written_kind]
+        assert run([*command, *given]) == 0
+        assert step_of(tmp_path / "out.nir") == wanted
+        np.testing.assert_array_equal(load_data(tmp_path / "out.nir").x, spikes())
+        (observable,) = nir.read_data(tmp_path / "out.nir").nodes["input"].observables.values()
+        assert getattr(observable, "dt", None) == wanted or observable.t_max == pytest.approx(30 * wanted)
+
+
+def test_data_that_say_no_step_have_the_usual_one(tmp_path):
+    np.savez(tmp_path / "x.npz", x=spikes())
+    for given, wanted in (([], 1e-4), (["--export-dt", "3e-3"], 3e-3)):
+        assert run(["export-data", str(tmp_path / "x.npz"), "-o", str(tmp_path / "out.nir"), *given]) == 0
+        assert step_of(tmp_path / "out.nir") == wanted
+    assert step_of(tmp_path / "x.npz") is None
+
+
+@pytest.mark.parametrize("name", ["x.dat", "x", "x.npz", "x.idx", "x.h5"])
+def test_hdf5_is_known_by_its_first_bytes(tmp_path, name):
+    path = tmp_path / name
+    written(tmp_path / "theirs.nir", nir.TimeGriddedData(spikes(), DT)).rename(path)
+    np.testing.assert_array_equal(load_data(path).x, spikes())
+    assert open_stream(path).samples == 4
+    with h5py.File(path, "w") as file:  # HDF5 of another kind
+        file["other"] = 1
+    for read in (load_data, open_stream):
+        with pytest.raises(TclifError, match="spikes") as error:
+            read(path)
+        assert "\n" not in str(error.value)
 
 
 def test_commands_take_nirs_data(tmp_path, capsys):

@@ -20,6 +20,7 @@ from tests.helpers.family_states import (
     yin,
     yin_modules,
 )
+from tests.helpers.requirements import needs_module
 
 
 def without(state, *names):
@@ -57,8 +58,9 @@ def without(state, *names):
     (lambda: {"0.weight": matrix(4, 3), "1.log_dt": uniform(0, 1, 4)}, {}, "PMSN: its compartments are more than two"),
     (lambda: {"0.weight": matrix(4, 3), "1.beta": np.array(0.9), "1.threshold": np.array(1.0),
               "1.graded_spikes_factor": np.array(1.0)}, {},
-     "1.graded_spikes_factor looks like a state_dict of snnTorch, which does not say how its neurons reset nor how its "
-     "modules follow one another; load the live module, load(module, example_input=x), or a NIR file of it"),
+     "1.graded_spikes_factor looks like a state_dict of snnTorch, which does not say in what order its modules follow "
+     "one another, nor of what class its neurons are; load the live module, load(module, example_input=x), or a NIR "
+     "file of it"),
     (lambda: {"0.rnn.weight_ih_l0": matrix(4, 3), "0.rnn.weight_hh_l0": matrix(4, 4),
               "0.graded_spikes_factor": np.array(1.0)}, {}, "LeakyParallel of snnTorch: its membrane potential goes"),
     (lambda: {"0.input_weights": matrix(4, 3), "0.recurrent_weights": matrix(4, 4)}, {},
@@ -66,6 +68,29 @@ def without(state, *names):
 ])  # fmt: skip
 def test_what_is_missing_too_much_or_another_network_is_one_line(tmp_path, state, options, message):
     assert message in refused(saved(tmp_path, state()), **options)
+
+
+@pytest.mark.parametrize("kind", ["Leaky", "Synaptic", "Alpha", "Lapicque", "RLeaky"])
+def test_a_state_dict_that_snntorch_wrote_is_recognised_with_its_integers(tmp_path, kind):
+    snn = needs_module("snntorch")
+    decays = {"Alpha": {"alpha": 0.9, "beta": 0.8}, "Synaptic": {"alpha": 0.8, "beta": 0.9}}
+    more = {"linear_features": 4} if kind == "RLeaky" else {}
+    neuron = getattr(snn, kind)(**decays.get(kind, {"beta": 0.9}), **more)
+    model = torch.nn.Sequential(torch.nn.Linear(3, 4), neuron, torch.nn.Linear(4, 2))
+    assert neuron.reset_mechanism_val.dtype == torch.int64
+    torch.save(model.state_dict(), tmp_path / "model.pt")
+    assert "looks like a state_dict of snnTorch, which does not say in what order" in refused(tmp_path / "model.pt")
+    live = refused(model)  # the module itself is not told to be loaded as a live module
+    assert "looks like a state_dict" not in live
+    assert f"1 ({kind}) cannot be read" in live
+
+
+def test_integers_where_whole_numbers_may_stand_are_real(tmp_path):
+    path = tmp_path / "model.pt"
+    for odd in (torch.ones(4, dtype=torch.complex64), torch.ones(4, dtype=torch.bool)):
+        torch.save({"0.weight": torch.ones(4, 3), "1.time_step": odd}, path)
+        assert "1.time_step is" in refused(path)
+        assert "weights must be dense real floats" in refused(path)
 
 
 @pytest.mark.parametrize(("kind", "reason"), [

@@ -7,6 +7,7 @@ import itertools
 import math
 
 import numpy as np
+import torch
 
 STEPS, SAMPLES = 300, 3
 RNG = np.random.default_rng(5)
@@ -47,7 +48,7 @@ def resonators(hidden=24, inputs=5, outputs=3):
     }
 
 
-def rf_step(state, dt=0.01):
+def rf_step(state, dt=0.01, theta=1.0):
     w = state["hidden.linear.weight"]
     omega, b = np.abs(state["hidden.omega"]), -np.abs(state["hidden.b_offset"])
     alpha = np.exp(-1 / np.abs(state["out.tau_mem"]))
@@ -56,7 +57,7 @@ def rf_step(state, dt=0.01):
         z, u, v, out = get(s, "z", "u", "v", "out")
         drive = w @ np.concatenate([i, z * np.ones(len(omega))])
         u, v = u + b * u * dt - omega * v * dt + drive * dt, v + omega * u * dt + b * v * dt
-        z = (u > 1.0).astype(float)
+        z = (u > theta).astype(float)
         out = alpha * out + (1 - alpha) * (state["out.linear.weight"] @ z)
         s.update(z=z, u=u, v=v, out=out)
         return [z], out
@@ -116,12 +117,12 @@ def sparch(kind="RadLIF", hidden=(20, 16), inputs=6, outputs=4, norm=True):
     return state
 
 
-def sparch_step(state, layers=2, threshold=1.0, readout=True):
+def sparch_step(state, layers=2, threshold=1.0, readout=True, eps=1e-5):
     def drive(n, i):
         y = state[f"snn.{n}.W.weight"] @ i
         if f"snn.{n}.norm.weight" in state:
             mean, var, w, b = (state[f"snn.{n}.norm.{k}"] for k in ("running_mean", "running_var", "weight", "bias"))
-            y = (y - mean) / np.sqrt(var + 1e-5) * w + b
+            y = (y - mean) / np.sqrt(var + eps) * w + b
         return y
 
     def step(i, s):
@@ -173,15 +174,18 @@ def yin(layout, hidden=(18, 14), inputs=5, outputs=3):
 
 
 def yin_step(state, layout, fires, beta=1.8, base=0.01):
+    """``beta`` and ``base`` are numbers, or those of each layer by its ending."""
     chain = {"h": [("i2h", "h2h", "h")], "h1": [("i_2_h1", "h1_2_h1", "h1"), ("h1_2_h2", "h2_2_h2", "h2")],
              "r1": [("i2h", "h2h", "r1"), ("h2d", "d2d", "r2"), ("dense1", None, "d1")]}[layout]  # fmt: skip
     out = "d2o" if layout == "r1" else "h2o"
 
     def alif(i, end, s, much):
-        mem, z, b = s.get(f"mem{end}", 0.0), s.get(f"z{end}", 0.0), s.get(f"b{end}", base)
+        start = base[end] if isinstance(base, dict) else base
+        much = much[end] if isinstance(much, dict) else much
+        mem, z, b = s.get(f"mem{end}", 0.0), s.get(f"z{end}", 0.0), s.get(f"b{end}", start)
         alpha, ro = np.exp(-1 / state[f"tau_m_{end}"]), np.exp(-1 / state[f"tau_adp_{end}"])
         b = ro * b + (1 - ro) * z
-        limit = base + much * b
+        limit = start + much * b
         mem = mem * alpha + (1 - alpha) * i - limit * z
         z = (mem - limit > 0).astype(float)
         s |= {f"mem{end}": mem, f"z{end}": z, f"b{end}": b}
@@ -198,7 +202,7 @@ def yin_step(state, layout, fires, beta=1.8, base=0.01):
             spikes.append(i)
         drive = state[f"{out}.weight"] @ i + state[f"{out}.bias"]
         if fires:
-            z = alif(drive, "o", s, 1.8)
+            z = alif(drive, "o", s, 1.8 if layout == "h" else beta)
             return [*spikes, z], z
         alpha = np.exp(-1 / state["tau_m_o"])
         s["out"] = alpha * s.get("out", 0.0) + (1 - alpha) * drive
@@ -218,6 +222,17 @@ def yin_modules():
     return state
 
 
+def yin_flat(state):
+    """The same network of modules in the layout whose equations `yin_step` runs."""
+    flat = {"tau_m_h1": state["dense_1.tau_m"], "tau_adp_h1": state["dense_1.tau_adp"],
+            "tau_m_h2": state["rnn_1.tau_m"], "tau_adp_h2": state["rnn_1.tau_adp"], "tau_m_o": state["dense_2.tau_m"],
+            "h1_2_h1.weight": np.zeros((18, 18)), "h1_2_h1.bias": np.zeros(18)}  # fmt: skip
+    for ours, theirs in (("i_2_h1", "dense_1.dense"), ("h1_2_h2", "rnn_1.dense"), ("h2_2_h2", "rnn_1.recurrent"),
+                         ("h2o", "dense_2.dense")):  # fmt: skip
+        flat |= {f"{ours}.{part}": state[f"{theirs}.{part}"] for part in ("weight", "bias")}
+    return flat
+
+
 def dendritic(branches=1, recurrent=True, hidden=20, inputs=5, outputs=3):
     name = "rnn_1" if recurrent else "dense_1"
     return {
@@ -228,16 +243,20 @@ def dendritic(branches=1, recurrent=True, hidden=20, inputs=5, outputs=3):
     }  # fmt: skip
 
 
-def dendritic_step(state, recurrent=True, vth=1.0, fires=None):
+def dendritic_step(state, recurrent=True, vth=1.0, fires=None, reset="soft"):
+    """Without tau_n the layer is their plain LIF, whose ``reset`` may be hard or none."""
     name = "rnn_1" if recurrent else "dense_1"
 
     def step(i, s):
         d, mem, z, out = get(s, "d", "mem", "z", "out")
-        beta, alpha = sigma(state[f"{name}.tau_n"][:, 0]), sigma(state[f"{name}.tau_m"])
+        alpha = sigma(state[f"{name}.tau_m"])
+        beta = sigma(state[f"{name}.tau_n"][:, 0]) if f"{name}.tau_n" in state else 0.0
         if recurrent:
             i = np.concatenate([i, z * np.ones(len(alpha))])
         d = beta * d + (1 - beta) * (state[f"{name}.dense.weight"] @ i + state[f"{name}.dense.bias"])
-        mem = mem * alpha + (1 - alpha) * d - vth * z
+        if reset == "hard":
+            mem = mem * (1 - z)
+        mem = mem * alpha + (1 - alpha) * d - vth * z * (reset == "soft")
         z = (mem - vth > 0).astype(float)
         alpha = sigma(state["dense_2.tau_m"])
         drive = (1 - alpha) * (state["dense_2.dense.weight"] @ z + state["dense_2.dense.bias"])
@@ -273,8 +292,12 @@ def delayed(plif=False, kernel=1, sizes=(5, 16, 12, 4), half=6):
     return state
 
 
-def delayed_step(state, half=6, tau=(10.05 + 1e-9) / 10, layers=3, fires=None):
-    """By a convolution of each synapse's own kernel over what came before, as the authors' code pads and runs it."""
+def delayed_step(state, half=6, tau=(10.05 + 1e-9) / 10, layers=3, fires=None, nodes=None, eps=1e-5):
+    """By a convolution of each synapse's own kernel over what came before, as the authors' code pads and runs it.
+
+    ``nodes`` are SpikingJelly's own neurons, one a layer, run in place of what is written out here; the last one's
+    membrane is what is said, unless it ``fires``.
+    """
     steps = 2 * half + 1
     kernels = []
     for n in range(layers):
@@ -296,7 +319,15 @@ def delayed_step(state, half=6, tau=(10.05 + 1e-9) / 10, layers=3, fires=None):
             if not last:
                 q = f"model.{4 * n + 1}."
                 mean, var, w, b = (state[q + k] for k in ("running_mean", "running_var", "weight", "bias"))
-                y = (y - mean) / np.sqrt(var + 1e-5) * w + b
+                y = (y - mean) / np.sqrt(var + eps) * w + b
+            if nodes is not None:
+                if f"x{n} seen" not in s:
+                    s[f"x{n} seen"] = nodes[n].reset()
+                i = nodes[n](torch.tensor(y)).numpy()
+                if last:
+                    return ([*spikes, i], i) if fires else (spikes, nodes[n].v.numpy())
+                spikes.append(i)
+                continue
             name = f"model.{4 * n + (1 if last else 2)}.w"
             leak = sigma(state[name]) if name in state else 1 / tau
             v = s.get(f"v{n}", 0.0)
@@ -316,7 +347,7 @@ def se_adlif(hidden=(18, 14), inputs=5, outputs=3):
     state, sources = {}, inputs
     for name, size in zip(("l1", "l2"), hidden, strict=True):
         state |= {f"{name}.weight": matrix(size, sources, 1.2, 3), f"{name}.bias": uniform(0, 1.5, size),
-                  f"{name}.recurrent": matrix(size, size, 0, 0.6), f"{name}.a": uniform(-0.1, 1, size),
+                  f"{name}.recurrent": matrix(size, size, 0, 0.6), f"{name}.a": uniform(0, 1.1, size),
                   f"{name}.b": uniform(0, 2.2, size)}  # fmt: skip
         for kind, low, high in (("u", 5, 25), ("w", 60, 300)):
             p = f"{name}.tau_{kind}_trainer."
@@ -336,10 +367,10 @@ def se_adlif(hidden=(18, 14), inputs=5, outputs=3):
     }
 
 
-def se_adlif_step(state, q):
+def se_adlif_step(state, q, thr=1.0):
     def decays(name, kind):
         p = f"{name}.tau_{kind}_trainer."
-        share = np.clip(state[f"{p}weight"], 0, 1)
+        share = state[f"{p}weight"]
         return np.exp(-1 / (share * state[f"{p}tau_max"] + (1 - share) * state[f"{p}tau_min"]))
 
     def step(i, s):
@@ -349,10 +380,9 @@ def se_adlif_step(state, q):
             u, w, z = get(s, f"u{n}", f"w{n}", f"z{n}")
             current = state[f"{n}.weight"] @ i + state[f"{n}.bias"] + state[f"{n}.recurrent"] @ (z * np.ones(len(du)))
             u = du * u + (1 - du) * (current - w)
-            i = (u - 1.0 > 0).astype(float)
+            i = (u - thr > 0).astype(float)
             u = u * (1 - i)
-            a, b = np.clip(state[f"{n}.a"], 0, 1), np.clip(state[f"{n}.b"], 0, 2)
-            w = dw * w + (1 - dw) * (a * u + b * i) * q
+            w = dw * w + (1 - dw) * (state[f"{n}.a"] * u + state[f"{n}.b"] * i) * q
             s |= {f"u{n}": u, f"w{n}": w, f"z{n}": i}
             spikes.append(i)
         alpha = np.exp(-1 / state["out_layer.tau_u_trainer.weight"])

@@ -1,6 +1,7 @@
 """SE-adLIF of Baronig et al. (2024, symplectic Euler), as their code runs it: ``l1``, ``l2`` and ``out_layer``.
 
-The membrane is reset to 0 before the adaptation sees it. Their EF-adLIF (Euler forward) has the same parameters and no
+The membrane is reset to 0 before the adaptation sees it. Parameters are taken as they are: the authors clamp them after
+each batch of training, and their forward does not. Their EF-adLIF (Euler forward) has the same parameters and no
 place here: its states see one another's values of the step before, and the reset of one would change the other.
 """
 
@@ -11,7 +12,7 @@ import numpy as np
 from tclif_deploy import neurons
 from tclif_deploy.errors import TclifError
 from tclif_deploy.formats.families.chain import Chain, Tensors
-from tclif_deploy.formats.families.higuchi import decay
+from tclif_deploy.formats.families.higuchi import decay_of_positive
 from tclif_deploy.graph.nodes import NO_BIAS
 from tclif_deploy.network import Float, Network
 
@@ -46,7 +47,7 @@ def read_se_adlif(tensors: Tensors) -> Network:
                 f"{tensors.where}: the strength q of the adaptation is not in the file",
                 "give it by hand: adaptation (--adaptation), 120 in the authors' configuration of SHD",
             )
-        a, b = tensors.clamped(f"{path}.a", size, *A), tensors.clamped(f"{path}.b", size, *B)
+        a, b = _as_it_is(tensors, f"{path}.a", size, *A), _as_it_is(tensors, f"{path}.b", size, *B)
         neuron = neurons.se_adlif(
             size, alpha=alpha, beta=beta, a=a, b=b, q=float(q), threshold=tensors.threshold(path, "thr", THRESHOLD),
             strict=True, bias=NO_BIAS,
@@ -70,8 +71,8 @@ def _decay(tensors: Tensors, path: str, size: int, fixed: bool = False) -> Float
     live = type(tensors.live.get(path)).__name__
     interpolates = not fixed if live == "NoneType" else live == "InterpolationTrainer"
     if interpolates:
-        clamped = tensors.clamped(f"{path}.weight", size, 0.0, 1.0)
-        share = clamped * high + (1.0 - clamped) * low
+        share = _as_it_is(tensors, f"{path}.weight", size, 0.0, 1.0)
+        share = share * high + (1.0 - share) * low
     elif live == "NoneType":
         span = (share >= low - 1e-6) & (share <= high + 1e-6)
         if not span.all():
@@ -79,4 +80,18 @@ def _decay(tensors: Tensors, path: str, size: int, fixed: bool = False) -> Float
                 f"{tensors.where}: {path}.weight is {share[np.argmin(span)]:g}, no time constant in {low:g}..{high:g}",
                 "a trained output time constant is known of a live module alone",
             )
-    return decay(share, tensors, f"{path}.weight")
+    return decay_of_positive(share, tensors, f"{path}.weight")
+
+
+def _as_it_is(tensors: Tensors, name: str, size: int, low: float, high: float) -> Float:
+    """A tensor that its authors clamp after each batch of training and not in their forward; a notice where it is
+    beyond.
+    """
+    value = tensors.take(name, size)
+    beyond = int(((value < low) | (value > high)).sum())
+    if beyond:
+        tensors.notices.append(
+            f"{name}: {beyond} of {size} values lie beyond {low:g}..{high:g}, where its authors clamp them after each "
+            "batch of training: taken as they are, as their forward takes them"
+        )
+    return value

@@ -19,7 +19,8 @@ from tclif_deploy.readout import Readout
 
 RISK = (
     "it starts from zero here, where its authors start from random states: a network that leans on them answers "
-    "otherwise; measure its accuracy before you trust it"
+    "otherwise (one public network is right in 36.7 % of samples so, and in 96.7 % with theirs); measure its accuracy "
+    "before you trust it"
 )
 
 
@@ -37,6 +38,11 @@ class Tensors:
     """the modules of a live model by their paths; none of a file"""
     notices: list[str] = field(default_factory=list)
     taken: set[str] = field(default_factory=set)
+
+    @property
+    def unsaid(self) -> str:
+        """What notices say of a number that neither a file's tensors nor a live model's attributes hold."""
+        return "no module of it says it" if self.live else "the file does not say it"
 
     def __contains__(self, name: str) -> bool:
         return name in self.arrays
@@ -75,10 +81,10 @@ class Tensors:
         return np.clip(value, low, high)
 
     def attribute(self, path: str, name: str, default: float) -> float:
-        """A number of a live module; of a file, which does not hold it, the authors' ``default``, with a notice."""
+        """A number of a live module; where nothing says it, the authors' ``default``, with a notice."""
         if path in self.live and hasattr(self.live[path], name):
             return float(getattr(self.live[path], name))
-        told = f"{name} {default:g}: the file does not say it, and its authors' code has this"
+        told = f"{name} {default:g}: {self.unsaid}, and its authors' code has this"
         if told not in self.notices:
             self.notices.append(told)
         return default

@@ -2,10 +2,13 @@
 
 ``X.{dense,tau_m,tau_n}`` are layers with a dendritic branch, recurrent (``rnn_N``) or not (``dense_N``); ``X.{dense,
 tau_m}`` are their plain LIF, or at the end a leaky readout. Factors are sigmoids; what a spike takes is taken one step
-later, after the decay.
+later, after the decay. A live module's class says more: whether it is recurrent, and the variants of the plain LIF
+whose names end so, without a reset or with one to 0.
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 
@@ -20,6 +23,10 @@ FAMILY = "DH-LIF with one branch (Zheng et al.)"
 BRANCHES_REASON = "DH-LIF with several branches: each is a state of its own, and this machine's neuron has two in all"
 THRESHOLD, OUTPUT_THRESHOLD = 1.0, 0.5
 """of layers with a branch, and of a last layer that fires without one, as in the script for S-MNIST"""
+PLAIN = tuple(
+    f"spike_{kind}_test_origin{reset}" for kind in ("rnn", "dense") for reset in ("", "_noreset", "_hardreset")
+)
+"""classes of the plain LIF"""
 SPIKES = ("count", "rate", "votes", "step")
 """readouts of a last layer that fires"""
 
@@ -41,15 +48,19 @@ def read_dendritic(tensors: Tensors) -> Network:
         if branches is None and last and not _fires(tensors, path):
             chain.add_readout(path, alpha, weight, bias)
             continue
-        recurrent = None
-        if path.rpartition(".")[2].startswith("rnn"):
+        recurrent, kind = None, type(tensors.live.get(path)).__name__
+        named = kind.removeprefix("spike_") if kind.startswith("spike_") else path.rpartition(".")[2]
+        if named.startswith("rnn"):
             weight, recurrent = split(weight, len(tau), f"{tensors.where}: {path}.dense.weight")
+        hard = kind.endswith("_hardreset")  # one step late, before the decay, which is the same
         beta = np.zeros(len(tau)) if branches is None else sigmoid(tensors.take(f"{path}.tau_n", len(tau), 1)[:, 0])
         neuron = neurons.cuba_lif(
             len(tau), current_decay=1.0 - beta, voltage_decay=1.0 - alpha, gain=1.0 - alpha,
             threshold=tensors.threshold(path, "vth", OUTPUT_THRESHOLD if branches is None and last else THRESHOLD),
-            reset="soft", delayed_reset=True, bias=NO_BIAS,
+            reset="hard" if hard else "soft", delayed_reset=not hard, bias=NO_BIAS,
         )  # fmt: skip
+        if kind.endswith("_noreset"):
+            neuron = replace(neuron, r_v=np.zeros(len(tau)))
         chain.add(path, neuron, weight, bias, recurrent=recurrent, gain=1.0 - beta)
     tensors.notices.append(f"DH-LIF: {RISK}")
     if chain.nodes[chain.order[-1]].neuron.spiking:  # type: ignore[union-attr]

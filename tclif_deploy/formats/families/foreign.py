@@ -17,8 +17,15 @@ TS_LIF = (
 PMSN = ("log_dt", "log_A_real", "A_imag")
 
 
-def refuse_known(arrays: Mapping[str, Float], where: str) -> None:
-    """Raise `TclifError` for a state_dict that is known, and not read."""
+SNNTORCH = ("graded_spikes_factor", "reset_mechanism_val")
+"""what each of snnTorch's neurons keeps, the second but LeakyParallel's"""
+
+
+def refuse_known(arrays: Mapping[str, Float], where: str, live: bool = False) -> None:
+    """Raise `TclifError` for a state_dict that is known, and not read.
+
+    Of a ``live`` model, whose classes say more than its tensors, snnTorch's and Norse's are left to who reads those.
+    """
     leaves = {name.rpartition(".")[2]: name for name in arrays}
     for name, value in arrays.items():
         leaf = name.rpartition(".")[2]
@@ -28,20 +35,22 @@ def refuse_known(arrays: Mapping[str, Float], where: str) -> None:
             raise TclifError(
                 f"{where}: {name} has shape {value.shape}: PSN: {REFUSED['PSN']}", "train with LIF neurons"
             )
-    if "graded_spikes_factor" in leaves:
+    found = next((leaves[leaf] for leaf in SNNTORCH if leaf in leaves), None)
+    if found is not None:
         if any(name.endswith("rnn.weight_hh_l0") for name in arrays):
             raise TclifError(f"{where}: LeakyParallel of snnTorch: {REFUSED['LeakyParallel']}", "train with snn.Leaky")
-        raise TclifError(
-            f"{where}: {leaves['graded_spikes_factor']} looks like a state_dict of snnTorch, which does not say how "
-            "its neurons reset nor how its modules follow one another",
-            LIVE,
-        )
-    if {"input_weights", "recurrent_weights"} <= leaves.keys():
+        if not live:
+            raise TclifError(
+                f"{where}: {found} looks like a state_dict of snnTorch, which does not say in what order its modules "
+                "follow one another, nor of what class its neurons are",
+                LIVE,
+            )
+    if {"input_weights", "recurrent_weights"} <= leaves.keys() and not live:
         raise TclifError(
             f"{where}: {leaves['input_weights']} looks like a state_dict of Norse, which holds no time constant, no "
             "threshold and no reset",
             LIVE,
         )
     if set(PMSN) & leaves.keys():
-        found = next(leaves[leaf] for leaf in PMSN if leaf in leaves)
-        raise TclifError(f"{where}: {found}: PMSN: {REFUSED['PMSN']}", "train with two compartments, as TC-LIF")
+        pmsn = next(leaves[leaf] for leaf in PMSN if leaf in leaves)
+        raise TclifError(f"{where}: {pmsn}: PMSN: {REFUSED['PMSN']}", "train with two compartments, as TC-LIF")

@@ -75,6 +75,14 @@ def decay(tau: Float, tensors: Tensors, name: str) -> Float:
     return value
 
 
+def decay_of_positive(tau: Float, tensors: Tensors, name: str) -> Float:
+    """exp(-1/tau) of positive time constants; raises `TclifError` for another: a state would grow by itself."""
+    if (tau <= 0).any():
+        place = int(np.argmin(tau))
+        raise TclifError(f"{tensors.where}: {name}[{place}] is {tau[place]:g}", "a time constant is above 0")
+    return decay(tau, tensors, name)
+
+
 def _hidden(tensors: Tensors, path: str, size: int) -> tuple[Float, Float, Float]:
     """(weights of the input, recurrent ones, bias), masked where a mask is kept."""
     weight, bias = tensors.linear(f"{path}.linear", size)

@@ -49,7 +49,7 @@ def family_network(
     family that is known and not read, with the reason, and for one that only an option tells from another.
     """
     arrays, live = without_wrappers(arrays), live or {}
-    refuse_known(arrays, where)
+    refuse_known(arrays, where, bool(live))
     found = _family(arrays, given, where, live)
     if found is None:
         for option in OF_FAMILIES:
@@ -97,10 +97,12 @@ def _family(
     if {"tau_adp", "tau_m"} <= leaves:
         return srnn.FAMILY, srnn.read_modules
     if "tau_m" in leaves and any(name.endswith(".dense.weight") for name in arrays):
+        if classes & set(dendritic.PLAIN):
+            return dendritic.FAMILY, dendritic.read_dendritic
         raise TclifError(
             f"{where}: tau_m without tau_adp or tau_n: the LIF of DH-LIF's authors (a sigmoid of tau_m) and that of "
             "Yin et al. (exp(-1/tau_m)) have the same names, and no layer here tells them apart",
-            "load the live module, load(module, example_input=x)",
+            f"load the live module of DH-LIF's authors, whose classes say it ({dendritic.PLAIN[0]}, ...)",
         )
     return None
 

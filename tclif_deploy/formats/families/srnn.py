@@ -1,7 +1,8 @@
 """ALIF networks of Yin, Corradi and Bohte (Nature Machine Intelligence 2021), as their scripts run them.
 
 Two layouts: flat ones (``i2h``, ``h2h``, ``tau_m_h``, ...) of the ECG, S-MNIST, SHD and SSC scripts, and modules
-(``rnn_1.{dense,recurrent,tau_m,tau_adp}``) of the GSC script. The adaptation starts at the threshold, as there.
+(``rnn_1.{dense,recurrent,tau_m,tau_adp}``) of the GSC script. The adaptation starts at the threshold, as there; the
+flat scripts start the rest from random states, that of GSC from zero.
 """
 
 from __future__ import annotations
@@ -14,12 +15,15 @@ from tclif_deploy import neurons
 from tclif_deploy.errors import TclifError
 from tclif_deploy.formats.families.chain import RISK, Chain, Tensors
 from tclif_deploy.formats.families.dendritic import SPIKES
-from tclif_deploy.formats.families.higuchi import decay
+from tclif_deploy.formats.families.higuchi import decay_of_positive
 from tclif_deploy.graph.nodes import NO_BIAS
 from tclif_deploy.network import Float, Network, Neuron
 
 FAMILY = "SRNN with ALIF (Yin et al.)"
 THRESHOLD, BETA = 0.01, 1.8
+"""of the scripts with a flat layout"""
+GSC_THRESHOLD, GSC_BETA = 1.6, 0.184
+"""of the script for GSC, with modules"""
 LAYOUTS: tuple[tuple[tuple[str, str | None, str], ...], ...] = (
     (("i2h", "h2h", "h"), ("h2o", None, "o")),
     (("i_2_h1", "h1_2_h1", "h1"), ("h1_2_h2", "h2_2_h2", "h2"), ("h2o", None, "o")),
@@ -42,13 +46,21 @@ def read_flat(tensors: Tensors) -> Network:
             recurrent, more = tensors.linear(back, size)
             bias = bias + more
         tau, adapts = tensors.take(f"tau_m_{end}", size), tensors.take(f"tau_adp_{end}", size)
-        alpha = _decay(tau, tensors, f"tau_m_{end}")
+        alpha = decay_of_positive(tau, tensors, f"tau_m_{end}")
         if end == "o" and not _fires(tensors, layout):
             chain.add_readout(name, alpha, weight, bias)
             continue
-        neuron = _neuron(tensors, "", alpha, _decay(adapts, tensors, f"tau_adp_{end}"), _beta(tensors, end, adapts))
+        neuron = _neuron(
+            tensors,
+            "",
+            alpha,
+            decay_of_positive(adapts, tensors, f"tau_adp_{end}"),
+            _flat_beta(tensors, end, adapts),
+            THRESHOLD,
+        )
         chain.add(name, neuron, weight, bias, recurrent=recurrent, gain=1.0 - alpha)
-    return _finished(chain, len(layout) == len(LAYOUTS[0]))
+    tensors.notices.append(f"SRNN: {RISK}")
+    return _finished(chain, layout == LAYOUTS[0])
 
 
 def read_modules(tensors: Tensors) -> Network:
@@ -58,7 +70,7 @@ def read_modules(tensors: Tensors) -> Network:
     for path in paths:
         tau = tensors.take(f"{path}.tau_m", None)
         weight, bias = tensors.linear(f"{path}.dense", len(tau))
-        alpha = _decay(tau, tensors, f"{path}.tau_m")
+        alpha = decay_of_positive(tau, tensors, f"{path}.tau_m")
         adapts, recurrent = tensors.get(f"{path}.tau_adp", len(tau)), None
         if f"{path}.recurrent.weight" in tensors:
             recurrent, more = tensors.linear(f"{path}.recurrent", len(tau))
@@ -68,9 +80,11 @@ def read_modules(tensors: Tensors) -> Network:
                 raise TclifError(f"{tensors.where}: {path} has no tau_adp", "only the last layer may be a readout")
             chain.add_readout(path, alpha, weight, bias)
             continue
-        live = tensors.live.get(path)
-        beta = 0.0 if not getattr(live, "is_adaptive", True) else _beta(tensors, "", adapts)
-        neuron = _neuron(tensors, path, alpha, _decay(adapts, tensors, f"{path}.tau_adp"), beta)
+        adaptive = getattr(tensors.live.get(path), "is_adaptive", True)
+        beta = _beta(tensors, GSC_BETA, "script for GSC has this") if adaptive else 0.0
+        neuron = _neuron(
+            tensors, path, alpha, decay_of_positive(adapts, tensors, f"{path}.tau_adp"), beta, GSC_THRESHOLD
+        )
         chain.add(path, neuron, weight, bias, recurrent=recurrent, gain=1.0 - alpha)
     if "thr" in tensors:
         value = float(tensors.take("thr", 1)[0])
@@ -82,7 +96,6 @@ def read_modules(tensors: Tensors) -> Network:
 
 
 def _finished(chain: Chain, one_hidden: bool) -> Network:
-    chain.tensors.notices.append(f"SRNN: {RISK}")
     if chain.nodes[chain.order[-1]].neuron.spiking:  # type: ignore[union-attr]
         return chain.network("count", "the authors count the output's spikes")
     if one_hidden:
@@ -99,6 +112,14 @@ def _fires(tensors: Tensors, layout: tuple[tuple[str, str | None, str], ...]) ->
     rule = (tensors.given.readout or "").split(":")[0]
     if rule:
         return rule in SPIKES
+    decoded = getattr(tensors.live.get(""), "DC_f", None)
+    if decoded == "adp-mem":
+        raise TclifError(
+            f"{tensors.where}: its DC_f is adp-mem: the membrane of an output that fires, which is no readout here",
+            "train with DC_f adp-spike or integrator",
+        )
+    if decoded is not None:
+        return bool(decoded == "adp-spike")
     if layout == LAYOUTS[2]:
         tensors.notices.append("the output fires, as in the S-MNIST script (say --readout sum if it integrates)")
         return True
@@ -110,39 +131,44 @@ def _fires(tensors: Tensors, layout: tuple[tuple[str, str | None, str], ...]) ->
     return False
 
 
-def _beta(tensors: Tensors, end: str, tau: Float) -> float:
-    """How much the threshold rises; a file does not say it, but shows what was never trained."""
-    if end == "o":
+def _flat_beta(tensors: Tensors, end: str, tau: Float) -> float:
+    """How much the threshold rises in a layer of a flat layout.
+
+    A file does not say it, but that for ECG, whose script runs its hidden layer without adaptation, shows what was
+    never trained.
+    """
+    ecg = {"tau_m_h", "tau_m_o"} == _ends(tensors)
+    adaptive = getattr(tensors.live.get(""), "is_adaptive", None)
+    if ecg and end == "o":
         return BETA
-    if tensors.given.adaptation is not None:
-        return tensors.given.adaptation
-    if tau.size > 1 and np.ptp(tau) == 0:
+    if adaptive is not None and not adaptive:
+        return 0.0
+    untrained = ecg and adaptive is None and tau.size > 1 and np.ptp(tau) == 0
+    if tensors.given.adaptation is None and untrained:
         tensors.notices.append(
-            f"adaptation 0: tau_adp of {end or 'a layer'} is {tau[0]:g} throughout, so nothing trained it and its "
-            "neurons do not adapt (else --adaptation 1.8)"
+            f"adaptation 0: tau_adp of {end} is {tau[0]:g} throughout, so nothing trained it and its neurons do not "
+            f"adapt, as in the script for ECG (else --adaptation {BETA:g})"
         )
         return 0.0
-    told = (
-        f"adaptation {BETA:g} (beta): the file does not say it, and its authors' scripts have this, that of GSC 0.184"
-    )
+    return _beta(tensors, BETA, f"scripts have this, that of GSC {GSC_BETA:g}")
+
+
+def _beta(tensors: Tensors, default: float, whose: str) -> float:
+    """How much the threshold rises: given by hand, or what the authors' code has."""
+    if tensors.given.adaptation is not None:
+        return tensors.given.adaptation
+    told = f"adaptation {default:g} (beta): {tensors.unsaid}, and its authors' {whose}"
     if told not in tensors.notices:
         tensors.notices.append(told)
-    return BETA
+    return default
 
 
-def _neuron(tensors: Tensors, path: str, alpha: Float, rho: Float, beta: float) -> Neuron:
-    threshold = tensors.threshold(path, "b_j0", THRESHOLD)
+def _neuron(tensors: Tensors, path: str, alpha: Float, rho: Float, beta: float, default: float) -> Neuron:
+    threshold = tensors.threshold(path, "b_j0", default)
     told = "b_j0: the authors' scripts have 0.01, 0.1 or 1.6 from task to task (--threshold)"
-    if tensors.given.threshold is None and told not in tensors.notices:
+    said = tensors.given.threshold is not None or hasattr(tensors.live.get(path), "b_j0")
+    if not said and told not in tensors.notices:
         tensors.notices.append(told)
     neuron = neurons.alif_yin(alpha.size, alpha=alpha, rho=rho, beta=beta, threshold=threshold, bias=NO_BIAS)
     start = np.full(alpha.size, threshold)  # the adaptation's; the soma holds the membrane minus what it adds
     return replace(neuron, u0=start, v0=-beta * start)
-
-
-def _decay(tau: Float, tensors: Tensors, name: str) -> Float:
-    """exp(-1/tau), of positive time constants: a negative one grows, and the authors' forward does not forbid it."""
-    if (tau <= 0).any():
-        place = int(np.argmin(tau))
-        raise TclifError(f"{tensors.where}: {name}[{place}] is {tau[place]:g}", "a time constant is above 0")
-    return decay(tau, tensors, name)
