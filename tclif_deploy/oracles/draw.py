@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tclif_deploy.fixed import FixedConnection, FixedLayer, FixedNetwork, InputEncoding, Int
-from tclif_deploy.target import Target, largest_held, load_target, nearest_factor, nearest_held
+from tclif_deploy.mapping.registers import LOIHI, held_by
+from tclif_deploy.target import Target, largest_held, nearest_factor, nearest_held
 
 STEPS = 300
 HIDDEN = (8, 48)
@@ -100,7 +101,7 @@ def draw_loihi(
     since the simulators of the others differ there. ``alike``: the neurons of a layer have the same registers.
     """
     one, top = target.arithmetic.one, (1 << (target.state_bits.value - 1)) - 1
-    held = as_loihi(target)
+    held = held_by(target, LOIHI)
     features, hidden = int(rng.integers(1, 13)), int(rng.integers(1, 3))
     sizes = [*(int(rng.integers(*HIDDEN)) for _ in range(hidden)), int(rng.integers(1, 11))]
     regime = regimes[int(rng.integers(len(regimes)))]
@@ -126,7 +127,7 @@ def draw_loihi(
         most = int(np.sum([np.abs(c.weight).sum(axis=1) for c in connections], axis=0).max())
         shift = min(widest, largest - max(most, 1).bit_length())  # within the chip's sum of a step
         if regime != "wide u":  # u stays within its range, and so does its sum with a bias
-            a_u = np.minimum(a_u, one - 1 - (most << shift) * one // (top - largest_bias))
+            a_u = np.minimum(a_u, max(0, one - 1 - (most << shift) * one // (top - largest_bias)))
         layers.append(
             _layer(
                 held, name, tuple(connections), shift, threshold, a_u=nearest_factor(held, a_u),
@@ -134,11 +135,5 @@ def draw_loihi(
             )
         )  # fmt: skip
     x = (rng.random((STEPS, features)) < rng.uniform(0.02, 0.5)).astype(np.int64)
-    network = FixedNetwork(InputEncoding(features, 1.0, target.input_bits.value), target.arithmetic, tuple(layers))
+    network = FixedNetwork(InputEncoding(features, 1.0, LOIHI.input_bits), target.arithmetic, tuple(layers))
     return Case(network, x)
-
-
-def as_loihi(target: Target) -> Target:
-    """Whose registers hold the numbers: the target's own, or Loihi 1's, where the target (Loihi 2, whose simulator has
-    them too) states no step of a threshold."""
-    return target if target.threshold_step is not None else load_target("loihi1")
