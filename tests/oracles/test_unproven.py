@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tclif_deploy import FixedNetwork, QuantizeSettings, load_target, mapping, quantize
+from tclif_deploy import FixedNetwork, QuantizeSettings, TclifError, load_target, mapping, quantize
 from tclif_deploy.fixed import FixedLayer, InputEncoding
 from tclif_deploy.oracles.compare import ROADS
 from tclif_deploy.oracles.draw import Case, draw_loihi, draw_xylo
@@ -184,3 +184,47 @@ def test_wider_input_is_not_proven(target, most):
         encoding = InputEncoding(network.input.size, 1.0, bits)
         found = mapping.unproven(replace(network, input=encoding), load_target(target))
         assert found == (None if said is None else f"{said} {most}{NOT_SHOWN}")
+
+
+@pytest.mark.parametrize(("target", "key", "value", "kept"), [
+    ("xylo2", "weight_bits", 16, False),
+    ("xylo2", "weight_bits", 8, True),
+    ("xylo2", "weight_bits", 4, True),
+    ("xylo2", "input_bits", 6, False),
+    ("xylo2", "input_bits", 2, True),
+    ("xylo2", "growing_factors", True, False),
+    ("xylo2", "growing_factors", False, True),
+    ("loihi2", "growing_factors", True, True),
+    ("loihi1", "threshold_bits", 16, True),
+    ("loihi1", "bias_bits", 14, False),
+    ("loihi1", "accumulator_bits", 23, False),
+    ("loihi1", "accumulator_bits", 20, True),
+    ("loihi1", "accumulator_bits", "unlimited", False),
+    ("xylo2", "accumulator_bits", 20, True),
+])  # fmt: skip
+def test_numbers_that_reach_further_are_not_proven_any_more(tmp_path, target, key, value, kept):
+    text = str(value).lower() if isinstance(value, bool) else repr(value)
+    forms = [text] if value == "unlimited" else [text, f"{{value = {text}, source = 'x', evidence = 'assumed'}}"]
+    path = tmp_path / "mine.toml"
+    for form in forms:
+        path.write_text(f'inherits = "{target}"\n{key} = {form}\n')
+        assert (load_target(path).proof.neuron_steps > 0) == kept
+    if value != "unlimited":
+        other = load_target(target).override(**{key: value})
+        assert (other.proof.neuron_steps > 0) == kept
+        if not kept:
+            assert mapping.unproven(drawn(target).network, other).startswith("no simulator of others was compared with")
+
+
+def test_a_threshold_that_reaches_further_than_a_narrower_one_is_not_proven():
+    narrow = load_target("loihi1").override(threshold_bits=16)
+    assert narrow.proof.neuron_steps > 0
+    assert narrow.override(threshold_bits=18).proof.neuron_steps == 0
+
+
+def test_a_number_that_is_none_is_told_as_such(tmp_path):
+    path = tmp_path / "mine.toml"
+    for wrong in ("'wide'", "[8]", "{value = 'wide', source = 'x', evidence = 'assumed'}", "true", "1.5"):
+        path.write_text(f'inherits = "xylo2"\nweight_bits = {wrong}\n')
+        with pytest.raises(TclifError, match=r"mine.toml:2: weight_bits.value: "):
+            load_target(path)
