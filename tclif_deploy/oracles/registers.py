@@ -50,6 +50,8 @@ def loihi_registers(case: Case, target: Target) -> dict[str, Any]:
     one = target.arithmetic.one
     order = {INPUT: -1} | {layer.name: n for n, layer in enumerate(case.network.layers)}
     held = held_by(target, LOIHI)
+    if one != LOIHI_ONE:
+        raise NoRegister(f"factors count 1/{one}, the chip's 1/{LOIHI_ONE}")
     above = int(held.comparator is not None and held.comparator.value == ">")
     layers = []
     for layer in case.network.layers:
