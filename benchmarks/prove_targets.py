@@ -1,15 +1,17 @@
 """Compares every shipped target with every simulator that it names, over so many neuron steps each, and prints them.
 
 ``python benchmarks/prove_targets.py [NEURON_STEPS] [TARGET ...]``: ten million of all targets without, which takes half
-an hour. What a target's ``[proof]`` says was counted by it. Exit code 1 where a bit differs.
+an hour. What a target's ``[proof]`` says was counted by it. Exit code 1 where a bit differs, 2 where a simulator is
+missing or fails, or an argument is none.
 """
 
 from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 
-from tclif_deploy import load_target
+from tclif_deploy import TclifError, load_target
 from tclif_deploy.oracles.compare import BATCH, compare, oracles_of
 from tclif_deploy.target import known_targets
 
@@ -20,10 +22,21 @@ SLOW = {"brian2-loihi": 10}
 
 
 def main(arguments: list[str]) -> int:
-    """Print a line for each target and simulator; the exit code."""
-    wanted = int(arguments[0]) if arguments else 10_000_000
+    """Print a line for each target and simulator, or why there is none; the exit code."""
+    if arguments and not (arguments[0].isdecimal() and int(arguments[0])):
+        print(f"error: {arguments[0]!r:.40} is no number of neuron steps; expected 1 or more", file=sys.stderr)
+        return 2
+    try:
+        return int(prove(int(arguments[0]) if arguments else 10_000_000, arguments[1:] or known_targets()) > 0)
+    except TclifError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def prove(wanted: int, names: Sequence[str]) -> int:
+    """Print a line for each target and simulator, over ``wanted`` neuron steps; how many of all differ."""
     differ = 0
-    for name in arguments[1:] or known_targets():
+    for name in names:
         target = load_target(name)
         if target.proof is None or not target.proof.compared:
             print(f"{name}: no simulator of others")
@@ -47,7 +60,7 @@ def main(arguments: list[str]) -> int:
                 flush=True,
             )
             differ += differing
-    return int(differ > 0)
+    return differ
 
 
 if __name__ == "__main__":

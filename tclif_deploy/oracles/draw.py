@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tclif_deploy.fixed import FixedConnection, FixedLayer, FixedNetwork, InputEncoding, Int
-from tclif_deploy.target import Target, largest_held, load_target, nearest_factor, nearest_held
+from tclif_deploy.mapping.registers import LOIHI, held_by
+from tclif_deploy.target import Target, largest_held, nearest_factor, nearest_held
 
 STEPS = 300
 HIDDEN = (8, 48)
@@ -31,6 +32,7 @@ def _layer(
     size = threshold.size
     zero, one = np.zeros(size, np.int64), np.full(size, target.arithmetic.one)
     threshold = nearest_held(target, "threshold", np.maximum(threshold, 1))
+    threshold = np.minimum(threshold, largest_held(target, "threshold"))
     return FixedLayer(
         name, connections, shift, a_u=a_u, b_u=zero, a_v=a_v, b_v=one, q=zero, threshold=threshold, r_u=zero,
         r_v=threshold, v_reset=zero, bias_u=zero, bias_v=nearest_held(target, "bias_v", bias), v0=zero,
@@ -65,8 +67,8 @@ def draw_xylo(target: Target, rng: np.random.Generator) -> Case:
         decays = [one - (one >> rng.integers(1, longest, n)) for _ in "uv"]
         if target.shift_decays is None or not target.shift_decays.value:
             decays = [rng.integers(0, one, n) for _ in "uv"]
-        reach = top if wide else top // 8
-        threshold = np.exp2(rng.uniform(5, np.log2(reach), n)).astype(np.int64)
+        reach = top if wide else max(1, top // 8)
+        threshold = np.exp2(rng.uniform(min(5, np.log2(reach)), np.log2(reach), n)).astype(np.int64)
         bias = rng.integers(-reach, reach + 1, n) * (rng.random(n) < (0.3 if wide else 0)) + rng.integers(-30, 31, n)
         bias = np.clip(bias, -top, top)
         connections = [FixedConnection("hidden", _weights(target, rng, n, size), 1, exponents[0])]
@@ -100,14 +102,16 @@ def draw_loihi(
     since the simulators of the others differ there. ``alike``: the neurons of a layer have the same registers.
     """
     one, top = target.arithmetic.one, (1 << (target.state_bits.value - 1)) - 1
-    held = as_loihi(target)
+    held = held_by(target, LOIHI)
     features, hidden = int(rng.integers(1, 13)), int(rng.integers(1, 3))
     sizes = [*(int(rng.integers(*HIDDEN)) for _ in range(hidden)), int(rng.integers(1, 11))]
     regime = regimes[int(rng.integers(len(regimes)))]
-    lowest_u, forgetful = {"plain": (0, 0.2), "whole": (0, 1), "wide u": (one - 12, 0), "wide v": (0, 1)}[regime]
-    lowest_v = {"plain": 0, "whole": one, "wide u": one - 12, "wide v": one - 1}[regime]
+    nearly = max(0, one - 12)
+    lowest_u, forgetful = {"plain": (0, 0.2), "whole": (0, 1), "wide u": (nearly, 0), "wide v": (0, 1)}[regime]
+    lowest_v = {"plain": 0, "whole": one, "wide u": nearly, "wide v": one - 1}[regime]
     widest = {"plain": 6, "whole": 6, "wide u": 14, "wide v": 12}[regime]
     low, high = (9.0, 18.0) if regime in ("plain", "whole") else (17.0, float(np.log2(top)))
+    low = min(low, high - 1)  # where the states are narrower than a chip's
     largest_bias = largest_held(held, "bias_v")
     largest = target.accumulator_bits.value - 1 if target.accumulator_bits is not None else 31
     layers: list[FixedLayer] = []
@@ -125,8 +129,12 @@ def draw_loihi(
             connections.append(FixedConnection(name, _weights(target, rng, size, size), 1))
         most = int(np.sum([np.abs(c.weight).sum(axis=1) for c in connections], axis=0).max())
         shift = min(widest, largest - max(most, 1).bit_length())  # within the chip's sum of a step
+        if shift < 0:  # of a sum narrower than a chip's: smaller weights, since a chip shifts to the left
+            connections = [replace(c, weight=np.sign(c.weight) * (np.abs(c.weight) >> -shift)) for c in connections]
+            most, shift = most >> -shift, 0
         if regime != "wide u":  # u stays within its range, and so does its sum with a bias
-            a_u = np.minimum(a_u, one - 1 - (most << shift) * one // (top - largest_bias))
+            room = max(1, top - largest_bias)
+            a_u = np.minimum(a_u, max(0, one - 1 - (most << shift) * one // room))
         layers.append(
             _layer(
                 held, name, tuple(connections), shift, threshold, a_u=nearest_factor(held, a_u),
@@ -134,11 +142,5 @@ def draw_loihi(
             )
         )  # fmt: skip
     x = (rng.random((STEPS, features)) < rng.uniform(0.02, 0.5)).astype(np.int64)
-    network = FixedNetwork(InputEncoding(features, 1.0, target.input_bits.value), target.arithmetic, tuple(layers))
+    network = FixedNetwork(InputEncoding(features, 1.0, LOIHI.input_bits), target.arithmetic, tuple(layers))
     return Case(network, x)
-
-
-def as_loihi(target: Target) -> Target:
-    """Whose registers hold the numbers: the target's own, or Loihi 1's, where the target (Loihi 2, whose simulator has
-    them too) states no step of a threshold."""
-    return target if target.threshold_step is not None else load_target("loihi1")

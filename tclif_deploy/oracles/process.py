@@ -32,10 +32,16 @@ def run_cases(oracle: Oracle, cases: list[dict[str, Any]], timeout_s: float) -> 
         command = [str(oracle.python), "-I", str(oracle.script), str(given), str(answer)]
         with (Path(folder) / "said").open("w+", encoding="utf-8", errors="replace") as said:
             environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-            child = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=said, stderr=said, env=environment, cwd=folder,
-                start_new_session=True,
-            )  # fmt: skip
+            try:
+                child = subprocess.Popen(
+                    command, stdin=subprocess.DEVNULL, stdout=said, stderr=said, env=environment, cwd=folder,
+                    start_new_session=True,
+                )  # fmt: skip
+            except OSError as error:
+                why = error.strerror or str(error)
+                raise TclifError(
+                    f"{oracle.name}: {oracle.python} cannot be run: {why}", f"install it again: {INSTALL}"
+                ) from None
             try:
                 code = child.wait(timeout_s)
             except subprocess.TimeoutExpired:

@@ -8,12 +8,11 @@ import numpy as np
 
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedLayer, Int
+from tclif_deploy.mapping.registers import LOIHI, beyond_registers, held_by, without_register
 from tclif_deploy.network import INPUT
-from tclif_deploy.oracles.draw import Case, as_loihi
+from tclif_deploy.oracles.draw import Case
 from tclif_deploy.target import Target, unit_of
 
-LARGEST_WEIGHT = (1 << 7) - 1
-"""of either chip"""
 XYLO_TOP = (1 << 15) - 1
 LOIHI_ONE = 1 << 12
 LOIHI_BIAS = (1 << 12) - 1
@@ -30,9 +29,6 @@ def xylo_registers(case: Case, target: Target) -> dict[str, Any]:
     populations: dict[str, dict[str, Any]] = {}
     for layer in case.network.layers:
         _check_neuron(layer, one, "soft")
-        _none("r_u, bias_u", layer, layer.r_u, layer.bias_u)
-        if (layer.r_v != layer.threshold).any():
-            raise NoRegister(f"layer {layer.name}: the reset takes off another amount than the threshold")
         for name in ("threshold", "bias_v"):
             values = getattr(layer, name)
             if (np.abs(values) > XYLO_TOP).any():
@@ -42,7 +38,7 @@ def xylo_registers(case: Case, target: Target) -> dict[str, Any]:
         populations[layer.name] = {
             "dash_syn": _dash("a_u", layer, layer.a_u, one), "dash_mem": _dash("a_v", layer, layer.a_v, one),
             "threshold": layer.threshold.tolist(), "bias": layer.bias_v.tolist(),
-            "w": layer.connections[0].weight.tolist(), "shift": [c.exponent for c in layer.connections],
+            "w": layer.connections[0].weight.tolist(), "shift": [layer.shift + c.exponent for c in layer.connections],
         }  # fmt: skip
         if len(layer.connections) > 1:
             populations[layer.name]["r"] = layer.connections[1].weight.tolist()
@@ -53,17 +49,16 @@ def loihi_registers(case: Case, target: Target) -> dict[str, Any]:
     """What the scripts of Loihi's simulators take: mantissas, which they count as the chip does."""
     one = target.arithmetic.one
     order = {INPUT: -1} | {layer.name: n for n, layer in enumerate(case.network.layers)}
-    held = as_loihi(target)
+    held = held_by(target, LOIHI)
+    if one != LOIHI_ONE:
+        raise NoRegister(f"factors count 1/{one}, the chip's 1/{LOIHI_ONE}")
     above = int(held.comparator is not None and held.comparator.value == ">")
     layers = []
     for layer in case.network.layers:
         _check_neuron(layer, one, "hard")
-        _none("bias_u, v_reset", layer, layer.bias_u, layer.v_reset)
+        for clause in beyond_registers(layer, held):
+            raise NoRegister(f"layer {layer.name} {clause}")
         decay_u, decay_v = LOIHI_ONE - 1 - layer.a_u, LOIHI_ONE - layer.a_v
-        for name, register in (("a_u", decay_u), ("a_v", decay_v)):
-            if (register < 0).any():
-                n = int(np.flatnonzero(register < 0)[0])
-                raise NoRegister(f"layer {layer.name}: {name} of neuron {n} is {getattr(layer, name)[n]}")
         mantissa, exponent = _bias(layer)
         layers.append({
             "name": layer.name, "decay_u": decay_u.tolist(), "decay_v": decay_v.tolist(),
@@ -78,19 +73,10 @@ def loihi_registers(case: Case, target: Target) -> dict[str, Any]:
 
 
 def _check_neuron(layer: FixedLayer, one: int, reset: str) -> None:
-    for connection in layer.connections:
-        if (np.abs(connection.weight) > LARGEST_WEIGHT).any():
-            raise NoRegister(f"layer {layer.name}: a weight from {connection.source} is beyond {LARGEST_WEIGHT}")
-    _none("b_u, q", layer, layer.b_u, layer.q)
-    if (layer.b_v != one).any():
-        raise NoRegister(f"layer {layer.name}: the soma takes another share of u than all of it")
     if layer.reset != reset:
         raise NoRegister(f"layer {layer.name}: its reset is {layer.reset}, the chip's {reset}")
-
-
-def _none(names: str, layer: FixedLayer, *values: Int) -> None:
-    if any(each.any() for each in values):
-        raise NoRegister(f"layer {layer.name}: {names}: the chip has none")
+    for clause in without_register(layer, one):
+        raise NoRegister(f"layer {layer.name} {clause}")
 
 
 def _dash(name: str, layer: FixedLayer, factors: Int, one: int) -> list[int]:

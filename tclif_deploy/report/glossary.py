@@ -190,8 +190,8 @@ DEFINITIONS: dict[str, str] = {
         "verified, uncertain, falls short, compared, or compiled, not verified where no data were given."
     ),
     "unproven": (
-        "No simulator that others made of the target's chip was compared with its rules, or none has neurons like "
-        "the network's."
+        "No simulator that others made of the target's chip was compared with its rules, or none has what the network "
+        "takes of them: its neurons, numbers, delays or input."
     ),
     "verified": "Verdict: within its limits.",
     "weight": "What one event of a source (of value 1) adds to a neuron's accumulator.",

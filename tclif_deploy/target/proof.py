@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+UNLIMITED = "unlimited"
+"""in a file: the limit that it inherits is none here"""
 NeuronKind = Literal["if", "lif", "cuba", "two_compartment"]
 ResetKind = Literal["soft", "hard"]
 OracleName = Literal["xylosim", "nengo-loihi", "brian2-loihi", "lava"]
@@ -15,6 +18,8 @@ COMPUTES = frozenset({
     "bias_exponent", "leaky_u",
 })  # fmt: skip
 """keys of a target that say what it computes: with another value, nothing that was compared holds"""
+REACHES = frozenset({"weight_bits", "input_bits", "threshold_bits", "bias_bits", "accumulator_bits", "growing_factors"})
+"""keys that say how far its numbers reach: what was compared holds up to the target's own, and not beyond"""
 
 
 class Comparison(BaseModel):
@@ -49,9 +54,22 @@ class Proof(BaseModel):
         return sum(each.neuron_steps for each in self.compared)
 
 
-def with_other_rules(data: dict[str, Any]) -> None:
-    """Take back from a target's plain values what was compared: its rules are others now."""
+def take_back(data: dict[str, Any], changed: Mapping[str, Any]) -> None:
+    """Take back from a target's plain values what was compared, where ``changed`` are other rules than its own, or let
+    numbers reach further; ``unlimited`` is one that it does not state any more."""
     proof = data.get("proof")
-    if isinstance(proof, dict):
+    further = any(_further(data.get(key), changed[key]) for key in REACHES & changed.keys())
+    if isinstance(proof, dict) and (further or COMPUTES & changed.keys()):
         compared = [{**each, "neuron_steps": 0} for each in proof.get("compared", ())]
         data["proof"] = {**proof, "compared": compared}
+
+
+def _further(before: Any, after: Any) -> bool:
+    """Whether a number, a flag, or a limit table of either, reaches further than the one ``before``; a number that is
+    not stated has no end, a flag that is not is false. What is neither is told when the target is built."""
+    before, after = (each.get("value") if isinstance(each, Mapping) else each for each in (before, after))
+    if isinstance(after, bool):
+        return after and not before
+    if after == UNLIMITED:
+        return isinstance(before, int) and not isinstance(before, bool)
+    return isinstance(before, int) and isinstance(after, int) and after > before

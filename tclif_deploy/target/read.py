@@ -18,14 +18,13 @@ from pydantic import ValidationError
 from tclif_deploy.arguments import checked
 from tclif_deploy.errors import TclifError
 from tclif_deploy.files import as_path, read_toml
-from tclif_deploy.target.proof import COMPUTES, with_other_rules
+from tclif_deploy.target.proof import UNLIMITED, take_back
 from tclif_deploy.target.schema import MOST_NAME, UNITS, Limit, Target
 
 HINT = "see targets/loihi2.toml for the form"
 MAX_BYTES = 1 << 20
 MAX_PROBLEMS = 5
 """more than this many are counted, not listed"""
-UNLIMITED = "unlimited"
 PLAIN = ("name", "description", "backend", "device", "figures")
 """keys that are text, not limits"""
 
@@ -122,8 +121,8 @@ def _read(path: Path, above: tuple[Path, ...], shipped: bool) -> tuple[dict[str,
             if not error.what.startswith("target ")
             else TclifError(f"{where}: inherits: {error.what}", error.hint)
         ) from None
-    if "proof" not in own and COMPUTES & own.keys():
-        with_other_rules(data)
+    if "proof" not in own:
+        take_back(data, own)
     for key, value in own.items():
         if value == UNLIMITED and key not in PLAIN:
             data.pop(key, None)

@@ -14,7 +14,7 @@ from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import LATER_RULES, MOST_SPIKES, Arithmetic, Overflow, Rounding
 from tclif_deploy.settings import check_settings
 from tclif_deploy.target.held import WIDTHS, unit_of
-from tclif_deploy.target.proof import COMPUTES, NeuronKind, Proof, ResetKind, with_other_rules
+from tclif_deploy.target.proof import NeuronKind, Proof, ResetKind, take_back
 
 LONGEST_VALUE = 40
 """characters of a number, or of a choice, that is given by hand"""
@@ -302,8 +302,7 @@ class Target(BaseModel):
         if "state_bits" in changed:
             for name in ("threshold_step", "bias_exponent"):
                 data.pop(name, None)
-        if COMPUTES & changed.keys():
-            with_other_rules(data)
+        take_back(data, changed)
         for key, value in changed.items():
             data[key] = {"value": value, "unit": UNITS.get(key, ""), "source": source, "evidence": "assumed"}
         return build(

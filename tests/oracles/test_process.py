@@ -7,9 +7,10 @@ from dataclasses import replace
 
 import pytest
 
+from benchmarks import prove_targets
 from tclif_deploy import TclifError
 from tclif_deploy.cli.main import run
-from tclif_deploy.oracles import FOLDER, ORACLES, READY, install
+from tclif_deploy.oracles import FOLDER, INSTALL, ORACLES, READY, install
 from tclif_deploy.oracles.__main__ import main
 
 XYLOSIM = ORACLES["xylosim"]
@@ -51,6 +52,33 @@ def test_a_simulator_that_fails_is_one_line(fake, capsys, program, said):
     lines = capsys.readouterr().err.strip().splitlines()
     assert len(lines) == 1
     assert lines[0].startswith("error: " + said)
+
+
+def test_an_interpreter_that_cannot_be_run_is_one_line(fake, capsys):
+    """Such as one whose Python was removed, or of another machine."""
+    fake("pass")
+    for spoil, why in (
+        (lambda: XYLOSIM.python.write_text("#!/nowhere/python\n"), "No such file or directory"),
+        (lambda: XYLOSIM.python.write_bytes(b"\0\0"), "Exec format error"),
+        (lambda: XYLOSIM.python.chmod(0o644), "Permission denied"),
+    ):
+        spoil()
+        assert run(["verify-target", "xylo2", "--cases", "1", "-q"]) == 2
+        error = capsys.readouterr().err
+        assert error == f"error: xylosim: {XYLOSIM.python} cannot be run: {why}; install it again: {INSTALL}\n"
+
+
+@pytest.mark.parametrize(("arguments", "said"), [
+    (["many"], "'many' is no number of neuron steps; expected 1 or more"),
+    (["0"], "'0' is no number of neuron steps; expected 1 or more"),
+    (["1", "nosuch"], "target 'nosuch' is not known"),
+    (["1", "xylo2"], "xylosim 0.1.3 is not installed in "),
+])  # fmt: skip
+def test_the_count_of_all_targets_ends_in_one_line(fake, capsys, arguments, said):
+    assert prove_targets.main(arguments) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {said}")
+    assert error.count("\n") == 1
 
 
 def test_a_simulator_that_is_missing_or_of_another_version_is_one_line(fake, capsys):
