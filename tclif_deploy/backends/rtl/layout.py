@@ -11,6 +11,7 @@ from tclif_deploy.bounds import LayerBounds, layer_bounds
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import COEFFICIENTS, FixedConnection, FixedLayer, FixedNetwork, Int
 from tclif_deploy.network import INPUT
+from tclif_deploy.start import says_start
 from tclif_deploy.target import Target
 
 LANES = 32
@@ -188,6 +189,8 @@ def _layer(
     fixed: FixedNetwork, number: int, layer: FixedLayer, order: dict[str, int], period: int, lanes: int
 ) -> LayerShape:
     where, m = f"rtl: layer {layer.name}", fixed.arithmetic
+    if says_start(layer, layer.reset):
+        raise TclifError(f"{where}: u0, s0 or a hard reset that takes r_u from the dendrite is not in the circuit")
     if layer.size > MOST_NEURONS:
         raise TclifError(f"{where}: {layer.size:,} neurons", f"{MOST_NEURONS:,} are supported")
     rows = sum(c.sources for c in layer.connections)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from tclif_deploy.oracles.compare import OracleCheck
 from tclif_deploy.report.content import Block, Note
 from tclif_deploy.report.terminal.blocks import show_blocks
 from tclif_deploy.target import Target
 from tclif_deploy.text import count
+
+if TYPE_CHECKING:  # it brings the engine, which a list of targets does without
+    from tclif_deploy.oracles.compare import OracleCheck
 
 
 def print_target_check(
