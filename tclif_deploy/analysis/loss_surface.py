@@ -70,8 +70,8 @@ class Landscape:
     at: tuple[float, ...]
     """how far the weights are moved along either direction; the trained network is at 0"""
     loss: tuple[tuple[float | None, ...], ...]
-    """mean over the samples (or steps) that count: [second direction][first direction]; None where the states of the
-    moved network grow without end"""
+    """mean over the samples (or steps) that count, by the second direction and then by the first; None where the states
+    of the moved network grow without end"""
 
     @property
     def centre(self) -> float:
