@@ -128,9 +128,8 @@ def bits_of(values: Int) -> int:
 
 
 def arrays(layer: FixedLayer) -> dict[str, Int]:
-    """What the circuit stores of a layer's neurons; a hard reset sets the soma and leaves the dendrite as it is."""
-    zero = np.zeros(layer.size, np.int64)
-    return {name: zero if name == "r_u" and layer.reset == "hard" else getattr(layer, name, zero) for name in FIELDS}
+    """What the circuit stores of a layer's neurons."""
+    return {name: getattr(layer, name) for name in FIELDS}
 
 
 def layout(fixed: FixedNetwork, lanes: int | None = None) -> Layout:
