@@ -26,8 +26,9 @@ class Compared:
 
 
 XYLO, LOIHI = Compared(input_bits=5, input_delay=0), Compared(input_bits=2, input_delay=1)
+SPECK = Compared(input_bits=2, input_delay=0)
 COMPARED: dict[OracleName, Compared] = {
-    "xylosim": XYLO, "nengo-loihi": LOIHI, "brian2-loihi": LOIHI, "lava": LOIHI,
+    "xylosim": XYLO, "nengo-loihi": LOIHI, "brian2-loihi": LOIHI, "lava": LOIHI, "sinabs": SPECK,
 }  # fmt: skip
 
 

@@ -32,7 +32,7 @@ class Oracle:
     """what pip installs, pinned"""
     maker: str
     alone: tuple[str, ...] = ()
-    """what pip installs then without what it asks for, since it declares older versions of Python"""
+    """what pip installs then without what it asks for: it declares older versions of Python, or needs less here"""
     newest_python: tuple[int, int] | None = None
     """for which its packages are made; None: for this one too"""
 
@@ -96,6 +96,13 @@ ORACLES = {
             ("numpy==2.4.6", "scipy==1.17.1", "networkx==2.8.7", "asteval==1.0.10"),
             "Intel",
             alone=("lava-nc==0.10.0",),
+        ),
+        Oracle(
+            "sinabs",
+            "3.1.3",
+            ("torch==2.13.0", "numpy==2.4.6", "h5py==3.16.0", "matplotlib==3.11.2", "pbr==7.1.3", "setuptools==84.2.1"),
+            "SynSense",
+            alone=("sinabs==3.1.3", "nir==1.0.4", "nirtorch==1.0"),
         ),
     )
 }

@@ -12,9 +12,9 @@ import numpy as np
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import Int
 from tclif_deploy.oracles import ORACLES, Oracle
-from tclif_deploy.oracles.draw import Case, draw_loihi, draw_xylo
+from tclif_deploy.oracles.draw import Case, draw_loihi, draw_speck, draw_xylo
 from tclif_deploy.oracles.process import States, run_cases
-from tclif_deploy.oracles.registers import NoRegister, loihi_registers, xylo_registers
+from tclif_deploy.oracles.registers import NoRegister, loihi_registers, speck_registers, xylo_registers
 from tclif_deploy.progress import Progress, no_progress
 from tclif_deploy.simulation import engine
 from tclif_deploy.target import Target
@@ -52,6 +52,7 @@ ROADS: dict[str, tuple[Draw, Registers]] = {
         loihi_registers,
     ),
     "lava": (partial(draw_loihi, regimes=("plain", "whole", "wide v")), loihi_registers),
+    "sinabs": (draw_speck, speck_registers),
 }
 """oracle -> what draws networks that it has, and what writes their registers"""
 

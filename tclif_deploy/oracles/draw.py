@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tclif_deploy.fixed import FixedConnection, FixedLayer, FixedNetwork, InputEncoding, Int
-from tclif_deploy.mapping.registers import LOIHI, held_by
+from tclif_deploy.fixed import MOST_SPIKES, FixedConnection, FixedLayer, FixedNetwork, InputEncoding, Int
+from tclif_deploy.mapping.registers import LOIHI, SPECK, held_by
 from tclif_deploy.target import Target, largest_held, nearest_factor, nearest_held
 
 STEPS = 300
@@ -68,9 +68,12 @@ def draw_xylo(target: Target, rng: np.random.Generator) -> Case:
         if target.shift_decays is None or not target.shift_decays.value:
             decays = [rng.integers(0, one, n) for _ in "uv"]
         reach = top if wide else max(1, top // 8)
-        threshold = np.exp2(rng.uniform(min(5, np.log2(reach)), np.log2(reach), n)).astype(np.int64)
-        bias = rng.integers(-reach, reach + 1, n) * (rng.random(n) < (0.3 if wide else 0)) + rng.integers(-30, 31, n)
-        bias = np.clip(bias, -top, top)
+        highest = max(reach, largest_held(target, "threshold")) if wide else reach
+        threshold = np.exp2(rng.uniform(min(5, np.log2(reach)), np.log2(highest), n)).astype(np.int64)
+        widest = largest_held(target, "bias_v")
+        far = max(reach, widest)
+        bias = rng.integers(-far, far + 1, n) * (rng.random(n) < (0.3 if wide else 0)) + rng.integers(-30, 31, n)
+        bias = np.clip(bias, -widest, widest)
         connections = [FixedConnection("hidden", _weights(target, rng, n, size), 1, exponents[0])]
         if name == "hidden":
             events = FixedConnection("input", _weights(target, rng, n, features), 0, exponents[1])
@@ -143,4 +146,40 @@ def draw_loihi(
         )  # fmt: skip
     x = (rng.random((STEPS, features)) < rng.uniform(0.02, 0.5)).astype(np.int64)
     network = FixedNetwork(InputEncoding(features, 1.0, LOIHI.input_bits), target.arithmetic, tuple(layers))
+    return Case(network, x)
+
+
+def draw_speck(target: Target, rng: np.random.Generator) -> Case:
+    """Layers without leak, each heard by the next in the same step; the first neurons fire as often as they can.
+
+    No sum of a step reaches the upper end of a state, which the simulator has not. The last layer, which fires once a
+    step here, has thresholds that no sum reaches twice.
+    """
+    top = (1 << (target.state_bits.value - 1)) - 1
+    features, hidden = int(rng.integers(1, 17)), int(rng.integers(1, 3))
+    sizes = [*(int(rng.integers(*HIDDEN)) for _ in range(hidden)), int(rng.integers(1, 11))]
+    layers: list[FixedLayer] = []
+    sources, often = features, 1
+    for n, size in enumerate(sizes):
+        name, before = ("out", layers[-1].name) if n == hidden else (f"layer{n}", layers[-1].name if n else "input")
+        room = top // (3 * often * sources)  # for a weight
+        weight = np.clip(_weights(target, rng, size, sources), -max(1, room), max(1, room))
+        widest = largest_held(target, "bias_v")
+        bias = rng.integers(-widest, widest + 1, size) * (rng.random(size) < 0.3)
+        if rng.random() < 0.3:
+            bias = np.clip(bias - 100, -widest, widest)  # down to the lower end
+        arriving = max(1, int((np.maximum(weight, 0).sum(axis=1) * often + np.maximum(bias, 0)).max()))
+        low = arriving + 1 if n == hidden else max(1, 2 * arriving // MOST_SPIKES)
+        threshold = int(np.exp2(rng.uniform(np.log2(low), np.log2(max(low, min(top - arriving, 16 * low))))))
+        held = np.full(size, np.clip(threshold, low, top - arriving))
+        often, sources = max(1, (int(held[0]) - 1 + arriving) // int(held[0])), size
+        zero = np.zeros(size, np.int64)
+        layers.append(
+            _layer(
+                target, name, (FixedConnection(before, weight),), 0, held, a_u=zero,
+                a_v=np.full(size, target.arithmetic.one), bias=bias, reset=_reset(target, rng),
+            )
+        )  # fmt: skip
+    x = (rng.random((STEPS, features)) < rng.uniform(0.02, 0.5)).astype(np.int64)
+    network = FixedNetwork(InputEncoding(features, 1.0, SPECK.input_bits), target.arithmetic, tuple(layers))
     return Case(network, x)

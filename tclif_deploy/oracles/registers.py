@@ -72,6 +72,26 @@ def loihi_registers(case: Case, target: Target) -> dict[str, Any]:
     return {"x": case.x.tolist(), "layers": layers}
 
 
+def speck_registers(case: Case, target: Target) -> dict[str, Any]:
+    """What the script of sinabs takes; whether a weight, a bias or a threshold is one of the chip's, sinabs says."""
+    layers = []
+    before = INPUT
+    for layer in case.network.layers:
+        _check_neuron(layer, target.arithmetic.one, "soft")
+        if layer.a_u.any() or (layer.a_v != target.arithmetic.one).any():
+            raise NoRegister(f"layer {layer.name} leaks (a_u, a_v), the chip's neurons only sum")
+        if (layer.threshold != layer.threshold[0]).any():
+            raise NoRegister(f"layer {layer.name} has several thresholds, the chip one for each layer")
+        if [(c.source, c.delay, c.exponent) for c in layer.connections] != [(before, 0, 0)] or layer.shift:
+            raise NoRegister(f"layer {layer.name} hears more than the layer before, or later, or at another step")
+        layers.append({
+            "name": layer.name, "threshold": int(layer.threshold[0]), "bias": layer.bias_v.tolist(),
+            "weight": layer.connections[0].weight.tolist(),
+        })  # fmt: skip
+        before = layer.name
+    return {"x": case.x.tolist(), "layers": layers}
+
+
 def _check_neuron(layer: FixedLayer, one: int, reset: str) -> None:
     if layer.reset != reset:
         raise NoRegister(f"layer {layer.name}: its reset is {layer.reset}, the chip's {reset}")

@@ -11,7 +11,7 @@ UNLIMITED = "unlimited"
 """in a file: the limit that it inherits is none here"""
 NeuronKind = Literal["if", "lif", "cuba", "two_compartment"]
 ResetKind = Literal["soft", "hard"]
-OracleName = Literal["xylosim", "nengo-loihi", "brian2-loihi", "lava"]
+OracleName = Literal["xylosim", "nengo-loihi", "brian2-loihi", "lava", "sinabs"]
 COMPUTES = frozenset({
     "state_bits", "coefficient_bits", "rounding", "rounding_u", "rounding_v", "least_step", "shift_decays",
     "input_first", "each_addend", "most_spikes", "overflow_u", "overflow_v", "threshold_step", "comparator",

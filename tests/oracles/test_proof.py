@@ -45,7 +45,7 @@ def test_each_shipped_target_says_what_proves_it_or_that_nothing_does(capsys, na
     proof = load_target(name).proof
     assert proof is not None
     assert proof.not_covered
-    assert bool(proof.compared) == (name in ("xylo2", "loihi1", "loihi2"))
+    assert bool(proof.compared) == (name in ("xylo2", "loihi1", "loihi2", "speck2"))
     for each in proof.compared:
         assert each.neuron_steps >= (1_000_000 if each.oracle == "brian2-loihi" else 10_000_000)
     assert run(["targets", name]) == 0

@@ -42,7 +42,8 @@ def test_what_is_compared_with_a_simulator_is_proven(name, oracle):
     for seed in range(2 if oracle == "brian2-loihi" else 10):
         case = draw(target, np.random.default_rng([5, seed]))
         assert registers(case, target)
-        assert mapping.unproven(case.network, target) is None
+        said = mapping.unproven(case.network, target)
+        assert said is None if target.proof.steps else said.startswith("speck2 does not work in steps")
 
 
 @pytest.mark.parametrize("target", DRAWS)
