@@ -22,7 +22,7 @@ from tclif_deploy.errors import TclifError
 
 @dataclass(frozen=True)
 class Limits:
-    """The numbers that a field takes: finite, ``low`` or more, more than ``above``, ``high`` or less.
+    """The numbers that a field takes: finite, ``low`` or more, more than ``above``, ``high`` or less, less than ``below``.
 
     Examples
     --------
@@ -35,15 +35,18 @@ class Limits:
     low: float = -math.inf
     high: float = math.inf
     above: float = -math.inf
+    below: float = math.inf
 
     def __contains__(self, value: float) -> bool:
-        return math.isfinite(value) and self.low <= value <= self.high and value > self.above
+        return math.isfinite(value) and self.low <= value <= self.high and self.above < value < self.below
 
     def __str__(self) -> str:
         if self.above > -math.inf:
             return f"above {self.above:,}" + (f", {self.high:,} at most" if self.high < math.inf else "")
         if self.high < math.inf:
             return f"{self.low:,} to {self.high:,}"
+        if self.below < math.inf:
+            return f"{self.low:,} or more, below {self.below:,}"
         return f"{self.low:,} or more" if self.low > -math.inf else ""
 
 

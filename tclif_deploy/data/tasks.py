@@ -16,7 +16,7 @@ from tclif_deploy.data.npz import load_npz
 from tclif_deploy.data.shd import load_shd
 from tclif_deploy.data.spoken_digits import FILE, load_spoken_digits
 from tclif_deploy.data.windows import sliding_windows
-from tclif_deploy.errors import TclifError
+from tclif_deploy.errors import TclifError, reason_of
 from tclif_deploy.text import count
 
 
@@ -30,6 +30,10 @@ class Task:
     """PS-MNIST's order of pixels"""
 
 
+PERMUTATION = "permutation.npy"
+"""the file beside a network of a permuted task that says its order of pixels"""
+
+
 def data_files(folder: Path | None) -> tuple[Path, ...]:
     """The files of a data folder that a training reads, which nothing may be written onto."""
     if folder is None or not folder.is_dir():
@@ -41,6 +45,25 @@ def data_files(folder: Path | None) -> tuple[Path, ...]:
 def pixel_permutation(pixels: int, seed: int) -> NDArray[np.int64]:
     """A fixed random order of pixels (PS-MNIST): step t shows pixel ``permutation[t]``."""
     return np.random.default_rng(seed).permutation(pixels)
+
+
+def read_permutation(path: Path) -> NDArray[np.int64]:
+    """A permutation that a training left beside its network. Raises `TclifError` where the file holds none."""
+    elsewhere = "restore it from where the network was trained; another order of pixels is another task"
+    try:
+        values = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise TclifError(f"{path}: cannot be read ({reason_of(error):.100})", elsewhere) from error
+    if not isinstance(values, np.ndarray) or values.ndim != 1 or values.dtype.kind not in "iu":
+        raise TclifError(f"{path}: holds no list of whole numbers", elsewhere)
+    if not np.array_equal(np.sort(values), np.arange(values.size)):
+        raise TclifError(f"{path}: is no order of the numbers 0 to {values.size - 1}", elsewhere)
+    return values.astype(np.int64)
+
+
+def is_permuted(model: str) -> bool:
+    """Whether the task of ``model`` shows pixels in an order of its own, which belongs to the task."""
+    return model.startswith("psmnist")
 
 
 def _parts(model: str, folder: Path | None, seed: int) -> tuple[Dataset, Dataset]:
@@ -76,16 +99,29 @@ def _ecg(folder: Path) -> tuple[Dataset, Dataset]:
     return train, test
 
 
-def load_task(model: str, sizes: tuple[int, ...], folder: Path | None, seed: int) -> Task:
+def load_task(
+    model: str,
+    sizes: tuple[int, ...],
+    folder: Path | None,
+    seed: int,
+    permutation: NDArray[np.int64] | None = None,
+) -> Task:
     """Read the data of ``model`` from ``folder`` (``train.npz`` and ``test.npz`` there win) and check that it fits.
 
     ``sizes`` are the network's: its input's first, its outputs last. ``mackey-glass`` without a folder is made from
-    ``seed``. Raises `TclifError` where files are missing, features or targets do not fit the network.
+    ``seed``. A permuted task's order of pixels is ``permutation``; None draws one from ``seed``. Raises `TclifError` where files are missing, features or targets do not fit the network.
     """
     train, test = _parts(model, folder, seed)
-    permutation = None
-    if model.startswith("psmnist"):
-        permutation = pixel_permutation(train.time, seed)
+    if not is_permuted(model):
+        permutation = None
+    else:
+        if permutation is None:
+            permutation = pixel_permutation(train.time, seed)
+        if permutation.size != train.time:
+            raise TclifError(
+                f"the order of pixels beside the network has {permutation.size}, the samples {train.time} steps",
+                f"give the data that it was trained on, or remove its {PERMUTATION} for a task of another order",
+            )
         train, test = (replace(data, x=np.ascontiguousarray(data.x[:, permutation])) for data in (train, test))
     if "mnist" in model and sizes[0] > 1:
         train, test = (replace(data, x=sliding_windows(data.x, sizes[0])) for data in (train, test))

@@ -96,6 +96,11 @@ class TrainConfig(FitSettings):
     """after the warm-up: down to 0 by the last epoch, or level"""
     noise: Annotated[float, Limits(0)] = 0.0
     """standard deviation of Gaussian noise added to scaled inputs in training"""
+    label_smoothing: Annotated[float, Limits(0, below=1)] = 0.0
+    """share of each label that is spread over all classes in what is made small; the loss that is printed has none"""
+    average: Annotated[float, Limits(0, below=1)] = 0.0
+    """exponential moving average of the weights, which is what is measured and written: the share that each step keeps,
+    0.999 is usual; 0 takes the weights themselves"""
     validation: Annotated[int, Limits(0)] = 0
     """training samples held out to choose the best epoch by (accuracy, or the rmse of numbers); without, the last
     epoch counts"""
@@ -254,5 +259,7 @@ def args_of(config: TrainConfig, arch: Architecture, task: Task = "label", decay
         "network": "fb" if arch.recurrent else "ff", "ind": arch.sizes[0], "model": config.model,
         "comparator": ">" if config.strict else ">=", "warmup": config.warmup, "clip": config.clip,
         "noise": config.noise, "easy": config.min_sample_probability, "validation": config.validation,
+        **({"label_smoothing": config.label_smoothing} if config.label_smoothing else {}),
+        **({"average": config.average} if config.average else {}),
         **({} if task == "label" else {"targets": task}), **({} if decay == 1 else {"readout_decay": decay}),
     }  # fmt: skip

@@ -15,20 +15,21 @@ from tclif_deploy.data.dataset import Dataset, Task
 from tclif_deploy.simulation.scores import NumberScore, judged
 
 
-def losses(said: Tensor, y: Tensor, task: Task, counts: Tensor) -> Tensor:
+def losses(said: Tensor, y: Tensor, task: Task, counts: Tensor, smoothing: float = 0.0) -> Tensor:
     """Each sample's loss, (samples,): cross-entropy of labels, mean squared error of numbers; where steps have targets,
     the mean over the steps that count.
 
     ``said`` is (samples, outputs) or (samples, time, outputs), ``y`` of the task's shape, ``counts`` (samples, time).
+    ``smoothing`` spreads that share of each label over all classes.
     """
     if task == "label":
-        return torch.nn.functional.cross_entropy(said, y, reduction="none")
+        return torch.nn.functional.cross_entropy(said, y, reduction="none", label_smoothing=smoothing)
     if task == "value":
         return ((said - y) ** 2).mean(1)
     if task == "step-label":
         # what does not count may hold any number
         y = torch.where(counts, y, 0)
-        steps = torch.nn.functional.cross_entropy(said.transpose(1, 2), y, reduction="none")
+        steps = torch.nn.functional.cross_entropy(said.transpose(1, 2), y, reduction="none", label_smoothing=smoothing)
     else:
         steps = ((said - y) ** 2).mean(2)
     return (steps * counts).sum(1) / counts.sum(1).clamp(min=1)

@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from tclif_deploy import jit
 from tclif_deploy.data.dataset import Dataset
-from tclif_deploy.data.tasks import Task, data_files, load_task
+from tclif_deploy.data.tasks import PERMUTATION, Task, data_files, is_permuted, load_task, read_permutation
 from tclif_deploy.errors import TclifError, reason_of
 from tclif_deploy.files import read_json
 from tclif_deploy.nn.checkpoint import load_torch, load_weights, save_json, save_torch
@@ -33,11 +34,10 @@ RATE_SAMPLES = 64
 STATE_KEYS = {"min_sample_probability": "easy"}
 """field -> its key in the state to resume from, where that is older than the field's name"""
 TINY = 1e-12
-ADDED = {"readout_decay": None}
+ADDED = {"readout_decay": None, "label_smoothing": 0.0, "average": 0.0}
 """field -> its value in a state that was written before there was such a setting"""
 ARGS = "args.json"
 """says beside a checkpoint how it was trained"""
-PERMUTATION = "permutation.npy"
 FREE = ("epochs",)
 """what a training that is resumed may change"""
 SMALLER = "try a smaller --lr or --clip, or a longer --warmup"
@@ -62,7 +62,7 @@ def train(config: TrainConfig, progress: Progress = no_progress, say: Say = say_
     if config.device != "cpu" and not (config.device.startswith("cuda") and torch.cuda.is_available()):
         raise TclifError(f"device is {config.device!r}", "cpu, or cuda where torch sees one")
     check_file_place(config.out, (config.start, *data_files(config.data)))
-    task = load_task(config.model, arch.sizes, config.data, config.seed)
+    task = load_task(config.model, arch.sizes, config.data, config.seed, _order_of_pixels(config, say))
     data, validation_data = _hold_out(task.train, config)
     assert data.task is not None
     decay = config.readout_decay or (arch.decay if data.task.startswith("step") else 1.0)
@@ -81,6 +81,31 @@ def train(config: TrainConfig, progress: Progress = no_progress, say: Say = say_
         result = fit(config, trainer, replace(task, train=data), validation_data, progress, say)
     resume_path(config.out).unlink(missing_ok=True)
     return result
+
+
+def _order_of_pixels(config: TrainConfig, say: Say) -> NDArray[np.int64] | None:
+    """The order of pixels of the task that the training goes on with: that of ``config.start``, or of what stands in
+    the folder already; None: one is drawn from the seed, or the task has none."""
+    if not is_permuted(config.model):
+        return None
+    here = config.out.parent / PERMUTATION
+    found = read_permutation(here) if here.exists() else None
+    if config.start is None:
+        return found
+    begun = config.start.parent / PERMUTATION
+    if not begun.exists():
+        say(
+            f"{config.start}: has no {PERMUTATION} beside it, so that its order of pixels is not known; "
+            + (f"that of {here} is taken" if found is not None else f"seed {config.seed} draws one")
+        )
+        return found
+    permutation = read_permutation(begun)
+    if found is not None and not np.array_equal(found, permutation):
+        raise TclifError(
+            f"{here}: is another order of pixels than that of {begun}, another task",
+            "choose an --output in another folder, or move what is there away",
+        )
+    return permutation
 
 
 def check_folder(out: Path, settings: dict[str, Any], say: Say = say_nothing) -> None:
@@ -210,7 +235,7 @@ class _Run:
             test = self.trainer.score(self.task.test)
             held = None if self.validation_data is None else self.trainer.score(self.validation_data)
             x, _ = self.trainer.inputs(self.task.test, slice(0, RATE_SAMPLES))
-            rates = tuple(self.trainer.network.rates(x))
+            rates = tuple(self.trainer.judged.rates(x))
         mean = loss / max(total, TINY)
         numbers = None
         if test.rmse is not None and test.smape is not None:
@@ -236,7 +261,7 @@ class _Run:
         """Write the checkpoint where the last epoch is the best, the log, and the state to resume from."""
         out, network = self.config.out, self.trainer.network
         if self.best == len(self.history):
-            save_torch(out, _checkpoint(network, self.history[-1]))
+            save_torch(out, _checkpoint(self.trainer.judged, self.history[-1]))
         lines = "".join(epoch.line() + "\n" for epoch in self.history)
         write_file(out.with_name(f"{out.name}.log"), lines.encode())
         state = {
@@ -244,7 +269,7 @@ class _Run:
             "history": [asdict(epoch) for epoch in self.history],
             "state_dict": network.state_dict(), "optimizer": self.trainer.optimizer.state_dict(),
             "chances": self.chances,
-        }  # fmt: skip
+        } | ({} if self.trainer.average is None else {"average": self.trainer.average.state_dict()})  # fmt: skip
         save_torch(resume_path(out), state)
 
     def resume(self) -> None:
@@ -271,6 +296,7 @@ class _Run:
         history = [_epoch(entry) for entry in state["history"]]
         if [epoch.epoch for epoch in history] != list(range(1, len(history) + 1)) or not all(map(Epoch.line, history)):
             raise ValueError("its epochs are not numbered from 1")
+        average = state.get("average", {})
         for tensor in (*state["state_dict"].values(), *_tensors(state["optimizer"]["state"])):
             if not tensor.is_floating_point():
                 raise ValueError(f"a tensor of {tensor.dtype} where real numbers were expected")
@@ -283,6 +309,8 @@ class _Run:
                 or kept["step"].ndim
             ):
                 raise ValueError("the optimizer's state is of another network")
+        if self.trainer.average is not None:
+            self.trainer.average.load_state_dict(average)
         self.chances.copy_(state["chances"])
         self.history[:] = history
 

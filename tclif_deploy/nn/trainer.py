@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from tclif_deploy.data.dataset import Dataset
 from tclif_deploy.nn.config import TrainConfig
@@ -33,11 +34,23 @@ class Trainer:
         self.network = network.to(self.device)
         self.parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
         self.optimizer = torch.optim.AdamW(network.parameter_groups(), lr=config.lr, weight_decay=0.0)
+        self.average: AveragedModel | None = None
+        if config.average:
+            self.average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(config.average), use_buffers=True)
         self.threads = config.threads or os.cpu_count() or 1
         self.pool = ThreadPoolExecutor(self.threads)
         cpu = self.device.type == "cpu"
         self.micro_batch = MICRO_BATCH if cpu else config.batch_size
         self.dtype = torch.bfloat16 if cpu else None
+
+    @property
+    def judged(self) -> SequenceNetwork:
+        """The network that is measured and written: the average of the weights, where one is taken."""
+        if self.average is None:
+            return self.network
+        averaged = self.average.module
+        assert isinstance(averaged, SequenceNetwork)
+        return averaged
 
     def __enter__(self) -> Trainer:
         return self
@@ -56,14 +69,16 @@ class Trainer:
             x = x + noise[:, : x.shape[1]].to(self.device)
         return x, lengths
 
-    def _said(self, data: Dataset, index: Any, noise: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        """(what the network says of the samples ``index``, their targets, which steps of them count)."""
+    def _said(
+        self, network: SequenceNetwork, data: Dataset, index: Any, noise: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """(what ``network`` says of the samples ``index``, their targets, which steps of them count)."""
         assert data.y is not None
         assert data.task is not None
         x, lengths = self.inputs(data, index, noise)
         by_step = data.task.startswith("step")
         labels = data.task.endswith("label")
-        said = self.network.answers(x, lengths, by_step=by_step, labels=labels, dtype=self.dtype)
+        said = network.answers(x, lengths, by_step=by_step, labels=labels, dtype=self.dtype)
         targets, counts = data.y[index], counting(data, index)[:, : x.shape[1]]
         targets = targets[:, : x.shape[1]] if by_step else targets
         y, steps = (torch.from_numpy(np.ascontiguousarray(rows)).to(self.device) for rows in (targets, counts))
@@ -71,9 +86,11 @@ class Trainer:
 
     def _gradients(self, data: Dataset, index: Any, weight: Tensor, noise: Tensor | None) -> tuple[Tensor, int, Any]:
         assert data.task is not None
-        said, y, counts = self._said(data, index, noise)
+        said, y, counts = self._said(self.network, data, index, noise)
         each = losses(said, y, data.task, counts)
-        grads = torch.autograd.grad((each * weight.to(self.device)).sum(), self.parameters)
+        smoothing = self.config.label_smoothing
+        made_small = losses(said, y, data.task, counts, smoothing) if smoothing else each
+        grads = torch.autograd.grad((made_small * weight.to(self.device)).sum(), self.parameters)
         return each.detach().cpu(), correct(said, y, data.task, counts), grads
 
     def step(
@@ -101,6 +118,8 @@ class Trainer:
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.config.clip)
         if bool(torch.isfinite(each).all()) and math.isfinite(norm):
             self.optimizer.step()
+            if self.average is not None:
+                self.average.update_parameters(self.network)
         else:
             each = torch.full_like(each, math.nan)
         return each, sum(result[1] for result in results)
@@ -112,7 +131,7 @@ class Trainer:
         def loss(batch: slice) -> Tensor:
             assert data.task is not None
             with torch.no_grad():
-                said, y, counts = self._said(data, batch)
+                said, y, counts = self._said(self.judged, data, batch)
                 return losses(said, y, data.task, counts).cpu()
 
         each = torch.cat(list(self.pool.map(loss, self._batches(data))))
@@ -130,7 +149,7 @@ class Trainer:
 
         @torch.no_grad()
         def answers(batch: slice) -> NDArray[Any]:
-            said, _, _ = self._said(data, batch)
+            said, _, _ = self._said(self.judged, data, batch)
             if data.task in ("label", "step-label"):
                 said = said.argmax(-1)
             array: NDArray[Any] = said.cpu().numpy()

@@ -212,14 +212,16 @@ def _data(
     path: Path, network: Network, options: BuildOptions, settings: TuneSettings, data: Path | str | None
 ) -> tuple[Dataset, Dataset]:
     """Training data (the chosen share of them, in an order of their own) and test data."""
-    from tclif_deploy.data.tasks import load_task
+    from tclif_deploy.data.tasks import PERMUTATION, is_permuted, load_task, read_permutation
 
     args = read_args(options.read.args, path)
     name = settings.task or args.text("model") or (args.text("task") or "").lower()
-    seed = int(args.number("seed") or 0)  # PS-MNIST's permutation is the training's
+    seed = int(args.number("seed") or 0)  # without a file beside the model, it drew PS-MNIST's permutation
+    kept = path.parent / PERMUTATION
+    permutation = read_permutation(kept) if is_permuted(name) and kept.exists() else None
     sizes = (network.input_size, network.layers[-1].size)
     folder = None if data is None else as_path(data, "expected the folder of training and test data")
-    task = load_task(name or "this model (say --task)", sizes, folder, seed)
+    task = load_task(name or "this model (say --task)", sizes, folder, seed, permutation)
     order = np.random.default_rng(settings.seed).permutation(task.train.samples)[: settings.samples]
     return task.train[order], task.test
 

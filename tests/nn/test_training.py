@@ -22,6 +22,7 @@ from tclif_deploy.errors import TclifError
 from tclif_deploy.nn import build
 from tclif_deploy.nn.checkpoint import load_torch, load_weights, save_torch
 from tclif_deploy.nn.config import TrainConfig, TuneSettings, rate_at
+from tclif_deploy.nn.objective import losses
 from tclif_deploy.nn.train import resume_path, train
 from tclif_deploy.nn.trainer import Trainer
 from tclif_deploy.simulation.floating import simulate_float
@@ -208,6 +209,84 @@ def test_psmnist_stores_the_permutation_it_trained_on(tmp_path):
     assert list(permutation) != list(range(16))
     args = json.loads((tmp_path / "out" / "args.json").read_text())
     assert (args["threshold"], args["gamma"], args["task"]) == (1.5, 0.7, "PSMNIST")
+
+
+def test_a_permutation_belongs_to_the_task_and_not_to_the_seed(tmp_path):
+    write_mnist(tmp_path / "mnist")
+    first = TrainConfig("psmnist-ff", tmp_path / "mnist", tmp_path / "first" / "m.pth.tar", epochs=1, seed=5)
+    train(first)
+    permutation = np.load(first.out.parent / "permutation.npy")
+
+    on = replace(first, out=tmp_path / "on" / "m.pth.tar", start=first.out, seed=6)
+    train(on)
+    np.testing.assert_array_equal(np.load(on.out.parent / "permutation.npy"), permutation)
+
+    other = replace(first, out=tmp_path / "other" / "m.pth.tar", seed=7)
+    train(other)
+    before = (other.out.parent / "permutation.npy").read_bytes()
+    with pytest.raises(TclifError, match=r"other/permutation.npy: is another order of pixels than that of .*first/"):
+        train(replace(other, start=first.out))
+    assert (other.out.parent / "permutation.npy").read_bytes() == before
+
+    (first.out.parent / "permutation.npy").unlink()
+    lines: list[str] = []
+    train(replace(on, out=tmp_path / "lost" / "m.pth.tar"), say=lines.append)
+    assert "has no permutation.npy beside it, so that its order of pixels is not known; seed 6 draws one" in lines[0]
+
+
+@pytest.mark.parametrize(("content", "message"), [
+    (np.arange(15), "the order of pixels beside the network has 15, the samples 16 steps"),
+    (np.zeros(16, np.int64), "is no order of the numbers 0 to 15"),
+    (np.arange(16.0), "holds no list of whole numbers"),
+    (None, "cannot be read"),
+])  # fmt: skip
+def test_a_permutation_that_is_none_is_said(tmp_path, content, message):
+    write_mnist(tmp_path / "mnist")
+    first = TrainConfig("psmnist-ff", tmp_path / "mnist", tmp_path / "first" / "m.pth.tar", epochs=1)
+    train(first)
+    if content is None:
+        (first.out.parent / "permutation.npy").write_bytes(b"no array")
+    else:
+        np.save(first.out.parent / "permutation.npy", content)
+    with pytest.raises(TclifError, match=message):
+        train(replace(first, out=tmp_path / "on" / "m.pth.tar", start=first.out))
+    assert not (tmp_path / "on" / "m.pth.tar").exists()
+
+
+def test_label_smoothing_changes_what_is_learned_and_not_what_is_printed(config):
+    once = replace(config, epochs=1, lr=1e-12)
+    plain = train(once)
+    smooth = train(replace(once, label_smoothing=0.2, out=config.out.parent / "smooth" / "m"))
+    assert smooth.history[0].loss == pytest.approx(plain.history[0].loss, rel=1e-5)
+    far = replace(config, epochs=2)
+    one = train(replace(far, out=config.out.parent / "a" / "m"))
+    two = train(replace(far, label_smoothing=0.2, out=config.out.parent / "b" / "m"))
+    assert one.history[1].loss < two.history[1].loss
+    said, y = torch.tensor([[2.0, -1.0, 0.5]]), torch.tensor([0])
+    expected = -(0.8 * said.log_softmax(1)[0, 0] + 0.2 * said.log_softmax(1)[0].mean())
+    torch.testing.assert_close(losses(said, y, "label", torch.ones(1, 1), 0.2)[0], expected)
+
+
+def test_the_average_of_the_weights_is_what_is_measured_and_written(config):
+    plain = train(replace(config, epochs=2, out=config.out.parent / "plain" / "m"))
+    averaged = train(replace(config, epochs=2, average=0.9, out=config.out.parent / "averaged" / "m"))
+    assert [e.loss for e in plain.history] == [e.loss for e in averaged.history]  # the steps are the same
+    assert any(not torch.equal(w, weights(plain.path)[key]) for key, w in weights(averaged.path).items())
+
+
+def test_a_killed_training_resumes_to_the_same_average(config):
+    whole = train(replace(config, average=0.9, epochs=3, out=config.out.parent / "whole" / "m"))
+    stopped = replace(config, average=0.9, epochs=3, out=config.out.parent / "stopped" / "m")
+
+    def stop(line: str) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(stopped, say=stop)
+    resumed = train(stopped)
+    assert len(resumed.history) == 3
+    for key, value in weights(whole.path).items():
+        assert torch.equal(value, weights(resumed.path)[key])
 
 
 def test_windows_stay_at_the_end():
