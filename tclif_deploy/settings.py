@@ -22,7 +22,7 @@ from tclif_deploy.errors import TclifError
 
 @dataclass(frozen=True)
 class Limits:
-    """The numbers that a field takes: finite, ``low`` or more, more than ``above``, ``high`` or less, less than ``below``.
+    """The numbers that a field takes: finite, ``low`` or more, above ``above``, ``high`` or less, below ``below``.
 
     Examples
     --------

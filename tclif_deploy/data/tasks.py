@@ -109,7 +109,9 @@ def load_task(
     """Read the data of ``model`` from ``folder`` (``train.npz`` and ``test.npz`` there win) and check that it fits.
 
     ``sizes`` are the network's: its input's first, its outputs last. ``mackey-glass`` without a folder is made from
-    ``seed``. A permuted task's order of pixels is ``permutation``; None draws one from ``seed``. Raises `TclifError` where files are missing, features or targets do not fit the network.
+    ``seed``. A permuted task's order of pixels is ``permutation``; None draws one from ``seed``.
+
+    Raises `TclifError` where files are missing, features or targets do not fit the network.
     """
     train, test = _parts(model, folder, seed)
     if not is_permuted(model):
