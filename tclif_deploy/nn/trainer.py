@@ -36,7 +36,8 @@ class Trainer:
         self.optimizer = torch.optim.AdamW(network.parameter_groups(), lr=config.lr, weight_decay=0.0)
         self.average: AveragedModel | None = None
         if config.average:
-            self.average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(config.average), use_buffers=True)
+            average = get_ema_multi_avg_fn(config.average)  # type: ignore[no-untyped-call]
+            self.average = AveragedModel(network, multi_avg_fn=average, use_buffers=True)
         self.threads = config.threads or os.cpu_count() or 1
         self.pool = ThreadPoolExecutor(self.threads)
         cpu = self.device.type == "cpu"
