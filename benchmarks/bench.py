@@ -32,6 +32,7 @@ from torch_loop import TorchLoop
 
 from tclif_deploy.backends import lava
 from tclif_deploy.simulation import simulate
+from tclif_deploy.simulation.engine.form import chosen_form, cpu_name
 from tclif_deploy.simulation.engine.threads import cores
 from tclif_deploy.simulation.floating import simulate_float
 from tclif_deploy.target import load_target
@@ -185,7 +186,7 @@ def machine() -> dict[str, Any]:
     versions = {module.__name__: module.__version__ for module in (numba, np, torch, onnxruntime)}
     return {
         "processor": processor, "cores": cores(), "torch_threads": torch.get_num_threads(),
-        "python": platform.python_version(), **versions,
+        "llvm_cpu": cpu_name(), "form": chosen_form(), "python": platform.python_version(), **versions,
     }  # fmt: skip
 
 

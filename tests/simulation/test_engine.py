@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -19,6 +19,7 @@ from tclif_deploy.jit import cache_folder
 from tclif_deploy.network import INPUT
 from tclif_deploy.simulation import engine, reference
 from tclif_deploy.simulation.engine import layers
+from tclif_deploy.simulation.engine.form import CHOICE, TWO_LOADS, Form, chosen_form, cpu_name
 from tclif_deploy.simulation.engine.plan import plan_fast
 from tclif_deploy.simulation.engine.spec import DENSE, MIXED, SPIKES, Flag, KernelSpec
 from tests.helpers.random_networks import (
@@ -104,6 +105,40 @@ def test_recurrent_layers_of_one_tile_and_of_several_run_as_in_the_reference(wid
     want = reference.simulate(network, x)
     assert_alive(want)
     assert_same(engine.simulate(network, x, spikes=True), want)
+
+
+@pytest.mark.parametrize("form", get_args(Form))
+@pytest.mark.parametrize("options", [
+    {}, {"skip": True, "forward_delay": 2, "graded": False, "bias": True}, {"exponent": 2, "spiking_output": True},
+    {"reset": "hard", "reset_u": True, "input_to": "soma", "leaky": True, "bits_u": 20, "bits_v": 20},
+    {"rounding": "nearest", "q": True, "s0": True},
+    {"saturating": True, "rounding": "toward_zero", "bits_v": 14, "bits_u": 16},
+], ids=lambda options: "-".join(options) or "plain")  # fmt: skip
+def test_each_form_of_wide_layers_runs_as_in_the_reference(
+    monkeypatch: pytest.MonkeyPatch, form: Form, options: dict[str, Any]
+) -> None:
+    monkeypatch.setenv(CHOICE, form)
+    network, x = random_network(31, sizes=(9, 130, 257, 70, 4), samples=5, time=30, **options)
+    plan = plan_fast(network)
+    assert plan is not None
+    wide = [layer for layer in plan.layers if layer.spec.has(Flag.WORDS)]
+    assert [layer.spec.width for layer in wide] == ([256, 256, 128] if form == "words" else [])
+    want = reference.simulate(network, x, counts=True)
+    if "saturating" not in options:
+        assert_alive(want)
+    assert_same(engine.simulate(network, x, spikes=True, counts=True), want)
+
+
+def test_the_form_is_that_of_the_cpu_unless_the_environment_says_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(CHOICE, raising=False)
+    assert chosen_form() == ("words" if cpu_name() in TWO_LOADS else "bytes")
+    monkeypatch.setattr("numba.core.config.CPU_NAME", "znver4")
+    assert chosen_form() == "bytes"
+    monkeypatch.setattr("numba.core.config.CPU_NAME", "icelake-server")
+    assert chosen_form() == "words"
+    monkeypatch.setenv(CHOICE, "nibbles")
+    with pytest.raises(TclifError, match="TCLIF_ENGINE_FORM is 'nibbles'; expected bytes or words"):
+        chosen_form()
 
 
 def test_states_are_traced_where_asked() -> None:

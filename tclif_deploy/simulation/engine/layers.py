@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from tclif_deploy.fixed import Int
 from tclif_deploy.jit import kernel, made_once
-from tclif_deploy.simulation.engine.events import expand
+from tclif_deploy.simulation.engine.events import WORD, expand
 from tclif_deploy.simulation.engine.simd import ROUND_DOWN, ROUND_TO_ZERO, address, begin_rounding, end_rounding
 from tclif_deploy.simulation.engine.spec import Flag, KernelSpec
-from tclif_deploy.simulation.engine.steps import integrate, run_one_tile, run_pair
+from tclif_deploy.simulation.engine.steps import integrate, run_one_tile, run_tile
 
 Masks = NDArray[np.uint64]
 Float32 = NDArray[np.float32]
@@ -35,7 +35,8 @@ def _rounding_mode(spec: KernelSpec) -> int:
 def feedforward(spec: KernelSpec) -> Any:
     """The kernel of spiking layers without recurrence."""
     flags, width, kinds = spec.literals
-    rounding = _rounding_mode(spec)
+    rounding, count = _rounding_mode(spec), 1 if spec.has(Flag.WORDS) else 2
+    words = width // WORD
 
     @kernel
     def run(
@@ -54,13 +55,13 @@ def feedforward(spec: KernelSpec) -> Any:
         Returns whether the CPU noted an overflow.
         """
         before = begin_rounding(rounding)
-        for sample in range(0, masks.shape[0], 2):
-            for tile in range(masks.shape[2]):
-                run_pair(
-                    flags, width, kinds, address(connections), sample, tile, first, masks.shape[1],
+        for sample in range(0, masks.shape[0], count):
+            for tile in range(masks.shape[2] // words):
+                run_tile(
+                    flags, width, kinds, count, address(connections), sample, tile, first, masks.shape[1],
                     address(states) + sample * states.strides[0] + tile * states.strides[1], states.strides[0],
                     address(constants) + tile * constants.strides[0], address(scalars),
-                    address(masks) + sample * masks.strides[0] + tile * masks.strides[2], masks.strides[1],
+                    address(masks) + sample * masks.strides[0] + tile * words * masks.strides[2], masks.strides[1],
                     masks.strides[0], address(state_bits) + sample * state_bits.strides[0],
                 )  # fmt: skip
         overflowed: bool = end_rounding(before)
@@ -91,8 +92,8 @@ def recurrent(spec: KernelSpec) -> Any:
         for t in range(first, time):
             for tile in range(tiles):
                 for sample in range(0, samples, 2):
-                    run_pair(
-                        flags, width, kinds, address(connections), sample, tile, t, t + 1,
+                    run_tile(
+                        flags, width, kinds, 2, address(connections), sample, tile, t, t + 1,
                         address(states) + sample * states.strides[0] + tile * states.strides[1], states.strides[0],
                         address(constants) + tile * constants.strides[0], address(scalars),
                         address(masks) + sample * masks.strides[0] + tile * masks.strides[2], masks.strides[1],
@@ -156,8 +157,8 @@ def readout(spec: KernelSpec) -> Any:
                 ends = (last[sample] + 1, last[sample + 1] + 1)
                 begin = first
                 for end in (min(ends), max(ends), time):
-                    run_pair(
-                        flags, width, kinds, address(connections), sample, tile, begin, end,
+                    run_tile(
+                        flags, width, kinds, 2, address(connections), sample, tile, begin, end,
                         address(states) + sample * states.strides[0] + tile * states.strides[1], states.strides[0],
                         address(constants) + tile * constants.strides[0], address(scalars), 0, 0, 0,
                         address(state_bits) + sample * state_bits.strides[0],

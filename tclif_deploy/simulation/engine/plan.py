@@ -20,6 +20,7 @@ from tclif_deploy.fixed import Arithmetic, FixedConnection, FixedLayer, FixedNet
 from tclif_deploy.network import INPUT
 from tclif_deploy.simulation.engine import neuron
 from tclif_deploy.simulation.engine.events import FEW_FEATURES
+from tclif_deploy.simulation.engine.form import chosen_form, word_width
 from tclif_deploy.simulation.engine.spec import DENSE, MIXED, SPIKES, Flag, KernelSpec
 from tclif_deploy.simulation.reference import start_states
 
@@ -157,12 +158,16 @@ def _plan_layer(network: FixedNetwork, layer: FixedLayer, earlier: set[str]) -> 
     max_weight = max(int(np.abs(c.weight).max()) for c in layer.connections)
     if max_weight > NARROW_LIMIT or not _exact(layer, m):
         return None
-    width = _width(layer)
-    tiles = -(-layer.size // width)
     wide = max_weight > 127
+    width, words = _width(layer), False
+    feeds_itself = any(c.source == layer.name for c in layer.connections)
+    if layer.spiking and not feeds_itself and not wide and chosen_form() == "words":
+        in_words = word_width(layer.size)
+        width, words = in_words or width, in_words is not None
+    tiles = -(-layer.size // width)
     shifted = any(c.exponent for c in layer.connections)
-    sums = (Flag.WIDE if wide else Flag(0)) | (Flag.SHIFTED if shifted else Flag(0))
-    connections = tuple(_connection(c, _pack(c.weight, tiles, width, wide)) for c in layer.connections)
+    sums = (Flag.WIDE if wide else Flag.WORDS if words else Flag(0)) | (Flag.SHIFTED if shifted else Flag(0))
+    connections = tuple(_connection(c, _pack(c.weight, tiles, width, wide or words)) for c in layer.connections)
     adds_up = not layer.spiking and _adds_up(layer, m, connections)
     numbers = (_numbers(layer, m, tiles, width, FIRST_INFINITY), _numbers(layer, m, tiles, width, 1))
     return FastLayer(
@@ -319,13 +324,14 @@ def _biases(layer: FixedLayer, tiles: int, width: int) -> NDArray[np.int32]:
     return out
 
 
-def _pack(weight: Int, tiles: int, width: int, wide: bool) -> NDArray[Any]:
-    """Rows of sources, tile by tile, in the order that `sums` states; the last row is of zeros."""
+def _pack(weight: Int, tiles: int, width: int, words: bool) -> NDArray[Any]:
+    """Rows of sources, tile by tile, as they are in ``words`` or as bytes in the order that `sums` states; the last row
+    is of zeros."""
     neurons, sources = weight.shape
     flat = np.zeros((tiles * width, sources + 1), np.int64)
     flat[:neurons, :sources] = weight
     rows = flat.reshape(tiles, width, sources + 1).transpose(0, 2, 1)
-    if wide:
+    if words:
         out = aligned(rows.shape, np.int16)
         out[:] = rows
         return out

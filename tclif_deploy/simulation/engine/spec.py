@@ -38,6 +38,8 @@ class Flag(enum.IntFlag):
     """weights of 8 bits, added in 16 bits for each connection, and those sums joined in 32"""
     SHIFTED = enum.auto()
     """some connection's exponent is not 0"""
+    WORDS = enum.auto()
+    """weights of 8 bits in rows of 16-bit words, added in 16"""
     OVERFLOW_CHECKED = enum.auto()
     """the bits of all states that a sample meets are OR-ed together"""
 

@@ -1,4 +1,4 @@
-"""The inner loops: row sums and neurons of one tile, for two samples at once.
+"""The inner loops: row sums and neurons of one tile, for two samples at once, or for one whose tile is wide (`form`).
 
 Two, because the second's instructions fill the time in which the first waits for its own results. Sums and neurons are
 one loop, because they keep different parts of the CPU busy: 70 cycles for 64 neurons with 17 events each, where a
@@ -73,34 +73,34 @@ class TilePair:
 
 
 @intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
-def run_pair(
-    typing_context: Any, flags: Any, width: Any, kinds: Any, table: Any, sample: Any, tile: Any, begin: Any, end: Any,
-    states: Any, states_far: Any, constants: Any, scalars: Any, masks: Any, masks_step: Any, masks_far: Any,
+def run_tile(
+    typing_context: Any, flags: Any, width: Any, kinds: Any, count: Any, table: Any, sample: Any, tile: Any, begin: Any,
+    end: Any, states: Any, states_far: Any, constants: Any, scalars: Any, masks: Any, masks_step: Any, masks_far: Any,
     state_bits: Any,
 ) -> Any:  # fmt: skip
-    """Steps ``begin`` to ``end`` of one tile of samples ``sample`` and ``sample + 1``.
+    """Steps ``begin`` to ``end`` of one tile of ``count`` samples from ``sample``, one or two.
 
     ``table`` is the table of connections (`sums.COLUMNS`), of ``kinds``. Addresses: ``states`` (2, width), ``masks`` (a
-    word every ``masks_step`` bytes), ``state_bits``; the second sample's lie ``..._far`` bytes after the first's
+    step's words every ``masks_step`` bytes), ``state_bits``; a second sample's lie ``..._far`` bytes after the first's
     (``state_bits``: 64).
     """
-    spec = _spec_of(flags, width, kinds)
+    spec, number = _spec_of(flags, width, kinds), literal_value(count)
 
-    def body(k: Kernel, _f: Any, _w: Any, _k: Any, *rest: ir.Value) -> None:
+    def body(k: Kernel, _f: Any, _w: Any, _k: Any, _n: Any, *rest: ir.Value) -> None:
         table, sample, tile, begin, end, states, states_far, constants, scalars, masks, step, masks_far, state_bits = (
             rest
         )
         connections = connections_of(k, spec, table, tile)
-        cursors = [[c.cursor(k.b.add(sample, I64(n))) for c in connections] for n in range(2)]
+        cursors = [[c.cursor(k.b.add(sample, I64(n))) for c in connections] for n in range(number)]
         pair = TilePair(k, Tile(k, spec, constants, scalars), cursors, states, states_far, state_bits)
         with k.loop(end, begin) as t:
             place = k.b.add(masks, k.b.mul(t, step))
             for n, words in enumerate(pair.step(t)):
-                for word in words:
-                    k.store(word, k.b.add(place, k.b.mul(masks_far, I64(n))), 8)
+                for at, word in enumerate(words):
+                    k.store(word, k.at(k.b.add(place, k.b.mul(masks_far, I64(n))), at, 8), 8)
         pair.save()
 
-    signature = types.void(flags, width, kinds, *[types.int64] * 13)
+    signature = types.void(flags, width, kinds, count, *[types.int64] * 13)
     return signature, lambda c, b, s, a: subroutine(c, b, s, a, body)
 
 
@@ -112,7 +112,7 @@ def run_one_tile(
 ) -> Any:  # fmt: skip
     """Steps ``first`` to ``time`` of a layer of one tile that feeds itself, for ``count`` samples.
 
-    As `run_pair`; ``byte_table`` is the address of `events.byte_table`, ``events`` and ``starts`` those of the sample's
+    As `run_tile`; ``byte_table`` is the address of `events.byte_table`, ``events`` and ``starts`` those of the sample's
     spikes, which `events.Expansion` lists after each step. States that exceed the registers go to the stack, where
     each step finds them in the nearest cache: that is faster than tiles by turns, whose stores hold up the weights.
     """

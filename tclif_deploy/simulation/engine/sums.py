@@ -6,6 +6,8 @@ words' high bytes (sign-extended); then B is the second neuron's sum, and A - 25
 is exact in 16-bit arithmetic as long as the true sums fit 16 bits, whatever happens on the way. It moves one byte a
 weight, and takes three instructions for 64 neurons (AVX-512), where extending each byte takes four.
 
+In the other form (`Flag.WORDS`, see `form`) a row holds 16-bit words, which are added as they are.
+
 Where several connections together may pass 16 bits, their sums are joined in 32 (`Flag.LONG`); where weights have more
 than 8 bits, so are all sums (`Flag.WIDE`).
 
@@ -21,6 +23,9 @@ from tclif_deploy.simulation.engine.spec import DENSE, MIXED, Flag, KernelSpec
 
 PADDING = 4
 """Events are handled so many at a time."""
+
+WORD_LANES = 32
+"""Words of one vector."""
 
 GROUP = 16
 """Neurons of one vector of the result."""
@@ -39,13 +44,20 @@ class Sums:
 
     def __init__(self, kernel: Kernel, spec: KernelSpec) -> None:
         self.k, self.width, self.wide = kernel, spec.width, spec.has(Flag.WIDE)
+        self.words = spec.has(Flag.WORDS)
         self.element = I32 if spec.has(Flag.WIDE | Flag.LONG) else I16
-        zero = kernel.zero(vector(I32, GROUP) if self.wide else vector(I16, self.width // 2))
-        self.vectors: list[Variable] = [kernel.variable(zero) for _ in range(self.width // GROUP if self.wide else 2)]
+        if self.wide:
+            zero, count = kernel.zero(vector(I32, GROUP)), self.width // GROUP
+        elif self.words:
+            lanes = min(WORD_LANES, self.width)
+            zero, count = kernel.zero(vector(I16, lanes)), self.width // lanes
+        else:
+            zero, count = kernel.zero(vector(I16, self.width // 2)), 2
+        self.vectors: list[Variable] = [kernel.variable(zero) for _ in range(count)]
 
     def row(self, rows: ir.Value, source: ir.Value) -> ir.Value:
         """Address of a source's weights."""
-        return self.k.at(rows, source, self.width * (2 if self.wide else 1))
+        return self.k.at(rows, source, self.width * (2 if self.wide or self.words else 1))
 
     def add(self, row: ir.Value, value: ir.Value | None) -> None:
         """Add the row at this address, times ``value`` (i16) where there is one."""
@@ -54,6 +66,13 @@ class Sums:
             times = None if value is None else k.splat(k.b.sext(value, I32), GROUP)
             for group, total in enumerate(self.vectors):
                 weights = k.load(k.at(row, group * GROUP, 2), vector(I16, GROUP), 2 * GROUP).widen(I32)
+                total.set(total.get() + (weights if times is None else weights * times))
+            return
+        if self.words:
+            lanes = min(WORD_LANES, self.width)
+            times = None if value is None else k.splat(value, lanes)
+            for n, total in enumerate(self.vectors):
+                weights = k.load(k.at(row, n * lanes, 2), vector(I16, lanes), 2 * lanes)
                 total.set(total.get() + (weights if times is None else weights * times))
             return
         half_width = self.width // 2
@@ -67,7 +86,7 @@ class Sums:
 
     def remove_bias_offset(self, events: ir.Value) -> None:
         """Take out what was added to the weights of so many events (i16), or of events with so large a sum."""
-        if not self.wide:
+        if not (self.wide or self.words):
             added = self.k.splat(self.k.b.mul(events, I16(128)), self.width // 2)
             self.vectors[0].set(self.vectors[0].get() - added)
 
@@ -94,6 +113,9 @@ class Sums:
         """The sums, in vectors of 16 neurons or more."""
         if self.wide:
             return [total.get() for total in self.vectors]
+        if self.words:
+            sums = [total.get() for total in self.vectors]
+            return [total.widen(I32) for total in sums] if self.element == I32 else sums
         second = self.vectors[1].get()
         first = self.vectors[0].get() - (second << 8)
         sums = [first, second] if first.lanes >= GROUP else [first.join(second)]
