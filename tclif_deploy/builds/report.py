@@ -65,6 +65,12 @@ class Tuning:
     """whether a control was asked for, or what it came to"""
     task: str | None
     samples: int | None
+    distil: bool = False
+    """whether what the float network says was learned in place of labels; then no control was trained"""
+    temperature: float | None = None
+    """what its readouts were divided by"""
+    mismatch: float = 0.0
+    """standard deviation by which the devices that were trained for differ; builds of earlier versions have none"""
     samples_tested: int
     original: float | None
     """accuracy of the float network"""

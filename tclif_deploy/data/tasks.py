@@ -105,11 +105,15 @@ def load_task(
     folder: Path | None,
     seed: int,
     permutation: NDArray[np.int64] | None = None,
+    *,
+    unlabelled: bool = False,
 ) -> Task:
     """Read the data of ``model`` from ``folder`` (``train.npz`` and ``test.npz`` there win) and check that it fits.
 
     ``sizes`` are the network's: its input's first, its outputs last. ``mackey-glass`` without a folder is made from
     ``seed``. A permuted task's order of pixels is ``permutation``; None draws one from ``seed``.
+
+    ``unlabelled`` takes data without targets too: they are then None.
 
     Raises `TclifError` where files are missing, features or targets do not fit the network.
     """
@@ -130,8 +134,9 @@ def load_task(
     for data in (train, test):
         if data.features != sizes[0]:
             raise TclifError(f"{data.name}: {data.features} features a step", f"{model} takes {sizes[0]}")
-        _check_targets(data, model, sizes[-1])
-    if train.task != test.task:
+        if data.y is not None or not unlabelled:
+            _check_targets(data, model, sizes[-1])
+    if train.y is not None and test.y is not None and train.task != test.task:
         raise TclifError(f"{test.name}: y is of task {test.task}, {train.name}'s of {train.task}", "both must be one")
     if train.time != test.time and (train.lengths is None or test.lengths is None):
         raise TclifError(

@@ -154,6 +154,15 @@ class TuneSettings(FitSettings):
     """whose data lie in the folder: smnist, psmnist, digits, shd, ssc, ... (default: the model's args.json says)"""
     samples: Annotated[int | None, Limits(1), Named("--train-samples")] = None
     """train on this many samples, drawn once"""
+    distil: bool = False
+    """learn what the float network says of the training data, not their labels, and train no control; done by itself
+    where the data have none"""
+    temperature: Annotated[float | None, Limits(above=0)] = None
+    """what readouts are divided by before they become the probabilities that are learned; default: a quarter of the
+    float network's mean margin between its best two classes"""
+    mismatch: Annotated[float, Limits(0, 1)] = 0.0
+    """train for devices that differ: in each forward every weight, threshold and coupling is off by a share of this
+    standard deviation, drawn anew (w * (1 + mismatch * xi), rounded, as tclif robust has it); 0: none is"""
 
 
 @dataclass(frozen=True)

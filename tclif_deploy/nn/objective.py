@@ -35,6 +35,18 @@ def losses(said: Tensor, y: Tensor, task: Task, counts: Tensor, smoothing: float
     return (steps * counts).sum(1) / counts.sum(1).clamp(min=1)
 
 
+def distilled(said: Tensor, teacher: Tensor, temperature: float, task: Task, counts: Tensor) -> Tensor:
+    """Each sample's distance from what a ``teacher`` says, (samples,): the Kullback-Leibler divergence of the classes'
+    probabilities at a ``temperature``, times its square (Hinton, Vinyals and Dean, arXiv:1503.02531), the mean over the
+    steps that count where each is read.
+
+    ``said`` and ``teacher`` are (samples, classes) or (samples, time, classes).
+    """
+    target = (teacher / temperature).log_softmax(-1)
+    each = (target.exp() * (target - (said / temperature).log_softmax(-1))).sum(-1) * temperature**2
+    return each if task == "label" else (each * counts).sum(1) / counts.sum(1).clamp(min=1)
+
+
 def correct(said: Tensor, y: Tensor, task: Task, counts: Tensor) -> int:
     """How many labels are found, of samples or of the steps that count; 0 for numbers."""
     if task == "label":

@@ -13,6 +13,8 @@ hold it.) The states' scales and shifts stay as the quantizer chose them, and so
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -23,6 +25,7 @@ from torch import Tensor
 from tclif_deploy.bounds import layer_bounds
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import LAYER_ARRAYS, FixedLayer, FixedNetwork, Int
+from tclif_deploy.fixed.mismatch import mismatch as mismatched
 from tclif_deploy.network import Float
 from tclif_deploy.nn.fused import array_of
 from tclif_deploy.nn.neuron import TCLIF, Recurrent, SpikingNeuron
@@ -41,7 +44,10 @@ EXACT = 2**53
 class QuantizedNetwork(SequenceNetwork):
     """``start``'s integers over the masters of a float network of the same layers; input is integers as float32.
 
-    At the start the integers are ``start``'s. Raises `TclifError` for networks that cannot be learned so.
+    At the start the integers are ``start``'s. With a ``mismatch`` above 0, what is trained (`varied`) is devices that
+    differ by so much, as `tclif_deploy.fixed.mismatch` has it; what is measured and built are the integers themselves.
+
+    Raises `TclifError` for networks that cannot be learned so.
 
     Examples
     --------
@@ -55,7 +61,12 @@ class QuantizedNetwork(SequenceNetwork):
     """
 
     def __init__(
-        self, modules: list[torch.nn.Module], start: FixedNetwork, target: Target, residual: float = RESIDUAL
+        self,
+        modules: list[torch.nn.Module],
+        start: FixedNetwork,
+        target: Target,
+        residual: float = RESIDUAL,
+        mismatch: float = 0.0,
     ) -> None:
         _check(start)
         super().__init__(modules)
@@ -63,6 +74,8 @@ class QuantizedNetwork(SequenceNetwork):
         if self.leak is not None:
             self.leak.requires_grad_(False)
         self.target = target
+        self.mismatch = mismatch
+        self._device = threading.local()
         self.max_weight = 2 ** (target.weight_bits.value - 1) - 1
         self.gains = torch.nn.ParameterList(
             torch.nn.Parameter(torch.ones(layer.size)) for layer in start.layers if layer.spiking
@@ -144,11 +157,38 @@ class QuantizedNetwork(SequenceNetwork):
             overflows, self._overflows = self._overflows, 0
         return overflows
 
+    @contextmanager
+    def varied(self, key: tuple[int, ...]) -> Iterator[None]:
+        """While it lasts, this thread's integers are those of a device drawn from ``key``: the same for the same.
+
+        Thresholds stay above 0, and couplings of u into v other than 0, which the way back divides by.
+        """
+        if not self.mismatch:
+            yield
+            return
+        network = self.fixed()
+        drawn = mismatched(network, self.mismatch, np.random.default_rng(key))
+        layers = tuple(
+            replace(layer, threshold=np.maximum(layer.threshold, 1), b_v=np.where(layer.b_v == 0, was.b_v, layer.b_v))
+            if layer.spiking
+            else layer
+            for layer, was in zip(drawn.layers, network.layers, strict=True)
+        )
+        drawn = replace(drawn, layers=layers)
+        self._device.integers = drawn, [self._scan(drawn, n) for n in range(len(layers))]
+        try:
+            yield
+        finally:
+            self._device.integers = None
+
     def fixed(self) -> FixedNetwork:
         """The integers that run."""
         return self._integers()[0]
 
     def _integers(self) -> tuple[FixedNetwork, list[LayerScan]]:
+        if (device := getattr(self._device, "integers", None)) is not None:
+            drawn: tuple[FixedNetwork, list[LayerScan]] = device
+            return drawn
         # in-place changes of a parameter raise its version; threads that meet a new one at once all do this work
         versions = tuple(parameter._version for parameter in self.parameters())
         cached = self._cached

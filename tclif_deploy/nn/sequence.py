@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -136,6 +137,10 @@ class SequenceNetwork(torch.nn.Module):
         """What is read after each step, (time, samples, outputs); ``labels`` as in `readout`."""
         decay = None if self.leak is None else self.leak.decay
         return running(spikes, self.last.weight, self.last.bias, decay)
+
+    def varied(self, key: tuple[int, ...]) -> AbstractContextManager[None]:
+        """A forward and backward of training, in which what is random is drawn from ``key``: nothing is, here."""
+        return nullcontext()
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Parameters as torch's optimizers take them; ``share`` is what a group's learning rate is multiplied with."""

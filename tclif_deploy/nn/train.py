@@ -216,7 +216,7 @@ class _Run:
             weight = self.weight[index] / chance[index]
             with self._said(f"epoch {done + 1}, step {n + 1}"):
                 losses, hits = self.trainer.step(
-                    data, index.numpy(), rate, weight / weight.sum().clamp(min=TINY), noise
+                    data, index.numpy(), rate, weight / weight.sum().clamp(min=TINY), noise, (config.seed, done, n)
                 )
             if bool(losses.isnan().any()):
                 raise TclifError(f"epoch {done + 1}, step {n + 1}: the loss is not a number; {self.kept()}", SMALLER)

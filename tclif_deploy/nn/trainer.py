@@ -18,18 +18,26 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from tclif_deploy.data.dataset import Dataset
 from tclif_deploy.nn.config import TrainConfig
-from tclif_deploy.nn.objective import Score, correct, counting, losses, score, weight_of
+from tclif_deploy.nn.objective import Score, correct, counting, distilled, losses, score, weight_of
 from tclif_deploy.nn.sequence import SequenceNetwork
 
+Array = NDArray[Any]
 MICRO_BATCH = 16
 """samples that one thread takes at once: few enough for its states of one step to stay in the second cache level"""
 
 
 class Trainer:
-    """A network, its optimizer and the threads that compute gradients; `step` is one optimizer step."""
+    """A network, its optimizer and the threads that compute gradients; `step` is one optimizer step.
 
-    def __init__(self, network: SequenceNetwork, config: TrainConfig) -> None:
+    ``teacher`` is what another network says of the training data, by their samples, and a temperature: it is learned
+    then in place of the labels (`objective.distilled`).
+    """
+
+    def __init__(
+        self, network: SequenceNetwork, config: TrainConfig, teacher: tuple[Array, float] | None = None
+    ) -> None:
         self.config = config
+        self.teacher = teacher
         self.device = torch.device(config.device)
         self.network = network.to(self.device)
         self.parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
@@ -85,29 +93,50 @@ class Trainer:
         y, steps = (torch.from_numpy(np.ascontiguousarray(rows)).to(self.device) for rows in (targets, counts))
         return said, y if labels else y.to(said.dtype), steps
 
-    def _gradients(self, data: Dataset, index: Any, weight: Tensor, noise: Tensor | None) -> tuple[Tensor, int, Any]:
+    def _gradients(
+        self, data: Dataset, index: Any, weight: Tensor, noise: Tensor | None, key: tuple[int, ...]
+    ) -> tuple[Tensor, int, Any]:
+        with self.network.varied(key):
+            return self._gradients_of(data, index, weight, noise)
+
+    def _gradients_of(self, data: Dataset, index: Any, weight: Tensor, noise: Tensor | None) -> tuple[Tensor, int, Any]:
         assert data.task is not None
         said, y, counts = self._said(self.network, data, index, noise)
         each = losses(said, y, data.task, counts)
-        smoothing = self.config.label_smoothing
-        made_small = losses(said, y, data.task, counts, smoothing) if smoothing else each
+        smoothing, made_small = self.config.label_smoothing, each
+        if self.teacher is not None:
+            answers, temperature = self.teacher
+            taught = torch.from_numpy(answers[index]).to(said)[:, : said.shape[1]]
+            made_small = distilled(said, taught, temperature, data.task, counts)
+        elif smoothing:
+            made_small = losses(said, y, data.task, counts, smoothing)
         grads = torch.autograd.grad((made_small * weight.to(self.device)).sum(), self.parameters)
         return each.detach().cpu(), correct(said, y, data.task, counts), grads
 
     def step(
-        self, data: Dataset, index: Any, rate: float, weight: Tensor | None = None, noise: Tensor | None = None
+        self,
+        data: Dataset,
+        index: Any,
+        rate: float,
+        weight: Tensor | None = None,
+        noise: Tensor | None = None,
+        key: tuple[int, ...] = (),
     ) -> tuple[Tensor, int]:
         """One optimizer step at learning rate ``rate`` on the samples ``index``: (each one's loss, how many labels are
         found).
 
-        ``weight`` says how much each counts, summing to 1. Where a loss or the gradient is not finite the weights
-        stay as they are, and the losses are NaN.
+        ``weight`` says how much each counts, summing to 1; what a network draws at random comes from ``key``.
+
+        Where a loss or the gradient is not finite the weights stay as they are, and the losses are NaN.
         """
         weight = torch.full((len(index),), 1 / len(index)) if weight is None else weight
         batches = [slice(i, i + self.micro_batch) for i in range(0, len(index), self.micro_batch)]
         results = list(
             self.pool.map(
-                lambda b: self._gradients(data, index[b], weight[b], None if noise is None else noise[b]), batches
+                lambda b: self._gradients(
+                    data, index[b], weight[b], None if noise is None else noise[b], (*key, b.start)
+                ),
+                batches,
             )
         )
         each = torch.cat([result[0] for result in results])
@@ -145,13 +174,14 @@ class Trainer:
         """How good the network's answers to ``data`` are."""
         return score(self.answers(data), data)
 
-    def answers(self, data: Dataset) -> NDArray[Any]:
-        """What the network says: classes or numbers, (samples[, time][, outputs]) as the data's task asks for."""
+    def answers(self, data: Dataset, scores: bool = False) -> NDArray[Any]:
+        """What the network says: classes or numbers, (samples[, time][, outputs]) as the data's task asks for; or each
+        class's readout, ``scores``, (samples[, time], classes)."""
 
         @torch.no_grad()
         def answers(batch: slice) -> NDArray[Any]:
             said, _, _ = self._said(self.judged, data, batch)
-            if data.task in ("label", "step-label"):
+            if not scores and data.task in ("label", "step-label"):
                 said = said.argmax(-1)
             array: NDArray[Any] = said.cpu().numpy()
             # batches are as long as their longest sample

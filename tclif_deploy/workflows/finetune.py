@@ -34,6 +34,7 @@ from tclif_deploy.outputs import check_folder_place, write_files
 from tclif_deploy.progress import Bars, Say, no_bars, say_nothing
 from tclif_deploy.quantization import dequantize, quantize
 from tclif_deploy.quantization.calibration import Calibration, calibration_of, choose_calibration
+from tclif_deploy.simulation import simulate
 from tclif_deploy.simulation.scores import judged
 from tclif_deploy.target import Target, as_target
 from tclif_deploy.verification import Verdict
@@ -47,6 +48,10 @@ PROBE = 512
 DIVERGED, SLACK = 2.0, 0.5
 """an epoch whose mean loss is above DIVERGED times the loss before it began, plus SLACK (times the variance of targets
 that are numbers), has diverged"""
+MARGIN_SHARE = 4
+"""the temperature of a distillation is the float network's mean margin over this"""
+Teacher = tuple[NDArray[Any], float]
+"""what a network says of the training data, and the temperature at which it is learned"""
 TUNED, CONTROL = "tuned", "control"
 """folders of the two trainings"""
 
@@ -120,20 +125,27 @@ def finetune(
         chosen, calibrated = _calibration(path, calibration, train)
         say(f"quantizing for {target.name}, calibrated on {chosen}")
         fixed = quantize(network, target, calibrated, options.quantize)
-        tuned = QuantizedNetwork(list(modules), fixed, target)
+        tuned = QuantizedNetwork(list(modules), fixed, target, mismatch=settings.mismatch)
         name = f"{path.name} {sha256(path)[:12]} on {train.samples} samples"
         run = _Tuning(settings, work, progress, say)
-        say(f"fine-tuning on {train.samples} samples")
+        teacher = None
+        if settings.distil or train.y is None:
+            say("asking the float network about the data")
+            teacher = _teacher(SequenceNetwork(list(_modules(network))), train, settings)
+        way = _way(settings, teacher)
+        learned, tested = ((data if data.y is not None else _named(network, data)) for data in (train, test))
+        say(f"fine-tuning on {train.samples} samples{', by what the float network says of them' if teacher else ''}")
         outcome = run.train(
             TUNED,
-            f"{name} for {target.name} {_fingerprint(fixed)}",
+            f"{name} for {target.name} {_fingerprint(fixed)}{way}",
             tuned,
-            _encoded(fixed, train),
-            _encoded(fixed, test),
+            _encoded(fixed, learned),
+            _encoded(fixed, tested),
+            teacher,
         )
         overflows = tuned.take_overflows()
         control = None
-        if settings.control:
+        if settings.control and teacher is None:
             say("training the float network on in the same way")
             control = run.train(CONTROL, name, SequenceNetwork(list(_modules(network))), train, test)
         _keep_checkpoint(tuned, work, temporary, path, options, settings)
@@ -141,7 +153,7 @@ def finetune(
         build = write_build(
             temporary, source_of(path, options.read), network, tuned.fixed(), target, chosen, test,
             options=options, say=say, progress=progress,
-            tuning=lambda verdict: _tuning(settings, verdict, test, outcome, control, overflows),
+            tuning=lambda verdict: _tuning(settings, verdict, test, outcome, control, overflows, teacher),
         )  # fmt: skip
         say_replaced(folder, build, say)
     shutil.rmtree(work, ignore_errors=True)
@@ -183,7 +195,9 @@ class _Tuning:
     progress: Bars
     say: Say
 
-    def train(self, kind: str, name: str, network: Any, train: Dataset, test: Dataset) -> _Outcome:
+    def train(
+        self, kind: str, name: str, network: Any, train: Dataset, test: Dataset, teacher: Teacher | None = None
+    ) -> _Outcome:
         """Train ``network``, resuming where its state stands in the folder ``kind`` of the work folder."""
         from tclif_deploy.data.tasks import Task
         from tclif_deploy.nn.train import fit
@@ -191,7 +205,7 @@ class _Tuning:
 
         fit_settings = {field.name: getattr(self.settings, field.name) for field in fields(FitSettings)}
         config = TrainConfig(name, None, self.work / kind / "checkpoint.pth.tar", **fit_settings)
-        with one_thread_each(), Trainer(network, config) as trainer:
+        with one_thread_each(), Trainer(network, config, teacher) as trainer:
             before = trainer.score(test)
             worst = DIVERGED * trainer.loss(train[:PROBE]) + SLACK * spread(train)
             result = fit(
@@ -221,7 +235,7 @@ def _data(
     permutation = read_permutation(kept) if is_permuted(name) and kept.exists() else None
     sizes = (network.input_size, network.layers[-1].size)
     folder = None if data is None else as_path(data, "expected the folder of training and test data")
-    task = load_task(name or "this model (say --task)", sizes, folder, seed, permutation)
+    task = load_task(name or "this model (say --task)", sizes, folder, seed, permutation, unlabelled=True)
     order = np.random.default_rng(settings.seed).permutation(task.train.samples)[: settings.samples]
     return task.train[order], task.test
 
@@ -253,6 +267,43 @@ def _fingerprint(fixed: FixedNetwork) -> str:
     return digest.hexdigest()[:12]
 
 
+def _teacher(network: Any, train: Dataset, settings: TuneSettings) -> Teacher:
+    """What the float ``network`` says of the training data, (samples[, time], classes), and the temperature."""
+    from tclif_deploy.nn.trainer import Trainer, one_thread_each
+
+    if train.task in ("value", "step-value"):
+        raise TclifError(
+            f"{train.name}: its targets are numbers, of which distil knows no probabilities", "leave --distil out"
+        )
+    config = TrainConfig("a teacher", None, Path("unused"), threads=settings.threads)
+    with one_thread_each(), Trainer(network, config) as trainer:
+        answers = trainer.answers(train if train.y is not None else _blank(train), scores=True)
+    if settings.temperature is not None:
+        return answers, settings.temperature
+    if answers.shape[-1] < 2:
+        raise TclifError(f"{train.name}: the network has one class: it says nothing to learn", "leave --distil out")
+    best = np.sort(answers.astype(np.float64), axis=-1)
+    margin = float((best[..., -1] - best[..., -2]).mean())
+    return answers, max(margin / MARGIN_SHARE, float(np.finfo(np.float32).tiny))
+
+
+def _blank(data: Dataset) -> Dataset:
+    """``data`` with labels that mean nothing."""
+    return replace(data, y=np.zeros(data.samples, np.int64), task="label")
+
+
+def _named(network: Network, data: Dataset) -> Dataset:
+    """``data`` with the classes that the float network gives its samples: a training then measures agreement."""
+    classes = simulate(network, data).classes
+    return replace(data, y=classes.astype(np.int64), task="label")
+
+
+def _way(settings: TuneSettings, teacher: Teacher | None) -> str:
+    """What of ``settings`` makes another training of it, beside those that every training has."""
+    mismatch = f" mismatch {settings.mismatch}" if settings.mismatch else ""
+    return mismatch + (f" distilled at {teacher[1]:.6g}" if teacher is not None else "")
+
+
 def _keep_checkpoint(
     tuned: Any, work: Path, folder: Path, model: Path, options: BuildOptions, settings: TuneSettings
 ) -> None:
@@ -279,15 +330,23 @@ def _keep_checkpoint(
 
 
 def _tuning(
-    settings: TuneSettings, verdict: Verdict, test: Dataset, tuned: _Outcome, control: _Outcome | None, overflows: int
+    settings: TuneSettings,
+    verdict: Verdict,
+    test: Dataset,
+    tuned: _Outcome,
+    control: _Outcome | None,
+    overflows: int,
+    teacher: Teacher | None,
 ) -> Tuning:
     """Its part of the report."""
-    original, before, after = verdict.accuracy_float, tuned.before.accuracy, verdict.accuracy_fixed
+    original, after = verdict.accuracy_float, verdict.accuracy_fixed
+    before = None if test.y is None else tuned.before.accuracy  # without labels: agreement
     beside: TuningControl | bool = False
     if control is not None:
         right = control.epochs[-1].test
         beside = TuningControl(right, _points(right, after), _same(control, tuned, test), control.epochs)
-    given = {**asdict(settings), "control": beside}
+    distilled = {"distil": teacher is not None, "temperature": None if teacher is None else teacher[1]}
+    given = {**asdict(settings), **distilled, "control": beside}
     return Tuning(
         easy=given.pop("min_sample_probability"), **given, samples_tested=verdict.samples, original=original,
         quantized=before, tuned=after, drop=_points(original, after),

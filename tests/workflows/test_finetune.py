@@ -16,6 +16,7 @@ from tclif_deploy.comparison import equal
 from tclif_deploy.data import Dataset
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedNetwork
+from tclif_deploy.fixed.mismatch import mismatch
 from tclif_deploy.network import Connection, Layer, Network
 from tclif_deploy.nn import LIF, PLIF, TCLIF, Recurrent, SequenceNetwork
 from tclif_deploy.nn import build as architecture
@@ -133,6 +134,45 @@ def test_the_training_forward_equals_the_engine_bit_for_bit_before_and_after_tra
         expected = simulate(network.fixed(), data, spikes=True)
         assert_alive(expected)
         assert_runs_as(network, x, expected, lengths)
+
+
+def test_devices_that_differ_are_those_of_the_disturbance_and_the_same_for_the_same_key():
+    data = samples()
+    model = float_network(tclif, True)
+    fixed = quantize(load(torch.nn.Sequential(*model.features)), "loihi2", data)
+    modules = list(to_module(load(torch.nn.Sequential(*model.features))).float())
+    network = QuantizedNetwork(modules, fixed, load_target("loihi2"), mismatch=0.2)
+    x = torch.from_numpy(encoded(fixed, data).x).float()
+    assert equal(network.fixed(), fixed)
+    drawn = []
+    for key in ((1, 2), (1, 2), (1, 3)):
+        with network.varied(key):
+            device = network.fixed()
+            assert_runs_as(network, x, simulate(device, data, spikes=True))
+        drawn.append(device)
+        expected = mismatch(fixed, 0.2, np.random.default_rng(key))
+        for layer, other in zip(device.layers, expected.layers, strict=True):
+            np.testing.assert_array_equal(layer.connections[0].weight, other.connections[0].weight)
+            np.testing.assert_array_equal(layer.b_u, other.b_u)
+        assert (device.layers[0].a_u == fixed.arithmetic.one).all()
+    assert equal(drawn[0], drawn[1])
+    assert not equal(drawn[0], drawn[2])
+    assert equal(network.fixed(), fixed)  # what is measured and built
+
+
+def test_training_for_devices_that_differ_is_the_same_for_any_number_of_threads():
+    states = []
+    for threads in (1, 2):
+        data = samples(count=40)
+        model = float_network(tclif, False)
+        fixed = quantize(load(torch.nn.Sequential(*model.features)), "loihi2", data)
+        modules = list(to_module(load(torch.nn.Sequential(*model.features))).float())
+        network = QuantizedNetwork(modules, fixed, load_target("loihi2"), mismatch=0.1)
+        with Trainer(network, TrainConfig("a test", None, Path("nowhere"), lr=0.01, threads=threads)) as trainer:
+            for n in range(3):
+                trainer.step(encoded(fixed, data), np.arange(40), 0.01, key=(0, 0, n))
+        states.append(network.fixed())
+    assert equal(*states)
 
 
 @pytest.mark.parametrize("overflow", ["saturate", "wrap"])
@@ -272,6 +312,49 @@ def test_the_command_builds_what_it_trained_and_writes_the_masters(digits, capsy
     assert equal(again, fixed)
     assert not (digits / "build.tuning").exists()
     assert runner.run(["show", str(build)]) == 0
+
+
+def test_without_labels_it_learns_what_the_float_network_says(digits, capsys):
+    for part in ("train", "test"):
+        arrays = dict(np.load(digits / f"{part}.npz"))
+        del arrays["y"]
+        np.savez(digits / f"{part}.npz", **arrays)
+    options = ("--weight-bits", 2, "--epochs", 6, "--lr", 5e-4, "--batch-size", 8, "--min-agreement", 0)
+    assert tune(digits, *options, "--json") == 0
+    report = json.loads(capsys.readouterr().out)
+    tuning = report["finetune"]
+    assert (tuning["distil"], tuning["control"], tuning["original"], tuning["quantized"]) == (True, False, None, None)
+    assert tuning["temperature"] > 0
+    test = load_data(digits / "test.npz")
+    wanted = simulate(load(DIGITS / "checkpoint.pth.tar"), test).classes
+    target = load_target("loihi2").override(weight_bits=2)
+    before = quantize(load(DIGITS / "checkpoint.pth.tar"), target, DIGITS / "calibration.npz")
+    fixed = FixedNetwork.load(digits / "build" / "fixed.npz")
+    was, now = (float(np.mean(simulate(each, test).classes == wanted)) for each in (before, fixed))
+    assert now == tuning["agreement"] == report["agreement"]["argmax"] > was
+    assert runner.run(["show", str(digits / "build")]) == 0
+
+
+def test_labels_do_not_enter_a_distillation(digits, capsys):
+    options = ("--epochs", 1, "--lr", 2e-3, "--distil", "--min-agreement", 0, "--max-accuracy-drop", 1)
+    assert tune(digits, *options) == 0
+    first = (digits / "build" / "fixed.npz").read_bytes()
+    shutil.rmtree(digits / "build")
+    arrays = dict(np.load(digits / "train.npz"))
+    np.savez(digits / "train.npz", **{**arrays, "y": np.roll(arrays["y"], 7)})
+    assert tune(digits, *options) == 0
+    assert (digits / "build" / "fixed.npz").read_bytes() == first
+    assert tune(digits, *options, "--temperature", 0) == 2
+    capsys.readouterr()
+
+
+def test_numbers_are_not_distilled(tmp_path, capsys):
+    model = Path(__file__).parents[2] / "fixtures" / "mackey_glass" / "checkpoint.pth.tar"
+    words = ["finetune", str(model), "--distil", "--epochs", "1", "-o", str(tmp_path / "build")]
+    assert runner.run(words) == 2
+    assert "its targets are numbers, of which distil knows no probabilities" in " ".join(
+        capsys.readouterr().err.split()
+    )
 
 
 def test_an_interrupted_fine_tuning_goes_on_with_what_is_done(digits, monkeypatch):

@@ -8,9 +8,10 @@ import pytest
 
 import tclif_deploy as tc
 from tclif_deploy import Dataset, TclifError, neurons, quantize, simulate
-from tclif_deploy.analysis.disturbances import DISTURBANCES, added_events, flipped_bits, lost_events, mismatch
+from tclif_deploy.analysis.disturbances import DISTURBANCES, added_events, flipped_bits, lost_events
 from tclif_deploy.cli.main import run
 from tclif_deploy.fixed import weight_bits
+from tclif_deploy.fixed.mismatch import mismatch
 from tclif_deploy.network import Connection, Layer, Network
 from tclif_deploy.workflows.robust import generator, levels_of, robust
 from tests.helpers import checkpoints
