@@ -20,6 +20,8 @@ Settings = TypeVar("Settings", bound="FitSettings")
 NeuronName = Literal["tclif", "lif", "plif"]
 MOST_LR = 1e6
 """a learning rate beyond it is a slip of the keyboard"""
+MOST_TEMPERATURE = 1e6
+"""beyond it no class differs from another"""
 LEARNED = 0.05
 """a sample of this loss (numbers: this share of the targets' variance) or more is shown in every epoch"""
 
@@ -157,7 +159,7 @@ class TuneSettings(FitSettings):
     distil: bool = False
     """learn what the float network says of the training data, not their labels, and train no control; done by itself
     where the data have none"""
-    temperature: Annotated[float | None, Limits(above=0)] = None
+    temperature: Annotated[float | None, Limits(above=0, high=MOST_TEMPERATURE)] = None
     """what readouts are divided by before they become the probabilities that are learned; default: a quarter of the
     float network's mean margin between its best two classes"""
     mismatch: Annotated[float, Limits(0, 1)] = 0.0
