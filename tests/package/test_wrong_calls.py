@@ -224,6 +224,7 @@ MEANINGFUL = {
     "Requirements.*": "None", "load.*": "None", "ReadOptions.*": "None", "read_nir.*": "None",
     "TuneSettings.task": "None nowhere '' long NUL",
     "TuneSettings.samples": "None", "CompileOptions.auto_bits_max_drop": "None",
+    "CompileOptions.auto_bits_max_memory": "None 3", "CompileOptions.auto_bits_max_cores": "None 3",
     "CompileOptions.samples": "None", "Target.override.*": "None", "explain.samples": "None", "simulate.jobs": "None",
     "simulate_float.jobs": "None",
     "anytime.samples": "None", "anytime.points": "3",
