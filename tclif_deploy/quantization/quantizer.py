@@ -27,7 +27,7 @@ from tclif_deploy.quantization.layer_plan import (
     rint,
     whole_to_int64,
 )
-from tclif_deploy.quantization.notices import layer_notices
+from tclif_deploy.quantization.notices import few_samples_notice, layer_notices, stored_width_notice
 from tclif_deploy.quantization.passes import chosen_passes
 from tclif_deploy.quantization.ranges import Ranges, measured_ranges, worst_case_ranges
 from tclif_deploy.quantization.settings import DEFAULTS, QuantizeSettings
@@ -158,6 +158,11 @@ def _integers(
         return layers[n]
 
     passes = chosen_passes(settings.passes) if calibration is not None else ()
+    chosen = [bits[n] for n in plans]
+    if calibration is not None and passes and (few := few_samples_notice(calibration, chosen)) is not None:
+        notices.append(few)
+    if (stored := stored_width_notice(target, chosen)) is not None:
+        notices.append(stored)
     kept = None if calibration is None else KeptSpikes(encoding, target.arithmetic, calibration)
     for n, layer in enumerate(network.layers):
         if n in own:
