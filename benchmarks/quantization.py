@@ -17,7 +17,7 @@ from tclif_deploy.quantization.settings import PASSES
 from tclif_deploy.simulation.floating import batches
 from tclif_deploy.simulation.partially_quantized import simulate_mixed
 
-BITS = (8, 6, 4, 3)
+BITS = (8, 6, 4, 3, 2)
 
 
 def main() -> None:

@@ -78,7 +78,11 @@ class Choices:
     backend_batched: bool
     engine: Engine
     auto_bits_max_drop: float | None
-    """the accuracy that the choice of the narrowest weights might lose; None where they were not chosen"""
+    """the accuracy that the choice of the narrowest weights might lose; None where they were not chosen by that"""
+    auto_bits_max_memory: int | None = None
+    """KiB of synaptic memory that the chosen weights might take"""
+    auto_bits_max_cores: int | None = None
+    """cores that the chosen weights might take"""
 
 
 @dataclass(frozen=True, kw_only=True)

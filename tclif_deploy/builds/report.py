@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from tclif_deploy.json_form import EXACT
 from tclif_deploy.mapping import Finding, HardwareSummary
 from tclif_deploy.nn.config import Epoch
+from tclif_deploy.quantization.width_trials import WidthSearch
 from tclif_deploy.verification.neurobench import NeuroBench
 from tclif_deploy.verification.verdict import VerdictSummary
 
@@ -115,6 +116,8 @@ class Report(VerdictSummary, HardwareSummary):
     unproven: str | None = None
     """what of this network nobody else's simulator shows to be what the target's chip computes"""
     finetune: Tuning | None = None
+    widths: WidthSearch | None = None
+    """how the weights' widths were chosen, where they were"""
     neurobench: NeuroBench | None = None
     """NeuroBench's metrics of the float and the fixed-point network"""
 

@@ -42,22 +42,24 @@ def compile_command(
     from tclif_deploy.report.terminal.tables import print_build
     from tclif_deploy.target import load_target
     from tclif_deploy.workflows.compile import compile
+    from tclif_deploy.workflows.widths import width_goal
 
     if data is None:
         refuse(context, "needs --data", "samples", "backend_samples", "backend_batched", "engine")
     refuse_unused(context, options)
     if weight_bits == "auto":
-        max_drop = AUTO_MAX_DROP if options.auto_bits_max_drop is None else options.auto_bits_max_drop
+        if width_goal(options) is None:
+            options = replace(options, auto_bits_max_drop=AUTO_MAX_DROP)
     elif weight_bits is not None and not weight_bits.isdecimal():
         raise TclifError(f"--weight-bits is {weight_bits!r}", "expected a number of bits, or auto")
     else:
-        refuse(context, "without --weight-bits auto", "auto_bits_max_drop")
-        max_drop = None
+        names = ("auto_bits_max_drop", "auto_bits_max_memory", "auto_bits_max_cores")
+        refuse(context, "without --weight-bits auto", *names)
         overrides = replace(overrides, weight_bits=None if weight_bits is None else int(weight_bits))
     with printed.running() as reporter:
         build = compile(
             model, load_target(target).override(**asdict(overrides)), data=data, calibration=calibration, output=output,
-            options=replace(options, auto_bits_max_drop=max_drop, command=command_line(context)),
+            options=replace(options, command=command_line(context)),
             say=reporter.say, progress=reporter.progress,
         )  # fmt: skip
     printed.result(build.report, lambda: print_build(out, build))

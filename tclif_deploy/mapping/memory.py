@@ -51,7 +51,7 @@ class SynapseFormat:
     @classmethod
     def of(cls, target: Target, delay: int, width: int = 0) -> SynapseFormat:
         """The target's format for a connection of that delay, whose integers need ``width`` bits (0: the target's)."""
-        bits = target.weight_bits.value
+        bits = number(target.stored_weight_bits, target.weight_bits.value)
         if width and target.mixed_weight_bits is not None and target.mixed_weight_bits.value:
             bits = min(bits, width)
         delay_bits = number(target.delay_bits, 0) if delay > 1 else 0

@@ -17,6 +17,9 @@ from tclif_deploy.quantization.rounding import response_error
 from tclif_deploy.quantization.settings import PASSES
 from tclif_deploy.quantization.statistics import CalibrationStatistics
 
+NARROW = 7
+"""largest integer of the widths (4 bits and fewer) whose scales are looked for far below the largest weight's"""
+
 
 class Pass(Protocol):
     """One improvement."""
@@ -40,6 +43,9 @@ class ChooseScales:
     low: float = 0.8
     high: float = 1.1
     """scales are tried from ``low`` to ``high`` times the largest weight's"""
+    low_narrow: float = 0.15
+    """the same for weights of at most `NARROW` integers either way: most weights of a neuron are far smaller than its
+    largest, and 2 or 3 bits at that one's scale round them all to 0"""
     steps: int = 31
 
     def apply(self, plan: LayerPlan, statistics: CalibrationStatistics) -> LayerPlan:
@@ -59,7 +65,7 @@ class ChooseScales:
         top = np.abs(statistics.weights / _steps(replace(plan, scale=np.ones(layer.size)), statistics)).max(axis=1)
         largest_whole = top / np.maximum(np.floor(top / first * (1 + 1e-12)), 1.0)
         candidates = [first, np.where(top > 0, largest_whole, first)]
-        candidates += [first * factor for factor in np.linspace(self.low, self.high, self.steps)]
+        candidates += [first * factor for factor in self.factors(plan.limit)]
         best, error = first, np.full(len(first), np.inf)
         for candidate in candidates:
             scale = np.maximum(candidate, least)
@@ -68,6 +74,12 @@ class ChooseScales:
             candidate_error = response_error(statistics.weights - rounded * steps, statistics.covariance)
             best, error = np.where(candidate_error < error, scale, best), np.minimum(error, candidate_error)
         return replace(plan, scale=np.repeat(best, neurons_per_row))
+
+    def factors(self, limit: int) -> Float:
+        """Shares of the largest weight's scale that are tried for integers up to ``limit``; (steps,)."""
+        if limit > NARROW:
+            return np.linspace(self.low, self.high, self.steps)
+        return np.geomspace(self.low_narrow, self.high, self.steps)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -27,7 +27,7 @@ from tclif_deploy.quantization.layer_plan import (
     rint,
     whole_to_int64,
 )
-from tclif_deploy.quantization.notices import layer_notices
+from tclif_deploy.quantization.notices import few_samples_notice, layer_notices, stored_width_notice
 from tclif_deploy.quantization.passes import chosen_passes
 from tclif_deploy.quantization.ranges import Ranges, measured_ranges, worst_case_ranges
 from tclif_deploy.quantization.settings import DEFAULTS, QuantizeSettings
@@ -36,6 +36,9 @@ from tclif_deploy.target import Target, as_target
 
 MOST_LISTED = 8
 """layers that a notice names"""
+LOOP_BITS = 8
+"""a loop's layers are driven by weights of at least this width until their own are chosen: rounded to nearest at 2 or 3
+bits, they fire nothing like the float network, and passes would fit the weights to that"""
 
 
 class CannotHold(TclifError):
@@ -131,6 +134,17 @@ def _integers(
     target, encoding, settings = context.target, context.encoding, context.settings
     layers = dict(own)
     plans = {n: plan_layer(layer, context, bits[n]) for n, layer in enumerate(network.layers) if n not in own}
+    stand_ins: dict[int, FixedLayer] = {}
+
+    def standing_in(n: int) -> FixedLayer:
+        """A layer whose own integers are not chosen yet, as it drives a loop."""
+        if n not in stand_ins and bits[n] < LOOP_BITS:
+            # a threshold that just fits the narrow weights' units may be lost in these
+            with suppress(TclifError, OverflowError):
+                stand_ins[n] = build_layer(
+                    network.layers[n], plan_layer(network.layers[n], context, LOOP_BITS), context
+                )
+        return stand_ins.get(n) or built(n)
 
     def built(n: int) -> FixedLayer:
         if n not in layers:
@@ -144,17 +158,23 @@ def _integers(
         return layers[n]
 
     passes = chosen_passes(settings.passes) if calibration is not None else ()
+    chosen = [bits[n] for n in plans]
+    if calibration is not None and passes and (few := few_samples_notice(calibration, chosen)) is not None:
+        notices.append(few)
+    if (stored := stored_width_notice(target, chosen)) is not None:
+        notices.append(stored)
     kept = None if calibration is None else KeptSpikes(encoding, target.arithmetic, calibration)
     for n, layer in enumerate(network.layers):
         if n in own:
             progress(n + 1, len(network.layers))
             continue
         if kept is not None and passes and CalibrationStatistics.covers(layer):
-            # a loop makes later layers, and this one, drive its sources: by their integers before any pass
+            # a loop makes later layers, and this one, drive its sources: by integers before any pass
             upstream = _upstream(network, n)
             done = {*own, *range(n)}
+            driving = [built(m) if m in done else standing_in(m) for m in upstream]
             final = {network.layers[m].name for m in upstream if done.issuperset({m, *_upstream(network, m)})}
-            statistics = CalibrationStatistics(layer, partial(kept.of, list(map(built, upstream)), final), context)
+            statistics = CalibrationStatistics(layer, partial(kept.of, driving, final), context)
             for item in passes:
                 plans[n] = item.apply(plans[n], statistics)
             layers.pop(n, None)

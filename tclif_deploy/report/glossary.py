@@ -21,6 +21,10 @@ DEFINITIONS: dict[str, str] = {
     "bias": "A constant current into a compartment in every step, bias_u or bias_v.",
     "bound": "A proven largest magnitude, for every input within the payload.",
     "calibration": "Choosing the scales from what a network does on data.",
+    "chaotic": (
+        "Of a sample: the float network itself decides it otherwise when its somas start a millionth of a threshold "
+        "away, in one of five draws."
+    ),
     "class": (
         "What the network decides: the output neuron n with the largest readout times multiplier, the lowest "
         "index where several are equal."
@@ -99,6 +103,7 @@ DEFINITIONS: dict[str, str] = {
     ),
     "lost (agreement)": "Share of samples whose class is no longer the float network's, 1 − agreement.",
     "LSB": 'What one integer unit means to the float network ("least significant bit").',
+    "margin": ("The float network's readout of its class less that of its next best one, in its own units."),
     "mesh": "The grid of tiles on which a chip's cores lie; messages travel along x, then along y.",
     "message": "What a spike or an input event sends to one core for one connection.",
     "NeuroBench metric": (

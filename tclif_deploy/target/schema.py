@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
@@ -128,6 +129,8 @@ class Target(BaseModel):
     """signed weights: +-(2^(bits-1)-1)"""
     mixed_weight_bits: Annotated[Flag | None, Unit("flag")] = None
     """whether a connection whose weights need fewer bits is stored with fewer"""
+    stored_weight_bits: Annotated[Limit[Annotated[int, Field(ge=2, le=16, strict=True)]] | None, Unit("bit")] = None
+    """what a weight takes of memory, where weights are narrower than the target stores them"""
     state_bits: Annotated[Width, Unit("bit")]
     """width of u and of v, sign included"""
     coefficient_bits: Annotated[Limit[Annotated[int, Field(ge=1, le=24, strict=True)]], Unit("bit")]
@@ -273,6 +276,15 @@ class Target(BaseModel):
             **{name: limit.value for name in LATER_RULES if (limit := getattr(self, name)) is not None},
         )
 
+    def _keep_stored_width(self, data: dict[str, Any], changed: Mapping[str, Any]) -> None:
+        """Narrower weights take as much memory as before on a chip that does not mix widths; a circuit is made anew."""
+        mixed = self.mixed_weight_bits is not None and self.mixed_weight_bits.value
+        if mixed or changed.get("mixed_weight_bits") or "stored_weight_bits" in changed or self.luts is not None:
+            return
+        stored = data.pop("stored_weight_bits", None) or data["weight_bits"]
+        if is_whole(changed["weight_bits"]) and changed["weight_bits"] < stored["value"]:
+            data["stored_weight_bits"] = stored
+
     def limits(self) -> dict[str, Limit[Any]]:
         """Every limit that is stated, by name, in file order."""
         return {name: value for name in type(self).model_fields if isinstance(value := getattr(self, name), Limit)}
@@ -280,7 +292,8 @@ class Target(BaseModel):
     def override(self, **values: Any) -> Target:
         """This target with some numbers changed by hand (``None`` changes nothing); evidence becomes ``assumed``.
 
-        ``state_bits`` moves threshold, resets and bias with it, which then have neither step nor exponent. Raises
+        ``state_bits`` moves threshold, resets and bias with it, which then have neither step nor exponent. Narrower
+        ``weight_bits`` leave a chip that stores every weight at one width its ``stored_weight_bits``. Raises
         `TclifError` for an impossible number.
         """
         from tclif_deploy.target import build
@@ -302,6 +315,8 @@ class Target(BaseModel):
         if "state_bits" in changed:
             for name in ("threshold_step", "bias_exponent"):
                 data.pop(name, None)
+        if "weight_bits" in changed:
+            self._keep_stored_width(data, changed)
         take_back(data, changed)
         for key, value in changed.items():
             data[key] = {"value": value, "unit": UNITS.get(key, ""), "source": source, "evidence": "assumed"}
@@ -329,6 +344,7 @@ def contradictions(target: Target) -> list[tuple[str, str]]:
         if a is not None and b is not None and a > b:
             problems.append((name, f"{a:,} is more than {bound} ({b:,}): {reason}"))
 
+    at_most("weight_bits", "stored_weight_bits", "a weight takes no less memory than it has bits")
     for name in ("threshold_bits", "reset_bits", "bias_bits"):
         at_most(name, "state_bits", "the state could never reach it")
     top = (1 << (target.state_bits.value - 1)) - 1

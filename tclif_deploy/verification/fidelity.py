@@ -21,6 +21,7 @@ from tclif_deploy.simulation.float_result import FloatResult
 from tclif_deploy.simulation.floating import batches, simulate_float
 from tclif_deploy.simulation.result import Result
 from tclif_deploy.simulation.scores import NumberScore, answers, judged, task_of
+from tclif_deploy.verification.changed_decisions import Margins, changed_decisions
 from tclif_deploy.verification.verdict import (
     BackendCheck,
     Compared,
@@ -185,6 +186,7 @@ def run_both(
     tallies = [_LayerTally(layer.name) for layer in network.spiking_layers]
     saturations = dict.fromkeys((layer.name for layer in fixed.layers), 0)
     answered = _AnswerTally(network, fixed, data)
+    changed: list[Margins] = []
     if not judged(data, answered.task).any():
         raise TclifError(f"{data.name}: mask leaves no step to judge", "true is what counts")
     other = fixed.readout if fixed.readout != network.readout else None
@@ -204,9 +206,12 @@ def run_both(
             saturations[name] += int(counts.sum())
         answered.add(batch, a, b, part)
         said = a.readout if a.other_readout is None else a.other_readout
+        numbers = answers(fixed, b, batch, "value")
+        if answered.task == "label":
+            changed.append(Margins.of(part.start, tuple(answered.decisions[:, part]), (said, numbers)))
         with np.errstate(over="ignore", invalid="ignore"):  # a readout of 1e200 has a square that no float holds
             signal += float((said**2).sum())
-            noise += float(((said - answers(fixed, b, batch, "value")) ** 2).sum())
+            noise += float(((said - numbers) ** 2).sum())
         watch(batch, x, outside, b)
         progress(part.stop, data.samples)
     return Verdict(
@@ -215,6 +220,7 @@ def run_both(
         layers=tuple(tally.fidelity() for tally in tallies),
         saturations=saturations,
         input_clipped=clipped,
+        changed_decisions=changed_decisions(network, data, changed, other) if changed else None,
         **answered.figures(),
     )
 

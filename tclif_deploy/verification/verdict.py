@@ -13,6 +13,7 @@ from tclif_deploy import json_form
 from tclif_deploy.data.dataset import Task
 from tclif_deploy.display import Brief, Shown
 from tclif_deploy.mapping import Behaviour, LayerBehaviour
+from tclif_deploy.verification.changed_decisions import ChangedDecisions
 from tclif_deploy.verification.tables import verdict_brief, verdict_frame
 
 
@@ -147,6 +148,8 @@ class Verdict(Shown):
     """where integers are read by another rule than the float network"""
     undecided: Undecided | None = None
     """of a rule that waits for a threshold"""
+    changed_decisions: ChangedDecisions | None = None
+    """samples that float and fixed decide differently; None where the answers are not one class a sample"""
 
     def summary(self) -> VerdictSummary:
         """The figures as ``report.json`` holds them."""
@@ -168,6 +171,7 @@ class Verdict(Shown):
             smape=self.smape,
             rule_loss=self.rule_loss,
             undecided=self.undecided,
+            changed_decisions=self.changed_decisions,
         )
 
     def behaviour(self) -> Behaviour:
@@ -239,6 +243,8 @@ class VerdictSummary:
     """what it costs that integers are read by another rule than the float network"""
     undecided: Undecided | None = None
     """samples in which no output reached what the rule waits for"""
+    changed_decisions: ChangedDecisions | None = None
+    """samples that float and fixed decide differently, and which of them float itself is chaotic about"""
 
     def verdict(self) -> Verdict | None:
         """The verdict with these figures, without the decisions on each sample; None where nothing was verified."""
@@ -248,5 +254,5 @@ class VerdictSummary:
             self.samples, self.accuracy.original, self.accuracy.quantized, self.agreement.argmax,
             self.agreement.logit_snr_db, self.layers, self.saturations_by_layer, self.input_clipped, self.backends,
             None, self.answers_changed, self.task or "label", self.judged, self.rule or "last", self.r2,
-            self.rmse, self.smape, self.rule_loss, self.undecided,
+            self.rmse, self.smape, self.rule_loss, self.undecided, self.changed_decisions,
         )  # fmt: skip

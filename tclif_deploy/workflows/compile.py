@@ -38,16 +38,17 @@ from tclif_deploy.quantization import quantize
 from tclif_deploy.quantization.calibration import Calibration, choose_calibration
 from tclif_deploy.quantization.notices import input_notice, payload_notice
 from tclif_deploy.quantization.quantizer import weight_widths
-from tclif_deploy.quantization.weight_width_search import choose_widths
+from tclif_deploy.quantization.width_trials import WidthSearch
 from tclif_deploy.report import page
 from tclif_deploy.report.compare import settings_that_differ
-from tclif_deploy.simulation.scores import check_labels, label_notice
+from tclif_deploy.simulation.scores import label_notice
 from tclif_deploy.target import Target, as_target
 from tclif_deploy.verification import Judgement, Requirements, Verdict
 from tclif_deploy.verification.fidelity import run_both
 from tclif_deploy.verification.neurobench import neurobench
 from tclif_deploy.workflows.backend_runs import check_backends
 from tclif_deploy.workflows.options import BuildOptions, CompileOptions
+from tclif_deploy.workflows.widths import narrowed, width_goal
 
 ACTIVITY_SAMPLES = 32
 """samples whose spikes are counted for the cost model, of those that are verified"""
@@ -90,6 +91,7 @@ def compile(
     ('loihi2', 8, 1.0)
     """
     options = options or CompileOptions()
+    goal = width_goal(options)
     source = source_of(model, options.read)
     path = None if source.sha256 is None else Path(source.path)
     target = as_target(target)
@@ -101,8 +103,9 @@ def compile(
     test, calibration = as_dataset(data, task=options.task), as_dataset(calibration, "calibration")
     verified_on = None if test is None else replace(data_source(test), task=options.task)
     choices = Choices(
-        options.backend, options.backend_samples, options.backend_batched, options.engine, options.auto_bits_max_drop
-    )
+        options.backend, options.backend_samples, options.backend_batched, options.engine, options.auto_bits_max_drop,
+        options.auto_bits_max_memory, options.auto_bits_max_cores,
+    )  # fmt: skip
     if test is not None and options.samples is not None:
         test = test[: options.samples]
     check_requirements(options.requirements, test)
@@ -113,10 +116,11 @@ def compile(
         network = load(model, options.read, example_input=example_input)
         choice = choose_calibration(path, calibration, test)
         say(f"quantizing for {target.name}, calibrated on {choice.calibration}")
-        if options.auto_bits_max_drop is None:
+        widths = None
+        if goal is None:
             fixed = quantize(network, target, choice.data, options.quantize, progress=progress("layers"))
         else:
-            fixed, options = _narrowed(network, target, choice.data, choice.left, options, say, progress)
+            fixed, options, widths = narrowed(network, target, choice.data, goal, options, say, progress)
         if choice.data is not None and choice.left is not None and (notice := input_notice(choice.data, choice.left)):
             fixed = replace(fixed, notices=(*fixed.notices, notice))
         if choice.data is not None and (notice := payload_notice(choice.data, fixed, target)):
@@ -124,7 +128,7 @@ def compile(
         build = write_build(
             temporary, source, network, fixed, target, choice.calibration, choice.left,
             samples=options.samples, options=options, say=say, progress=progress, verified_on=verified_on,
-            choices=choices,
+            choices=choices, widths=widths,
         )  # fmt: skip
         say_replaced(folder, build, say)
     return replace(build, folder=folder)
@@ -143,28 +147,6 @@ def say_replaced(folder: Path, build: Build, say: Say) -> None:
         shown = [f"{name} {left} → {right}" for name, left, right in other[:SHOWN]]
         more = [f"and {len(other) - SHOWN} more"] if len(other) > SHOWN else []
         say(f"{folder}: replaces an earlier build with other settings: {'; '.join([*shown, *more])}")
-
-
-def _narrowed(
-    network: Network,
-    target: Target,
-    calibration: Dataset | None,
-    test: Dataset | None,
-    options: CompileOptions,
-    say: Say,
-    progress: Bars,
-) -> tuple[FixedNetwork, CompileOptions]:
-    """The integers with the narrowest weights, and the options that give just these."""
-    if test is None or calibration is None or options.auto_bits_max_drop is None:
-        raise TclifError("--weight-bits auto needs something to measure", "give --data FILE")
-    check_labels(test, "--weight-bits auto")
-    say(f"choosing weight bits on {test.samples} samples")
-    widths = choose_widths(
-        network, target, calibration, test, options.auto_bits_max_drop, options.quantize, progress=progress("trials")
-    )
-    notice = widths.sentence(network, options.auto_bits_max_drop, test.y is not None, test.samples)
-    fixed = replace(widths.fixed, notices=(*widths.fixed.notices, notice))
-    return fixed, replace(options, quantize=replace(options.quantize, weight_bits=widths.bits))
 
 
 def chosen_backends(target: Target, options: BuildOptions) -> dict[str, backends.Backend]:
@@ -197,11 +179,12 @@ def write_build(
     tuning: Callable[[Verdict], Tuning] | None = None,
     verified_on: DataSource | None = None,
     choices: Choices | None = None,
+    widths: WidthSearch | None = None,
 ) -> Build:
     """Fill the empty ``folder``: files, backends, verdict on ``test``, report.
 
     ``fixed`` are integers of ``network``, and ``calibration`` is what set their scales; ``tuning`` makes of the verdict
-    what the build says of its fine-tuning.
+    what the build says of its fine-tuning; ``widths`` is how the weights' widths were chosen.
     """
     chosen = chosen_backends(target, options)
     for name in chosen:
@@ -247,8 +230,8 @@ def write_build(
     report = Report(
         model=source.path, target=target.name, verified=verdict is not None, notices=notices,
         shortfalls=judgement.shortfalls, uncertain=judgement.uncertain, limited=judgement.limited,
-        findings=findings, finetune=tuned, neurobench=metrics, unproven=mapping.unproven(fixed, target), **summary,
-        **vars(hardware),
+        findings=findings, finetune=tuned, neurobench=metrics, unproven=mapping.unproven(fixed, target), widths=widths,
+        **summary, **vars(hardware),
     )  # fmt: skip
     manifest = Manifest(
         versions=versions(), model=source, target=target, settings=options.quantize,

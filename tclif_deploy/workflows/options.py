@@ -57,7 +57,11 @@ class CompileOptions(BuildOptions):
     """
 
     auto_bits_max_drop: Annotated[float | None, Limits(0, 1), Named("--auto-max-drop")] = None
-    """choose the narrowest weights of each layer that lose at most this fraction of accuracy on the data"""
+    """choose the narrowest weights of each layer that lose at most this fraction of accuracy on the calibration data"""
+    auto_bits_max_memory: Annotated[int | None, Limits(1), Named("--auto-max-memory")] = None
+    """choose weight widths that take at most so many KiB of synaptic memory, all cores together"""
+    auto_bits_max_cores: Annotated[int | None, Limits(1), Named("--auto-max-cores")] = None
+    """choose weight widths that take at most so many cores"""
     samples: Annotated[int | None, Limits(1)] = None
     """use only the first samples of the data"""
     task: Task | None = None

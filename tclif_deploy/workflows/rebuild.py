@@ -129,7 +129,9 @@ def _inputs(manifest: Manifest) -> tuple[Path, Dataset | None, Path | None]:
 def _options(manifest: Manifest) -> CompileOptions:
     """The options with which `compile` makes such a manifest."""
     assert manifest.choices is not None
-    found = manifest.choices.auto_bits_max_drop is not None
+    choices = manifest.choices
+    goals = (choices.auto_bits_max_drop, choices.auto_bits_max_memory, choices.auto_bits_max_cores)
+    found = any(goal is not None for goal in goals)
     settings = replace(manifest.settings, weight_bits=()) if found else manifest.settings
     return CompileOptions(
         read=manifest.model.read, quantize=settings, requirements=manifest.requirements, samples=manifest.samples,

@@ -225,6 +225,7 @@ MEANINGFUL = {
     "TuneSettings.task": "None nowhere '' long NUL",
     "TuneSettings.samples": "None", "TuneSettings.distil": "True", "TuneSettings.temperature": "None 3",
     "CompileOptions.auto_bits_max_drop": "None",
+    "CompileOptions.auto_bits_max_memory": "None 3", "CompileOptions.auto_bits_max_cores": "None 3",
     "CompileOptions.samples": "None", "Target.override.*": "None", "explain.samples": "None", "simulate.jobs": "None",
     "simulate_float.jobs": "None",
     "anytime.samples": "None", "anytime.points": "3",

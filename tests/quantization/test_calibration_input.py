@@ -111,3 +111,38 @@ def test_neurons_that_lose_all_weights_are_told():
     settings = QuantizeSettings(passes=(), scale_floor=1.0)
     fixed = quantize(replace(net, layers=(first, *net.layers[1:])), LOIHI2, calibration_data(), settings)
     assert any("all weights from input into 1 of 16 neurons are rounded to 0" in notice for notice in fixed.notices)
+
+
+@pytest.mark.parametrize(("bits", "samples", "enough"), [(2, 6, 32), (3, 6, 8), (4, 3, 4), (2, 1, 32)])
+def test_too_few_samples_for_narrow_weights_are_told_with_how_many_would_help(bits, samples, enough):
+    fixed = quantize(tclif_network(), LOIHI2.override(weight_bits=bits), calibration_data(samples=samples))
+    s = "s" if samples > 1 else ""
+    text = (
+        f"{samples} calibration sample{s} for {bits}-bit weights, which are fitted to what they show: {enough} or more"
+    )
+    assert [n for n in fixed.notices if n.startswith(text)]
+
+
+def test_enough_samples_wide_weights_and_no_passes_need_no_word():
+    net, narrow = tclif_network(), LOIHI2.override(weight_bits=2)
+    for target, samples, settings in (
+        (narrow, 32, QuantizeSettings()),
+        (LOIHI2, 1, QuantizeSettings()),
+        (narrow, 1, QuantizeSettings(passes=())),
+    ):
+        fixed = quantize(net, target, calibration_data(samples=samples), settings)
+        assert not [n for n in fixed.notices if "calibration sample" in n]
+
+
+def test_ternary_weights_say_the_width_at_which_the_target_stores_them():
+    net, few = tclif_network(), QuantizeSettings(passes=())
+    ideal = load_target("ideal")
+    said = "ideal stores every weight with 8 bits: 2-bit weights take as much memory"
+    by_layer = replace(few, weight_bits=(8, 2, 8))
+    assert said in quantize(net, ideal.override(weight_bits=2), calibration_data(), few).notices
+    assert said in quantize(net, ideal, calibration_data(), by_layer).notices
+    for target in (LOIHI2, load_target("ecp5-25f")):  # one mixes widths, the other is a circuit that is made for them
+        assert not [
+            n for n in quantize(net, target, calibration_data(), by_layer).notices if "stores every weight" in n
+        ]
+    assert not [n for n in quantize(net, ideal, calibration_data(), few).notices if "stores every weight" in n]

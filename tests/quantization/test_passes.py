@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 from tclif_deploy import QuantizeSettings, TclifError, load, load_data, neurons, quantize, simulate
 from tclif_deploy.comparison import equal
 from tclif_deploy.network import Connection, Layer, Network
+from tclif_deploy.quantization import passes, quantizer
+from tclif_deploy.quantization.kept_spikes import KeptSpikes
 from tclif_deploy.quantization.rounding import CompensatedRounding, damped, response_error
 from tclif_deploy.quantization.settings import PASSES
 from tclif_deploy.simulation.floating import simulate_float
@@ -91,9 +93,9 @@ def test_at_three_bits_the_passes_save_the_trained_network():
     float_classes = simulate_float(net, test.values(), spikes=False).classes
     target = load_target("loihi2").override(weight_bits=3)
     agreement = {}
-    for passes in ((), PASSES):
-        fixed = quantize(net, target, "fixtures/smnist_ff/calibration.npz", QuantizeSettings(passes=passes))
-        agreement[passes] = float((simulate(fixed, test).classes == float_classes).mean())
+    for names in ((), PASSES):
+        fixed = quantize(net, target, "fixtures/smnist_ff/calibration.npz", QuantizeSettings(passes=names))
+        agreement[names] = float((simulate(fixed, test).classes == float_classes).mean())
     assert agreement[PASSES] > max(agreement[()] + 0.1, 0.85), agreement
 
 
@@ -175,3 +177,63 @@ def test_a_row_of_zeros_needs_no_scale():
     fixed = quantize(Network(3, (hidden,)), LOIHI2, rng.random((2, 20, 3)), QuantizeSettings(scale_floor=0.0))
     assert not fixed.layers[0].connections[0].weight[2].any()
     assert fixed.layers[0].threshold[2] > 0
+
+
+def speech_error(bits):
+    """The readout's error, a share of its spread, of a trained recurrent network."""
+    net, test = load("fixtures/spoken_digits/checkpoint.pth.tar"), load_data("fixtures/spoken_digits/test.npz")[:60]
+    expected = simulate_float(net, test.values(), lengths=test.lengths).readout
+    target = load_target("loihi2").override(weight_bits=bits)
+    fixed = quantize(net, target, "fixtures/spoken_digits/calibration.npz")
+    readout = simulate(fixed, test).readout * fixed.output.lsb_v
+    return float(np.sqrt(((readout - expected) ** 2).mean()) / expected.std())
+
+
+def test_at_two_bits_scales_far_below_the_largest_weights_leave_less_error(monkeypatch):
+    error = speech_error(2)
+    monkeypatch.setitem(passes.KNOWN, "scales", passes.ChooseScales(low_narrow=0.8))
+    assert error < 0.8 * speech_error(2)
+
+
+def test_wide_weights_look_for_scales_near_the_largest_weights_only():
+    scales = passes.ChooseScales()
+    assert scales.factors(1).min() == scales.factors(passes.NARROW).min() == pytest.approx(0.15)
+    assert scales.factors(passes.NARROW + 1).min() == scales.factors(127).min() == 0.8
+
+
+def test_a_loop_is_driven_by_weights_that_fire_as_the_float_network_does(monkeypatch):
+    net = tclif_network(recurrent=True)
+    narrow, wide = (LOIHI2.override(weight_bits=bits) for bits in (2, 8))
+    seen = []
+    of = KeptSpikes.of
+
+    def watched(self, layers, final):
+        seen.append({int(np.abs(c.weight).max()) for layer in layers for c in layer.connections})
+        return of(self, layers, final)
+
+    monkeypatch.setattr(KeptSpikes, "of", watched)
+    quantized = quantize(net, narrow, calibration_data())
+    assert max(seen[0]) == 127  # layer a drives itself, and its own integers are not chosen yet
+    assert max(int(np.abs(c.weight).max()) for layer in quantized.layers for c in layer.connections) == 1
+    before = quantize(net, wide, calibration_data())
+    monkeypatch.setattr(quantizer, "LOOP_BITS", 0)
+    seen.clear()
+    assert equal(quantize(net, wide, calibration_data()), before)
+    quantize(net, narrow, calibration_data())
+    assert max(seen[-1]) == 1
+
+
+def test_a_stand_in_that_the_target_cannot_hold_leaves_the_layer_its_own(monkeypatch):
+    net, narrow = tclif_network(recurrent=True), LOIHI2.override(weight_bits=2)
+    monkeypatch.setattr(quantizer, "LOOP_BITS", 0)
+    own = quantize(net, narrow, calibration_data())
+    monkeypatch.undo()
+    build = quantizer.build_layer
+
+    def refusing(layer, chosen, context):
+        if chosen.limit == 127:
+            raise TclifError("threshold of neuron 0 is less than one LSB")
+        return build(layer, chosen, context)
+
+    monkeypatch.setattr(quantizer, "build_layer", refusing)
+    assert equal(quantize(net, narrow, calibration_data()), own)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tclif_deploy import TclifError
 from tclif_deploy.cli.main import run
+from tclif_deploy.mapping.memory import SynapseFormat
 from tclif_deploy.target import UNITS, Target, build, known_targets, load_target, targets_folder
 
 ROOT = Path(__file__).parents[2]
@@ -217,3 +218,24 @@ def test_the_command_lists_and_shows_targets(capsys):
 def test_target_files_hold_no_surprises():
     for path in targets_folder().glob("*.toml"):
         assert path.stem == load_target(path).name
+
+
+def test_narrower_weights_keep_the_width_at_which_a_chip_stores_them():
+    ideal, loihi2, circuit = (load_target(name) for name in ("ideal", "loihi2", "ecp5-25f"))
+    narrow = ideal.override(weight_bits=2)
+    assert narrow.stored_weight_bits == ideal.weight_bits
+    assert narrow.override(weight_bits=3).stored_weight_bits == ideal.weight_bits
+    assert narrow.override(weight_bits=8).stored_weight_bits is None
+    assert ideal.override(weight_bits=12).stored_weight_bits is None
+    assert ideal.override(weight_bits=2, mixed_weight_bits=True).stored_weight_bits is None
+    for target in (loihi2, circuit):
+        assert target.override(weight_bits=2).stored_weight_bits is None
+    with pytest.raises(TclifError, match="weight_bits"):
+        ideal.override(stored_weight_bits=4)
+
+
+def test_weights_narrower_than_they_are_stored_take_as_much_memory():
+    target = load_target("loihi2").override(mixed_weight_bits=False)
+    wide, narrow = (SynapseFormat.of(t, 1, 2) for t in (target, target.override(weight_bits=2)))
+    assert wide == narrow
+    assert wide.weight_bits == 8

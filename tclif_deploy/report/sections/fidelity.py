@@ -14,6 +14,7 @@ from tclif_deploy.report.content import Block, Note, Plots, Section, Table
 from tclif_deploy.report.figure import Cells, Figure, Panel, Series
 from tclif_deploy.report.sections.error_attribution import attribution_blocks
 from tclif_deploy.text import number, percent
+from tclif_deploy.verification.changed_decisions import ChangedDecisions
 from tclif_deploy.verification.requirements import NUMBER_NAMES
 from tclif_deploy.verification.tables import LAYER_COLUMNS, LAYER_LEGEND, decibels, figure, layer_rows
 from tclif_deploy.verification.verdict import Verdict, VerdictSummary
@@ -22,6 +23,8 @@ CAPTION = (
     "How alike float and fixed are. Spike overlap (Jaccard) is spikes in both over spikes in either; deep layers lose "
     "it first, because one shifted spike shifts those after it: judge by agreement and accuracy."
 )
+CHANGED_SHOWN = 20
+"""samples that are decided differently, of those in ``report.json``, that are listed"""
 MAX_CLASSES = 40
 """a larger confusion matrix is not drawn"""
 Measured = tuple[str, Callable[[Any], Any], Callable[[Any], str]]
@@ -62,6 +65,7 @@ def fidelity(build: Build) -> Section:
         blocks += attribution_blocks(build.attribution, printed=build.report.findings)
     else:
         blocks.append(Note("Where the error comes from is shown by: tclif explain BUILD --data FILE."))
+    blocks += changed_blocks(build.report.changed_decisions)
     record = build.record
     if record is None:
         blocks.append(Note("Traces and decisions are not stored in this build."))
@@ -86,6 +90,11 @@ def decision_table(figures: VerdictSummary) -> Table:
     numbers = figures.r2 is not None
     shown = [row for row in DECISIONS if row[0].split(",")[0] not in (OF_LABELS if numbers else NUMBER_NAMES.values())]
     rows = [(name, show(get(figures))) for name, get, show in shown]
+    if figures.changed_decisions is not None:
+        changed = figures.changed_decisions
+        rows.append(("decided differently", number(changed.count)))
+        if changed.count:
+            rows.append(("of these chaotic", f"{changed.chaotic} of {changed.looked_at} looked at"))
     if figures.rule is not None:
         rows.append(("readout", figures.rule))
     if figures.rule_loss is not None:
@@ -99,6 +108,35 @@ def decision_table(figures: VerdictSummary) -> Table:
     if figures.task is not None and figures.task.startswith("step"):
         rows.insert(1, ("steps judged", number(figures.judged)))
     return Table("Decisions", ("quantity", "value"), tuple(rows), left=("quantity",))
+
+
+def changed_blocks(changed: ChangedDecisions | None) -> list[Block]:
+    """The samples that float and fixed decide differently: how sure float was of them."""
+    if changed is None or changed.count == 0:
+        return []
+    shown = changed.samples[:CHANGED_SHOWN]
+    rows = tuple(
+        (
+            str(c.sample), str(c.original), str(c.quantized), f"{c.margin:.4g}", f"{c.margin_lost:.4g}",
+            "yes" if c.chaotic else "no",
+        )
+        for c in shown
+    )  # fmt: skip
+    of = "" if len(shown) == changed.count else f", the first {len(shown)} of {changed.count:,}"
+    title = f"Samples that float and fixed decide differently{of} (margins in float units)"
+    columns = ("sample", "class, float", "class, fixed", "margin, float", "margin lost", "chaotic")
+    looked = "" if changed.looked_at == changed.count else f" that were looked at, of {changed.count:,},"
+    starts = f"whose somas start ±{changed.nudge:g} of a threshold away"
+    if changed.chaotic:
+        verb = "is" if changed.chaotic == 1 else "are"
+        note = (
+            f"{changed.chaotic} of {changed.looked_at}{looked} {verb} chaotic: float itself decides otherwise in at "
+            f"least one of {changed.draws} runs {starts}. No integers keep such a decision."
+        )
+    else:
+        alike = f"float decides alike in all of {changed.draws} runs"
+        note = f"None of {changed.looked_at}{looked} is chaotic: {alike} {starts}."
+    return [Table(title, columns, rows, left=("chaotic",)), Note(note)]
 
 
 def layer_table(verdict: Verdict) -> Table:

@@ -12,9 +12,10 @@ from tclif_deploy.builds import Build
 from tclif_deploy.builds.record import BINS, REACH, LayerRecord, weight_edges, weight_histogram
 from tclif_deploy.fixed import FixedLayer
 from tclif_deploy.formulas.dynamics import rotation_frequency
+from tclif_deploy.quantization.width_trials import WidthSearch, kib
 from tclif_deploy.report.content import Block, Note, Plots, Section, Table
 from tclif_deploy.report.figure import Figure, Panel, Role, Series
-from tclif_deploy.text import NONE, percent, span
+from tclif_deploy.text import NONE, count, percent, span
 
 COUPLINGS_SHOWN = 6
 """of a layer whose neurons have couplings of their own, the worst ones"""
@@ -23,7 +24,7 @@ COUPLINGS_SHOWN = 6
 def quantization(build: Build) -> Section:
     """Tables of scales and couplings, then each layer's distributions."""
     m = build.fixed.arithmetic
-    blocks: list[Block] = [_scales(build)]
+    blocks: list[Block] = [*width_blocks(build.report.widths), _scales(build)]
     if build.record is None:
         blocks.append(Note("Distributions and the float couplings are not stored in this build."))
     else:
@@ -43,6 +44,23 @@ def _widths(build: Build) -> str:
     """Bits of the weights, of each layer where they differ."""
     bits = build.weight_bits
     return f"{bits[0]}-bit" if len(set(bits)) == 1 else f"{', '.join(map(str, bits))}-bit (by layer)"
+
+
+def width_blocks(search: WidthSearch | None) -> tuple[Table, ...]:
+    """The widths that were tried, where they were chosen: what each would cost."""
+    if search is None:
+        return ()
+    rows = tuple(
+        (
+            ", ".join(map(str, trial.bits)), percent(trial.lost).replace("-", "−"),
+            percent(trial.readout_error, 1), kib(trial.memory), NONE if trial.cores is None else str(trial.cores),
+            "chosen" if n == search.chosen else "yes" if trial.meets(search.goal) else "no",
+        )
+        for n, trial in enumerate(search.trials)
+    )  # fmt: skip
+    title = f"Weight bits that were tried on {count(search.samples, 'calibration sample')}, against {search.goal}"
+    columns = ("bits by layer", search.loss, "readout error", "synaptic memory", "cores", "meets it")
+    return (Table(title, columns, rows, left=("meets it",)),)
 
 
 def _scales(build: Build) -> Table:

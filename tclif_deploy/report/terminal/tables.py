@@ -14,6 +14,7 @@ from tclif_deploy.report.sections.backends import comparison
 from tclif_deploy.report.sections.fidelity import decision_table, layer_table
 from tclif_deploy.report.sections.findings import finding_note, unproven_notes
 from tclif_deploy.report.sections.hardware import hardware_note
+from tclif_deploy.report.sections.quantization import width_blocks
 from tclif_deploy.report.sweep import Row
 from tclif_deploy.report.terminal.blocks import show_blocks
 from tclif_deploy.report.terminal.hardware import calibrated
@@ -31,7 +32,7 @@ from tclif_deploy.verification.verdict import Verdict
 def print_build(console: Console, build: Build) -> None:
     """What to know, the verdict by layer, what to worry about, and in the last lines the verdict and the folder."""
     report, verdict = build.report, headline(build)
-    blocks: list[Block] = [notice_note(text) for text in report.notices]
+    blocks: list[Block] = [*(notice_note(text) for text in report.notices), *width_blocks(report.widths)]
     compared = report.verdict()
     if compared is not None:
         blocks += [layer_table(compared), *(comparison(*item) for item in report.backends.items())]
