@@ -9,7 +9,7 @@ writer of the same place, or `recover`, can tell an orphan from the work of a pr
 
 from tclif_deploy.outputs.files import new_file, write_file, write_files, write_npz
 from tclif_deploy.outputs.folders import new_folder
-from tclif_deploy.outputs.neighbours import clear_orphans, on_recovery, recover
+from tclif_deploy.outputs.neighbours import clear_orphans, on_recovery, one_at_a_time, recover
 from tclif_deploy.outputs.places import check_file_place, check_folder_place, make_folder
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "new_file",
     "new_folder",
     "on_recovery",
+    "one_at_a_time",
     "recover",
     "write_file",
     "write_files",

@@ -162,11 +162,15 @@ def _landscape_blocks(found: Landscape) -> list[Block]:
         for r in found.rings
     )
     title = f"Loss around the trained network ({count(found.samples, 'sample')} of {found.data}, seed {found.seed})"
-    blocks: list[Block] = [Table(title, ("distance", "least", "mean", "greatest", "points"), rows)]
+    blocks: list[Block] = [Table(title, ("square at", "least", "mean", "greatest", "points"), rows)]
     missing = len(found.at) ** 2 - sum(ring.points for ring in found.rings)
     if missing:
         blocks.append(Note(f"at {count(missing, 'point')} the states grow without end: no loss", "", "open"))
-    blocks.append(Note("distance 1 moves each neuron's weights by as much as they are long"))
+    text = (
+        "how far the sides of a square stand, along either direction; 1 moves each neuron's weights by as much as they "
+        "are long, at the square's corners about 1.41 times as far"
+    )
+    blocks.append(Note(text, "square at"))
     return blocks
 
 
@@ -189,7 +193,8 @@ def _landscape_figure(found: Landscape) -> Figure:
     )  # fmt: skip
     last = found.rings[-1]
     caption = (
-        f"Loss {found.centre:.4g} at the trained network, {last.mean:.4g} on average at distance {last.distance:g}."
+        f"Loss {found.centre:.4g} at the trained network, {last.mean:.4g} on average on the square at "
+        f"{last.distance:g}."
     )
     return Figure("landscape", "A slice of the loss landscape", caption, panels, columns=2, height=320)
 

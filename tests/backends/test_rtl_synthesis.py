@@ -3,6 +3,7 @@
 import itertools
 import json
 import shutil
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -282,3 +283,25 @@ def test_steps_after_a_samples_end_are_not_counted(small_build, tmp_path):
         assert longest == max(one.layers[name][1] for one in alone)
     much = clocks(Dataset(np.concatenate([padded, np.zeros_like(padded)], axis=1), lengths=lengths))
     assert much == whole
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "why"),
+    [("clock_mhz", 0.0, "clock_mhz is 0.0"), ("clock_mhz", -5.0, "clock_mhz"), ("lanes", 0, "lanes is 0"),
+     ("used", {"TRELLIS_FF": 99}, "99 of 24 'TRELLIS_FF' are used"), ("clocks", {"mean": -1.0}, "mean is -1.0")],
+)  # fmt: skip
+def test_a_synthesis_whose_figures_cannot_be_is_done_without(placed, key, value, why):
+    build, _ = placed
+    folder = build.folder / "rtl"
+    clocks = synthesis.Clocks(1, 5, 10.0, 12, 60.0, {})
+    stored = asdict(synthesis.Synthesis(
+        "ecp5-25f", "LFE5U-25F", "CABGA381", 2, {"TRELLIS_FF": 9}, {"TRELLIS_FF": 24}, 5, 90.0, 100.0, 1, {},
+        synthesis.circuit(folder), clocks,
+    ))  # fmt: skip
+    (folder / synthesis.FILE).write_text(json.dumps(stored))
+    assert Build.open(build.folder).synthesis.clock_mhz == 90
+    stored[key] = {**stored[key], **value} if isinstance(value, dict) else value
+    (folder / synthesis.FILE).write_text(json.dumps(stored))
+    again = Build.open(build.folder)
+    assert again.synthesis is None
+    assert any(why in line and "done without" in line for line in again.damaged)

@@ -11,15 +11,17 @@ import tempfile
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from tclif_deploy import json_form
+from tclif_deploy.arguments import checked_fields
 from tclif_deploy.backends.rtl.description import read_description
 from tclif_deploy.backends.rtl.fit import check_fits
 from tclif_deploy.backends.rtl.source import DESCRIPTION, FILES, digest
 from tclif_deploy.errors import TclifError
 from tclif_deploy.extras import need
 from tclif_deploy.files import read_bytes
+from tclif_deploy.settings import Limits
 from tclif_deploy.target import Target
 
 FILE = "synthesis.json"
@@ -42,22 +44,24 @@ EVIDENCE: dict[str, str] = {"used": "synthesis", "clock_mhz": "synthesis", "cloc
 
 
 @dataclass(frozen=True)
+@checked_fields
 class Clocks:
     """What simulation of the circuit counted, clock by clock, on data."""
 
-    samples: int
-    steps: int
+    samples: Annotated[int, Limits(1)]
+    steps: Annotated[int, Limits(1)]
     """of all samples together"""
-    mean: float
+    mean: Annotated[float, Limits(above=0)]
     """clocks a step"""
-    longest: int
-    sample: float
+    longest: Annotated[int, Limits(1)]
+    sample: Annotated[float, Limits(above=0)]
     """clocks a sample, mean; with filling and emptying the pipeline and choosing the class"""
     layers: dict[str, tuple[float, int]]
     """layer -> (mean, longest) of its own steps"""
 
 
 @dataclass(frozen=True)
+@checked_fields
 class Synthesis:
     """``synthesis.json``: a placed and routed circuit. Nothing ran on a board, and no power is known."""
 
@@ -66,23 +70,29 @@ class Synthesis:
     target: str
     device: str
     package: str
-    lanes: int
+    lanes: Annotated[int, Limits(1)]
     """most of any layer"""
     used: dict[str, int]
     """by nextpnr, under its own names (TRELLIS_COMB and so on)"""
     available: dict[str, int]
-    lut4: int
+    lut4: Annotated[int, Limits(0)]
     """by Yosys, before carry chains and distributed memory: fewer than nextpnr's TRELLIS_COMB"""
-    clock_mhz: float
+    clock_mhz: Annotated[float, Limits(above=0)]
     """that nextpnr's timing analysis reached"""
-    asked_mhz: float
-    seed: int
+    asked_mhz: Annotated[float, Limits(above=0)]
+    seed: Annotated[int, Limits(0)]
     tools: dict[str, str]
     """package -> version"""
     circuit: str
     """SHA-256 of the circuit's description, by which a circuit that was emitted anew is told"""
     clocks: Clocks | None = None
     evidence: dict[str, str] = field(default_factory=lambda: dict(EVIDENCE))
+
+    def __post_init__(self) -> None:
+        for name, used in self.used.items():
+            most = self.available.get(name, 0)
+            if not 0 <= used <= most or most == 0:
+                raise TclifError(f"{used:,} of {most:,} {name!r:.40} are used")
 
     @property
     def reached(self) -> bool:
