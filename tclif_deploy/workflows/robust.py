@@ -21,7 +21,7 @@ from tclif_deploy.progress import Progress, no_progress
 from tclif_deploy.report.robustness import Robustness, Trial
 from tclif_deploy.settings import Limits
 from tclif_deploy.simulation import simulate
-from tclif_deploy.simulation.scores import check_labels
+from tclif_deploy.simulation.scores import check_classes, check_labels
 from tclif_deploy.simulation.session import fingerprint
 from tclif_deploy.workers import check_parallel, workers
 from tclif_deploy.workflows.table_file import KeptRows
@@ -81,6 +81,7 @@ def robust(
         raise TclifError("robust: nothing to run", "name at least one level and one kind")
     test, path = as_dataset(data, needed=True), Path(path)
     check_labels(test, "tclif robust")
+    check_classes(test, fixed.readout.outputs(fixed.output.size))
     check_file_place(path, (data,))
     digest = _digest(fixed, test, seed)
 

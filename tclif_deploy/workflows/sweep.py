@@ -29,7 +29,7 @@ from tclif_deploy.report.sweep import Point, Row
 from tclif_deploy.settings import Limits
 from tclif_deploy.simulation import simulate
 from tclif_deploy.simulation.floating import float_classes
-from tclif_deploy.simulation.scores import check_labels
+from tclif_deploy.simulation.scores import check_classes, check_labels
 from tclif_deploy.simulation.session import fingerprint
 from tclif_deploy.target import Target, as_target
 from tclif_deploy.workers import check_parallel, workers
@@ -138,6 +138,7 @@ def sweep(
     inputs = (model, data, calibration)
     _, calibration, data = sweep_data(model, data, calibration)
     network, target, path = load(model), as_target(target), Path(path)
+    check_classes(data, network.outputs)
     check_file_place(path, inputs)
     settings = settings or QuantizeSettings()
     for point in points:  # an impossible width is refused before any work
