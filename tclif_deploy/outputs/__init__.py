@@ -7,7 +7,7 @@ A writer that is killed leaves a hidden neighbour. Each one carries a lock that 
 writer of the same place, or `recover`, can tell an orphan from the work of a process that still runs.
 """
 
-from tclif_deploy.outputs.files import new_file, write_file, write_files, write_npz
+from tclif_deploy.outputs.files import new_file, write_file, write_files, write_npz, write_together
 from tclif_deploy.outputs.folders import new_folder
 from tclif_deploy.outputs.neighbours import clear_orphans, on_recovery, one_at_a_time, recover
 from tclif_deploy.outputs.places import check_file_place, check_folder_place, make_folder
@@ -25,4 +25,5 @@ __all__ = [
     "write_file",
     "write_files",
     "write_npz",
+    "write_together",
 ]
