@@ -13,6 +13,7 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
+import numba
 import numpy as np
 
 import tclif_deploy as tc
@@ -23,20 +24,26 @@ CM, P, GC, GL = 3.0, 0.5, 2.1, 0.1
 GNA, GK, GCA, GAHP, GC_K = 30.0, 15.0, 10.0, 0.8, 15.0
 ENA, EK, ECA, EL = 60.0, -75.0, 80.0, -60.0
 DURATION, CURRENT = 500.0, 4.0
-FINE = 0.01
-"""ms, a step of the Runge-Kutta integration that the others are measured against"""
+COARSE, FINEST = 0.04, 0.0003
+"""ms, between which the Runge-Kutta integration that the others are measured against finds its step"""
+NEAR = 0.5
+"""ms, by which a spike may move when that step is halved"""
 SPIKE = 0.0
 """mV that the soma crosses upwards at a spike"""
 BETAS = (-0.5, 0.5)
-State = tuple[float, ...]
+State = np.ndarray
+"""(8,): Vs, Vd, h, n, s, c, q, Ca"""
+Step = Callable[[State, float, float], State]
 
 
+@numba.njit
 def linear(v: float, middle: float, scale: float) -> float:
     """x / (1 - exp(-x/scale)) with x = v - middle; its limit at 0."""
     x = v - middle
     return scale if abs(x) < 1e-9 else x / (1 - math.exp(-x / scale))
 
 
+@numba.njit
 def slopes(state: State, current: float) -> State:
     """d/dt of (Vs, Vd, h, n, s, c, q, Ca): Eq. 17 and 18 with the currents of Pinsky and Rinzel."""
     vs, vd, h, n, s, c, q, calcium = state
@@ -49,63 +56,79 @@ def slopes(state: State, current: float) -> State:
     fall = 2 * math.exp((-53.5 - vd) / 27)
     a_c = math.exp((vd + 50) / 11 - (vd + 53.5) / 27) / 18.975 if vd <= -10 else fall
     b_c = fall - a_c if vd <= -10 else 0.0
-    rates = (
-        (h, 0.128 * math.exp((-43 - vs) / 18), 4 / (1 + math.exp((-20 - vs) / 5))),
-        (n, 0.016 * linear(vs, -24.9, 5.0), 0.25 * math.exp(-1 - 0.025 * vs)),
-        (s, 1.6 / (1 + math.exp(-0.072 * (vd - 5))), 0.02 * linear(-vd, 8.9, 5.0)),
-        (c, a_c, b_c),
-        (q, min(2e-5 * calcium, 0.01), 0.001),
-    )
-    return (
+    a_h, b_h = 0.128 * math.exp((-43 - vs) / 18), 4 / (1 + math.exp((-20 - vs) / 5))
+    a_n, b_n = 0.016 * linear(vs, -24.9, 5.0), 0.25 * math.exp(-1 - 0.025 * vs)
+    a_s, b_s = 1.6 / (1 + math.exp(-0.072 * (vd - 5))), 0.02 * linear(-vd, 8.9, 5.0)
+    a_q, b_q = min(2e-5 * calcium, 0.01), 0.001
+    return np.array([
         (-sodium - potassium - GL * (vs - EL) + link / P) / CM,
         (-calcium_current - slow - GL * (vd - EL) - link / (1 - P) + current) / CM,
-        *(opens * (1 - gate) - closes * gate for gate, opens, closes in rates),
+        a_h * (1 - h) - b_h * h,
+        a_n * (1 - n) - b_n * n,
+        a_s * (1 - s) - b_s * s,
+        a_c * (1 - c) - b_c * c,
+        a_q * (1 - q) - b_q * q,
         -0.13 * calcium_current - 0.075 * calcium,
-    )
+    ])  # fmt: skip
 
 
+@numba.njit
 def euler(state: State, current: float, dt: float) -> State:
     """Eq. 19 and 20, the gates likewise."""
-    return tuple(x + dt * dx for x, dx in zip(state, slopes(state, current), strict=True))
+    return state + dt * slopes(state, current)
 
 
+@numba.njit
 def runge_kutta(state: State, current: float, dt: float) -> State:
     """The classic step of fourth order."""
-
-    def moved(by: State, share: float) -> State:
-        return tuple(x + share * dt * dx for x, dx in zip(state, by, strict=True))
-
     k1 = slopes(state, current)
-    k2 = slopes(moved(k1, 0.5), current)
-    k3 = slopes(moved(k2, 0.5), current)
-    k4 = slopes(moved(k3, 1.0), current)
-    slope = (a + 2 * b + 2 * c + d for a, b, c, d in zip(k1, k2, k3, k4, strict=True))
-    return tuple(x + dt / 6 * dx for x, dx in zip(state, slope, strict=True))
+    k2 = slopes(state + 0.5 * dt * k1, current)
+    k3 = slopes(state + 0.5 * dt * k2, current)
+    k4 = slopes(state + dt * k3, current)
+    return state + dt / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
+
+
+@numba.njit
+def march(step: Step, state: State, current: float, dt: float, steps: int) -> np.ndarray:
+    """(steps + 1, 8): the states from ``state`` on; where a step breaks down, those before it."""
+    kept = np.empty((steps + 1, 8))
+    kept[0] = state
+    for n in range(steps):
+        kept[n + 1] = step(kept[n], current, dt)
+        if not abs(kept[n + 1, 0]) < 1000:
+            return kept[: n + 1]
+    return kept
 
 
 @functools.cache
 def quiet() -> State:
     """Where -1 uA/cm2 holds the neuron, which else fires now and then by itself."""
-    state: State = (-60.0, -60.0, 0.999, 0.001, 0.009, 0.007, 0.01, 0.2)
-    for _ in range(10_000):
-        state = runge_kutta(state, -1.0, 0.1)
-    return state
+    state = np.array([-60.0, -60.0, 0.999, 0.001, 0.009, 0.007, 0.01, 0.2])
+    return march(runge_kutta, state, -1.0, 0.1, 10_000)[-1]
 
 
-def integrate(
-    step: Callable[[State, float, float], State], dt: float, current: float = CURRENT, duration: float = DURATION
-) -> np.ndarray | None:
+def integrate(step: Step, dt: float, current: float = CURRENT, duration: float = DURATION) -> np.ndarray | None:
     """(steps, 2): soma and dendrite in mV; None where the step breaks down."""
-    state, kept = quiet(), []
-    try:
-        for _ in range(round(duration / dt)):
-            state = step(state, current, dt)
-            kept.append(state[:2])
-            if not abs(state[0]) < 1000:
-                return None
-    except OverflowError:
-        return None
-    return np.array(kept)
+    steps = round(duration / dt)
+    kept = march(step, quiet(), current, dt, steps)
+    return kept[1:, :2] if len(kept) == steps + 1 else None
+
+
+@functools.cache
+def reference(current: float) -> tuple[float, np.ndarray]:
+    """(step, run) of Runge-Kutta whose step halved once, and once more, gives the same spikes: as many, and none moved
+    by more than `NEAR`."""
+    dt, found = COARSE, []
+    while dt > FINEST:
+        run = integrate(runge_kutta, dt, current)
+        found.append((dt, run, np.zeros(0) if run is None else spikes(run[:, 0], dt)))
+        last = [times for _, run, times in found[-3:] if run is not None]
+        if len(last) == 3 and all(
+            times.size == last[-1].size and (not times.size or np.abs(times - last[-1]).max() < NEAR) for times in last
+        ):
+            return found[-3][:2]
+        dt /= 2
+    raise SystemExit(f"{current} uA/cm2: spikes still move at a step of {2 * dt:g} ms")
 
 
 def spikes(soma: np.ndarray, dt: float) -> np.ndarray:
@@ -113,14 +136,13 @@ def spikes(soma: np.ndarray, dt: float) -> np.ndarray:
     return np.flatnonzero((soma[1:] >= SPIKE) & (soma[:-1] < SPIKE)) * dt + dt
 
 
-def steps_table() -> np.ndarray:
-    """What the size of Euler's step makes of a spiking neuron; returns the fine integration."""
+def steps_table() -> None:
+    """What the size of Euler's step makes of a spiking neuron."""
     print(f"Eq. 17-18, {CURRENT} uA/cm2 into the dendrite for {DURATION:g} ms:")
-    fine = integrate(runge_kutta, FINE)
-    assert fine is not None
+    step, fine = reference(CURRENT)
     print(f"  {'step':>8}  {'method':<12}  {'spikes':>6}  {'first at':>9}  {'third at':>9}")
     for method, name, dt in (
-        (runge_kutta, "Runge-Kutta", FINE), (euler, "Euler", 0.01), (euler, "Euler", 0.05), (euler, "Euler", 0.1),
+        (runge_kutta, "Runge-Kutta", step), (euler, "Euler", 0.01), (euler, "Euler", 0.05), (euler, "Euler", 0.1),
         (euler, "Euler", 0.25), (euler, "Euler", 1.0),
     ):  # fmt: skip
         run = fine if method is runge_kutta else integrate(method, dt)
@@ -130,7 +152,6 @@ def steps_table() -> np.ndarray:
         times = spikes(run[:, 0], dt)
         first, third = (f"{time:.1f} ms" for time in times[[0, 2]])
         print(f"  {dt:>5g} ms  {name:<12}  {times.size:>6}  {first:>9}  {third:>9}")
-    return fine
 
 
 def passive(dt: float) -> tuple[float, float, float, float]:
@@ -146,7 +167,7 @@ def coefficients_table() -> None:
     for dt in (0.05, 0.1, 0.2, 0.4):
         alpha1, beta1, alpha2, beta2 = passive(dt)
         steps = round(20 / dt)
-        drive = dt / CM / (1 - P)  # 1 uA/cm2 into the dendrite, from rest at 0
+        drive = dt / CM  # 1 uA/cm2 into the dendrite, from rest at 0
         neuron = tc.neurons.two_compartment(1, alpha1=alpha1, beta1=beta1, alpha2=alpha2, beta2=beta2, threshold=1e6)
         network = tc.Network(1, (tc.Layer("n", neuron, (tc.Connection("input", np.array([[drive]])),)),))
         ours = tc.simulate(network, np.ones((1, steps, 1)), traces=["n"]).traces["n"][1, 0, :, 0]
@@ -172,7 +193,7 @@ def charging(at: np.ndarray) -> np.ndarray:
     link = np.array([[-GC / (1 - P), GC / (1 - P)], [GC / P, -GC / P]])
     system = (link - GL * np.eye(2)) / CM
     rates, modes = np.linalg.eig(system)
-    end = np.linalg.solve(system, [-1 / CM / (1 - P), 0.0])
+    end = np.linalg.solve(system, [-1 / CM, 0.0])
     shares = np.linalg.solve(modes, -end)
     return np.asarray(end[1] + (np.exp(np.outer(at, rates)) * shares) @ modes[1]).real
 
@@ -204,26 +225,27 @@ def tclif(current: float, steps: int) -> tuple[np.ndarray, np.ndarray, np.ndarra
 def rates_table() -> None:
     """How often both fire, and how, over constant currents."""
     print(f"\nConstant currents: Pinsky-Rinzel over {DURATION:g} ms, TC-LIF over 500 steps (beta -0.5, 0.5, gamma 0.5)")
-    print(f"  {'uA/cm2':>7}  {'spikes':>6}    {'current':>7}  {'spikes':>6}  {'highest soma':>12}")
+    print(f"  {'uA/cm2':>7}  {'spikes':>6}  {'step':>9}    {'current':>7}  {'spikes':>6}  {'highest soma':>12}")
     for strong, weak in zip((-1.0, 1.0, 2.0, 4.0, 5.0), (0.1, 0.2, 0.24, 0.3, 0.5), strict=True):
-        run = integrate(runge_kutta, 0.05, strong)
-        assert run is not None
+        step, run = reference(strong)
         _, soma, fired = tclif(weak, 500)
-        print(f"  {strong:>7g}  {spikes(run[:, 0], 0.05).size:>6}    {weak:>7g}  {fired.sum():>6}  {soma.max():>12.3f}")
+        fast = spikes(run[:, 0], step).size
+        print(f"  {strong:>7g}  {fast:>6}  {step:>6g} ms    {weak:>7g}  {fired.sum():>6}  {soma.max():>12.3f}")
 
 
-def draw(path: Path, fine: np.ndarray) -> None:
+def draw(path: Path) -> None:
     """Both neurons over time."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
     from tclif_deploy.report.static import STYLE
 
+    step, fine = reference(CURRENT)
     with rc_context(STYLE):
         figure = Figure(figsize=(7.0, 3.2))
         above, below = figure.subplots(2, 1)
-        at = np.arange(1, len(fine) + 1) * FINE
-        every = 10
+        at = np.arange(1, len(fine) + 1) * step
+        every = max(round(0.1 / step), 1)
         for n, name, color, dash in ((1, "dendrite", "#b85400", "--"), (0, "soma", "#0065a3", "-")):
             above.plot(at[::every], fine[::every, n], dash, color=color, lw=0.8, label=name)
         above.set(xlabel="ms", ylabel="mV", title=f"Pinsky-Rinzel, {CURRENT} µA/cm² into the dendrite")
@@ -242,12 +264,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--figure", type=Path, help="draw both neurons over time into this file")
     options = parser.parse_args()
-    fine = steps_table()
+    steps_table()
     coefficients_table()
     rotation_table()
     rates_table()
     if options.figure is not None:
-        draw(options.figure, fine)
+        draw(options.figure)
 
 
 if __name__ == "__main__":

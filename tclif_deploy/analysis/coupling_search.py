@@ -189,7 +189,8 @@ def quadrants(
     tried = tuple(range(seed, seed + seeds))
     settings = (network.input_size, network.outputs, threshold, gamma, recurrent, task, neurons, epochs, lr)
     pairs = list(itertools.product(values, values))
-    with KeptPoints(None if kept is None else Path(kept), "quadrants", digest_of(chosen, *settings)) as known:
+    limits = Limits(0, 1) if task.endswith("label") else Limits(high=1)
+    with KeptPoints(None if kept is None else Path(kept), "quadrants", digest_of(chosen, *settings), limits) as known:
         for done, ((beta1, beta2), number) in enumerate(itertools.product(pairs, tried), 1):
             name = f"{beta1:g},{beta2:g},{number}"
             if name not in known:

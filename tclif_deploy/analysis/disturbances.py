@@ -30,6 +30,8 @@ class Disturbance:
     of_network: Callable[[FixedNetwork, float, Generator], FixedNetwork] | None = None
     of_input: Callable[[NDArray[Any], Valid, float, Generator], NDArray[Any]] | None = None
     """input integers (samples, time, features) to others; what follows a sample's end stays"""
+    limit: str = ""
+    """why less than the level may be reached; empty: it always is, but for chance"""
 
 
 def flipped_bits(fixed: FixedNetwork, share: float, rng: Generator) -> FixedNetwork:
@@ -96,10 +98,63 @@ def added_events(x: NDArray[Any], valid: Valid, share: float, rng: Generator) ->
     return out
 
 
+def reached(
+    kind: str, before: FixedNetwork, after: FixedNetwork, x: NDArray[Any], given: NDArray[Any], valid: Valid
+) -> float:
+    """What a disturbance came to, in the unit of its level: of all weights, neurons, bits or events together.
+
+    ``before`` and ``after`` are the network, ``x`` and ``given`` its input, without and with it.
+    """
+    pairs = list(zip(before.layers, after.layers, strict=True))
+    if DISTURBANCES[kind].of_input is not None:
+        heard, told = ((values != 0) & valid[:, :, None] for values in (x, given))
+        changed = int((heard != told).sum())
+        return changed / max(int(heard.sum()), 1)
+    if kind == "bits":
+        flips, bits = 0, 0
+        for a, b in pairs:
+            width = weight_bits(a)
+            for c, d in zip(a.connections, b.connections, strict=True):
+                flips += sum(int(((c.weight ^ d.weight) >> bit & 1).sum()) for bit in range(width))
+                bits += width * c.weight.size
+        return flips / max(bits, 1)
+    if kind == "mismatch":
+        return _spread_of_mismatch(before, after)
+    spiking = [(a, b) for a, b in pairs if a.spiking]
+    names = ("b_v", "a_v", "v0", "v_reset", "q", "bias_v", "r_v", "s0", "threshold")
+    stuck = sum(int(np.any([getattr(a, name) != getattr(b, name) for name in names], axis=0).sum()) for a, b in spiking)
+    return stuck / max(sum(a.size for a, _ in spiking), 1)
+
+
+def _spread_of_mismatch(before: FixedNetwork, after: FixedNetwork) -> float:
+    """Root of the mean squared relative change of all that `mismatch` draws, and that is not 0."""
+    squares, drawn = 0.0, 0
+    one = before.arithmetic.one
+    for a, b in zip(before.layers, after.layers, strict=True):
+        both = [(c.weight, d.weight) for c, d in zip(a.connections, b.connections, strict=True)]
+        both += [(getattr(a, name), getattr(b, name)) for name in ("threshold", "a_u", "b_u", "a_v", "b_v", "q")]
+        for n, (old, new) in enumerate(both):
+            factor = n > len(a.connections)
+            counts = (old != 0) & ~(factor & (np.abs(old) == one))
+            squares += float(((new[counts] / old[counts] - 1) ** 2).sum())
+            drawn += int(counts.sum())
+    return float(np.sqrt(squares / max(drawn, 1)))
+
+
 DISTURBANCES: dict[str, Disturbance] = {
-    "mismatch": Disturbance("standard deviation of weights, thresholds and factors", mismatch),
-    "lost": Disturbance("share of input events that are lost", of_input=lost_events),
-    "added": Disturbance("events that are added, as a share of a sample's own", of_input=added_events),
+    "mismatch": Disturbance(
+        "standard deviation of weights, thresholds and factors",
+        mismatch,
+        limit="the integers are so small that most are rounded back",
+    ),
+    "lost": Disturbance(
+        "share of input events that are lost", of_input=lost_events, limit="the input has hardly any events"
+    ),
+    "added": Disturbance(
+        "events that are added, as a share of a sample's own",
+        of_input=added_events,
+        limit="the input has few empty places",
+    ),
     "silent": Disturbance("share of neurons that never fire", silent_neurons),
     "firing": Disturbance("share of neurons that fire in every step", firing_neurons),
     "bits": Disturbance("share of bits of weight memory that are flipped", flipped_bits),

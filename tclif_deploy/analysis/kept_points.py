@@ -15,7 +15,8 @@ import numpy as np
 from tclif_deploy import json_form
 from tclif_deploy.data import Dataset
 from tclif_deploy.errors import TclifError
-from tclif_deploy.outputs import check_file_place, write_file
+from tclif_deploy.outputs import check_file_place, make_folder, one_at_a_time, write_file
+from tclif_deploy.settings import Limits
 
 SECONDS = 2.0
 """between two writings: what an interruption of power costs at most"""
@@ -39,20 +40,29 @@ class PointsFile:
 class KeptPoints:
     """Points of the analysis ``what``; nothing is kept where ``path`` is None.
 
-    Raises `TclifError` where the file is damaged, or of another analysis, network, data or settings.
+    Two of the same analysis may keep theirs in one file: each writing keeps what the other wrote. Raises `TclifError`
+    where the file is damaged, holds a figure that is not in ``limits``, or is of another analysis, network, data or
+    settings.
     """
 
-    def __init__(self, path: Path | None, what: str, digest: str) -> None:
+    def __init__(self, path: Path | None, what: str, digest: str, limits: Limits) -> None:
         self.path, self.file, self.written = path, PointsFile(what, digest), time.monotonic()
-        self.changed = False
-        if path is None:
+        self.changed, self.limits = False, limits
+        if path is not None:
+            check_file_place(path)
+            self._read(path)
+
+    def _read(self, path: Path) -> None:
+        """Take in what the file holds."""
+        if not path.exists():
             return
-        check_file_place(path)
-        if path.exists():
-            stored = json_form.read(PointsFile, path, HINT)
-            if (stored.analysis, stored.digest) != (what, digest):
-                raise TclifError(f"{path}: holds points of another network, data or settings", HINT)
-            self.file = stored
+        stored = json_form.read(PointsFile, path, HINT)
+        if (stored.analysis, stored.digest) != (self.file.analysis, self.file.digest):
+            raise TclifError(f"{path}: holds points of another network, data or settings", HINT)
+        for point, figure in stored.points.items():
+            if figure is not None and figure not in self.limits:
+                raise TclifError(f"{path}: the figure of point {point!r:.60} is {figure:g}, which none can be", HINT)
+            self.file.points.setdefault(point, figure)
 
     def __enter__(self) -> KeptPoints:
         return self
@@ -78,7 +88,10 @@ class KeptPoints:
     def save(self) -> None:
         """Write the file whole, where anything is new."""
         if self.path is not None and self.changed:
-            write_file(self.path, json_form.text_of(self.file).encode(), parents=True)
+            make_folder(self.path.parent)
+            with one_at_a_time(self.path):
+                self._read(self.path)
+                write_file(self.path, json_form.text_of(self.file).encode())
         self.changed, self.written = False, time.monotonic()
 
 

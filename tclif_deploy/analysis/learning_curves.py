@@ -46,11 +46,17 @@ class Curve:
     """of each epoch on the training data, as logged; nan never is"""
     test: tuple[float | None, ...]
     """accuracy in [0, 1], or R2 where targets are numbers, of each epoch on the test data; None: undefined"""
+    legs: int = 1
+    """how often its epochs begin at 1: trainings that were written one after another"""
 
     @property
     def best(self) -> float:
         """The greatest of ``test``."""
-        return max((value for value in self.test if value is not None), default=-np.inf)
+        return self.best_of(len(self.test))
+
+    def best_of(self, epochs: int) -> float:
+        """The greatest of the first ``epochs`` of ``test``."""
+        return max((value for value in self.test[:epochs] if value is not None), default=-np.inf)
 
 
 @dataclass(frozen=True)
@@ -72,22 +78,34 @@ class TrainingRun:
 
     @property
     def epochs(self) -> int:
-        """Of the shortest of its trainings."""
+        """That all its trainings have: those of the shortest."""
         return min(len(curve.test) for curve in self.curves)
 
     @property
+    def longest(self) -> int:
+        """Epochs of its longest training."""
+        return max(len(curve.test) for curve in self.curves)
+
+    @property
+    def best(self) -> float:
+        """The greatest test figure within the epochs that all its trainings have."""
+        return max(curve.best_of(self.epochs) for curve in self.curves)
+
+    @property
     def last(self) -> tuple[float | None, float | None, float | None]:
-        """Least, mean and greatest test figure after the last epoch of each training."""
-        values = [curve.test[-1] for curve in self.curves]
+        """Least, mean and greatest test figure after the last epoch that all its trainings have."""
+        values = [curve.test[self.epochs - 1] for curve in self.curves]
         known = [value for value in values if value is not None]
         return (min(known), float(np.mean(known)), max(known)) if len(known) == len(values) else (None, None, None)
 
     def epochs_to(self, figure: float) -> tuple[int, float, int] | None:
         """Least, mean and greatest number of epochs after which a training's test figure is at least ``figure``; None
-        where one never comes to it."""
+        where one does not come to it within the epochs that all have."""
         firsts = []
         for curve in self.curves:
-            reached = [n for n, value in enumerate(curve.test, 1) if value is not None and value >= figure]
+            reached = [
+                n for n, value in enumerate(curve.test[: self.epochs], 1) if value is not None and value >= figure
+            ]
             if not reached:
                 return None
             firsts.append(reached[0])
@@ -115,33 +133,42 @@ class Convergence:
     @property
     def nearly(self) -> float:
         """95 % of the best figure of the run whose best is least."""
-        return NEARLY * min(max(curve.best for curve in run.curves) for run in self.runs)
+        return NEARLY * min(run.best for run in self.runs)
 
 
 @checked
 def convergence(logs: Sequence[Path | str]) -> Convergence:
     """Read the logs of two or more trainings; those whose args.json differ only in the seed are one run.
 
-    A log in which the epochs begin anew (legs of one training, written one after another) is counted on. Raises
-    `TclifError` for files that are no such logs, fewer than two, more than four runs, and figures of different kinds.
+    A log in which the epochs begin anew (legs of one training, written one after another) is counted on, and says so
+    (``legs``). Trainings of one run are compared at the last epoch that all of them have. Raises `TclifError` for files
+    that are no such logs, fewer than two, more than four runs, two of the same settings and seed, and figures of
+    different kinds.
 
     Examples
     --------
     >>> from tclif_deploy.analysis import convergence
-    >>> found = convergence([f"fixtures/{name}/train.log" for name in ("smnist_ff", "smnist_rec")])
+    >>> found = convergence([f"fixtures/{name}/train.log" for name in ("smnist_rec", "psmnist_rec")])
     >>> [(run.name, run.epochs, run.epochs_to(found.nearly)) for run in found.runs]
-    [('smnist-ff', 29, (5, 5.0, 5)), ('smnist-rec', 8, (2, 2.0, 2))]
+    [('smnist-rec', 8, (2, 2.0, 2)), ('psmnist-rec', 8, (4, 4.0, 4))]
     """
     paths = [as_path(log, "expected a file's name") for log in logs]
     if len(paths) < 2:
         raise TclifError(f"convergence compares trainings, {len(paths)} log was given", "give two logs or more")
     if len({path.resolve() for path in paths}) < len(paths):
         raise TclifError("a log was given twice", "give each once")
-    read = [(path, *_read(path)) for path in paths]
-    kinds = {figure for _, figure, _ in read}
+    read = [_read(path) for path in paths]
+    kinds = {figure for figure, *_ in read}
     if len(kinds) > 1:
         raise TclifError("some logs have accuracies, others R2", "compare trainings of one kind of targets")
     settings = [_args(path) for path in paths]
+    for n, args in enumerate(settings):
+        twin = settings.index(args) if _seed(args) is not None else n
+        if twin < n:
+            raise TclifError(
+                f"{paths[n]}: is of the same settings and seed ({_seed(args)}) as {paths[twin]}",
+                "leave one out: one training would count twice",
+            )
     groups: dict[str, list[int]] = {}
     for n, args in enumerate(settings):
         known = {key: value for key, value in args.items() if key != "seed"}
@@ -151,13 +178,13 @@ def convergence(logs: Sequence[Path | str]) -> Convergence:
     names = _names([settings[group[0]] for group in groups.values()], [paths[group[0]] for group in groups.values()])
     runs = []
     for name, group in zip(names, groups.values(), strict=True):
-        curves = tuple(Curve(str(paths[n]), _seed(settings[n]), *read[n][2]) for n in group)
+        curves = tuple(Curve(str(paths[n]), _seed(settings[n]), *read[n][1:]) for n in group)
         runs.append(TrainingRun(name, curves))
     return Convergence(kinds.pop(), tuple(runs))
 
 
-def _read(path: Path) -> tuple[str, tuple[tuple[float, ...], tuple[float | None, ...]]]:
-    """(which figure, (losses, figures)) of a log."""
+def _read(path: Path) -> tuple[str, tuple[float, ...], tuple[float | None, ...], int]:
+    """(which figure, losses, figures, legs) of a log."""
     try:
         lines = read_bytes(path, HINT).decode().splitlines()
     except UnicodeDecodeError:
@@ -165,7 +192,7 @@ def _read(path: Path) -> tuple[str, tuple[tuple[float, ...], tuple[float | None,
     losses: list[float] = []
     tests: list[float | None] = []
     kinds = set()
-    before = 0
+    before = legs = 0
     for number, line in enumerate(lines, 1):
         if not line.strip() or line.startswith("#"):
             continue
@@ -177,16 +204,32 @@ def _read(path: Path) -> tuple[str, tuple[tuple[float, ...], tuple[float | None,
             if epoch not in (before + 1, 1) or not np.isfinite(loss):
                 raise ValueError
             numbers = found["r2"] is not None
-            undefined = numbers and found["r2"] == "undefined"
-            tests.append(None if undefined else float(found["r2"]) if numbers else float(found["test"]) / 100)
+            tests.append(_test(found))
         except ValueError:
             raise TclifError(f"{path}: line {number} is no epoch of a training ({line.strip():.60})", HINT) from None
         losses.append(loss)
         kinds.add("R2" if numbers else "accuracy")
+        legs += epoch == 1
         before = epoch
     if len(kinds) != 1:
         raise TclifError(f"{path}: {'holds no epoch' if not kinds else 'its epochs are of different tasks'}", HINT)
-    return kinds.pop(), (tuple(losses), tuple(tests))
+    return kinds.pop(), tuple(losses), tuple(tests), legs
+
+
+def _test(found: re.Match[str]) -> float | None:
+    """The test figure of an epoch; None: undefined. Raises `ValueError` for a loss or a figure that none can be."""
+    if float(found["loss"]) < 0:
+        raise ValueError
+    if found["r2"] is None:
+        shares = [float(found[name]) / 100 for name in ("train", "test") if found[name] is not None]
+        if not all(0 <= share <= 1 for share in shares):
+            raise ValueError
+        return float(found["test"]) / 100
+    if found["r2"] == "undefined":
+        return None
+    if not float(found["r2"]) <= 1:
+        raise ValueError
+    return float(found["r2"])
 
 
 def _args(path: Path) -> dict[str, Any]:
@@ -208,8 +251,9 @@ def _seed(args: dict[str, Any]) -> int | None:
 def _names(settings: list[dict[str, Any]], paths: list[Path]) -> list[str]:
     """What each run differs in from the others: its model, its neuron, or else the folder of its log."""
     for keys in (("model",), ("neuron",), ("model", "neuron")):
-        names = [" ".join(str(args.get(key, "?")) for key in keys) for args in settings]
-        if len(set(names)) == len(names) and not any("?" in name for name in names):
+        told = [[args.get(key) for key in keys] for args in settings]
+        names = [" ".join(map(str, parts)) for parts in told]
+        if len(set(names)) == len(names) and all(isinstance(part, str) and part for parts in told for part in parts):
             return names
     for made in (lambda path: path.parent.name, lambda path: path.name, str):
         names = [str(made(path)) for path in paths]

@@ -42,7 +42,7 @@ class Ring:
     """
 
     distance: float
-    """along the axes, at which the square's sides stand"""
+    """along the axes, at which the square's sides stand; its corners are about 1.41 times as far"""
     least: float
     mean: float
     greatest: float
@@ -82,7 +82,7 @@ class Landscape:
 
     @property
     def rings(self) -> tuple[Ring, ...]:
-        """How the loss rises with the distance from the trained network."""
+        """How the loss rises on squares around the trained network."""
         middle, rings = len(self.at) // 2, []
         for n in range(middle + 1):
             values = [
@@ -132,7 +132,7 @@ def landscape(
     at = tuple(float(value) for value in np.linspace(-span, span, points))
     directions = random_directions(network, seed)
     digest = digest_of(chosen, fingerprint(network), network.readout, points, span, seed)
-    with KeptPoints(None if kept is None else Path(kept), "landscape", digest) as known:
+    with KeptPoints(None if kept is None else Path(kept), "landscape", digest, Limits(0)) as known:
         for n in range(points * points):
             row, column = divmod(n, points)
             if f"{row},{column}" not in known:

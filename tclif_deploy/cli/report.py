@@ -29,7 +29,7 @@ def report_command(
 ) -> None:
     """Write report.html again from what a build stores; or compare two builds; or draw figures for a paper."""
     from tclif_deploy.builds import Build
-    from tclif_deploy.outputs import check_file_place, write_file
+    from tclif_deploy.outputs import check_file_place, make_folder, write_together
     from tclif_deploy.report import page
     from tclif_deploy.report.methods import check_methods
     from tclif_deploy.report.methods import methods as methods_of
@@ -44,20 +44,24 @@ def report_command(
             raise TclifError("--methods is of one build", "name the build, or leave --compare out")
         check_methods(methods)
         check_file_place(methods, (build,))
+    if figures is not None:
+        make_folder(figures)
     if compare is not None:
         builds, path = tuple(Build.open(folder) for folder in compare), output or Path("comparison.html")
     else:
         assert build is not None
         builds, path = (Build.open(build),), output or build / page.PAGE
     say_damaged(*builds)
-    text = page.render(*builds)
-    kept = [file for build in builds for file in build.folder.iterdir() if file.name != page.PAGE]
-    write_file(path, text.encode(), inputs=kept)
-    out.print(str(path), highlight=False, markup=False, soft_wrap=True)
+    texts = {path: page.render(*builds)}
     if methods is not None:
-        text = methods_of(builds[0], latex=methods.suffix.lower() == ".tex")
-        write_file(methods, text.encode(), parents=True, inputs=[*kept, path])
-        out.print(str(methods), highlight=False, markup=False, soft_wrap=True)
+        if methods.absolute() == path.absolute():
+            raise TclifError(f"{methods}: is the page, too", "choose another file to write to")
+        texts[methods] = methods_of(builds[0], latex=methods.suffix.lower() == ".tex")
+    kept = [file for build in builds for file in build.folder.iterdir() if file.name != page.PAGE]
+    files = {place: text.encode() for place, text in texts.items()}
+    write_together(files, inputs=kept, parents=() if methods is None else (methods,))
+    for place in texts:
+        out.print(str(place), highlight=False, markup=False, soft_wrap=True)
     if figures is not None:
         names = ("",) if len(builds) == 1 else ("a", "b")
         count = sum(len(write_figures(b, figures / name)) for b, name in zip(builds, names, strict=True))

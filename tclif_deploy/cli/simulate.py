@@ -36,7 +36,6 @@ def simulate_command(
     from tclif_deploy.errors import TclifError
     from tclif_deploy.fixed import FixedNetwork
     from tclif_deploy.report.terminal.tables import print_run
-    from tclif_deploy.simulation.scores import label_notice
     from tclif_deploy.simulation.stream import run_all
     from tclif_deploy.simulation.trace_file import TraceFile
     from tclif_deploy.workers import check_parallel
@@ -56,14 +55,10 @@ def simulate_command(
     inputs = (data, *(build.iterdir() if build.is_dir() else (build,)))
     with printed.running() as reporter, contextlib.ExitStack() as stack:
         file = None if trace is None else stack.enter_context(TraceFile(trace, network, states=traced, inputs=inputs))
-        bar, done, told = reporter.progress("samples"), 0, False
+        bar, done = reporter.progress("samples"), 0
 
         def each(part, result):  # type: ignore[no-untyped-def]
-            nonlocal done, told
-            outside = None if told else label_notice(part, network.readout.outputs(network.output.size))
-            if outside is not None:
-                reporter.say(outside)
-                told = True
+            nonlocal done
             if file is not None:
                 file.add(part, result)
             done += part.samples

@@ -20,10 +20,11 @@ def synth_command(
     ] = None,
     samples: SomeSamples = 4,
     rtl_lanes: Annotated[
-        int | None, typer.Option(min=1, help="Neurons of a layer added up at once.", show_default="what fits")
+        int | None,
+        typer.Option(min=1, max=64, help="Neurons of a layer added up at once (1 to 64).", show_default="what fits"),
     ] = None,
-    mhz: Annotated[float, typer.Option(help="Clock that is asked for.")] = 100.0,
-    seed: Annotated[int, typer.Option(min=0, help="Of nextpnr's placement.")] = 1,
+    mhz: Annotated[float, typer.Option(min=1, max=1000, help="Clock that is asked for (1 to 1,000).")] = 100.0,
+    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Of nextpnr's placement.")] = 1,
     printed: Output,
 ) -> None:
     """Place a build's circuit in an FPGA with Yosys and nextpnr: resources, clock, and time of a step on data.

@@ -27,7 +27,7 @@ def verify_command(
     from tclif_deploy.data import load_data
     from tclif_deploy.mapping import unproven
     from tclif_deploy.report.terminal.tables import print_verdict
-    from tclif_deploy.simulation.scores import label_notice
+    from tclif_deploy.simulation.scores import check_classes
     from tclif_deploy.verification import verify
     from tclif_deploy.workflows.compile import check_requirements, say_task
 
@@ -36,9 +36,7 @@ def verify_command(
     with printed.running() as reporter:
         check_requirements(requirements, test)
         say_task(test, task, reporter.say)
-        outside = label_notice(test, opened.network.outputs)
-        if outside is not None:
-            reporter.say(outside)
+        check_classes(test, opened.network.outputs)
         reporter.say(f"verifying float against fixed on {test.samples} samples")
         verdict = verify(opened.network, opened.fixed, test, progress=reporter.progress("samples"))
     judgement = requirements.judge(verdict, target=opened.target)

@@ -67,6 +67,7 @@ class StepNeuron(StepLayer):
 class StepModule(torch.nn.Module):
     """``network`` in double precision: input (samples, time, features) to what the last layer gives in each step.
 
+    Input of any dtype is taken in the module's own; ``.float()`` makes that single precision, as of any torch module.
     Where a convolution's padding differs between opposite sides, its zeros are put there before the module's Conv2d.
 
     Examples
@@ -94,6 +95,7 @@ class StepModule(torch.nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(samples, time, features) to (samples, time, outputs), from the start of the states."""
+        x = x.to(next(self.buffers()).dtype)
         neurons = [child for child in self.children() if isinstance(child, StepLayer)]
         for neuron in neurons:
             neuron.start(len(x))

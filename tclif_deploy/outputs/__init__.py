@@ -7,9 +7,9 @@ A writer that is killed leaves a hidden neighbour. Each one carries a lock that 
 writer of the same place, or `recover`, can tell an orphan from the work of a process that still runs.
 """
 
-from tclif_deploy.outputs.files import new_file, write_file, write_files, write_npz
+from tclif_deploy.outputs.files import new_file, write_file, write_files, write_npz, write_together
 from tclif_deploy.outputs.folders import new_folder
-from tclif_deploy.outputs.neighbours import clear_orphans, on_recovery, recover
+from tclif_deploy.outputs.neighbours import clear_orphans, on_recovery, one_at_a_time, recover
 from tclif_deploy.outputs.places import check_file_place, check_folder_place, make_folder
 
 __all__ = [
@@ -20,8 +20,10 @@ __all__ = [
     "new_file",
     "new_folder",
     "on_recovery",
+    "one_at_a_time",
     "recover",
     "write_file",
     "write_files",
     "write_npz",
+    "write_together",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -108,10 +108,21 @@ def write_files(folder: Path | str, files: Mapping[str, bytes]) -> None:
     All are written and flushed before the first of them takes its place: where the disk refuses, none does.
     """
     make_folder(folder)
+    paths = {Path(folder, name): content for name, content in files.items()}
+    write_together(paths, parents=paths)
+
+
+def write_together(
+    files: Mapping[Path, bytes], *, inputs: Iterable[object] = (), parents: Container[Path] = ()
+) -> None:
+    """Write files at places of their own, as `new_file` does; for those in ``parents``, the folder is made too.
+
+    All are written and flushed before the first of them takes its place: where one place is none, nothing is written.
+    """
+    inputs = tuple(inputs)
     with contextlib.ExitStack() as stack:
-        for name, content in files.items():
-            path = Path(folder, name)
-            part = stack.enter_context(new_file(path, parents=True))
+        for path, content in files.items():
+            part = stack.enter_context(new_file(path, inputs=inputs, parents=path in parents))
             try:
                 part.write_bytes(content)
                 flush(part)

@@ -142,6 +142,19 @@ def _lock(path: Path) -> int | None:
     return handle
 
 
+@contextlib.contextmanager
+def one_at_a_time(path: Path) -> Iterator[None]:
+    """While the block runs, nobody else is in such a block for a file in the folder of ``path``.
+
+    For who reads a file again to write it with more. Nothing is held where the file system has no locks.
+    """
+    handle = _lock(path.parent)
+    try:
+        yield
+    finally:
+        unlock(handle)
+
+
 def lock_standing(folder: Path) -> int | None:
     """Lock the folder that stands at ``folder`` now, after whoever is replacing it."""
     while True:

@@ -27,7 +27,7 @@ def check_file_place(path: Path | str, inputs: Iterable[object] = ()) -> None:
     path = Path(path)
     try:
         mode = os.lstat(path).st_mode if path.name else stat.S_IFDIR
-    except (FileNotFoundError, NotADirectoryError):
+    except FileNotFoundError:
         return
     except (OSError, ValueError) as error:
         raise cannot_write(path, error, CHOOSE) from None

@@ -121,19 +121,34 @@ def _convergence_blocks(found: Convergence) -> list[Block]:
     rows = []
     for run in found.runs:
         reached = run.epochs_to(found.nearly)
+        epochs = f"{run.epochs}" if run.epochs == run.longest else f"{run.epochs} (of up to {run.longest})"
         rows.append((
             run.name, f"{len(run.curves)}", ", ".join(f"{c.seed}" for c in run.curves if c.seed is not None) or NONE,
-            f"{run.epochs}", _spread([_figure_text(found.figure, value) for value in run.last]),
+            epochs, _spread([_figure_text(found.figure, value) for value in run.last]),
             NONE if reached is None else _spread([f"{value:g}" for value in reached]),
         ))  # fmt: skip
     nearly = _figure_text(found.figure, found.nearly)
     columns = ("run", "trainings", "seeds", "epochs", f"test {found.figure}", f"epochs to {nearly}")
-    return [
+    blocks: list[Block] = [
         Table("Learning curves", columns, tuple(rows), left=("run", "seeds")),
         Note(
             f"{nearly} is 95 % of the best of the run whose best is least; of several seeds: mean (least to greatest)"
         ),
     ]
+    if _unequal(found):
+        text = (
+            "trainings of one run are of different length: their figures are those of the epochs that all of them have"
+        )
+        blocks.append(Note(text, "", "open"))
+    for curve in (curve for run in found.runs for curve in run.curves if curve.legs > 1):
+        text = f"{curve.log}: joined of {curve.legs} legs, its epochs begin anew and are counted on"
+        blocks.append(Note(text, "", "open"))
+    return blocks
+
+
+def _unequal(found: Convergence) -> bool:
+    """Whether a run has trainings of different length."""
+    return any(run.epochs < run.longest for run in found.runs)
 
 
 def _convergence_figure(found: Convergence) -> Figure:
@@ -150,7 +165,8 @@ def _convergence_figure(found: Convergence) -> Figure:
         Panel("on the test data", "epoch", unit, tuple(tests), top=100.0 if found.figure == "accuracy" else None),
     )
     lasts = "; ".join(f"{run.name} {_figure_text(found.figure, run.last[1])}" for run in found.runs)
-    return Figure("convergence", "Learning curves", f"After the last epoch: {lasts}.", panels, columns=2)
+    when = "After the last epoch that all trainings of a run have" if _unequal(found) else "After the last epoch"
+    return Figure("convergence", "Learning curves", f"{when}: {lasts}.", panels, columns=2)
 
 
 # --- landscape
@@ -162,11 +178,15 @@ def _landscape_blocks(found: Landscape) -> list[Block]:
         for r in found.rings
     )
     title = f"Loss around the trained network ({count(found.samples, 'sample')} of {found.data}, seed {found.seed})"
-    blocks: list[Block] = [Table(title, ("distance", "least", "mean", "greatest", "points"), rows)]
+    blocks: list[Block] = [Table(title, ("square at", "least", "mean", "greatest", "points"), rows)]
     missing = len(found.at) ** 2 - sum(ring.points for ring in found.rings)
     if missing:
         blocks.append(Note(f"at {count(missing, 'point')} the states grow without end: no loss", "", "open"))
-    blocks.append(Note("distance 1 moves each neuron's weights by as much as they are long"))
+    text = (
+        "how far the sides of a square stand, along either direction; 1 moves each neuron's weights by as much as they "
+        "are long, at the square's corners about 1.41 times as far"
+    )
+    blocks.append(Note(text, "square at"))
     return blocks
 
 
@@ -189,7 +209,8 @@ def _landscape_figure(found: Landscape) -> Figure:
     )  # fmt: skip
     last = found.rings[-1]
     caption = (
-        f"Loss {found.centre:.4g} at the trained network, {last.mean:.4g} on average at distance {last.distance:g}."
+        f"Loss {found.centre:.4g} at the trained network, {last.mean:.4g} on average on the square at "
+        f"{last.distance:g}."
     )
     return Figure("landscape", "A slice of the loss landscape", caption, panels, columns=2, height=320)
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from tclif_deploy.backends.rtl.synthesis import RESOURCES, Synthesis
 from tclif_deploy.builds import Build
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import weight_bits
 from tclif_deploy.network import weights
 from tclif_deploy.report.verdict_text import headline
-from tclif_deploy.text import count, energy, span
+from tclif_deploy.text import count, energy, number, span
 
 SUFFIXES = (".txt", ".tex")
 LATEX = {
@@ -19,6 +20,8 @@ LATEX = {
     "->": r"$\rightarrow$", "²": r"\textsuperscript{2}", "×": r"$\times$", "–": "--",
 }  # fmt: skip
 """what LaTeX does not take as it is"""
+NAMES = {"python": "Python", "numpy": "NumPy", "torch": "PyTorch", "nir": "NIR"}
+"""package -> how papers call it"""
 SHOWN_DIGITS = 16
 """of a SHA-256"""
 
@@ -62,8 +65,7 @@ def _sentences(build: Build) -> Iterator[str]:
     yield (
         f"The trained network ({count(len(fixed.layers), 'layer')}, {len(spiking)} of them spiking; {sizes}), {model}, "
         f"was converted to integers for the target `{build.target.name}` with tclif_deploy "
-        f"{manifest.versions['tclif_deploy']} (Python {manifest.versions['python']}, NumPy "
-        f"{manifest.versions['numpy']})."
+        f"{manifest.versions['tclif_deploy']} ({_versions(manifest.versions)})."
     )
     bits = [weight_bits(layer) for layer in fixed.layers]
     wide = f"{bits[0]} bits" if len(set(bits)) == 1 else f"{', '.join(map(str, bits))} bits by layer"
@@ -89,6 +91,8 @@ def _sentences(build: Build) -> Iterator[str]:
         yield f"The integers were fine-tuned for {epochs} by straight-through gradients."
     yield from _verdict(build)
     yield from _cost(build)
+    if build.synthesis is not None:
+        yield from _circuit(build.synthesis)
 
 
 def _verdict(build: Build) -> Iterator[str]:
@@ -135,6 +139,32 @@ def _cost(build: Build) -> Iterator[str]:
         evidence.setdefault(told, []).append(name.removeprefix("energy_").replace("_", " "))
     told = "; ".join(f"{', '.join(names)}: {source}" for source, names in evidence.items())
     yield f"Evidence of each figure: {told}."
+
+
+def _circuit(s: Synthesis) -> Iterator[str]:
+    """How the circuit was placed."""
+    tools = ", ".join(f"{name} {version}" for name, version in s.tools.items())
+    used = ", ".join(
+        f"{used:,} of {s.available[name]:,} {RESOURCES.get(name, name).replace('_', ' ')}"
+        for name, used in s.used.items()
+    )
+    yield (
+        f"Its circuit was placed in an FPGA, {s.device} ({s.package}), with open tools ({tools}; seed {s.seed}): it "
+        f"takes {used}, and timing analysis gives a clock of {s.clock_mhz:.1f} MHz, of {s.asked_mhz:g} MHz asked for."
+    )
+    if s.clocks is not None and s.us_per_step is not None and s.us_per_inference is not None:
+        yield (
+            f"In clock-accurate simulation on {count(s.clocks.samples, 'sample')} a step took {s.clocks.mean:.0f} "
+            f"clocks on average and {s.clocks.longest:,} at most, at that clock {number(s.us_per_step[0])} µs and "
+            f"{number(s.us_per_step[1])} µs, and a sample {number(s.us_per_inference)} µs."
+        )
+    yield "The circuit did not run on a board."
+
+
+def _versions(versions: dict[str, str]) -> str:
+    """Python and the packages that took part, by their usual names."""
+    others = (f"{NAMES.get(name, name)} {version}" for name, version in versions.items() if name != "tclif_deploy")
+    return ", ".join(others)
 
 
 def _rounding(rule: str) -> str:

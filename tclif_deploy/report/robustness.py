@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 
 from tclif_deploy.analysis.disturbances import DISTURBANCES
+from tclif_deploy.arguments import checked_fields
+from tclif_deploy.errors import TclifError
 from tclif_deploy.report.content import Block, Note, Table
 from tclif_deploy.report.figure import Figure, Panel, Series
+from tclif_deploy.settings import Limits
 from tclif_deploy.text import NONE, count, percent
+
+NEARLY = 0.8
+"""of a level, on average over runs: what is less is said"""
 
 
 @dataclass(frozen=True)
+@checked_fields
 class Trial:
     """One disturbed run: a row of the table.
 
     Examples
     --------
     >>> from tclif_deploy.report.robustness import Trial
-    >>> Trial("5f3c", "bits", level=0.01, run=0, accuracy=None, agreement=0.98).accuracy is None  # without labels
+    >>> trial = Trial("5f3c", "bits", level=0.01, run=0, reached=0.011, accuracy=None, agreement=0.98)
+    >>> trial.accuracy is None  # without labels
     True
     """
 
@@ -27,12 +37,19 @@ class Trial:
     """digest of the network, the data and the seed: rows of another job are not mixed in"""
     kind: str
     """a name of `DISTURBANCES`"""
-    level: float
-    run: int
-    accuracy: float | None
-    """in [0, 1]; None without labels"""
-    agreement: float
+    level: Annotated[float, Limits(above=0, high=1)]
+    run: Annotated[int, Limits(0)]
+    reached: Annotated[float, Limits(0)]
+    """what was drawn came to, in the level's own unit: less than the level where integers are rounded, or places for
+    events are few"""
+    accuracy: Annotated[float | None, Limits(0, 1)]
+    """None without labels"""
+    agreement: Annotated[float, Limits(0, 1)]
     """share of samples for which the disturbed network chooses the class of the undisturbed one"""
+
+    def __post_init__(self) -> None:
+        if self.kind not in DISTURBANCES:
+            raise TclifError(f"no disturbance is called {self.kind!r:.60}", f"known: {', '.join(DISTURBANCES)}")
 
 
 @dataclass(frozen=True)
@@ -42,7 +59,7 @@ class Spread:
     Examples
     --------
     >>> from tclif_deploy.report.robustness import Robustness, Trial
-    >>> runs = tuple(Trial("5f3c", "bits", 0.01, n, accuracy, 1.0) for n, accuracy in enumerate((0.9, 0.7)))
+    >>> runs = tuple(Trial("5f3c", "bits", 0.01, n, 0.01, accuracy, 1.0) for n, accuracy in enumerate((0.9, 0.7)))
     >>> (spread,) = Robustness(samples=10, accuracy=1.0, trials=runs).spreads()
     >>> round(spread.accuracy, 3), round(spread.accuracy_std, 3), spread.accuracy_low, spread.accuracy_high
     (0.8, 0.141, 0.7, 0.9)
@@ -51,6 +68,8 @@ class Spread:
     kind: str
     level: float
     runs: int
+    reached: float
+    """mean"""
     accuracy: float | None
     """mean"""
     accuracy_std: float | None
@@ -96,14 +115,15 @@ class Robustness:
                 mean, low, high = float(values.mean()), float(values.min()), float(values.max())
                 std = float(values.std(ddof=1)) if len(values) > 1 else 0.0
             agreement = float(np.mean([trial.agreement for trial in some]))
-            found.append(Spread(kind, level, len(some), mean, std, low, high, agreement))
+            reached = float(np.mean([trial.reached for trial in some]))
+            found.append(Spread(kind, level, len(some), reached, mean, std, low, high, agreement))
         return tuple(found)
 
 
 def robustness_blocks(found: Robustness) -> list[Block]:
     """A table for each kind of disturbance."""
     labelled = found.accuracy is not None
-    columns = ("level", *(("accuracy", "spread", "lowest", "highest") if labelled else ()), "agreement")
+    columns = ("level", "reached", *(("accuracy", "spread", "lowest", "highest") if labelled else ()), "agreement")
     blocks: list[Block] = []
     spreads = found.spreads()
     for kind in dict.fromkeys(spread.kind for spread in spreads):
@@ -111,6 +131,7 @@ def robustness_blocks(found: Robustness) -> list[Block]:
         rows = tuple(
             (
                 f"{s.level:g}",
+                f"{s.reached:.3g}",
                 *(
                     (percent(s.accuracy), _points(s.accuracy_std), percent(s.accuracy_low), percent(s.accuracy_high))
                     if labelled
@@ -122,14 +143,32 @@ def robustness_blocks(found: Robustness) -> list[Block]:
         )
         title = f"{kind}: {DISTURBANCES[kind].meaning} ({count(some[0].runs, 'run')} each)"
         blocks.append(Table(title, columns, rows))
+    blocks += [Note(line, "not reached", "open") for line in short_of(spreads)]
     text = f"accuracy {percent(found.accuracy)}, {count(found.samples, 'sample')}"
     if not labelled:
         text = f"{count(found.samples, 'sample')}, no labels"
     blocks.append(Note(text, "undisturbed"))
     blocks.append(Note("of the class that the undisturbed network chooses; means over runs", "agreement"))
+    blocks.append(Note("what was drawn came to, in the level's own unit", "reached"))
     if labelled:
         blocks.append(Note("standard deviation over runs, in points of a hundred", "spread"))
     return blocks
+
+
+def short_of(spreads: Sequence[Spread]) -> list[str]:
+    """A line for each level of which much less was reached: the network was hardly disturbed there.
+
+    Examples
+    --------
+    >>> few = Spread("added", 0.2, 20, 0.004, None, None, None, None, 1.0)
+    >>> short_of([few])
+    ['added of 0.2 came to 0.004: the input has few empty places']
+    """
+    return [
+        f"{s.kind} of {s.level:g} came to {s.reached:.2g}: {DISTURBANCES[s.kind].limit}"
+        for s in spreads
+        if DISTURBANCES[s.kind].limit and s.reached < NEARLY * s.level
+    ]
 
 
 def _points(value: float | None) -> str:
@@ -167,4 +206,5 @@ def robustness_figure(found: Robustness) -> Figure:
         f"{percent(undisturbed)}. The lowest mean agreement is {percent(worst.agreement)}, under {worst.kind} of "
         f"{worst.level:g}."
     )
+    caption = " ".join([caption, *(f"{line}." for line in short_of(spreads))])
     return Figure("robustness", "Robustness", caption, tuple(panels), columns=2)

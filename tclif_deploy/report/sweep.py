@@ -46,6 +46,7 @@ class Point:
 
 
 @dataclass(frozen=True)
+@checked_fields
 class Row:
     """What one point came to; None where the target cannot hold the network, or states no such figure.
 
@@ -63,22 +64,25 @@ class Row:
     coefficient_bits: int
     state_bits: int
     rounding: str
-    agreement: float | None = None
+    agreement: Annotated[float | None, Limits(0, 1)] = None
     """share of samples for which float and fixed choose the same class"""
-    accuracy: float | None = None
+    accuracy: Annotated[float | None, Limits(0, 1)] = None
     """of the fixed-point network, in [0, 1]; None without labels"""
-    saturations: int | None = None
+    saturations: Annotated[int | None, Limits(0)] = None
     """state values that overflowed"""
-    memory_bytes: int | None = None
+    memory_bytes: Annotated[int | None, Limits(0)] = None
     """synapses, parameters and states of all cores, at their bits"""
-    cores: int | None = None
+    cores: Annotated[int | None, Limits(1)] = None
     """in use"""
-    energy_nj_low: float | None = None
+    energy_nj_low: Annotated[float | None, Limits(0)] = None
     """nJ an inference, from the lowest published figures"""
-    energy_nj_high: float | None = None
+    energy_nj_high: Annotated[float | None, Limits(0)] = None
     """likewise, from the highest"""
     problem: str = ""
     """why the target cannot hold it; empty where it can"""
+
+    def __post_init__(self) -> None:
+        _ = self.point
 
     @property
     def point(self) -> Point:

@@ -14,14 +14,14 @@ from tclif_deploy.fixed import FixedNetwork
 from tclif_deploy.network import Float, Network
 from tclif_deploy.simulation.float_result import FloatResult
 from tclif_deploy.simulation.result import Result
-from tclif_deploy.text import WARNING
 
 
 def task_of(data: Dataset, outputs: int) -> Task:
     """What the answers of a network of so many ``outputs`` are judged as: what y means, else a label of a sample; a
     number where there is a single output, whose class is always 0.
 
-    Raises `TclifError` where y has another number of values than the network has outputs.
+    Raises `TclifError` where y has another number of values than the network has outputs, or labels that are none of
+    its classes.
     """
     if data.task is None:
         return "value" if outputs == 1 else "label"
@@ -31,6 +31,7 @@ def task_of(data: Dataset, outputs: int) -> Task:
             f"network has {outputs} output{'s' if outputs > 1 else ''}",
             "as many are needed; --task says what y means",
         )
+    check_classes(data, outputs)
     return data.task
 
 
@@ -44,18 +45,19 @@ def check_labels(data: Dataset, what: str) -> None:
         )
 
 
-def label_notice(data: Dataset, classes: int) -> str | None:
-    """A warning where labels that count are none of a network's ``classes``, which are 0 to ``classes`` - 1."""
+def check_classes(data: Dataset, classes: int) -> None:
+    """Raise `TclifError` where labels that count are none of a network's ``classes``, which are 0 to ``classes`` - 1.
+
+    There is no label for no label: a mask leaves steps out, and samples without one are left out of the data.
+    """
     if data.y is None or data.task not in ("label", "step-label"):
-        return None
+        return
     labels = data.y[judged(data, data.task)]
-    outside = labels[(labels < 0) | (labels >= classes)]
-    if not outside.size:
-        return None
-    return (
-        f"{WARNING}{data.name}: label {outside[0]} is no class of this network, whose classes are 0 to {classes - 1}: "
-        f"{outside.size:,} of {labels.size:,} labels are outside and count as wrong (labels count from 0)"
-    )
+    if labels.size and (labels.min() < 0 or labels.max() >= classes):
+        raise TclifError(
+            f"{data.name}: labels lie in {labels.min()}..{labels.max()}",
+            f"this network has the classes 0..{classes - 1}",
+        )
 
 
 def judged(data: Dataset, task: Task) -> NDArray[np.bool_]:

@@ -21,7 +21,7 @@ from tclif_deploy.report.anytime import Anytime, Stop
 from tclif_deploy.settings import Limits
 from tclif_deploy.simulation import simulate
 from tclif_deploy.simulation.result import Result
-from tclif_deploy.simulation.scores import answers, check_labels
+from tclif_deploy.simulation.scores import answers, check_classes, check_labels
 
 BATCH = 128
 """samples in memory at a time, with their readout after each step"""
@@ -63,6 +63,7 @@ def anytime(
         raise TclifError(f"{test.name}: {test.features} features a step, the network takes {fixed.input.size}")
     if fixed.readout.outputs(fixed.output.size) == 1:
         raise TclifError("the network has one output, and no classes to decide between", "see tclif verify")
+    check_classes(test, fixed.readout.outputs(fixed.output.size))
     lengths = np.full(test.samples, test.time) if test.lengths is None else test.lengths
     ends = np.unique(np.ceil(np.arange(1, points + 1) / points * int(lengths.max())).astype(np.int64))
     energy = _EnergyOverSteps(build, test, ends, progress)

@@ -41,7 +41,7 @@ from tclif_deploy.quantization.quantizer import weight_widths
 from tclif_deploy.quantization.width_trials import WidthSearch
 from tclif_deploy.report import page
 from tclif_deploy.report.compare import settings_that_differ
-from tclif_deploy.simulation.scores import label_notice
+from tclif_deploy.simulation.scores import check_classes
 from tclif_deploy.target import Target, as_target
 from tclif_deploy.verification import Judgement, Requirements, Verdict
 from tclif_deploy.verification.fidelity import run_both
@@ -114,6 +114,8 @@ def compile(
     with build_folder.new_build(folder, (model, data, calibration, options.read.args)) as temporary:
         say(f"reading {source.path}")
         network = load(model, options.read, example_input=example_input)
+        if test is not None:
+            check_classes(test, network.outputs)
         choice = choose_calibration(path, calibration, test)
         say(f"quantizing for {target.name}, calibrated on {choice.calibration}")
         widths = None
@@ -207,8 +209,6 @@ def write_build(
         backend.emit(fixed, target, folder / name)
     verdict = activity = None
     if test is not None:
-        outside = label_notice(test, network.outputs)
-        notices += () if outside is None else (outside,)
         say(f"verifying float against fixed on {test.samples} samples")
         recorder = mapping.ActivityRecorder(fixed, ACTIVITY_SAMPLES)
         verdict = run_both(network, fixed, test, options.engine, progress("samples"), recorder)

@@ -11,7 +11,7 @@ from typing import Annotated
 import numpy as np
 from numpy.typing import NDArray
 
-from tclif_deploy.analysis.disturbances import DISTURBANCES, Valid
+from tclif_deploy.analysis.disturbances import DISTURBANCES, Valid, reached
 from tclif_deploy.arguments import checked
 from tclif_deploy.data import DataLike, Dataset, as_dataset
 from tclif_deploy.errors import TclifError
@@ -21,10 +21,10 @@ from tclif_deploy.progress import Progress, no_progress
 from tclif_deploy.report.robustness import Robustness, Trial
 from tclif_deploy.settings import Limits
 from tclif_deploy.simulation import simulate
-from tclif_deploy.simulation.scores import check_labels
+from tclif_deploy.simulation.scores import check_classes, check_labels
 from tclif_deploy.simulation.session import fingerprint
 from tclif_deploy.workers import check_parallel, workers
-from tclif_deploy.workflows.table_file import read_rows, write_rows
+from tclif_deploy.workflows.table_file import KeptRows
 
 MOST_LEVELS = 100
 BATCH = 256
@@ -51,8 +51,9 @@ def robust(
     interrupted job goes on. A trial depends on ``seed``, its kind, level and run, and on nothing else: equal seeds give
     equal bytes, however the work was spread (``jobs``, ``parallel``: see `tclif_deploy.sweep`).
 
-    Raises `TclifError` for a kind that is none, levels that are not in (0, 1], data whose targets are no classes of
-    samples, and a file that is another job's.
+    Several jobs may fill one table at the same time. Raises `TclifError` for a kind that is none, levels that are not
+    in (0, 1], data whose targets are no classes of samples, input to which no event can be added, or of which none can
+    be lost, and a file that is another job's, or holds shares that are none.
 
     Examples
     --------
@@ -80,13 +81,16 @@ def robust(
         raise TclifError("robust: nothing to run", "name at least one level and one kind")
     test, path = as_dataset(data, needed=True), Path(path)
     check_labels(test, "tclif robust")
+    check_classes(test, fixed.readout.outputs(fixed.output.size))
     check_file_place(path, (data,))
     digest = _digest(fixed, test, seed)
-    known = (
-        {(row.kind, row.level, row.run): row for row in read_rows(Trial, path, "tclif robust")} if path.exists() else {}
-    )
-    if any(row.robust != digest for row in known.values()):
-        raise TclifError(f"{path}: holds trials of another build, data or seed", "choose another --output")
+
+    def check(row: Trial) -> None:
+        if row.robust != digest:
+            raise TclifError(f"{path}: holds trials of another build, data or seed", "choose another --output")
+
+    table = KeptRows(Trial, path, "tclif robust", lambda row: (row.kind, row.level, row.run), check)
+    known = table.rows
     x, valid = fixed.input.encode(test.x, test.scale)[0], test.valid()
     classes = _classes(fixed, x, test.lengths)
     wanted = [
@@ -97,15 +101,14 @@ def robust(
     progress(done, len(wanted))
     if left:
         for kind in dict.fromkeys(kind for kind, *_ in left):  # what cannot be disturbed is refused before any work
+            _check_room(kind, x, valid, test.name)
             _disturbed(fixed, x[:1], valid[:1], kind, 0.5, np.random.default_rng(0))
         with workers(parallel, jobs) as spread:
             for row in spread(_trial, (fixed, x, test.lengths, valid, test.y, classes, seed, digest), left):
-                known[row.kind, row.level, row.run] = row
-                write_rows(Trial, path, known.values())
+                table.put(row)
                 done += 1
                 progress(done, len(wanted))
-    others = [row for key, row in known.items() if key not in set(wanted)]
-    write_rows(Trial, path, [*others, *(known[key] for key in wanted)])
+    table.save(last=wanted)
     accuracy = None if test.y is None else float((classes == test.y).mean())
     return Robustness(test.samples, accuracy, tuple(known[key] for key in wanted))
 
@@ -154,7 +157,20 @@ def _trial(
     disturbed, given = _disturbed(fixed, x, valid, kind, level, generator(seed, kind, level, run))
     chosen = _classes(disturbed, given, lengths)
     accuracy = None if y is None else float((chosen == y).mean())
-    return Trial(digest, kind, level, run, accuracy, float((chosen == classes).mean()))
+    came = reached(kind, fixed, disturbed, x, given, valid)
+    return Trial(digest, kind, level, run, came, accuracy, float((chosen == classes).mean()))
+
+
+def _check_room(kind: str, x: NDArray[np.int64], valid: Valid, name: str) -> None:
+    """Raise `TclifError` where not a single event can be lost, or added."""
+    if DISTURBANCES[kind].of_input is None:
+        return
+    events = ((x != 0) & valid[:, :, None]).sum(axis=(1, 2))
+    places = valid.sum(axis=1) * x.shape[2]
+    if not events.any():
+        raise TclifError(f"{name}: every input value is 0, so no event can be {kind}", f"leave {kind} out")
+    if kind == "added" and (events == places).all():
+        raise TclifError(f"{name}: no input value is 0, so no event can be added", "leave added out")
 
 
 def generator(seed: int, kind: str, level: float, run: int) -> np.random.Generator:

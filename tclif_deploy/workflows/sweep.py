@@ -29,12 +29,13 @@ from tclif_deploy.report.sweep import Point, Row
 from tclif_deploy.settings import Limits
 from tclif_deploy.simulation import simulate
 from tclif_deploy.simulation.floating import float_classes
-from tclif_deploy.simulation.scores import check_labels
+from tclif_deploy.simulation.scores import check_classes, check_labels
 from tclif_deploy.simulation.session import fingerprint
 from tclif_deploy.target import Target, as_target
 from tclif_deploy.workers import check_parallel, workers
-from tclif_deploy.workflows.table_file import read_rows, write_rows
+from tclif_deploy.workflows.table_file import KeptRows, read_rows
 
+COMMAND = "tclif sweep"
 MOST_NUMBERS = 64
 """of one axis of the grid"""
 ACTIVITY_SAMPLES = 16
@@ -137,14 +138,19 @@ def sweep(
     inputs = (model, data, calibration)
     _, calibration, data = sweep_data(model, data, calibration)
     network, target, path = load(model), as_target(target), Path(path)
+    check_classes(data, network.outputs)
     check_file_place(path, inputs)
     settings = settings or QuantizeSettings()
     for point in points:  # an impossible width is refused before any work
         target.override(**asdict(point))
     digest = _digest(network, target, data, calibration, settings)
-    known = {row.point: row for row in read(path)} if path.exists() else {}
-    if any(row.sweep != digest for row in known.values()):
-        raise TclifError(f"{path}: holds rows of another model, data or setting", "choose another --output")
+
+    def check(row: Row) -> None:
+        if row.sweep != digest:
+            raise TclifError(f"{path}: holds rows of another model, data or setting", "choose another --output")
+
+    table = KeptRows(Row, path, COMMAND, lambda row: row.point, check)
+    known = table.rows
     left = [point for point in points if point not in known]
     if left:
         with workers(parallel, jobs) as run:
@@ -155,19 +161,16 @@ def sweep(
             done = len(points) - len(left)
             progress(done, len(points))
             for row in run(_row, shared, left):
-                known[row.point] = row
-                write_rows(Row, path, known.values())
+                table.put(row)
                 done += 1
                 progress(done, len(points))
-    others = [row for point, row in known.items() if point not in set(points)]
-    if known:
-        write_rows(Row, path, [*others, *(known[point] for point in dict.fromkeys(points))])
+    table.save(last=points)
     return [known[point] for point in points]
 
 
 def read(path: Path) -> Iterator[Row]:
     """Rows of a CSV file of ours; a last line that an interruption cut is left out."""
-    return read_rows(Row, path, "tclif sweep")
+    return read_rows(Row, path, COMMAND)
 
 
 def _row(

@@ -1,5 +1,6 @@
 """Landscape and quadrants: what a point is, seeds, points that are kept, and what is refused."""
 
+import json
 from itertools import product
 
 import numpy as np
@@ -10,6 +11,7 @@ from tclif_deploy import Connection, Dataset, Layer, Network, TclifError, neuron
 from tclif_deploy.analysis import coupling_search, landscape, loss_surface, quadrants
 from tclif_deploy.analysis.coupling_search import SignedTCLIF
 from tclif_deploy.nn import Recurrent, SequenceNetwork
+from tclif_deploy.report.analyses import analysis_blocks
 
 RNG = np.random.default_rng(5)
 
@@ -103,6 +105,57 @@ def test_points_of_something_else_are_refused(tmp_path):
     kept.write_text('{"analysis": "landscape"')
     with pytest.raises(TclifError, match=r"l\.json: is not JSON"):
         landscape(net, data, points=3, kept=kept)
+
+
+def test_two_searches_on_one_file_keep_the_points_of_both(tmp_path, monkeypatch):
+    net, data, kept = network(), labelled(16), tmp_path / "q.json"
+    quick = {"points": 1, "neurons": 4, "epochs": 1, "kept": kept}
+    real, trained = coupling_search._trained, []
+
+    def other(*given):
+        trained.append(given)
+        if len(trained) == 2:  # another process, with a seed of its own, while this one is under way
+            quadrants(net, data, **quick, seed=5)
+        return real(*given)
+
+    monkeypatch.setattr(coupling_search, "_trained", other)
+    quadrants(net, data, **quick)
+    assert len(json.loads(kept.read_text())["points"]) == 8
+
+
+@pytest.mark.parametrize("figure", [-0.5, -1e300])
+def test_a_loss_that_none_can_be_is_refused(tmp_path, figure):
+    net, data, kept = network(), labelled(), tmp_path / "l.json"
+    landscape(net, data, points=3, kept=kept)
+    stored = json.loads(kept.read_text())
+    stored["points"]["0,1"] = figure
+    kept.write_text(json.dumps(stored))
+    with pytest.raises(
+        TclifError, match=r"l\.json: the figure of point '0,1' is -.*, which none can be; choose another"
+    ):
+        landscape(net, data, points=3, kept=kept)
+    assert json.loads(kept.read_text()) == stored
+
+
+def test_an_accuracy_beyond_1_is_refused(tmp_path):
+    net, data, kept = network(), labelled(16), tmp_path / "q.json"
+    quick = {"points": 1, "neurons": 4, "epochs": 1, "kept": kept}
+    quadrants(net, data, **quick)
+    stored = json.loads(kept.read_text())
+    stored["points"]["0.8,0.8,0"] = 1.25
+    kept.write_text(json.dumps(stored))
+    with pytest.raises(TclifError, match=r"the figure of point '0.8,0.8,0' is 1.25"):
+        quadrants(net, data, **quick)
+
+
+def test_distances_are_those_of_a_square_s_sides_and_its_corners_are_said():
+    net = network()
+    first, second = loss_surface.random_directions(net, 0)
+    weight = net.layers[0].connections[0].weight
+    moved = np.linalg.norm(first[0][0] + second[0][0], axis=1) / np.linalg.norm(weight, axis=1)
+    assert moved.mean() > 1.1  # so a corner is no point at distance 1
+    said = " ".join(str(getattr(block, "text", "")) for block in analysis_blocks(landscape(net, labelled(), points=3)))
+    assert "the square's corners about 1.41 times as far" in said
 
 
 def test_what_a_landscape_cannot_be_of_is_refused():

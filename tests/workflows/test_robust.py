@@ -8,12 +8,14 @@ import pytest
 
 import tclif_deploy as tc
 from tclif_deploy import Dataset, TclifError, neurons, quantize, simulate
-from tclif_deploy.analysis.disturbances import DISTURBANCES, added_events, flipped_bits, lost_events
+from tclif_deploy.analysis.disturbances import DISTURBANCES, added_events, flipped_bits, lost_events, reached
 from tclif_deploy.cli.main import run
 from tclif_deploy.fixed import weight_bits
 from tclif_deploy.fixed.mismatch import mismatch
 from tclif_deploy.network import Connection, Layer, Network
+from tclif_deploy.report.robustness import Trial, robustness_blocks, short_of
 from tclif_deploy.workflows.robust import generator, levels_of, robust
+from tclif_deploy.workflows.table_file import read_rows
 from tests.helpers import checkpoints
 from tests.helpers.random_networks import random_network
 from tests.helpers.tclif_networks import LOIHI2, calibration_data, tclif_network
@@ -80,6 +82,56 @@ def test_flipped_bits_are_bits_of_the_stored_width():
     assert flips / total == pytest.approx(0.05, rel=0.05)
     whole = flipped_bits(before, 1.0, np.random.default_rng(1))
     np.testing.assert_array_equal(whole.layers[0].connections[0].weight, ~before.layers[0].connections[0].weight)
+
+
+def test_what_a_disturbance_came_to_is_measured():
+    rng = np.random.default_rng(2)
+    before = large()
+    x = rng.integers(1, 9, (4, 60, 50)) * (rng.random((4, 60, 50)) < 0.3)
+    valid = np.arange(60) < np.array([60, 60, 30, 10])[:, None]
+    x = x * valid[:, :, None]
+    for kind, disturbance in DISTURBANCES.items():
+        after, given = before, x
+        if disturbance.of_network is not None:
+            after = disturbance.of_network(before, 0.2, rng)
+        if disturbance.of_input is not None:
+            given = disturbance.of_input(x, valid, 0.2, rng)
+        assert reached(kind, before, after, x, given, valid) == pytest.approx(0.2, abs=0.07), kind
+        assert reached(kind, before, before, x, x, valid) == 0
+    # Of weights of two bits (-1, 0, 1) a deviation of a tenth leaves nearly all as they are.
+    coarse = quantize(tclif_network(), LOIHI2.override(weight_bits=2), calibration_data())
+    links = tuple(replace(c, weight=np.sign(c.weight)) for c in coarse.layers[1].connections)
+    coarse = replace(coarse, layers=(coarse.layers[0], replace(coarse.layers[1], connections=links)))
+    after = mismatch(coarse, 0.1, rng)
+    np.testing.assert_array_equal(after.layers[1].connections[0].weight, links[0].weight)
+    assert reached("mismatch", coarse, after, x, x, valid) < 0.08
+
+
+def test_a_level_that_is_not_reached_is_said_and_one_that_cannot_be_is_refused(fixed, tmp_path):
+    """Input without room for events: added in full measure where there is, hardly where there is not."""
+    step = fixed.input.lsb
+    dense = np.full((6, 20, fixed.input.size), 3.0)
+    dense[:, 0, 0] = 0  # a single place a sample
+    given = {"kinds": ("added", "lost"), "levels": (0.2,), "runs": 3, "jobs": 1}
+    found = robust(fixed, Dataset(dense, scale=step), tmp_path / "a.csv", **given)
+    added, lost = found.spreads()
+    places = 20 * fixed.input.size
+    assert added.reached == pytest.approx(1 / (places - 1))
+    assert lost.reached == pytest.approx(0.2, rel=0.2)
+    assert short_of([lost]) == []
+    assert short_of([added]) == [f"added of 0.2 came to {added.reached:.2g}: the input has few empty places"]
+    notes = [block for block in robustness_blocks(found) if getattr(block, "label", "") == "not reached"]
+    assert [note.text for note in notes] == short_of([added])
+    assert "reached" in (tmp_path / "a.csv").read_text().splitlines()[0].split(",")
+    full, nothing = np.full((2, 5, fixed.input.size), 3.0), np.zeros((2, 5, fixed.input.size))
+    for x, kind, why in (
+        (full, "added", "no input value is 0, so no event can be added; leave added out"),
+        (nothing, "added", "every input value is 0, so no event can be added"),
+        (nothing, "lost", "every input value is 0, so no event can be lost; leave lost out"),
+    ):
+        with pytest.raises(TclifError, match=f"mine.npz: {why}"):
+            robust(fixed, Dataset(x, name="mine.npz"), tmp_path / "b.csv", kinds=(kind,), runs=1, jobs=1)
+    assert not (tmp_path / "b.csv").exists()
 
 
 @pytest.mark.parametrize("kind", ["silent", "firing"])
@@ -174,6 +226,42 @@ def test_an_interrupted_job_goes_on_and_runs_nothing_again(fixed, tmp_path):
     with pytest.raises(TclifError, match="not a table of tclif robust"):
         robust(fixed, labelled(), tmp_path / "other.csv", **given)
     assert (tmp_path / "other.csv").read_text() == "a,b\n1,2\n"
+
+
+def test_two_jobs_on_one_table_lose_nothing(fixed, tmp_path):
+    """Each writes while the other is under way, other kinds and the same ones; the table has all rows, once."""
+    path = tmp_path / "r.csv"
+    given = {"levels": (0.1, 0.2), "runs": 2, "jobs": 1}
+    whole = robust(fixed, labelled(), tmp_path / "whole.csv", kinds=("bits", "lost", "silent"), **given)
+
+    def other(done, total):
+        if done == 2:
+            robust(fixed, labelled(), path, kinds=("silent", "bits"), **given)
+
+    robust(fixed, labelled(), path, kinds=("bits", "lost"), progress=other, **given)
+    rows = list(read_rows(Trial, path, "tclif robust"))
+    assert len(rows) == 12
+    assert {(r.kind, r.level, r.run): r for r in rows} == {(t.kind, t.level, t.run): t for t in whole.trials}
+    assert list(tmp_path.glob(".*")) == []
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "why"),
+    [("accuracy", "1.5", "accuracy is 1.5"), ("accuracy", "nan", "accuracy is nan"), ("agreement", "-0.1", "agreement"),
+     ("agreement", "inf", "agreement"), ("level", "2", "level is 2"), ("run", "-1", "run is -1"),
+     ("reached", "-1", "reached"), ("kind", "rays", "no disturbance is called 'rays'")],
+)  # fmt: skip
+def test_kept_figures_that_none_can_be_are_refused_with_their_line(fixed, tmp_path, column, value, why):
+    path = tmp_path / "r.csv"
+    given = {"levels": (0.1,), "kinds": ("bits",), "runs": 2, "jobs": 1}
+    robust(fixed, labelled(), path, **given)
+    lines = [line.split(",") for line in path.read_text().splitlines()]
+    lines[2][lines[0].index(column)] = value
+    damaged = "\n".join(map(",".join, lines)) + "\n"
+    path.write_text(damaged)
+    with pytest.raises(TclifError, match=rf"r\.csv: line 3: .*{why}.*; choose another --output"):
+        robust(fixed, labelled(), path, **given)
+    assert path.read_text() == damaged
 
 
 def test_without_labels_it_tells_agreement(fixed, tmp_path):

