@@ -153,15 +153,22 @@ def test_every_signal_reaches_the_clock_in_which_it_is_used(to_soma, hard):
         (("wide11 <= products10 + added10;", "wide11 <= products10 - added10;"), "v"),
         (("SW'(v12) >= SW'(threshold12)", "SW'(v12) > SW'(threshold12)"), "firing"),
         (("reset_u13 <= SW'(u12) - SW'(r_u12);", "reset_u13 <= SW'(u12) + SW'(r_u12);"), "firing"),
+        (("out_u <= fires13 ? after_u : u13;", "out_u <= fires13 && !HARD ? after_u : u13;"), "firing, hard"),
+        (("out_u <= fires13 ? after_u : u13;", "out_u <= HARD ? after_u : fires13 ? after_u : u13;"), "firing, hard"),
+        (
+            ("assign overflow_u = fires13 && lost_u13;", "assign overflow_u = fires13 && lost_u13 && !HARD;"),
+            "firing, hard",
+        ),
     ],
 )
 def test_a_mutation_is_found(mutation, proof):
-    text = neuron("toward_zero", mutation=mutation)
+    hard = int(proof == "firing, hard")
+    text = neuron("toward_zero", hard=hard, mutation=mutation)
     answer = {
         "u": lambda: charged_u(text, "toward_zero", "saturate"),
         "v": lambda: charged_v(text, "toward_zero", "saturate"),
-        "firing": lambda: firing(text, "saturate", 0),
-    }[proof]()
+        "firing": lambda: firing(text, "saturate", hard),
+    }[proof.split(",")[0]]()
     assert answer == "sat"
 
 
