@@ -79,6 +79,8 @@ class Choices:
     engine: Engine
     auto_bits_max_drop: float | None
     """the accuracy that the choice of the narrowest weights might lose; None where they were not chosen"""
+    rtl_lanes: int | None = None
+    """neurons that the rtl backend adds up at once; None for as many as fit, and for builds of earlier versions"""
 
 
 @dataclass(frozen=True, kw_only=True)

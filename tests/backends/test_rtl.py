@@ -1,6 +1,7 @@
 """The emitted circuit against the reference, clock by clock in Verilator."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -11,15 +12,19 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
-from tclif_deploy import TclifError, load
+from tclif_deploy import Build, Connection, Layer, Network, TclifError, load, neurons
 from tclif_deploy.backends import rtl as backend
 from tclif_deploy.backends.rtl import layout, simulate
 from tclif_deploy.backends.rtl.description import read_description
 from tclif_deploy.backends.rtl.stream import Measured, encode, result
+from tclif_deploy.cli import main
 from tclif_deploy.data import load_data
 from tclif_deploy.fixed import FixedNetwork
+from tclif_deploy.formats import write_nir
 from tclif_deploy.quantization import quantize
 from tclif_deploy.simulation import reference
+from tclif_deploy.text import NONE
+from tclif_deploy.workflows.rebuild import rebuild
 from tests.helpers import readouts
 from tests.helpers.random_networks import (
     STARTS,
@@ -320,6 +325,35 @@ def test_names_of_layers_are_only_comments(tmp_path):
     assert "// layer 2, 1; endmodule /* /xe9 `include: 3 neurons" in (tmp_path / "tclif_network.sv").read_text()
     if shutil.which("iverilog"):
         subprocess.run(["iverilog", "-g2012", "-o", "circuit", "-c", "files.f"], cwd=tmp_path, check=True)
+
+
+def test_compile_emits_the_lanes_that_were_asked_for_and_the_build_remembers_them(tmp_path, capsys):
+    model, output = tmp_path / "model.nir", tmp_path / "build"
+    readout = Layer("out", neurons.readout(4), (Connection("hidden", np.ones((4, 9))),))
+    hidden = Layer("hidden", neurons.lif(9, decay=0.5, threshold=1.0), (Connection("input", np.ones((9, 5))),))
+    write_nir(Network(5, (hidden, readout)), model)
+    command = ["compile", str(model), "-o", str(output), "--calibration", str(tmp_path / "x.npy"), "--passes", "none"]
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).random((4, 20, 5)))
+
+    def lanes():
+        return [layer.lanes for layer in read_description(output / "rtl").layers]
+
+    assert main.run([*command, "-t", "ecp5-25f", "--rtl-lanes", "3"]) == 0
+    assert lanes() == [3, 3]
+    assert Build.open(output).manifest.choices.rtl_lanes == 3
+    assert rebuild(output).equal
+    assert main.run([*command, "-t", "ecp5-25f"]) == 0
+    assert lanes() == [5, 4]  # no more than it has sources, or neurons
+    assert f"lanes of rtl 3 → {NONE}" in capsys.readouterr().err
+    for options, message in (
+        (["-t", "ecp5-25f", "--rtl-lanes", "65"], r"rtl.lanes"),
+        (["-t", "ecp5-25f", "--rtl-lanes", "0"], r"rtl.lanes"),
+        (["-t", "ecp5-25f", "--rtl-lanes", "4", "--backend", "c"], "--rtl-lanes has no effect without --backend rtl"),
+        (["-t", "ideal", "--rtl-lanes", "4", "--backend", "none"], "--rtl-lanes has no effect without --backend rtl"),
+    ):
+        assert main.run([*command, *options]) == 2
+        assert re.search(message, capsys.readouterr().err)
+        assert Build.open(output).manifest.choices.rtl_lanes is None
 
 
 def test_samples_longer_than_the_counter_and_missing_tools_are_refused(tmp_path, monkeypatch):

@@ -224,8 +224,8 @@ MEANINGFUL = {
     "Requirements.*": "None", "load.*": "None", "ReadOptions.*": "None", "read_nir.*": "None",
     "TuneSettings.task": "None nowhere '' long NUL",
     "TuneSettings.samples": "None", "CompileOptions.auto_bits_max_drop": "None",
-    "CompileOptions.samples": "None", "Target.override.*": "None", "explain.samples": "None", "simulate.jobs": "None",
-    "simulate_float.jobs": "None",
+    "CompileOptions.samples": "None", "CompileOptions.rtl_lanes": "None 3", "Target.override.*": "None",
+    "explain.samples": "None", "simulate.jobs": "None", "simulate_float.jobs": "None",
     "anytime.samples": "None", "anytime.points": "3",
     # no layer to trace, no pass, no notice; lists for tuples
     "*.traces": "list dict no_samples", "*.points": "list", "*.targets": "list", "*.connections": "list",
