@@ -20,7 +20,8 @@ def synth_command(
     ] = None,
     samples: SomeSamples = 4,
     rtl_lanes: Annotated[
-        int | None, typer.Option(min=1, help="Neurons of a layer added up at once.", show_default="what fits")
+        int | None,
+        typer.Option(min=1, help="Neurons of a layer added up at once.", show_default="the build's, else what fits"),
     ] = None,
     mhz: Annotated[float, typer.Option(help="Clock that is asked for.")] = 100.0,
     seed: Annotated[int, typer.Option(min=0, help="Of nextpnr's placement.")] = 1,

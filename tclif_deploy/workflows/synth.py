@@ -54,8 +54,9 @@ def synth(
     """Place the circuit of a build in ``device``, a target that is an FPGA (default: the build's own); minutes.
 
     With ``data``, the circuit runs them in simulation too, is compared with the reference, and its clocks are counted.
-    ``lanes`` is how many neurons of a layer are added up at once (default: as many as fit); the circuit is emitted with
-    them. The outcome is kept in the build, as ``rtl/synthesis.json``. Raises `TclifError`.
+    ``lanes`` is how many neurons of a layer are added up at once (default: those that the build was compiled with, else
+    as many as fit); the circuit is emitted with them. The outcome is kept in the build, as ``rtl/synthesis.json``.
+    Raises `TclifError`.
     """
     build = build if isinstance(build, Build) else Build.open(build)
     target = build.target if device is None else as_target(device)
@@ -65,7 +66,7 @@ def synth(
     if test is not None:
         check_installed()
     folder = build.folder / "rtl"
-    lanes = fitting_lanes(build.fixed, target) if lanes is None else lanes
+    lanes = lanes_of(build, target) if lanes is None else lanes
     say(f"emitting rtl with {count(lanes, 'lane')}")
     emit(build.fixed, target, folder, lanes=lanes)
     description = read_description(folder)
@@ -75,6 +76,12 @@ def synth(
     result = synthesize(folder, target, seed=seed, asked_mhz=asked_mhz, clocks=clocks)
     write_json(folder / FILE, result)
     return result
+
+
+def lanes_of(build: Build, target: Target) -> int:
+    """The lanes that a build was compiled with, else as many as fit ``target``."""
+    choices = build.manifest.choices
+    return (choices and choices.rtl_lanes) or fitting_lanes(build.fixed, target)
 
 
 def count_clocks(

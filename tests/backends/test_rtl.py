@@ -23,8 +23,10 @@ from tclif_deploy.fixed import FixedNetwork
 from tclif_deploy.formats import write_nir
 from tclif_deploy.quantization import quantize
 from tclif_deploy.simulation import reference
+from tclif_deploy.target import load_target
 from tclif_deploy.text import NONE
 from tclif_deploy.workflows.rebuild import rebuild
+from tclif_deploy.workflows.synth import lanes_of
 from tests.helpers import readouts
 from tests.helpers.random_networks import (
     STARTS,
@@ -341,9 +343,11 @@ def test_compile_emits_the_lanes_that_were_asked_for_and_the_build_remembers_the
     assert main.run([*command, "-t", "ecp5-25f", "--rtl-lanes", "3"]) == 0
     assert lanes() == [3, 3]
     assert Build.open(output).manifest.choices.rtl_lanes == 3
+    assert lanes_of(Build.open(output), load_target("ecp5-85f")) == 3
     assert rebuild(output).equal
     assert main.run([*command, "-t", "ecp5-25f"]) == 0
     assert lanes() == [5, 4]  # no more than it has sources, or neurons
+    assert lanes_of(Build.open(output), load_target("ecp5-85f")) == layout.LANES
     assert f"lanes of rtl 3 → {NONE}" in capsys.readouterr().err
     for options, message in (
         (["-t", "ecp5-25f", "--rtl-lanes", "65"], r"rtl.lanes"),
