@@ -83,6 +83,8 @@ class Choices:
     """KiB of synaptic memory that the chosen weights might take"""
     auto_bits_max_cores: int | None = None
     """cores that the chosen weights might take"""
+    rtl_lanes: int | None = None
+    """neurons that the rtl backend adds up at once; None for as many as fit, and for builds of earlier versions"""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,7 +21,12 @@ def synth_command(
     samples: SomeSamples = 4,
     rtl_lanes: Annotated[
         int | None,
-        typer.Option(min=1, max=64, help="Neurons of a layer added up at once (1 to 64).", show_default="what fits"),
+        typer.Option(
+            min=1,
+            max=64,
+            help="Neurons of a layer added up at once (1 to 64).",
+            show_default="the build's, else what fits",
+        ),
     ] = None,
     mhz: Annotated[float, typer.Option(min=1, max=1000, help="Clock that is asked for (1 to 1,000).")] = 100.0,
     seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Of nextpnr's placement.")] = 1,

@@ -10,6 +10,7 @@ from typing import Any
 
 from tclif_deploy import backends, mapping
 from tclif_deploy.arguments import checked
+from tclif_deploy.backends.rtl.source import emit as emit_circuit
 from tclif_deploy.builds import folder as build_folder
 from tclif_deploy.builds.build import FIXED, MAPPING, NETWORK, RECORD, REPORT, Build
 from tclif_deploy.builds.manifest import (
@@ -54,6 +55,8 @@ ACTIVITY_SAMPLES = 32
 """samples whose spikes are counted for the cost model, of those that are verified"""
 METRICS_SAMPLES, METRICS_NEURON_STEPS = 8, 1 << 25
 """samples on which NeuroBench's metrics are counted, unless one has more neuron steps than these (1 GB of states)"""
+RTL = "rtl"
+"""the backend that has an option of its own"""
 SHOWN = 4
 """settings of a replaced build that are named"""
 
@@ -104,7 +107,7 @@ def compile(
     verified_on = None if test is None else replace(data_source(test), task=options.task)
     choices = Choices(
         options.backend, options.backend_samples, options.backend_batched, options.engine, options.auto_bits_max_drop,
-        options.auto_bits_max_memory, options.auto_bits_max_cores,
+        options.auto_bits_max_memory, options.auto_bits_max_cores, options.rtl_lanes,
     )  # fmt: skip
     if test is not None and options.samples is not None:
         test = test[: options.samples]
@@ -152,9 +155,11 @@ def say_replaced(folder: Path, build: Build, say: Say) -> None:
 
 
 def chosen_backends(target: Target, options: BuildOptions) -> dict[str, backends.Backend]:
-    """The backends that ``options`` name, by name."""
-    names = target.backend if options.backend == "default" else options.backend
-    return {name: backends.get(name) for name in backends.parse(names)}
+    """The backends that ``options`` name, by name. Raises `TclifError` where they say something of another."""
+    names = backends.parse(target.backend if options.backend == "default" else options.backend)
+    if options.rtl_lanes is not None and RTL not in names:
+        raise TclifError(f"--rtl-lanes has no effect without --backend {RTL}", "leave --rtl-lanes out, or emit it")
+    return {name: backends.get(name) for name in names}
 
 
 def source_of(model: ModelLike, read: ReadOptions) -> ModelSource:
@@ -206,7 +211,10 @@ def write_build(
         notices += (f"no network.nir: {error}",)
     for name, backend in chosen.items():
         say(f"emitting {name}")
-        backend.emit(fixed, target, folder / name)
+        if name == RTL and options.rtl_lanes is not None:
+            emit_circuit(fixed, target, folder / name, lanes=options.rtl_lanes)
+        else:
+            backend.emit(fixed, target, folder / name)
     verdict = activity = None
     if test is not None:
         say(f"verifying float against fixed on {test.samples} samples")

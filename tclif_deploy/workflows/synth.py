@@ -64,9 +64,9 @@ def synth(
 
     With ``data``, the circuit runs them in simulation too, is compared with the reference, and its clocks are counted:
     those of a sample's own steps, none of the padding after its end.
-    ``lanes`` is how many neurons of a layer are added up at once (default: as many as fit); the circuit is emitted with
-    them. Circuit and outcome (``rtl/synthesis.json``) take the place of the build's former ones when both are whole: a
-    refusal or an interruption leaves those as they were. Raises `TclifError`.
+    ``lanes`` is how many neurons of a layer are added up at once (default: those that the build was compiled with, else
+    as many as fit); the circuit is emitted with them. Circuit and outcome (``rtl/synthesis.json``) take the place of the
+    build's former ones when both are whole: a refusal or an interruption leaves those as they were. Raises `TclifError`.
     """
     build = build if isinstance(build, Build) else Build.open(build)
     target = build.target if device is None else as_target(device)
@@ -77,7 +77,7 @@ def synth(
         test = test[:samples]
         check_data(build.fixed, test)
         check_installed()
-    lanes = fitting_lanes(build.fixed, target) if lanes is None else lanes
+    lanes = lanes_of(build, target) if lanes is None else lanes
     check_multipliers(build.fixed, target, lanes)
     place = build.folder / "rtl"
     with new_folder(place, ours=lambda _: True, inputs=(data,)) as folder:
@@ -90,6 +90,12 @@ def synth(
         write_json(folder / FILE, result)
         _carry(place, folder)
     return result
+
+
+def lanes_of(build: Build, target: Target) -> int:
+    """The lanes that a build was compiled with, else as many as fit ``target``."""
+    choices = build.manifest.choices
+    return (choices and choices.rtl_lanes) or fitting_lanes(build.fixed, target)
 
 
 def check_data(fixed: FixedNetwork, test: Dataset) -> None:

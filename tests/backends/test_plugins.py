@@ -108,10 +108,8 @@ def test_a_plug_in_gets_starts_and_resets_of_the_dendrite_where_it_says_so(tmp_p
     install(tmp_path, "plain = plain\nstarting = starting")
     monkeypatch.syspath_prepend(str(tmp_path))
     network, _ = random_network(21, sizes=(3, 9, 4), **options)
-    for name in {"starting", *backends.BUILTIN} - {"rtl"}:
+    for name in ("starting", *backends.BUILTIN):
         backends.check_starts(name, network)
-    with pytest.raises(TclifError, match="rtl: layer layer0: does not compute "):
-        backends.check_starts("rtl", network)
     said = next(iter(options)) if len(options) == 1 else "a hard reset that takes r_u"
     with pytest.raises(TclifError, match=f"plain: layer layer0: does not compute {said}"):
         backends.check_starts("plain", network)

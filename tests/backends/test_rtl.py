@@ -1,6 +1,7 @@
 """The emitted circuit against the reference, clock by clock in Verilator."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -11,17 +12,30 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
-from tclif_deploy import TclifError, load
+from tclif_deploy import Build, Connection, Layer, Network, TclifError, load, neurons
 from tclif_deploy.backends import rtl as backend
 from tclif_deploy.backends.rtl import layout, simulate
 from tclif_deploy.backends.rtl.description import read_description
 from tclif_deploy.backends.rtl.stream import Measured, encode, result
+from tclif_deploy.cli import main
 from tclif_deploy.data import load_data
 from tclif_deploy.fixed import FixedNetwork
+from tclif_deploy.formats import write_nir
 from tclif_deploy.quantization import quantize
 from tclif_deploy.simulation import reference
+from tclif_deploy.target import load_target
+from tclif_deploy.text import NONE
+from tclif_deploy.workflows.rebuild import rebuild
+from tclif_deploy.workflows.synth import lanes_of
 from tests.helpers import readouts
-from tests.helpers.random_networks import assert_alive, assert_same, drawn_network, network_options, random_network
+from tests.helpers.random_networks import (
+    STARTS,
+    assert_alive,
+    assert_same,
+    drawn_network,
+    network_options,
+    random_network,
+)
 from tests.helpers.requirements import needs, needs_package
 
 SMALL = {"sizes": (4, 9, 8, 3), "samples": 2, "time": 30}
@@ -29,8 +43,6 @@ RICH = {
     "recurrent": True, "skip": True, "feedback": True, "delay": 2, "forward_delay": 1, "v0": True, "q": True,
     "leaky": True, "bias": True, "exponent": 3, "signed": True,
 }  # fmt: skip
-NO_START = {"u0": False, "s0": False, "reset_u": False}
-"""what the circuit refuses"""
 QUICKLY = {"deadline": None, "suppress_health_check": list(HealthCheck), "phases": [Phase.explicit, Phase.generate]}
 """a failure is told by its arguments as they were drawn: every attempt at smaller ones would compile a program"""
 SHAPES = {
@@ -82,8 +94,34 @@ def test_every_spike_state_count_and_readout_equals_the_reference(tmp_path, name
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("options", STARTS.values(), ids=STARTS)
+def test_starts_and_resets_of_the_dendrite_equal_the_reference_in_every_sample(tmp_path, options):
+    needs_package("verilator")
+    network, x = random_network(31, recurrent=True, feedback=True, **{**SMALL, "time": 20}, **options)
+    if options.get("saturating"):
+        assert reference.simulate(network, x).saturations > 0
+    assert_equals_reference(network, x, tmp_path)
+    if not options.get("s0"):
+        return
+    # Each layer that fired before the first step is heard by itself late: a circuit that hears another neuron differs.
+    want = np.concatenate(list(reference.simulate(network, x).v.values()), axis=1)
+    program, description = simulate.compiled(tmp_path), read_description(tmp_path)
+    data = encode(x, np.full(len(x), x.shape[1]), 0)
+    starts = sorted(tmp_path.glob("layer*_start*.hex"))
+    assert starts
+    for file in starts:
+        text = file.read_text()
+        lines = text.split()
+        file.write_text("\n".join([f"{int(lines[0], 16) ^ 1:0{len(lines[0])}x}", *lines[1:]]) + "\n")
+        words = np.frombuffer(simulate.stream(program, tmp_path, data), np.uint32).reshape(-1, 2)
+        got = result(description, [words], *x.shape[:2], "")
+        assert (np.concatenate(list(got.v.values()), axis=1) != want).any(), file.name
+        file.write_text(text)
+
+
+@pytest.mark.slow
 @settings(max_examples=8, **QUICKLY)
-@given(network_options(conv=False, **NO_START))
+@given(network_options(conv=False))
 def test_every_option_equals_the_reference(tmp_path_factory, chosen):
     needs_package("verilator")
     network, x = drawn_network(**chosen)
@@ -152,19 +190,11 @@ def test_verilator_has_nothing_to_complain_of(tmp_path, name):
 
 @pytest.mark.slow
 @settings(max_examples=12, **QUICKLY)
-@given(network_options(**NO_START))
+@given(network_options())
 def test_verilator_has_nothing_to_complain_of_in_any_network(tmp_path_factory, chosen):
     needs_package("verilator")
     folder = emitted(drawn_network(**chosen)[0], tmp_path_factory.mktemp("rtl"))
     assert simulate.verilator(folder, ["--lint-only", "-Wall", "-f", "files.f"]) == ""
-
-
-@pytest.mark.parametrize("options", [{"u0": True}, {"s0": True}, {"reset": "hard", "reset_u": True}])
-def test_starts_and_resets_of_the_dendrite_are_refused_before_anything_is_written(tmp_path, options):
-    network, _ = random_network(5, **SMALL, **options)
-    with pytest.raises(TclifError, match=r"rtl: layer layer0: u0, s0 or a hard reset .* is not in the circuit"):
-        backend.emit(network, None, tmp_path / "rtl")
-    assert not (tmp_path / "rtl").exists()
 
 
 @pytest.mark.parametrize("name", ["everything", "wide"])
@@ -279,6 +309,16 @@ def test_what_the_circuit_does_not_compute_is_refused_by_name(tmp_path):
         assert not (tmp_path / "rtl").exists()
 
 
+def test_who_fired_before_the_first_step_is_listed_where_a_delay_still_brings_it(tmp_path):
+    network, _ = random_network(31, recurrent=True, skip=True, s0=True, spiking_output=True, **SMALL)
+    emitted(network, tmp_path)
+    # Layers hear themselves a step late; the output hears the first layer at once, and the input did not fire.
+    assert sorted(p.name for p in tmp_path.glob("*_start*")) == ["layer0_start1.hex", "layer1_start1.hex"]
+    for n in range(2):
+        words = (tmp_path / f"layer{n}_start1.hex").read_text().split()
+        assert [int(word, 16) for word in words] == np.flatnonzero(network.layers[n].s0).tolist()
+
+
 def test_names_of_layers_are_only_comments(tmp_path):
     network, _ = random_network(3, **SMALL)
     name = "1; endmodule /* é `include"
@@ -287,6 +327,37 @@ def test_names_of_layers_are_only_comments(tmp_path):
     assert "// layer 2, 1; endmodule /* /xe9 `include: 3 neurons" in (tmp_path / "tclif_network.sv").read_text()
     if shutil.which("iverilog"):
         subprocess.run(["iverilog", "-g2012", "-o", "circuit", "-c", "files.f"], cwd=tmp_path, check=True)
+
+
+def test_compile_emits_the_lanes_that_were_asked_for_and_the_build_remembers_them(tmp_path, capsys):
+    model, output = tmp_path / "model.nir", tmp_path / "build"
+    readout = Layer("out", neurons.readout(4), (Connection("hidden", np.ones((4, 9))),))
+    hidden = Layer("hidden", neurons.lif(9, decay=0.5, threshold=1.0), (Connection("input", np.ones((9, 5))),))
+    write_nir(Network(5, (hidden, readout)), model)
+    command = ["compile", str(model), "-o", str(output), "--calibration", str(tmp_path / "x.npy"), "--passes", "none"]
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).random((4, 20, 5)))
+
+    def lanes():
+        return [layer.lanes for layer in read_description(output / "rtl").layers]
+
+    assert main.run([*command, "-t", "ecp5-25f", "--rtl-lanes", "3"]) == 0
+    assert lanes() == [3, 3]
+    assert Build.open(output).manifest.choices.rtl_lanes == 3
+    assert lanes_of(Build.open(output), load_target("ecp5-85f")) == 3
+    assert rebuild(output).equal
+    assert main.run([*command, "-t", "ecp5-25f"]) == 0
+    assert lanes() == [5, 4]  # no more than it has sources, or neurons
+    assert lanes_of(Build.open(output), load_target("ecp5-85f")) == layout.LANES
+    assert f"lanes of rtl 3 → {NONE}" in capsys.readouterr().err
+    for options, message in (
+        (["-t", "ecp5-25f", "--rtl-lanes", "65"], r"rtl.lanes"),
+        (["-t", "ecp5-25f", "--rtl-lanes", "0"], r"rtl.lanes"),
+        (["-t", "ecp5-25f", "--rtl-lanes", "4", "--backend", "c"], "--rtl-lanes has no effect without --backend rtl"),
+        (["-t", "ideal", "--rtl-lanes", "4", "--backend", "none"], "--rtl-lanes has no effect without --backend rtl"),
+    ):
+        assert main.run([*command, *options]) == 2
+        assert re.search(message, capsys.readouterr().err)
+        assert Build.open(output).manifest.choices.rtl_lanes is None
 
 
 def test_samples_longer_than_the_counter_and_missing_tools_are_refused(tmp_path, monkeypatch):

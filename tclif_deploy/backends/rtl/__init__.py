@@ -4,5 +4,7 @@ from tclif_deploy.backends.rtl.simulate import check_installed, run
 from tclif_deploy.backends.rtl.source import emit
 
 RULES = ("rounding", "rounding_u", "rounding_v", "overflow_u", "overflow_v")
+STARTS = True
+"""see `tclif_deploy.backends.check_starts`"""
 
-__all__ = ["RULES", "check_installed", "emit", "run"]
+__all__ = ["RULES", "STARTS", "check_installed", "emit", "run"]

@@ -9,9 +9,9 @@ import numpy as np
 
 from tclif_deploy.bounds import LayerBounds, layer_bounds
 from tclif_deploy.errors import TclifError
-from tclif_deploy.fixed import COEFFICIENTS, FixedConnection, FixedLayer, FixedNetwork, Int
+from tclif_deploy.fixed import COEFFICIENTS, Arithmetic, FixedConnection, FixedLayer, FixedNetwork, Int
 from tclif_deploy.network import INPUT
-from tclif_deploy.start import says_start
+from tclif_deploy.simulation.reference import start_states
 from tclif_deploy.target import Target
 
 LANES = 32
@@ -48,6 +48,8 @@ class List:
     frames: int
     exponent: int
     position_bits: int
+    starts: int
+    """events of the step before the first that it still brings"""
 
 
 @dataclass(frozen=True)
@@ -127,9 +129,9 @@ def bits_of(values: Int) -> int:
     return max(int(values.max()), ~int(values.min()), 0).bit_length() + 1
 
 
-def arrays(layer: FixedLayer) -> dict[str, Int]:
-    """What the circuit stores of a layer's neurons."""
-    return {name: getattr(layer, name) for name in FIELDS}
+def arrays(layer: FixedLayer, m: Arithmetic) -> dict[str, Int]:
+    """What the circuit stores of a layer's neurons; u0 and v0 are those behind the reset of s0."""
+    return {name: getattr(layer, name) for name in FIELDS} | dict(zip(STATES, start_states(layer, m), strict=True))
 
 
 def layout(fixed: FixedNetwork, lanes: int | None = None) -> Layout:
@@ -188,8 +190,6 @@ def _layer(
     fixed: FixedNetwork, number: int, layer: FixedLayer, order: dict[str, int], period: int, lanes: int
 ) -> LayerShape:
     where, m = f"rtl: layer {layer.name}", fixed.arithmetic
-    if says_start(layer, layer.reset):
-        raise TclifError(f"{where}: u0, s0 or a hard reset that takes r_u from the dendrite is not in the circuit")
     if layer.size > MOST_NEURONS:
         raise TclifError(f"{where}: {layer.size:,} neurons", f"{MOST_NEURONS:,} are supported")
     rows = sum(c.sources for c in layer.connections)
@@ -204,7 +204,7 @@ def _layer(
     lists = tuple(_list(fixed, number, c, order[c.source], period, where) for c in layer.connections)
     values = [(fixed.input.bits if item.source < 0 else 2) + item.exponent for item in lists]
     multiply = any(item.source < 0 or item.exponent for item in lists)
-    own = arrays(layer)
+    own = arrays(layer, m)
     for name, width in (("u0", m.bits_u), ("v0", m.bits_v), ("v_reset", m.bits_v)):
         if bits_of(own[name]) > width:
             raise TclifError(f"{where}: {name} needs {bits_of(own[name])} bits, the state has {width}")
@@ -239,7 +239,13 @@ def _list(fixed: FixedNetwork, reader: int, c: FixedConnection, source: int, per
             f"{where}: connection from {c.source}: delay {c.delay} keeps the events of {kept:,} steps",
             f"{MOST_FRAMES:,} are supported",
         )
-    return List(source, c.sources, c.delay, kept, c.exponent, clog2(c.sources))
+    starts = len(start_events(fixed, source)) if source >= 0 and c.delay else 0
+    return List(source, c.sources, c.delay, kept, c.exponent, clog2(c.sources), starts)
+
+
+def start_events(fixed: FixedNetwork, source: int) -> list[int]:
+    """The neurons of a layer that fired just before the first step."""
+    return [int(n) for n in np.flatnonzero(fixed.layers[source].s0)]
 
 
 def _fields(own: dict[str, Int], kinds: dict[str, int], relative: bool) -> tuple[dict[str, Field], int]:
@@ -271,9 +277,9 @@ def weight_words(layer: FixedLayer, shape: LayerShape) -> list[int]:
     return pack(grouped.reshape(-1, shape.lanes), [shape.weight_bits] * shape.lanes)
 
 
-def parameter_words(layer: FixedLayer, shape: LayerShape) -> list[int]:
+def parameter_words(layer: FixedLayer, shape: LayerShape, m: Arithmetic) -> list[int]:
     """The memory of a layer's parameters: a word a neuron."""
-    own = arrays(layer)
+    own = arrays(layer, m)
     names = [name for name in FIELDS if shape.fields[name].bits]
     if not names:
         return [0] * layer.size

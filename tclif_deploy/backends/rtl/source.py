@@ -22,6 +22,7 @@ from tclif_deploy.backends.rtl.layout import (
     layout,
     pack,
     parameter_words,
+    start_events,
     weight_words,
 )
 from tclif_deploy.fixed import COEFFICIENTS, Arithmetic, FixedNetwork
@@ -94,13 +95,18 @@ def _memory_bits(fixed: FixedNetwork, plan: Layout) -> Iterator[tuple[str, int]]
         for k, item in enumerate(shape.lists):
             width = item.position_bits + (shape.value_bits if item.source < 0 else 0)
             yield f"layer{n}_list{k}", (item.frames << item.position_bits) * width
+            if item.starts:
+                yield f"layer{n}_start{k}", item.starts * item.position_bits
 
 
 def _memories(fixed: FixedNetwork, plan: Layout) -> Iterator[tuple[str, str]]:
     """Every memory file, hexadecimal, a word a line."""
     for n, (layer, shape) in enumerate(zip(fixed.layers, plan.layers, strict=True)):
         yield f"layer{n}_weights.hex", _hex(weight_words(layer, shape), shape.lanes * shape.weight_bits)
-        yield f"layer{n}_parameters.hex", _hex(parameter_words(layer, shape), shape.word_bits)
+        yield f"layer{n}_parameters.hex", _hex(parameter_words(layer, shape, fixed.arithmetic), shape.word_bits)
+        for k, item in enumerate(shape.lists):
+            if item.starts:
+                yield f"layer{n}_start{k}.hex", _hex(start_events(fixed, item.source), item.position_bits)
     multiplier = fixed.readout_multiplier
     bits = bits_of(multiplier)
     yield "multipliers.hex", _hex(pack(multiplier[:, None], [bits]), bits)
@@ -216,9 +222,10 @@ def _layer(fixed: FixedNetwork, plan: Layout, n: int, shape: LayerShape) -> Iter
         if own < pw:
             yield f"    wire unused_position{name} = &{{1'b0, positions{n}[{k * pw + own} +: {pw - own}]}};"
         graded = source < 0
+        start = f', .STARTS({item.starts}), .FILE("layer{n}_start{k}.hex")' if item.starts else ""
         yield (
             f"    tclif_list #(.FRAMES({item.frames}), .DELAY({item.delay}), .PW({own}),"
-            f" .VW({ew}), .GRADED({_bit(graded)}), .EXPONENT({item.exponent})) u_list{name} ("
+            f" .VW({ew}), .GRADED({_bit(graded)}), .EXPONENT({item.exponent}){start}) u_list{name} ("
         )
         if graded:
             yield "        .clk, .rst, .source_start(input_start), .source_first(input_first),"

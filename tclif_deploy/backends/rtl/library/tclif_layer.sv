@@ -62,6 +62,7 @@ module tclif_layer #(
     input  logic signed [LW-1:0] v_reset,
     input  logic signed [LW-1:0] bias_u,
     input  logic signed [LW-1:0] bias_v,
+    // states before a sample's first step, behind the reset of who fired just then
     input  logic signed [UW-1:0] u0,
     input  logic signed [VW-1:0] v0,
     // neurons after their step

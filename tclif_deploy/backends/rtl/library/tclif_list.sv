@@ -6,7 +6,9 @@ module tclif_list #(
     parameter int PW = 8,           // bits of a position, and of a source's index
     parameter int VW = 1,           // bits of an event's value
     parameter bit GRADED = 1'b0,    // whether events carry a value; else it is 1
-    parameter int EXPONENT = 0      // left shift of the value
+    parameter int EXPONENT = 0,     // left shift of the value
+    parameter int STARTS = 0,       // events of the source just before the first step, which step DELAY - 1 reads
+    parameter FILE = "none.hex"     // their indices
 ) (
     input  logic clk,
     input  logic rst,
@@ -43,9 +45,9 @@ module tclif_list #(
         else if (source_valid) counts[write_frame] <= fill + 1'b1;
     end
 
-    // Before the reader's step DELAY there is nothing to read; that step reads frame 0.
+    // Before the reader's step DELAY there is nothing to read but the start, in step DELAY - 1; step DELAY reads frame 0.
     logic [DW-1:0] age, age_now;
-    logic reading, reading_now;
+    logic reading, reading_now, starting_now;
     assign age_now = first ? '0 : age;
     assign reading_now = age_now == DW'(DELAY);
     assign read_next = first || !reading || read_frame == FW'(FRAMES - 1) ? '0 : read_frame + 1'b1;
@@ -59,7 +61,7 @@ module tclif_list #(
             age <= reading_now ? age_now : age_now + 1'b1;
             reading <= reading_now;
             read_frame <= read_next;
-            count <= reading_now ? counts[read_next] : '0;
+            count <= reading_now ? counts[read_next] : starting_now ? (PW+1)'(STARTS) : '0;
         end
     end
 
@@ -67,8 +69,23 @@ module tclif_list #(
     tclif_ram #(.WIDTH(WIDTH), .DEPTH(FRAMES << PW), .ADDRESS(AW), .STAGES(1)) u_events (
         .clk, .write(source_valid), .write_address(AW'({write_frame, fill[PW-1:0]})), .d(written),
         .read_address(AW'({read_frame, position})), .q(word));
-    assign index = word[PW-1:0];
     generate
+        if (STARTS > 0) begin : g_start
+            localparam int SW = STARTS > 1 ? $clog2(STARTS) : 1;
+            logic starting;
+            logic [PW-1:0] start_index;
+            assign starting_now = age_now == DW'(DELAY - 1);
+            always_ff @(posedge clk) begin
+                if (rst) starting <= 1'b0;
+                else if (start) starting <= starting_now;
+            end
+            tclif_rom #(.WIDTH(PW), .DEPTH(STARTS > 1 ? STARTS : 2), .ADDRESS(SW), .STAGES(1), .FILE(FILE)) u_starts (
+                .clk, .address(position[SW-1:0]), .q(start_index));
+            assign index = starting ? start_index : word[PW-1:0];
+        end else begin : g_silent
+            assign starting_now = 1'b0;
+            assign index = word[PW-1:0];
+        end
         if (GRADED) begin : g_graded
             assign written = {source_value, source_index};
             assign value = VW'($signed(word[PW +: VW]) <<< EXPONENT);
