@@ -46,7 +46,7 @@ LATER = frozenset({
     "rule_loss", "undecided", "uncertain", "limited", "numbers", "figures", "verified_on", "choices",
     "device", "luts", "flip_flops", "block_rams", "multipliers",
     "threshold_step", "comparator", "neurobench", "growing_factors", "bias_exponent", "shift_decays", "adaptation",
-    "dilated_kernel_size", "leaky_u", "proof", "unproven",
+    "dilated_kernel_size", "leaky_u", "proof", "unproven", "separate_outputs",
     *LATER_RULES,
 })  # fmt: skip
 """keys of manifest and report that builds of earlier versions lack: they ask for, and say, what the defaults are"""

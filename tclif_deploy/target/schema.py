@@ -183,6 +183,8 @@ class Target(BaseModel):
     max_outputs: Annotated[Count | None, Unit("neuron")] = None
     max_input_events: Annotated[Count | None, Unit("event")] = None
     """events that one input channel carries in one step"""
+    separate_outputs: Annotated[Flag | None, Unit("flag")] = None
+    """whether outputs are neurons apart, which hear hidden neurons alone and which nobody hears"""
 
     # --- what a core holds
     neurons_per_core: Annotated[Count | None, Unit("neuron")] = None

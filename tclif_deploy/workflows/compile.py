@@ -222,14 +222,15 @@ def write_build(
     for name, backend in chosen.items():
         say(f"emitting {name}")
         backend.emit(fixed, target, folder / name)
-    verdict = activity = None
+    verdict = activity = behaviour = None
+    sums = mapping.StepSums(fixed, target)
     if test is not None:
         outside = label_notice(test, network.outputs)
         notices += () if outside is None else (outside,)
         say(f"verifying float against fixed on {test.samples} samples")
         recorder = mapping.ActivityRecorder(fixed, ACTIVITY_SAMPLES)
-        verdict = run_both(network, fixed, test, options.engine, progress("samples"), recorder)
-        activity = recorder.activity()
+        verdict = run_both(network, fixed, test, options.engine, progress("samples"), recorder, sums)
+        activity, behaviour = recorder.activity(), verdict.behaviour()
         part = test if options.backend_batched else test[: options.backend_samples]
         verdict.backends.update(check_backends(
             {name: folder / name for name in chosen}, fixed, part, batched=options.backend_batched, say=say,
@@ -247,8 +248,8 @@ def write_build(
     report = Report(
         model=source.path, target=target.name, verified=verdict is not None, notices=notices,
         shortfalls=judgement.shortfalls, uncertain=judgement.uncertain, limited=judgement.limited,
-        findings=findings, finetune=tuned, neurobench=metrics, unproven=mapping.unproven(fixed, target), **summary,
-        **vars(hardware),
+        findings=findings, finetune=tuned, neurobench=metrics, **summary,
+        unproven=mapping.unproven(fixed, target, behaviour, sums if behaviour else None), **vars(hardware),
     )  # fmt: skip
     manifest = Manifest(
         versions=versions(), model=source, target=target, settings=options.quantize,
