@@ -69,6 +69,24 @@ def as_target(target: Target | str | Path) -> Target:
     return target if isinstance(target, Target) else load_target(target)
 
 
+def shipped_origin(target: Target | str | Path) -> Target | None:
+    """The shipped target of which ``target`` is a changed one: that its file inherits, through others, or that of its
+    name; None where there is none, or where it is shipped itself."""
+    if isinstance(target, Target):
+        name = target.name
+    else:
+        path, name = _path(target), ""
+        if Path(target).suffix != ".toml":
+            return None
+        while name not in known_targets():
+            own, _ = read_toml(path, HINT, MAX_BYTES)
+            name = str(own.get("inherits", ""))
+            if not name.endswith(".toml"):
+                break
+            path = _path(name, path.parent)
+    return load_target(name) if name in known_targets() else None
+
+
 def build(data: dict[str, Any], where: str, lines: Lines | None = None) -> Target:
     """A `Target` from plain values (such as a manifest's), or a `TclifError` that lists every problem."""
     try:
