@@ -43,12 +43,15 @@ def export_data_command(
     Targets, lengths and the scale of integers stand beside, where this package reads them again.
     """
     from tclif_deploy.data import load_data
-    from tclif_deploy.data.nir_data import step_of, write_nir_data
+    from tclif_deploy.data.nir_data import is_nir_data, step_of, write_nir_data
+    from tclif_deploy.errors import TclifError
     from tclif_deploy.outputs import check_file_place
 
     choice("--kind", kind, KINDS)
     path = output or Path(f"{data.name.split('.')[0]}_data.nir")
     check_file_place(path, (data,))
+    if path.is_file() and not is_nir_data(path):  # data of another format, or a network
+        raise TclifError(f"{path}: holds something else than NIR's data", "choose another file, or remove that one")
     with printed.running() as reporter:
         test = load_data(data, task, dt=dt)[:samples]
         seconds = next((each for each in (step, dt, step_of(data)) if each is not None), DT)

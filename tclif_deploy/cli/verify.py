@@ -25,10 +25,10 @@ def verify_command(
     """
     from tclif_deploy.builds import Build
     from tclif_deploy.data import load_data
-    from tclif_deploy.mapping import unproven
+    from tclif_deploy.mapping import StepSums, unproven
     from tclif_deploy.report.terminal.tables import print_verdict
     from tclif_deploy.simulation.scores import check_classes
-    from tclif_deploy.verification import verify
+    from tclif_deploy.verification.fidelity import run_both
     from tclif_deploy.workflows.compile import check_requirements, say_task
 
     opened = Build.open(build)
@@ -38,9 +38,10 @@ def verify_command(
         say_task(test, task, reporter.say)
         check_classes(test, opened.network.outputs)
         reporter.say(f"verifying float against fixed on {test.samples} samples")
-        verdict = verify(opened.network, opened.fixed, test, progress=reporter.progress("samples"))
+        sums = StepSums(opened.fixed, opened.target)
+        verdict = run_both(opened.network, opened.fixed, test, "auto", reporter.progress("samples"), sums)
     judgement = requirements.judge(verdict, target=opened.target)
-    open_ = unproven(opened.fixed, opened.target)
+    open_ = unproven(opened.fixed, opened.target, verdict.behaviour(), sums)
     if not opened.report.fits:
         reporter.say(f"the build does not fit {opened.target.name}, whatever the verdict: tclif show says why")
     printed.result(

@@ -36,6 +36,9 @@ def verify_target_command(
             target, cases=cases, seed=seed, oracle=oracle, timeout_s=timeout, say=reporter.say,
             progress=reporter.progress,
         )  # fmt: skip
-    printed.result(check.to_json(), lambda: print_target_check(out, check.target, check.checks, check.not_covered))
+    printed.result(
+        check.to_json(),
+        lambda: print_target_check(out, check.target, check.checks, check.not_covered, check.no_difference),
+    )
     if not check.equal:
         raise typer.Exit(FELL_SHORT)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from tclif_deploy.data.dataset import TASKS, Dataset, Task
 from tclif_deploy.errors import TclifError
 from tclif_deploy.hdf5 import DAMAGE, FileReader, write_hdf5
+from tclif_deploy.text import count
 
 Kind = Literal["grid", "events"]
 EXPECTED = "expected NIR's data, as nir.write_data writes it: nodes, each with observables"
@@ -90,15 +91,19 @@ def dataset_of(data: Any, task: Task | None = None, name: str = "data") -> Datas
 def write_nir_data(data: Dataset, path: Path | str, dt: float, kind: Kind = "grid") -> tuple[str, ...]:
     """Write samples as NIR's data of the node ``input``, steps of ``dt`` seconds; returns what there is to say.
 
-    ``events`` writes zeros not at all, ones as events, and other values as valued events. ``nir.read_data`` reads the
+    ``events`` writes zeros, and what lies behind a sample's end, not at all, ones as events, other values as valued
+    events. ``nir.read_data`` reads the
     file; targets, lengths and the scale of integers stand in a group of our own, which it leaves out.
     """
     if not (np.isfinite(dt) and dt > 0):
         raise TclifError(f"{path}: a step of {dt:g}", "a positive number of seconds is needed")
     binary = bool(np.isin(data.x, (0, 1)).all()) and data.scale == 1.0
     values = data.x.astype(np.bool_) if binary else data.x if data.scale == 1.0 else data.values()
-    valid = data.valid()
+    valid, said = data.valid(), []
     if kind == "events":
+        padding = int(np.count_nonzero(np.asarray(values)[~valid]))
+        if padding:
+            said.append(f"{count(padding, 'value')} behind the ends of their samples: left out")
         values = np.where(valid[:, :, None], values, np.zeros((), values.dtype))
 
     def fill(file: Any) -> None:
@@ -126,7 +131,9 @@ def write_nir_data(data: Dataset, path: Path | str, dt: float, kind: Kind = "gri
 
     write_hdf5(path, fill)
     lost = [name for name in ("y", "lengths", "mask") if getattr(data, name) is not None]
-    return (f"{', '.join(lost)}: in a group of its own, which nir.read_data leaves out",) if lost else ()
+    if lost:
+        said.append(f"{', '.join(lost)}: in a group of its own, which nir.read_data leaves out")
+    return tuple(said)
 
 
 def _stored(array: NDArray[Any]) -> Any:

@@ -73,7 +73,7 @@ class ReadOptions:
     """the kind of neuron, where no file says it"""
     decay: Annotated[float | None, Limits(-MOST, MOST)] = None
     """decay of LIF neurons (v <- decay*v + i), where no file says it"""
-    adaptation: Annotated[float | None, Limits(-MOST, MOST)] = None
+    adaptation: Annotated[float | None, Limits(0, MOST)] = None
     """how much adaptive neurons adapt, where no file says it: beta of Yin's and Higuchi's ALIF, q of SE-adLIF"""
     dilated_kernel_size: Annotated[int | None, Limits(1)] = None
     """steps of the kernels of delays that DCLS learned, an odd number, where no file says it"""

@@ -83,7 +83,7 @@ class FileReader:
         value = np.asarray(data[()], dtype=np.float64)
         if not np.isfinite(value).all():
             index = [int(v) for v in np.argwhere(~np.isfinite(value))[0]]
-            raise TclifError(f"{where}: {name}{index} is {value[tuple(index)]}", "parameters must be finite")
+            raise TclifError(f"{where}: {name}{index or ''} is {value[tuple(index)]}", "parameters must be finite")
         return value
 
     def count_bytes(self, data: Any, name: str, where: str) -> None:

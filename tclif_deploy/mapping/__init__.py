@@ -8,6 +8,7 @@ from tclif_deploy.mapping.placement import STRATEGIES, Core, Placement, place
 from tclif_deploy.mapping.proof import unproven
 from tclif_deploy.mapping.rules import RULES, check
 from tclif_deploy.mapping.rules_behaviour import behaviour_findings
+from tclif_deploy.mapping.step_sums import StepSums
 from tclif_deploy.mapping.summary import HardwareSummary, hardware_summary, placement_summary
 from tclif_deploy.mapping.workload import Group, SynapseGroup, Workload
 
@@ -26,6 +27,7 @@ __all__ = [
     "LayerBehaviour",
     "Placement",
     "Slice",
+    "StepSums",
     "SynapseGroup",
     "Workload",
     "behaviour_findings",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from tclif_deploy.fixed import FixedNetwork, Int, check_fixed
 from tclif_deploy.network import INPUT
 from tclif_deploy.progress import Progress, no_progress
 from tclif_deploy.simulation import Engine, Result, simulate
+from tclif_deploy.simulation.result import OF_U
 
 BATCH_VALUES = 1 << 24
 """spikes held at once while they are counted: the batches' size follows from it"""
@@ -42,6 +43,8 @@ class LayerBehaviour:
     """spikes a neuron a step; None where the layer does not spike"""
     rate_float: float | None = None
     """the float network's; None where nobody knows"""
+    overflows_u: int = 0
+    """those of u among the overflows, as far as they were counted apart"""
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,8 @@ class Behaviour:
     layers: dict[str, LayerBehaviour]
     input_clipped: int
     """input values outside the payload"""
+    negative_inputs: int = 0
+    """input integers below 0, as far as they were counted"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +81,10 @@ class Activity:
     """input values outside the payload"""
     largest_input: int
     """magnitude, in input integers"""
+    overflows_u: dict[str, int] = field(default_factory=dict)
+    """those of u among the overflows"""
+    negative_inputs: int = 0
+    """input integers below 0"""
 
     @property
     def samples(self) -> int:
@@ -100,10 +109,12 @@ class Activity:
         """What the layers do on these samples; the float network's rates are not known."""
         spiking = self.batches[0].active
         layers = {
-            name: LayerBehaviour(count, self.rate(name) if name in spiking else None)
+            name: LayerBehaviour(
+                count, self.rate(name) if name in spiking else None, overflows_u=self.overflows_u.get(name, 0)
+            )
             for name, count in self.overflows.items()
         }
-        return Behaviour(self.samples, layers, self.input_clipped)
+        return Behaviour(self.samples, layers, self.input_clipped, self.negative_inputs)
 
 
 @one_blas_thread
@@ -151,7 +162,8 @@ class ActivityRecorder:
         self.left = samples
         self.batches: list[EventBatch] = []
         self.overflows = {layer.name: 0 for layer in fixed.layers}
-        self.clipped = self.largest = 0
+        self.overflows_u = dict(self.overflows)
+        self.clipped = self.largest = self.negative = 0
 
     def __call__(self, batch: Dataset, x: Int, clipped: int, result: Result) -> None:
         """One more batch: its input integers, how many of its values were clipped, and a run that kept its spikes."""
@@ -160,7 +172,9 @@ class ActivityRecorder:
         self.left -= batch.samples
         for name, counts in result.overflows.items():
             self.overflows[name] += int(counts.sum())
+            self.overflows_u[name] += int(counts[OF_U].sum())
         self.clipped += clipped
+        self.negative += int(np.count_nonzero((x < 0) & batch.valid()[:, :, None]))
         self.largest = max(self.largest, int(np.abs(x).max()))
         valid = batch.valid()
         active = {INPUT: x != 0, **result.spikes}
@@ -168,7 +182,9 @@ class ActivityRecorder:
 
     def activity(self) -> Activity:
         """Of all that was kept."""
-        return Activity(tuple(self.batches), self.overflows, self.clipped, self.largest)
+        return Activity(
+            tuple(self.batches), self.overflows, self.clipped, self.largest, self.overflows_u, self.negative
+        )
 
 
 def _batches(fixed: FixedNetwork, data: Dataset) -> Iterator[slice]:

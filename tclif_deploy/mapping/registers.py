@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tclif_deploy.fixed import FixedLayer, Int
+from tclif_deploy.fixed import FixedLayer, Int, Overflow
 from tclif_deploy.target import Target, largest_held, load_target, nearest_held
 from tclif_deploy.target.proof import OracleName
 
@@ -23,13 +23,21 @@ class Compared:
     """signed width of the widest input"""
     input_delay: int
     """steps until it is heard"""
+    overflow_u: Overflow
+    """what the simulators do with a u beyond its bits"""
+    populations: bool = False
+    """whether there are hidden neurons, which hear the input and each other, and outputs, which hear hidden neurons:
+    each of the three kinds of connections with one shift of its weights"""
 
 
-XYLO, LOIHI = Compared(input_bits=5, input_delay=0), Compared(input_bits=2, input_delay=1)
-SPECK = Compared(input_bits=2, input_delay=0)
+XYLO = Compared(input_bits=5, input_delay=0, overflow_u="saturate_full", populations=True)
+LOIHI = Compared(input_bits=2, input_delay=1, overflow_u="wrap")
+SPECK = Compared(input_bits=2, input_delay=0, overflow_u="saturate")
 COMPARED: dict[OracleName, Compared] = {
     "xylosim": XYLO, "nengo-loihi": LOIHI, "brian2-loihi": LOIHI, "lava": LOIHI, "sinabs": SPECK,
 }  # fmt: skip
+WRAP_SUMS: frozenset[OracleName] = frozenset({"nengo-loihi"})
+"""those that wrap a step's sum, and that of u and a bias, where the target does not: what is drawn stays below"""
 
 
 def held_by(target: Target, compared: Compared) -> Target:

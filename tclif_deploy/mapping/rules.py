@@ -28,6 +28,7 @@ RULES: tuple[Rule, ...] = (
     rules_network.delays,
     rules_network.fan,
     rules_network.terminals,
+    rules_network.separate_outputs,
     rules_network.mesh_rate,
     rules_network.near_capacity,
     rules_behaviour.behaviour,

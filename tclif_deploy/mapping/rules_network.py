@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tclif_deploy.fixed import FixedLayer, Int
+from tclif_deploy.fixed import FixedLayer, FixedNetwork, Int
 from tclif_deploy.mapping.findings import Context, Finding, over
 from tclif_deploy.mapping.operations import Counter
 from tclif_deploy.network import INPUT
@@ -28,7 +28,7 @@ def neuron_kind(c: Context) -> Iterator[Finding]:
             limit = ", ".join(kinds.value) if kinds else ""
             yield Finding("neuron_kind", "error", layer.name, f"a {kind} neuron", limit, remedy, excess=1e6)
         if resets is not None and layer.spiking and layer.reset not in resets.value:
-            remedy = f"train with a {resets.value[0]} reset, or choose a target that offers both"
+            remedy = "train with a {resets.value[0]} reset, or choose a target that offers both"
             yield Finding("neuron_kind", "error", layer.name, f"{layer.reset} reset", ", ".join(resets.value), remedy)
 
 
@@ -65,6 +65,26 @@ def terminals(c: Context) -> Iterator[Finding]:
     ):
         if limit is not None and count > limit.value:
             yield over(rule, rule, count, limit.value, f"{limit.unit}s", f"reduce the network's {rule}")
+
+
+def separate_outputs(c: Context) -> Iterator[Finding]:
+    """Where outputs are neurons apart, the last layer hears hidden layers alone, and nobody hears it."""
+    limit = c.target.separate_outputs
+    if limit is None or not limit.value:
+        return
+    remedy = "train a network with a hidden layer, whose last layer nobody hears, or choose a target without this"
+    for layer, source in beside_outputs(c.fixed):
+        bound = "outputs hear hidden neurons alone" if source == INPUT else "nobody hears the outputs"
+        yield Finding("separate_outputs", "error", f"{layer} from {source}", "a connection", bound, remedy)
+
+
+def beside_outputs(fixed: FixedNetwork) -> Iterator[tuple[str, str]]:
+    """(layer, source) of each connection from the last layer, and from the input to it."""
+    output = fixed.output.name
+    for layer in fixed.layers:
+        for connection in layer.connections:
+            if connection.source == output or (connection.source == INPUT and layer.name == output):
+                yield layer.name, connection.source
 
 
 def mesh_rate(c: Context) -> Iterator[Finding]:

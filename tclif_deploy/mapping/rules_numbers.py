@@ -10,7 +10,10 @@ from tclif_deploy.bounds import accumulator_reach
 from tclif_deploy.fixed import COEFFICIENTS, RULES
 from tclif_deploy.mapping.findings import Context, Finding, over, requantize_hint
 from tclif_deploy.target import WIDTHS, largest_factor, largest_held, nearest_factor, nearest_held
+from tclif_deploy.text import count
 
+EVENT_BITS = 2
+"""signed bits of an input that is a spike or none"""
 WIDEST = 62
 """bits in which every backend sums exactly (int64, with room for a shift's rounding)"""
 
@@ -98,6 +101,10 @@ def input_payload(c: Context) -> Iterator[Finding]:
     if limit is not None and c.activity.largest_input > limit.value:
         yield over("input_payload", "input", c.activity.largest_input, limit.value, "events",
                     "scale the input down, or spread its events over steps")  # fmt: skip
+    if c.activity.negative_inputs and (limit is not None or c.target.input_bits.value == EVENT_BITS):
+        negative = f"{count(c.activity.negative_inputs, 'value')} below 0"
+        yield Finding("input_payload", "warning", "input", negative, "events, there or not",
+                      "give each sign a channel of its own, or other data")  # fmt: skip
 
 
 def accumulator(c: Context) -> Iterator[Finding]:

@@ -15,6 +15,7 @@ import numpy as np
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import Int
 from tclif_deploy.oracles import INSTALL, Oracle
+from tclif_deploy.text import count
 
 States = dict[str, dict[str, Int]]
 """layer -> ``u``, ``v`` and ``spikes``, each (time, neurons)"""
@@ -46,7 +47,7 @@ def run_cases(oracle: Oracle, cases: list[dict[str, Any]], timeout_s: float) -> 
                 code = child.wait(timeout_s)
             except subprocess.TimeoutExpired:
                 raise TclifError(
-                    f"{oracle.name}: no answer on {len(cases)} networks within {timeout_s:g} s",
+                    f"{oracle.name}: no answer on {count(len(cases), 'network')} within {timeout_s:g} s",
                     "try again, or give more time (--timeout)",
                 ) from None
             finally:
@@ -67,7 +68,9 @@ def _answers(path: Path, oracle: Oracle, expected: int) -> list[Any]:
     except (OSError, ValueError) as error:
         raise TclifError(f"{oracle.name}: its answer cannot be read: {error}", f"install it again: {INSTALL}") from None
     if not isinstance(answers, list) or len(answers) != expected:
-        raise TclifError(f"{oracle.name}: no answer to each of {expected} networks", f"install it again: {INSTALL}")
+        raise TclifError(
+            f"{oracle.name}: no answer to each of {count(expected, 'network')}", f"install it again: {INSTALL}"
+        )
     return answers
 
 

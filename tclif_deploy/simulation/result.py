@@ -15,6 +15,9 @@ from tclif_deploy.fixed import Arithmetic, FixedNetwork, InputEncoding, Int
 from tclif_deploy.readout import SUMS, Readout
 from tclif_deploy.text import count
 
+OF_U = slice(0, None, 2)
+"""those of a layer's `Result.overflows` that are of u"""
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Result(Shown):
@@ -45,7 +48,7 @@ class Result(Shown):
     classes: Int
     """argmax of readout*multiplier, ties to the lowest index, int64 (samples,)"""
     overflows: dict[str, Int]
-    """layer -> int64 (4,): values changed by ovf (u charged, v charged, u reset, v reset)"""
+    """layer -> int64 (4,): values changed by ovf (u charged, v charged, u reset, v reset): see `OF_U`"""
     traces: dict[str, Int] = field(default_factory=dict)
     """traced layer -> int64 (2, samples, time, neurons): u and v after each step"""
     counts: dict[str, Int] = field(default_factory=dict)

@@ -1,7 +1,7 @@
 """Targets: what a machine can hold, as data, in TOML files."""
 
 from tclif_deploy.target.held import WIDTHS, largest_factor, largest_held, nearest_factor, nearest_held, unit_of
-from tclif_deploy.target.read import as_target, build, known_targets, load_target, targets_folder
+from tclif_deploy.target.read import as_target, build, known_targets, load_target, shipped_origin, targets_folder
 from tclif_deploy.target.schema import EVIDENCE, UNITS, Limit, Overrides, Target
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "load_target",
     "nearest_factor",
     "nearest_held",
+    "shipped_origin",
     "targets_folder",
     "unit_of",
 ]

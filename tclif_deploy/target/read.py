@@ -13,13 +13,13 @@ import re
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from tclif_deploy.arguments import checked
 from tclif_deploy.errors import TclifError
 from tclif_deploy.files import as_path, read_toml
-from tclif_deploy.target.proof import UNLIMITED, take_back
-from tclif_deploy.target.schema import MOST_NAME, UNITS, Limit, Target
+from tclif_deploy.target.proof import UNLIMITED, Comparison, Proof, take_back
+from tclif_deploy.target.schema import CAUSES, MOST_NAME, UNITS, Limit, Target
 
 HINT = "see targets/loihi2.toml for the form"
 MAX_BYTES = 1 << 20
@@ -67,6 +67,24 @@ def load_target(target: str | Path) -> Target:
 def as_target(target: Target | str | Path) -> Target:
     """``target`` itself, or what `load_target` reads by its name or path."""
     return target if isinstance(target, Target) else load_target(target)
+
+
+def shipped_origin(target: Target | str | Path) -> Target | None:
+    """The shipped target of which ``target`` is a changed one: that its file inherits, through others, or that of its
+    name; None where there is none, or where it is shipped itself."""
+    if isinstance(target, Target):
+        name = target.name
+    else:
+        path, name = _path(target), ""
+        if Path(target).suffix != ".toml":
+            return None
+        while name not in known_targets():
+            own, _ = read_toml(path, HINT, MAX_BYTES)
+            name = str(own.get("inherits", ""))
+            if not name.endswith(".toml"):
+                break
+            path = _path(name, path.parent)
+    return load_target(name) if name in known_targets() else None
 
 
 def build(data: dict[str, Any], where: str, lines: Lines | None = None) -> Target:
@@ -163,16 +181,31 @@ def _lines(text: str) -> dict[tuple[str, ...], int]:
     return line_of
 
 
+def _table(keys: tuple[str, ...]) -> type[BaseModel]:
+    """The table in which the last of ``keys`` stands."""
+    if keys[0] != "proof":
+        return Limit
+    return Comparison if keys[1] == "compared" else Proof
+
+
+def _line_of(key: str, message: str, where: str, lines: Lines) -> str:
+    """Where a contradiction was made: at ``key``, or at another of its causes, the file's own lines before those of
+    what it inherits."""
+    causes = (key, *CAUSES.get(key, ()), *(word for word in re.findall(r"\w+", message) if word in Target.model_fields))
+    found = [lines[each,] for each in causes if (each,) in lines]
+    return next((line for line in found if line.startswith(f"{where}:")), found[0] if found else where)
+
+
 def _problems(item: Any, where: str, lines: Lines) -> list[str]:
     """What pydantic found, in sentences: where, which key, what is wrong, and what stands there."""
     if item["type"] == "value_error":  # contradictions between numbers, each with the key of one of them
         contradictions = [line.partition("\0") for line in str(item["ctx"]["error"]).splitlines()]
-        return [f"{lines.get((key,), where)}: {key}: {message}" for key, _, message in contradictions]
+        return [f"{_line_of(key, message, where, lines)}: {key}: {message}" for key, _, message in contradictions]
     keys = tuple(str(part) for part in item["loc"])
     given_value = f" (got {item['input']!r:.60})"
     message: str = item["msg"]
     if item["type"] == "extra_forbidden":
-        known = [*Target.model_fields, "inherits"] if len(keys) == 1 else list(Limit.model_fields)
+        known = [*Target.model_fields, "inherits"] if len(keys) == 1 else list(_table(keys).model_fields)
         near = difflib.get_close_matches(keys[-1], known, 1, 0.4)
         given_value, message = (
             "",

@@ -186,6 +186,8 @@ class Target(BaseModel):
     max_outputs: Annotated[Count | None, Unit("neuron")] = None
     max_input_events: Annotated[Count | None, Unit("event")] = None
     """events that one input channel carries in one step"""
+    separate_outputs: Annotated[Flag | None, Unit("flag")] = None
+    """whether outputs are neurons apart, which hear hidden neurons alone and which nobody hears"""
 
     # --- what a core holds
     neurons_per_core: Annotated[Count | None, Unit("neuron")] = None
@@ -325,6 +327,15 @@ class Target(BaseModel):
         )
 
 
+CAUSES = {
+    "threshold_step": ("threshold_bits", "state_bits"),
+    "bias_exponent": ("bias_bits", "state_bits"),
+    "cores_per_chip": ("mesh_width", "mesh_height", "cores_per_tile"),
+    "chips": ("cores_per_chip",),
+    "input_first": ("neuron_kinds",),
+}
+"""key that a contradiction is told of -> others that may have caused it and that its message does not name"""
+
 UNITS: dict[str, str] = {
     name: unit.name for name, field in Target.model_fields.items() for unit in field.metadata if isinstance(unit, Unit)
 }
@@ -378,6 +389,8 @@ def contradictions(target: Target) -> list[tuple[str, str]]:
         problems.append(("most_spikes", "after a hard reset, the only one of reset_kinds, a neuron fires once a step"))
     if value("shift_decays") and value("leaky_u") is not None:
         problems.append(("leaky_u", "shift_decays has factors of 1 - 2^-d alone, the largest of which is 2^k - 1"))
+    if value("shift_decays") and value("growing_factors"):
+        problems.append(("growing_factors", "shift_decays has factors of 1 - 2^-d alone, and none above 1"))
     kinds = value("neuron_kinds")
     if value("input_first") and kinds and not {"cuba", "two_compartment"} & set(kinds):
         problems.append(("input_first", f"of a current that decays before it is used, {', '.join(kinds)} keep nothing"))

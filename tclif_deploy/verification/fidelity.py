@@ -19,7 +19,7 @@ from tclif_deploy.progress import Progress, no_progress
 from tclif_deploy.simulation import Engine, simulate
 from tclif_deploy.simulation.float_result import FloatResult
 from tclif_deploy.simulation.floating import batches, simulate_float
-from tclif_deploy.simulation.result import Result
+from tclif_deploy.simulation.result import OF_U, Result
 from tclif_deploy.simulation.scores import NumberScore, answers, judged, task_of
 from tclif_deploy.verification.changed_decisions import Margins, changed_decisions
 from tclif_deploy.verification.verdict import (
@@ -166,7 +166,7 @@ def verify(
     check_network(network)
     check_fixed(fixed)
     check_same_layers(network, fixed, "network and fixed are different", "verify what quantize made of the network")
-    return run_both(network, fixed, as_dataset(data, needed=True), engine, progress, lambda *_: None)
+    return run_both(network, fixed, as_dataset(data, needed=True), engine, progress)
 
 
 Watch = Callable[[Dataset, Int, int, Result], None]
@@ -174,10 +174,11 @@ Watch = Callable[[Dataset, Int, int, Result], None]
 it"""
 
 
+@one_blas_thread
 def run_both(
-    network: Network, fixed: FixedNetwork, data: Dataset, engine: Engine, progress: Progress, watch: Watch
+    network: Network, fixed: FixedNetwork, data: Dataset, engine: Engine, progress: Progress, *watches: Watch
 ) -> Verdict:
-    """`verify` for who has more to ask of the same run: ``watch`` sees each batch."""
+    """`verify` for who has more to ask of the same run: each of ``watches`` sees each batch."""
     if data.features != network.input_size:
         raise TclifError(
             f"{data.name}: {data.features} features a step, the network takes {network.input_size}",
@@ -190,12 +191,14 @@ def run_both(
     if not judged(data, answered.task).any():
         raise TclifError(f"{data.name}: mask leaves no step to judge", "true is what counts")
     other = fixed.readout if fixed.readout != network.readout else None
-    clipped = 0
+    overflows_u = dict(saturations)
+    clipped = negative = 0
     signal = noise = 0.0
     for part in batches(data.samples, BATCH):
         batch = data[part]
         x, outside = fixed.input.encode(batch.x, batch.scale)
         clipped += outside
+        negative += int(np.count_nonzero((x < 0) & batch.valid()[:, :, None]))
         keep: Any = {"lengths": batch.lengths, "spikes": True, "readouts": answered.by_step}
         a = simulate_float(network, batch.values(), other=other, **keep)
         b = simulate(fixed, x, engine=engine, **keep)
@@ -204,6 +207,7 @@ def run_both(
             tally.add(a.spikes[tally.name], b.spikes[tally.name], valid, part.start)
         for name, counts in b.overflows.items():
             saturations[name] += int(counts.sum())
+            overflows_u[name] += int(counts[OF_U].sum())
         answered.add(batch, a, b, part)
         said = a.readout if a.other_readout is None else a.other_readout
         numbers = answers(fixed, b, batch, "value")
@@ -212,7 +216,8 @@ def run_both(
         with np.errstate(over="ignore", invalid="ignore"):  # a readout of 1e200 has a square that no float holds
             signal += float((said**2).sum())
             noise += float(((said - numbers) ** 2).sum())
-        watch(batch, x, outside, b)
+        for watch in watches:
+            watch(batch, x, outside, b)
         progress(part.stop, data.samples)
     return Verdict(
         samples=data.samples,
@@ -221,6 +226,8 @@ def run_both(
         saturations=saturations,
         input_clipped=clipped,
         changed_decisions=changed_decisions(network, data, changed, other) if changed else None,
+        overflows_u=overflows_u,
+        negative_inputs=negative,
         **answered.figures(),
     )
 

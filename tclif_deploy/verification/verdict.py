@@ -150,6 +150,10 @@ class Verdict(Shown):
     """of a rule that waits for a threshold"""
     changed_decisions: ChangedDecisions | None = None
     """samples that float and fixed decide differently; None where the answers are not one class a sample"""
+    overflows_u: dict[str, int] = field(default_factory=dict, repr=False, compare=False)
+    """layer -> those of ``saturations`` that are of u; not in the JSON form"""
+    negative_inputs: int = field(default=0, repr=False, compare=False)
+    """input integers below 0; not in the JSON form"""
 
     def summary(self) -> VerdictSummary:
         """The figures as ``report.json`` holds them."""
@@ -176,9 +180,13 @@ class Verdict(Shown):
 
     def behaviour(self) -> Behaviour:
         """What the network does on this data, for `tclif_deploy.mapping.check` to judge."""
-        rates = {layer.name: (layer.spike_rate_fixed, layer.spike_rate_float) for layer in self.layers}
-        layers = {name: LayerBehaviour(count, *rates.get(name, ())) for name, count in self.saturations.items()}
-        return Behaviour(self.samples, layers, self.input_clipped)
+        spiking = {layer.name: layer for layer in self.layers}
+        layers = {}
+        for name, overflows in self.saturations.items():
+            fired = spiking.get(name)
+            fixed, original = (fired.spike_rate_fixed, fired.spike_rate_float) if fired else (None, None)
+            layers[name] = LayerBehaviour(overflows, fixed, original, self.overflows_u.get(name, 0))
+        return Behaviour(self.samples, layers, self.input_clipped, self.negative_inputs)
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values under the keys of ``report.json``."""

@@ -215,12 +215,13 @@ def write_build(
             emit_circuit(fixed, target, folder / name, lanes=options.rtl_lanes)
         else:
             backend.emit(fixed, target, folder / name)
-    verdict = activity = None
+    verdict = activity = behaviour = None
+    sums = mapping.StepSums(fixed, target)
     if test is not None:
         say(f"verifying float against fixed on {test.samples} samples")
         recorder = mapping.ActivityRecorder(fixed, ACTIVITY_SAMPLES)
-        verdict = run_both(network, fixed, test, options.engine, progress("samples"), recorder)
-        activity = recorder.activity()
+        verdict = run_both(network, fixed, test, options.engine, progress("samples"), recorder, sums)
+        activity, behaviour = recorder.activity(), verdict.behaviour()
         part = test if options.backend_batched else test[: options.backend_samples]
         verdict.backends.update(check_backends(
             {name: folder / name for name in chosen}, fixed, part, batched=options.backend_batched, say=say,
@@ -238,8 +239,8 @@ def write_build(
     report = Report(
         model=source.path, target=target.name, verified=verdict is not None, notices=notices,
         shortfalls=judgement.shortfalls, uncertain=judgement.uncertain, limited=judgement.limited,
-        findings=findings, finetune=tuned, neurobench=metrics, unproven=mapping.unproven(fixed, target), widths=widths,
-        **summary, **vars(hardware),
+        findings=findings, finetune=tuned, neurobench=metrics, widths=widths, **summary,
+        unproven=mapping.unproven(fixed, target, behaviour, sums if behaviour else None), **vars(hardware),
     )  # fmt: skip
     manifest = Manifest(
         versions=versions(), model=source, target=target, settings=options.quantize,

@@ -65,8 +65,10 @@ def synth(
     With ``data``, the circuit runs them in simulation too, is compared with the reference, and its clocks are counted:
     those of a sample's own steps, none of the padding after its end.
     ``lanes`` is how many neurons of a layer are added up at once (default: those that the build was compiled with, else
-    as many as fit); the circuit is emitted with them. Circuit and outcome (``rtl/synthesis.json``) take the place of the
-    build's former ones when both are whole: a refusal or an interruption leaves those as they were. Raises `TclifError`.
+    as many as fit); the circuit is emitted with them. Circuit and outcome (``rtl/synthesis.json``) take the place of
+    the build's former ones when both are whole: a refusal or an interruption leaves those as they were.
+
+    Raises `TclifError`.
     """
     build = build if isinstance(build, Build) else Build.open(build)
     target = build.target if device is None else as_target(device)

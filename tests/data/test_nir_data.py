@@ -104,12 +104,32 @@ def test_what_is_written_is_read_by_nir_and_comes_back_whole(tmp_path, kind, cas
 
 def test_lengths_stay_and_padding_is_no_event(tmp_path):
     data = Dataset(np.ones((2, 10, 3), np.uint8), [1, 0], lengths=np.array([4, 10]))
-    write_nir_data(data, tmp_path / "x.nir", DT, "events")
+    said = write_nir_data(data, tmp_path / "x.nir", DT, "events")
+    assert said[0] == "18 values behind the ends of their samples: left out"
+    assert not any("left out" in line for line in write_nir_data(data, tmp_path / "g.nir", DT, "grid"))
+    ended = Dataset(np.where(data.valid()[:, :, None], data.x, 0), lengths=data.lengths)
+    assert not any("left out" in line for line in write_nir_data(ended, tmp_path / "e.nir", DT, "events"))
     (observable,) = nir.read_data(tmp_path / "x.nir").nodes["input"].observables.values()
     assert (observable.idx >= 0).sum(axis=1).tolist() == [12, 30]
     back = load_data(tmp_path / "x.nir")
     assert back.lengths.tolist() == [4, 10]
     assert back.y.tolist() == [1, 0]
+
+
+def test_a_file_of_something_else_is_not_written_over(tmp_path, capsys):
+    """Data of another format, a network, a text; data of NIR are."""
+    np.savez(tmp_path / "x.npz", x=spikes())
+    np.savez(tmp_path / "other.npz", x=spikes())
+    nir.write(tmp_path / "model.nir", nir.NIRGraph.from_list(nir.Affine(np.ones((2, 3)), np.ones(2))))
+    (tmp_path / "notes.txt").write_text("mine")
+    for name in ("other.npz", "model.nir", "notes.txt"):
+        before = (tmp_path / name).read_bytes()
+        assert run(["export-data", str(tmp_path / "x.npz"), "-o", str(tmp_path / name)]) == 2
+        (line,) = capsys.readouterr().err.strip().splitlines()
+        assert line.startswith(f"error: {tmp_path / name}: holds something else than NIR's data; choose another file")
+        assert (tmp_path / name).read_bytes() == before
+    for _ in range(2):
+        assert run(["export-data", str(tmp_path / "x.npz"), "-o", str(tmp_path / "data.nir")]) == 0
 
 
 def test_the_command_writes_any_data_and_puts_events_on_a_grid(tmp_path, capsys):

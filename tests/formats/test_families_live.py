@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tclif_deploy import load
-from tests.helpers.family_models import Holder, compare, live, refused
+from tests.helpers.family_models import Holder, compare, live, refused, saved
 from tests.helpers.family_states import (
     delayed,
     delayed_step,
@@ -16,6 +16,8 @@ from tests.helpers.family_states import (
     higuchi_alif,
     higuchi_step,
     reseed,
+    resonators,
+    se_adlif,
     sparch,
     sparch_step,
     trains,
@@ -175,3 +177,66 @@ def test_whether_a_live_dh_lif_is_recurrent_is_told_by_its_class():
     classes = {"first": "spike_rnn_test_denri_wotanh_R", "dense_2": "readout_integrator_test"}
     step = dendritic_step({name.replace("first", "rnn_1"): value for name, value in state.items()}, True, 0.7)
     compare(load(live(state, classes, {"first": {"vth": 0.7}})), step, trains(5), "softmax")
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "model.", "net.", "module.net.", "model.rnn."])
+def test_a_model_in_another_is_the_same_network(tmp_path, prefix):
+    """Of DataParallel, torch.compile, Lightning: in files, and in live models, whose attributes are found all the
+    same."""
+    for state, options in (
+        (resonators(), {"neuron": "rf"}), (higuchi_alif(), {}), (yin("h1"), {}),
+    ):  # fmt: skip
+        inside = {prefix + name: value for name, value in state.items()}
+        plain, wrapped = load(saved(tmp_path, state), **options), load(saved(tmp_path, inside, "inside.pt"), **options)
+        assert [layer.name for layer in wrapped.layers] == [layer.name for layer in plain.layers]
+        assert wrapped.notices == plain.notices
+        for a, b in zip(wrapped.layers, plain.layers, strict=True):
+            assert np.array_equal(a.neuron.a_u, b.neuron.a_u)
+            assert all(np.array_equal(x.weight, y.weight) for x, y in zip(a.connections, b.connections, strict=True))
+    inside = {prefix + name: value for name, value in resonators().items()}
+    of_live = load(live(inside, {f"{prefix}hidden": "RFCell"}, {f"{prefix}hidden": {"dt": 0.005, "theta": 0.8}}))
+    assert of_live.layers[0].neuron.threshold[0] == 0.8
+    assert not any("its authors' code has this" in notice for notice in of_live.notices)
+
+
+@pytest.mark.parametrize(("value", "said"), [
+    (torch.tensor([1.0, 2.0]), "is a Tensor of shape (2,); expected a number"), ("x", "is 'x'; expected a number"),
+    ("1.0", "is '1.0'; expected a number"), (None, "is None; expected a number"),
+    ([1.0], "is a list; expected a number"),
+    (float("nan"), "is nan; expected a number"), (torch.tensor(1j), "is a Tensor; expected a number"),
+])  # fmt: skip
+def test_an_attribute_that_is_no_number_is_one_line(value, said):
+    def of(state, path, name, kind, **options):
+        return refused(live(state, {path: kind}, {path: {name: value}}), **options)
+
+    assert f"hidden.dt {said}" in of(resonators(), "hidden", "dt", "RFCell")
+    assert f"hidden.theta {said}" in of(resonators(), "hidden", "theta", "RFCell")
+    assert f"hidden.beta {said}" in of(higuchi_alif(), "hidden", "beta", "ALIFCell")
+    assert f"snn.0.threshold {said}" in of(sparch(), "snn.0", "threshold", "RadLIFLayer")
+    assert f"snn.0.norm.eps {said}" in of(sparch(), "snn.0.norm", "eps", "BatchNorm1d")
+    assert f"rnn_1.vth {said}" in of(dendritic(), "rnn_1", "vth", "spike_rnn_test_denri_wotanh_R")
+    if value is not None:  # which says nothing
+        state = se_adlif()
+        trainers = {name.rpartition(".")[0]: "InterpolationTrainer" for name in state if "_trainer." in name}
+        adapting = live(state, {"l1": "SEAdLIF", **trainers}, {"l1": {"q": value}})
+        assert f"l1.q {said}" in refused(adapting)
+    if not isinstance(value, list | None):  # a list of one size is one
+        sized = live(delayed(), {}, {"model.0": {"dilated_kernel_size": value}})
+        assert "dilated_kernel_size" in refused(sized)
+
+
+def test_neurons_behind_delays_say_numbers():
+    for name, value in (("tau", torch.ones(2)), ("tau", 0.0), ("v_threshold", "x"), ("v_reset", torch.ones(3))):
+        state = {key: each for key, each in delayed().items() if not key.endswith(".w")}
+        said = {"tau": 2.0, "v_threshold": 1.0, "v_reset": 0.0} | {name: value}
+        places = ("model.2", "model.6", "model.9")
+        model = live(state, {}, {f"model.{n}": {"dilated_kernel_size": (13,)} for n in (0, 4, 8)})
+        for place in places:
+            model.model.add_module(place.partition(".")[2], type("LIFNode", (Holder,), {})((), **said))
+        assert f"model.2.{name} is " in refused(model)
+
+
+def test_a_harmonic_rf_is_refused_by_its_own_name():
+    said = refused(live(resonators(), {"hidden": "HRFCell"}))
+    assert "HRFCell: HRF (harmonic resonate-and-fire): its refractory variable raises the threshold" in said
+    assert "BRF (" not in said

@@ -21,7 +21,9 @@ from tclif_deploy import (
 )
 from tclif_deploy.cli.main import run
 from tclif_deploy.network import Connection, Layer, Network
-from tclif_deploy.target import known_targets
+from tclif_deploy.oracles import ORACLES
+from tclif_deploy.oracles.reached import not_reached
+from tclif_deploy.target import known_targets, shipped_origin
 from tests.helpers.requirements import needs_oracle
 
 COMPARED = "[[proof.compared]]\nversion = '1'\ncovers = 'x'"
@@ -96,6 +98,10 @@ def test_rules_that_a_file_or_a_flag_changes_are_not_proven_any_more(tmp_path):
     ("[proof]\nneurons = ['lif2']", "proof.neurons.0: expected 'if', 'lif', 'cuba' or 'two_compartment'"),
     ("proof = 3", "proof"),
     ("reset_kinds = ['hard']", "most_spikes: after a hard reset, the only one of reset_kinds, a neuron fires once"),
+    ("growing_factors = true", "growing_factors: shift_decays has factors of 1 - 2^-d alone, and none above 1"),
+    ("[proof]\nfoo = 1", "proof.foo: unknown key, known: compared, neurons, resets, steps, not_covered"),
+    ("[proof]\nneuron = []", "proof.neuron: unknown key, did you mean neurons?"),
+    (f"{COMPARED}\nneuron_steps = 1\noracle = 'lava'\nx = 1", "x: unknown key, known: oracle, version, neuron_steps"),
     ("leaky_u = true", "leaky_u: shift_decays has factors of 1 - 2^-d alone"),
     ("neuron_kinds = ['if', 'lif']", "input_first: of a current that decays before it is used, if, lif keep nothing"),
     ("most_spikes = 0", "most_spikes"),
@@ -154,6 +160,60 @@ def test_the_command_exits_1_where_they_differ(tmp_path, capsys):
     shown = " ".join(capsys.readouterr().out.split())
     assert "first difference: network 0, layer" in shown
     assert "mine: is not what they compute" in shown
+
+
+@pytest.mark.parametrize(("rules", "said"), [
+    ("overflow_u = 'wrap'", ["overflow_u"]),
+    ("each_addend = true", ["each_addend"]),
+    ("most_spikes = 9", ["most_spikes"]),
+    ("input_bits = 30", ["input_bits"]),
+    ("comparator = '>'\nrounding = 'floor'", ["comparator"]),
+    ("rounding = 'floor'", []),
+    ("overflow_v = 'wrap'", []),
+    ("coefficient_bits = 11", []),
+    ("neurons_per_core = 3", []),
+])  # fmt: skip
+def test_rules_that_no_network_reaches_are_named(tmp_path, rules, said):
+    path, between = tmp_path / "mine.toml", tmp_path / "between.toml"
+    between.write_text(f'inherits = "loihi2"\n{rules}\n')
+    path.write_text('inherits = "between.toml"\nchips = 2\n')
+    for of in (path, load_target(path).model_copy(update={"name": "loihi2"})):
+        origin = shipped_origin(of)
+        assert origin == load_target("loihi2")
+        assert not_reached(load_target(path), origin, (ORACLES["lava"],), 6, 3) == tuple(said)
+    assert shipped_origin("loihi2") is None
+    assert shipped_origin(load_target(path)) is None
+
+
+@pytest.mark.slow
+def test_a_rule_that_no_network_reaches_is_no_part_of_what_is_equal(tmp_path, capsys):
+    needs_oracle("lava")
+    path = tmp_path / "mine.toml"
+    path.write_text('inherits = "loihi2"\noverflow_u = "wrap"\nmost_spikes = 9\n')
+    assert run(["verify-target", str(path), "--cases", "3", "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["equal"]
+    assert said["no_difference"] == ["most_spikes", "overflow_u"]
+    assert run(["verify-target", str(path), "--cases", "3", "-q"]) == 0
+    line = (
+        "mine: equal in every bit; but nothing is shown of most_spikes, overflow_u, which made no difference in these"
+    )
+    assert line in " ".join(capsys.readouterr().out.split())
+    path.write_text('inherits = "loihi2"\nneurons_per_core = 9\n')
+    assert run(["verify-target", str(path), "--cases", "3", "-q"]) == 0
+    assert " ".join(capsys.readouterr().out.split()).endswith("mine: equal in every bit")
+
+
+@pytest.mark.parametrize(("target", "oracle", "said"), [
+    ("xylo2", "lava", "target xylo2: its file does not name lava (proof); it names xylosim"),
+    ("loihi2", "xylosim", "target loihi2: its file does not name xylosim (proof); it names lava"),
+    ("ideal", "lava", "target ideal: its file names no simulator of others to compare with (proof)"),
+    ("xylo2", "nosuch", "oracle 'nosuch' is not known"),
+])  # fmt: skip
+def test_a_simulator_that_the_target_does_not_name_is_one_line(capsys, target, oracle, said):
+    assert run(["verify-target", target, "--oracle", oracle, "--cases", "1"]) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert line.startswith(f"error: {said}")
 
 
 def test_the_page_has_the_figures_of_the_files():

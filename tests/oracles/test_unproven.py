@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tclif_deploy import FixedNetwork, QuantizeSettings, TclifError, load_target, mapping, quantize
-from tclif_deploy.fixed import FixedLayer, InputEncoding
+from tclif_deploy import Dataset, FixedNetwork, QuantizeSettings, TclifError, load_target, mapping, quantize, simulate
+from tclif_deploy.fixed import FixedConnection, FixedLayer, InputEncoding
+from tclif_deploy.mapping import Behaviour, LayerBehaviour
 from tclif_deploy.oracles.compare import ROADS
 from tclif_deploy.oracles.draw import Case, draw_loihi, draw_xylo
 from tclif_deploy.oracles.registers import NoRegister, loihi_registers, xylo_registers
@@ -193,8 +194,8 @@ def test_wider_input_is_not_proven(target, most):
     ("xylo2", "weight_bits", 4, True),
     ("xylo2", "input_bits", 6, False),
     ("xylo2", "input_bits", 2, True),
-    ("xylo2", "growing_factors", True, False),
-    ("xylo2", "growing_factors", False, True),
+    ("loihi1", "growing_factors", True, False),
+    ("loihi1", "growing_factors", False, True),
     ("loihi2", "growing_factors", True, True),
     ("loihi1", "threshold_bits", 16, True),
     ("loihi1", "bias_bits", 14, False),
@@ -229,3 +230,154 @@ def test_a_number_that_is_none_is_told_as_such(tmp_path):
         path.write_text(f'inherits = "xylo2"\nweight_bits = {wrong}\n')
         with pytest.raises(TclifError, match=r"mine.toml:2: weight_bits.value: "):
             load_target(path)
+
+
+OUTPUTS = [
+    ("hidden", "out", "layer hidden hears out, and on xylo2 nobody hears the outputs"),
+    ("out", "out", "layer out hears out, and on xylo2 nobody hears the outputs"),
+    ("out", "input", "layer out hears the input, and on xylo2 outputs hear hidden neurons alone"),
+]
+
+
+@pytest.mark.parametrize(("name", "source", "said"), OUTPUTS)
+def test_outputs_of_xylo_are_neurons_apart(name, source, said):
+    """xylosim's layers have no such synapses, and the chip has not: unproven, and no fit."""
+    network, target = drawn("xylo2").network, load_target("xylo2")
+    at = [layer.name for layer in network.layers].index(name)
+    sizes = {"input": network.input.size} | {layer.name: layer.size for layer in network.layers}
+    weight = np.ones((sizes[name], sizes[source]), np.int64)
+    more = FixedConnection(source, weight, int(source != "input"), 3)  # a step late, but for the input
+    order = sorted((*network.layers[at].connections, more), key=lambda c: list(sizes).index(c.source))
+    wrong = with_layer(network, at, connections=tuple(order))
+    assert mapping.unproven(wrong, target) == f"{said}{NOT_SHOWN}"
+    (found,) = [each for each in mapping.check(wrong, target) if each.rule == "separate_outputs"]
+    assert found.is_misfit
+    assert found.subject == f"{name} from {source}"
+    assert not [each for each in mapping.check(network, target) if each.rule == "separate_outputs"]
+    assert not [each for each in mapping.check(wrong, load_target("loihi1")) if each.rule == "separate_outputs"]
+
+
+def test_a_network_of_outputs_alone_is_none_of_xylo():
+    network = drawn("xylo2").network
+    alone = replace(network.layers[0], connections=network.layers[0].connections[:1])
+    found = mapping.unproven(replace(network, layers=(alone,)), load_target("xylo2"))
+    assert found == f"layer hidden hears the input, and on xylo2 outputs hear hidden neurons alone{NOT_SHOWN}"
+
+
+@pytest.mark.parametrize("kind", ["input", "recurrent", "output"])
+def test_xylo_has_one_shift_for_all_connections_of_a_kind(kind):
+    network, target = drawn("xylo2").network, load_target("xylo2")
+    hidden, out = network.layers
+    events, recurrent, heard = (*hidden.connections, *out.connections)
+    again = replace(hidden, name="again", connections=(events, replace(recurrent, source="again")))
+    two = replace(network, layers=(hidden, again, replace(out, connections=(heard, replace(heard, source="again")))))
+    assert mapping.unproven(two, target) is None
+    at, place = {"input": (1, 0), "recurrent": (1, 1), "output": (2, 1)}[kind]
+    connections = list(two.layers[at].connections)
+    most = int(np.abs(connections[place].weight).max())
+    for more in range(1, 8):  # as long as larger weights say the same, it is the chip's
+        connections[place] = replace(connections[place], exponent=two.layers[at].connections[place].exponent + more)
+        found = mapping.unproven(with_layer(two, at, connections=tuple(connections)), target)
+        assert (found is None) == (most << more <= 127)
+    assert found.endswith(f"xylo2 has one shift for all {kind} connections{NOT_SHOWN}")
+
+
+@pytest.mark.parametrize("target", DRAWS)
+@pytest.mark.parametrize("threshold", [0, -63])
+def test_thresholds_below_1_are_not_proven(target, threshold):
+    case = drawn(target)
+    low = with_layer(case.network, threshold=full(case.network.layers[0], threshold))
+    assert f"has threshold {threshold} at neuron 0, and none below 1 was compared" in mapping.unproven(
+        low, load_target(target)
+    )
+
+
+def behaves(network: FixedNetwork, **more) -> Behaviour:
+    layers = {layer.name: LayerBehaviour(9, overflows_u=more.pop(layer.name, 0)) for layer in network.layers}
+    return Behaviour(2, layers, 0, **more)
+
+
+@pytest.mark.parametrize(("target", "said"), [
+    ("loihi2", "which is saturate on loihi2 and wrap in the simulators of others"), ("loihi1", None), ("xylo2", None),
+])  # fmt: skip
+def test_overflows_of_u_on_data_are_proven_where_the_simulators_overflow_alike(target, said):
+    network = drawn(target).network
+    name, chip = network.layers[0].name, load_target(target)
+    assert mapping.unproven(network, chip, behaves(network)) is None
+    found = mapping.unproven(network, chip, behaves(network, **{name: 3}))
+    assert found == (None if said is None else f"layer {name}: u overflowed 3 times on these data, {said}{NOT_SHOWN}")
+
+
+@pytest.mark.parametrize("target", DRAWS)
+def test_negative_inputs_on_data_are_not_proven(target):
+    """Of integers, and of numbers that become such; where the target takes events alone, the rules warn."""
+    network, chip = drawn(target).network, load_target(target)
+    network = replace(network, input=InputEncoding(network.input.size, 0.5, 2))
+    x = np.zeros((1, 5, network.input.size))
+    x[0, 1] = 0.5
+    for value, negative in ((0.5, False), (-0.1, False), (-0.4, True)):
+        x[0, 3] = value
+        activity = mapping.measure(network, x)
+        found = mapping.unproven(network, chip, activity.behaviour())
+        count = f"{network.input.size} input value{'s' * (network.input.size > 1)}"
+        said = f"{count} below 0 on these data, and what was compared are events, there or not{NOT_SHOWN}"
+        assert found == (said if negative else None)
+        warned = [f for f in mapping.check(network, chip, None, activity) if f.rule == "input_payload"]
+        assert bool(warned) == (negative and target != "loihi2")
+        assert all(each.severity == "warning" for each in warned)
+
+
+def test_a_sum_that_nengo_loihi_wraps_is_not_proven():
+    """With its sign: a sum that reaches as far only if what fires is chosen by its weights' sign."""
+    network, target = drawn("loihi1").network, load_target("loihi1")
+    layer = network.layers[0]
+    size = network.input.size
+    for weight, shift, bits in ((127, 6, None), (127, 14, 22), (-127, 14, 22), (127, 15, 23), (-127, 15, 23)):
+        rows = np.zeros((layer.size, size), np.int64)
+        rows[:, 0] = weight
+        loud = replace(layer.connections[0], weight=rows, exponent=0)
+        changed = with_layer(network, connections=(loud,), shift=shift, bias_v=full(layer, 0))
+        found = mapping.unproven(changed, target)
+        said = f"layer {layer.name}: a step's sum can have {bits} bits, and what was compared 22{NOT_SHOWN}"
+        assert found == (said if bits == 23 else None)
+        assert mapping.unproven(changed, load_target("loihi2")) is None or shift == 6  # Lava wraps no sum
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_bias_beside_a_u_near_its_ends_is_not_proven(sign):
+    network, target = drawn("loihi1").network, load_target("loihi1")
+    layer = network.layers[0]
+    rows = np.full((layer.size, network.input.size), sign, np.int64)
+    heard = replace(layer.connections[0], weight=rows, exponent=0)
+    said = f"layer {layer.name}: u and the bias of neuron 0 can together pass 8,388,607"
+    for a_u, bias, near in ((0, 64, False), (4095, 64, True), (4095, -64, False), (4095, 0, False), (2048, 64, False)):
+        values = {
+            "a_u": full(layer, a_u),
+            "bias_v": full(layer, sign * bias),
+            "shift": 14 - network.input.size.bit_length(),
+        }
+        found = mapping.unproven(with_layer(network, connections=(heard,), **values), target)
+        assert (found is not None and found.startswith(said)) == near
+        assert near or found is None
+
+
+def test_on_data_a_sum_is_what_it_was_there():
+    """As numpy counts it, connection by connection, each with its delay."""
+    case, target = drawn("loihi1"), load_target("loihi1")
+    layer = case.network.layers[0]
+    network = with_layer(case.network, shift=13, bias_v=full(layer, 0))
+    layer = network.layers[0]
+    can = mapping.unproven(network, target)
+    assert "a step's sum can have" in can
+    for x in (case.x, np.zeros_like(case.x)):
+        sums, (silent, data) = mapping.StepSums(network, target), (not x.any(), Dataset(x[None]))
+        result = simulate(network, x[None], spikes=True)
+        sums(data, x[None], 0, result)
+        late = {"input": np.roll(x, 1, 0), layer.name: np.roll(result.spikes[layer.name][0], 1, 0)}
+        late = {name: np.where(np.arange(len(x))[:, None] > 0, values, 0) for name, values in late.items()}
+        total = sum((late[c.source] @ c.weight.T) << c.exponent + layer.shift for c in layer.connections)
+        width = max(int(total.max()), ~int(total.min())).bit_length() + 1
+        assert sums.bits[layer.name] == width
+        found = mapping.unproven(network, target, None, sums)
+        said = f"layer {layer.name}: a step's sum has, on these data, {width} bits, and what was compared 22{NOT_SHOWN}"
+        assert found == (None if silent else said)

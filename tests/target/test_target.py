@@ -239,3 +239,29 @@ def test_weights_narrower_than_they_are_stored_take_as_much_memory():
     wide, narrow = (SynapseFormat.of(t, 1, 2) for t in (target, target.override(weight_bits=2)))
     assert wide == narrow
     assert wide.weight_bits == 8
+
+
+@pytest.mark.parametrize(
+    ("inherits", "line", "key"),
+    [
+        ("loihi1", "shift_decays = true", "leaky_u"),
+        ("loihi1", "state_bits = 16", "threshold_bits"),
+        ("loihi1", "reset_bits = 32", "reset_bits"),
+        ("loihi1", "threshold_bits = 24", "threshold_step"),
+        ("loihi1", "bias_bits = 23", "bias_exponent"),
+        ("loihi1", "mesh_width = 1", "cores_per_chip"),
+        ("loihi1", 'cores_per_chip = "unlimited"', "chips"),
+        ("loihi1", "most_spikes = 3", "most_spikes"),
+        ("xylo2", 'reset_kinds = ["hard"]', "most_spikes"),
+        ("xylo2", 'neuron_kinds = ["lif"]', "input_first"),
+        ("xylo2", "growing_factors = true", "growing_factors"),
+        ("loihi2", "synaptic_memory = 7", "weight_bits"),
+        ("loihi2", "core_memory = 999", "synaptic_memory"),
+    ],
+)
+def test_a_contradiction_stands_at_the_line_of_the_file_that_made_it(tmp_path, inherits, line, key):
+    """Not at that of the shipped file, of which nobody changed a word; through files between, too."""
+    path = write(tmp_path, f'description = ""\ninherits = "{inherits}"\n\n{line}\n')
+    lines = [part for part in problem(path).split("; ") if f": {key}: " in part]
+    assert lines
+    assert all(part.startswith(f"{path}:4: {key}: ") for part in lines)

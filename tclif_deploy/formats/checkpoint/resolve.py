@@ -123,7 +123,7 @@ def _neuron(resolver: SettingsResolver) -> str:
         raise TclifError(
             f"{resolver.where}: no neuron has parameters in it, so the kind of neuron is unknown{resolver.nor_in}",
             'if it is the authors\' LIF, which has none, write "neuron": "lif" into args.json; otherwise it is not '
-            "a TC-LIF network",
+            "a TC-LIF network; of Norse's LIF, whose state_dict holds no neuron either, load the live module",
         )
     if named is not None and named != (inside or "lif"):
         holds = (

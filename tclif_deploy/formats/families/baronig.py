@@ -11,7 +11,7 @@ import numpy as np
 
 from tclif_deploy import neurons
 from tclif_deploy.errors import TclifError
-from tclif_deploy.formats.families.chain import Chain, Tensors
+from tclif_deploy.formats.families.chain import Chain, Tensors, number
 from tclif_deploy.formats.families.higuchi import decay_of_positive
 from tclif_deploy.graph.nodes import NO_BIAS
 from tclif_deploy.network import Float, Network
@@ -48,8 +48,9 @@ def read_se_adlif(tensors: Tensors) -> Network:
                 "give it by hand: adaptation (--adaptation), 120 in the authors' configuration of SHD",
             )
         a, b = _as_it_is(tensors, f"{path}.a", size, *A), _as_it_is(tensors, f"{path}.b", size, *B)
+        strong = number(q, f"{tensors.where}: {path}.q")
         neuron = neurons.se_adlif(
-            size, alpha=alpha, beta=beta, a=a, b=b, q=float(q), threshold=tensors.threshold(path, "thr", THRESHOLD),
+            size, alpha=alpha, beta=beta, a=a, b=b, q=strong, threshold=tensors.threshold(path, "thr", THRESHOLD),
             strict=True, bias=NO_BIAS,
         )  # fmt: skip
         chain.add(path, neuron, weight, bias, recurrent=back, gain=1.0 - alpha)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -83,11 +85,16 @@ class Tensors:
     def attribute(self, path: str, name: str, default: float) -> float:
         """A number of a live module; where nothing says it, the authors' ``default``, with a notice."""
         if path in self.live and hasattr(self.live[path], name):
-            return float(getattr(self.live[path], name))
+            return self.said(path, name, default)
         told = f"{name} {default:g}: {self.unsaid}, and its authors' code has this"
         if told not in self.notices:
             self.notices.append(told)
         return default
+
+    def said(self, path: str, name: str, default: float) -> float:
+        """A number of a live module, or ``default``. Raises `TclifError` where what stands there is no number."""
+        value = getattr(self.live.get(path), name, default)
+        return number(value, f"{self.where}: {path}.{name}")
 
     def threshold(self, path: str, name: str, default: float) -> float:
         """The firing threshold: given by hand, a live module's, or its authors' ``default``."""
@@ -103,6 +110,16 @@ class Tensors:
                 f"{self.where}: holds {', '.join(rest):.200}, which no network of {self.family} has",
                 "is it the checkpoint of another network?",
             )
+
+
+def number(value: Any, where: str) -> float:
+    """A number, or a tensor of one. Raises `TclifError` for anything else, with what stands ``where``."""
+    with contextlib.suppress(TypeError, ValueError, RuntimeError, OverflowError):
+        if not isinstance(value, str) and not math.isnan(one := float(value)):
+            return one
+    shape = getattr(value, "shape", None)
+    shown = f"{value!r:.40}" if isinstance(value, int | float | str | None) else f"a {type(value).__name__}"
+    raise TclifError(f"{where} is {shown}{'' if not shape else f' of shape {tuple(shape)}'}", "expected a number")
 
 
 @dataclass

@@ -14,7 +14,7 @@ import numpy as np
 
 from tclif_deploy import neurons
 from tclif_deploy.errors import TclifError
-from tclif_deploy.formats.families.chain import Chain, Tensors
+from tclif_deploy.formats.families.chain import Chain, Tensors, number
 from tclif_deploy.formats.families.dendritic import SPIKES
 from tclif_deploy.formats.read_options import check_threshold
 from tclif_deploy.graph.nodes import NO_BIAS, BatchNorm
@@ -50,7 +50,7 @@ def read_delays(tensors: Tensors) -> Network:
             if f"{other}.running_mean" in tensors and norm is None and factor is None:
                 names = ("running_mean", "running_var", "weight", "bias")
                 mean, var, weight, bias = (tensors.take(f"{other}.{name}", size) for name in names)
-                eps = float(getattr(tensors.live.get(other), "eps", BatchNorm.eps))
+                eps = tensors.said(other, "eps", BatchNorm.eps)
                 norm, before = BatchNorm(other, mean, var, weight, bias, eps), other
             elif f"{other}.w" in tensors and factor is None:
                 if not tensors.live and not _adjacent(before, other):
@@ -90,7 +90,9 @@ def _kernel_size(tensors: Tensors, path: str) -> int:
     live = getattr(tensors.live.get(path), "dilated_kernel_size", None)
     size = tensors.given.dilated_kernel_size
     if size is None and live is not None:
-        size = int(live[0] if isinstance(live, tuple | list) else live)
+        first = live[0] if isinstance(live, tuple | list) and live else live
+        asked = number(first, f"{tensors.where}: {path}.dilated_kernel_size")
+        size = int(asked) if asked.is_integer() else 0
     if size is None:
         raise TclifError(
             f"{tensors.where}: {path} has learned delays, and the file does not say how many steps they may have",
@@ -152,18 +154,26 @@ def _of_live(tensors: Tensors, path: str, after: str | None) -> _Leak:
         raise TclifError(
             f"{tensors.where}: {found[0]} ({type(module).__name__}) cannot be read", f"expected {', '.join(NODES)}"
         )
+    said = {
+        name: number(getattr(module, name, None), f"{tensors.where}: {found[0]}.{name}")
+        for name in ("tau", "v_threshold", "v_reset")
+        if (name != "tau" or not _is_a(module, "ParametricLIFNode", "IFNode"))
+        and (name != "v_reset" or getattr(module, name, None) is not None)
+    }
+    if said.get("tau", 1.0) < 1.0:
+        raise TclifError(f"{tensors.where}: {found[0]}.tau is {said['tau']:g}", "a time constant of 1 step or more")
     if _is_a(module, "ParametricLIFNode"):
         share = sigmoid(tensors.arrays[f"{found[0]}.w"].reshape(-1))
     else:
-        share = np.asarray(0.0 if _is_a(module, "IFNode") else 1.0 / float(module.tau))
+        share = np.asarray(0.0 if _is_a(module, "IFNode") else 1.0 / said["tau"])
         share = share if given.decay is None else np.asarray(1.0 - given.decay)
     where = f"{tensors.where}: {found[0]}.v_threshold"
     return _Leak(
-        check_threshold(float(module.v_threshold), where) if given.threshold is None else given.threshold,
+        check_threshold(said["v_threshold"], where) if given.threshold is None else given.threshold,
         1.0 - share,
         bool(getattr(module, "decay_input", False)),
-        None if module.v_reset is None else float(module.v_reset),
-        float(module.v_threshold) < NEVER,
+        said.get("v_reset"),
+        said["v_threshold"] < NEVER,
     )
 
 

@@ -20,17 +20,23 @@ BRF_REASON = (
     "BRF (balanced resonate-and-fire): its refractory variable q lowers the damping, a state that multiplies a state, "
     "and raises the threshold: three states"
 )
+HRF_REASON = (
+    "HRF (harmonic resonate-and-fire): its refractory variable raises the threshold after each spike, a third state"
+)
 DT, RF_THRESHOLD = 0.01, 1.0
 ALIF_THRESHOLD, ALIF_BETA = 0.01, 1.8
+OUT = "out"
+"""the readout's module"""
 READOUT = "the authors score the last step where labels come last, each step (ECG), or the mean over steps (SHD)"
 
 
 def read_rf(tensors: Tensors) -> Network:
     """Omega and b_offset by their absolute values, as the forward takes them."""
     chain = Chain(tensors)
-    for path in _paths(tensors, "omega"):
-        omega = np.abs(tensors.take(f"{path}.omega", None))
-        damping = np.abs(tensors.take(f"{path}.b_offset", len(omega)))
+    for path in _paths(tensors, "omega", "b_offset"):
+        size = len(tensors.take(f"{path}.linear.weight", None, None))
+        omega = np.abs(tensors.take(f"{path}.omega", size))
+        damping = np.abs(tensors.take(f"{path}.b_offset", size))
         dt = tensors.given.dt or tensors.attribute(path, "dt", DT)
         threshold = tensors.threshold(path, "theta", RF_THRESHOLD)
         neuron = neurons.resonate_and_fire(
@@ -44,10 +50,11 @@ def read_rf(tensors: Tensors) -> Network:
 def read_alif(tensors: Tensors) -> Network:
     """Time constants by their absolute values, as the forward takes them."""
     chain = Chain(tensors)
-    for path in _paths(tensors, "tau_adp"):
-        tau = tensors.take(f"{path}.tau_mem", None)
+    for path in _paths(tensors, "tau_adp", "tau_mem"):
+        size = len(tensors.take(f"{path}.linear.weight", None, None))
+        tau = tensors.take(f"{path}.tau_mem", size)
         alpha = decay(tau, tensors, f"{path}.tau_mem")
-        rho = decay(tensors.take(f"{path}.tau_adp", len(tau)), tensors, f"{path}.tau_adp")
+        rho = decay(tensors.take(f"{path}.tau_adp", size), tensors, f"{path}.tau_adp")
         beta = tensors.given.adaptation
         if beta is None:
             beta = tensors.attribute(path, "beta", ALIF_BETA)
@@ -60,9 +67,11 @@ def read_alif(tensors: Tensors) -> Network:
     return _finished(chain)
 
 
-def _paths(tensors: Tensors, parameter: str) -> list[str]:
-    """The layers with a ``parameter``, in the order of the state_dict: ``hidden``, or ``hidden1`` and ``hidden2``."""
-    return [name.rpartition(".")[0] for name in tensors.arrays if name.rpartition(".")[2] == parameter]
+def _paths(tensors: Tensors, *parameters: str) -> list[str]:
+    """The layers with one of ``parameters``, in the order of the state_dict: ``hidden``, or ``hidden1`` and
+    ``hidden2``; the readout is another."""
+    found = (name.rpartition(".") for name in tensors.arrays)
+    return list(dict.fromkeys(path for path, _, leaf in found if leaf in parameters and path != OUT))
 
 
 def decay(tau: Float, tensors: Tensors, name: str) -> Float:
@@ -93,7 +102,7 @@ def _hidden(tensors: Tensors, path: str, size: int) -> tuple[Float, Float, Float
 
 def _finished(chain: Chain) -> Network:
     tensors = chain.tensors
-    weight, bias = tensors.linear("out.linear")
-    alpha = decay(tensors.take("out.tau_mem", len(weight)), tensors, "out.tau_mem")
-    chain.add_readout("out", alpha, weight, bias)
+    weight, bias = tensors.linear(f"{OUT}.linear")
+    alpha = decay(tensors.take(f"{OUT}.tau_mem", len(weight)), tensors, f"{OUT}.tau_mem")
+    chain.add_readout(OUT, alpha, weight, bias)
     return chain.network("last", READOUT)

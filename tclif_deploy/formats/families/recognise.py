@@ -31,6 +31,10 @@ OF_FAMILIES = ("adaptation", "dilated_kernel_size")
 """options for families alone"""
 
 
+ROOTED = (higuchi.read_rf, higuchi.read_alif, srnn.read_flat)
+"""readers of layers that have names of their own in the model: what stands before all names is where the model is"""
+
+
 def without_wrappers(tensors: Mapping[str, Any]) -> dict[str, Any]:
     """The tensors by their names in the model itself."""
     tensors = dict(tensors)
@@ -48,7 +52,9 @@ def family_network(
     ``live`` are the modules of a live model by their paths: they say what a file does not. Raises `TclifError` for a
     family that is known and not read, with the reason, and for one that only an option tells from another.
     """
-    arrays, live = without_wrappers(arrays), live or {}
+    live = live or {}
+    while (wrapper := _common(arrays)) in WRAPPERS:
+        arrays, live = _inside(wrapper, arrays, live)
     refuse_known(arrays, where, bool(live))
     found = _family(arrays, given, where, live)
     if found is None:
@@ -59,18 +65,37 @@ def family_network(
                     "leave it out",
                 )
         return None
+    while found[1] in ROOTED and (prefix := _common(arrays)):  # a model in another, as Lightning keeps it
+        arrays, live = _inside(prefix, arrays, live)
     family, reader = found
     for option in ("threshold", "gamma", "comparator", "reset", "neuron", "decay", "dt", *OF_FAMILIES):
         if getattr(given, option) is not None and option not in _TAKEN[family]:
             raise TclifError(
-                f"{where}: --{option.replace('_', '-')} is not for {family}, whose code says it", "leave it out"
+                f"{where}: --{option.replace('_', '-')} is not for {family}: it has no such option, or its file or its "
+                "authors' code says it",
+                "leave it out",
             )
     try:
-        return reader(Tensors(where, family, arrays, given, live))
+        return reader(Tensors(where, family, dict(arrays), given, live))
     except TclifError as error:
         if error.what.startswith(where):
             raise
         raise TclifError(f"{where}: {error.what}", error.hint) from error
+
+
+def _common(arrays: Mapping[str, Float]) -> str:
+    """The first part of all names, with its dot; empty where they have none in common."""
+    first = {name.partition(".")[0] for name in arrays}
+    return f"{first.pop()}." if len(first) == 1 and all("." in name for name in arrays) else ""
+
+
+def _inside(
+    prefix: str, arrays: Mapping[str, Float], live: Mapping[str, Any]
+) -> tuple[dict[str, Float], dict[str, Any]]:
+    """Tensors and modules of the model at ``prefix``, by their names in it."""
+    modules = {name.removeprefix(prefix): module for name, module in live.items() if name.startswith(prefix)}
+    root = {"": live[prefix[:-1]]} if prefix[:-1] in live else {}
+    return {name.removeprefix(prefix): value for name, value in arrays.items()}, root | modules
 
 
 def _family(
@@ -78,17 +103,23 @@ def _family(
 ) -> tuple[str, Reader] | None:
     leaves = {name.rpartition(".")[2] for name in arrays}
     classes = {type(module).__name__ for module in live.values()}
-    if {"omega", "b_offset"} <= leaves:
+    beside = {  # the parameters beside the Linear of Higuchi's layers, but for their readout
+        leaf
+        for path, _, leaf in (name.rpartition(".") for name in arrays)
+        if f"{path}.linear.weight" in arrays and path.rpartition(".")[2] != higuchi.OUT
+    }
+    resonates = {"omega", "b_offset"}
+    if resonates <= leaves or resonates & beside:  # one of them is missing, where the other is not there
         _decide_rf(given, where, classes)
         return higuchi.RF, higuchi.read_rf
-    if any(name.endswith(".tau_adp") and f"{name[:-8]}.linear.weight" in arrays for name in arrays):
+    if {"tau_adp", "tau_mem"} & beside:
         return higuchi.ALIF, higuchi.read_alif
     if any(name.endswith("tau_w_trainer.weight") for name in arrays):
         _decide_se(given, where, classes)
         return baronig.FAMILY, baronig.read_se_adlif
     if {"P", "SIG"} <= leaves:
         return delays.FAMILY, delays.read_delays
-    if "alpha" in leaves and any(name.endswith(".W.weight") for name in arrays):
+    if {"alpha", "beta"} & leaves and any(name.endswith(".W.weight") for name in arrays):
         return sparch.FAMILY, sparch.read_sparch
     if "tau_n" in leaves:
         return dendritic.FAMILY, dendritic.read_dendritic
@@ -109,12 +140,14 @@ def _family(
 
 def _decide_rf(given: ReadOptions, where: str, classes: set[str]) -> None:
     """Raise `TclifError` unless a network with omega and b_offset is a vanilla RF."""
-    for balanced in ("BRFCell", "HRFCell"):
-        if balanced in classes:
-            raise TclifError(f"{where}: {balanced}: {higuchi.BRF_REASON}", "train the vanilla RF (RFCell)")
+    for cell, reason in (("BRFCell", higuchi.BRF_REASON), ("HRFCell", higuchi.HRF_REASON)):
+        if cell in classes:
+            raise TclifError(f"{where}: {cell}: {reason}", "train the vanilla RF (RFCell)")
     if "RFCell" not in classes and given.neuron != "rf":
+        said = "" if given.neuron is None else f"--neuron {given.neuron}: "
         raise TclifError(
-            f"{where}: omega and b_offset are those of a vanilla RF and of a balanced one (BRF), which share all names",
+            f"{where}: {said}omega and b_offset are those of a vanilla RF and of a balanced one (BRF), which share all "
+            "names",
             "say --neuron rf for the vanilla one; a BRF is not read: its refractory variable is a third state",
         )
 
@@ -124,7 +157,8 @@ def _decide_se(given: ReadOptions, where: str, classes: set[str]) -> None:
     if "EFAdLIF" in classes:
         raise TclifError(f"{where}: {baronig.EF_REASON}", "train the SE-adLIF")
     if "SEAdLIF" not in classes and given.neuron != "se-adlif":
+        said = "" if given.neuron is None else f"--neuron {given.neuron}: "
         raise TclifError(
-            f"{where}: tau_w_trainer is that of an SE-adLIF and of an EF-adLIF, which have the same names",
+            f"{where}: {said}tau_w_trainer is that of an SE-adLIF and of an EF-adLIF, which have the same names",
             "say --neuron se-adlif for the first; an EF-adLIF is not read, since its reset would multiply states",
         )

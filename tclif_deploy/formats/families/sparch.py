@@ -45,7 +45,7 @@ def read_sparch(tensors: Tensors) -> Network:
         norm = _norm(tensors, f"{path}.norm", size)
         back = tensors.get(f"{path}.V.weight", size, size)
         recurrent = None if back is None else (back * (1.0 - np.eye(size))).T
-        adapts = f"{path}.beta" in tensors
+        adapts = any(f"{path}.{name}" in tensors for name in ("beta", "a", "b"))
         if n == count - 1 and n > 0 and not adapts and back is None and _has_readout(tensors, path):
             chain.add_readout(path, alpha, weight, bias, norm)
             tensors.notices.append(f"sparch: {RISK}")
@@ -90,5 +90,5 @@ def _norm(tensors: Tensors, path: str, size: int) -> BatchNorm | None:
     mean, var, weight, bias = (
         tensors.take(f"{path}.{name}", size) for name in ("running_mean", "running_var", "weight", "bias")
     )
-    eps = float(getattr(tensors.live.get(path), "eps", BatchNorm.eps))
+    eps = tensors.said(path, "eps", BatchNorm.eps)
     return BatchNorm(path, mean, var, weight, bias, eps)

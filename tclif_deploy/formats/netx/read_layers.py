@@ -252,6 +252,9 @@ def _dynamics(
             raise TclifError(
                 f"{where}: {name} is {wrong.reshape(-1)[0]:g}", f"expected a whole number from 0 to {UNITY}"
             )
+    low = threshold[~(threshold > 0)]
+    if low.size:
+        raise TclifError(f"{where}: vThMant is {low.reshape(-1)[0]:g}", "a threshold must be a positive number")
     return current, voltage, threshold
 
 

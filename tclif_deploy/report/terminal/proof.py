@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from tclif_deploy.report.content import Block, Note
+from tclif_deploy.report.content import Block, Level, Note
 from tclif_deploy.report.terminal.blocks import show_blocks
 from tclif_deploy.target import Target
 from tclif_deploy.text import count
@@ -17,9 +17,14 @@ if TYPE_CHECKING:  # it brings the engine, which a list of targets does without
 
 
 def print_target_check(
-    console: Console, target: str, checks: Sequence[OracleCheck], not_covered: Sequence[str] = ()
+    console: Console,
+    target: str,
+    checks: Sequence[OracleCheck],
+    not_covered: Sequence[str] = (),
+    no_difference: Sequence[str] = (),
 ) -> None:
-    """Each simulator's comparison, where it first differs, and what none covers."""
+    """Each simulator's comparison, where it first differs, what none covers, and which rules of a file changed nothing
+    in the networks: nothing is shown of them."""
     blocks: list[Block] = []
     for check in checks:
         label = f"{check.oracle} {check.version}"
@@ -35,9 +40,12 @@ def print_target_check(
             blocks.append(Note(text, label, "bad"))
     blocks += [Note(text, "not covered", "open") for text in not_covered]
     equal = all(check.equal for check in checks)
-    blocks.append(
-        Note("equal in every bit" if equal else "is not what they compute", target, "good" if equal else "bad")
-    )
+    level: Level = "good" if equal else "bad"
+    said = "equal in every bit" if equal else "is not what they compute"
+    if no_difference:
+        said += f"; but nothing is shown of {', '.join(no_difference)}, which made no difference in these networks"
+        level = "open"
+    blocks.append(Note(said, target, level))
     show_blocks(console, blocks)
 
 
