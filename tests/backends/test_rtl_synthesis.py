@@ -288,7 +288,8 @@ def test_steps_after_a_samples_end_are_not_counted(small_build, tmp_path):
 @pytest.mark.parametrize(
     ("key", "value", "why"),
     [("clock_mhz", 0.0, "clock_mhz is 0.0"), ("clock_mhz", -5.0, "clock_mhz"), ("lanes", 0, "lanes is 0"),
-     ("used", {"TRELLIS_FF": 99}, "99 of 24 'TRELLIS_FF' are used"), ("clocks", {"mean": -1.0}, "mean is -1.0")],
+     ("used", {"TRELLIS_FF": 99}, "99 of 24 'TRELLIS_FF' are used"), ("clocks", {"mean": -1.0}, "mean is -1.0"),
+     ("clocks", {"layers": {"a": [9.0, 3]}}, "layer 'a': a step of 9 clocks on average, 3 at most")],
 )  # fmt: skip
 def test_a_synthesis_whose_figures_cannot_be_is_done_without(placed, key, value, why):
     build, _ = placed

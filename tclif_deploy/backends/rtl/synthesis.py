@@ -59,6 +59,11 @@ class Clocks:
     layers: dict[str, tuple[float, int]]
     """layer -> (mean, longest) of its own steps"""
 
+    def __post_init__(self) -> None:
+        for name, (mean, longest) in self.layers.items():
+            if not 0 < mean <= longest:
+                raise TclifError(f"layer {name!r:.40}: a step of {mean:g} clocks on average, {longest:,} at most")
+
 
 @dataclass(frozen=True)
 @checked_fields
