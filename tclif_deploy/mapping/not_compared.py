@@ -79,12 +79,12 @@ def _sums(fixed: FixedNetwork, target: Target, measured: StepSums | None) -> Ite
     one, top = fixed.arithmetic.one, (1 << (target.state_bits.value - 1)) - 1
     for layer in fixed.layers:
         limit = target.accumulator_bits
-        has, passes = sum_bits(*step_sums(fixed, layer)), "can have"
+        low, high = step_sums(fixed, layer)
+        has, passes = sum_bits(low, high), "can have"
         if measured is not None and layer.name in measured.bits:
             has, passes = measured.bits[layer.name], "has, on these data,"
         if limit is not None and has > limit.value:
             yield f"layer {layer.name}: a step's sum {passes} {has} bits, and what was compared {limit.value}"
-        low, high = step_sums(fixed, layer)
         # u is at most sum * (1 + a + a^2 + ...), with a = a_u / one
         for sums, bias in ((high, np.maximum(layer.bias_v, 0)), (-low, np.maximum(-layer.bias_v, 0))):
             for n in np.flatnonzero(bias):
@@ -101,7 +101,7 @@ def _behaviour(fixed: FixedNetwork, target: Target, compared: Compared, behaviou
     """What happened on data that happens in none of the networks."""
     if behaviour.negative_inputs:
         negative = count(behaviour.negative_inputs, "input value")
-        yield f"{negative} below 0 on these data, and what was compared are events, there or not"
+        yield f"{negative} below 0 on these data, and all that was compared are 0 or more"
     has = target.overflow_u.value
     for layer in fixed.layers:
         overflows = behaviour.layers[layer.name].overflows_u

@@ -320,7 +320,7 @@ def test_negative_inputs_on_data_are_not_proven(target):
         activity = mapping.measure(network, x)
         found = mapping.unproven(network, chip, activity.behaviour())
         count = f"{network.input.size} input value{'s' * (network.input.size > 1)}"
-        said = f"{count} below 0 on these data, and what was compared are events, there or not{NOT_SHOWN}"
+        said = f"{count} below 0 on these data, and all that was compared are 0 or more{NOT_SHOWN}"
         assert found == (said if negative else None)
         warned = [f for f in mapping.check(network, chip, None, activity) if f.rule == "input_payload"]
         assert bool(warned) == (negative and target != "loihi2")
