@@ -233,7 +233,7 @@ def check_starts(name: str, fixed: FixedNetwork) -> None:
             said.append("a hard reset that takes r_u from the dendrite")
         if said:
             raise TclifError(
-                f"{name}: layer {layer.name}: does not compute {', '.join(said)}", "engine, c, onnx and lava do"
+                f"{name}: layer {layer.name}: does not compute {', '.join(said)}", "all built-in backends do"
             )
 
 
