@@ -44,7 +44,7 @@ MHZ = Limits(1, 1000)
 """clocks that may be asked for"""
 SEEDS = Limits(0, 2**31 - 1)
 """that nextpnr takes"""
-MEMORY = re.compile(r"layer\d+_[a-z]+\.hex")
+MEMORY = re.compile(r"layer\d+_[a-z]+\d*\.hex")
 
 
 @checked
