@@ -55,7 +55,8 @@ KINDS: dict[str, Callable[[Draw], Neuron]] = {
         reset="soft",
         delayed_reset=True,
     ),
-    "adLIF of sparch": lambda d: neurons.adlif(SIZE, alpha=d(0.82, 0.96), beta=d(0.968, 0.991), a=d(0, 1), b=d(0, 2)),
+    "LIF, learned delays": lambda d: neurons.lif(SIZE, decay=d(0.6, 0.98), threshold=1.0, reset="hard", v_reset=0.0),
+    "RadLIF of sparch": lambda d: neurons.adlif(SIZE, alpha=d(0.82, 0.96), beta=d(0.968, 0.991), a=d(0, 1), b=d(0, 2)),
     "vanilla RF": lambda d: neurons.resonate_and_fire(SIZE, omega=d(5, 40), damping=d(0.1, 1)),
     "SE-adLIF": lambda d: neurons.se_adlif(
         SIZE, alpha=d(0.8, 0.96), beta=d(0.968, 0.996), a=d(0, 1), b=d(0, 2), threshold=1.0
@@ -67,30 +68,36 @@ KINDS: dict[str, Callable[[Draw], Neuron]] = {
 """name -> neurons whose parameters are drawn from the ranges in which their authors start to train"""
 
 
-def network_of(make: Callable[[Draw], Neuron], scale: float, seed: int = 0) -> Network:
+DELAYS = {"LIF, learned delays": 25}
+"""name -> how many delays its inputs have, one drawn for each synapse"""
+
+
+def network_of(name: str, scale: float, seed: int = 0) -> Network:
     """The kind's network, its weights times ``scale``."""
     rng = np.random.default_rng(seed)
     into = rng.normal(0.1, 1.0, (SIZE, INPUTS)) * scale
     own = rng.normal(0.0, 0.1, (SIZE, SIZE)) * scale
     out = rng.normal(0.0, 1.0, (OUTPUTS, SIZE))
-    neuron = make(lambda low, high: rng.uniform(low, high, SIZE))
-    hidden = Layer("hidden", neuron, (Connection(INPUT, into), Connection("hidden", own, delay=1)))
+    neuron = KINDS[name](lambda low, high: rng.uniform(low, high, SIZE))
+    delays = rng.integers(0, DELAYS.get(name, 1), into.shape)
+    inputs = [Connection(INPUT, np.where(delays == delay, into, 0), delay=int(delay)) for delay in np.unique(delays)]
+    hidden = Layer("hidden", neuron, (*inputs, Connection("hidden", own, delay=1)))
     return Network(INPUTS, (hidden, Layer("out", neurons.readout(OUTPUTS), (Connection("hidden", out),))))
 
 
-def live_network(make: Callable[[Draw], Neuron], data: tc.Dataset) -> Network:
+def live_network(name: str, data: tc.Dataset) -> Network:
     """The kind's network whose hidden layer fires at `RATE` on the first samples of ``data``."""
     low, high = 1e-4, 1e2
     for _ in range(18):
         middle = float(np.sqrt(low * high))
-        result = tc.simulate(network_of(make, middle), data[:4], spikes=True)
+        result = tc.simulate(network_of(name, middle), data[:4], spikes=True)
         low, high = (middle, high) if result.spikes["hidden"].mean() < RATE else (low, middle)
-    return network_of(make, float(np.sqrt(low * high)))
+    return network_of(name, float(np.sqrt(low * high)))
 
 
 def row(name: str, targets: list[str], data: tc.Dataset) -> str:
     """One line of the table: on each target how often the class agrees and how alike spikes are, or why not."""
-    network, half = live_network(KINDS[name], data), data.samples // 2
+    network, half = live_network(name, data), data.samples // 2
     shown = []
     for target in targets:
         try:

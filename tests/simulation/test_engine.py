@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -20,7 +21,7 @@ from tclif_deploy.network import INPUT
 from tclif_deploy.simulation import engine, reference
 from tclif_deploy.simulation.engine import layers
 from tclif_deploy.simulation.engine.form import CHOICE, TWO_LOADS, Form, chosen_form, cpu_name
-from tclif_deploy.simulation.engine.plan import plan_fast
+from tclif_deploy.simulation.engine.plan import MAX_CONNECTIONS, plan_fast
 from tclif_deploy.simulation.engine.spec import DENSE, MIXED, SPIKES, Flag, KernelSpec
 from tests.helpers.random_networks import (
     STARTS,
@@ -139,6 +140,24 @@ def test_the_form_is_that_of_the_cpu_unless_the_environment_says_one(monkeypatch
     monkeypatch.setenv(CHOICE, "nibbles")
     with pytest.raises(TclifError, match="TCLIF_ENGINE_FORM is 'nibbles'; expected bytes or words"):
         chosen_form()
+
+
+@pytest.mark.parametrize("delays", [MAX_CONNECTIONS - 1, MAX_CONNECTIONS, 2 * MAX_CONNECTIONS])
+@pytest.mark.parametrize("time", [40, 700])
+def test_a_layer_of_many_connections_runs_as_in_the_reference(delays: int, time: int) -> None:
+    """Delays learned for each synapse are a connection each."""
+    network, x = random_network(22, recurrent=True, time=time)
+    first = network.layers[0]
+    rng, one = np.random.default_rng(3), first.connections[0]
+    delay = rng.integers(0, delays, one.weight.shape)
+    delay.flat[:delays] = np.arange(delays)  # each is there
+    spread = [replace(one, weight=np.where(delay == n, one.weight, 0), delay=n) for n in range(delays)]
+    first = replace(first, connections=(*spread, *first.connections[1:]))
+    network = replace(network, layers=(first, *network.layers[1:]))
+    assert (plan_fast(network) is not None) == (len(first.connections) <= MAX_CONNECTIONS)
+    want = reference.simulate(network, x)
+    assert_same(engine.simulate(network, x, spikes=True), want)
+    assert want.spikes["layer0"].any()
 
 
 def test_states_are_traced_where_asked() -> None:

@@ -39,6 +39,9 @@ MAX_SOURCES = (1 << 16) - 1
 FIRST_INFINITY = 128
 """2 to this power is the first number beyond float32."""
 
+MAX_CONNECTIONS = 20
+"""Of a layer: their kinds are the digits of a number of 64 bits (`spec.KINDS`)."""
+
 MAX_SHIFT, MAX_EXPONENT = 62, 14
 """Of a layer's accumulator, and of one connection's 16-bit sum."""
 
@@ -150,6 +153,8 @@ def plan_fast(network: FixedNetwork) -> FastPlan | None:
 def _plan_layer(network: FixedNetwork, layer: FixedLayer, earlier: set[str]) -> FastLayer | None:
     m = network.arithmetic
     if any(c.source not in (*earlier, layer.name) for c in layer.connections) or abs(layer.shift) > MAX_SHIFT:
+        return None
+    if len(layer.connections) > MAX_CONNECTIONS:
         return None
     if any(
         c.conv is not None or c.weight.shape[1] >= MAX_SOURCES or c.exponent > MAX_EXPONENT for c in layer.connections
