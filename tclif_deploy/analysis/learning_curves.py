@@ -163,7 +163,7 @@ def convergence(logs: Sequence[Path | str]) -> Convergence:
         raise TclifError("some logs have accuracies, others R2", "compare trainings of one kind of targets")
     settings = [_args(path) for path in paths]
     for n, args in enumerate(settings):
-        twin = settings.index(args) if _seed(args) is not None else n
+        twin = settings.index(args) if _seed(args) is not None and args.get("start") is None else n
         if twin < n:
             raise TclifError(
                 f"{paths[n]}: is of the same settings and seed ({_seed(args)}) as {paths[twin]}",

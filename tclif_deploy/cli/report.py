@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -54,7 +55,7 @@ def report_command(
     say_damaged(*builds)
     texts = {path: page.render(*builds)}
     if methods is not None:
-        if methods.absolute() == path.absolute():
+        if os.path.realpath(methods) == os.path.realpath(path):
             raise TclifError(f"{methods}: is the page, too", "choose another file to write to")
         texts[methods] = methods_of(builds[0], latex=methods.suffix.lower() == ".tex")
     kept = [file for build in builds for file in build.folder.iterdir() if file.name != page.PAGE]

@@ -28,7 +28,7 @@ def neuron_kind(c: Context) -> Iterator[Finding]:
             limit = ", ".join(kinds.value) if kinds else ""
             yield Finding("neuron_kind", "error", layer.name, f"a {kind} neuron", limit, remedy, excess=1e6)
         if resets is not None and layer.spiking and layer.reset not in resets.value:
-            remedy = "train with a {resets.value[0]} reset, or choose a target that offers both"
+            remedy = f"train with a {resets.value[0]} reset, or choose a target that offers both"
             yield Finding("neuron_kind", "error", layer.name, f"{layer.reset} reset", ", ".join(resets.value), remedy)
 
 

@@ -38,6 +38,8 @@ ADDED = {"readout_decay": None, "label_smoothing": 0.0, "average": 0.0}
 """field -> its value in a state that was written before there was such a setting"""
 ARGS = "args.json"
 """says beside a checkpoint how it was trained"""
+SINCE = {"label_smoothing": 0.0, "average": 0.0}
+"""settings that args.json leaves out where they are these"""
 FREE = ("epochs",)
 """what a training that is resumed may change"""
 SMALLER = "try a smaller --lr or --clip, or a longer --warmup"
@@ -65,6 +67,8 @@ def train(config: TrainConfig, progress: Progress = no_progress, say: Say = say_
     task = load_task(config.model, arch.sizes, config.data, config.seed, _order_of_pixels(config, say))
     data, validation_data = _hold_out(task.train, config)
     assert data.task is not None
+    if config.label_smoothing and not data.task.endswith("label"):
+        raise TclifError("label_smoothing is of labels, and these targets are numbers", "leave it out")
     decay = config.readout_decay or (arch.decay if data.task.startswith("step") else 1.0)
     network = build(
         config.model, config.neuron, seed=config.seed, surrogate=config.surrogate, strict=config.strict,
@@ -89,7 +93,8 @@ def _order_of_pixels(config: TrainConfig, say: Say) -> NDArray[np.int64] | None:
     if not is_permuted(config.model):
         return None
     here = config.out.parent / PERMUTATION
-    found = read_permutation(here) if here.exists() else None
+    began = config.out.exists() or resume_path(config.out).exists()  # else it is what an interrupted start left
+    found = read_permutation(here) if began and here.exists() else None
     if config.start is None:
         return found
     begun = config.start.parent / PERMUTATION
@@ -124,11 +129,13 @@ def check_folder(out: Path, settings: dict[str, Any], say: Say = say_nothing) ->
     stored = read_json(args, elsewhere)
     if not isinstance(stored, dict):
         raise TclifError(f"{args}: is of no training", elsewhere)
-    for name, value in settings.items():
-        if name not in FREE and stored.get(name, value) != value:
+    for name in {**settings, **{key: None for key in SINCE if key in stored}}:
+        value = settings.get(name, SINCE.get(name))
+        if name not in FREE and stored.get(name, SINCE.get(name, value)) != value:
             same = "give the same settings to resume it, or " if resume_path(out).exists() else ""
             raise TclifError(
-                f"{args}: is of a training with {name} {stored[name]!s:.40}, not {value}", same + elsewhere
+                f"{args}: is of a training with {name} {stored.get(name, SINCE.get(name))!s:.40}, not {value}",
+                same + elsewhere,
             )
     if out.exists() and not resume_path(out).exists():
         say(f"{out}: a finished training of these settings is done again and replaced")

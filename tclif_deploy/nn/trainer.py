@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from tclif_deploy.data.dataset import Dataset
+from tclif_deploy.data.dataset import Dataset, Task
 from tclif_deploy.nn.config import TrainConfig
 from tclif_deploy.nn.objective import Score, correct, counting, distilled, losses, score, weight_of
 from tclif_deploy.nn.sequence import SequenceNetwork
@@ -105,13 +105,20 @@ class Trainer:
         each = losses(said, y, data.task, counts)
         smoothing, made_small = self.config.label_smoothing, each
         if self.teacher is not None:
-            answers, temperature = self.teacher
-            taught = torch.from_numpy(answers[index]).to(said)[:, : said.shape[1]]
-            made_small = distilled(said, taught, temperature, data.task, counts)
+            # the samples that are shown are chosen by it too: no label enters
+            each = made_small = self._distance(said, index, data.task, counts)
         elif smoothing:
             made_small = losses(said, y, data.task, counts, smoothing)
         grads = torch.autograd.grad((made_small * weight.to(self.device)).sum(), self.parameters)
         return each.detach().cpu(), correct(said, y, data.task, counts), grads
+
+    def _distance(self, said: Tensor, index: Any, task: Task, counts: Tensor) -> Tensor:
+        """How far ``said`` is from what the teacher says of the samples ``index``, (samples,)."""
+        assert self.teacher is not None
+        answers, temperature = self.teacher
+        taught = torch.from_numpy(answers[index]).to(said)
+        taught = taught[:, : said.shape[1]] if task == "step-label" else taught
+        return distilled(said, taught, temperature, task, counts)
 
     def step(
         self,
@@ -155,14 +162,17 @@ class Trainer:
         return each, sum(result[1] for result in results)
 
     def loss(self, data: Dataset) -> float:
-        """Mean loss over ``data``."""
+        """Mean over ``data`` of what a step makes small, without smoothing; with a teacher ``data`` are the first of
+        those that it spoke of."""
         weight = weight_of(data)
 
         def loss(batch: slice) -> Tensor:
             assert data.task is not None
             with torch.no_grad():
                 said, y, counts = self._said(self.judged, data, batch)
-                return losses(said, y, data.task, counts).cpu()
+                if self.teacher is None:
+                    return losses(said, y, data.task, counts).cpu()
+                return self._distance(said, batch, data.task, counts).cpu()
 
         each = torch.cat(list(self.pool.map(loss, self._batches(data))))
         return float(each.mean() if data.task == "label" else (each * weight).sum() / weight.sum().clamp(min=1))

@@ -20,6 +20,7 @@ from tclif_deploy.builds.build import NETWORK
 from tclif_deploy.builds.manifest import sha256
 from tclif_deploy.builds.report import NumberFit, Tuning, TuningControl, TuningNumbers
 from tclif_deploy.data import DataLike, Dataset
+from tclif_deploy.data.tasks import PERMUTATION
 from tclif_deploy.errors import TclifError
 from tclif_deploy.files import as_path, narrowest_int
 from tclif_deploy.fixed import FixedNetwork
@@ -226,7 +227,7 @@ def _data(
     path: Path, network: Network, options: BuildOptions, settings: TuneSettings, data: Path | str | None
 ) -> tuple[Dataset, Dataset]:
     """Training data (the chosen share of them, in an order of their own) and test data."""
-    from tclif_deploy.data.tasks import PERMUTATION, is_permuted, load_task, read_permutation
+    from tclif_deploy.data.tasks import is_permuted, load_task, read_permutation
 
     args = read_args(options.read.args, path)
     name = settings.task or args.text("model") or (args.text("task") or "").lower()
@@ -236,6 +237,10 @@ def _data(
     sizes = (network.input_size, network.layers[-1].size)
     folder = None if data is None else as_path(data, "expected the folder of training and test data")
     task = load_task(name or "this model (say --task)", sizes, folder, seed, permutation, unlabelled=True)
+    if task.train.y is not None and task.test.y is None:
+        raise TclifError(f"{task.test.name}: has no labels, {task.train.name} has", "both parts need them, or neither")
+    if settings.temperature is not None and not settings.distil and task.train.y is not None:
+        raise TclifError("temperature has no effect without distil", "leave it out, or give --distil")
     order = np.random.default_rng(settings.seed).permutation(task.train.samples)[: settings.samples]
     return task.train[order], task.test
 
@@ -278,12 +283,13 @@ def _teacher(network: Any, train: Dataset, settings: TuneSettings) -> Teacher:
     config = TrainConfig("a teacher", None, Path("unused"), threads=settings.threads)
     with one_thread_each(), Trainer(network, config) as trainer:
         answers = trainer.answers(train if train.y is not None else _blank(train), scores=True)
-    if settings.temperature is not None:
-        return answers, settings.temperature
     if answers.shape[-1] < 2:
         raise TclifError(f"{train.name}: the network has one class: it says nothing to learn", "leave --distil out")
+    if settings.temperature is not None:
+        return answers, settings.temperature
     best = np.sort(answers.astype(np.float64), axis=-1)
-    margin = float((best[..., -1] - best[..., -2]).mean())
+    margins = best[..., -1] - best[..., -2]
+    margin = float((margins if margins.ndim == 1 else margins[judged(train, "step-label")]).mean())
     return answers, max(margin / MARGIN_SHARE, float(np.finfo(np.float32).tiny))
 
 
@@ -311,6 +317,7 @@ def _keep_checkpoint(
     target = folder / TUNED
     files = {"checkpoint.pth.tar": work / TUNED / "checkpoint.pth.tar"}
     files |= {f"{kind}.log": work / kind / "checkpoint.pth.tar.log" for kind in (TUNED, CONTROL)}
+    files[PERMUTATION] = model.parent / PERMUTATION  # of a permuted task: its order of pixels
     write_files(target, {name: source.read_bytes() for name, source in files.items() if source.exists()})
     write_network(dequantize(tuned.fixed()), target / NETWORK)
     described = [

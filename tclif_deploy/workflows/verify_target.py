@@ -61,8 +61,8 @@ def verify_target(
     longer than ``timeout_s`` for `BATCH` networks. ``say`` gets a line a simulator, and ``progress(title)`` gives the
     callback of its run.
     """
-    origin = shipped_origin(target)
-    target = as_target(target)
+    given, target = target, as_target(target)  # which refuses files that inherit each other
+    origin = shipped_origin(given)
     if cases < 1:
         raise TclifError(f"verify-target: {cases} networks", "at least one is needed")
     if oracle is not None and oracle not in ORACLES:

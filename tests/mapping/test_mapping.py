@@ -360,6 +360,7 @@ def with_link(fixed, layer=0, **values):
 def test_each_rule_finds_what_it_is_for(rule, spoil):
     fixed = fitting()
     assert rule not in rules(fixed, LOIHI2)
+    assert all("{" not in found.remedy for found in check(*spoil(fixed)))
     assert rule in rules(*spoil(fixed))
 
 

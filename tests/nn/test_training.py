@@ -228,6 +228,16 @@ def test_a_permutation_belongs_to_the_task_and_not_to_the_seed(tmp_path):
         train(replace(other, start=first.out))
     assert (other.out.parent / "permutation.npy").read_bytes() == before
 
+    left = replace(first, out=tmp_path / "left" / "m.pth.tar", seed=8)
+    train(left)
+    left.out.unlink()  # what an interrupted start leaves: args.json and the order
+    before = np.load(left.out.parent / "permutation.npy")
+    (left.out.parent / "args.json").unlink()
+    for path in left.out.parent.glob("*.log"):
+        path.unlink()
+    train(replace(left, seed=9))
+    assert not np.array_equal(np.load(left.out.parent / "permutation.npy"), before)
+
     (first.out.parent / "permutation.npy").unlink()
     lines: list[str] = []
     train(replace(on, out=tmp_path / "lost" / "m.pth.tar"), say=lines.append)
@@ -272,6 +282,42 @@ def test_the_average_of_the_weights_is_what_is_measured_and_written(config):
     averaged = train(replace(config, epochs=2, average=0.9, out=config.out.parent / "averaged" / "m"))
     assert [e.loss for e in plain.history] == [e.loss for e in averaged.history]  # the steps are the same
     assert any(not torch.equal(w, weights(plain.path)[key]) for key, w in weights(averaged.path).items())
+    network = load(averaged.path)
+    data = np.load(config.data / "test.npz")
+    classes = simulate_float(network, data["x"] / 32, lengths=data["lengths"]).classes
+    assert (classes == data["y"]).mean() == pytest.approx(averaged.history[-1].test, abs=0.02)
+
+
+def test_the_average_is_exponential():
+    network = build("digits-rec")
+    rng = np.random.default_rng(0)
+    data = Dataset(rng.normal(0, 1, (8, 12, 13)), rng.integers(0, 10, 8), name="random")
+    expected: dict[str, torch.Tensor] = {}
+    with Trainer(network, TrainConfig("digits-rec", None, Path("nowhere"), lr=0.01, average=0.8)) as trainer:
+        for _ in range(4):
+            trainer.step(data, np.arange(8), 0.01)
+            now = {key: value.clone() for key, value in network.state_dict().items()}
+            expected = {key: 0.8 * expected[key] + 0.2 * value for key, value in now.items()} if expected else now
+        for key, value in trainer.judged.state_dict().items():
+            torch.testing.assert_close(value, expected[key])
+
+
+@pytest.mark.parametrize(("before", "after"), [
+    ({}, {"label_smoothing": 0.1}), ({"label_smoothing": 0.1}, {}), ({}, {"average": 0.9}),
+    ({"average": 0.9}, {"average": 0.99}),
+])  # fmt: skip
+def test_a_training_by_other_settings_is_not_replaced(config, before, after):
+    once = replace(config, epochs=1)
+    train(replace(once, **before))
+    kept = {path.name: path.read_bytes() for path in config.out.parent.iterdir()}
+    with pytest.raises(TclifError, match=r"is of a training with (label_smoothing|average) "):
+        train(replace(once, **after))
+    assert {path.name: path.read_bytes() for path in config.out.parent.iterdir()} == kept
+
+
+def test_labels_are_smoothed_and_numbers_are_not():
+    with pytest.raises(TclifError, match="label_smoothing is of labels"):
+        train(TrainConfig("mackey-glass", None, Path("nowhere/m"), epochs=1, label_smoothing=0.1))
 
 
 def test_a_killed_training_resumes_to_the_same_average(config):

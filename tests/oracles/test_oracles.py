@@ -10,6 +10,7 @@ from tclif_deploy import TclifError, load_target
 from tclif_deploy.oracles import ORACLES
 from tclif_deploy.oracles.compare import ROADS, OracleCheck, compare, oracles_of
 from tclif_deploy.target import known_targets
+from tclif_deploy.workflows.verify_target import verify_target
 from tests.helpers.requirements import needs_oracle
 
 PROVEN = [(name, each.oracle) for name in known_targets() for each in (load_target(name).proof.compared or ())]
@@ -115,3 +116,11 @@ def test_networks_are_the_same_however_many_follow():
 def test_a_target_that_names_no_simulator_says_so():
     with pytest.raises(TclifError, match="target ideal: its file names no simulator of others"):
         oracles_of(load_target("ideal"))
+
+
+def test_files_that_inherit_each_other_are_refused(tmp_path):
+    for name, other in (("one", "two"), ("two", "one"), ("self", "self")):
+        (tmp_path / f"{name}.toml").write_text(f'inherits = "{other}.toml"\n')
+    for name in ("one", "self"):
+        with pytest.raises(TclifError, match="inherits itself"):
+            verify_target(tmp_path / f"{name}.toml")

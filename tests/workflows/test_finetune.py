@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from tclif_deploy import load, load_data, load_target, neurons, quantize, simulate
+from tclif_deploy import QuantizeSettings, load, load_data, load_target, neurons, quantize, simulate
 from tclif_deploy.cli import main as runner
 from tclif_deploy.comparison import equal
 from tclif_deploy.data import Dataset
@@ -26,8 +26,10 @@ from tclif_deploy.nn.from_network import to_module
 from tclif_deploy.nn.fused import layer_gradients
 from tclif_deploy.nn.quantized import QuantizedNetwork
 from tclif_deploy.nn.surrogate import spike
+from tclif_deploy.nn.train import train as fit
 from tclif_deploy.nn.trainer import Trainer
 from tclif_deploy.simulation.floating import simulate_float
+from tests.helpers.mnist_files import write_mnist
 from tests.helpers.random_networks import assert_alive
 
 pytestmark = pytest.mark.slow
@@ -319,7 +321,20 @@ def test_without_labels_it_learns_what_the_float_network_says(digits, capsys):
         arrays = dict(np.load(digits / f"{part}.npz"))
         del arrays["y"]
         np.savez(digits / f"{part}.npz", **arrays)
-    options = ("--weight-bits", 2, "--epochs", 6, "--lr", 5e-4, "--batch-size", 8, "--min-agreement", 0)
+    options = (
+        "--weight-bits",
+        2,
+        "--passes",
+        "none",
+        "--epochs",
+        6,
+        "--lr",
+        1e-3,
+        "--batch-size",
+        8,
+        "--min-agreement",
+        0,
+    )
     assert tune(digits, *options, "--json") == 0
     report = json.loads(capsys.readouterr().out)
     tuning = report["finetune"]
@@ -328,15 +343,18 @@ def test_without_labels_it_learns_what_the_float_network_says(digits, capsys):
     test = load_data(digits / "test.npz")
     wanted = simulate(load(DIGITS / "checkpoint.pth.tar"), test).classes
     target = load_target("loihi2").override(weight_bits=2)
-    before = quantize(load(DIGITS / "checkpoint.pth.tar"), target, DIGITS / "calibration.npz")
+    settings = QuantizeSettings(passes=())
+    before = quantize(load(DIGITS / "checkpoint.pth.tar"), target, DIGITS / "calibration.npz", settings)
     fixed = FixedNetwork.load(digits / "build" / "fixed.npz")
     was, now = (float(np.mean(simulate(each, test).classes == wanted)) for each in (before, fixed))
     assert now == tuning["agreement"] == report["agreement"]["argmax"] > was
     assert runner.run(["show", str(digits / "build")]) == 0
 
 
-def test_labels_do_not_enter_a_distillation(digits, capsys):
-    options = ("--epochs", 1, "--lr", 2e-3, "--distil", "--min-agreement", 0, "--max-accuracy-drop", 1)
+@pytest.mark.parametrize("shown", [1, 0.2])
+def test_labels_do_not_enter_a_distillation(digits, capsys, shown):
+    options = ("--epochs", 2, "--lr", 2e-3, "--distil", "--min-agreement", 0, "--max-accuracy-drop", 1,
+               "--min-sample-probability", shown)  # fmt: skip
     assert tune(digits, *options) == 0
     first = (digits / "build" / "fixed.npz").read_bytes()
     shutil.rmtree(digits / "build")
@@ -346,6 +364,31 @@ def test_labels_do_not_enter_a_distillation(digits, capsys):
     assert (digits / "build" / "fixed.npz").read_bytes() == first
     assert tune(digits, *options, "--temperature", 0) == 2
     capsys.readouterr()
+
+
+def test_labels_of_one_part_alone_and_a_temperature_without_effect_are_refused(digits, capsys):
+    assert tune(digits, "--epochs", 1, "--temperature", 2) == 2
+    assert "temperature has no effect without distil" in " ".join(capsys.readouterr().err.split())
+    arrays = dict(np.load(digits / "test.npz"))
+    del arrays["y"]
+    np.savez(digits / "test.npz", **arrays)
+    assert tune(digits, "--epochs", 1) == 2
+    assert "has no labels" in " ".join(capsys.readouterr().err.split())
+    assert not (digits / "build").exists()
+
+
+def test_a_permuted_task_keeps_its_order_of_pixels_however_often_it_is_tuned(tmp_path, capsys):
+    write_mnist(tmp_path / "mnist")
+    first = TrainConfig("psmnist-ff", tmp_path / "mnist", tmp_path / "first" / "m.pth.tar", epochs=1, seed=5)
+    fit(first)
+    fit(replace(first, out=tmp_path / "on" / "m.pth.tar", start=first.out, seed=6))
+    permutation = (tmp_path / "on" / "permutation.npy").read_bytes()
+    assert permutation == (tmp_path / "first" / "permutation.npy").read_bytes()
+    words = ["finetune", str(tmp_path / "on" / "m.pth.tar"), "--data", str(tmp_path / "mnist"), "--epochs", "1",
+             "--no-control", "--backend", "none", "--min-agreement", "0", "--max-accuracy-drop", "1", "--allow-misfit",
+             "-o", str(tmp_path / "build")]  # fmt: skip
+    assert runner.run(words) == 0, capsys.readouterr().err
+    assert (tmp_path / "build" / "tuned" / "permutation.npy").read_bytes() == permutation
 
 
 def test_numbers_are_not_distilled(tmp_path, capsys):
