@@ -33,7 +33,8 @@ def check_multipliers(fixed: FixedNetwork, target: Target, lanes: int) -> None:
     needed = sure_multipliers(fixed, layout(fixed, lanes))
     if needed <= most.value:
         return
-    fewer = next((n for n in range(lanes, 0, -1) if sure_multipliers(fixed, layout(fixed, n)) <= most.value), None)
+    # Lanes are named by the count of all products, of which Yosys may make some without a multiplier.
+    fewer = next((n for n in range(lanes - 1, 0, -1) if rough_count(layout(fixed, n))[1] <= most.value), None)
     ways = [] if fewer is None else [f"--rtl-lanes {fewer}"]
     ways += [f"a larger --device ({needed:,} multipliers and more)"]
     raise TclifError(
