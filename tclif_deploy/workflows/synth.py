@@ -11,8 +11,8 @@ import numpy as np
 
 from tclif_deploy.arguments import checked
 from tclif_deploy.backends.rtl.description import read_description
-from tclif_deploy.backends.rtl.fit import check_fits, check_multipliers
-from tclif_deploy.backends.rtl.layout import MOST_LANES, STEP_BITS, fitting_lanes
+from tclif_deploy.backends.rtl.fit import check_block_rams, check_multipliers, fitting_lanes
+from tclif_deploy.backends.rtl.layout import MOST_LANES, STEP_BITS
 from tclif_deploy.backends.rtl.simulate import check_installed, clocks_of, simulate
 from tclif_deploy.backends.rtl.source import emit
 from tclif_deploy.backends.rtl.synthesis import (
@@ -81,11 +81,11 @@ def synth(
         check_installed()
     lanes = lanes_of(build, target) if lanes is None else lanes
     check_multipliers(build.fixed, target, lanes)
+    check_block_rams(build.fixed, target, lanes)
     place = build.folder / "rtl"
     with new_folder(place, ours=lambda _: True, inputs=(data,)) as folder:
         say(f"emitting rtl with {count(lanes, 'lane')}")
         emit(build.fixed, target, folder, lanes=lanes)
-        check_fits(read_description(folder), target)
         clocks = None if test is None else count_clocks(build, folder, test, say, progress)
         say(f"synthesizing for {target.device} (minutes)")
         result = synthesize(folder, target, seed=seed, asked_mhz=asked_mhz, clocks=clocks)

@@ -1,6 +1,5 @@
 """A circuit in an FPGA: refused with numbers where it cannot fit, and placed by Yosys and nextpnr."""
 
-import itertools
 import json
 import shutil
 from dataclasses import asdict
@@ -8,18 +7,18 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
-from tclif_deploy import Build, Dataset, TclifError, backends, neurons
-from tclif_deploy.backends.rtl import fit, layout, synthesis
+from tclif_deploy import Build, Dataset, TclifError, backends
+from tclif_deploy.backends.rtl import block_ram, synthesis
 from tclif_deploy.backends.rtl.description import read_description
 from tclif_deploy.cli.main import run
-from tclif_deploy.network import Connection, Layer, Network
 from tclif_deploy.progress import no_bars, say_nothing
-from tclif_deploy.quantization import QuantizeSettings, quantize
+from tclif_deploy.quantization import QuantizeSettings
 from tclif_deploy.report.page import render
 from tclif_deploy.target import load_target
 from tclif_deploy.workflows.compile import CompileOptions, compile
 from tclif_deploy.workflows.synth import count_clocks, synth
 from tests.backends.test_rtl import SHAPES, SMALL
+from tests.helpers.dense import dense
 from tests.helpers.random_networks import random_network
 from tests.helpers.requirements import needs_package
 
@@ -35,17 +34,6 @@ Info: Max frequency for clock '$glbnet$clk$TRELLIS_IO_IN': 95.02 MHz (FAIL at 10
 """
 
 
-def dense(sizes, seed=0):
-    rng = np.random.default_rng(seed)
-    layers = []
-    for n, (sources, size) in enumerate(itertools.pairwise(sizes)):
-        source = layers[-1].name if layers else "input"
-        last = n == len(sizes) - 2
-        neuron = neurons.readout(size) if last else neurons.tclif(size, c1=0.2, c2=-0.3, gamma=0.5, threshold=1.0)
-        layers.append(Layer(f"layer{n}", neuron, (Connection(source, rng.normal(0.1, 1.0, (size, sources))),)))
-    return Network(sizes[0], tuple(layers))
-
-
 def test_what_nextpnr_says_is_read():
     used, available = synthesis.utilisation(SAID)
     assert used == {"DP16KD": 50, "MULT18X18D": 13, "TRELLIS_FF": 11732, "TRELLIS_COMB": 8606}
@@ -59,29 +47,6 @@ def test_a_placement_that_needs_more_than_there_is_says_how_much():
     with pytest.raises(TclifError, match=r"ecp5-25f: the circuit needs 60 block rams of 56; fewer --rtl-lanes"):
         synthesis._check_used(SAID.replace("50/     56", "60/     56"), load_target("ecp5-25f"))
     synthesis._check_used(SAID, load_target("ecp5-25f"))
-
-
-def test_weights_beyond_all_block_ram_are_refused_before_yosys_with_what_fits(tmp_path, monkeypatch):
-    network = quantize(dense((4, 400, 400, 3)), "ecp5-25f", np.random.default_rng(0).random((4, 20, 4)))
-    folder = tmp_path / "rtl"
-    backends.get("rtl").emit(network, None, folder)
-    monkeypatch.setattr(synthesis, "_call", lambda *_: pytest.fail("a tool was started"))
-    monkeypatch.setattr(synthesis, "need", lambda *_: None)
-    with pytest.raises(
-        TclifError, match=r"weights alone take 74 block RAMs .18,432 bits. of 56; fits: --weight-bits 6"
-    ):
-        synthesis.synthesize(folder, load_target("ecp5-25f"))
-    fit.check_fits(read_description(folder), load_target("ecp5-45f"))
-
-
-def test_lanes_are_chosen_to_fit_the_device():
-    network, _ = random_network(3, sizes=(40, 64, 10), samples=2, time=20)
-    small = load_target("ecp5-25f")
-    assert layout.fitting_lanes(network, load_target("ecp5-85f")) == layout.LANES
-    # 64 lanes that multiply, and the 28 multipliers of the small device
-    lanes = layout.fitting_lanes(network, small)
-    assert lanes < layout.LANES
-    assert layout.rough_count(layout.layout(network, lanes))[1] <= small.multipliers.value
 
 
 def test_what_is_no_fpga_is_refused():
@@ -100,7 +65,7 @@ def test_the_three_devices_differ_in_what_they_hold_alone():
     for name in ("luts", "block_rams", "multipliers", "core_memory"):
         held = [getattr(t, name).value for t in targets]
         assert held == sorted(set(held))
-    assert all(t.core_memory.value == t.block_rams.value * fit.BLOCK_RAM_BITS for t in targets)
+    assert all(t.core_memory.value == t.block_rams.value * block_ram.BLOCK_BITS for t in targets)
 
 
 @pytest.fixture(scope="module")
@@ -186,29 +151,6 @@ def test_synth_needs_its_tools_and_an_fpga(small_build, monkeypatch, capsys):
     assert "target loihi2 is no FPGA" in capsys.readouterr().err
 
 
-def test_multipliers_are_counted_before_yosys_and_lanes_that_fit_are_named(tmp_path):
-    """32 lanes that multiply and 8 multipliers of coefficients (2 products of 2 halves in each of 2 layers)."""
-    x = np.random.default_rng(1).random((6, 25, 40))
-    fixed = quantize(dense((40, 64, 64, 4)), "ecp5-25f", x, QuantizeSettings(passes=()))
-    target = load_target("ecp5-25f")
-    for lanes in (1, 8, 16, 32):
-        assert fit.sure_multipliers(fixed, layout.layout(fixed, lanes)) == lanes + 8
-    fit.check_multipliers(fixed, target, 20)
-    said = (
-        r"ecp5-25f: 32 lanes take 40 multipliers of 28; fits: --rtl-lanes 20 or a larger --device \(40 multipliers and"
-    )
-    with pytest.raises(TclifError, match=said):
-        fit.check_multipliers(fixed, target, 32)
-    fit.check_multipliers(fixed, load_target("ecp5-45f"), 32)
-
-
-@pytest.mark.parametrize("seed", range(12))
-def test_multipliers_that_are_sure_are_at_most_those_of_the_rough_count(seed):
-    network, _ = random_network(seed, sizes=(6, 20, 5), samples=2, time=10, q=bool(seed % 2), leaky=seed % 3 == 0)
-    plan = layout.layout(network, 8)
-    assert 0 < fit.sure_multipliers(network, plan) <= layout.rough_count(plan)[1]
-
-
 def files_of(folder):
     return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
@@ -239,7 +181,7 @@ def test_a_refusal_or_an_interruption_leaves_the_circuit_and_its_synthesis(place
         synth(build, named, lanes=2)
     with pytest.raises(TclifError, match="lanes is 65"):
         synth(build, lanes=65)
-    for where in ("count_clocks", "synthesize", "check_fits"):
+    for where in ("count_clocks", "synthesize", "emit"):
         with monkeypatch.context() as patch:
             patch.setattr(f"tclif_deploy.workflows.synth.{where}", stopped)
             with pytest.raises(KeyboardInterrupt):

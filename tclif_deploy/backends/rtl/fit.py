@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from tclif_deploy.backends.rtl.description import Description
-from tclif_deploy.backends.rtl.layout import ANY, ZERO, LayerShape, Layout, bits_of, layout
+from tclif_deploy.backends.rtl.block_ram import BLOCK_BITS, memories, most_blocks, narrower_blocks, sure_blocks
+from tclif_deploy.backends.rtl.layout import ANY, LANES, ZERO, LayerShape, Layout, bits_of, layout
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import COEFFICIENTS, FixedLayer, FixedNetwork
-from tclif_deploy.target import Target
+from tclif_deploy.target import Target, load_target
 from tclif_deploy.text import count
 
-BLOCK_RAM_BITS = 18432
+FPGAS = ("ecp5-25f", "ecp5-45f", "ecp5-85f")
+"""shipped targets that are FPGAs, the smallest first"""
+LUTS_OF_LAYER, LUTS_OF_LANE_BIT, FULL = 1500, 2.5, 0.85
+"""lookup tables of a layer without its lanes, and for each bit of a lane's sum, a little more than was measured; and
+how full a device may be by them"""
 LOW_BITS = 17
 """of a state's lower part, where it is wider than a multiplier takes (LOW of tclif_product)"""
 LEAST_PRODUCT = 9
@@ -29,7 +33,8 @@ def check_multipliers(fixed: FixedNetwork, target: Target, lanes: int) -> None:
     needed = sure_multipliers(fixed, layout(fixed, lanes))
     if needed <= most.value:
         return
-    fewer = next((n for n in range(lanes, 0, -1) if sure_multipliers(fixed, layout(fixed, n)) <= most.value), None)
+    # Lanes are named by the count of all products, of which Yosys may make some without a multiplier.
+    fewer = next((n for n in range(lanes - 1, 0, -1) if rough_count(layout(fixed, n))[1] <= most.value), None)
     ways = [] if fewer is None else [f"--rtl-lanes {fewer}"]
     ways += [f"a larger --device ({needed:,} multipliers and more)"]
     raise TclifError(
@@ -73,29 +78,68 @@ def used_lanes(layer: FixedLayer, shape: LayerShape) -> int:
     return int(heard.reshape(shape.groups, shape.lanes).any(axis=0).sum())
 
 
-def check_fits(description: Description, target: Target) -> None:
-    """Raise `TclifError`, with the numbers and what would fit, where weights alone exceed all block RAM."""
-    rams = target.block_rams
-    if rams is None:
+def check_block_rams(fixed: FixedNetwork, target: Target, lanes: int) -> None:
+    """Raise `TclifError`, with the numbers and what would fit, where memories are sure to need more block RAM than
+    ``target`` has."""
+    most = target.block_rams
+    if most is None:
         return
-    weights = {name: bits for name, bits in description.memory_bits.items() if name.endswith("_weights")}
-    needed = blocks(sum(weights.values()))
-    if needed > rams.value:
-        raise TclifError(
-            f"{target.name}: weights alone take {needed:,} block RAMs ({BLOCK_RAM_BITS:,} bits) of {rams.value:,}",
-            _what_fits(description, sum(weights.values()), rams.value),
-        )
+    plan = layout(fixed, lanes)
+    needed = sure_blocks(fixed, plan)
+    if needed <= most.value:
+        return
+    # What is said to fit does so by a count of every bit, whatever Yosys may leave out.
+    ways = []
+    held = BLOCK_BITS * most.value
+    full = sum(memory.least * memory.depth for memory in memories(fixed, plan)) > held  # were no bit of a block wasted
+    tried = range(0) if full else range(lanes - 1, 0, -1)
+    fewer = next((n for n in tried if most_blocks(fixed, layout(fixed, n)) <= most.value), None)
+    if fewer is not None:
+        ways.append(f"--rtl-lanes {fewer}")
+    widest = max(shape.weight_bits for shape in plan.layers)
+    width = next((w for w in range(widest - 1, 1, -1) if narrower_blocks(fixed, plan, w) <= most.value), None)
+    if width is not None:
+        ways.append(f"--weight-bits {width}")
+    larger = larger_device(most_blocks(fixed, plan))
+    if larger is not None:
+        ways.append(f"--device {larger}")
+    raise TclifError(
+        f"{target.name}: memories take {needed:,} block RAMs of {most.value:,}",
+        f"fits: {' or '.join(ways)}" if ways else f"no device that is known has {needed:,}: use a smaller network",
+    )
 
 
-def blocks(bits: int) -> int:
-    """Block RAMs that hold so many bits, were none of them wasted."""
-    return -(-bits // BLOCK_RAM_BITS)
+def larger_device(block_rams: int) -> str | None:
+    """The smallest shipped FPGA with so many block RAMs."""
+    held = {name: load_target(name).block_rams for name in FPGAS}
+    return next((name for name, limit in held.items() if limit is not None and limit.value >= block_rams), None)
 
 
-def _what_fits(description: Description, bits: int, rams: int) -> str:
-    """The smallest change after which the weights fit."""
-    widest = description.weight_bits
-    width = next((w for w in range(widest - 1, 1, -1) if blocks(bits * w // widest) <= rams), None)
-    ways = [] if width is None else [f"--weight-bits {width}"]
-    ways += [f"a larger device ({blocks(bits):,} block RAMs and more)"]
-    return f"fits: {' or '.join(ways)}"
+def fitting_lanes(fixed: FixedNetwork, target: Target) -> int:
+    """The most lanes, up to `LANES`, of which a rough count says that they fit the FPGA ``target``; at least 1.
+
+    Block RAM decides where some number of lanes has enough of it: fewer lanes make memories narrower and deeper, which
+    often leaves less of a block unused.
+    """
+    lanes, roughly = LANES, None
+    while lanes:
+        plan = layout(fixed, lanes)
+        luts, multipliers = rough_count(plan)
+        if lanes == 1 or all(
+            limit is None or used <= limit.value * FULL
+            for used, limit in ((luts, target.luts), (multipliers, target.multipliers))
+        ):
+            if target.block_rams is None or most_blocks(fixed, plan) <= target.block_rams.value:
+                return lanes
+            roughly = roughly or lanes
+        lanes //= 2
+    return roughly or 1
+
+
+def rough_count(plan: Layout) -> tuple[float, int]:
+    """(lookup tables, multipliers) that a circuit may take: enough to choose lanes, no more."""
+    luts, multipliers = 0.0, 0
+    for shape in plan.layers:
+        luts += LUTS_OF_LAYER + shape.lanes * shape.sum_bits * LUTS_OF_LANE_BIT
+        multipliers += 2 * sum(kind == ANY for kind in shape.kinds.values()) + shape.lanes * shape.multiply
+    return luts, multipliers

@@ -12,14 +12,10 @@ from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import COEFFICIENTS, Arithmetic, FixedConnection, FixedLayer, FixedNetwork, Int
 from tclif_deploy.network import INPUT
 from tclif_deploy.simulation.reference import start_states
-from tclif_deploy.target import Target
 
 LANES = 32
 """neurons of a layer that are added up at once, where nothing else is chosen"""
 MOST_LANES = 64
-LUTS_OF_LAYER, LUTS_OF_LANE_BIT, FULL = 1500, 2.5, 0.85
-"""lookup tables of a layer without its lanes, and for each bit of a lane's sum, a little more than was measured; and
-how full a device may be by them"""
 MOST_LAYERS, MOST_NEURONS = 255, 65535
 """what the words of the stream can name"""
 MOST_FRAMES = 1024
@@ -152,29 +148,6 @@ def layout(fixed: FixedNetwork, lanes: int | None = None) -> Layout:
          for n, layer in enumerate(fixed.layers) for c in layer.connections if order[c.source] >= n] + [1]
     )  # fmt: skip
     return Layout(tuple(_layer(fixed, n, layer, order, period, lanes) for n, layer in enumerate(fixed.layers)), period)
-
-
-def fitting_lanes(fixed: FixedNetwork, target: Target) -> int:
-    """The most lanes, up to `LANES`, of which a rough count says that they fit the FPGA ``target``; at least 1."""
-    lanes = LANES
-    while lanes > 1:
-        luts, multipliers = rough_count(layout(fixed, lanes))
-        if all(
-            limit is None or used <= limit.value * FULL
-            for used, limit in ((luts, target.luts), (multipliers, target.multipliers))
-        ):
-            break
-        lanes //= 2
-    return lanes
-
-
-def rough_count(plan: Layout) -> tuple[float, int]:
-    """(lookup tables, multipliers) that a circuit may take: enough to choose lanes, no more."""
-    luts, multipliers = 0.0, 0
-    for shape in plan.layers:
-        luts += LUTS_OF_LAYER + shape.lanes * shape.sum_bits * LUTS_OF_LANE_BIT
-        multipliers += 2 * sum(kind == ANY for kind in shape.kinds.values()) + shape.lanes * shape.multiply
-    return luts, multipliers
 
 
 def frames(source: int, reader: int, delay: int, period: int) -> int:

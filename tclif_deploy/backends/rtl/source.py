@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tclif_deploy.backends import check_arithmetic, check_readout
+from tclif_deploy.backends.rtl.fit import fitting_lanes
 from tclif_deploy.backends.rtl.layout import (
     FIELDS,
     OVERFLOWS,
@@ -18,7 +19,6 @@ from tclif_deploy.backends.rtl.layout import (
     Layout,
     bits_of,
     clog2,
-    fitting_lanes,
     layout,
     pack,
     parameter_words,

@@ -16,7 +16,6 @@ from typing import Annotated, Any
 from tclif_deploy import json_form
 from tclif_deploy.arguments import checked_fields
 from tclif_deploy.backends.rtl.description import read_description
-from tclif_deploy.backends.rtl.fit import check_fits
 from tclif_deploy.backends.rtl.source import DESCRIPTION, FILES, digest
 from tclif_deploy.errors import TclifError
 from tclif_deploy.extras import need
@@ -143,7 +142,6 @@ def synthesize(
     """
     check_tools()
     device = device_of(target)
-    check_fits(read_description(folder), target)
     flag, package = DEVICES[device]
     with tempfile.TemporaryDirectory(prefix="tclif-synth-") as scratch:
         # The tools see no absolute path: they work on a copy, in its folder.
