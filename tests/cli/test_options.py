@@ -279,7 +279,7 @@ def test_the_drop_that_auto_may_cost_was_in_points(model, data, tmp_path, capsys
     ]
     assert run([*argv, "--min-accuracy-drop", "50"]) in (0, 1)  # the data are random, and so may the verdict be
     printed = capsys.readouterr()
-    assert "allowed 50 %" in printed.out
+    assert "at most 50 % lost" in printed.out
     assert "notice: --min-accuracy-drop 50 is now --auto-max-drop 0.5; " in printed.err
     command = json.loads((tmp_path / "b" / "manifest.json").read_text())["command"]
     assert command.endswith("--weight-bits auto --backend none --auto-max-drop 0.5")
