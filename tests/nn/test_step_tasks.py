@@ -343,7 +343,7 @@ def test_fine_tuning_takes_it_too(task: Any, tmp_path: Path, capsys: Any) -> Non
     out = tmp_path / "run" / "checkpoint.pth.tar"
     train(TrainConfig(model, data, out, epochs=8, batch_size=16, lr=1e-2, warmup=0.5, threads=1))
     words = ["finetune", str(out), "--data", str(data), "-o", str(tmp_path / "build"), "--backend", "none",
-             "--weight-bits", "4", "--epochs", "3", "--lr", "2e-3", "--batch-size", "16"]  # fmt: skip
+             "--weight-bits", "4", "--epochs", "3", "--lr", "5e-4", "--batch-size", "16"]  # fmt: skip
     assert run([*words, "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     tuning = report["finetune"]
