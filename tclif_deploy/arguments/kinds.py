@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tclif_deploy.arguments.values import SHOWN, described, is_finite, is_number, is_whole, to_array, to_numbers
+from tclif_deploy.arguments.values import SHOWN, described, holds_numbers, is_finite, is_number, is_whole, to_array
 from tclif_deploy.errors import TclifError
 
 MOST_CHARACTERS = 4096
@@ -161,10 +161,9 @@ class Numbers(Kind):
     def problem(self, value: Any) -> Problem | None:
         try:
             array = to_array(value, "")
-            to_numbers(value, "")
         except TclifError:
             return self.wrong(value)
-        return self.wrong(value) if self.whole and array.dtype.kind not in "biu" else None
+        return None if holds_numbers(array, self.whole) else self.wrong(value)
 
 
 class Unresolved(Kind):

@@ -80,6 +80,13 @@ def to_array(value: Any, where: str) -> NDArray[Any]:
         raise TclifError(f"{where} is no array of numbers ({' '.join(str(error).split())[:200]})") from error
 
 
+def holds_numbers(array: NDArray[Any], whole: bool = False) -> bool:
+    """Whether an array is of real numbers, or of ``whole`` ones; its size costs nothing."""
+    if whole:
+        return array.dtype.kind in "biu"
+    return array.dtype.kind in "biuf" or (array.dtype.kind == "O" and array.ndim == 0 and is_number(array.item()))
+
+
 def to_numbers(value: Any, where: str) -> NDArray[np.float64]:
     """Real numbers, finite or not, as float64 of the shape of ``value``; raises `TclifError` for anything else.
 
@@ -89,8 +96,8 @@ def to_numbers(value: Any, where: str) -> NDArray[np.float64]:
     [1.0, 2.0]
     """
     array = to_array(value, where)
-    if array.dtype.kind == "O" and array.ndim == 0 and is_number(value):
-        return np.asarray(float(value) if is_finite(value) else math.inf)  # more bits than numpy's integers have
-    if array.dtype.kind not in "biuf":
+    if not holds_numbers(array):
         raise TclifError(f"{where} is {described(value)}", "expected an array of numbers")
+    if array.dtype.kind == "O":  # more bits than numpy's integers have
+        return np.asarray(float(value) if is_finite(value) else math.inf)
     return array.astype(np.float64, copy=False)

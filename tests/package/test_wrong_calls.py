@@ -6,17 +6,21 @@ raises `TclifError`, or the value stands in MEANINGFUL: then the call may go thr
 
 import inspect
 import shutil
+import tracemalloc
 import warnings
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 import tclif_deploy as tc
 from tclif_deploy import analysis, backends, convolution, mapping, neurons
+from tclif_deploy.arguments import checked
 from tclif_deploy.fixed import Arithmetic, FixedNetwork, InputEncoding
 from tclif_deploy.network import NEURON_ARRAYS
 from tclif_deploy.report import page
@@ -441,3 +445,18 @@ def test_a_message_says_what_is_wrong_where_and_what_to_do(world):
         neurons.lif(4, decay=float("nan"), threshold=1.0)
     with pytest.raises(tc.TclifError, match=r"lif: size is .*; expected a whole number, 1 to 8,388,608"):
         neurons.lif(2**40, decay=0.9, threshold=1.0)
+
+
+@pytest.mark.parametrize("dtype", [np.bool_, np.uint8, np.int64, np.float32, np.float64])
+def test_checking_an_array_takes_no_memory_of_its_size(dtype):
+    @checked
+    def samples(x: NDArray[Any]) -> int:
+        return len(x)
+
+    x = np.zeros((4096, 1024), dtype)
+    samples(x)
+    tracemalloc.start()
+    assert samples(x) == len(x)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < x.nbytes / 100
