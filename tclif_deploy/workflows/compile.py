@@ -10,7 +10,6 @@ from typing import Any
 
 from tclif_deploy import backends, mapping
 from tclif_deploy.arguments import checked
-from tclif_deploy.backends.rtl.layout import LANES, check_lanes
 from tclif_deploy.backends.rtl.source import emit as emit_circuit
 from tclif_deploy.builds import folder as build_folder
 from tclif_deploy.builds.build import FIXED, MAPPING, NETWORK, RECORD, REPORT, Build
@@ -161,8 +160,6 @@ def chosen_backends(target: Target, options: BuildOptions) -> dict[str, backends
     for name, value in (("--rtl-lanes", options.rtl_lanes), ("--rtl-pipelines", options.rtl_pipelines)):
         if value is not None and RTL not in names:
             raise TclifError(f"{name} has no effect without --backend {RTL}", f"leave {name} out, or emit it")
-    if RTL in names:
-        check_lanes(options.rtl_lanes or LANES, options.rtl_pipelines or 1)
     return {name: backends.get(name) for name in names}
 
 

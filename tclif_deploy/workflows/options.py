@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from tclif_deploy.aliases import renamed_field
-from tclif_deploy.backends.rtl.layout import MOST_LANES, PIPELINES
+from tclif_deploy.backends.rtl.layout import LANES, MOST_LANES, PIPELINES, check_lanes
 from tclif_deploy.data.dataset import Task
 from tclif_deploy.formats.read_options import ReadOptions
 from tclif_deploy.quantization.settings import QuantizeSettings
@@ -42,6 +42,7 @@ class BuildOptions:
 
     def __post_init__(self) -> None:
         check_settings(self)
+        check_lanes(self.rtl_lanes or LANES, self.rtl_pipelines or 1)
 
 
 @renamed_field("narrowest", "auto_bits_max_drop")
