@@ -175,7 +175,7 @@ def check_lanes(lanes: int, pipelines: int) -> None:
         )
 
 
-def pipelines_of(fixed: FixedNetwork, pipelines: int) -> list[int]:
+def layer_pipelines(fixed: FixedNetwork, pipelines: int) -> list[int]:
     """The pipelines of each layer: no more than it has neurons; one of the last, of which a neuron a clock is read."""
     return [max(n for n in PIPELINES if n <= min(pipelines, layer.size)) for layer in fixed.layers[:-1]] + [1]
 
@@ -201,7 +201,7 @@ def layout(fixed: FixedNetwork, lanes: int | None = None, pipelines: int = 1) ->
         [-(-(1 + order[c.source] - n) // c.delay)
          for n, layer in enumerate(fixed.layers) for c in layer.connections if order[c.source] >= n] + [1]
     )  # fmt: skip
-    own = pipelines_of(fixed, pipelines)
+    own = layer_pipelines(fixed, pipelines)
     layers = (_layer(fixed, n, layer, order, period, lanes, own) for n, layer in enumerate(fixed.layers))
     return Layout(tuple(layers), period)
 
