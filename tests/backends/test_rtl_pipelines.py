@@ -165,7 +165,7 @@ def test_fewer_pipelines_are_named_where_they_fit():
         fit.check_multipliers(fixed, target, 16, 2)
     for lanes, pipelines in ((12, 2), (16, 1)):
         fit.check_multipliers(fixed, target, lanes, pipelines)
-    assert fit.fitting_lanes(fixed, target, 2) == 4
+    assert fit.fitting_lanes(fixed, target, 2) == 8
 
 
 def test_a_pipeline_less_is_named_where_its_memories_fit():
@@ -177,8 +177,11 @@ def test_a_pipeline_less_is_named_where_its_memories_fit():
         fit.check_block_rams(fixed, target, 32, 2)
     fit.check_block_rams(fixed, target, 32, 1)
     narrower = fixture_at("smnist_ff", 6)
+    # 26 of 28 multipliers are more than lanes alone may fill a device by; fewer lanes would take as many.
+    assert fit.fitting_lanes(narrower, target, 2) == fit.fitting_lanes(narrower, target) == 32
     fit.check_block_rams(narrower, target, 32, 2)
     fit.check_multipliers(narrower, target, 32, 2)
+    assert fit.sure_multipliers(narrower, layout.layout(narrower, 32, 2)) == 26
 
 
 def test_factors_of_a_pipeline_alone_may_be_constant():

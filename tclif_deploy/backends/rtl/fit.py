@@ -149,12 +149,14 @@ def fitting_lanes(fixed: FixedNetwork, target: Target, pipelines: int = 1) -> in
     often leaves less of a block unused.
     """
     lanes, roughly = LANES, None
+    # Of multipliers, which several pipelines were asked to take more of, all may be used.
+    full = FULL if pipelines == 1 else 1.0
     while lanes >= pipelines:
         plan = layout(fixed, lanes, pipelines)
         luts, multipliers = rough_count(plan)
         if lanes == pipelines or all(
-            limit is None or used <= limit.value * FULL
-            for used, limit in ((luts, target.luts), (multipliers, target.multipliers))
+            limit is None or used <= limit.value * share
+            for used, limit, share in ((luts, target.luts, FULL), (multipliers, target.multipliers, full))
         ):
             if target.block_rams is None or most_blocks(fixed, plan) <= target.block_rams.value:
                 return lanes
