@@ -181,7 +181,10 @@ def test_a_pipeline_less_is_named_where_its_memories_fit():
     assert fit.fitting_lanes(narrower, target, 2) == fit.fitting_lanes(narrower, target) == 32
     fit.check_block_rams(narrower, target, 32, 2)
     fit.check_multipliers(narrower, target, 32, 2)
-    assert fit.sure_multipliers(narrower, layout.layout(narrower, 32, 2)) == 26
+    # as nextpnr placed them: docs/fpga.md
+    plan = layout.layout(narrower, 32, 2)
+    assert fit.sure_multipliers(narrower, plan) == 26
+    assert block_ram.sure_blocks(narrower, plan) == block_ram.most_blocks(narrower, plan) == 50
 
 
 def test_factors_of_a_pipeline_alone_may_be_constant():
