@@ -1,6 +1,6 @@
 """Fixtures as circuits: resources, clock and microseconds a step by nextpnr and simulation, as docs/fpga.md has them.
 
-python benchmarks/fpga.py [--only NAME ...] [--bits 8,6,4] [--device ecp5-25f] [--samples N]
+python benchmarks/fpga.py [--only NAME ...] [--bits 8,6,4] [--device ecp5-25f] [--samples N] [--pipelines N]
 
 Each row compiles a fixture with so many weight bits, compares the circuit with the reference on the first samples of
 its own test data, and places it in the smallest ECP5 that it fits (or in --device); some minutes a row. What does not
@@ -29,7 +29,7 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def row(name: str, bits: int, device: str | None, samples: int) -> list[str]:
+def row(name: str, bits: int, device: str | None, samples: int, pipelines: int) -> list[str]:
     """One circuit's figures, or why there is none."""
     folder = ROOT / "fixtures" / name
     # The devices compute alike: one build serves all.
@@ -41,10 +41,10 @@ def row(name: str, bits: int, device: str | None, samples: int) -> list[str]:
             options=tc.CompileOptions(backend="none"),
         )  # fmt: skip
         if device is None:
-            device = smallest(build)
+            device = smallest(build, pipelines)
             target = load_target(device)
         try:
-            s = synth(build, data, device=target, samples=samples)
+            s = synth(build, data, device=target, samples=samples, pipelines=pipelines)
         except tc.TclifError as error:
             return [name, str(bits), device, str(error)]
         speed = clocks_a_second(build, data) / 1e6
@@ -59,14 +59,14 @@ def row(name: str, bits: int, device: str | None, samples: int) -> list[str]:
     ]  # fmt: skip
 
 
-def smallest(build: tc.Build) -> str:
+def smallest(build: tc.Build, pipelines: int) -> str:
     """The smallest device that holds a build's circuit, by what is counted before Yosys; else the largest."""
     for name in FPGAS:
         target = load_target(name)
-        lanes = fitting_lanes(build.fixed, target)
+        lanes = fitting_lanes(build.fixed, target, pipelines)
         try:
-            check_multipliers(build.fixed, target, lanes)
-            check_block_rams(build.fixed, target, lanes)
+            check_multipliers(build.fixed, target, lanes, pipelines)
+            check_block_rams(build.fixed, target, lanes, pipelines)
         except tc.TclifError:
             continue
         return name
@@ -89,12 +89,13 @@ def main() -> None:
     parser.add_argument("--bits", default="8,6,4")
     parser.add_argument("--device", help="default: the smallest that fits")
     parser.add_argument("--samples", type=int, default=8)
+    parser.add_argument("--pipelines", type=int, default=1)
     asked = parser.parse_args()
     print("| " + " | ".join(COLUMNS) + " |")
     print("|" + "---|" * len(COLUMNS))
     for name in asked.only:
         for bits in map(int, asked.bits.split(",")):
-            print("| " + " | ".join(row(name, bits, asked.device, asked.samples)) + " |", flush=True)
+            print("| " + " | ".join(row(name, bits, asked.device, asked.samples, asked.pipelines)) + " |", flush=True)
 
 
 if __name__ == "__main__":

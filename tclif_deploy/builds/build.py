@@ -12,6 +12,7 @@ from typing import TypeVar
 from tclif_deploy import json_form
 from tclif_deploy.arguments import checked
 from tclif_deploy.backends.rtl.synthesis import FILE as SYNTHESIS
+from tclif_deploy.backends.rtl.synthesis import LATER as LATER_OF_CIRCUIT
 from tclif_deploy.backends.rtl.synthesis import Synthesis, circuit
 from tclif_deploy.builds.attribution import FILE as ATTRIBUTION
 from tclif_deploy.builds.attribution import Attribution
@@ -48,7 +49,7 @@ LATER = frozenset({
     "threshold_step", "comparator", "neurobench", "growing_factors", "bias_exponent", "shift_decays", "adaptation",
     "dilated_kernel_size", "leaky_u", "proof", "unproven", "mismatch", "distil", "temperature", "widths",
     "changed_decisions", "stored_weight_bits", "auto_bits_max_memory", "auto_bits_max_cores",
-    "rtl_lanes", "separate_outputs",
+    "rtl_lanes", "rtl_pipelines", "separate_outputs",
     *LATER_RULES,
 })  # fmt: skip
 """keys of manifest and report that builds of earlier versions lack: they ask for, and say, what the defaults are"""
@@ -198,7 +199,7 @@ class Build(Shown):
         folder = self.folder / "rtl"
 
         def read(path: Path) -> Synthesis:
-            return json_form.read(Synthesis, path, SYNTHESIZE)
+            return json_form.read(Synthesis, path, SYNTHESIZE, LATER_OF_CIRCUIT)
 
         def check(found: Synthesis) -> None:
             if found.circuit != circuit(folder):

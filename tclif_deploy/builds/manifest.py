@@ -85,6 +85,8 @@ class Choices:
     """cores that the chosen weights might take"""
     rtl_lanes: int | None = None
     """neurons that the rtl backend adds up at once; None for as many as fit, and for builds of earlier versions"""
+    rtl_pipelines: int | None = None
+    """neurons that the rtl backend updates in a clock; None for one, and for builds of earlier versions"""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,6 +28,15 @@ def synth_command(
             show_default="the build's, else what fits",
         ),
     ] = None,
+    rtl_pipelines: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=8,
+            help="Neurons of a layer updated in a clock, a power of two that divides its lanes (1 to 8).",
+            show_default="the build's, else 1",
+        ),
+    ] = None,
     mhz: Annotated[float, typer.Option(min=1, max=1000, help="Clock that is asked for (1 to 1,000).")] = 100.0,
     seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Of nextpnr's placement.")] = 1,
     printed: Output,
@@ -43,7 +52,7 @@ def synth_command(
     opened = Build.open(build)
     with printed.running() as reporter:
         result = synth(
-            opened, data, device=device, samples=samples, lanes=rtl_lanes, asked_mhz=mhz, seed=seed, say=reporter.say,
-            progress=reporter.progress,
+            opened, data, device=device, samples=samples, lanes=rtl_lanes, pipelines=rtl_pipelines, asked_mhz=mhz,
+            seed=seed, say=reporter.say, progress=reporter.progress,
         )  # fmt: skip
     printed.result(result, lambda: print_synthesis(out, result))

@@ -82,7 +82,9 @@ def _settings(build: Build) -> Mapping[str, Any]:
         **{f"read with: {key}": value for key, value in vars(m.model.read).items()},
         "data": None if m.verified_on is None else m.verified_on.path, "samples of the data": m.samples,
         "backends": None if m.choices is None else m.choices.backend,
-        "lanes of rtl": None if m.choices is None else m.choices.rtl_lanes, "fine-tuned": m.finetune is not None,
+        "lanes of rtl": None if m.choices is None else m.choices.rtl_lanes,
+        "pipelines of rtl": None if m.choices is None else m.choices.rtl_pipelines,
+        "fine-tuned": m.finetune is not None,
         "weight bits, by layer": build.weight_bits,
         "required: agreement of at least": str(agreement), "required: accuracy drop of at most": str(drop),
     }  # fmt: skip

@@ -107,7 +107,7 @@ def compile(
     verified_on = None if test is None else replace(data_source(test), task=options.task)
     choices = Choices(
         options.backend, options.backend_samples, options.backend_batched, options.engine, options.auto_bits_max_drop,
-        options.auto_bits_max_memory, options.auto_bits_max_cores, options.rtl_lanes,
+        options.auto_bits_max_memory, options.auto_bits_max_cores, options.rtl_lanes, options.rtl_pipelines,
     )  # fmt: skip
     if test is not None and options.samples is not None:
         test = test[: options.samples]
@@ -157,8 +157,9 @@ def say_replaced(folder: Path, build: Build, say: Say) -> None:
 def chosen_backends(target: Target, options: BuildOptions) -> dict[str, backends.Backend]:
     """The backends that ``options`` name, by name. Raises `TclifError` where they say something of another."""
     names = backends.parse(target.backend if options.backend == "default" else options.backend)
-    if options.rtl_lanes is not None and RTL not in names:
-        raise TclifError(f"--rtl-lanes has no effect without --backend {RTL}", "leave --rtl-lanes out, or emit it")
+    for name, value in (("--rtl-lanes", options.rtl_lanes), ("--rtl-pipelines", options.rtl_pipelines)):
+        if value is not None and RTL not in names:
+            raise TclifError(f"{name} has no effect without --backend {RTL}", f"leave {name} out, or emit it")
     return {name: backends.get(name) for name in names}
 
 
@@ -211,8 +212,8 @@ def write_build(
         notices += (f"no network.nir: {error}",)
     for name, backend in chosen.items():
         say(f"emitting {name}")
-        if name == RTL and options.rtl_lanes is not None:
-            emit_circuit(fixed, target, folder / name, lanes=options.rtl_lanes)
+        if name == RTL and (options.rtl_lanes is not None or options.rtl_pipelines is not None):
+            emit_circuit(fixed, target, folder / name, lanes=options.rtl_lanes, pipelines=options.rtl_pipelines)
         else:
             backend.emit(fixed, target, folder / name)
     verdict = activity = behaviour = None

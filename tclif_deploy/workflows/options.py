@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from tclif_deploy.aliases import renamed_field
-from tclif_deploy.backends.rtl.layout import MOST_LANES
+from tclif_deploy.backends.rtl.layout import LANES, MOST_LANES, PIPELINES, check_lanes
 from tclif_deploy.data.dataset import Task
 from tclif_deploy.formats.read_options import ReadOptions
 from tclif_deploy.quantization.settings import QuantizeSettings
@@ -32,6 +32,9 @@ class BuildOptions:
     """run a backend's fast, simulation-only form, where it has one, on all samples"""
     rtl_lanes: Annotated[int | None, Limits(1, MOST_LANES)] = None
     """neurons of a layer that the circuit of the rtl backend adds up at once; as many as fit the target unless said"""
+    rtl_pipelines: Annotated[int | None, Limits(1, PIPELINES[-1])] = None
+    """neurons of a layer that the circuit of the rtl backend updates in a clock, a power of two that divides its lanes;
+    1 unless said"""
     engine: Engine = "auto"
     """what simulates the integers: the fast engine, or the reference, which is the specification"""
     command: Annotated[str, Named(None, "what was typed")] = ""
@@ -39,6 +42,7 @@ class BuildOptions:
 
     def __post_init__(self) -> None:
         check_settings(self)
+        check_lanes(self.rtl_lanes or LANES, self.rtl_pipelines or 1)
 
 
 @renamed_field("narrowest", "auto_bits_max_drop")

@@ -11,8 +11,8 @@ import numpy as np
 
 from tclif_deploy.arguments import checked
 from tclif_deploy.backends.rtl.description import read_description
-from tclif_deploy.backends.rtl.fit import check_block_rams, check_multipliers, fitting_lanes
-from tclif_deploy.backends.rtl.layout import MOST_LANES, STEP_BITS
+from tclif_deploy.backends.rtl.fit import check_block_rams, check_multipliers, fitting_lanes, named
+from tclif_deploy.backends.rtl.layout import MOST_LANES, PIPELINES, STEP_BITS
 from tclif_deploy.backends.rtl.simulate import check_installed, clocks_of, simulate
 from tclif_deploy.backends.rtl.source import emit
 from tclif_deploy.backends.rtl.synthesis import (
@@ -55,6 +55,7 @@ def synth(
     device: Target | Path | str | None = None,
     samples: Annotated[int, Limits(1)] = SAMPLES,
     lanes: Annotated[int | None, Limits(1, MOST_LANES)] = None,
+    pipelines: Annotated[int | None, Limits(1, PIPELINES[-1])] = None,
     asked_mhz: Annotated[float, MHZ] = ASKED_MHZ,
     seed: Annotated[int, SEEDS] = 1,
     say: Say = say_nothing,
@@ -65,8 +66,9 @@ def synth(
     With ``data``, the circuit runs them in simulation too, is compared with the reference, and its clocks are counted:
     those of a sample's own steps, none of the padding after its end.
     ``lanes`` is how many neurons of a layer are added up at once (default: those that the build was compiled with, else
-    as many as fit); the circuit is emitted with them. Circuit and outcome (``rtl/synthesis.json``) take the place of
-    the build's former ones when both are whole: a refusal or an interruption leaves those as they were.
+    as many as fit), ``pipelines`` how many are updated in a clock, 1, 2, 4 or 8 (default: those of the build, else 1);
+    the circuit is emitted with them. Circuit and outcome (``rtl/synthesis.json``) take the place of the build's former
+    ones when both are whole: a refusal or an interruption leaves those as they were.
 
     Raises `TclifError`.
     """
@@ -79,13 +81,14 @@ def synth(
         test = test[:samples]
         check_data(build.fixed, test)
         check_installed()
-    lanes = lanes_of(build, target) if lanes is None else lanes
-    check_multipliers(build.fixed, target, lanes)
-    check_block_rams(build.fixed, target, lanes)
+    pipelines = pipelines_of(build) if pipelines is None else pipelines
+    lanes = lanes_of(build, target, pipelines) if lanes is None else lanes
+    check_multipliers(build.fixed, target, lanes, pipelines)
+    check_block_rams(build.fixed, target, lanes, pipelines)
     place = build.folder / "rtl"
     with new_folder(place, ours=lambda _: True, inputs=(data,)) as folder:
-        say(f"emitting rtl with {count(lanes, 'lane')}")
-        emit(build.fixed, target, folder, lanes=lanes)
+        say(f"emitting rtl with {named(lanes, pipelines)}")
+        emit(build.fixed, target, folder, lanes=lanes, pipelines=pipelines)
         clocks = None if test is None else count_clocks(build, folder, test, say, progress)
         say(f"synthesizing for {target.device} (minutes)")
         result = synthesize(folder, target, seed=seed, asked_mhz=asked_mhz, clocks=clocks)
@@ -94,10 +97,16 @@ def synth(
     return result
 
 
-def lanes_of(build: Build, target: Target) -> int:
+def pipelines_of(build: Build) -> int:
+    """The pipelines that a build was compiled with, else 1."""
+    choices = build.manifest.choices
+    return (choices and choices.rtl_pipelines) or 1
+
+
+def lanes_of(build: Build, target: Target, pipelines: int = 1) -> int:
     """The lanes that a build was compiled with, else as many as fit ``target``."""
     choices = build.manifest.choices
-    return (choices and choices.rtl_lanes) or fitting_lanes(build.fixed, target)
+    return (choices and choices.rtl_lanes) or fitting_lanes(build.fixed, target, pipelines)
 
 
 def check_data(fixed: FixedNetwork, test: Dataset) -> None:

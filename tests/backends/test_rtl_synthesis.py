@@ -19,6 +19,7 @@ from tclif_deploy.cli.main import run
 from tclif_deploy.progress import no_bars, say_nothing
 from tclif_deploy.quantization import QuantizeSettings
 from tclif_deploy.report.page import render
+from tclif_deploy.report.sections.synthesis import synthesis_blocks
 from tclif_deploy.target import load_target
 from tclif_deploy.workflows.compile import CompileOptions, compile
 from tclif_deploy.workflows.synth import count_clocks, synth
@@ -241,7 +242,7 @@ def test_what_others_put_beside_a_circuit_stays_there(placed, monkeypatch):
 
 @pytest.mark.parametrize(
     ("option", "value"), [("--mhz", "0"), ("--mhz", "1e300"), ("--mhz", "nan"), ("--rtl-lanes", "65"), ("--seed", "-1"),
-                          ("--seed", str(2**31)), ("--samples", "0")],
+                          ("--seed", str(2**31)), ("--samples", "0"), ("--rtl-pipelines", "9")],
 )  # fmt: skip
 def test_options_have_limits(small_build, option, value, capsys):
     assert run(["synth", str(small_build[0].folder), option, value]) == 2
@@ -274,6 +275,23 @@ def test_steps_after_a_samples_end_are_not_counted(small_build, tmp_path):
         assert longest == max(one.layers[name][1] for one in alone)
     much = clocks(Dataset(np.concatenate([padded, np.zeros_like(padded)], axis=1), lengths=lengths))
     assert much == whole
+
+
+def test_a_synthesis_of_an_earlier_version_has_one_pipeline(placed):
+    build, _ = placed
+    folder = build.folder / "rtl"
+    stored = asdict(synthesis.Synthesis(
+        "ecp5-25f", "LFE5U-25F", "CABGA381", 4, {}, {}, 5, 90.0, 100.0, 1, {}, synthesis.circuit(folder), pipelines=2,
+    ))  # fmt: skip
+    (folder / synthesis.FILE).write_text(json.dumps(stored))
+    found = Build.open(build.folder).synthesis
+    assert found.pipelines == 2
+    assert "at most 4 lanes and 2 pipelines a layer" in synthesis_blocks(found)[0].title
+    del stored["pipelines"]
+    (folder / synthesis.FILE).write_text(json.dumps(stored))
+    found = Build.open(build.folder).synthesis
+    assert found.pipelines == 1
+    assert "at most 4 lanes a layer" in synthesis_blocks(found)[0].title
 
 
 @pytest.mark.parametrize(

@@ -230,7 +230,8 @@ MEANINGFUL = {
     "TuneSettings.samples": "None", "TuneSettings.distil": "True", "TuneSettings.temperature": "None 3",
     "CompileOptions.auto_bits_max_drop": "None",
     "CompileOptions.auto_bits_max_memory": "None 3", "CompileOptions.auto_bits_max_cores": "None 3",
-    "CompileOptions.samples": "None", "CompileOptions.rtl_lanes": "None 3", "Target.override.*": "None",
+    "CompileOptions.samples": "None", "CompileOptions.rtl_lanes": "None 3", "CompileOptions.rtl_pipelines": "None",
+    "Target.override.*": "None",
     "explain.samples": "None", "simulate.jobs": "None", "simulate_float.jobs": "None",
     "anytime.samples": "None", "anytime.points": "3",
     # no layer to trace, no pass, no notice; lists for tuples

@@ -12,7 +12,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from tclif_deploy.backends.rtl.layout import FIELDS, ZERO, LayerShape, Layout, arrays, stored
+from tclif_deploy.backends.rtl.layout import FIELDS, ZERO, LayerShape, Layout, Part, arrays, stored, weight_groups
 from tclif_deploy.fixed import FixedLayer, FixedNetwork, Int
 
 BLOCK_BITS = 18432
@@ -117,18 +117,21 @@ def memories(fixed: FixedNetwork, plan: Layout) -> Iterator[Memory]:
     """Every memory of a circuit that shows no spikes and states (`tclif synth` places one)."""
     m = fixed.arithmetic
     for layer, shape in zip(fixed.layers, plan.layers, strict=True):
-        words, neurons = max(shape.groups * shape.rows, 2), max(shape.neurons, 2)
-        weights = shape.lanes * shape.weight_bits
-        yield Memory(min(_moving_weights(layer, shape), weights), weights, words, False)
         unread = shape.kinds["b_v"] == shape.kinds["q"] == ZERO  # the dendrite reaches nothing, and is left out
         own = arrays(layer, m)
-        parameters = sum(
-            _moving(stored(own, name, shape.reset_relative), shape.fields[name].bits)
-            for name in FIELDS
-            if shape.fields[name].bits and not (unread and name in DENDRITE)
-        )
-        yield Memory(parameters, shape.word_bits, neurons, False, grows=True)
-        yield Memory(m.bits_v + (0 if unread else m.bits_u), m.bits_u + m.bits_v, neurons, True)
+        for part in shape.parts:
+            words, neurons = max(part.groups * shape.rows, 2), max(part.neurons, 2)
+            weights = part.lanes * shape.weight_bits
+            yield Memory(min(_moving_weights(layer, plan, shape, part), weights), weights, words, False)
+            parameters = sum(
+                _moving(
+                    stored(own, name, shape.reset_relative)[part.number :: shape.pipelines], shape.fields[name].bits
+                )
+                for name in FIELDS
+                if shape.fields[name].bits and not (unread and name in DENDRITE)
+            )
+            yield Memory(parameters, shape.word_bits, neurons, False, grows=True)
+            yield Memory(m.bits_v + (0 if unread else m.bits_u), m.bits_u + m.bits_v, neurons, True)
         for item in shape.lists:
             value = shape.value_bits if item.source < 0 else 0
             bits = item.position_bits
@@ -141,13 +144,10 @@ def memories(fixed: FixedNetwork, plan: Layout) -> Iterator[Memory]:
     yield Memory(0, READOUT_BITS, outputs, False, grows=True)  # multipliers
 
 
-def _moving_weights(layer: FixedLayer, shape: LayerShape) -> int:
+def _moving_weights(layer: FixedLayer, plan: Layout, shape: LayerShape, part: Part) -> int:
     """Bits of a word of weights that are not the same in every word."""
-    matrix = np.concatenate([np.asarray(c.matrix(), np.int64) for c in layer.connections], axis=1)
-    padded = np.zeros((shape.groups * shape.lanes, shape.rows), np.int64)
-    padded[: layer.size] = matrix
-    words = padded.reshape(shape.groups, shape.lanes, shape.rows)
-    return sum(_moving(words[:, lane].ravel(), shape.weight_bits) for lane in range(shape.lanes))
+    words = weight_groups(layer, plan, shape, part)
+    return sum(_moving(words[:, lane].ravel(), shape.weight_bits) for lane in range(part.lanes))
 
 
 def _moving(values: Int, bits: int) -> int:

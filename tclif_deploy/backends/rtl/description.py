@@ -24,6 +24,7 @@ class DescribedLayer:
     size: int
     spiking: bool
     lanes: int
+    pipelines: int = 1
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from tclif_deploy.backends.rtl.block_ram import BLOCK_BITS, memories, most_blocks, narrower_blocks, sure_blocks
-from tclif_deploy.backends.rtl.layout import ANY, LANES, ZERO, LayerShape, Layout, bits_of, layout
+from tclif_deploy.backends.rtl.layout import ANY, LANES, PIPELINES, ZERO, LayerShape, Layout, bits_of, layout
 from tclif_deploy.errors import TclifError
-from tclif_deploy.fixed import COEFFICIENTS, FixedLayer, FixedNetwork
+from tclif_deploy.fixed import COEFFICIENTS, FixedLayer, FixedNetwork, Int
 from tclif_deploy.target import Target, load_target
 from tclif_deploy.text import count
 
@@ -24,23 +26,44 @@ OF_V = ("b_u", "a_v")
 """coefficients of v; the others are of u"""
 
 
-def check_multipliers(fixed: FixedNetwork, target: Target, lanes: int) -> None:
-    """Raise `TclifError`, with the numbers and the lanes that would fit, where more multipliers are sure to be needed
-    than ``target`` has."""
+def check_multipliers(fixed: FixedNetwork, target: Target, lanes: int, pipelines: int = 1) -> None:
+    """Raise `TclifError`, with the numbers and the lanes and pipelines that would fit, where more multipliers are sure
+    to be needed than ``target`` has."""
     most = target.multipliers
     if most is None:
         return
-    needed = sure_multipliers(fixed, layout(fixed, lanes))
+    needed = sure_multipliers(fixed, layout(fixed, lanes, pipelines))
     if needed <= most.value:
         return
-    # Lanes are named by the count of all products, of which Yosys may make some without a multiplier.
-    fewer = next((n for n in range(lanes - 1, 0, -1) if rough_count(layout(fixed, n))[1] <= most.value), None)
-    ways = [] if fewer is None else [f"--rtl-lanes {fewer}"]
+
+    # What is said to fit does so by the count of all products, of which Yosys may make some without a multiplier.
+    def fits(plan: Layout) -> bool:
+        return rough_count(plan)[1] <= most.value
+
+    ways = smaller_circuits(fixed, lanes, pipelines, fits)
     ways += [f"a larger --device ({needed:,} multipliers and more)"]
     raise TclifError(
-        f"{target.name}: {count(lanes, 'lane')} take {needed:,} multipliers of {most.value:,}",
+        f"{target.name}: {named(lanes, pipelines)} take {needed:,} multipliers of {most.value:,}",
         f"fits: {' or '.join(ways)}",
     )
+
+
+def named(lanes: int, pipelines: int) -> str:
+    """Lanes, and pipelines where there are several, in words."""
+    return count(lanes, "lane") + (f" and {pipelines} pipelines" if pipelines > 1 else "")
+
+
+def smaller_circuits(fixed: FixedNetwork, lanes: int, pipelines: int, fits: Callable[[Layout], bool]) -> list[str]:
+    """The options that make of a circuit the largest one of fewer lanes, and of fewer pipelines, that fits."""
+    ways = []
+    tried = range(lanes - pipelines, 0, -pipelines)
+    fewer = next((n for n in tried if fits(layout(fixed, n, pipelines))), None)
+    if fewer is not None:
+        ways.append(f"--rtl-lanes {fewer}")
+    slower = next((n for n in reversed(PIPELINES) if n < pipelines and fits(layout(fixed, lanes, n))), None)
+    if slower is not None:
+        ways.append(f"--rtl-pipelines {slower}")
+    return ways
 
 
 def sure_multipliers(fixed: FixedNetwork, plan: Layout) -> int:
@@ -57,17 +80,20 @@ def sure_multipliers(fixed: FixedNetwork, plan: Layout) -> int:
         for name in COEFFICIENTS:
             if shape.kinds[name] != ANY or (unread and name in ("a_u", "b_u")):
                 continue
-            values = getattr(layer, name)
-            bits = bits_of(values)
-            if shape.fields[name].bits == 0:
-                value = abs(int(values[0]))
-                bits = (value // (value & -value)).bit_length()  # trailing zeros of a constant are a shift
-            if bits < 2:
-                continue
             state = fixed.arithmetic.bits_v if name in OF_V else fixed.arithmetic.bits_u
             parts = (state,) if state <= LOW_BITS + 1 else (LOW_BITS + 1, state - LOW_BITS)
-            total += sum(part > 1 and part + bits >= LEAST_PRODUCT for part in parts)
+            for n in range(shape.pipelines):
+                bits = factor_bits(getattr(layer, name)[n :: shape.pipelines])
+                total += sum(bits > 1 and part > 1 and part + bits >= LEAST_PRODUCT for part in parts)
     return total
+
+
+def factor_bits(values: Int) -> int:
+    """Bits of a factor that some multiplier must take: trailing zeros of a constant are a shift."""
+    if (values != values[0]).any():
+        return bits_of(values)
+    value = abs(int(values[0]))
+    return (value // (value & -value)).bit_length() if value else 0
 
 
 def used_lanes(layer: FixedLayer, shape: LayerShape) -> int:
@@ -78,24 +104,24 @@ def used_lanes(layer: FixedLayer, shape: LayerShape) -> int:
     return int(heard.reshape(shape.groups, shape.lanes).any(axis=0).sum())
 
 
-def check_block_rams(fixed: FixedNetwork, target: Target, lanes: int) -> None:
+def check_block_rams(fixed: FixedNetwork, target: Target, lanes: int, pipelines: int = 1) -> None:
     """Raise `TclifError`, with the numbers and what would fit, where memories are sure to need more block RAM than
     ``target`` has."""
     most = target.block_rams
     if most is None:
         return
-    plan = layout(fixed, lanes)
+    plan = layout(fixed, lanes, pipelines)
     needed = sure_blocks(fixed, plan)
     if needed <= most.value:
         return
+
     # What is said to fit does so by a count of every bit, whatever Yosys may leave out.
-    ways = []
+    def fits(plan: Layout) -> bool:
+        return most_blocks(fixed, plan) <= most.value
+
     held = BLOCK_BITS * most.value
     full = sum(memory.least * memory.depth for memory in memories(fixed, plan)) > held  # were no bit of a block wasted
-    tried = range(0) if full else range(lanes - 1, 0, -1)
-    fewer = next((n for n in tried if most_blocks(fixed, layout(fixed, n)) <= most.value), None)
-    if fewer is not None:
-        ways.append(f"--rtl-lanes {fewer}")
+    ways = [] if full else smaller_circuits(fixed, lanes, pipelines, fits)
     widest = max(shape.weight_bits for shape in plan.layers)
     width = next((w for w in range(widest - 1, 1, -1) if narrower_blocks(fixed, plan, w) <= most.value), None)
     if width is not None:
@@ -115,31 +141,35 @@ def larger_device(block_rams: int) -> str | None:
     return next((name for name, limit in held.items() if limit is not None and limit.value >= block_rams), None)
 
 
-def fitting_lanes(fixed: FixedNetwork, target: Target) -> int:
-    """The most lanes, up to `LANES`, of which a rough count says that they fit the FPGA ``target``; at least 1.
+def fitting_lanes(fixed: FixedNetwork, target: Target, pipelines: int = 1) -> int:
+    """The most lanes, up to `LANES`, of which a rough count says that they fit the FPGA ``target``; at least one a
+    pipeline.
 
     Block RAM decides where some number of lanes has enough of it: fewer lanes make memories narrower and deeper, which
     often leaves less of a block unused.
     """
     lanes, roughly = LANES, None
-    while lanes:
-        plan = layout(fixed, lanes)
+    # Of multipliers, which several pipelines were asked to take more of, all may be used.
+    full = FULL if pipelines == 1 else 1.0
+    while lanes >= pipelines:
+        plan = layout(fixed, lanes, pipelines)
         luts, multipliers = rough_count(plan)
-        if lanes == 1 or all(
-            limit is None or used <= limit.value * FULL
-            for used, limit in ((luts, target.luts), (multipliers, target.multipliers))
+        if lanes == pipelines or all(
+            limit is None or used <= limit.value * share
+            for used, limit, share in ((luts, target.luts, FULL), (multipliers, target.multipliers, full))
         ):
             if target.block_rams is None or most_blocks(fixed, plan) <= target.block_rams.value:
                 return lanes
             roughly = roughly or lanes
         lanes //= 2
-    return roughly or 1
+    return roughly or pipelines
 
 
 def rough_count(plan: Layout) -> tuple[float, int]:
     """(lookup tables, multipliers) that a circuit may take: enough to choose lanes, no more."""
     luts, multipliers = 0.0, 0
     for shape in plan.layers:
-        luts += LUTS_OF_LAYER + shape.lanes * shape.sum_bits * LUTS_OF_LANE_BIT
-        multipliers += 2 * sum(kind == ANY for kind in shape.kinds.values()) + shape.lanes * shape.multiply
+        luts += LUTS_OF_LAYER * shape.pipelines + shape.lanes * shape.sum_bits * LUTS_OF_LANE_BIT
+        products = sum(kind == ANY for kind in shape.kinds.values())
+        multipliers += 2 * products * shape.pipelines + shape.lanes * shape.multiply
     return luts, multipliers

@@ -25,6 +25,8 @@ from tclif_deploy.target import Target
 
 FILE = "synthesis.json"
 """in the circuit's folder"""
+LATER = frozenset({"pipelines"})
+"""keys of it that earlier versions did not write"""
 DEVICES = {
     "LFE5U-25F": ("--25k", "CABGA381"),
     "LFE5U-45F": ("--45k", "CABGA381"),
@@ -90,6 +92,8 @@ class Synthesis:
     circuit: str
     """SHA-256 of the circuit's description, by which a circuit that was emitted anew is told"""
     clocks: Clocks | None = None
+    pipelines: Annotated[int, Limits(1)] = 1
+    """most of any layer; circuits of earlier versions have one"""
     evidence: dict[str, str] = field(default_factory=lambda: dict(EVIDENCE))
 
     def __post_init__(self) -> None:
@@ -167,6 +171,7 @@ def synthesize(
         target=target.name, device=device, package=package, lanes=max(la.lanes for la in description.layers),
         used=used, available=available, lut4=lut4(stat), clock_mhz=clock(said), asked_mhz=asked_mhz, seed=seed,
         tools={name: metadata.version(name) for name in TOOLS if _has(name)}, circuit=placed, clocks=clocks,
+        pipelines=max(la.pipelines for la in description.layers),
     )  # fmt: skip
 
 
@@ -207,7 +212,8 @@ def _check_used(said: str, target: Target) -> None:
     ]
     if over:
         raise TclifError(
-            f"{target.name}: the circuit needs {', '.join(over)}", "fewer --rtl-lanes, or a larger --device"
+            f"{target.name}: the circuit needs {', '.join(over)}",
+            "fewer --rtl-lanes or --rtl-pipelines, or a larger --device",
         )
 
 

@@ -27,7 +27,8 @@ def synthesis_blocks(s: Synthesis) -> tuple[Block, ...]:
     )
     columns = ("figure", "evidence", "from")
     rest = Table("What these figures rest on", columns, rests, left=columns)
-    title = f"The circuit in an FPGA ({s.device}, {s.package}, at most {s.lanes} lanes a layer)"
+    pipelines = f" and {s.pipelines} pipelines" if s.pipelines > 1 else ""
+    title = f"The circuit in an FPGA ({s.device}, {s.package}, at most {s.lanes} lanes{pipelines} a layer)"
     return (Bars(title, bars), clock, *_steps(s), rest)
 
 
