@@ -41,8 +41,6 @@ RESIDUAL = 0.5
 """share of a weight's rounding error that its master keeps at the start: 0 puts it on the integer, 1 on the float"""
 COARSE_GRID_LIMIT = 7
 """weights of less than this (4 bits' largest) learn faster by what is missing"""
-SCALE_SHARE = 1.0
-"""what the learning rate of a weight scale's logarithm is multiplied with"""
 
 
 class QuantizedNetwork(SequenceNetwork):
@@ -336,14 +334,13 @@ class QuantizedNetwork(SequenceNetwork):
         return soma.astype(np.int64)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """Weights on a grid of steps so coarse that they would never leave an integer learn faster."""
+        """Weights on a grid of steps so coarse that they would never leave an integer learn faster, as do the steps."""
         weights = [weight for n in range(len(self.start.layers)) for weight in self._weights(n)]
-        scales = list(self.log_scales)
-        chosen = {id(parameter) for parameter in (*weights, *scales)}
+        weights += self.log_scales
+        chosen = {id(parameter) for parameter in weights}
         others = [parameter for parameter in self.parameters() if id(parameter) not in chosen]
         share = max(1.0, COARSE_GRID_LIMIT / self.max_weight)
-        groups = [{"params": weights, "share": share}, {"params": others, "share": 1.0}]
-        return [*groups, {"params": scales, "share": SCALE_SHARE}] if scales else groups
+        return [{"params": weights, "share": share}, {"params": others, "share": 1.0}]
 
     def float_state(self) -> dict[str, Tensor]:
         """The masters as a float network's checkpoint: gains go into the weights that they scale, and gamma, which no

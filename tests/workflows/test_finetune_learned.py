@@ -1,6 +1,7 @@
 """What fine-tuning learns where asked, scales, decays and gamma: their gradients, and that the integers are carried."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -306,3 +307,8 @@ def test_a_tuned_leaky_network_is_read_with_the_decays_and_the_reset_that_it_lea
     assert masters.reset == meant.reset == reset
     np.testing.assert_allclose(masters.a_v, meant.a_v, atol=2**-12)
     assert abs(masters.a_v - was.a_v).min() > 1e-4
+    shutil.rmtree(digits / "build")
+    assert tune(digits / "model.pt", digits) == 0, capsys.readouterr().err
+    assert not (tuned / "args.json").exists()  # no file of the authors' form says how much such a LIF forgets
+    kept = load(tuned / "network.npz").layers[0].neuron
+    assert abs(kept.a_v - was.a_v).max() < 2**-12
