@@ -4,12 +4,13 @@ Every learned number has a float *master*; the integer that runs is the master o
 fixed-point network's own arithmetic (`tclif_deploy.nn.fixed_scan`), bit for bit; backward is the float network's, at
 what the integers mean, and its gradients go to the masters as if rounding were not there (straight through).
 
-What is learned: weights, on the grid of each neuron's scale; biases; TC-LIF's couplings, on the coefficients' grid, the
-compartments' ratio of LSBs kept; and for each neuron one *gain* that its threshold and resets share. (Scaling those
-is scaling the neuron's weights and bias the other way, so a gain is a finer weight scale, and a float checkpoint can
-hold it.) Where asked, also the *scales*: the step of each neuron's weights (`tclif_deploy.nn.learned.on_grid`), and
-with it the LSBs of its states; the *decays* of PLIF's somas and of a readout; and *gamma*, one factor a layer. Shifts
-stay as the quantizer chose them. What is one number a layer on the target is learned as one.
+What is learned: weights, on the grid of each neuron's scale; biases, which every layer has; TC-LIF's couplings, on the
+coefficients' grid, the compartments' ratio of LSBs kept; and for each neuron one *gain* that its threshold and resets
+share. (Scaling those is scaling the neuron's weights and bias the other way, so a gain is a finer weight scale, and a
+float checkpoint can hold it.) Where asked, also the *scales*: the step of each neuron's weights
+(`tclif_deploy.nn.learned.on_grid`), and with it the LSBs of its states; the *decays* of PLIF's somas and of a readout;
+and *gamma*, one factor a layer. Shifts stay as the quantizer chose them. What is one number a layer on the target is
+learned as one.
 """
 
 from __future__ import annotations
@@ -79,6 +80,9 @@ class QuantizedNetwork(SequenceNetwork):
         for module in leaks if "decays" not in learn else ():
             if module is not None:
                 module.requires_grad_(False)
+        for n, layer in enumerate(start.layers):
+            if self._linear(n).bias is None:  # its integers have one, which quantization may have set
+                self._linear(n).bias = torch.nn.Parameter(torch.zeros(layer.size))
         self.target = target
         self.mismatch = mismatch
         self._device = threading.local()
@@ -165,8 +169,7 @@ class QuantizedNetwork(SequenceNetwork):
         """Float values of what is learned on a grid so fine that its start is remembered instead of rounded."""
         values: dict[str, Float] = {}
         with torch.no_grad():
-            if self._linear(n).bias is not None:
-                values["bias_u"] = array_of(self._linear(n).bias).astype(np.float64)
+            values["bias_u"] = array_of(self._linear(n).bias).astype(np.float64)
             neuron = self._neuron(n)
             if isinstance(neuron, TCLIF):
                 beta = torch.sigmoid(neuron.decay_factor.double()).numpy()

@@ -88,6 +88,41 @@ def test_a_target_of_one_threshold_a_layer_gets_one_gain_and_one_scale_a_layer()
     assert state["features.0.weight"].shape == (24, 5)
 
 
+def test_a_scale_alone_moves_no_number_but_the_weights():
+    data = samples()
+    network, fixed = quantized(float_network(tclif, True), data, load_target("loihi2"), ("scales",))
+    assert fixed.output.bias_u.any()  # which compensation put there: the float network's readout has none
+    with torch.no_grad():
+        for scale in network.log_scales:
+            scale.copy_(torch.linspace(-0.4, 0.6, len(scale)))
+    moved = network.fixed()
+    for now, was in zip(moved.layers, fixed.layers, strict=True):
+        assert (now.lsb_u / was.lsb_u).min() < 0.7 < 1.8 < (now.lsb_u / was.lsb_u).max()
+        for name in ("bias_u", "b_u", "b_v", "threshold", "r_u", "r_v"):
+            lsb = now.lsb_u if name in ("bias_u", "r_u") else now.lsb_v
+            apart = abs(moved.to_real(now, name) - fixed.to_real(was, name))
+            assert (apart <= np.where(name in ("b_u", "b_v"), 1e-12, 0.51 * lsb)).all(), name
+        for c, before in zip(now.connections, was.connections, strict=True):
+            size = moved.weight_step(now, c)
+            inside = abs(before.weight * fixed.weight_step(was, before) / size) < network.max_weight
+            apart = abs(c.weight * size - before.weight * fixed.weight_step(was, before))
+            assert (apart <= 0.5 * size + 0.25 * fixed.weight_step(was, before) + 1e-9)[inside].all()
+
+
+@pytest.mark.slow
+def test_a_layer_without_bias_learns_the_one_that_its_integers_have():
+    data, target = samples(), load_target("loihi2")
+    network, fixed = quantized(float_network(tclif, False), data, target)
+    assert load(torch.nn.Sequential(*float_network(tclif, False).features)).layers[-1].neuron.bias_u.any() == 0
+    train(network, encoded(fixed, data), 4, 0.02)
+    tuned = network.fixed()
+    assert (tuned.output.bias_u != fixed.output.bias_u).all()
+    assert equal(carried(tuned, target, data).layers, tuned.layers)
+    learned = network.float_state()["features.4.bias"].double().numpy()
+    change = tuned.to_real(tuned.output, "bias_u") - fixed.to_real(fixed.output, "bias_u")
+    np.testing.assert_allclose(learned, change, atol=tuned.output.lsb_u.max())
+
+
 @pytest.mark.slow
 def test_a_readouts_leak_is_a_decay_that_is_learned_and_carried():
     data = samples()
