@@ -47,7 +47,7 @@ LATER = frozenset({
     "rule_loss", "undecided", "uncertain", "limited", "numbers", "figures", "verified_on", "choices",
     "device", "luts", "flip_flops", "block_rams", "multipliers",
     "threshold_step", "comparator", "neurobench", "growing_factors", "bias_exponent", "shift_decays", "adaptation",
-    "dilated_kernel_size", "leaky_u", "proof", "unproven", "mismatch", "distil", "temperature", "widths",
+    "dilated_kernel_size", "leaky_u", "proof", "unproven", "mismatch", "learn", "distil", "temperature", "widths",
     "changed_decisions", "stored_weight_bits", "auto_bits_max_memory", "auto_bits_max_cores",
     "rtl_lanes", "rtl_pipelines", "separate_outputs",
     *LATER_RULES,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from tclif_deploy.json_form import EXACT
 from tclif_deploy.mapping import Finding, HardwareSummary
-from tclif_deploy.nn.config import Epoch
+from tclif_deploy.nn.config import Epoch, Learned
 from tclif_deploy.quantization.width_trials import WidthSearch
 from tclif_deploy.verification.neurobench import NeuroBench
 from tclif_deploy.verification.verdict import VerdictSummary
@@ -72,6 +72,8 @@ class Tuning:
     """what its readouts were divided by"""
     mismatch: float = 0.0
     """standard deviation by which the devices that were trained for differ; builds of earlier versions have none"""
+    learn: tuple[Learned, ...] = ()
+    """what was learned beside weights, biases, thresholds and couplings; builds of earlier versions have none"""
     samples_tested: int
     original: float | None
     """accuracy of the float network"""

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 Settings = TypeVar("Settings", bound="FitSettings")
 NeuronName = Literal["tclif", "lif", "plif"]
+Learned = Literal["scales", "decays", "gamma"]
+"""what fine-tuning may learn beside weights, biases, thresholds and couplings"""
 MOST_LR = 1e6
 """a learning rate beyond it is a slip of the keyboard"""
 MOST_TEMPERATURE = 1e6
@@ -165,6 +167,9 @@ class TuneSettings(FitSettings):
     mismatch: Annotated[float, Limits(0, 1)] = 0.0
     """train for devices that differ: in each forward every weight, threshold and coupling is off by a share of this
     standard deviation, drawn anew (w * (1 + mismatch * xi), rounded, as tclif robust has it); 0: none is"""
+    learn: tuple[Learned, ...] = ()
+    """what is learned beside weights, biases, thresholds and couplings: scales are the steps of the weights, decays
+    those of leaky somas, gamma is what a spike takes from the dendrite"""
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,8 +17,10 @@ if TYPE_CHECKING:
 HINT = "use --to nir, which can say more"
 
 
-def to_module(network: Network) -> torch.nn.Sequential:
+def to_module(network: Network, *, plif: bool = False) -> torch.nn.Sequential:
     """``network`` as a Sequential of Linear, TCLIF, LIF, PLIF, Recurrent and LeakyReadout, in double precision.
+
+    Neurons that forget become PLIF where ``plif``, which learns how much; else LIF, which keeps it.
 
     Raises `TclifError` for what those cannot be: connections other than a chain with recurrence of one step, thresholds
     or resets that differ within a layer, other neurons, another readout than the usual one.
@@ -52,7 +55,7 @@ def to_module(network: Network) -> torch.nn.Sequential:
             if (n.a_v != 1).any():
                 modules.append(_leaky(layer))
             break
-        neuron = _neuron(layer)
+        neuron = _neuron(layer, plif)
         if len(connections) == 2:
             recurrent = Recurrent(neuron, layer.size, bias=False)
             recurrent.hid_weight = _linear(connections[1].weight, None)
@@ -87,10 +90,10 @@ def _leaky(layer: Layer) -> torch.nn.Module:
     return readout
 
 
-def _neuron(layer: Layer) -> torch.nn.Module:
+def _neuron(layer: Layer, plif: bool) -> torch.nn.Module:
     import torch
 
-    from tclif_deploy.nn import LIF, TCLIF
+    from tclif_deploy.nn import LIF, PLIF, TCLIF
 
     n = layer.neuron
     if n.reset == "hard" and n.r_u.any():
@@ -111,5 +114,8 @@ def _neuron(layer: Layer) -> torch.nn.Module:
         pairs = pairs[:1] if np.ptp(pairs, axis=0).max() == 0 else pairs
         return TCLIF(threshold, r_u, decay_factor=torch.from_numpy(pairs), **common)  # type: ignore[arg-type]
     if not n.a_u.any() and not n.b_u.any() and (n.b_v == 1).all() and np.ptp(n.a_v) == 0 and r_u == 0:
-        return LIF(threshold, float(n.a_v[0]), **common)  # type: ignore[arg-type]
+        decay = float(n.a_v[0])
+        if plif and 0 < decay < 1:
+            return PLIF(threshold, math.log((1 - decay) / decay), **common)  # type: ignore[arg-type]
+        return LIF(threshold, decay, **common)  # type: ignore[arg-type]
     raise TclifError(f"layer {layer.name}: its {n.type} neurons are not among the torch modules", HINT)

@@ -64,6 +64,8 @@ class Gradients:
     """multiplied by b_v"""
     gain: Tensor
     """of a factor of a neuron's threshold and resets together; empty where not wanted"""
+    r_u: Tensor
+    """of what a soft reset takes from the dendrite; empty where not wanted"""
 
 
 def layer_gradients(
@@ -81,6 +83,7 @@ def layer_gradients(
     *,
     want_input: bool,
     want_gain: bool = False,
+    want_r_u: bool = False,
 ) -> Gradients:
     """The way back through a layer, from the gradient ``grad`` of its spikes.
 
@@ -92,16 +95,16 @@ def layer_gradients(
     g_weight = weight.new_zeros(sources, neurons)
     g_back = torch.zeros_like(back)
     g_bias, g_b_u, g_a_v, g_b_v = (weight.new_zeros(neurons) for _ in range(4))
-    g_gain = weight.new_zeros(neurons if want_gain else 0)
+    g_gain, g_r_u = (weight.new_zeros(neurons if wanted else 0) for wanted in (want_gain, want_r_u))
     scan.backward(
         array_of(x), x.dtype == torch.bfloat16, array_of(back), *coefficients, hard, threshold, detached,
         CODES[surrogate], array_of(potential), array_of(spikes), array_of(_one_step_if_all_equal(grad)),
-        *(array_of(g) for g in (g_current, g_weight, g_back, g_bias, g_b_u, g_a_v, g_b_v, g_gain)),
+        *(array_of(g) for g in (g_current, g_weight, g_back, g_bias, g_b_u, g_a_v, g_b_v, g_gain, g_r_u)),
     )  # fmt: skip
     g_x = None
     if want_input:
         g_x = (g_current.view(-1, neurons) @ weight.detach().to(g_current.dtype)).view(x.shape).to(x.dtype)
-    return Gradients(g_x, g_weight.t(), g_back.t(), g_bias, g_b_u, g_a_v, g_b_v, g_gain)
+    return Gradients(g_x, g_weight.t(), g_back.t(), g_bias, g_b_u, g_a_v, g_b_v, g_gain, g_r_u)
 
 
 class _Fused(torch.autograd.Function):

@@ -220,10 +220,13 @@ class PLIF(SpikingNeuron):
         decay_input: bool = False,
         strict: bool = False,
         reset: Reset = "hard",
+        v_reset: float = 0.0,
         detach_reset: bool = False,
         surrogate: str = "triangle",
     ) -> None:
-        super().__init__(threshold, strict=strict, reset=reset, detach_reset=detach_reset, surrogate=surrogate)
+        super().__init__(
+            threshold, strict=strict, reset=reset, v_reset=v_reset, detach_reset=detach_reset, surrogate=surrogate
+        )
         self.w = torch.nn.Parameter(torch.tensor(w))
         self.decay_input = decay_input
 

@@ -4,16 +4,19 @@ Every learned number has a float *master*; the integer that runs is the master o
 fixed-point network's own arithmetic (`tclif_deploy.nn.fixed_scan`), bit for bit; backward is the float network's, at
 what the integers mean, and its gradients go to the masters as if rounding were not there (straight through).
 
-What is learned: weights, on the grid of each neuron's scale; biases; TC-LIF's couplings, on the coefficients' grid, the
-compartments' ratio of LSBs kept; and for each neuron one *gain* that its threshold and resets share. (Scaling those
-is scaling the neuron's weights and bias the other way, so a gain is a finer weight scale, and a float checkpoint can
-hold it.) The states' scales and shifts stay as the quantizer chose them, and so does what a readout forgets.
+What is learned: weights, on the grid of each neuron's scale; biases, which every layer has; TC-LIF's couplings, on the
+coefficients' grid, the compartments' ratio of LSBs kept; and for each neuron one *gain* that its threshold and resets
+share. (Scaling those is scaling the neuron's weights and bias the other way, so a gain is a finer weight scale, and a
+float checkpoint can hold it.) Where asked, also the *scales*: the step of each neuron's weights
+(`tclif_deploy.nn.learned.on_grid`), and with it the LSBs of its states; the *decays* of PLIF's somas and of a readout;
+and *gamma*, one factor a layer. Shifts stay as the quantizer chose them. What is one number a layer on the target is
+learned as one.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -22,23 +25,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tclif_deploy.bounds import layer_bounds
-from tclif_deploy.errors import TclifError
-from tclif_deploy.fixed import LAYER_ARRAYS, FixedLayer, FixedNetwork, Int
+from tclif_deploy.fixed import COEFFICIENTS, FixedLayer, FixedNetwork, Int
 from tclif_deploy.fixed.mismatch import mismatch as mismatched
 from tclif_deploy.network import Float
+from tclif_deploy.nn.config import Learned
 from tclif_deploy.nn.fused import array_of
-from tclif_deploy.nn.neuron import TCLIF, Recurrent, SpikingNeuron
-from tclif_deploy.nn.quantized_layer import LayerScan, quantized_layer, straight_through
+from tclif_deploy.nn.learned import layer_keys, on_grid, take_gamma_into_couplings
+from tclif_deploy.nn.neuron import PLIF, TCLIF, Recurrent, SpikingNeuron
+from tclif_deploy.nn.quantized_layer import LayerScan, LearnedNumbers, layer_scan, quantized_layer, straight_through
 from tclif_deploy.nn.sequence import SequenceNetwork, at_last, running, summed
-from tclif_deploy.target import WIDTHS, Target, largest_held, nearest_held
+from tclif_deploy.nn.tunable import accumulator, check_tunable
+from tclif_deploy.quantization.layer_plan import READOUT_BITS
+from tclif_deploy.target import WIDTHS, Target, largest_held, nearest_factor, nearest_held
 
 RESIDUAL = 0.5
 """share of a weight's rounding error that its master keeps at the start: 0 puts it on the integer, 1 on the float"""
 COARSE_GRID_LIMIT = 7
 """weights of less than this (4 bits' largest) learn faster by what is missing"""
-EXACT = 2**53
-"""float64 holds every integer up to here"""
 
 
 class QuantizedNetwork(SequenceNetwork):
@@ -46,6 +49,7 @@ class QuantizedNetwork(SequenceNetwork):
 
     At the start the integers are ``start``'s. With a ``mismatch`` above 0, what is trained (`varied`) is devices that
     differ by so much, as `tclif_deploy.fixed.mismatch` has it; what is measured and built are the integers themselves.
+    ``learn`` names what is learned beside weights, biases, couplings and gains.
 
     Raises `TclifError` for networks that cannot be learned so.
 
@@ -67,28 +71,46 @@ class QuantizedNetwork(SequenceNetwork):
         target: Target,
         residual: float = RESIDUAL,
         mismatch: float = 0.0,
+        learn: Collection[Learned] = (),
     ) -> None:
-        _check(start)
+        check_tunable(start)
         super().__init__(modules)
         self.start = start
-        if self.leak is not None:
-            self.leak.requires_grad_(False)
+        leaks = [self.leak, *(module for module in self.modules() if isinstance(module, PLIF))]
+        for module in leaks if "decays" not in learn else ():
+            if module is not None:
+                module.requires_grad_(False)
+        for n, layer in enumerate(start.layers):
+            if self._linear(n).bias is None:  # its integers have one, which quantization may have set
+                self._linear(n).bias = torch.nn.Parameter(torch.zeros(layer.size))
         self.target = target
         self.mismatch = mismatch
         self._device = threading.local()
         self.max_weight = 2 ** (target.weight_bits.value - 1) - 1
-        self.gains = torch.nn.ParameterList(
-            torch.nn.Parameter(torch.ones(layer.size)) for layer in start.layers if layer.spiking
+        alone = target.per_neuron_parameters.value
+        sizes = [layer.size if alone else 1 for layer in start.layers]
+        self.gains = torch.nn.ParameterList(torch.nn.Parameter(torch.ones(size)) for size in sizes[:-1])
+        self.log_scales = torch.nn.ParameterList(
+            torch.nn.Parameter(torch.zeros(size)) for size in sizes if "scales" in learn
         )
+        self.gamma_factors = torch.nn.ParameterDict(
+            {
+                str(n): torch.nn.Parameter(torch.ones(1))
+                for n, layer in enumerate(start.layers)
+                if "gamma" in learn and isinstance(self._neuron(n), TCLIF) and layer.r_u.any()
+            }
+        )
+        self.steps: list[list[Tensor]] = []
         self.first: list[dict[str, Float]] = []
         with torch.no_grad():
             for n, layer in enumerate(start.layers):
-                for weight, c in zip(self._weights(n), layer.connections, strict=True):
-                    step = start.weight_step(layer, c)
+                steps = [start.weight_step(layer, c) for c in layer.connections]
+                self.steps.append([torch.from_numpy(step.reshape(-1, 1)).float() for step in steps])
+                for weight, c, step in zip(self._weights(n), layer.connections, steps, strict=True):
                     left = np.clip(array_of(weight) / step - c.weight, -0.5, 0.5)
                     weight.copy_(torch.from_numpy((c.weight + residual * left) * step))
                 self.first.append(self._smooth(n))
-        self.wide = [self._accumulator(layer) for layer in start.layers]
+        self.accumulators = [accumulator(start, layer, self.max_weight) for layer in start.layers]
         self._lock = threading.Lock()
         self._overflows = 0
         self._cached: tuple[tuple[int, ...], FixedNetwork, list[LayerScan]] | None = None
@@ -116,34 +138,47 @@ class QuantizedNetwork(SequenceNetwork):
         weights: list[Tensor] = [self._linear(n).weight]
         if n < self.depth and isinstance(recurrent := self.features[2 * n + 1], Recurrent):
             weights.append(recurrent.hid_weight.weight)
+        return weights[::-1] if self._recurrent_first(n) else weights
+
+    def _recurrent_first(self, n: int) -> bool:
         layer = self.start.layers[n]
-        return weights[::-1] if layer.connections[0].source == layer.name else weights
+        return layer.connections[0].source == layer.name
+
+    def _smooth_weights(self, n: int) -> list[Tensor]:
+        """What the layer's weights are as functions of what is learned, those of other layers before its own; only
+        their gradients count."""
+        weights = self._weights(n)
+        if self.log_scales:
+            scale = self.log_scales[n]
+            weights = [on_grid(w, step, scale, self.max_weight) for w, step in zip(weights, self.steps[n], strict=True)]
+        return weights[::-1] if self._recurrent_first(n) else weights
+
+    def _smooth_numbers(self, n: int) -> LearnedNumbers:
+        """The layer's learned factors and gamma, likewise."""
+        neuron = self._neuron(n)
+        if isinstance(neuron, PLIF) and neuron.w.requires_grad:
+            return LearnedNumbers(a_v=1 - torch.sigmoid(neuron.w).reshape(1))
+        if not isinstance(neuron, TCLIF):
+            return LearnedNumbers()
+        beta, r_u = torch.sigmoid(neuron.decay_factor), None
+        if str(n) in self.gamma_factors:  # a gain's own gradient has its part of the reset
+            r_u = neuron.gamma * self.gamma_factors[str(n)] * self.gains[n].detach()
+        return LearnedNumbers(b_u=-beta[:, 0], b_v=beta[:, 1], r_u=r_u)
 
     def _smooth(self, n: int) -> dict[str, Float]:
         """Float values of what is learned on a grid so fine that its start is remembered instead of rounded."""
         values: dict[str, Float] = {}
         with torch.no_grad():
-            if self._linear(n).bias is not None:
-                values["bias_u"] = array_of(self._linear(n).bias).astype(np.float64)
+            values["bias_u"] = array_of(self._linear(n).bias).astype(np.float64)
             neuron = self._neuron(n)
             if isinstance(neuron, TCLIF):
                 beta = torch.sigmoid(neuron.decay_factor.double()).numpy()
                 values["b_u"], values["b_v"] = -beta[:, 0], beta[:, 1]
+            if isinstance(neuron, PLIF):
+                values["a_v"] = 1 - torch.sigmoid(neuron.w.double()).reshape(1).numpy()
+            if n == self.depth and self.leak is not None:
+                values["a_v"] = torch.sigmoid(-self.leak.leak.double()).numpy()
         return values
-
-    def _accumulator(self, layer: FixedLayer) -> type[np.signedinteger[Any]]:
-        """int32 where every sum fits, whatever the weights become."""
-        max_weight = self.max_weight
-        full = replace(
-            layer, connections=tuple(replace(c, weight=np.full_like(c.weight, max_weight)) for c in layer.connections)
-        )
-        bounds = layer_bounds(self.start, full)
-        if bounds.largest >= EXACT:
-            raise TclifError(
-                f"layer {layer.name}: numbers up to {bounds.largest:.2g} cannot be trained exactly",
-                "fewer state or coefficient bits are needed: numbers must stay below 2^53",
-            )
-        return np.int32 if bounds.accumulator < 2**31 else np.int64
 
     def count_overflows(self, overflows: int) -> None:
         """Count values that left their state's range; threads may call it."""
@@ -200,80 +235,54 @@ class QuantizedNetwork(SequenceNetwork):
         return cached[1], cached[2]
 
     def _fixed_layer(self, n: int) -> FixedLayer:
-        start, first, now = self.start.layers[n], self.first[n], self._smooth(n)
+        start, first, now, target = self.start.layers[n], self.first[n], self._smooth(n), self.target
+        scale = np.ones(1)
+        if self.log_scales:
+            scale = np.exp(array_of(self.log_scales[n]).astype(np.float64))
+        layer = replace(start, lsb_u=start.lsb_u * scale, lsb_v=start.lsb_v * scale)
         connections = tuple(
-            replace(c, weight=_rounded(array_of(w) / self.start.weight_step(start, c), self.max_weight))
+            replace(c, weight=_rounded(array_of(w) / self.start.weight_step(layer, c), self.max_weight))
             for w, c in zip(self._weights(n), start.connections, strict=True)
         )
         one = self.start.arithmetic.one
-        bounds = {"bias_u": largest_held(self.target, "bias_u"), "b_u": one, "b_v": one}
-        moved: dict[str, Any] = {
-            name: _rounded(
-                getattr(start, name) + self.start.from_real(start, name, now[name] - first[name]), bounds[name]
-            )
-            for name in now
-        }
+        limits = {"bias_u": largest_held(target, "bias_u"), "a_v": one, "b_u": one, "b_v": one}
+        moved: dict[str, Any] = {}
+        for name, values in now.items():
+            was = getattr(start, name) / (1.0 if name in COEFFICIENTS else scale)
+            moved[name] = _rounded(was + self.start.from_real(layer, name, values - first[name]), limits[name])
         if start.spiking:
-            gain = array_of(self.gains[n]).astype(np.float64)
+            gain = array_of(self.gains[n]).astype(np.float64) / scale
+            factor = self._gamma_factor(n)
             for name in ("threshold", "r_u", "r_v", "v_reset"):
-                moved[name] = _rounded(getattr(start, name) * gain, largest_held(self.target, name))
+                exact = getattr(start, name) * (gain * factor if name == "r_u" else gain)
+                moved[name] = _rounded(exact, largest_held(target, name))
+        elif self.log_scales:
+            moved["multiplier"] = np.rint(2.0**READOUT_BITS * (layer.lsb_v / layer.lsb_v.max())).astype(np.int64)
         for name in moved.keys() & WIDTHS.keys():
-            moved[name] = nearest_held(self.target, name, moved[name])
-        return replace(start, connections=connections, **moved)
+            moved[name] = nearest_held(target, name, moved[name])
+        if "a_v" in moved:
+            moved["a_v"] = nearest_factor(target, moved["a_v"].clip(0), "v")
+        return replace(layer, connections=connections, **moved)
+
+    def _gamma_factor(self, n: int) -> float:
+        """What the layer's gamma is multiplied with."""
+        return float(self.gamma_factors[str(n)].item()) if str(n) in self.gamma_factors else 1.0
 
     def _scan(self, network: FixedNetwork, n: int) -> LayerScan:
-        layer, m, wide = network.layers[n], network.arithmetic, self.wide[n]
-        rounding_offset = {"toward_zero": None, "floor": 0.0, "nearest": 0.5}[m.rounding]
-        state_limits = [
-            float(2 ** (bits - 1) - 1) if overflow == "saturate" else (float(2 ** (bits - 1)), float(2**bits))
-            for bits, overflow in ((m.bits_u, m.overflow_u), (m.bits_v, m.overflow_v))
-        ]
-        steps = [network.weight_step(layer, c) for c in layer.connections]
-        weights = [
-            (np.ascontiguousarray((c.weight << c.exponent).T, dtype=wide), torch.from_numpy(c.weight * step).float())
-            for c, step in zip(layer.connections, steps, strict=True)
-        ]
-        if layer.connections[0].source == layer.name:
-            weights.reverse()
-        none = np.zeros((0, layer.size), wide), torch.zeros(0, layer.size)
-        (weight, real_weight), (recurrent, real_recurrent) = weights[0], weights[1] if len(weights) > 1 else none
-
-        def real64(values: Int) -> Float:
-            return values.astype(np.float64)
-
-        fire_at = real64(layer.threshold) if layer.spiking else np.full(layer.size, np.inf)
-        couplings = tuple(getattr(layer, name) / m.one for name in ("a_u", "b_u", "a_v", "b_v"))
-        numbers = (
-            float(2.0**layer.shift), real64(layer.bias_u), *couplings, rounding_offset, *state_limits, fire_at,
-            real64(layer.r_u), real64(layer.r_v), real64(layer.v_reset),
-        )  # fmt: skip
-        real_values = {name: network.to_real(layer, name) for name in LAYER_ARRAYS}
-        real_values["fire_at"] = network.to_real(layer, "threshold", layer.threshold - 0.5)
-        backward = ("a_u", "b_u", "a_v", "b_v", "fire_at", "r_u", "r_v", "v_reset")
-        feed = next(c.source for c in layer.connections if c.source != layer.name)
         neuron = self._neuron(n)
-        return LayerScan(
-            weight, recurrent, numbers, layer.reset == "hard" and layer.spiking, layer.lsb_v,
-            network.source_unit(feed), real_weight, real_recurrent,
-            tuple(real_values[name].astype(np.float32) for name in backward),
-            real_values["threshold"].astype(np.float32),
-            neuron.surrogate if neuron else "triangle", neuron.detach_reset if neuron else False,
-        )  # fmt: skip
+        surrogate, detached = (neuron.surrogate, neuron.detach_reset) if neuron else ("triangle", False)
+        return layer_scan(network, network.layers[n], self.accumulators[n], surrogate, detached)
 
     def spikes(self, x: Tensor, dtype: torch.dtype | None = None, plain: bool = False) -> list[Tensor]:
         """Each spiking layer's spikes (time, samples, neurons), always bfloat16, for integers ``x`` as `forward`'s."""
         scans = self._integers()[1]
         signal, out = x.transpose(0, 1), []
         for n, gain in enumerate(self.gains):
-            linear, neuron, module = self._linear(n), self._neuron(n), self.features[2 * n + 1]
-            recurrent = module.hid_weight.weight if isinstance(module, Recurrent) else None
-            couplings = None
-            if isinstance(neuron, TCLIF):
-                beta = torch.sigmoid(neuron.decay_factor)
-                couplings = -beta[:, 0], beta[:, 1]
+            weight, *recurrent = self._smooth_weights(n)
             signal = quantized_layer(
-                signal, linear.weight, linear.bias, recurrent, couplings, gain, scans[n], self.count_overflows
-            )
+                signal, weight, self._linear(n).bias, recurrent[0] if recurrent else None, self._smooth_numbers(n),
+                gain, scans[n], self.count_overflows,
+            )  # fmt: skip
             out.append(signal)
         return out
 
@@ -301,14 +310,15 @@ class QuantizedNetwork(SequenceNetwork):
 
     def _exact_weight(self) -> Tensor:
         """What the readout's weights are, differentiated as its masters."""
-        return straight_through(self.last.weight, self._integers()[1][-1].real_weight)
+        return straight_through(self._smooth_weights(self.depth)[0], self._integers()[1][-1].real_weight)
 
     def _smooth_steps(self, spikes: Tensor) -> Tensor:
         """The float readout after each step, of what the integers mean."""
         network = self.fixed()
         decay = None
         if self.leak is not None:
-            decay = torch.from_numpy(network.to_real(network.output, "a_v")).float()
+            exact = torch.from_numpy(network.to_real(network.output, "a_v")).float()
+            decay = straight_through(self.leak.decay, exact)
         return running(spikes, self._exact_weight(), self.last.bias, decay)
 
     def readout_integers(self, spikes: Tensor, lengths: Tensor | None = None) -> Int:
@@ -327,52 +337,43 @@ class QuantizedNetwork(SequenceNetwork):
         return soma.astype(np.int64)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """Weights on a grid of steps so coarse that they would never leave an integer learn faster."""
+        """Weights on a grid of steps so coarse that they would never leave an integer learn faster, as do the steps."""
         weights = [weight for n in range(len(self.start.layers)) for weight in self._weights(n)]
-        chosen = {id(weight) for weight in weights}
+        weights += self.log_scales
+        chosen = {id(parameter) for parameter in weights}
         others = [parameter for parameter in self.parameters() if id(parameter) not in chosen]
         share = max(1.0, COARSE_GRID_LIMIT / self.max_weight)
         return [{"params": weights, "share": share}, {"params": others, "share": 1.0}]
 
     def float_state(self) -> dict[str, Tensor]:
-        """The masters as a float network's checkpoint: gains go into the weights that they scale.
+        """The masters as a float network's checkpoint: gains go into the weights that they scale, and gamma, which no
+        checkpoint holds, into the couplings, unless one would be 1 or more (`gammas`).
 
         The authors' recurrent Linear has a bias too: zeros, since the layer's one bias holds the sum.
         """
-        state = {key: value for key, value in super().float_state().items() if not key.startswith("gains.")}
+        return self._float_state()[0]
+
+    @property
+    def gammas(self) -> list[float]:
+        """The gamma that each spiking layer of `float_state` is to be read with, 0 for neurons without."""
+        return self._float_state()[1]
+
+    def _float_state(self) -> tuple[dict[str, Tensor], list[float]]:
+        own = ("gains.", "log_scales.", "gamma_factors.")
+        state = {key: value for key, value in super().float_state().items() if not key.startswith(own)}
+        gammas = [getattr(neuron, "gamma", 0.0) for neuron in self.neurons]
         for n, gain in enumerate(self.gains):
             scale = gain.detach().float()
-            names = (f"{2 * n}.weight", f"{2 * n}.bias", f"{2 * n + 1}.hid_weight.weight")
-            for key in (f"features.{name}" for name in names):
-                if key in state:
-                    state[key] /= scale[:, None] if state[key].ndim == 2 else scale
+            for key in layer_keys(state, n):
+                state[key] /= scale[:, None] if state[key].ndim == 2 else scale
             if isinstance(self.features[2 * n + 1], Recurrent):
-                state[f"features.{2 * n + 1}.hid_weight.bias"] = torch.zeros_like(scale)
-        return state
+                size = self.start.layers[n].size
+                state[f"features.{2 * n + 1}.hid_weight.bias"] = torch.zeros(size)
+            factor = self._gamma_factor(n)
+            if factor != 1.0 and not take_gamma_into_couplings(state, n, factor):
+                gammas[n] *= factor
+        return state, gammas
 
 
 def _rounded(values: Float, limit: int) -> Int:
     return np.clip(np.rint(values), -limit, limit).astype(np.int64)
-
-
-def _check(start: FixedNetwork) -> None:
-    """Raise `TclifError` for what cannot be learned through its integers."""
-    if not start.usual_readout:
-        raise TclifError(f"the readout {start.readout} cannot be fine-tuned", "the soma after the last step can")
-    if start.arithmetic.unusual:
-        rules = ", ".join(start.arithmetic.unusual)
-        raise TclifError(f"the arithmetic's {rules} cannot be fine-tuned", "choose a target without")
-    for n, layer in enumerate(start.layers):
-        if any(c.kind != "dense" for c in layer.connections):
-            raise TclifError(f"layer {layer.name}: is not dense", "only dense layers can be fine-tuned")
-        for name in ("q", "bias_v", "v0", "u0", "s0"):
-            if getattr(layer, name).any():
-                raise TclifError(f"layer {layer.name}: has {name}", "neurons with it cannot be fine-tuned")
-        if layer.spiking and layer.reset == "hard" and layer.r_u.any():
-            raise TclifError(f"layer {layer.name}: a hard reset with r_u", "neurons with it cannot be fine-tuned")
-        if layer.input_to != "dendrite":
-            raise TclifError(f"layer {layer.name}: input enters the soma", "such neurons cannot be fine-tuned")
-        if layer.spiking and ((layer.threshold <= 0).any() or (layer.b_v == 0).any()):
-            raise TclifError(f"layer {layer.name}: a threshold <= 0 or a b_v of 0", "they cannot be fine-tuned")
-        if layer.spiking and n == len(start.layers) - 1:
-            raise TclifError(f"layer {layer.name}: is the last one and spikes", "a readout must not spike")

@@ -242,6 +242,14 @@ def _hard_gain(gs, gv, g, p, fire_at, threshold, v_reset, live, g_gain):  # type
 
 
 @helper(fastmath={"contract"})
+def _taken(gu, p, fire_at, g_r_u):  # type: ignore[no-untyped-def]
+    zero = p.dtype.type(0)
+    for b in range(gu.shape[0]):
+        for n in range(gu.shape[1]):
+            g_r_u[n] -= gu[b, n] if p[b, n] >= _at(fire_at, n) else zero
+
+
+@helper(fastmath={"contract"})
 def _soft_earlier(  # type: ignore[no-untyped-def]
     old, p, a_u, b_u, a_v, b_v, fire_at, r_v, gu, gv, g, g_bias, g_b_u, g_a_v, g_b_v,
 ):  # fmt: skip
@@ -295,15 +303,15 @@ def count(spikes, counts):  # type: ignore[no-untyped-def]
 @kernel
 def backward(  # type: ignore[no-untyped-def]
     x, binary, recurrent, a_u, b_u, a_v, b_v, fire_at, r_u, r_v, v_reset, hard, threshold, detached, kind, potential,
-    spikes, g_spikes, g_current, g_weight, g_recurrent, g_bias, g_b_u, g_a_v, g_b_v, g_gain,
+    spikes, g_spikes, g_current, g_weight, g_recurrent, g_bias, g_b_u, g_a_v, g_b_v, g_gain, g_r_u,
 ):  # fmt: skip
     """Gradients of one layer over whole sequences, from ``g_spikes`` (time, samples, neurons), or of 1 step for all.
 
     ``recurrent`` is (to, from) here. Writes ``g_current`` (time, samples, neurons; of 0 steps where nobody wants
     it) and adds to the gradients of the weights, (sources, neurons) and (from, to), and of the coefficients, each
     (neurons,); that of b_v comes out multiplied by b_v. ``g_gain`` is that of a factor of a neuron's threshold and
-    resets together (of 0 neurons where nobody wants it). The states are recomputed from ``potential``, which needs
-    threshold > 0 and b_v != 0.
+    resets together, ``g_r_u`` that of what a soft reset takes from the dendrite (each of 0 neurons where nobody wants
+    it). The states are recomputed from ``potential``, which needs threshold > 0 and b_v != 0.
     """
     time, samples, sources = x.shape
     neurons = g_bias.shape[0]
@@ -324,6 +332,8 @@ def backward(  # type: ignore[no-untyped-def]
             # g still holds the current's gradient one step later
             _recur(gs, g, recurrent)
         _surrogate(kind, p, threshold, g)
+        if g_r_u.shape[0] > 0:
+            _taken(gu, p, fire_at, g_r_u)
         if g_gain.shape[0] > 0:
             if not recurs:
                 _load(above, gs)

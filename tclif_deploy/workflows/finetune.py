@@ -25,7 +25,7 @@ from tclif_deploy.errors import TclifError
 from tclif_deploy.files import as_path, narrowest_int
 from tclif_deploy.fixed import FixedNetwork
 from tclif_deploy.formats.network_file import write_network
-from tclif_deploy.formats.read_options import read_args
+from tclif_deploy.formats.read_options import LIF_DECAY, read_args
 from tclif_deploy.frontends import load
 from tclif_deploy.network import Network
 from tclif_deploy.nn.config import Epoch, FitSettings, TrainConfig, TuneSettings
@@ -121,12 +121,13 @@ def finetune(
             raise TclifError(
                 f"readout {network.readout}: cannot be fine-tuned", "the soma after a step can: leave --readout out"
             )
-        modules = _modules(network)
+        plif = "decays" in settings.learn
+        modules = _modules(network, plif)
         train, test = _data(path, network, options, settings, data)
         chosen, calibrated = _calibration(path, calibration, train)
         say(f"quantizing for {target.name}, calibrated on {chosen}")
         fixed = quantize(network, target, calibrated, options.quantize)
-        tuned = QuantizedNetwork(list(modules), fixed, target, mismatch=settings.mismatch)
+        tuned = QuantizedNetwork(list(modules), fixed, target, mismatch=settings.mismatch, learn=settings.learn)
         name = f"{path.name} {sha256(path)[:12]} on {train.samples} samples"
         run = _Tuning(settings, work, progress, say)
         teacher = None
@@ -148,7 +149,7 @@ def finetune(
         control = None
         if settings.control and teacher is None:
             say("training the float network on in the same way")
-            control = run.train(CONTROL, name, SequenceNetwork(list(_modules(network))), train, test)
+            control = run.train(CONTROL, name, SequenceNetwork(list(_modules(network, plif))), train, test)
         _keep_checkpoint(tuned, work, temporary, path, options, settings)
 
         build = write_build(
@@ -216,9 +217,9 @@ class _Tuning:
             return _Outcome(tuple(result.history), before, trainer.answers(test))
 
 
-def _modules(network: Network) -> torch.nn.Sequential:
+def _modules(network: Network, plif: bool = False) -> torch.nn.Sequential:
     try:
-        return to_module(network).float()
+        return to_module(network, plif=plif).float()
     except TclifError as error:
         raise TclifError(error.what, "dense chains of TC-LIF, LIF and PLIF neurons can be fine-tuned") from None
 
@@ -307,7 +308,8 @@ def _named(network: Network, data: Dataset) -> Dataset:
 def _way(settings: TuneSettings, teacher: Teacher | None) -> str:
     """What of ``settings`` makes another training of it, beside those that every training has."""
     mismatch = f" mismatch {settings.mismatch}" if settings.mismatch else ""
-    return mismatch + (f" distilled at {teacher[1]:.6g}" if teacher is not None else "")
+    learn = f" learn {' '.join(sorted(set(settings.learn)))}" if settings.learn else ""
+    return mismatch + learn + (f" distilled at {teacher[1]:.6g}" if teacher is not None else "")
 
 
 def _keep_checkpoint(
@@ -322,18 +324,23 @@ def _keep_checkpoint(
     write_network(dequantize(tuned.fixed()), target / NETWORK)
     described = [
         {
-            "threshold": neuron.threshold, "neuron": "tclif" if hasattr(neuron, "gamma") else "lif",
-            "gamma": getattr(neuron, "gamma", 0.0), "hard_reset": neuron.reset == "hard",
-            "comparator": ">" if neuron.strict else ">=",
+            "threshold": neuron.threshold, "neuron": type(neuron).__name__.lower(), "gamma": gamma,
+            "hard_reset": neuron.reset == "hard", "comparator": ">" if neuron.strict else ">=",
         }
-        for neuron in tuned.neurons
+        for neuron, gamma in zip(tuned.neurons, tuned.gammas, strict=True)
     ]  # fmt: skip
-    if all(one == described[0] for one in described):  # else an args.json cannot say it
+    if all(one == described[0] for one in described) and not any(map(_beyond_args, tuned.neurons)):
         values = {
             "model": "finetuned", **read_args(options.read.args, model).values, "epochs": settings.epochs,
             "lr": settings.lr, "batch_size": settings.batch_size, "start": str(model), **described[0],
         }  # fmt: skip
         build_folder.write_json(target / "args.json", values)
+
+
+def _beyond_args(neuron: Any) -> bool:
+    """Whether a neuron has a number that neither a checkpoint nor its args.json can say."""
+    decay = getattr(neuron, "decay", LIF_DECAY)
+    return bool(abs(decay - LIF_DECAY) > 1e-6 or (neuron.reset == "hard" and neuron.v_reset != 0))
 
 
 def _tuning(

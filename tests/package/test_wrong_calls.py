@@ -236,7 +236,8 @@ MEANINGFUL = {
     "anytime.samples": "None", "anytime.points": "3",
     # no layer to trace, no pass, no notice; lists for tuples
     "*.traces": "list dict no_samples", "*.points": "list", "*.targets": "list", "*.connections": "list",
-    "*.layers": "list", "*.notices": "list", "QuantizeSettings.passes": "list", "QuantizeSettings.weight_bits": "list",
+    "*.layers": "list", "*.notices": "list", "QuantizeSettings.passes": "list", "TuneSettings.learn": "list",
+    "QuantizeSettings.weight_bits": "list",
     "Conv.input_shape": "tuple", "pooling.shape": "tuple",
     # a session
     "Simulator.run.jobs": "None", "Simulator.*scale": "None 3 2**70 1e308", "Simulator.step.x": "tuple",

@@ -188,7 +188,8 @@ def _threshold(resolver: SettingsResolver) -> float:
 def _reset(resolver: SettingsResolver, neuron: str) -> Reset:
     hard = resolver.args.flag("hard_reset")
     ignored = neuron != "plif" and bool(hard) and resolver.script == "MNIST"
-    coded: Reset = "hard" if neuron == "plif" or (hard and not ignored) else "soft"
+    always = neuron == "plif" and (hard is None or "model" not in resolver.args.values)  # ours says what it had
+    coded: Reset = "hard" if always or (hard and not ignored) else "soft"
     if resolver.given.reset is not None:
         override: Reset = "hard" if resolver.given.reset == "hard" else "soft"
         if resolver.args.path and override != coded:
@@ -198,7 +199,7 @@ def _reset(resolver: SettingsResolver, neuron: str) -> Reset:
         resolver.notices.append(
             f"soft reset: {resolver.args.path} says hard_reset, which the authors' MNIST script ignores"
         )
-    elif neuron == "plif":
+    elif neuron == "plif" and coded == "hard":
         resolver.notices.append("hard reset to 0, and input that is not decayed: what the authors' PLIF always does")
     elif hard is None:
         resolver.notices.append("soft reset assumed (say --reset hard if the training used it)")
