@@ -154,3 +154,11 @@ def test_ordered_dicts_of_python_2_are_read() -> None:
     """They are pickled by their list of pairs."""
     pickled = b"\x80\x02" + DICT + b"](](X\1\0\0\0aK\1e](X\1\0\0\0bK\2ee\x85R."
     assert read_checkpoint(zipped(pickled), "file") == OrderedDict(a=1, b=2)
+
+
+def test_torchs_advice_to_run_what_is_in_the_file_is_not_passed_on() -> None:
+    """torch takes no bytes of protocol 3, and says to load without its check; the rest of what it says stays."""
+    line = refusal(zipped(b"\x80\x03C\1x."))
+    assert "weights_only" not in line
+    assert "rerun" not in line.lower().replace("-", "")
+    assert "Unsupported operand 67" in line
