@@ -5,6 +5,7 @@ numba is imported when the first kernel is made, so that a command line that nee
 
 from __future__ import annotations
 
+import copy
 import functools
 import hashlib
 import os
@@ -44,19 +45,31 @@ def cache_folder(folder: Path) -> Path:
     name has a digest of the folder's sources: numba itself looks only at the file of each function, and would go
     on to use machine code whose helpers have changed.
     """
+    return _cache_folders(folder)[0]
+
+
+@functools.cache
+def _cache_folders(folder: Path) -> tuple[Path, tuple[Path, ...]]:
+    """(the folder that `cache_folder` gives, better ones that can only be read: filled by whoever may write there)."""
     digest = hashlib.sha256()
     for source in sorted(folder.rglob("*.py")):
         digest.update(source.read_bytes())
     name = f"{folder.name}-{digest.hexdigest()[:16]}"
+    readable: list[Path] = []
     for base in _candidates():
         cache = base / name
         try:
             cache.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=cache):
-                return cache
+                pass
+            for kept in cache.glob(f"{folder.name}_*"):
+                if not kept.is_dir():  # numba would keep its files beside the sources
+                    kept.unlink()
+            return cache, tuple(readable)
         except OSError:
-            continue
-    return Path(tempfile.mkdtemp(prefix="tclif-deploy-"))
+            if cache.is_dir():
+                readable.append(cache)
+    return Path(tempfile.mkdtemp(prefix="tclif-deploy-")), tuple(readable)
 
 
 def _candidates() -> list[Path]:
@@ -103,7 +116,7 @@ def kernel(function: Function | None = None, *, fastmath: Any = False) -> Any:
         return functools.partial(kernel, fastmath=fastmath)
     numba = _numba()
     dispatcher = helper(function, fastmath=fastmath)
-    folder = cache_folder(Path(function.__code__.co_filename).parent)
+    folder, readable = _cache_folders(Path(function.__code__.co_filename).parent)
     with _making:  # numba reads its folder from this variable, twice: another thread must not reset it in between.
         before = numba.config.CACHE_DIR
         numba.config.CACHE_DIR = str(folder)
@@ -111,15 +124,55 @@ def kernel(function: Function | None = None, *, fastmath: Any = False) -> Any:
             dispatcher.enable_caching()
         finally:
             numba.config.CACHE_DIR = before
-    save = dispatcher._cache.save_overload
+    kept = dispatcher._cache
+    places = [kept, *(_elsewhere(kept, place / Path(kept.cache_path).name) for place in readable)]
+    save = kept.save_overload
+    loads = [(place, place.load_overload) for place in places]
 
-    def save_if_it_can(*compiled: Any) -> None:
-        with suppress(OSError):  # a full disk costs the next process its compilation, and this one nothing
-            save(*compiled)
+    def load_what_is_sound(signature: Any, context: Any) -> Any:
+        for place, load in loads:
+            try:
+                found = load(signature, context)
+            except Exception:  # damaged bytes can raise nearly anything; the kernel is compiled again
+                _discard(place, signature, context.codegen())
+            else:
+                if found is not None:
+                    return found
+        return None
 
-    dispatcher._cache.save_overload = save_if_it_can
+    def save_if_it_can(signature: Any, compiled: Any) -> None:
+        try:
+            save(signature, compiled)
+        except Exception:  # a damaged index, or a folder in a file's place
+            _discard(kept, signature, compiled.codegen)
+            with suppress(OSError):  # a full disk costs the next process its compilation, and this one nothing
+                save(signature, compiled)
+
+    kept.load_overload, kept.save_overload = load_what_is_sound, save_if_it_can
     _kernels[id(dispatcher)] = folder
     return dispatcher
+
+
+def _elsewhere(cache: Any, folder: Path) -> Any:
+    """What numba keeps in ``cache``, as it would lie in another ``folder``."""
+    other = copy.copy(cache)
+    other._cache_file = copy.copy(cache._cache_file)
+    other._cache_file._cache_path = str(folder)
+    other._cache_file._index_path = str(folder / cache._cache_file._index_name)
+    return other
+
+
+def _discard(cache: Any, signature: Any, codegen: Any) -> None:
+    """Remove the machine code kept for a ``signature``, which cannot be read, or the index that names it."""
+    file = cache._cache_file
+    try:
+        name = file._load_index().get(cache._index_key(signature, codegen))
+        damaged = None if name is None else Path(file._data_path(name))
+    except Exception:  # as above
+        damaged = Path(file._index_path)
+    if damaged is not None:
+        with suppress(OSError):
+            damaged.rmdir() if damaged.is_dir() else damaged.unlink()
 
 
 def helper(function: Function | None = None, *, fastmath: Any = False) -> Any:

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 import numpy as np
 
-from tclif_deploy.arguments import Location, described, is_finite, is_number, is_whole
+from tclif_deploy.arguments import Location, described, is_finite, is_number, is_whole, plain
 from tclif_deploy.errors import TclifError
 
 
@@ -144,6 +144,7 @@ def check_settings(settings: Any) -> None:
         for item in value if setting.many else (value,):
             if not setting.takes(item) and not (item is None and setting.default is None):
                 raise TclifError(f"{setting.name} is {shown(item)}", setting.expected)
+        object.__setattr__(settings, setting.name, tuple(map(plain, value)) if setting.many else plain(value))
 
 
 def shown(value: object) -> str:

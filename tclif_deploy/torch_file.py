@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import io
+import pickle
+import re
 import sys
 import warnings
 from collections.abc import Mapping
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
 ZIP, PICKLE = b"PK\x03\x04", b"\x80"
 """First bytes of torch's files since 1.6, and before."""
+ADVICE = ("weights_only", "Weights only", "torch.load", "safe_globals", "trust", "arbitrary code", "an issue")
+"""Words of sentences in which torch tells how to run what is in a file, which is refused here."""
 ALIASES = 4
 """Tensors may share storage (tied weights), but not so often that they fill the memory."""
 
@@ -74,8 +78,15 @@ def _by_torch(data: bytes, where: str) -> Any:
             warnings.simplefilter("ignore")  # about pickle protocols; what matters was checked
             return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many types on damaged files
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise TclifError(f"{where}: torch cannot read it ({reason:.200})", SAVE_AGAIN) from error
+        raise TclifError(f"{where}: torch cannot read it ({_reason(error):.200})", SAVE_AGAIN) from error
+
+
+def _reason(error: Exception) -> str:
+    """What torch says is wrong with a file, without its advice to load it unchecked."""
+    inner = error.__context__ if isinstance(error.__context__, pickle.UnpicklingError) else error
+    said = (sentence.strip() for sentence in re.split(r"(?<=\.)\s|\n", str(inner)))
+    own = (sentence for sentence in said if sentence and not any(word in sentence for word in ADVICE))
+    return next(own, type(error).__name__)
 
 
 def state_dict_of(content: Any, where: str) -> Mapping[str, Any]:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS = 5
 """in which a scheduler has to answer, and to have a worker"""
+MOST_JOBS = 1024
+"""threads or processes: beyond is a slip of the hand"""
 EXPECTED = "expected loky, threading, dask (a cluster of this machine's cores) or dask://HOST:PORT"
 NOT_THERE = "start one with: dask scheduler, or choose --parallel loky"
 HELP = "Spread the work: loky, threading, dask (a cluster of this machine), or a scheduler's dask://HOST:PORT."
@@ -111,7 +113,9 @@ def workers(parallel: str | None, jobs: int | None = None) -> Iterator[Run]:
         it is given to, a scheduler that went away.
     """
     check_parallel(parallel)
-    jobs = None if jobs is None or jobs < 1 else jobs
+    if jobs is not None and jobs > MOST_JOBS:
+        raise TclifError(f"jobs is {jobs}", f"{MOST_JOBS:,} at most")
+    jobs = None if jobs is None or jobs < 1 else int(jobs)
     if parallel is None or not parallel.startswith("dask"):
         with _joblib(parallel or "loky", jobs or -1) as pool:
             yield partial(_on_this_machine, pool)

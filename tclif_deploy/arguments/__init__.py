@@ -12,7 +12,7 @@ through: whoever annotates with them looks himself.
 from tclif_deploy.arguments.annotations import kind_of
 from tclif_deploy.arguments.checks import check, checked, checked_fields
 from tclif_deploy.arguments.kinds import Kind, Location, Problem, Text
-from tclif_deploy.arguments.values import described, is_finite, is_number, is_whole, to_array, to_numbers
+from tclif_deploy.arguments.values import described, is_finite, is_number, is_whole, plain, to_array, to_numbers
 
 __all__ = [
     "Kind",
@@ -27,6 +27,7 @@ __all__ = [
     "is_number",
     "is_whole",
     "kind_of",
+    "plain",
     "to_array",
     "to_numbers",
 ]

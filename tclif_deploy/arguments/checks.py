@@ -24,17 +24,20 @@ Returned = TypeVar("Returned")
 Class = TypeVar("Class")
 
 
-def check(where: str, name: str, kind: Kind, value: Any) -> None:
-    """Raise `TclifError` unless ``value`` is of ``kind``."""
+def check(where: str, name: str, kind: Kind, value: Any) -> Any:
+    """``value``, numbers as Python's own (`Kind.plain`). Raises `TclifError` unless it is of ``kind``."""
     problem = kind.problem(value)
     if problem is not None:
         choices = problem.expected.removeprefix("one of ")
         hint = f"known: {choices}" if choices != problem.expected else f"expected {problem.expected}"
         raise TclifError(f"{where}: {name}{problem.what}", hint)
+    return kind.plain(value) if isinstance(value, (np.number, tuple, list)) else value
 
 
 def checked(function: Callable[Parameters, Returned]) -> Callable[Parameters, Returned]:
     """The function, which raises `TclifError` for an argument that its annotation does not take.
+
+    It is handed Python's numbers where numpy's were given.
 
     Examples
     --------
@@ -61,15 +64,17 @@ def checked(function: Callable[Parameters, Returned]) -> Callable[Parameters, Re
         if not resolved:  # with the first call: what annotations name may be imported later than the function
             kinds.update(_kinds_of(function.__annotations__, function.__module__))
             resolved.append(True)
-        for n, value in enumerate(args):
-            name = ahead[n] if n < len(ahead) else further
-            if name in kinds:
-                check(where, name, kinds[name], value)
-        for name, value in arguments.items():
-            kind = kinds.get(name, kinds.get(others))
-            if kind is not None:
-                check(where, name, kind, value)
-        return function(*args, **arguments)
+        names = (ahead[n] if n < len(ahead) else further for n in range(len(args)))
+        plain = [
+            check(where, name, kinds[name], value) if name in kinds else value
+            for name, value in zip(names, args, strict=True)
+        ]
+        named = {
+            name: value if kind is None else check(where, name, kind, value)
+            for name, value in arguments.items()
+            for kind in (kinds.get(name, kinds.get(others)),)
+        }
+        return function(*plain, **named)  # type: ignore[arg-type]
 
     return call
 
@@ -114,8 +119,10 @@ def checked_fields(cls: type[Class]) -> type[Class]:
     def __post_init__(self: Any) -> None:
         own: Any = type(self)
         for name, kind in _fields_of(own).items():
-            value = getattr(self, name)
-            check(cls.__name__, name, kind, value)
+            given = getattr(self, name)
+            value = check(cls.__name__, name, kind, given)
+            if value is not given:
+                object.__setattr__(self, name, value)
             if type(value) is list and isinstance(kind, Items) and kind.origin is tuple:
                 object.__setattr__(self, name, tuple(value))
             if isinstance(kind, Numbers) and not isinstance(value, np.ndarray):

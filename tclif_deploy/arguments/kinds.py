@@ -11,7 +11,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tclif_deploy.arguments.values import SHOWN, described, holds_numbers, is_finite, is_number, is_whole, to_array
+from tclif_deploy.arguments.values import (
+    SHOWN,
+    described,
+    holds_numbers,
+    is_finite,
+    is_number,
+    is_whole,
+    plain,
+    to_array,
+)
 from tclif_deploy.errors import TclifError
 
 MOST_CHARACTERS = 4096
@@ -55,6 +64,10 @@ class Kind(ABC):
     def problem(self, value: Any) -> Problem | None:
         """What is wrong with ``value``; None: nothing."""
 
+    def plain(self, value: Any) -> Any:
+        """``value``, in which nothing is wrong, its single numbers as Python's own: numpy's of 8 bits overflow soon."""
+        return value
+
     def wrong(self, value: Any, near: bool = False) -> Problem:
         """``value`` is something else."""
         return Problem(f" is {described(value)}", self.words + self.hint, near)
@@ -76,6 +89,9 @@ class Number(Kind):
         if not is_finite(value) or (self.limits is not None and float(value) not in self.limits):
             return self.wrong(value, True)
         return None
+
+    def plain(self, value: Any) -> Any:
+        return plain(value)
 
 
 class Text(Kind):
@@ -203,6 +219,12 @@ class Items(Kind):
                 return Problem(f"[{n}]{problem.what}", problem.expected, True)
         return None
 
+    def plain(self, value: Any) -> Any:
+        if type(value) not in (tuple, list):
+            return value
+        kinds = self.pair or (self.item,) * len(value)
+        return type(value)(item if kind is None else kind.plain(item) for kind, item in zip(kinds, value, strict=True))
+
 
 class Either(Kind):
     """Any of several kinds."""
@@ -222,3 +244,6 @@ class Either(Kind):
                 return None
             near = near or (problem if problem.near else None)
         return near or self.wrong(value)
+
+    def plain(self, value: Any) -> Any:
+        return next((kind.plain(value) for kind in self.kinds if kind.problem(value) is None), value)

@@ -60,6 +60,17 @@ def is_whole(value: object) -> bool:
     return isinstance(value, Integral) and not isinstance(value, (bool, np.bool_)) and abs(int(value)) < 1 << 63
 
 
+def plain(value: Any) -> Any:
+    """A number of numpy's as one of Python's, which does not overflow; anything else as it is.
+
+    Examples
+    --------
+    >>> plain(np.uint8(200)) + 100, plain("200")
+    (300, '200')
+    """
+    return int(value) if isinstance(value, np.integer) else float(value) if isinstance(value, np.floating) else value
+
+
 def is_finite(value: Any) -> bool:
     """Whether a number is finite as float64."""
     try:

@@ -21,7 +21,7 @@ def explain_command(
     ] = None,
     task: TaskOption = None,
     samples: SomeSamples = 100,
-    jobs: Annotated[int, typer.Option(min=1, help="Threads.")] = 2,
+    jobs: Annotated[int, typer.Option(min=1, max=1024, help="Threads.")] = 2,
     printed: Output,
 ) -> None:
     """Attribute a build's error: by source and layer, with the first spike that differs and what would help.

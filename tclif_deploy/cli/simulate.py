@@ -25,7 +25,9 @@ def simulate_command(
     trace: Annotated[Path | None, typer.Option(help="Write spikes, readouts and classes to this HDF5 file.")] = None,
     states: Annotated[str, typer.Option(help="Layers whose u and v go to the trace too, by commas.")] = "",
     engine: Annotated[str, typer.Option(help="'engine' (fast) or 'reference' (the specification).")] = "auto",
-    jobs: Annotated[int | None, typer.Option(min=1, help="Threads of the engine, or workers with --parallel.")] = None,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, max=1024, help="Threads of the engine, or workers with --parallel.")
+    ] = None,
     parallel: ParallelOption = None,
     batch: Annotated[int, typer.Option(min=1, help="Samples in memory at a time.")] = 256,
     printed: Output,

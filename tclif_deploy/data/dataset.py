@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tclif_deploy.aliases import OldName
-from tclif_deploy.arguments import Text, check, described, to_array
+from tclif_deploy.arguments import Text, check, described, is_whole, to_array
 from tclif_deploy.display import Brief, Shown
 from tclif_deploy.errors import TclifError
 from tclif_deploy.network import LEAST, MOST
@@ -134,7 +134,8 @@ class Dataset(Shown):
             raise TclifError(f"{self.name}: no samples {shown} ({error!s:.200})", f"it has {self.samples}") from None
 
     def batches(self, size: int) -> Iterator[Dataset]:
-        """The samples in order, at most ``size`` at a time."""
+        """The samples in order, at most ``size`` at a time, 1 or more. Raises `TclifError` for another size."""
+        size = batch_size(size, self.name)
         return (self[start : start + size] for start in range(0, self.samples, size))
 
     def valid(self) -> NDArray[np.bool_]:
@@ -155,6 +156,19 @@ class Dataset(Shown):
         more = "".join(f", {name} {rows.min():.6g}..{rows.max():.6g}" for name, rows in ranges if rows is not None)
         task = "" if self.task in (None, "label") else f" ({self.task})"
         return Brief(f"Dataset {self.name}: {shape}, {self.x.dtype}, scale {self.scale:.6g}{more}{task}")
+
+
+def batch_size(size: Any, name: str) -> int:
+    """A number of samples that are taken at a time from the data of this ``name``; raises `TclifError` if it is none.
+
+    Examples
+    --------
+    >>> batch_size(np.uint8(32), "data")
+    32
+    """
+    if not is_whole(size) or size < 1:
+        raise TclifError(f"{name}: batches of size {described(size)}", "expected a whole number of samples, 1 or more")
+    return int(size)
 
 
 def targets(name: str, y: Any, task: Any, shape: tuple[int, int]) -> tuple[Task | None, NDArray[Any] | None]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tclif_deploy.data.dataset import Dataset, Task, targets
+from tclif_deploy.data.dataset import Dataset, Task, batch_size, targets
 from tclif_deploy.data.nir_data import is_nir_data
 from tclif_deploy.data.npz import ANY, EXPECTED, KEYS, is_npy, open_npy, task_in
 from tclif_deploy.data.read import is_hdf5, load_data
@@ -29,7 +29,11 @@ class Stream:
     features: int
     labelled: bool
     batches: Callable[[int], Iterator[Dataset]]
-    """(samples a batch) -> the file's samples, in order"""
+    """(samples a batch, 1 or more) -> the file's samples, in order"""
+
+    def __post_init__(self) -> None:
+        read = self.batches
+        object.__setattr__(self, "batches", lambda size: read(batch_size(size, self.name)))
 
 
 def open_stream(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any, get_args, overload
+from typing import Annotated, Any, get_args, overload
 
 from tclif_deploy.arguments import checked
 from tclif_deploy.blas import one_blas_thread
@@ -11,6 +11,7 @@ from tclif_deploy.data.accept import DataLike, as_dataset, integers_of
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import FixedNetwork, Int, check_fixed
 from tclif_deploy.network import Network
+from tclif_deploy.settings import Limits
 from tclif_deploy.simulation import reference
 from tclif_deploy.simulation.float_result import FloatResult
 from tclif_deploy.simulation.floating import Engine, simulate_float
@@ -41,7 +42,7 @@ def simulate(
     traces: Collection[str] = (),
     readouts: bool = False,
     engine: Engine = "auto",
-    jobs: int | None = None,
+    jobs: Annotated[int, Limits(1, 1024)] | None = None,
 ) -> Result | FloatResult:
     """Run a network, float or fixed-point, on data: a `Dataset`, a path, an array or torch tensor, a pair (x, y).
 
@@ -55,7 +56,7 @@ def simulate(
     ``traces`` names layers whose states are kept, ``readouts`` keeps the readout after each step. ``engine`` is
     ``"reference"`` for the specification itself; the fast one, which equals it in every bit, runs on ``jobs`` threads
     (default: one a core).
-    Raises `TclifError` for input that does not fit the network.
+    Raises `TclifError` for input that does not fit the network, and for ``jobs`` outside 1..1024.
 
     Examples
     --------

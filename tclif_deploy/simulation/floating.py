@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from tclif_deploy.data.dataset import Dataset
 from tclif_deploy.errors import TclifError
 from tclif_deploy.network import Network
 from tclif_deploy.readout import Readout
+from tclif_deploy.settings import Limits
 from tclif_deploy.simulation.float_result import FloatResult
 from tclif_deploy.simulation.float_session import FloatSession, rules_of
 from tclif_deploy.simulation.result import check_lengths
@@ -36,7 +37,7 @@ def simulate_float(
     readouts: bool = False,
     other: Readout | None = None,
     engine: Engine = "auto",
-    jobs: int | None = None,
+    jobs: Annotated[int, Limits(1, 1024)] | None = None,
 ) -> FloatResult:
     """Run ``x`` (samples, time, features), in the float network's own units, through ``network``.
 

@@ -120,7 +120,7 @@ class Simulator(Shown):
         lengths: Int | None = None,
         spikes: bool = False,
         counts: bool = False,
-        jobs: int | None = None,
+        jobs: Annotated[int, Limits(1, 1024)] | None = None,
     ) -> Result | FloatResult:
         """Many steps at once: ``x`` is (batch, time, features), or (time, features) of one sample.
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -73,3 +75,90 @@ print(CompensatedRounding(damped(np.eye(2))).round(np.array([[1.4, 2.6]]), np.on
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, "[[1, 3]]\n"), done.stderr
     assert not list(tmp_path.rglob("*.nbc"))
+
+
+SMALL = """
+import numpy as np
+from tclif_deploy import jit
+jit.on_compile(print)
+from tclif_deploy.quantization.rounding import CompensatedRounding, damped
+print(CompensatedRounding(damped(np.eye(2))).round(np.array([[1.4, 2.6]]), np.ones((1, 2)), 127).tolist())
+"""
+
+
+def as_any_user() -> None:
+    """Let modes of files hold for root too, in this process and what it runs."""
+    if sys.platform == "linux":
+        PR_CAPBSET_DROP, CAP_DAC_OVERRIDE = 24, 1
+        ctypes.CDLL(None).prctl(PR_CAPBSET_DROP, CAP_DAC_OVERRIDE, 0, 0, 0)
+
+
+def small(folder: Path, **variables: str) -> list[str]:
+    """What ``SMALL`` prints before its result; its one kernel is kept in ``folder``, where that can be written."""
+    environment = {**os.environ, "TCLIF_CACHE_DIR": str(folder), **variables}
+    done = subprocess.run(
+        [sys.executable, "-c", SMALL], env=environment, capture_output=True, text=True, preexec_fn=as_any_user
+    )
+    assert done.returncode == 0, done.stderr
+    *announced, result = done.stdout.splitlines()
+    assert result == "[[1, 3]]"
+    return announced
+
+
+def emptied(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def truncated(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-20])
+
+
+def of_something_else(path: Path) -> None:
+    path.write_bytes(b"something else\n" * 50)
+
+
+def a_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def test_damaged_machine_code_is_made_again_and_replaced(tmp_path) -> None:
+    assert small(tmp_path)
+    for damage in (emptied, truncated, of_something_else, a_folder):
+        for pattern in ("*.nbi", "*.nbc", "*.nb?"):
+            files = list(tmp_path.rglob(pattern))
+            assert files
+            for path in files:
+                damage(path)
+            assert small(tmp_path), (damage, pattern)  # compiles
+            assert all(path.stat().st_size and path.is_file() for path in files)
+    assert not small(tmp_path)  # finds what the last one wrote
+
+
+def test_a_file_where_machine_code_is_kept_is_replaced(tmp_path) -> None:
+    assert small(tmp_path)
+    (inner,) = tmp_path.glob("quantization-*/quantization_*")
+    shutil.rmtree(inner)
+    inner.write_bytes(b"")
+    assert small(tmp_path)
+    assert list(inner.glob("*.nbc"))
+
+
+def test_machine_code_that_can_only_be_read_is_used_and_what_it_lacks_is_kept_elsewhere(tmp_path) -> None:
+    filled, own = tmp_path / "filled", tmp_path / "own"
+    assert small(filled)
+    (inner,) = filled.glob("quantization-*/quantization_*")
+    try:
+        for folder in (inner, inner.parent, filled):
+            folder.chmod(0o555)
+        assert small(filled, NUMBA_CACHE_DIR=str(own)) == []
+        assert not list(own.rglob("*.nbc"))
+        (kept,) = inner.glob("*.nbc")
+        kept.write_bytes(b"")
+        assert small(filled, NUMBA_CACHE_DIR=str(own)) != []
+        assert kept.read_bytes() == b""
+        assert small(filled, NUMBA_CACHE_DIR=str(own)) == []  # from its own
+        assert list(own.rglob("*.nbc"))
+    finally:
+        for folder in (filled, inner.parent, inner):
+            folder.chmod(0o755)

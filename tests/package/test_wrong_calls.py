@@ -462,3 +462,21 @@ def test_checking_an_array_takes_no_memory_of_its_size(dtype):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < x.nbytes / 100
+
+
+def test_numbers_of_numpy_are_handed_on_as_pythons() -> None:
+    @checked
+    def given(n: int, x: float = 0.0, *more: int, pair: tuple[int, ...] = (), either: int | str = 0) -> list[Any]:
+        return [n, x, *more, *pair, either]
+
+    values = given(np.uint8(200), np.float32(0.5), np.int8(3), pair=(np.int16(4), 5), either=np.uint64(6))
+    assert values == [200, 0.5, 3, 4, 5, 6]
+    assert [type(value) for value in values] == [int, float, int, int, int, int]
+    assert given(7, either="text") == [7, 0.0, "text"]
+
+
+def test_numbers_of_numpy_in_settings_and_dataclasses_become_pythons() -> None:
+    settings = tc.QuantizeSettings(weight_bits=(np.uint8(5), 4))  # type: ignore[arg-type]
+    assert [type(bits) for bits in settings.weight_bits] == [int, int]
+    arithmetic = Arithmetic(np.int8(12), "floor", np.uint8(24), 24, "saturate", "saturate")  # type: ignore[arg-type]
+    assert [type(arithmetic.frac_bits), type(arithmetic.bits_u)] == [int, int]

@@ -18,11 +18,12 @@ from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import Arithmetic, FixedConnection, FixedLayer, FixedNetwork, InputEncoding
 from tclif_deploy.jit import cache_folder
 from tclif_deploy.network import INPUT
-from tclif_deploy.simulation import engine, reference
+from tclif_deploy.simulation import engine, reference, simulate
 from tclif_deploy.simulation.engine import layers
 from tclif_deploy.simulation.engine.form import CHOICE, TWO_LOADS, Form, chosen_form, cpu_name
 from tclif_deploy.simulation.engine.plan import MAX_CONNECTIONS, plan_fast
 from tclif_deploy.simulation.engine.spec import DENSE, MIXED, SPIKES, Flag, KernelSpec
+from tclif_deploy.simulation.session import Simulator
 from tests.helpers.random_networks import (
     STARTS,
     assert_alive,
@@ -140,6 +141,22 @@ def test_the_form_is_that_of_the_cpu_unless_the_environment_says_one(monkeypatch
     monkeypatch.setenv(CHOICE, "nibbles")
     with pytest.raises(TclifError, match="TCLIF_ENGINE_FORM is 'nibbles'; expected bytes or words"):
         chosen_form()
+
+
+@pytest.mark.parametrize("options", [{}, {"recurrent": True}, {"conv": True}, {"rounding": "toward_zero"}])
+def test_a_form_that_is_none_is_refused_whether_or_not_a_layer_would_take_it(
+    options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(CHOICE, "nonsense")
+    network, x = random_network(5, **options)
+    refused = "TCLIF_ENGINE_FORM is 'nonsense'; expected bytes or words"
+    with pytest.raises(TclifError, match=refused):
+        engine.simulate(network, x)
+    with pytest.raises(TclifError, match=refused):
+        Simulator(network, 2)
+    floating = load("fixtures/spoken_digits/checkpoint.pth.tar")
+    with pytest.raises(TclifError, match=refused):
+        simulate(floating, np.zeros((1, 2, floating.input_size)))
 
 
 @pytest.mark.parametrize("delays", [MAX_CONNECTIONS - 1, MAX_CONNECTIONS, 2 * MAX_CONNECTIONS])

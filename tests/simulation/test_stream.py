@@ -2,6 +2,8 @@
 
 import json
 import tracemalloc
+from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -10,10 +12,11 @@ import pytest
 from tclif_deploy import Dataset, TclifError, load, load_data, quantize, simulate
 from tclif_deploy.cli.main import run
 from tclif_deploy.data.stream import open_stream
-from tclif_deploy.simulation import reference
+from tclif_deploy.simulation import Engine, reference
 from tclif_deploy.simulation.stream import count_events, run_all
 from tclif_deploy.simulation.trace_file import TraceFile
 from tests.helpers import checkpoints
+from tests.helpers.random_networks import random_network
 from tests.helpers.requirements import needs_module
 
 
@@ -222,3 +225,45 @@ def test_a_build_that_is_none_and_data_of_another_width_are_refused(build, tmp_p
     assert "5 features a step, the network takes 3" in capsys.readouterr().err
     assert run(["simulate", str(tmp_path), "--data", str(wide), "-q"]) == 2
     assert "not a build folder" in capsys.readouterr().err
+
+
+JOBS = [0, -1, 1025, np.uint16(1025)]
+
+
+@pytest.mark.parametrize("jobs", JOBS)
+@pytest.mark.parametrize("how", ["auto", "reference"])
+def test_jobs_are_one_to_1024_in_every_engine(jobs: int, how: Engine) -> None:
+    network, x = random_network(3, samples=2, time=4)
+    with pytest.raises(TclifError, match=f"^simulate: jobs is {jobs}; expected a whole number, 1 to 1,024"):
+        simulate(network, x, engine=how, jobs=jobs)
+    floating = load("fixtures/spoken_digits/checkpoint.pth.tar")
+    with pytest.raises(TclifError, match=f"^simulate: jobs is {jobs}; expected a whole number, 1 to 1,024"):
+        simulate(floating, np.zeros((1, 2, floating.input_size)), engine=how, jobs=jobs)
+
+
+def test_more_workers_than_that_are_refused_before_any_starts() -> None:
+    network, x = random_network(3, samples=2, time=4)
+    with pytest.raises(TclifError, match="jobs is 1025; 1,024 at most"):
+        run_all(network, [Dataset(x)], jobs=1025, parallel="threading")
+
+
+@pytest.mark.parametrize("kind", [np.int8, np.uint8, np.int16, np.uint64])
+def test_numbers_of_numpy_count_as_pythons_do(kind: type[np.integer[Any]]) -> None:
+    """300 samples, a thread, batches of 100: each more than some of these types hold in a sum."""
+    network, x = random_network(3, samples=300, time=4)
+    want = simulate(network, x, jobs=1)
+    got = simulate(network, x, jobs=kind(1))
+    assert (got.readout == want.readout).all()
+    assert [batch.samples for batch in Dataset(x).batches(kind(100))] == [100, 100, 100]
+    assert run_all(network, Dataset(x).batches(kind(100)), jobs=kind(1)).samples == 300
+
+
+@pytest.mark.parametrize("size", [0, -1, np.int8(-3), 2.5, None, True, "8"])
+def test_batches_of_no_samples_are_refused(size: Any, tmp_path: Path) -> None:
+    data = Dataset(np.zeros((3, 2, 1)), name="mine")
+    with pytest.raises(TclifError, match=r"^mine: batches of size .*; expected a whole number of samples, 1 or more"):
+        data.batches(size)
+    np.save(tmp_path / "x.npy", data.x)
+    for samples in (None, 2):
+        with pytest.raises(TclifError, match=r"x.npy: batches of size .*; expected a whole number of samples"):
+            open_stream(tmp_path / "x.npy", samples=samples).batches(size)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from tclif_deploy.network import INPUT, Float, Layer, Network
 from tclif_deploy.simulation.engine.events import WORD
 from tclif_deploy.simulation.engine.float_tile import A_U, A_V, CONSTANTS, NUMBERS, THRESHOLD, WIDTHS, Choice, Q
+from tclif_deploy.simulation.engine.form import chosen_form
 from tclif_deploy.simulation.engine.plan import MAX_SOURCES, aligned
 from tclif_deploy.simulation.engine.scatter import OUTPUTS, shape_of, weights_of
 
@@ -178,5 +179,6 @@ def groups(layers: Sequence[PlannedLayer]) -> list[range]:
 
 
 def plan_float(network: Network) -> FloatPlan:
-    """Of a float network."""
+    """Of a float network. Raises `TclifError` where the environment names no `form`, as of any network."""
+    chosen_form()
     return FloatPlan(network.input_size, [float_layer(layer) for layer in network.layers])

@@ -20,7 +20,7 @@ from tclif_deploy.fixed import Arithmetic, FixedConnection, FixedLayer, FixedNet
 from tclif_deploy.network import INPUT
 from tclif_deploy.simulation.engine import neuron
 from tclif_deploy.simulation.engine.events import FEW_FEATURES
-from tclif_deploy.simulation.engine.form import chosen_form, word_width
+from tclif_deploy.simulation.engine.form import Form, chosen_form, word_width
 from tclif_deploy.simulation.engine.spec import DENSE, MIXED, SPIKES, Flag, KernelSpec
 from tclif_deploy.simulation.reference import start_states
 
@@ -133,7 +133,11 @@ class FastPlan:
 
 
 def plan_fast(network: FixedNetwork) -> FastPlan | None:
-    """The plan of ``network``, or None where it must run in `general`."""
+    """The plan of ``network``, or None where it must run in `general`.
+
+    Raises `TclifError` where the environment names no form, whether or not a layer would take it.
+    """
+    form = chosen_form()
     if platform.machine().lower() not in ("x86_64", "amd64"):
         return None  # The rounding mode is set in a register of x86.
     m = network.arithmetic
@@ -142,7 +146,7 @@ def plan_fast(network: FixedNetwork) -> FastPlan | None:
     earlier = {INPUT}
     layers = []
     for layer in network.layers:
-        planned = _plan_layer(network, layer, earlier)
+        planned = _plan_layer(network, layer, earlier, form)
         if planned is None:
             return None
         layers.append(planned)
@@ -150,7 +154,7 @@ def plan_fast(network: FixedNetwork) -> FastPlan | None:
     return FastPlan(tuple(layers), m)
 
 
-def _plan_layer(network: FixedNetwork, layer: FixedLayer, earlier: set[str]) -> FastLayer | None:
+def _plan_layer(network: FixedNetwork, layer: FixedLayer, earlier: set[str], form: Form) -> FastLayer | None:
     m = network.arithmetic
     if any(c.source not in (*earlier, layer.name) for c in layer.connections) or abs(layer.shift) > MAX_SHIFT:
         return None
@@ -166,7 +170,7 @@ def _plan_layer(network: FixedNetwork, layer: FixedLayer, earlier: set[str]) -> 
     wide = max_weight > 127
     width, words = _width(layer), False
     feeds_itself = any(c.source == layer.name for c in layer.connections)
-    if layer.spiking and not feeds_itself and not wide and chosen_form() == "words":
+    if layer.spiking and not feeds_itself and not wide and form == "words":
         in_words = word_width(layer.size)
         width, words = in_words or width, in_words is not None
     tiles = -(-layer.size // width)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from tclif_deploy.errors import TclifError
+from tclif_deploy.workers import MOST_JOBS
 
 
 def cores() -> int:
@@ -18,10 +19,10 @@ def cores() -> int:
 
 def threads(jobs: int | None, samples: int) -> int:
     """How many run ``samples`` where ``jobs`` are asked for (None: one a core). Raises `TclifError` for less than
-    one."""
-    if jobs is not None and jobs < 1:
-        raise TclifError(f"jobs is {jobs}", "at least one thread is needed")
-    return min(jobs or cores(), samples)
+    one, and for more than `MOST_JOBS`."""
+    if jobs is not None and not 1 <= jobs <= MOST_JOBS:
+        raise TclifError(f"jobs is {jobs}", f"expected a number of threads, 1 to {MOST_JOBS:,}")
+    return min(int(jobs or cores()), samples)
 
 
 def run_all(run: Callable[[slice], None], blocks: Sequence[slice], workers: int) -> None:
