@@ -153,10 +153,8 @@ class _Mixture:
         self.starts = np.cumsum([0, *(layer.size for layer in fixed.layers)])
         self._layers: dict[tuple[int, frozenset[Part]], FloatLayer] = {}
         self._planned: dict[FloatLayer, PlannedLayer] = {}
-        encoded, _ = fixed.input.encode(data.x, data.scale)
-        exact = data.values() / fixed.input.lsb
-        self.encoded: Values = lambda at: encoded[at]
-        self.exact: Values = lambda at: exact[at]
+        self.encoded: Values = lambda at: fixed.input.encode(data.x[at], data.scale)[0]
+        self.exact: Values = lambda at: data[at].values() / fixed.input.lsb
 
     def parts(self, n: int, chosen: Collection[tuple[str, Part]]) -> frozenset[Part]:
         """Those of layer ``n``."""
