@@ -1,4 +1,4 @@
-"""Input is converted a block of samples at a time: of all of it, nothing is held as real numbers."""
+"""Memory that no run may take: real numbers of all the input, matrices of convolutions."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ import pytest
 
 import tclif_deploy as tc
 from tclif_deploy import neurons
+from tclif_deploy.convolution import Conv
 from tclif_deploy.fixed import InputEncoding
 from tclif_deploy.network import Connection, Layer, Network
 from tclif_deploy.simulation.floating import simulate_float
 from tclif_deploy.simulation.partially_quantized import decide_mixed, simulate_mixed
-from tclif_deploy.simulation.quantized_parts import INPUT_PART
+from tclif_deploy.simulation.quantized_parts import INPUT_PART, parts_of
 from tclif_deploy.verification import neurobench as neurobench_module
 from tclif_deploy.verification.error_attribution import _changes
 from tclif_deploy.verification.neurobench import neurobench
@@ -73,6 +74,33 @@ def test_more_samples_take_no_more_memory_than_they_hold_themselves(name: str, m
     call, few, many = calls(net, fixed)[name], data(64), data(256)
     call(few)  # kernels are compiled, plans made
     assert peak(call, many) - peak(call, few) < many.x.nbytes - few.x.nbytes
+
+
+def test_partly_quantized_convolutions_stay_kernels() -> None:
+    pixels = 2 * 24 * 24
+    conv = Conv((2, 24, 24), padding=(1, 1, 1, 1))
+    rng = np.random.default_rng(4)
+    first = Layer(
+        "first",
+        neurons.lif(4 * 24 * 24, decay=0.9, threshold=1.0),
+        (Connection("input", rng.normal(size=(4, 2, 3, 3)), conv=conv),),
+    )
+    out = Layer("out", neurons.readout(2), (Connection("first", rng.normal(size=(2, 4 * 24 * 24))),))
+    net, given = Network(pixels, (first, out)), data(4, pixels)
+    fixed = tc.quantize(net, "loihi2", given, tc.QuantizeSettings(passes=()))
+    every = parts_of(net)
+    sets = [frozenset[Any](), frozenset(every), *(frozenset([part]) for part in every)]
+    result: dict[Any, Any] = {}
+
+    def call(d: tc.Dataset) -> None:
+        result.update(decide_mixed(net, fixed, d, sets, jobs=1))
+
+    call(given)  # kernels are compiled
+    assert peak(call, given) < 8 * first.size * pixels / 2, "half of one matrix"
+    whole = tc.simulate(fixed, given, spikes=True)
+    assert whole.spikes["first"].any()
+    np.testing.assert_array_equal(result[frozenset(every)][0], whole.readout * fixed.output.lsb_v)
+    np.testing.assert_allclose(result[frozenset()][0], tc.simulate(net, given).readout, rtol=1e-9)
 
 
 def test_encoding_takes_the_memory_of_its_result() -> None:
