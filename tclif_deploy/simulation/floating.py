@@ -41,7 +41,7 @@ def simulate_float(
     engine: Engine = "auto",
     jobs: int | None = None,
 ) -> FloatResult:
-    """Run ``x`` (samples, time, features) through ``network``, which sees ``x * scale``.
+    """Run ``x`` (samples, time, features), times ``scale``, through ``network``, in the float network's own units.
 
     Any numeric dtype, computed in float64; the kernels convert a block of samples at a time. ``lengths``, ``counts``,
     ``traces``, ``readouts``, ``engine`` and ``jobs`` are those of `tclif_deploy.simulate`; ``spikes`` are kept unless
