@@ -32,9 +32,10 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+# MNIST=train-images-idx3-ubyte.gz runs what takes MNIST's own images too, BASELINE=CHECKOUT every job of another checkout.
 bench: $(READY)
-	$(BIN)/python benchmarks/bench.py
-	$(BIN)/python benchmarks/job.py
+	$(BIN)/python benchmarks/bench.py $(if $(MNIST),--mnist '$(MNIST)')
+	$(BIN)/python benchmarks/job.py $(if $(MNIST),--mnist '$(MNIST)') $(if $(BASELINE),--baseline '$(BASELINE)')
 
 # Simulators that others made of the chips, each in an environment of its own in the user's cache (or in $TCLIF_ORACLES).
 oracles: $(DEMO)

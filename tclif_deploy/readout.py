@@ -260,6 +260,6 @@ def reached(charged: NDArray[Any], threshold: NDArray[Any], strict: bool) -> NDA
 
 
 def softmax(v: NDArray[Any]) -> NDArray[Any]:
-    """Of (samples, outputs), over the outputs."""
+    """Of (samples, outputs), over the outputs; its last bits are those of numpy's exponential on this CPU."""
     powers = np.exp(v - v.max(axis=1, keepdims=True))
     return np.asarray(powers / powers.sum(axis=1, keepdims=True))

@@ -1,6 +1,7 @@
 """Calls spread over processes or threads of this machine, or over a dask cluster: what ``--parallel`` names.
 
-joblib runs them on this machine. It has a backend for dask, too, which is not used: it leaves large arguments on one
+joblib runs them on this machine; it gives up where a worker dies, and is started again here with the calls that this
+lost. It has a backend for dask, too, which is not used: it leaves large arguments on one
 worker, so that the job is lost with that worker, and it waits for ever for a call that no worker can read. Here the
 scheduler keeps every argument until the call is done, and gives the call to another worker where one dies.
 """
@@ -12,7 +13,9 @@ import contextlib
 import itertools
 import logging
 import re
+import threading
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from functools import partial
@@ -35,6 +38,10 @@ EXPECTED = "expected loky, threading, dask (a cluster of this machine's cores) o
 NOT_THERE = "start one with: dask scheduler, or choose --parallel loky"
 HELP = "Spread the work: loky, threading, dask (a cluster of this machine), or a scheduler's dask://HOST:PORT."
 """of the option of every command that has it"""
+TOGETHER, ALONE = 2, 2
+"""times that a call is run beside others, and then by itself, where workers die; dask allows as many by default"""
+FATAL = "ended every worker that it was given to"
+NO_MEMORY = "they may lack memory"
 
 Run = Callable[[Callable[..., Any], tuple[Any, ...], Iterable[Any]], Iterator[Any]]
 """``run(function, shared, each)`` gives ``function(*shared, one)`` for every ``one`` of ``each``, in any order"""
@@ -93,7 +100,9 @@ def address_of(parallel: str) -> str | None:
 
 
 @contextlib.contextmanager
-def workers(parallel: str | None, jobs: int | None = None) -> Iterator[Run]:
+def workers(
+    parallel: str | None, jobs: int | None = None, name: Callable[[Any], str] = lambda one: f"the call {one!r:.60}"
+) -> Iterator[Run]:
     """What runs calls at ``parallel``, as long as the ``with`` lasts.
 
     Parameters
@@ -104,13 +113,17 @@ def workers(parallel: str | None, jobs: int | None = None) -> Iterator[Run]:
         below ``if __name__ == "__main__":``); ``dask://HOST:PORT``: the cluster of the scheduler that runs there.
     jobs : int, optional
         Workers; None or -1: one a core. A cluster that runs already has its own: calls at a time, then, at most.
+    name : callable, optional
+        What a message calls the call that has this argument of its own.
+
+    A worker that dies, as of too little memory, costs what it had in hand: that is run again.
 
     Raises
     ------
     TclifError
         Before anything runs: a name that is none, a package that is missing, a scheduler that does not answer within a
         few seconds, has no worker, or has workers without this version. While calls run: a call that ends every worker
-        it is given to, a scheduler that went away.
+        it is given to (four of them), a scheduler that went away.
     """
     check_parallel(parallel)
     if jobs is not None and jobs > MOST_JOBS:
@@ -118,10 +131,10 @@ def workers(parallel: str | None, jobs: int | None = None) -> Iterator[Run]:
     jobs = None if jobs is None or jobs < 1 else int(jobs)
     if parallel is None or not parallel.startswith("dask"):
         with _joblib(parallel or "loky", jobs or -1) as pool:
-            yield partial(_on_this_machine, pool)
+            yield partial(_on_this_machine, pool, parallel or "loky", name)
     else:
         with _client(parallel, jobs) as (client, most):
-            yield partial(_on_cluster, client, most, parallel)
+            yield partial(_on_cluster, client, most, parallel, name)
 
 
 @contextlib.contextmanager
@@ -138,11 +151,60 @@ def _joblib(backend: str, jobs: int) -> Iterator[joblib.Parallel]:
 
 
 def _on_this_machine(
-    pool: joblib.Parallel, function: Callable[..., Any], shared: tuple[Any, ...], each: Iterable[Any]
+    pool: joblib.Parallel,
+    parallel: str,
+    name: Callable[[Any], str],
+    function: Callable[..., Any],
+    shared: tuple[Any, ...],
+    each: Iterable[Any],
 ) -> Iterator[Any]:
+    """Results from joblib. With a worker all calls that are under way are lost, and which of them ended it is not told:
+    they run again, those that were lost so twice one by one."""
     import joblib
+    from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-    yield from pool(joblib.delayed(function)(*shared, one) for one in each)
+    calls, lock = enumerate(each), threading.Lock()
+    waiting: dict[int, Any] = {}
+    """number -> argument of the calls given out whose results have not come"""
+    lost: Counter[int] = Counter()
+
+    def following() -> Iterator[tuple[int, Any]]:
+        while True:
+            with lock:  # a thread of joblib may still be at it when the workers are gone
+                call = next(calls, None)
+                if call is None:
+                    return
+                waiting[call[0]] = call[1]
+            yield call
+
+    def run(some: Iterable[tuple[int, Any]]) -> Iterator[Any]:
+        given: set[int] = set()
+
+        def noted() -> Iterator[Any]:
+            for number, one in some:
+                given.add(number)
+                yield joblib.delayed(_numbered)(function, shared, number, one)
+
+        try:
+            for number, result in pool(noted()):
+                if waiting.pop(number, waiting) is not waiting:
+                    yield result
+        except TerminatedWorkerError:
+            lost.update(given.intersection(waiting))
+
+    yield from run(following())
+    while waiting:
+        for number, one in list(waiting.items()):
+            while number in waiting and lost[number] >= TOGETHER:
+                if lost[number] == TOGETHER + ALONE:
+                    raise TclifError(f"--parallel {parallel}: {name(one)} {FATAL}", NO_MEMORY)
+                yield from run([(number, one)])
+        yield from run(itertools.chain(list(waiting.items()), following()))
+
+
+def _numbered(function: Callable[..., Any], shared: tuple[Any, ...], number: int, one: Any) -> tuple[int, Any]:
+    """The result of a call, with the call's number."""
+    return number, function(*shared, one)
 
 
 @contextlib.contextmanager
@@ -234,17 +296,25 @@ def _check_versions(client: Any, parallel: str) -> None:
 
 
 def _on_cluster(
-    client: Any, most: int, parallel: str, function: Callable[..., Any], shared: tuple[Any, ...], each: Iterable[Any]
+    client: Any,
+    most: int,
+    parallel: str,
+    name: Callable[[Any], str],
+    function: Callable[..., Any],
+    shared: tuple[Any, ...],
+    each: Iterable[Any],
 ) -> Iterator[Any]:
     """Results from a cluster; a worker that dies costs what it had in hand, which the scheduler gives to another."""
     distributed = _distributed()
     # computed there from what the scheduler holds, not scattered: a worker that dies takes no only copy with it
     held = client.submit(_Held(shared), pure=False)
     calls, running = iter(each), distributed.as_completed([], loop=client.loop)
+    waiting: dict[str, Any] = {}
 
     def give(number: int) -> None:
         for one in itertools.islice(calls, number):
             key = f"{function.__name__.strip('_')}-{uuid.uuid4().hex}"  # the name that dask's pages and logs show
+            waiting[key] = one
             running.add(client.submit(_Call(function, one), held, key=key))
 
     give(most)
@@ -252,14 +322,15 @@ def _on_cluster(
         try:
             result = future.result()
         except distributed.KilledWorker as error:
+            called = name(waiting[future.key])
             raise TclifError(
-                f"--parallel {parallel}: one call ended every worker that it was given to",
-                "see the workers' logs; they may lack memory",
+                f"--parallel {parallel}: {called} {FATAL}", f"see the workers' logs; {NO_MEMORY}"
             ) from error
         except CancelledError as error:
             raise TclifError(
                 f"--parallel {parallel}: the scheduler went away", "look whether it runs, and start again"
             ) from error
+        del waiting[future.key]
         give(1)
         yield result
 

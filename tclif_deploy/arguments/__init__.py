@@ -12,7 +12,16 @@ through: whoever annotates with them looks himself.
 from tclif_deploy.arguments.annotations import kind_of
 from tclif_deploy.arguments.checks import check, checked, checked_fields
 from tclif_deploy.arguments.kinds import Kind, Location, Problem, Text
-from tclif_deploy.arguments.values import described, is_finite, is_number, is_whole, plain, to_array, to_numbers
+from tclif_deploy.arguments.values import (
+    described,
+    holds_numbers,
+    is_finite,
+    is_number,
+    is_whole,
+    plain,
+    to_array,
+    to_numbers,
+)
 
 __all__ = [
     "Kind",
@@ -23,6 +32,7 @@ __all__ = [
     "checked",
     "checked_fields",
     "described",
+    "holds_numbers",
     "is_finite",
     "is_number",
     "is_whole",

@@ -44,6 +44,8 @@ MOST_SPIKES = 255
 """of a neuron in one step: they are counted in a byte"""
 MOST_DELAY = 1 << 16
 """steps; memory is taken for the spikes of all of them"""
+VALUES = 1 << 18
+"""of an input that become integers at a time"""
 
 
 @dataclass(frozen=True)
@@ -162,11 +164,18 @@ class InputEncoding:
         Integer data whose ``scale`` is this encoding's ``lsb`` enters unchanged: ``x`` itself comes back where nothing
         is clipped. Everything else comes back in int64.
         """
-        if np.issubdtype(x.dtype, np.integer) and scale == self.lsb:
-            if x.size == 0 or max(int(x.max()), -int(x.min())) <= self.limit:
-                return x, 0
-            raw = x.astype(np.int64)
-        else:
-            raw = np.rint(x.astype(np.float64) * (scale / self.lsb)).clip(-(2.0**62), 2.0**62).astype(np.int64)
-        clipped = np.clip(raw, -self.limit, self.limit)
-        return clipped, int(np.count_nonzero(clipped != raw))
+        unchanged = np.issubdtype(x.dtype, np.integer) and scale == self.lsb
+        if unchanged and (x.size == 0 or max(int(x.max()), -int(x.min())) <= self.limit):
+            return x, 0
+        encoded, clipped = np.empty(x.shape, np.int64), 0
+        rows, into = np.atleast_1d(x), np.atleast_1d(encoded)
+        at_a_time = max(1, VALUES * len(rows) // max(x.size, 1))
+        for some in (slice(n, n + at_a_time) for n in range(0, len(rows), at_a_time)):
+            if unchanged:
+                raw = rows[some].astype(np.int64)
+            else:
+                real = rows[some].astype(np.float64) * (scale / self.lsb)
+                raw = np.rint(real).clip(-(2.0**62), 2.0**62).astype(np.int64)
+            into[some] = np.clip(raw, -self.limit, self.limit)
+            clipped += int(np.count_nonzero(into[some] != raw))
+        return encoded, clipped

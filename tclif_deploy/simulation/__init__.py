@@ -76,8 +76,8 @@ def simulate(
         data = as_dataset(x, needed=True)
         lengths = data.lengths if lengths is None else lengths
         return simulate_float(
-            network, data.values(), lengths=lengths, spikes=spikes, counts=counts, traces=traces, readouts=readouts,
-            engine=engine, jobs=jobs,
+            network, data.x, scale=data.scale, lengths=lengths, spikes=spikes, counts=counts, traces=traces,
+            readouts=readouts, engine=engine, jobs=jobs,
         )  # fmt: skip
     check_fixed(network)
     encoded = integers_of(x)

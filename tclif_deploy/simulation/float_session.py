@@ -2,7 +2,8 @@
 
 A neuron's current starts at 0.0, and its connections add to it in their order, each source after the other, ascending;
 then follow the equations of `tclif_deploy.network` from left to right. Each operation rounds by itself (IEEE 754), so
-that there is one right result, on every machine and for every number of samples.
+that there is one right result, on every machine and for every number of samples. Only what a readout by ``softmax``
+says is not: the last bits of an exponential depend on the CPU (`tclif_deploy.readout.softmax`).
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ from tclif_deploy.simulation.engine.float_plan import (
 from tclif_deploy.simulation.engine.float_run import Block, Peaks, Variant, run_blocks
 from tclif_deploy.simulation.engine.float_tile import CHARGED_U, CHARGED_V, Choice
 from tclif_deploy.simulation.engine.floating import read_block
-from tclif_deploy.simulation.engine.scatter import NO_CONVOLUTION
+from tclif_deploy.simulation.engine.scatter import flat, shape_of
 from tclif_deploy.simulation.float_result import float_readout
 from tclif_deploy.simulation.quantized_parts import INPUT_PART, Part
 from tclif_deploy.simulation.result import check_lengths
@@ -153,10 +153,8 @@ class _Mixture:
         self.starts = np.cumsum([0, *(layer.size for layer in fixed.layers)])
         self._layers: dict[tuple[int, frozenset[Part]], FloatLayer] = {}
         self._planned: dict[FloatLayer, PlannedLayer] = {}
-        encoded, _ = fixed.input.encode(data.x, data.scale)
-        exact = data.values() / fixed.input.lsb
-        self.encoded: Values = lambda at: encoded[at]
-        self.exact: Values = lambda at: exact[at]
+        self.encoded: Values = lambda at: fixed.input.encode(data.x[at], data.scale)[0]
+        self.exact: Values = lambda at: data[at].values() / fixed.input.lsb
 
     def parts(self, n: int, chosen: Collection[tuple[str, Part]]) -> frozenset[Part]:
         """Those of layer ``n``."""
@@ -215,13 +213,13 @@ class _Outcome:
 def _float_layer(original: Layer, layer: FixedLayer, fixed: FixedNetwork, on: Collection[Part]) -> FloatLayer:
     """A layer with its parts ``on`` quantized, as the kernels take it."""
     m = fixed.arithmetic
-    numbers, matrices = layer_numbers(original, layer, fixed, on)
+    numbers, weights = layer_numbers(original, layer, fixed, on)
     rows = dict(zip(ROWS, numbers, strict=True))
     strict = original.neuron.strict and "thresholds" not in on
     rows["threshold"] = firing_threshold(rows["threshold"], strict, layer.spiking)
     scale = 2.0**layer.shift
     if "states" not in on:  # a power of two: what is not rounded is the same before and after
-        matrices = tuple(matrix * scale for matrix in matrices)
+        weights = tuple(weight * scale for weight in weights)
     constants = np.stack([rows[name] for name in NEURON_ROWS])
     choices = choices_of(constants, layer.reset == "hard", layer.input_to == "soma", "states" in on)
     if "states" in on:
@@ -231,8 +229,9 @@ def _float_layer(original: Layer, layer: FixedLayer, fixed: FixedNetwork, on: Co
         layer.name, constants, _start(layer, rows, m, "states" in on), rows["s0"] != 0,
         choices | Choice.BIAS_FIRST, np.array([scale, 2.0 ** (m.bits_u - 1), 2.0 ** (m.bits_v - 1)]),
         tuple(c.source for c in layer.connections), tuple(c.delay for c in layer.connections),
-        (NO_CONVOLUTION,) * len(matrices), tuple(np.ascontiguousarray(m.T).reshape(-1) for m in matrices),
-        tuple(m.shape[1] for m in matrices),
+        tuple(shape_of(c) for c in layer.connections),
+        tuple(flat(weight, c.conv) for weight, c in zip(weights, layer.connections, strict=True)),
+        tuple(c.sources for c in layer.connections),
     )  # fmt: skip
 
 
@@ -295,7 +294,9 @@ def _within(x: Float, bits: int, overflow: str) -> Float:
 def _weights(
     original: Connection, quantized: FixedConnection, layer: FixedLayer, fixed: FixedNetwork, on: bool
 ) -> Float:
-    """Weights in units of the accumulator, (neurons, sources)."""
+    """Weights in units of the accumulator, in the form of the connection's own: a convolution is a kernel, since its
+    matrix would have a number for each pair of pixels."""
     if on:
-        return quantized.matrix().astype(np.float64) * 2.0**quantized.exponent
-    return np.asarray(original.matrix() * (fixed.source_unit(original.source) / layer.accumulator_lsb)[:, None])
+        return quantized.weight.astype(np.float64) * 2.0**quantized.exponent
+    unit = fixed.source_unit(original.source) / quantized.per_row(layer.accumulator_lsb)
+    return np.asarray(original.weight * unit)

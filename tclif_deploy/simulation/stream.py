@@ -225,7 +225,7 @@ def _in_parallel(
     """Tallies of the batches from workers, in the order of the batches: sums of real numbers depend on it."""
     early: dict[int, Tally] = {}
     following = 0
-    with workers(parallel, jobs) as run:
+    with workers(parallel, jobs, lambda numbered: f"batch {numbered[0]}, counted from 0,") as run:
         for number, tally in run(_one_batch, (network, engine), enumerate(batches)):
             early[number] = tally
             while following in early:

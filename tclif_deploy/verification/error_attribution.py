@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 Parts = frozenset[tuple[str, Part]]
 
+BATCH = 32
+"""samples whose input is held as real numbers at a time"""
+
 
 @dataclass(frozen=True)
 class Loss:
@@ -191,8 +194,10 @@ def _check_arithmetic(fixed: FixedNetwork) -> None:
 def _changes(network: Network, fixed: FixedNetwork, data: Dataset, part: tuple[str, Part]) -> bool:
     """Whether quantizing ``part`` changes any number; rounding states always can."""
     if part == INPUT_PART:
-        encoded, _ = fixed.input.encode(data.x, data.scale)
-        return not np.allclose(encoded, data.values() / fixed.input.lsb, rtol=1e-12, atol=0.0)
+        return not all(
+            np.allclose(fixed.input.encode(d.x, d.scale)[0], d.values() / fixed.input.lsb, rtol=1e-12, atol=0.0)
+            for d in data.batches(BATCH)
+        )
     if part[1] == "states":
         return True
     from tclif_deploy.simulation.partially_quantized import layer_numbers

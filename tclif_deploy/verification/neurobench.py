@@ -25,7 +25,9 @@ from tclif_deploy.simulation import simulate
 from tclif_deploy.simulation.floating import batches
 
 NEURON_STEPS = 1 << 22
-"""whose states are held at a time (32 bytes each), but for those of one sample"""
+"""whose states are held at a time (32 bytes each), and inputs' too, but for those of one sample"""
+BATCH = 32
+"""samples whose input is held as real numbers at a time, where it is asked whether they are spikes"""
 FLOAT_BYTES = 4
 """of a number of the float network: torch's own precision"""
 STATES = 2
@@ -100,7 +102,7 @@ def neurobench(network: Network, fixed: FixedNetwork, data: DataLike) -> NeuroBe
     data = as_dataset(data, needed=True)
     if data.features != network.input_size:
         raise TclifError(f"{data.name}: {data.features} features a step, the network takes {network.input_size}")
-    graded = not bool(np.isin(data.values(), (-1.0, 0.0, 1.0)).all())
+    graded = not all(np.isin(batch.values(), (-1.0, 0.0, 1.0)).all() for batch in data.batches(BATCH))
     return NeuroBench(
         data.samples,
         _metrics(network, network.spiking_layers, data, graded, float_footprint(network)),
@@ -150,7 +152,7 @@ def _metrics(
     events, effective = dict.fromkeys(spiking, 0), {INPUT: 0, "spikes": 0}
     updates = 0
     fans = [(c, _taps(c)) for layer in layers for c in layer.connections]
-    size = max(1, NEURON_STEPS // (data.time * sum(layer.size for layer in layers)))
+    size = max(1, NEURON_STEPS // (data.time * (data.features + sum(layer.size for layer in layers))))
     for part in batches(data.samples, size):
         batch = data[part]
         given = batch if isinstance(network, Network) else network.input.encode(batch.x, batch.scale)[0]

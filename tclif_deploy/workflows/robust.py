@@ -103,7 +103,7 @@ def robust(
         for kind in dict.fromkeys(kind for kind, *_ in left):  # what cannot be disturbed is refused before any work
             _check_room(kind, x, valid, test.name)
             _disturbed(fixed, x[:1], valid[:1], kind, 0.5, np.random.default_rng(0))
-        with workers(parallel, jobs) as spread:
+        with workers(parallel, jobs, _name) as spread:
             for row in spread(_trial, (fixed, x, test.lengths, valid, test.y, classes, seed, digest), left):
                 table.put(row)
                 done += 1
@@ -140,6 +140,12 @@ def levels_of(text: str) -> tuple[float, ...]:
     if not levels:
         raise TclifError("--sigma names no level", "expected such as 0.05, or 0.01..0.1, or 0.01,0.05")
     return tuple(dict.fromkeys(levels))
+
+
+def _name(key: tuple[str, float, int]) -> str:
+    """What a message calls a trial."""
+    kind, level, run = key
+    return f"the trial of {kind} at {level:g}, run {run}"
 
 
 def _trial(

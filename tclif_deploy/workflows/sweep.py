@@ -153,7 +153,7 @@ def sweep(
     known = table.rows
     left = [point for point in points if point not in known]
     if left:
-        with workers(parallel, jobs) as run:
+        with workers(parallel, jobs, _name) as run:
             shared = (
                 network, target, data, calibration, measured_ranges(network, calibration), float_classes(network, data),
                 settings, digest,
@@ -171,6 +171,11 @@ def sweep(
 def read(path: Path) -> Iterator[Row]:
     """Rows of a CSV file of ours; a last line that an interruption cut is left out."""
     return read_rows(Row, path, COMMAND)
+
+
+def _name(point: Point) -> str:
+    """What a message calls a point."""
+    return "the point of " + ", ".join(f"{name} {value}" for name, value in asdict(point).items())
 
 
 def _row(

@@ -262,7 +262,8 @@ MEANINGFUL = {
     "grid.rounding": "''",
     # finite numbers, positive ones
     "*.lsb": "3 2**70 1e308", "*.dt": "3 2**70 1e308", "*.lr": "3 2**70 1e308", "*.warmup": "3 2**70 1e308",
-    "*.clip": "3 2**70 1e308", "Dataset.scale": "3 1e308", "ReadOptions.threshold": "3 2**70 1e308",
+    "*.clip": "3 2**70 1e308", "Dataset.scale": "3 1e308", "simulate_float.scale": "3 2**70",
+    "ReadOptions.threshold": "3 2**70 1e308",
     "load.threshold": "3 2**70 1e308", "*.gamma": "3 -1 2**70 1e308", "load.decay": "3 -1 2**70 1e308",
     "ReadOptions.decay": "3 -1 2**70 1e308", "ReadOptions.adaptation": "3 2**70",
     "ReadOptions.dilated_kernel_size": "3", "Connection.weight": "zeros",

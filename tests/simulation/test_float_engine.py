@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -155,6 +159,42 @@ def test_samples_threads_and_blocks_change_nothing(monkeypatch: pytest.MonkeyPat
     assert_same_bits(simulate_float(network, real, counts=True, jobs=3), expected)
     monkeypatch.setattr(float_plan, "MAX_SOURCES", 4)  # sums by neurons, as of layers that 16 bits cannot number
     assert_same_bits(simulate_float(replace(network), real, counts=True), expected)
+
+
+FINGERPRINT = """
+import hashlib, json
+import numpy as np
+import tclif_deploy as tc
+from tclif_deploy.simulation.floating import simulate_float
+from tests.helpers.random_networks import random_network
+from tests.simulation.test_float_engine import real_network
+fixed, x = random_network(8, recurrent=True, samples=5, sizes=(5, 70, 9, 4))
+network, real = real_network(fixed, 8, strict=False), x * fixed.input.lsb
+told = {}
+for rule in ("last", "sum", "mean", "max", "softmax"):
+    run = simulate_float(network.with_readout(rule), real, engine=ENGINE, traces=[la.name for la in network.layers])
+    states = b"".join(run.traces[la.name].tobytes() for la in network.layers)
+    told[rule] = [hashlib.sha256(states).hexdigest(), run.readout.tolist()]
+print(json.dumps(told))
+"""
+
+
+def test_a_cpu_of_fewer_instructions_says_the_same_but_for_the_last_bits_of_a_softmax() -> None:
+    from numpy._core import _multiarray_umath as numpy_core
+
+    found = numpy_core.__cpu_features__
+    fewer = " ".join(name for name in numpy_core.__cpu_dispatch__ if found.get(name))
+    told = []
+    for engine, variables in (("engine", {}), ("reference", {"NPY_DISABLE_CPU_FEATURES": fewer})):
+        done = subprocess.run(
+            [sys.executable, "-c", FINGERPRINT.replace("ENGINE", repr(engine))],
+            env={**os.environ, **variables}, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        told.append(json.loads(done.stdout))
+    one, other = told
+    softmax = [np.array(each.pop("softmax")[1]) for each in told]
+    assert one == other
+    np.testing.assert_allclose(*softmax, rtol=1e-13)
 
 
 def test_states_that_grow_without_end_are_refused_by_both() -> None:

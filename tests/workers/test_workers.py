@@ -17,6 +17,7 @@ from tclif_deploy.cli.main import run
 from tclif_deploy.data.stream import open_stream
 from tclif_deploy.simulation.stream import run_all
 from tclif_deploy.workers import address_of, check_parallel, workers
+from tclif_deploy.workflows import sweep as sweep_module
 from tclif_deploy.workflows.robust import robust
 from tclif_deploy.workflows.sweep import grid, sweep
 from tests.helpers import checkpoints
@@ -43,6 +44,29 @@ def mark_or_die(folder, fatal, number):
     if number == fatal and first:
         os.kill(os.getpid(), signal.SIGKILL)
     return number
+
+
+def mark_and_die(folder, fatal, number):
+    """As `mark`, and each time that it is given ``fatal`` it ends its process."""
+    mark(folder, number)
+    if number == fatal:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
+row = sweep_module._row
+
+
+def row_or_die(mark, *given):
+    """A row of a sweep; the first process that is given the third point dies."""
+    if given[-1].weight_bits == 5 and not Path(mark).exists():
+        Path(mark).touch()
+        die(0)
+    return row(*given)
+
+
+def never_row(*given):
+    die(0)
 
 
 def die(number):
@@ -287,13 +311,57 @@ def test_a_worker_that_dies_costs_what_it_had_in_hand_and_no_more(tmp_path, frag
 
 
 @pytest.mark.slow
+def test_a_process_of_this_machine_that_dies_costs_no_call(tmp_path):
+    fatal, calls = 7, 16
+    with workers("loky", 2) as run_calls:
+        assert sorted(run_calls(mark_or_die, (str(tmp_path), fatal), range(calls))) == list(range(calls))
+    runs = [len(list(tmp_path.glob(f"{number}-*"))) for number in range(calls)]
+    assert runs[fatal] == 2
+    assert max(runs) == 2
+
+
+@pytest.mark.slow
+def test_a_call_that_ends_every_process_is_named_after_four_times(tmp_path):
+    with workers("loky", 2, lambda number: f"number {number}") as run_calls:
+        calls = run_calls(mark_and_die, (str(tmp_path), 3), range(6))
+        with pytest.raises(
+            TclifError, match=r"^--parallel loky: number 3 ended every worker that it was given to; they"
+        ):
+            list(calls)
+    assert len(list(tmp_path.glob("3-*"))) == 4
+
+
+@pytest.mark.slow
+def test_a_process_killed_in_a_sweep_changes_no_byte(files, tmp_path, monkeypatch):
+    _, model, data = files
+    points = grid(load_target("loihi2"), "3..8", "", "", "")
+    test, scales = load_data(data)[:20], load_data(data)[20:40]
+    sweep(model, "loihi2", points, test, scales, tmp_path / "one.csv", jobs=1)
+    monkeypatch.setattr(sweep_module, "_row", partial(row_or_die, str(tmp_path / "killed")))
+    sweep(model, "loihi2", points, test, scales, tmp_path / "two.csv", jobs=2)
+    assert (tmp_path / "killed").exists()
+    assert (tmp_path / "two.csv").read_bytes() == (tmp_path / "one.csv").read_bytes()
+
+
+@pytest.mark.slow
+def test_a_point_that_no_process_survives_is_one_line(files, tmp_path, monkeypatch, capsys):
+    _, model, data = files
+    monkeypatch.setattr(sweep_module, "_row", never_row)
+    argv = ["sweep", str(model), "--data", str(data), "--weight-bits", "8", "--jobs", "2", "-q"]
+    assert run([*argv, "-o", str(tmp_path / "s.csv")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "--parallel loky: the point of weight_bits 8, coefficient_bits 12, state_bits 24, rounding" in line
+    assert "our fault" not in line
+
+
+@pytest.mark.slow
 def test_what_goes_wrong_there_is_said_here(fragile):
     with workers(name_of(fragile)) as run_calls:
         with pytest.raises(TclifError, match=r"^number \d; choose another$"):
             list(run_calls(refuse, (), range(9)))
         with pytest.raises(RuntimeError, match="deserializ"):
             list(run_calls(square, (1,), [Unreadable()]))
-        with pytest.raises(TclifError, match="ended every worker that it was given to; see the workers' logs"):
+        with pytest.raises(TclifError, match="call 0 ended every worker that it was given to; see the workers' logs"):
             list(run_calls(die, (), range(1)))
 
 

@@ -26,6 +26,7 @@ _plans: WeakKeyDictionary[Network, FloatPlan] = WeakKeyDictionary()
 def run_float(
     network: Network,
     x: NDArray[Any],
+    scale: float,
     last: Int,
     rules: Sequence[Readout],
     spikes: bool,
@@ -34,7 +35,7 @@ def run_float(
     readouts: bool,
     jobs: int | None,
 ) -> FloatResult:
-    """``x`` (samples, time, features), checked, read up to steps ``last`` (samples,) by each of ``rules``."""
+    """``x`` (samples, time, features) times ``scale``, checked, read up to steps ``last`` (samples,) by ``rules``."""
     samples, time, _ = x.shape
     layers, out = network.layers, network.layers[-1]
     plan = _plans.get(network)
@@ -63,7 +64,8 @@ def run_float(
             read_block(rule, answer, out.size, out.neuron.spiking, last, block)
 
     wanted = {n for n, layer in enumerate(layers) if layer.name in traced} | {len(layers) - 1}
-    run_blocks([Variant(plan, lambda at: np.asarray(x[at], np.float64), keep)], samples, time, wanted, jobs)
+    variant = Variant(plan, lambda at: x[at].astype(np.float64) * scale, keep)
+    run_blocks([variant], samples, time, wanted, jobs)
     return float_result(
         rules, answers, 0, last,
         spikes={layers[n].name: array for n, array in kept.items()},

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tclif_deploy.convolution import LinearMap
+from tclif_deploy.convolution import Conv, LinearMap
 from tclif_deploy.fixed import Int
 from tclif_deploy.jit import helper
 
@@ -39,10 +39,15 @@ def shape_of(connection: LinearMap) -> tuple[int, ...]:
 
 def weights_of(connection: LinearMap) -> NDArray[Any]:
     """All weights, flat: one source's after the other, or by (channel in, y, x, channel out in the group)."""
-    if connection.conv is None:
-        return np.ascontiguousarray(connection.weight.T).reshape(-1)
-    out, *rest = connection.weight.shape
-    grouped = connection.weight.reshape(connection.conv.groups, out // connection.conv.groups, *rest)
+    return flat(connection.weight, connection.conv)
+
+
+def flat(weight: NDArray[Any], conv: Conv | None) -> NDArray[Any]:
+    """`weights_of` of a connection with this ``weight``."""
+    if conv is None:
+        return np.ascontiguousarray(weight.T).reshape(-1)
+    out, *rest = weight.shape
+    grouped = weight.reshape(conv.groups, out // conv.groups, *rest)
     return np.ascontiguousarray(grouped.transpose(0, 2, 3, 4, 1)).reshape(-1)
 
 
