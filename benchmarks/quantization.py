@@ -1,12 +1,13 @@
 """What each quantization pass brings, on a whole test set: ``python benchmarks/quantization.py MODEL DATA``.
 
 DATA is a labelled file, such as MNIST's t10k-images-idx3-ubyte.gz with its labels beside it; scales are calibrated on
-the calibration.npz beside MODEL. Prints the table of docs/quantization.md.
+the calibration.npz beside MODEL; a permutation.npy there orders DATA's steps. Prints the table of docs/quantization.md.
 """
 
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,9 @@ def main() -> None:
     given = parser.parse_args()
     network, data = tc.load(given.model), tc.load_data(given.data)
     calibration = tc.load_data(given.model.parent / "calibration.npz")
+    order = given.model.parent / "permutation.npy"
+    if order.exists():
+        data = replace(data, x=data.x[:, np.load(order)])
     target, ranges = tc.load_target(given.target), measured_ranges(network, calibration)
     start = tc.quantize(network, target, calibration, tc.QuantizeSettings(passes=()), ranges)
     parts = [simulate_mixed(network, start, data[part], ()) for part in batches(data.samples, 512)]
