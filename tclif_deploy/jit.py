@@ -64,7 +64,7 @@ def _cache_folders(folder: Path) -> tuple[Path, tuple[Path, ...]]:
                 pass
             for kept in cache.glob(f"{folder.name}_*"):
                 if not kept.is_dir():  # numba would keep its files beside the sources
-                    kept.unlink()
+                    kept.unlink(missing_ok=True)  # another process may have been faster
             return cache, tuple(readable)
         except OSError:
             if cache.is_dir():

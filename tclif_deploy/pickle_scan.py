@@ -40,8 +40,8 @@ MOST_DIMENSIONS = 64
 """of a tensor, as torch and numpy compute with"""
 SHARED = 16
 """How many times as long as its pickle a content may be where each object that it shares is written out again."""
-ROOM = 1 << 22
-"""characters that any pickle may have so: what is still written in a moment"""
+ROOM = 1 << 26
+"""characters that any pickle may have so: what is still written in a second"""
 
 
 def _shown(value: object) -> str:
@@ -70,10 +70,13 @@ class _Inert:
 
 
 def _check_key(key: object) -> None:
-    """Raise unless ``key`` is plain: the hash of a tuple is that of all that it holds, however often it holds it."""
-    plain = key is None or isinstance(key, _Inert) or type(key) in (str, bytes, bool, int, float)
-    if not plain or (type(key) is int and abs(key) >= WHOLE):  # longer ones can have one hash, all of them
-        raise _Unusual(f"{_shown(key)} as a key")
+    """Raise unless ``key`` is plain, or a tuple of what is: the hash of a tuple is that of all that it holds, however
+    often it holds it."""
+    parts = key if type(key) is tuple and len(key) <= MOST_DIMENSIONS else (key,)
+    for part in parts:
+        plain = part is None or isinstance(part, _Inert) or type(part) in (str, bytes, bool, int, float)
+        if not plain or (type(part) is int and abs(part) >= WHOLE):  # longer ones can have one hash, all of them
+            raise _Unusual(f"{_shown(part)} as a key" if part is key else f"{_shown(part)} in a key")
 
 
 class _OrderedDict(OrderedDict[Any, Any]):

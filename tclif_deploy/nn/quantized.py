@@ -25,6 +25,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import COEFFICIENTS, FixedLayer, FixedNetwork, Int
 from tclif_deploy.fixed.mismatch import mismatch as mismatched
 from tclif_deploy.network import Float
@@ -100,6 +101,12 @@ class QuantizedNetwork(SequenceNetwork):
                 if "gamma" in learn and isinstance(self._neuron(n), TCLIF) and layer.r_u.any()
             }
         )
+        idle = {"decays": all(module is None for module in leaks), "gamma": not self.gamma_factors}
+        lacking = {"decays": "a decay that is learned: PLIF's, or that of a readout that leaks",
+                   "gamma": "a TC-LIF dendrite that a soft reset lowers"}  # fmt: skip
+        for what in sorted(set(learn)):
+            if idle.get(what):
+                raise TclifError(f"learn {what}: no layer of this network has {lacking[what]}", "leave it out")
         self.steps: list[list[Tensor]] = []
         self.first: list[dict[str, Float]] = []
         with torch.no_grad():

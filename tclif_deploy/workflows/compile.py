@@ -105,10 +105,7 @@ def compile(
         as_path(options.read.args, "check the path given as --args")
     test, calibration = as_dataset(data, task=options.task), as_dataset(calibration, "calibration")
     verified_on = None if test is None else replace(data_source(test), task=options.task)
-    choices = Choices(
-        options.backend, options.backend_samples, options.backend_batched, options.engine, options.auto_bits_max_drop,
-        options.auto_bits_max_memory, options.auto_bits_max_cores, options.rtl_lanes, options.rtl_pipelines,
-    )  # fmt: skip
+    choices = choices_of(options)
     if test is not None and options.samples is not None:
         test = test[: options.samples]
     check_requirements(options.requirements, test)
@@ -169,6 +166,20 @@ def source_of(model: ModelLike, read: ReadOptions) -> ModelSource:
     if isinstance(model, (str, os.PathLike)):
         return ModelSource(str(model), sha256(Path(model)) if Path(model).is_file() else "", read)
     return ModelSource(type(model).__name__, None, read)
+
+
+def choices_of(options: BuildOptions) -> Choices:
+    """What of ``options`` the manifest keeps as it was asked for."""
+    choices = Choices(
+        options.backend, options.backend_samples, options.backend_batched, options.engine, None,
+        rtl_lanes=options.rtl_lanes, rtl_pipelines=options.rtl_pipelines,
+    )  # fmt: skip
+    if not isinstance(options, CompileOptions):
+        return choices
+    return replace(
+        choices, auto_bits_max_drop=options.auto_bits_max_drop, auto_bits_max_memory=options.auto_bits_max_memory,
+        auto_bits_max_cores=options.auto_bits_max_cores,
+    )  # fmt: skip
 
 
 def write_build(

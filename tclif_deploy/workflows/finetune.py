@@ -39,7 +39,7 @@ from tclif_deploy.simulation import simulate
 from tclif_deploy.simulation.scores import judged
 from tclif_deploy.target import Target, as_target
 from tclif_deploy.verification import Verdict
-from tclif_deploy.workflows.compile import chosen_backends, say_replaced, source_of, write_build
+from tclif_deploy.workflows.compile import choices_of, chosen_backends, say_replaced, source_of, write_build
 from tclif_deploy.workflows.options import BuildOptions
 
 CALIBRATION = 128
@@ -154,7 +154,7 @@ def finetune(
 
         build = write_build(
             temporary, source_of(path, options.read), network, tuned.fixed(), target, chosen, test,
-            options=options, say=say, progress=progress,
+            options=options, say=say, progress=progress, choices=choices_of(options),
             tuning=lambda verdict: _tuning(settings, verdict, test, outcome, control, overflows, teacher),
         )  # fmt: skip
         say_replaced(folder, build, say)

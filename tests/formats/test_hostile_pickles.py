@@ -38,7 +38,7 @@ MANY = b"(" + b"K\1" * 30_000 + b"tq\0" + b"0"
 """Memo 0 is a tuple of 30,000 numbers."""
 
 PICKLES = {
-    "its pickle has a tuple as a key": {
+    "its pickle has a tuple in a key": {
         "key": TUPLES + b"}" + TOP + b"K\1s",
         "key of several": TUPLES + b"}(" + TOP + b"K\1u",
         "key of a dict by its items": TUPLES + b"(" + TOP + b"K\1d",
@@ -79,8 +79,8 @@ PICKLES = {
         "size beyond 64 bits": TENSOR + b"(" + BUILT + WHOLE + b"\x85K\1\x85\x89" + DICT + b")RtR",
     },
     "the same arguments again and again": {
-        "arguments again and again": MANY + (b"cargparse\nNamespace\nh\0R0" * 2000) + b"}",
-        "arguments of a new object": MANY + (b"cargparse\nNamespace\nh\0\x810" * 2000) + b"}",
+        "arguments again and again": MANY + (b"cargparse\nNamespace\nh\0R0" * 4000) + b"}",
+        "arguments of a new object": MANY + (b"cargparse\nNamespace\nh\0\x810" * 4000) + b"}",
     },
     "attributes of a Storage": {
         "attributes of a storage": STORAGE + b"Q}X\x08\0\0\0elementsK\x05sb",
@@ -162,3 +162,21 @@ def test_torchs_advice_to_run_what_is_in_the_file_is_not_passed_on() -> None:
     assert "weights_only" not in line
     assert "rerun" not in line.lower().replace("-", "")
     assert "Unsupported operand 67" in line
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [
+        {(0, 1): 2, ("a", None): 3},
+        [
+            {"loss": 0.5, "cfg": shared_cfg}
+            for shared_cfg in [{f"option{n}": n for n in range(60)}]
+            for _ in range(10_000)
+        ],
+    ],
+    ids=["tuples of plain values as keys", "a log whose lines share their settings"],
+)
+def test_what_people_keep_beside_their_weights_is_read(beside: Any) -> None:
+    buffer = io.BytesIO()
+    torch.save({"state_dict": {"0.weight": torch.ones(2, 2)}, "beside": beside}, buffer)
+    assert "0.weight" in read_checkpoint(buffer.getvalue(), "file")["state_dict"]

@@ -62,10 +62,15 @@ def compiled(
         tables = (folder / "tables.h").read_text("ascii")
         tables = re.sub(r"static const TCLIF_TABLE (\w+) (\w+)\[\] = \{[^}]*\};", r"extern const \1 \2[1];", tables)
         config = (folder / "config.h").read_text("ascii")
-        levels, wide = (8, 32) if bits == 8 else (32, 64)
-        for name, width in (("coefficient", 8 if bits == 8 else 16), ("level", levels), ("wide", wide)):
-            config = re.sub(rf"typedef int\d+_t tclif_{name}_t;", f"typedef int{width}_t tclif_{name}_t;", config)
-        config = re.sub(r"typedef uint\d+_t tclif_unsigned_t;", f"typedef uint{wide}_t tclif_unsigned_t;", config)
+        wide = 32 if bits == 8 else 64
+        types = {"int": {"coefficient": 8 if bits == 8 else 16, "level": 8 if bits == 8 else 32, "wide": wide},
+                 "uint": {"unsigned": wide}}  # fmt: skip
+        for kind, widths in types.items():
+            for name, width in widths.items():
+                config, changed = re.subn(
+                    rf"typedef {kind}\d+_t tclif_{name}_t;", f"typedef {kind}{width}_t tclif_{name}_t;", config
+                )
+                assert changed == 1, name
         source = (folder / "network.c").read_text("ascii")
         if mutation is not None:
             assert mutation[0] in source, f"{mutation} changes nothing"

@@ -1,7 +1,8 @@
 """The C backend's step of a neuron, as clang compiles it, computes what docs/arithmetic.md says: for every value that
 its types hold, whatever the state and the numbers of the network are.
 
-Proven at 8-bit states with 4 fractional bits in every mode, and at the widths of a chip, 24 and 12.
+Proven at 8-bit states with 4 fractional bits in each rounding and overflow that the backend has, for soft and hard
+resets, input to either compartment and shifts of either sign; and in four modes at the widths of a chip, 24 and 12.
 """
 
 import itertools
@@ -39,6 +40,11 @@ def proven(rounding="floor", overflow="saturate", mutation=None, *, bits, frac_b
         """A number before the step, as wide as the formulas."""
         name, width = step.loaded[place]
         return f"((_ sign_extend {wide - width}) {name})"
+
+    def solved(q, *claims):
+        """The answer to a question whose assumptions can be met."""
+        assert q.solve() == "sat"
+        return q.solve(*claims)
 
     code_u, code_v = step.limited[:2]
     operands = {"w0": ("w0_0", held("x")), "a_u": ("a_u0", held("u")), "b_u": ("b_u0", held("v")),
@@ -90,7 +96,7 @@ def proven(rounding="floor", overflow="saturate", mutation=None, *, bits, frac_b
     answers = []
 
     q = Query("\n".join(step.lines), "", 0, -1)
-    answers.append(q.solve(*(
+    answers.append(solved(q, *(
         f"(= {products[name]} (bvmul {held(factor)} {state}))" for name, (factor, state) in operands.items()
     )))  # fmt: skip
 
@@ -102,14 +108,14 @@ def proven(rounding="floor", overflow="saturate", mutation=None, *, bits, frac_b
     to_u, to_v = (nothing, scaled) if to_soma else (scaled, nothing)
     total = q.let("total", added(product("a_u"), product("b_u"), to_u, held("bias_u0")), wide)
     want = q.let("want", ovf(total, bits, overflow, wide), wide)
-    answers.append(q.solve(f"(= {code_u} {want})", counted(0, f"(distinct {want} {total})")))
+    answers.append(solved(q, f"(= {code_u} {want})", counted(0, f"(distinct {want} {total})")))
 
     q = question(code_u)
     if to_soma:
         q.assume(f"(=> (= {held('x')} {nothing}) (= {products['w0']} {nothing}))")
     total = q.let("total", added(product("a_v"), product("b_v"), to_v, held("bias_v0")), wide)
     want = q.let("want", ovf(total, bits, overflow, wide), wide)
-    answers.append(q.solve(f"(= {code_v} {want})", counted(1, f"(distinct {want} {total})")))
+    answers.append(solved(q, f"(= {code_v} {want})", counted(1, f"(distinct {want} {total})")))
 
     q = question(code_u, code_v)
     fires = f"(bvsge {code_v} {held('threshold0')})"
@@ -124,8 +130,7 @@ def proven(rounding="floor", overflow="saturate", mutation=None, *, bits, frac_b
     claims = [f"(= {step.stored[name]} ((_ extract {held_bits - 1} 0) {value}))" for name, value in left.items()]
     claims.append(f"(= {step.stored['spikes']} (ite {fires} #x01 #x00))")
     claims += [counted(2, f"(and {fires} (distinct {after_u} {less_u}))"), counted(3, lost_v)]
-    assert q.solve() == "sat"
-    answers.append(q.solve(*claims))
+    answers.append(solved(q, *claims))
 
     places = {"sum", "frame", "u", "v", "spikes", *(f"overflows.{n}" for n in range(4))}
     assert set(step.stored) <= places
@@ -142,9 +147,11 @@ def test_a_step_of_each_kind(options):
     assert proven(**SMALL, **options) == PROVEN
 
 
-@pytest.mark.parametrize("rounding", ROUNDINGS)
-def test_a_step_at_the_widths_of_a_chip(rounding):
-    assert proven(rounding, **CHIP) == PROVEN
+@pytest.mark.parametrize("options", [
+    {"rounding": "toward_zero"}, {"rounding": "nearest"}, {"overflow": "wrap"}, {"hard": 1, "to_soma": 1},
+])  # fmt: skip
+def test_a_step_at_the_widths_of_a_chip(options):
+    assert proven(**CHIP, **options) == PROVEN
 
 
 @pytest.mark.parametrize(
@@ -160,7 +167,21 @@ def test_a_step_at_the_widths_of_a_chip(rounding):
         ("floor", "saturate", "coefficient == (tclif_wide_t)1 << TCLIF_FRAC_BITS", "coefficient == 1"),
         ("floor", "saturate", "sum = u - level(layer->r_u, n);", "sum = u;"),
         ("floor", "saturate", "TCLIF_COUNT(3, v != sum);", "TCLIF_COUNT(3, v > sum);"),
+        ("floor", "saturate", "TCLIF_COUNT(0, u != sum);", "TCLIF_COUNT(0, u > sum);"),
+        ("floor", "saturate", "to_u + level(layer->bias_u, n)", "to_u + level(layer->bias_v, n)"),
     ],
 )
 def test_a_step_that_is_another_is_found(rounding, overflow, before, after):
     assert "sat" in proven(rounding, overflow, (before, after), **SMALL)
+
+
+@pytest.mark.parametrize(
+    ("options", "before", "after"),
+    [
+        ({"hard": 1}, "v = level(layer->v_reset, n);", "v = 0;"),
+        ({"to_soma": 1}, "+ (current - to_u) +", "+"),
+        ({"shift": 3}, "(tclif_wide_t)1 << layer->shift", "(tclif_wide_t)1 << (layer->shift - 1)"),
+    ],
+)
+def test_a_step_of_each_kind_that_is_another_is_found(options, before, after):
+    assert "sat" in proven(mutation=(before, after), **SMALL, **options)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from tclif_deploy import QuantizeSettings, load, load_data, load_target, neurons, quantize, simulate
+from tclif_deploy import Build, QuantizeSettings, load, load_data, load_target, neurons, quantize, simulate
 from tclif_deploy.cli import main as runner
 from tclif_deploy.comparison import equal
 from tclif_deploy.errors import TclifError
@@ -253,6 +253,7 @@ def test_the_command_builds_what_it_trained_and_writes_the_masters(digits, capsy
     assert equal(again, fixed)
     assert not (digits / "build.tuning").exists()
     assert runner.run(["show", str(build)]) == 0
+    assert Build.open(build).manifest.choices.backend == "none"
 
 
 def test_without_labels_it_learns_what_the_float_network_says(digits, capsys):

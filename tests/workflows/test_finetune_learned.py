@@ -19,6 +19,8 @@ from tclif_deploy.nn.fused import layer_gradients
 from tclif_deploy.nn.learned import on_grid
 from tclif_deploy.nn.quantized import QuantizedNetwork
 from tclif_deploy.nn.surrogate import spike
+from tclif_deploy.workflows.compile import choices_of
+from tclif_deploy.workflows.options import BuildOptions
 from tests.helpers.random_networks import assert_alive
 from tests.helpers.tuning import FINEST, assert_runs_as, encoded, float_network, quantized, samples, tclif, train
 
@@ -33,8 +35,8 @@ NEURONS = {
 CASES = [
     ("TC-LIF", {"weight_bits": 3}, ("scales",)),
     ("TC-LIF", {"rounding": "nearest", "coefficient_bits": 6}, ("gamma",)),
-    ("TC-LIF", {"weight_bits": 4, "rounding": "floor"}, ("scales", "decays", "gamma")),
-    ("TC-LIF, hard reset", {}, ("scales", "gamma")),
+    ("TC-LIF", {"weight_bits": 4, "rounding": "floor"}, ("scales", "gamma")),
+    ("TC-LIF, hard reset", {}, ("scales",)),
     ("PLIF", {"weight_bits": 4}, ("decays",)),
     ("PLIF", {"weight_bits": 3}, ("scales", "decays")),
     ("LIF, soft reset", {"state_bits": 16}, ("scales", "decays")),
@@ -347,3 +349,19 @@ def test_a_tuned_leaky_network_is_read_with_the_decays_and_the_reset_that_it_lea
     assert not (tuned / "args.json").exists()  # no file of the authors' form says how much such a LIF forgets
     kept = load(tuned / "network.npz").layers[0].neuron
     assert abs(kept.a_v - was.a_v).max() < 2**-12
+
+
+@pytest.mark.parametrize(
+    ("neuron", "learn", "lacking"),
+    [("PLIF", "gamma", "a TC-LIF dendrite that a soft reset lowers"), ("TC-LIF, hard reset", "gamma", "a soft reset")],
+)
+def test_what_a_network_has_not_is_not_learned(neuron, learn, lacking):
+    with pytest.raises(TclifError, match=rf"learn {learn}: no layer of this network has .*{lacking}.*leave it out"):
+        quantized(float_network(NEURONS[neuron], False), samples(), load_target("loihi2"), (learn,))
+
+
+def test_what_was_chosen_for_the_circuit_is_remembered():
+    options = BuildOptions(backend="rtl", backend_samples=2, rtl_lanes=4, rtl_pipelines=2)
+    choices = choices_of(options)
+    assert (choices.backend, choices.backend_samples, choices.rtl_lanes, choices.rtl_pipelines) == ("rtl", 2, 4, 2)
+    assert choices.auto_bits_max_drop is None
