@@ -53,7 +53,8 @@ def rebuild(
 
     Model, data and calibration data are read from where they were, relative to the current folder; what they hold must
     have the recorded digests. ``output`` keeps the new build (default: it is only compared). Not compared is what was
-    added later: ``explain.json``, the circuit that ``tclif synth`` placed, and a page that was written again with them.
+    added later: ``explain.json``, and a page that was written again with it. The circuit that ``tclif synth`` placed,
+    with lanes of its own, is compared with its own digests.
 
     Raises `TclifError` where one of the files is gone or holds something else by now, for a live module or data in
     memory, which only their program has, for a build of ``tclif finetune``, and for one of an earlier version, whose
@@ -148,7 +149,20 @@ def _compare(build: Build, folder: Path) -> tuple[int, tuple[str, ...]]:
         later |= {PAGE, *(name for name in names if name.startswith("rtl/"))}
     names -= later
     differ = [name for name in sorted(names) if not _same(build.folder / name, folder / name)]
+    if PLACED in later and not _whole(build.folder / "rtl"):
+        differ.append("rtl")
     return len(names), tuple(differ)
+
+
+def _whole(circuit: Path) -> bool:
+    """Whether the files of a circuit are as they were written, by its own digests."""
+    from tclif_deploy.backends.rtl.description import read_description
+
+    try:
+        read_description(circuit)
+    except TclifError:
+        return False
+    return True
 
 
 def _files(folder: Path) -> Iterator[str]:

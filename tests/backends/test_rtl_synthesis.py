@@ -21,6 +21,7 @@ from tclif_deploy.quantization import QuantizeSettings
 from tclif_deploy.report.page import render
 from tclif_deploy.report.sections.synthesis import synthesis_blocks
 from tclif_deploy.target import load_target
+from tclif_deploy.workflows import rebuild
 from tclif_deploy.workflows.compile import CompileOptions, compile
 from tclif_deploy.workflows.synth import count_clocks, synth
 from tests.backends.test_rtl import SHAPES, SMALL
@@ -315,3 +316,12 @@ def test_a_synthesis_whose_figures_cannot_be_is_done_without(placed, key, value,
     again = Build.open(build.folder)
     assert again.synthesis is None
     assert any(why in line and "done without" in line for line in again.damaged)
+
+
+def test_a_placed_circuit_is_compared_with_its_own_digests(placed, tmp_path):
+    build, _ = placed
+    shutil.copytree(build.folder, tmp_path / "again")
+    assert rebuild._compare(build, tmp_path / "again")[1] == ()
+    memory = build.folder / "rtl" / "layer0_weights.hex"
+    memory.write_text(memory.read_text().split("\n", 1)[0])
+    assert rebuild._compare(build, tmp_path / "again")[1] == ("rtl",)
