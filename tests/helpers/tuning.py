@@ -13,6 +13,7 @@ from tclif_deploy.nn.from_network import to_module
 from tclif_deploy.nn.quantized import QuantizedNetwork
 from tclif_deploy.nn.trainer import Trainer
 
+DIGITS = Path(__file__).parents[2] / "fixtures" / "spoken_digits"
 STEPS = 40
 FINEST = {"weight_bits": 16, "coefficient_bits": 20, "state_bits": 32, "rounding": "nearest"}
 """a machine so fine that its network is the float network"""
@@ -82,3 +83,12 @@ def tclif(size, threshold=1.0, **kwargs):
 def per_neuron(size):
     generator = torch.Generator().manual_seed(size)
     return TCLIF(1.2, 0.3, decay_factor=0.5 * torch.randn(size, 2, generator=generator), strict=True)
+
+
+def some_digits(folder: Path) -> Path:
+    """``folder`` with a little training and test data of the spoken digits."""
+    data = np.load(DIGITS / "test.npz")
+    for part, piece in (("train", slice(0, 96)), ("test", slice(96, 160))):
+        arrays = {key: data[key] if data[key].ndim == 0 else data[key][piece] for key in data.files}
+        np.savez(folder / f"{part}.npz", **arrays)
+    return folder

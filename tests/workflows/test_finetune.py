@@ -31,6 +31,7 @@ from tclif_deploy.simulation.floating import simulate_float
 from tests.helpers.mnist_files import write_mnist
 from tests.helpers.random_networks import assert_alive
 from tests.helpers.tuning import (
+    DIGITS,
     FINEST,
     assert_runs_as,
     encoded,
@@ -38,13 +39,13 @@ from tests.helpers.tuning import (
     per_neuron,
     quantized,
     samples,
+    some_digits,
     tclif,
     train,
 )
 
 pytestmark = pytest.mark.slow
 
-DIGITS = Path(__file__).parents[2] / "fixtures" / "spoken_digits"
 
 NEURONS = {
     "TC-LIF": tclif,
@@ -210,12 +211,7 @@ def test_the_masters_checkpoint_holds_the_gains_in_the_weights():
 
 @pytest.fixture
 def digits(tmp_path):
-    """A folder with a little training and test data of the spoken digits, and the trained network's checkpoint."""
-    data = np.load(DIGITS / "test.npz")
-    for part, piece in (("train", slice(0, 96)), ("test", slice(96, 160))):
-        arrays = {key: data[key] if data[key].ndim == 0 else data[key][piece] for key in data.files}
-        np.savez(tmp_path / f"{part}.npz", **arrays)
-    return tmp_path
+    return some_digits(tmp_path)
 
 
 def tune(data, *options):

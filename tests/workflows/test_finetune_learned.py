@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,9 +21,19 @@ from tclif_deploy.nn.surrogate import spike
 from tclif_deploy.workflows.compile import choices_of
 from tclif_deploy.workflows.options import BuildOptions
 from tests.helpers.random_networks import assert_alive
-from tests.helpers.tuning import FINEST, assert_runs_as, encoded, float_network, quantized, samples, tclif, train
+from tests.helpers.tuning import (
+    DIGITS,
+    FINEST,
+    assert_runs_as,
+    encoded,
+    float_network,
+    quantized,
+    samples,
+    some_digits,
+    tclif,
+    train,
+)
 
-DIGITS = Path(__file__).parents[2] / "fixtures" / "spoken_digits"
 NARROW = {"weight_bits": 2}
 NEURONS = {
     "TC-LIF": tclif,
@@ -274,12 +283,7 @@ def test_what_may_be_learned_is_said_by_name():
 
 @pytest.fixture
 def digits(tmp_path):
-    """A folder with a little training and test data of the spoken digits."""
-    data = np.load(DIGITS / "test.npz")
-    for part, piece in (("train", slice(0, 96)), ("test", slice(96, 160))):
-        arrays = {key: data[key] if data[key].ndim == 0 else data[key][piece] for key in data.files}
-        np.savez(tmp_path / f"{part}.npz", **arrays)
-    return tmp_path
+    return some_digits(tmp_path)
 
 
 def tune(model, data, *options):
