@@ -64,6 +64,19 @@ def trouble(folder: Path, line: str) -> None:
     path.write_text(source.replace(RECEIVE, f"{RECEIVE}        if self.time_step == 20:\n            {line}\n"))
 
 
+SLOW_SHUTDOWN = """
+import multiprocessing.managers as managers
+import time
+DISPATCH = managers.dispatch
+def slow(connection, ident, name, *more):
+    if name == "shutdown":
+        time.sleep(3)
+    return DISPATCH(connection, ident, name, *more)
+managers.dispatch = slow
+"""
+"""the manager of Lava's shared memory hears of its end only after a while"""
+
+
 def test_an_exception_inside_a_process_ends_the_run_and_is_told(network: tuple[Path, Int]) -> None:
     folder, x = network
     trouble(folder, "raise ValueError('the moon')")
@@ -94,9 +107,16 @@ lava.run(sys.argv[1], np.tile(x, (200, 1, 1)), progress=lambda done, total: prin
 """
 
 
+@pytest.mark.parametrize("slow", [False, True])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_ctrl_c_and_death_of_the_parent_end_the_run(network: tuple[Path, Int], number: int, tmp_path: Path) -> None:
+def test_ctrl_c_and_death_of_the_parent_end_the_run(
+    network: tuple[Path, Int], number: int, slow: bool, tmp_path: Path
+) -> None:
+    """However long the end takes: a dead parent is seen by two threads, and only one may end the interpreter."""
     folder, x = network
+    if slow:
+        path = folder / "tclif_lava" / "simulation.py"
+        path.write_text(path.read_text() + SLOW_SHUTDOWN)
     np.savez(tmp_path / "given.npz", x=x)
     parent = subprocess.Popen(
         [sys.executable, "-c", ENDLESS, str(folder), str(tmp_path / "given.npz")],

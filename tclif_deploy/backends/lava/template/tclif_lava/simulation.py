@@ -25,6 +25,8 @@ PROGRESS_STEPS = 100
 """about so often a run tells its progress"""
 CHANNEL_SLOTS = 4
 """messages that a channel holds; Lava's default of 64 is much memory where a message is a whole batch"""
+ACTORS = threading.Lock()
+"""held by the thread that asks Lava's processes how they are, and for good by the one that ends them"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,6 +151,7 @@ def ring(structure: Network, x: NDArray[Any]) -> NDArray[Any]:
 def run(network: NetworkProcess, tag: str, total: int, progress: Callable[[int, int], None], supervised: bool) -> None:
     """Compile, run ``total`` Lava steps and stop. Failures and Ctrl-C end this interpreter, see `give_up`."""
     done = threading.Event()
+    parent = os.getppid() if supervised else None
     # The forked processes must not answer Ctrl-C one by one: this one ends them all.
     interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
@@ -156,7 +159,7 @@ def run(network: NetworkProcess, tag: str, total: int, progress: Callable[[int, 
             run_cfg=Loihi2SimCfg(select_tag=tag), compile_config={"pypy_channel_size": CHANNEL_SLOTS}
         )
         signal.signal(signal.SIGINT, interrupt)
-        watch = threading.Thread(target=watch_actors, args=(network, done, supervised), daemon=True)
+        watch = threading.Thread(target=watch_actors, args=(network, done, parent), daemon=True)
         watch.start()
         stride = max(1, total // PROGRESS_STEPS)
         for start in range(0, total, stride):
@@ -172,13 +175,17 @@ def run(network: NetworkProcess, tag: str, total: int, progress: Callable[[int, 
         give_up(network, f"error: {type(error).__name__}: {error}", 3)
 
 
-def watch_actors(network: NetworkProcess, done: threading.Event, supervised: bool) -> None:
-    """Give up when one of Lava's processes fails: Lava itself would wait for its messages for ever."""
+def watch_actors(network: NetworkProcess, done: threading.Event, parent: int | None) -> None:
+    """Give up when one of Lava's processes fails: Lava itself would wait for its messages for ever.
+
+    So too when the process ``parent``, where one is named, is no longer this one's parent.
+    """
     actors = network.runtime._messaging_infrastructure.actors
-    parent = os.getppid()
     while not done.wait(POLL_SECONDS):
-        orphan = supervised and os.getppid() != parent
-        if orphan or any(actor.exception or not actor.is_alive() for actor in actors):
+        orphan = parent is not None and os.getppid() != parent
+        with ACTORS:
+            failed = any(actor.exception or not actor.is_alive() for actor in actors)
+        if orphan or failed:
             time.sleep(POLL_SECONDS)  # the first one to die may be about to say why
             if not done.is_set():
                 give_up(network, "error: a process of the network was killed (out of memory?)", 3)
@@ -187,8 +194,13 @@ def watch_actors(network: NetworkProcess, done: threading.Event, supervised: boo
 def give_up(network: NetworkProcess, message: str, code: int) -> None:
     """Say why, kill Lava's processes, give its shared memory back, and end this interpreter at once.
 
-    At once, because Lava's own ``stop`` waits for processes that will never answer.
+    At once, because Lava's own ``stop`` waits for processes that will never answer. The first thread that calls this
+    does it all: another one would end the interpreter while the first still waits for the memory's manager, whose
+    process would then be left behind.
     """
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    ACTORS.acquire()
     runtime = network.runtime
     infrastructure = None if runtime is None else runtime._messaging_infrastructure
     if infrastructure is not None:
