@@ -4,13 +4,13 @@ Every learned number has a float *master*; the integer that runs is the master o
 fixed-point network's own arithmetic (`tclif_deploy.nn.fixed_scan`), bit for bit; backward is the float network's, at
 what the integers mean, and its gradients go to the masters as if rounding were not there (straight through).
 
-What is learned: weights, on the grid of each neuron's scale; biases, which every layer has; TC-LIF's couplings, on the
-coefficients' grid, the compartments' ratio of LSBs kept; and for each neuron one *gain* that its threshold and resets
-share. (Scaling those is scaling the neuron's weights and bias the other way, so a gain is a finer weight scale, and a
-float checkpoint can hold it.) Where asked, also the *scales*: the step of each neuron's weights
-(`tclif_deploy.nn.learned.on_grid`), and with it the LSBs of its states; the *decays* of PLIF's somas and of a readout;
-and *gamma*, one factor a layer. Shifts stay as the quantizer chose them. What is one number a layer on the target is
-learned as one.
+What is learned: weights, on the grid of each neuron's scale; biases, which every layer has; TC-LIF's couplings, as the
+pair of integers nearest in their product, the compartments' ratio of LSBs kept; and for each neuron one *gain* that
+its threshold and resets share. (Scaling those is scaling the neuron's weights and bias the other way, so a gain is a
+finer weight scale, and a float checkpoint can hold it.) Where asked, also the *scales*: the step of each neuron's
+weights (`tclif_deploy.nn.learned.on_grid`), and with it the LSBs of its states; the *decays* of PLIF's somas and of a
+readout; and *gamma*, one factor a layer. Shifts stay as the quantizer chose them. What is one number a layer on the
+target is learned as one.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from tclif_deploy.nn.neuron import PLIF, TCLIF, Recurrent, SpikingNeuron
 from tclif_deploy.nn.quantized_layer import LayerScan, LearnedNumbers, layer_scan, quantized_layer, straight_through
 from tclif_deploy.nn.sequence import SequenceNetwork, at_last, running, summed
 from tclif_deploy.nn.tunable import accumulator, check_tunable
+from tclif_deploy.quantization.couplings import nearest_pairs
 from tclif_deploy.quantization.layer_plan import READOUT_BITS
 from tclif_deploy.target import WIDTHS, Target, largest_held, nearest_factor, nearest_held
 
@@ -253,16 +254,20 @@ class QuantizedNetwork(SequenceNetwork):
         )
         one = self.start.arithmetic.one
         limits = {"bias_u": largest_held(target, "bias_u"), "a_v": one, "b_u": one, "b_v": one}
-        moved: dict[str, Any] = {}
-        for name, values in now.items():
-            was = getattr(start, name) / (1.0 if name in COEFFICIENTS else scale)
-            moved[name] = _rounded(was + self.start.from_real(layer, name, values - first[name]), limits[name])
+        exact = {
+            name: getattr(start, name) / (1.0 if name in COEFFICIENTS else scale)
+            + self.start.from_real(layer, name, values - first[name])
+            for name, values in now.items()
+        }
+        moved: dict[str, Any] = {name: _rounded(values, limits[name]) for name, values in exact.items()}
+        if "b_u" in exact:
+            moved["b_u"], moved["b_v"] = nearest_pairs(exact["b_u"], exact["b_v"], one)
         if start.spiking:
             gain = array_of(self.gains[n]).astype(np.float64) / scale
             factor = self._gamma_factor(n)
             for name in ("threshold", "r_u", "r_v", "v_reset"):
-                exact = getattr(start, name) * (gain * factor if name == "r_u" else gain)
-                moved[name] = _rounded(exact, largest_held(target, name))
+                scaled = getattr(start, name) * (gain * factor if name == "r_u" else gain)
+                moved[name] = _rounded(scaled, largest_held(target, name))
         elif self.log_scales:
             moved["multiplier"] = np.rint(2.0**READOUT_BITS * (layer.lsb_v / layer.lsb_v.max())).astype(np.int64)
         for name in moved.keys() & WIDTHS.keys():

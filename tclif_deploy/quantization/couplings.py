@@ -14,10 +14,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from tclif_deploy.errors import TclifError
+from tclif_deploy.fixed import Int
+from tclif_deploy.network import Float
 
 MAX_LOG_LSB_RATIO = 0.35
 """|ln rho| is kept below this, so that u and v use their widths about equally; where no such pair
 fits, this far from where the two couplings are equal"""
+
+LEARNED_SHARE = 2.0**-8
+"""how far, of itself, a learned coupling may lie from the number that was learned"""
+LEARNED_STEPS = np.arange(-16, 17)
+"""the integers around it that are tried"""
 
 
 @dataclass(frozen=True)
@@ -92,6 +99,35 @@ def with_share(pair: CouplingPair, b_v: float, q: float, k: int) -> CouplingPair
         return CouplingPair(0, 0, abs(q), 0.0)
     big_v = max(1, math.floor(abs(b_v) / abs(q) * one))
     return CouplingPair(0, int(math.copysign(big_v, b_v)), abs(b_v) * one / big_v, 0.0)
+
+
+def nearest_pairs(b_u: Float, b_v: Float, one: int) -> tuple[Int, Int]:
+    """Integers up to ``one`` for couplings (neurons,) that were learned, as multiples of 2^-k: the best product again.
+
+    Unlike `coupling_pair`'s, they count in LSBs that stay: each B_v lies within `LEARNED_SHARE` of its number, or next
+    to it, and B_u makes the product. That product is the frequency, whose error grows with every step; the rest is a
+    dendrite in units that differ by 2^-8 at most, less than weights of 8 bits differ. Couplings below 1 are rounded.
+
+    Examples
+    --------
+    >>> b_u, b_v = nearest_pairs(np.array([-812.3]), np.array([2048.4]), 4096)
+    >>> b_u, b_v, f"{b_u[0] * b_v[0] / (-812.3 * 2048.4) - 1:.1e}, of {-812 * 2048 / (-812.3 * 2048.4) - 1:.1e}"
+    (array([-814]), array([2044]), '-6.0e-05, of -5.6e-04')
+    """
+    near_u, near_v = (np.clip(np.rint(b), -one, one).astype(np.int64) for b in (b_u, b_v))
+    product, of_v = np.abs(b_u * b_v)[:, None], np.abs(b_v)[:, None]
+    tried = np.abs(near_v)[:, None] + LEARNED_STEPS
+    away = np.abs(tried - of_v)
+    allowed = (tried >= 1) & (tried <= one) & ((away <= LEARNED_SHARE * of_v) | (LEARNED_STEPS == 0))
+    partners = np.clip(np.rint(product / np.maximum(tried, 1)), 1, one)
+    error = np.where(allowed, np.abs(tried * partners - product), np.inf)
+    best = np.lexsort((away, error), axis=1)[:, :1]
+    searched = (np.abs(near_u) >= 1) & (np.abs(near_v) >= 1)
+    found_u, found_v = (np.take_along_axis(values, best, axis=1)[:, 0] for values in (partners, tried))
+    return (
+        np.where(searched, np.copysign(found_u, b_u), near_u).astype(np.int64),
+        np.where(searched, np.copysign(found_v, b_v), near_v).astype(np.int64),
+    )
 
 
 def _best_pair(b_u: float, b_v: float, one: int, center: float) -> CouplingPair | None:

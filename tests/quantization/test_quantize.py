@@ -14,7 +14,7 @@ from tclif_deploy.data import Dataset
 from tclif_deploy.formulas import rotation_frequency
 from tclif_deploy.network import Connection, Layer, Network
 from tclif_deploy.quantization import CannotHold, QuantizeSettings, quantize
-from tclif_deploy.quantization.couplings import MAX_LOG_LSB_RATIO, coupling_pair
+from tclif_deploy.quantization.couplings import LEARNED_SHARE, MAX_LOG_LSB_RATIO, coupling_pair, nearest_pairs
 from tclif_deploy.simulation import simulate
 from tclif_deploy.simulation.floating import simulate_float
 from tclif_deploy.target import load_target
@@ -51,6 +51,31 @@ def test_coupling_pair_keeps_the_frequency_far_better_than_rounding_each_alone()
         paired.append(abs(rotation_frequency(pair.b_u / 4096, pair.b_v / 4096) / omega - 1))
         alone.append(abs(rotation_frequency(-round(b1 * 4096) / 4096, round(b2 * 4096) / 4096) / omega - 1))
     assert np.mean(paired) < np.mean(alone) / 100
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from([4, 8, 12, 16]))
+def test_learned_couplings_keep_the_product_and_stay_near(seed, k):
+    rng, one = np.random.default_rng(seed), 2**k
+    signs = rng.choice([-1, 1], (2, 40))
+    exact_u, exact_v = signs * rng.uniform(0.02, 1.1, (2, 40)) * one
+    b_u, b_v = nearest_pairs(exact_u, exact_v, one)
+    assert max(abs(b_u).max(), abs(b_v).max()) <= one
+    near_u, near_v = (np.clip(np.rint(b), -one, one) for b in (exact_u, exact_v))
+    product = exact_u * exact_v
+    assert (abs(b_u * b_v - product) <= abs(near_u * near_v - product)).all()
+    inside = (abs(exact_v) <= one) & (abs(exact_u) <= one * (1 - LEARNED_SHARE))
+    assert (abs(b_v - exact_v) <= np.maximum(abs(exact_v) * LEARNED_SHARE, 0.5))[inside].all()
+    # the same integers again, if nothing was learned
+    assert all((a == b).all() for a, b in zip(nearest_pairs(b_u, b_v, one), (b_u, b_v), strict=True))
+    tiny = nearest_pairs(np.array([0.3, 0.0, 7.6]), np.array([-9.7, 3.2, 0.0]), one)
+    assert (tiny[0] == [0, 0, 8]).all()
+    assert (tiny[1] == [-10, 3, 0]).all()
+
+
+def test_learned_couplings_keep_the_product_eight_times_as_well_as_rounding_each_alone():
+    b_u, b_v = np.random.default_rng(0).uniform(0.2, 0.8, (2, 1000)) * 4096
+    searched, alone = np.multiply(*nearest_pairs(b_u, b_v, 4096)), np.rint(b_u) * np.rint(b_v)
+    assert abs(searched / (b_u * b_v) - 1).mean() < abs(alone / (b_u * b_v) - 1).mean() / 8
 
 
 @pytest.mark.parametrize("b_v", [0.3, 1.0, -2.5])
