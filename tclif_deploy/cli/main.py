@@ -24,6 +24,7 @@ from tclif_deploy.cli.output import (
     out,
     shown_characters,
 )
+from tclif_deploy.cli.usage import refused
 from tclif_deploy.errors import TclifError, one_line
 from tclif_deploy.outputs import on_recovery
 from tclif_deploy.version import __version__
@@ -81,7 +82,7 @@ def _run(argv: list[str], last: bool) -> int:
         return INTERRUPTED
     except UsageError as error:
         command = f"tclif {error.ctx.info_name} --help" if error.ctx and error.ctx.parent else "tclif --help"
-        return _fail(error.format_message(), f"see {command}", debug)
+        return _fail(refused(error), f"see {command}", debug)
     except UserError as error:
         return _fail(error.format_message(), None, debug)
     except TclifError as error:

@@ -369,3 +369,27 @@ def test_a_name_that_no_system_takes_is_one_line_in_every_command(command, capsy
             words += [parameter.opts[0], name]
     line = refused(capsys, *words)
     assert len(line) < 1000
+
+
+@pytest.mark.parametrize("command", sorted(set(GROUP.commands) - {"doctor"}))
+def test_what_is_no_number_is_quoted_beside_what_was_expected(command, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    arguments = [p for p in GROUP.commands[command].params if p.param_type_name == "argument" and p.required]
+    taken = [p for p in GROUP.commands[command].params if p.param_type_name == "option" and not p.is_flag]
+    told = []
+    for parameter in taken:
+        words = [command, *(["nowhere"] * max(len(arguments), 1))]
+        for other in taken:
+            words += [other.opts[0], "nowhere"] * (other.required and other is not parameter)
+        assert run([*words, parameter.opts[0], "1e!"]) == 2
+        line = capsys.readouterr().err.splitlines()[-1]
+        assert "Input should be" not in line
+        told += [parameter.opts[0]] if "'1e!'" in line else []
+    numbers = {"train": 12, "finetune": 20, "compile": 25, "fuzz": 2, "anytime": 2}
+    assert len(told) >= numbers.get(command, 0), told
+
+
+def test_a_number_beyond_an_option_s_limits_is_told_with_the_limit(capsys):
+    line = "--points is {}; expected {}; see tclif anytime --help"
+    assert line.format(1, "2 or more") in refused(capsys, "anytime", "nowhere", "--points", 1)
+    assert line.format(2000, "1000 at most") in refused(capsys, "anytime", "nowhere", "--points", 2000)
