@@ -297,6 +297,17 @@ def test_a_file_that_was_cut_off_or_changed_is_found(tmp_path):
         backend.run(folder, x)
 
 
+@pytest.mark.parametrize("change", [{"lanes": 0}, {"pipelines": -1}, {"size": 0}, {"lanes": "1"}])
+def test_a_description_that_no_circuit_has_is_refused(change, tmp_path):
+    folder = emitted(random_network(3, **SMALL)[0], tmp_path / "rtl")
+    path = folder / "network.json"
+    described = json.loads(path.read_text())
+    described["layers"][0] |= change
+    path.write_text(json.dumps(described))
+    with pytest.raises(TclifError, match="holds no circuit"):
+        read_description(folder)
+
+
 def test_what_the_circuit_does_not_compute_is_refused_by_name(tmp_path):
     network, _ = random_network(3, **SMALL)
     unusual = replace(network, arithmetic=replace(network.arithmetic, least_step=True))

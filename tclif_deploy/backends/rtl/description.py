@@ -47,6 +47,9 @@ class Description:
             raise TclifError(f"format {self.format} is not known", f"this version reads {FORMAT}")
         if not self.layers or not all(0 < layer.size <= MOST_UNITS for layer in self.layers) or self.period < 1:
             raise TclifError("a layer without neurons, or none at all")
+        for layer in self.layers:
+            if min(layer.lanes, layer.pipelines) < 1:
+                raise TclifError(f"layer {layer.name} has {layer.lanes} lanes and {layer.pipelines} pipelines")
 
     @property
     def most_steps(self) -> int:
