@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import platform
 import signal
 import sys
@@ -15,9 +16,9 @@ from threadpoolctl import threadpool_limits
 from tclif_deploy.cli.commands import app
 from tclif_deploy.cli.output import (
     BAD_INPUT,
-    FELL_SHORT,
     INTERRUPTED,
     OK,
+    READER_GONE,
     err,
     interrupted_with,
     keeps,
@@ -55,7 +56,16 @@ def run(argv: list[str], *, last: bool = False) -> int:
     ``last``: the process ends with it, so that once it was interrupted further signals stay unheard.
     """
     with shown_characters():
-        return _run(argv, last)
+        try:
+            return _run(argv, last)
+        except (BrokenPipeError, SystemExit) as error:
+            if not isinstance(error.__context__ or error, BrokenPipeError):
+                raise
+            # rich and typer make an exit with 1 of it, which would say that a network falls short
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            for stream in (sys.stdout, sys.stderr):
+                os.dup2(nowhere, stream.fileno())
+            return READER_GONE
 
 
 def _run(argv: list[str], last: bool) -> int:
@@ -87,9 +97,6 @@ def _run(argv: list[str], last: bool) -> int:
         return _fail(error.format_message(), None, debug)
     except TclifError as error:
         return _fail(str(error), None, debug)
-    except BrokenPipeError:
-        sys.stderr.close()
-        return FELL_SHORT
     except MemoryError:
         return _fail("not enough memory", "use fewer samples at once (--samples)", debug)
     except Exception as error:

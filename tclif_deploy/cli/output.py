@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from tclif_deploy.builds import Build
 
-OK, FELL_SHORT, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
-"""exit codes"""
+OK, FELL_SHORT, BAD_INPUT, INTERRUPTED, READER_GONE = 0, 1, 2, 130, 141
+"""exit codes; the last is what a shell says of a program that SIGPIPE ends"""
 
 out = Console()
 err = Console(stderr=True)

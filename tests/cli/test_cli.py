@@ -303,3 +303,16 @@ def test_a_second_ctrl_c_is_quiet(model, tmp_path):
     assert "Traceback" not in err
     assert err.strip().splitlines()[-1].startswith("interrupted")
     assert not (tmp_path / "b").exists()
+
+
+@pytest.mark.parametrize("words", [["targets"], ["targets", "--json"], ["--help"], ["inspect", "nowhere"]])
+def test_a_reader_that_stops_is_no_network_that_falls_short(words):
+    """As in ``tclif targets | head``: the exit code is a shell's for SIGPIPE, whatever was to be said."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "tclif_deploy", *words]
+    assert subprocess.run(command, stdout=writing, stderr=writing, check=False).returncode == 141
+    if words != ["inspect", "nowhere"]:
+        done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, check=False)
+        assert (done.returncode, done.stderr) == (141, b"")
+    os.close(writing)
