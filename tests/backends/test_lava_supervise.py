@@ -147,6 +147,30 @@ def test_ctrl_c_at_a_standalone_run_is_one_line(network: tuple[Path, Int], tmp_p
     assert (child.returncode, stderr) == (130, "interrupted\n")
 
 
+CTRL_C_MEANWHILE = """
+create_runtime = NetworkProcess.create_runtime
+def create(*given, **named):
+    create_runtime(*given, **named)
+    os.killpg(os.getpgid(0), signal.SIGINT)
+    time.sleep(1)
+NetworkProcess.create_runtime = create
+"""
+"""Ctrl-C comes while Lava starts its processes"""
+
+
+def test_ctrl_c_before_the_first_step_is_one_line(network: tuple[Path, Int], tmp_path: Path) -> None:
+    folder, x = network
+    np.savez(tmp_path / "given.npz", x=x)
+    path = folder / "tclif_lava" / "simulation.py"
+    path.write_text(path.read_text() + CTRL_C_MEANWHILE)
+    command = [sys.executable, str(folder / "run.py"), "--input", str(tmp_path / "given.npz")]
+    child = subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, start_new_session=True, preexec_fn=ctrl_c_works
+    )
+    _, stderr = child.communicate(timeout=GUARD)
+    assert (child.returncode, stderr) == (130, "interrupted\n")
+
+
 def test_progress_counts_up_to_the_end(network: tuple[Path, Int]) -> None:
     folder, x = network
     calls: list[tuple[int, int]] = []

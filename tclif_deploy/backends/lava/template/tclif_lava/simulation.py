@@ -152,13 +152,16 @@ def run(network: NetworkProcess, tag: str, total: int, progress: Callable[[int, 
     """Compile, run ``total`` Lava steps and stop. Failures and Ctrl-C end this interpreter, see `give_up`."""
     done = threading.Event()
     parent = os.getppid() if supervised else None
-    # The forked processes must not answer Ctrl-C one by one: this one ends them all.
-    interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # The forked processes must not answer Ctrl-C one by one: this one ends them all, as soon as it can.
+    heard: list[int] = []
+    interrupt = signal.signal(signal.SIGINT, lambda number, frame: heard.append(number))
     try:
         network.create_runtime(
             run_cfg=Loihi2SimCfg(select_tag=tag), compile_config={"pypy_channel_size": CHANNEL_SLOTS}
         )
         signal.signal(signal.SIGINT, interrupt)
+        if heard and interrupt is not signal.SIG_IGN:  # a shell's background job ignores it
+            raise KeyboardInterrupt
         watch = threading.Thread(target=watch_actors, args=(network, done, parent), daemon=True)
         watch.start()
         stride = max(1, total // PROGRESS_STEPS)
