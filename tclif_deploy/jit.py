@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import functools
 import hashlib
+import importlib
 import os
 import sys
 import tempfile
@@ -43,7 +44,7 @@ def cache_folder(folder: Path) -> Path:
 
     In the first place that can be written: the user's choice, the user's cache, or a private temporary one. Its
     name has a digest of the folder's sources: numba itself looks only at the file of each function, and would go
-    on to use machine code whose helpers have changed.
+    on to use machine code whose helpers have changed. This file's is in it too, since it names what is kept.
     """
     return _cache_folders(folder)[0]
 
@@ -51,7 +52,7 @@ def cache_folder(folder: Path) -> Path:
 @functools.cache
 def _cache_folders(folder: Path) -> tuple[Path, tuple[Path, ...]]:
     """(the folder that `cache_folder` gives, better ones that can only be read: filled by whoever may write there)."""
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(Path(__file__).read_bytes())
     for source in sorted(folder.rglob("*.py")):
         digest.update(source.read_bytes())
     name = f"{folder.name}-{digest.hexdigest()[:16]}"
@@ -125,6 +126,7 @@ def kernel(function: Function | None = None, *, fastmath: Any = False) -> Any:
         finally:
             numba.config.CACHE_DIR = before
     kept = dispatcher._cache
+    _name_by_key(kept)
     places = [kept, *(_elsewhere(kept, place / Path(kept.cache_path).name) for place in readable)]
     save = kept.save_overload
     loads = [(place, place.load_overload) for place in places]
@@ -151,6 +153,24 @@ def kernel(function: Function | None = None, *, fastmath: Any = False) -> Any:
     kept.load_overload, kept.save_overload = load_what_is_sound, save_if_it_can
     _kernels[id(dispatcher)] = folder
     return dispatcher
+
+
+def _name_by_key(cache: Any) -> None:
+    """Let each kernel of a file have a data file of its own, named by what it is.
+
+    numba numbers them by the index that it has read, and locks nothing: two processes that make two kernels of one file
+    at once would take the same number, and one of them then runs the other's code.
+    """
+    file, dumps = cache._cache_file, importlib.import_module("numba.core.serialize").dumps
+
+    def save(key: Any, data: Any) -> None:
+        overloads = file._load_index()
+        if key not in overloads:
+            overloads[key] = file._data_name(int(hashlib.sha256(dumps(key)).hexdigest()[:16], 16))
+            file._save_index(overloads)
+        file._save_data(overloads[key], data)
+
+    file.save = save
 
 
 def _elsewhere(cache: Any, folder: Path) -> Any:

@@ -162,3 +162,40 @@ def test_machine_code_that_can_only_be_read_is_used_and_what_it_lacks_is_kept_el
     finally:
         for folder in (filled, inner.parent, inner):
             folder.chmod(0o755)
+
+
+FACTORY = """
+from tclif_deploy.jit import kernel
+
+def adding(number):
+    @kernel
+    def add(x):
+        return x + number
+    return add
+"""
+AT_ONCE = """
+from numba.core.caching import IndexDataCacheFile as File
+from factory import adding
+written, save_data = [], File._save_data
+File._load_index = lambda self: {}
+File._save_data = lambda *given: written.append(given)
+assert (adding(1)(1), adding(2)(1)) == (2, 3)
+assert len(written) == 2
+for given in reversed(written):
+    save_data(*given)
+"""
+"""two processes that have read the index before either wrote it, the first of them being the last to write its code"""
+LATER = """
+from factory import adding
+print(adding(1)(1), adding(2)(1))
+"""
+
+
+def test_kernels_of_one_file_that_are_made_at_once_stay_apart(tmp_path) -> None:
+    (tmp_path / "factory.py").write_text(FACTORY)
+    paths = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])
+    environment = {**os.environ, "TCLIF_CACHE_DIR": str(tmp_path / "kept"), "PYTHONPATH": paths}
+    for program in (AT_ONCE, LATER):
+        done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    assert done.stdout == "2 3\n"
