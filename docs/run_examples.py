@@ -43,7 +43,7 @@ BLOCK = re.compile(
 )
 COMMENT = re.compile(r"^<!-- (?P<name>[a-z ]+): (?P<value>.*?) -->$", re.MULTILINE)
 NUMBER = re.compile(r"[-+−]?\d[\d.,]*(?:e[-+]?\d+)?")
-LEFT_OUT = (".git", ".venv", "build", "dist", "*cache*", "__pycache__", "node_modules", "shared")
+LEFT_OUT = (".git", ".venv", "build", "dist", "*cache*", "__pycache__", "node_modules", "shared", ".hypothesis")
 
 
 class PageError(Exception):
