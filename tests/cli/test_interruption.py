@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,12 +18,14 @@ import pytest
 from llvmlite import binding as llvm
 from pydantic import BaseModel, field_validator
 
+from tclif_deploy import backends
 from tclif_deploy.cli import main, start
 from tclif_deploy.cli.commands import COMMANDS
 from tclif_deploy.cli.interruption import NUMBERS
 from tclif_deploy.cli.main import run
 from tclif_deploy.cli.options import registered
 from tclif_deploy.errors import TclifError
+from tests.helpers import checkpoints
 
 Register = Callable[[Callable[[], object]], None]
 
@@ -274,3 +277,44 @@ def test_one_that_comes_before_the_signals_are_heard_is_one_line(monkeypatch, ca
         start.main()
     assert ended.value.code == 130
     assert capsys.readouterr().err == "interrupted: nothing was written\n"
+
+
+WAITS = """
+import sys, threading
+def check_installed(): pass
+def emit(fixed, target, folder):
+    folder.mkdir()
+    (folder / "written").write_text("half")
+def run(folder, x, *, lengths=None, batched=False, progress=None):
+    print("waiting", file=sys.stderr, flush=True)
+    threading.Event().wait()
+"""
+"""a backend whose run does not end"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", NUMBERS)
+def test_a_second_signal_is_quiet(tmp_path: Path, number: int):
+    """The first is answered, also while what was begun is cleared away."""
+    (tmp_path / "waits-1.0.dist-info").mkdir()
+    (tmp_path / "waits-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: waits\nVersion: 1.0\n")
+    (tmp_path / "waits-1.0.dist-info" / "entry_points.txt").write_text(f"[{backends.GROUP}]\nwaits = waits\n")
+    (tmp_path / "waits.py").write_text(WAITS)
+    model, data = checkpoints.write_checkpoint(tmp_path / "net"), checkpoints.write_data(tmp_path / "data.npz")
+    out = tmp_path / "out"
+    words = ["compile", str(model), "--data", str(data), "-o", str(out / "b"), "--backend", "waits"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tclif_deploy", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(Path(__file__).parents[2])])},
+        # a shell's background job ignores SIGINT, and its children inherit that
+        preexec_fn=lambda: [signal.signal(each, signal.SIG_DFL) for each in NUMBERS],
+    )  # fmt: skip
+    assert process.stderr is not None
+    assert any(line == "waiting\n" for line in process.stderr)
+    assert any(path.read_text() == "half" for path in out.rglob("written"))
+    for _ in range(20):
+        process.send_signal(number)
+        time.sleep(0.01)
+    stdout, err = process.communicate()
+    assert (process.returncode, stdout, err) == (130, "", "interrupted: nothing was written\n")
+    assert not out.exists()  # it was made for the build
