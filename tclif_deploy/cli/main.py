@@ -5,15 +5,15 @@ from __future__ import annotations
 import errno
 import os
 import platform
-import signal
 import sys
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
 from threadpoolctl import threadpool_limits
 
 from tclif_deploy.cli.commands import app
+from tclif_deploy.cli.interruption import Interruption
 from tclif_deploy.cli.output import (
     BAD_INPUT,
     INTERRUPTED,
@@ -53,7 +53,7 @@ def root(
 def run(argv: list[str], *, last: bool = False) -> int:
     """Run the command line and return its exit code; errors become one line on stderr.
 
-    ``last``: the process ends with it, so that once it was interrupted further signals stay unheard.
+    ``last``: the process ends with it, so that signals stay unheard from then on.
     """
     with shown_characters():
         try:
@@ -62,59 +62,70 @@ def run(argv: list[str], *, last: bool = False) -> int:
             if not isinstance(error.__context__ or error, BrokenPipeError):
                 raise
             # rich and typer make an exit with 1 of it, which would say that a network falls short
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            for stream in (sys.stdout, sys.stderr):
-                os.dup2(nowhere, stream.fileno())
+            _hush()
             return READER_GONE
 
 
 def _run(argv: list[str], last: bool) -> int:
     debug = "--debug" in argv
-
-    def stop(signum: int, frame: object) -> NoReturn:
-        for number in previous:  # the first is being answered: what was begun is cleared away
-            signal.signal(number, signal.SIG_IGN)
-        raise KeyboardInterrupt
-
-    heard = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) is not signal.SIG_IGN]
-    previous = {number: signal.signal(number, stop) for number in heard}
+    interruption = Interruption()
+    interruption.listen()
     on_recovery(lambda line: err.print(f"notice: {line}", highlight=False, markup=False, soft_wrap=True))
     keeps()
     try:
         # our matrices are small: numpy's threads would wait for each other, for minutes where the machine is busy
         with threadpool_limits(1, user_api="blas"):
-            code = app(argv or ["--help"], standalone_mode=False, prog_name="tclif")
+            code = interruption.stoppable(lambda: app(argv or ["--help"], standalone_mode=False, prog_name="tclif"))
         if code == INTERRUPTED:  # newer typer's way to say Abort
             raise KeyboardInterrupt
         return code if isinstance(code, int) else OK
     except (KeyboardInterrupt, typer.Abort):
+        return _interrupted()
+    except Exception as error:
+        if interruption.came:  # pydantic's core, rmtree and others make another error of it
+            return _interrupted()
+        return _failed(error, debug)
+    finally:
+        interruption.end(ignore=last)
+
+
+def _interrupted() -> int:
+    try:
         err.print(f"interrupted: {interrupted_with()}", highlight=False, soft_wrap=True)
-        return INTERRUPTED
-    except UsageError as error:
+    except (OSError, SystemExit):  # the terminal has closed, or who read was interrupted too
+        _hush()
+    return INTERRUPTED
+
+
+def _hush() -> None:
+    """Let what is still to be written go nowhere: nobody reads."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(nowhere, stream.fileno())
+
+
+def _failed(error: Exception, debug: bool) -> int:
+    """Say in one line what went wrong; called while ``error`` is handled."""
+    if isinstance(error, UsageError):
         command = f"tclif {error.ctx.info_name} --help" if error.ctx and error.ctx.parent else "tclif --help"
         return _fail(refused(error), f"see {command}", debug)
-    except UserError as error:
+    if isinstance(error, UserError):
         return _fail(error.format_message(), None, debug)
-    except TclifError as error:
+    if isinstance(error, TclifError):
         return _fail(str(error), None, debug)
-    except MemoryError:
+    if isinstance(error, MemoryError):
         return _fail("not enough memory", "use fewer samples at once (--samples)", debug)
-    except Exception as error:
-        if isinstance(error, OSError) and error.errno in DISK:
-            place = "" if error.filename is None else f"{error.filename}: "
-            return _fail(f"{place}{error.strerror}", DISK_HINT, debug)
-        if debug:
-            raise
-        where = f"tclif_deploy {__version__}, Python {platform.python_version()}, {platform.system()}"
-        return _fail(
-            f"internal error: {type(error).__name__}: {error} ({where})",
-            "our fault: report this line, the command and what it prints with --debug, as docs/security.md says",
-            debug,
-        )
-    finally:
-        if not (last and signal.getsignal(signal.SIGINT) is signal.SIG_IGN):
-            for number, handler in previous.items():
-                signal.signal(number, handler)
+    if isinstance(error, OSError) and error.errno in DISK:
+        place = "" if error.filename is None else f"{error.filename}: "
+        return _fail(f"{place}{error.strerror}", DISK_HINT, debug)
+    if debug:
+        raise error
+    where = f"tclif_deploy {__version__}, Python {platform.python_version()}, {platform.system()}"
+    return _fail(
+        f"internal error: {type(error).__name__}: {error} ({where})",
+        "our fault: report this line, the command and what it prints with --debug, as docs/security.md says",
+        debug,
+    )
 
 
 def _fail(problem: str, hint: str | None, debug: bool) -> int:

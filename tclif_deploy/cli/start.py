@@ -18,7 +18,8 @@ def compile_main() -> None:
 def _run(argv: list[str]) -> int:
     try:
         from tclif_deploy.cli.main import run
+
+        return run(argv, last=True)
     except KeyboardInterrupt:  # loading takes a second
         sys.stderr.write("interrupted: nothing was written\n")
         return 130
-    return run(argv, last=True)

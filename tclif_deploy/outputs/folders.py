@@ -92,13 +92,16 @@ def _put(part: Path, folder: Path, ours: Callable[[Path], bool], kind: str) -> N
             shutil.rmtree(part, ignore_errors=True)
             return
         old = folder.with_name(part.name.removesuffix(PART) + OLD)
-        os.rename(folder, old)
         try:
+            os.rename(folder, old)
             os.rename(part, folder)
-        except OSError:
-            os.rename(old, folder)
+            shutil.rmtree(old, ignore_errors=True)
+        except BaseException:  # interruptions, too, which come between any two steps
+            if not exists(part):
+                shutil.rmtree(old, ignore_errors=True)
+            elif exists(old):
+                os.rename(old, folder)
             raise
-        shutil.rmtree(old, ignore_errors=True)
     finally:
         unlock(handle)
 

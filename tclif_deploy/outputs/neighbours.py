@@ -51,27 +51,35 @@ def recover(folder: Path | str, ours: Callable[[Path], bool]) -> None:
     if not folder.name:
         return
     for old, handle in _orphans(folder, OLD):
-        with contextlib.suppress(OSError):
-            if not exists(folder) and ours(old):
-                os.rename(old, folder)
-                _tell(f"{folder}: put back; a command that was replacing it had been killed")
-            else:
-                shutil.rmtree(old)
-                _tell(f"{old}: cleared away; a command that was killed had left it")
-        unlock(handle)
+        try:
+            with contextlib.suppress(OSError):
+                if not exists(folder) and ours(old):
+                    os.rename(old, folder)
+                    _tell(f"{folder}: put back; a command that was replacing it had been killed")
+                else:
+                    shutil.rmtree(old)
+                    _tell(f"{old}: cleared away; a command that was killed had left it")
+        finally:  # a lock that stayed would keep this process from it for ever
+            unlock(handle)
     clear_orphans(folder)
 
 
 def clear_orphans(path: Path | str) -> None:
     """Remove what killed writers of ``path`` left beside it."""
     for part, handle in _orphans(Path(path), PART):
-        with contextlib.suppress(OSError):
-            if part.is_dir() and not part.is_symlink():
-                shutil.rmtree(part)
-            else:
-                part.unlink()
-            _tell(f"{part}: cleared away; a command that was killed had left it")
-        unlock(handle)
+        try:
+            with contextlib.suppress(OSError):
+                _remove(part)
+                _tell(f"{part}: cleared away; a command that was killed had left it")
+        finally:
+            unlock(handle)
+
+
+def _remove(part: Path) -> None:
+    if part.is_dir() and not part.is_symlink():
+        shutil.rmtree(part)
+    else:
+        part.unlink()
 
 
 def _tell(line: str) -> None:
@@ -109,18 +117,23 @@ except ImportError:  # Windows: what a killed process left cannot be told from t
 
 @contextlib.contextmanager
 def new_part(path: Path, make: Callable[[Path], object]) -> Iterator[Path]:
-    """A hidden neighbour of ``path``, made and locked."""
+    """A hidden neighbour of ``path``, made and locked; gone again where that, or the block, does not end well."""
     while True:
         part = path.with_name(f"{beginning(path)}{os.getpid():08x}{secrets.token_hex(4)}{PART}")
-        make(part)
-        handle = _lock(part)
-        if handle is None or _is_open_as(handle, part):
-            break
-        unlock(handle)  # another process took it for an orphan, before the lock
-    try:
-        yield part
-    finally:
-        unlock(handle)
+        handle = None
+        try:
+            make(part)
+            handle = _lock(part)
+            if handle is not None and not _is_open_as(handle, part):
+                continue  # another process took it for an orphan, before the lock
+            yield part
+            return
+        except BaseException:
+            with contextlib.suppress(OSError):
+                _remove(part)
+            raise
+        finally:
+            unlock(handle)
 
 
 def _lock(path: Path) -> int | None:
@@ -139,6 +152,9 @@ def _lock(path: Path) -> int | None:
     except OSError:
         os.close(handle)
         return None
+    except BaseException:  # interrupted while it waits
+        os.close(handle)
+        raise
     return handle
 
 

@@ -280,31 +280,6 @@ def test_tclif_alone_shows_its_help(words):
     assert "Usage: tclif" in done.stdout
 
 
-@pytest.mark.slow
-def test_a_second_ctrl_c_is_quiet(model, tmp_path):
-    """The first is answered, also while what was begun is cleared away."""
-    data = checkpoints.write_data(tmp_path / "many.npz", samples=3000)
-    words = ["compile", str(model), "--data", str(data), "-o", str(tmp_path / "b"), "--backend", "none"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tclif_deploy", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        cwd=Path(__file__).parents[2],
-        # a shell's background job ignores SIGINT, and its children inherit that
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )  # fmt: skip
-    assert process.stderr is not None
-    for line in process.stderr:
-        if "verifying" in line:
-            break
-    for _ in range(20):
-        process.send_signal(signal.SIGINT)
-        time.sleep(0.01)
-    _, err = process.communicate()
-    assert process.returncode == 130, err
-    assert "Traceback" not in err
-    assert err.strip().splitlines()[-1].startswith("interrupted")
-    assert not (tmp_path / "b").exists()
-
-
 @pytest.mark.parametrize("words", [["targets"], ["targets", "--json"], ["--help"], ["inspect", "nowhere"]])
 def test_a_reader_that_stops_is_no_network_that_falls_short(words):
     """As in ``tclif targets | head``: the exit code is a shell's for SIGPIPE, whatever was to be said."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import subprocess
 import sys
 import time
@@ -16,23 +15,7 @@ import pytest
 from tclif_deploy import outputs
 from tclif_deploy.errors import TclifError
 from tclif_deploy.outputs import check_file_place, new_file, new_folder, on_recovery, recover, write_file, write_files
-from tests.helpers.requirements import needs
-
-
-def ours(folder: Path) -> bool:
-    return (folder / "mark").exists()
-
-
-def make(folder: Path, text: str) -> None:
-    """A folder of ours with two files that belong together."""
-    with new_folder(folder, ours=ours) as part:
-        (part / "one").write_text(text)
-        (part / "mark").write_text(text)
-
-
-def content(folder: Path) -> tuple[str, str]:
-    return (folder / "one").read_text(), (folder / "mark").read_text()
-
+from tests.outputs.folders import SWAP, content, make, ours
 
 NOBODY = 2**31 - 2
 """the number of no process"""
@@ -212,76 +195,6 @@ def test_the_work_of_a_process_that_runs_is_left_alone_and_the_later_of_two_stay
 
 
 # --- killed processes
-
-SWAP = """
-import os, sys
-from pathlib import Path
-from tclif_deploy import outputs
-from tclif_deploy.outputs import new_folder, write_file
-place = Path(sys.argv[1])
-if sys.argv[2] == "renames":
-    outputs.folders.exchange = lambda one, other: False
-os.stat("/")
-with new_folder(place / "a", ours=lambda folder: (folder / "mark").exists()) as part:
-    (part / "one").write_text("new")
-    (part / "mark").write_text("new")
-write_file(place / "f", b"new")
-"""
-CALLS = "%file,%desc,flock"
-"""the system calls at each of which the process is killed"""
-
-
-def whole(place: Path) -> bool:
-    """Whether the old or the new folder and file are there, whole; a next command may recover first."""
-    recover(place / "a", ours)
-    states = ({"old"}, {"new"})
-    return set(content(place / "a")) in states and {(place / "f").read_text()} in states
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("way", ["exchange", "renames"])
-def test_killed_before_any_system_call_the_old_or_the_new_is_there(tmp_path, said, way):
-    needs("strace")
-
-    def run(place: Path, *inject: str) -> str:
-        place.mkdir()
-        make(place / "a", "old")
-        write_file(place / "f", b"old")
-        log = tmp_path / "log"
-        program = [
-            sys.executable,
-            "-B",
-            "-S",
-            "-I",
-            "-c",
-            f"import sys; sys.path[:0] = {sys.path!r}\n{SWAP}",
-            place,
-            way,
-        ]
-        subprocess.run(["strace", "-o", log, "-e", f"trace={CALLS}", *inject, *program], check=False)
-        return log.read_text(errors="replace")
-
-    log = run(tmp_path / "counted").splitlines()
-    calls = [line.partition("(")[0] for line in log]
-    begin = max(n for n, line in enumerate(log) if re.search(r'stat\w*\((AT_FDCWD, )?"/",', line))
-    end = max(n for n, line in enumerate(log) if "/f" in line)
-    assert end - begin > 30
-    before = after = 0
-    for n in range(begin + 1, end + 1):
-        place = tmp_path / str(n)
-        count = calls[: n + 1].count(calls[n])  # strace counts each kind of call by itself
-        assert "SIGKILL" in run(place, "-e", f"inject={calls[n]}:signal=KILL:when={count}"), log[n]
-        assert whole(place), f"killed before {log[n]}"
-        before += content(place / "a")[0] == "old"
-        after += content(place / "a")[0] == "new"
-        make(place / "a", "next")
-        write_file(place / "f", b"next")
-        assert sorted(os.listdir(place)) == ["a", "f"], f"left behind by a kill before {log[n]}"
-    assert before > 5
-    assert after > 5
-    assert any("cleared away; a command that was killed had left it" in line for line in said)
-    assert any("put back" in line for line in said) == (way == "renames")
-
 
 MANY = (
     SWAP.replace('os.stat("/")', "outputs.on_recovery(print)\nfor n in range(25):")

@@ -17,6 +17,7 @@ ALLOWED = {
 SCRATCH = {
     "backends/rtl/simulate.py": ["os.replace", "shutil.copy2"],  # into the cache of machine code
     "backends/rtl/synthesis.py": ["shutil.copytree"],  # into a temporary folder of ours
+    "cli/main.py": ["os.open"],  # the null device, for what nobody reads
     "backends/lava/supervise.py": ["np.savez", "open"],  # in a temporary folder of ours
     "oracles/__init__.py": ["unlink", "write_text"],  # in the folder of environments, which is a cache
     "oracles/process.py": ["given.write_text", "open"],  # in a temporary folder of ours
