@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -49,6 +51,13 @@ def wait_until(condition: Callable[[], bool], seconds: float = GUARD) -> None:
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.1)
+
+
+def end_session(child: subprocess.Popen[Any]) -> None:
+    """So that a test that fails leaves nothing behind either."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
 
 
 def ctrl_c_works() -> None:
@@ -169,6 +178,24 @@ def test_ctrl_c_before_the_first_step_is_one_line(network: tuple[Path, Int], tmp
     )
     _, stderr = child.communicate(timeout=GUARD)
     assert (child.returncode, stderr) == (130, "interrupted\n")
+
+
+def test_a_run_whose_reader_has_gone_ends(network: tuple[Path, Int], tmp_path: Path) -> None:
+    """Its last line reaches nobody then, and it ends all the same."""
+    folder, x = network
+    np.savez(tmp_path / "given.npz", x=x)
+    trouble(folder, "import os; os._exit(1)")
+    reader, writer = os.pipe()
+    child = subprocess.Popen(
+        [sys.executable, str(folder / "run.py"), "--input", str(tmp_path / "given.npz")],
+        stderr=writer, start_new_session=True,
+    )  # fmt: skip
+    os.close(reader)
+    os.close(writer)
+    try:
+        assert child.wait(GUARD) == 3
+    finally:
+        end_session(child)
 
 
 def test_progress_counts_up_to_the_end(network: tuple[Path, Int]) -> None:

@@ -204,13 +204,15 @@ def give_up(network: NetworkProcess, message: str, code: int) -> None:
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     ACTORS.acquire()
-    runtime = network.runtime
-    infrastructure = None if runtime is None else runtime._messaging_infrastructure
-    if infrastructure is not None:
-        for error, trace in [actor.exception for actor in infrastructure.actors if actor.exception][:1]:
-            message = f"{trace}error: a process of the network failed: {type(error).__name__}: {error}"
-        for actor in infrastructure.actors:
-            actor.kill()
-        infrastructure.smm._manager.shutdown()
-    print(message, file=sys.stderr, flush=True)
-    os._exit(code)
+    try:
+        runtime = network.runtime
+        infrastructure = None if runtime is None else runtime._messaging_infrastructure
+        if infrastructure is not None:
+            for error, trace in [actor.exception for actor in infrastructure.actors if actor.exception][:1]:
+                message = f"{trace}error: a process of the network failed: {type(error).__name__}: {error}"
+            for actor in infrastructure.actors:
+                actor.kill()
+            infrastructure.smm._manager.shutdown()
+        print(message, file=sys.stderr, flush=True)
+    finally:  # such as where whoever read stderr has gone: nobody else may end this interpreter any more
+        os._exit(code)
