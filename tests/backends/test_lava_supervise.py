@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from tclif_deploy import TclifError, load_target
 from tclif_deploy.backends import lava
 from tclif_deploy.fixed import Int
 from tests.helpers.random_networks import random_network
+from tests.helpers.stuck import GUARD, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -39,18 +40,6 @@ def running(folder: Path) -> list[str]:
     """Command lines that name ``folder``."""
     listed = subprocess.run(["ps", "-ww", "-eo", "args"], capture_output=True, text=True, check=True).stdout
     return [line for line in listed.splitlines() if str(folder) in line]
-
-
-GUARD = 600.0
-"""seconds after which a test that hangs ends; no test measures time"""
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = GUARD) -> None:
-    """Return as soon as ``condition`` holds; fail where it does not in time."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.1)
 
 
 def end_session(child: subprocess.Popen[Any]) -> None:
