@@ -12,13 +12,15 @@ import asyncio
 import contextlib
 import itertools
 import logging
+import os
 import re
 import threading
+import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError, ThreadPoolExecutor
-from functools import partial
+from functools import cache, partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -30,6 +32,8 @@ from tclif_deploy.version import __version__
 if TYPE_CHECKING:
     import joblib
 
+POLL_SECONDS = 0.5
+"""how often a process looks whether the one that it works for is there"""
 CONNECT_SECONDS = 5
 """in which a scheduler has to answer, and to have a worker"""
 MOST_JOBS = 1024
@@ -163,7 +167,7 @@ def _on_this_machine(
     import joblib
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-    calls, lock = enumerate(each), threading.Lock()
+    calls, lock, parent = enumerate(each), threading.Lock(), os.getpid()
     waiting: dict[int, Any] = {}
     """number -> argument of the calls given out whose results have not come"""
     lost: Counter[int] = Counter()
@@ -183,7 +187,7 @@ def _on_this_machine(
         def noted() -> Iterator[Any]:
             for number, one in some:
                 given.add(number)
-                yield joblib.delayed(_numbered)(function, shared, number, one)
+                yield joblib.delayed(_numbered)(parent, function, shared, number, one)
 
         try:
             for number, result in pool(noted()):
@@ -202,9 +206,25 @@ def _on_this_machine(
         yield from run(itertools.chain(list(waiting.items()), following()))
 
 
-def _numbered(function: Callable[..., Any], shared: tuple[Any, ...], number: int, one: Any) -> tuple[int, Any]:
-    """The result of a call, with the call's number."""
+def _numbered(
+    parent: int, function: Callable[..., Any], shared: tuple[Any, ...], number: int, one: Any
+) -> tuple[int, Any]:
+    """The result of a call, with the call's number; the process that runs it ends with the process ``parent``."""
+    if os.getppid() == parent:  # else a thread of that process runs it
+        _end_with(parent)
     return number, function(*shared, one)
+
+
+@cache
+def _end_with(parent: int) -> None:
+    """Let this process, a child of ``parent``, end soon after it: one of joblib's would wait for calls for minutes."""
+
+    def watch() -> None:
+        while os.getppid() == parent:  # never another one on Windows, where joblib's own wait remains
+            time.sleep(POLL_SECONDS)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="parent", daemon=True).start()
 
 
 @contextlib.contextmanager

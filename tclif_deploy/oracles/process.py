@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import tempfile
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from tclif_deploy import processes
 from tclif_deploy.errors import TclifError
 from tclif_deploy.fixed import Int
 from tclif_deploy.oracles import INSTALL, Oracle
@@ -19,6 +19,8 @@ from tclif_deploy.text import count
 
 States = dict[str, dict[str, Int]]
 """layer -> ``u``, ``v`` and ``spikes``, each (time, neurons)"""
+SCRIPT = "import runpy; del sys.argv[0]; runpy.run_path(sys.argv[0], run_name='__main__')"
+"""runs the file that the first argument names"""
 LONGEST_LINE = 200
 """characters of what a process said last that an error repeats"""
 
@@ -30,13 +32,14 @@ def run_cases(oracle: Oracle, cases: list[dict[str, Any]], timeout_s: float) -> 
     with tempfile.TemporaryDirectory(prefix="tclif-oracle-") as folder:
         given, answer = Path(folder) / "cases.json", Path(folder) / "states.json"
         given.write_text(json.dumps(cases))
-        command = [str(oracle.python), "-I", str(oracle.script), str(given), str(answer)]
+        command = [str(oracle.python), "-I", "-c", processes.dies_with_parent(SCRIPT)]
+        command += [str(oracle.script), str(given), str(answer)]
         with (Path(folder) / "said").open("w+", encoding="utf-8", errors="replace") as said:
             environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
             try:
-                child = subprocess.Popen(
-                    command, stdin=subprocess.DEVNULL, stdout=said, stderr=said, env=environment, cwd=folder,
-                    start_new_session=True,
+                child = processes.start(
+                    command, scratch=Path(folder), env=environment, cwd=folder,
+                    stdin=subprocess.DEVNULL, stdout=said, stderr=said,
                 )  # fmt: skip
             except OSError as error:
                 why = error.strerror or str(error)
@@ -51,8 +54,7 @@ def run_cases(oracle: Oracle, cases: list[dict[str, Any]], timeout_s: float) -> 
                     "try again, or give more time (--timeout)",
                 ) from None
             finally:
-                if child.poll() is None:
-                    _end(child)
+                processes.end_group(child)  # also where it has gone: what it started may be there
             if code:
                 said.seek(0)
                 lines = [line.strip() for line in said.read().splitlines() if line.strip()]
@@ -84,12 +86,3 @@ def _states(answer: Any, oracle: Oracle, case: int) -> States:
         raise TclifError(
             f"{oracle.name}: its answer to network {case} is no states: {error}", f"install it again: {INSTALL}"
         ) from None
-
-
-def _end(child: subprocess.Popen[bytes]) -> None:
-    """End the process and all that it started."""
-    if hasattr(os, "killpg"):
-        os.killpg(child.pid, signal.SIGKILL)
-    else:
-        child.kill()
-    child.wait()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from tclif_deploy import TclifError, load_target
 from tclif_deploy.backends import lava
 from tclif_deploy.fixed import Int
 from tests.helpers.random_networks import random_network
+from tests.helpers.stuck import GUARD, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -39,21 +42,22 @@ def running(folder: Path) -> list[str]:
     return [line for line in listed.splitlines() if str(folder) in line]
 
 
-GUARD = 600.0
-"""seconds after which a test that hangs ends; no test measures time"""
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = GUARD) -> None:
-    """Return as soon as ``condition`` holds; fail where it does not in time."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.1)
+def end_session(child: subprocess.Popen[Any]) -> None:
+    """So that a test that fails leaves nothing behind either."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
 
 
 def ctrl_c_works() -> None:
     """A test run in a shell's background ignores SIGINT, and so would all its children."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def stops_work() -> None:
+    """Nor do all surroundings leave SIGHUP its meaning."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def trouble(folder: Path, line: str) -> None:
@@ -147,6 +151,67 @@ def test_ctrl_c_at_a_standalone_run_is_one_line(network: tuple[Path, Int], tmp_p
     assert (child.returncode, stderr) == (130, "interrupted\n")
 
 
+def shared_memory(child: subprocess.Popen[Any]) -> set[Path]:
+    """Files of the run's shared memory, which its manager makes, and has open."""
+    found = set()
+    for opened in Path("/proc").glob("[0-9]*/fd/*"):
+        with contextlib.suppress(OSError, ValueError):
+            if os.getsid(int(opened.parts[2])) == child.pid and "/dev/shm/psm_" in os.readlink(opened):
+                found.add(opened.readlink())
+    return found
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
+@pytest.mark.parametrize(("name", "whole_session", "code", "said"), [
+    ("SIGTERM", False, 143, ["ended by SIGTERM"]), ("SIGTERM", True, 143, ["ended by SIGTERM"]),
+    ("SIGHUP", False, 129, ["ended by SIGHUP"]), ("SIGHUP", True, 129, ["ended by SIGHUP"]),
+    ("SIGKILL", False, -9, []),
+])  # fmt: skip
+def test_whatever_ends_a_standalone_run_ends_all_of_it(
+    network: tuple[Path, Int], tmp_path: Path, name: str, whole_session: bool, code: int, said: list[str]
+) -> None:
+    folder, x = network
+    np.savez(tmp_path / "given.npz", x=np.tile(x, (200, 1, 1)))
+    child = subprocess.Popen(
+        [sys.executable, str(folder / "run.py"), "--input", str(tmp_path / "given.npz")],
+        stderr=subprocess.PIPE, text=True, start_new_session=True, preexec_fn=stops_work,
+    )  # fmt: skip
+    try:
+        wait_until(lambda: len(running(folder)) > 8)
+        memory = shared_memory(child)
+        assert memory
+        (os.killpg if whole_session else os.kill)(child.pid, getattr(signal, name))
+        _, stderr = child.communicate(timeout=GUARD)
+        assert child.returncode == code
+        # where the memory's manager is ended beside the others, what frees the memory in its place tells of it
+        lines = [line for line in stderr.splitlines() if "resource_tracker" not in line and "warnings.warn" not in line]
+        assert lines == said
+        wait_until(lambda: not running(folder))
+        wait_until(lambda: not any(file.exists() for file in memory))
+    finally:
+        end_session(child)
+
+
+STOP_MEANWHILE = """
+create_runtime = NetworkProcess.create_runtime
+def create(*given, **named):
+    os.kill(os.getpid(), signal.SIGTERM)
+    create_runtime(*given, **named)
+NetworkProcess.create_runtime = create
+"""
+"""SIGTERM comes before Lava starts its processes"""
+
+
+def test_sigterm_before_the_first_step_is_one_line(network: tuple[Path, Int]) -> None:
+    folder, _ = network
+    path = folder / "tclif_lava" / "simulation.py"
+    path.write_text(path.read_text() + STOP_MEANWHILE)
+    done = subprocess.run(
+        [sys.executable, str(folder / "run.py")], capture_output=True, text=True, preexec_fn=stops_work, check=False
+    )
+    assert (done.returncode, done.stderr) == (143, "ended by SIGTERM\n")
+
+
 CTRL_C_MEANWHILE = """
 create_runtime = NetworkProcess.create_runtime
 def create(*given, **named):
@@ -169,6 +234,24 @@ def test_ctrl_c_before_the_first_step_is_one_line(network: tuple[Path, Int], tmp
     )
     _, stderr = child.communicate(timeout=GUARD)
     assert (child.returncode, stderr) == (130, "interrupted\n")
+
+
+def test_a_run_whose_reader_has_gone_ends(network: tuple[Path, Int], tmp_path: Path) -> None:
+    """Its last line reaches nobody then, and it ends all the same."""
+    folder, x = network
+    np.savez(tmp_path / "given.npz", x=x)
+    trouble(folder, "import os; os._exit(1)")
+    reader, writer = os.pipe()
+    child = subprocess.Popen(
+        [sys.executable, str(folder / "run.py"), "--input", str(tmp_path / "given.npz")],
+        stderr=writer, start_new_session=True,
+    )  # fmt: skip
+    os.close(reader)
+    os.close(writer)
+    try:
+        assert child.wait(GUARD) == 3
+    finally:
+        end_session(child)
 
 
 def test_progress_counts_up_to_the_end(network: tuple[Path, Int]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from dataclasses import replace
 
@@ -12,8 +13,21 @@ from tclif_deploy import TclifError
 from tclif_deploy.cli.main import run
 from tclif_deploy.oracles import FOLDER, INSTALL, ORACLES, READY, install
 from tclif_deploy.oracles.__main__ import main
+from tests.helpers.stuck import GUARD, LEAVE_MARK, MARK, SLEEP, STUCK, assert_gone, marked, wait_until
 
 XYLOSIM = ORACLES["xylosim"]
+HANGS = "time.sleep(100_000)"
+STARTED_AND_KILLED = """
+import os, sys
+from pathlib import Path
+from tclif_deploy.oracles import Oracle
+from tclif_deploy.oracles.process import run_cases
+class Stuck(Oracle):
+    installed = True
+    python = Path(sys.executable)
+    script = Path(sys.argv[1])
+run_cases(Stuck("stuck", "1", (), "nobody"), [], 100_000)
+"""
 
 
 @pytest.fixture
@@ -34,7 +48,7 @@ def fake(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(("program", "said"), [
     pytest.param(
-        "time.sleep(600)", "xylosim: no answer on 2 networks within 2 s; try again, or give more time (--timeout)",
+        HANGS, "xylosim: no answer on 2 networks within 2 s; try again, or give more time (--timeout)",
         marks=pytest.mark.slow,
     ),
     ("os.kill(os.getpid(), signal.SIGSEGV)", "xylosim: its process ended with signal 11; install it again"),
@@ -48,10 +62,34 @@ def fake(tmp_path, monkeypatch):
 ], ids=["hangs", "dies", "fails", "silent", "cut", "too few", "no layers", "no numbers", "no layer"])  # fmt: skip
 def test_a_simulator_that_fails_is_one_line(fake, capsys, program, said):
     fake(program)
-    assert run(["verify-target", "xylo2", "--cases", "2", "--timeout", "2", "-q"]) == 2
+    timeout = "2" if program == HANGS else str(GUARD)
+    assert run(["verify-target", "xylo2", "--cases", "2", "--timeout", timeout, "-q"]) == 2
     lines = capsys.readouterr().err.strip().splitlines()
     assert len(lines) == 1
     assert lines[0].startswith("error: " + said)
+
+
+def test_what_a_simulator_started_ends_with_it(fake, capsys, tmp_path, monkeypatch):
+    """Also where it died by itself."""
+    monkeypatch.setenv(MARK, str(tmp_path / "mark"))
+    fake(f"{STUCK}\nos.kill(os.getpid(), signal.SIGKILL)")
+    assert run(["verify-target", "xylo2", "--cases", "1", "--timeout", str(GUARD), "-q"]) == 2
+    assert "xylosim: its process ended with signal 9" in capsys.readouterr().err
+    assert_gone(tmp_path / "mark")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux alone tells a process of its parent's death")
+def test_a_simulator_ends_with_this_process_whatever_ends_that(tmp_path, monkeypatch):
+    monkeypatch.setenv(MARK, str(tmp_path / "mark"))
+    script = tmp_path / "stuck.py"
+    script.write_text(f"import os, sys, time\nfile, pids = sys.argv[0], [os.getpid()]\n{LEAVE_MARK}{SLEEP}")
+    parent = subprocess.Popen([sys.executable, "-c", STARTED_AND_KILLED, script])
+    wait_until((tmp_path / "mark").exists)
+    parent.kill()
+    parent.wait()
+    assert marked(tmp_path / "mark")[1] == script  # arguments are as of a script that is run by its name
+    script.unlink()
+    assert_gone(tmp_path / "mark")
 
 
 def test_an_interpreter_that_cannot_be_run_is_one_line(fake, capsys):

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2] / PACKAGE
 LINES = (
     "errors version aliases text",
     "arguments extras",
-    "blas comparison display files outputs pickle_scan progress jit settings torch_zip workers",
+    "blas comparison display files outputs pickle_scan processes progress jit settings torch_zip workers",
     "hdf5 json_form torch_file",
     "convolution readout grid chains start",
     "network",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tclif_deploy import json_form
+from tclif_deploy import json_form, processes
 from tclif_deploy.backends.c.source import DESCRIPTION
 from tclif_deploy.convolution import MOST_UNITS
 from tclif_deploy.errors import TclifError
@@ -72,10 +71,10 @@ def run(
     with tempfile.TemporaryDirectory(prefix="tclif-c-") as scratch:
         program = Path(scratch, "network")
         sources = [str(folder / name) for name in ("network.c", "main.c")]
-        _call([*compiler, *FLAGS, *sources, "-o", str(program)], b"")
+        _call([*compiler, *FLAGS, *sources, "-o", str(program)], b"", Path(scratch))
         for start in range(0, samples, BATCH):
             batch = slice(start, start + BATCH)
-            output = _call([*emulator, str(program)], _stream(x[batch], lengths[batch]))
+            output = _call([*emulator, str(program)], _stream(x[batch], lengths[batch]), Path(scratch))
             record = _record(layers, description.readout, time)
             expected = len(x[batch]) * record.itemsize
             if len(output) != expected:
@@ -88,10 +87,10 @@ def run(
     return _result(layers, np.concatenate(records))
 
 
-def _call(command: list[str], data: bytes) -> bytes:
+def _call(command: list[str], data: bytes, scratch: Path) -> bytes:
     """Standard output of a command, or a `TclifError` with the first line that it complains in."""
     try:
-        done = subprocess.run(command, input=data, capture_output=True, check=False)
+        done = processes.run(command, data, scratch=scratch)
     except OSError as error:
         raise TclifError(f"{command[0]}: cannot be run ({error.strerror})", "install it, or name another") from error
     if done.returncode:

@@ -6,7 +6,6 @@ import importlib.metadata
 import importlib.util
 import os
 import queue
-import signal
 import subprocess
 import sys
 import tempfile
@@ -19,6 +18,7 @@ from typing import IO, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from tclif_deploy import processes
 from tclif_deploy.backends.lava.template.tclif_lava.compat import INSTALL_COMMANDS, MISSING_HINT
 from tclif_deploy.errors import TclifError
 from tclif_deploy.files import open_npz
@@ -30,8 +30,6 @@ from tclif_deploy.simulation.result import Result, check_lengths
 STALL_SECONDS = 120.0
 """default of ``timeout``: one hundredth of the work takes seconds at most"""
 POLL_SECONDS = 0.1
-GRACE_SECONDS = 1.0
-"""between SIGTERM, after which Python's resource tracker still frees shared memory, and SIGKILL"""
 INPUT_FILE = "x.npz"
 TAIL_LINES = 3
 """lines of the subprocess's stderr that an error message repeats"""
@@ -160,9 +158,7 @@ def _supervise(command: list[str], scratch: Path, timeout: float, progress: Prog
     with open(scratch / "stderr", "w+b") as stderr:
         lines: queue.Queue[bytes] = queue.Queue()
         last_progress = time.monotonic()
-        child = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr, env=env, start_new_session=True
-        )
+        child = processes.start(command, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr)
         try:
             threading.Thread(target=_collect, args=(cast(IO[bytes], child.stdout), lines), daemon=True).start()
             while child.poll() is None or not lines.empty():
@@ -183,7 +179,8 @@ def _supervise(command: list[str], scratch: Path, timeout: float, progress: Prog
                 )
         finally:
             if child.poll() != 0:
-                _end_group(child)
+                # after SIGTERM Python's resource tracker still frees shared memory
+                processes.end_group(child)
 
 
 def _collect(stream: IO[bytes], lines: queue.Queue[bytes]) -> None:
@@ -201,17 +198,3 @@ def _tail(stderr: IO[bytes], scratch: Path) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     named = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
     return "".join(f": {line}" for line in named[-1:] or lines[-TAIL_LINES:])
-
-
-def _end_group(child: subprocess.Popen[bytes]) -> None:
-    """SIGTERM to the whole session, and SIGKILL to what is left of it after a grace."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        try:
-            os.killpg(child.pid, number)
-            end = time.monotonic() + GRACE_SECONDS
-            while time.monotonic() < end:
-                child.poll()
-                os.killpg(child.pid, 0)
-                time.sleep(POLL_SECONDS)
-        except ProcessLookupError:
-            return

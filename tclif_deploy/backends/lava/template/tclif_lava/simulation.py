@@ -1,12 +1,14 @@
 """One run on Lava's CPU simulation: samples in, spikes and states out."""
 
+import contextlib
+import ctypes
 import mmap
 import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +29,12 @@ CHANNEL_SLOTS = 4
 """messages that a channel holds; Lava's default of 64 is much memory where a message is a whole batch"""
 ACTORS = threading.Lock()
 """held by the thread that asks Lava's processes how they are, and for good by the one that ends them"""
+STOPS = (signal.SIGTERM, signal.SIGHUP)
+"""end a run as Ctrl-C does"""
+PR_SET_PDEATHSIG = 1
+"""of Linux: the signal that a process gets when the thread that forked it ends"""
+FORKING: dict[str, Any] = {}
+"""what processes are told that are forked now, see `forking`; empty while none belong to a run"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,17 +156,42 @@ def ring(structure: Network, x: NDArray[Any]) -> NDArray[Any]:
     return np.concatenate([data, np.zeros((*data.shape[:-1], tail), dtype)], axis=-1)
 
 
+class Stopped(BaseException):
+    """Raised in the main thread by a signal of `STOPS`."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
 def run(network: NetworkProcess, tag: str, total: int, progress: Callable[[int, int], None], supervised: bool) -> None:
-    """Compile, run ``total`` Lava steps and stop. Failures and Ctrl-C end this interpreter, see `give_up`."""
+    """Compile, run ``total`` Lava steps and stop. Failures, Ctrl-C and SIGTERM end this interpreter, see `give_up`."""
     done = threading.Event()
     parent = os.getppid() if supervised else None
     # The forked processes must not answer Ctrl-C one by one: this one ends them all, as soon as it can.
     heard: list[int] = []
     interrupt = signal.signal(signal.SIGINT, lambda number, frame: heard.append(number))
+    running = False
+
+    def stop(number: int, frame: object) -> None:
+        first = not set(heard).intersection(STOPS)
+        heard.append(number)
+        if running and first:
+            raise Stopped(number)
+
+    # whoever answers them already, or ignores them, as nohup does, goes on so
+    answered = [number for number in STOPS if signal.getsignal(number) is signal.SIG_DFL]
+    for number in answered:
+        signal.signal(number, stop)
     try:
-        network.create_runtime(
-            run_cfg=Loihi2SimCfg(select_tag=tag), compile_config={"pypy_channel_size": CHANNEL_SLOTS}
-        )
+        with forking(answered):
+            network.create_runtime(
+                run_cfg=Loihi2SimCfg(select_tag=tag), compile_config={"pypy_channel_size": CHANNEL_SLOTS}
+            )
+        running = True
+        for number in STOPS:
+            if number in heard:
+                raise Stopped(number)
         signal.signal(signal.SIGINT, interrupt)
         if heard and interrupt is not signal.SIG_IGN:  # a shell's background job ignores it
             raise KeyboardInterrupt
@@ -172,10 +205,56 @@ def run(network: NetworkProcess, tag: str, total: int, progress: Callable[[int, 
         done.set()
         watch.join()
         network.stop()
+        running = False
     except KeyboardInterrupt:
         give_up(network, "interrupted", 130)
+    except Stopped as stopped:
+        give_up(network, f"ended by {signal.Signals(stopped.number).name}", 128 + stopped.number)
     except Exception as error:
         give_up(network, f"error: {type(error).__name__}: {error}", 3)
+    for number in answered:
+        signal.signal(number, signal.SIG_DFL)
+
+
+@contextlib.contextmanager
+def forking(answered: Iterable[int]) -> Iterator[None]:
+    """Processes that are forked meanwhile end with this one, whatever ends it, and do not answer signals as it does."""
+    FORKING.update(answered=list(answered), parent=os.getpid(), prctl=None)
+    if sys.platform == "linux":  # elsewhere what ends this process alone, as SIGKILL can, leaves them behind
+        FORKING["prctl"] = ctypes.CDLL(None).prctl
+    try:
+        yield
+    finally:
+        FORKING.clear()
+
+
+def before_fork() -> None:
+    """Hold `STOPS` back until the new process answers them in its own way: a fork forgets what came meanwhile."""
+    if FORKING:
+        FORKING["mask"] = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
+
+
+def after_fork_in_parent() -> None:
+    """Hear `STOPS` again."""
+    if FORKING:
+        signal.pthread_sigmask(signal.SIG_SETMASK, FORKING["mask"])
+
+
+def after_fork_in_child() -> None:
+    """SIGTERM ends it. A terminal that closes does not: the parent does, once the shared memory is freed."""
+    if not FORKING:
+        return
+    for number in FORKING["answered"]:
+        signal.signal(number, signal.SIG_DFL if number == signal.SIGTERM else signal.SIG_IGN)
+    if FORKING["prctl"] is not None:
+        FORKING["prctl"](PR_SET_PDEATHSIG, int(signal.SIGKILL))
+        if os.getppid() != FORKING["parent"]:  # it has gone already
+            os._exit(1)
+    signal.pthread_sigmask(signal.SIG_SETMASK, FORKING["mask"])
+    FORKING.clear()
+
+
+os.register_at_fork(before=before_fork, after_in_parent=after_fork_in_parent, after_in_child=after_fork_in_child)
 
 
 def watch_actors(network: NetworkProcess, done: threading.Event, parent: int | None) -> None:
@@ -202,15 +281,18 @@ def give_up(network: NetworkProcess, message: str, code: int) -> None:
     process would then be left behind.
     """
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        for number in (signal.SIGINT, *STOPS):
+            signal.signal(number, signal.SIG_IGN)
     ACTORS.acquire()
-    runtime = network.runtime
-    infrastructure = None if runtime is None else runtime._messaging_infrastructure
-    if infrastructure is not None:
-        for error, trace in [actor.exception for actor in infrastructure.actors if actor.exception][:1]:
-            message = f"{trace}error: a process of the network failed: {type(error).__name__}: {error}"
-        for actor in infrastructure.actors:
-            actor.kill()
-        infrastructure.smm._manager.shutdown()
-    print(message, file=sys.stderr, flush=True)
-    os._exit(code)
+    try:
+        runtime = network.runtime
+        infrastructure = None if runtime is None else runtime._messaging_infrastructure
+        if infrastructure is not None:
+            for error, trace in [actor.exception for actor in infrastructure.actors if actor.exception][:1]:
+                message = f"{trace}error: a process of the network failed: {type(error).__name__}: {error}"
+            for actor in infrastructure.actors:
+                actor.kill()
+            infrastructure.smm._manager.shutdown()
+        print(message, file=sys.stderr, flush=True)
+    finally:  # such as where whoever read stderr has gone: nobody else may end this interpreter any more
+        os._exit(code)
