@@ -49,6 +49,11 @@ def end_session(child: subprocess.Popen[Any]) -> None:
     child.wait()
 
 
+def lines_of(stderr: str) -> list[str]:
+    """Without what Python's resource tracker tells where it frees memory, whose manager was ended beside the others."""
+    return [line for line in stderr.splitlines() if "resource_tracker" not in line and "warnings.warn" not in line]
+
+
 def ctrl_c_works() -> None:
     """A test run in a shell's background ignores SIGINT, and so would all its children."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -183,16 +188,14 @@ def test_whatever_ends_a_standalone_run_ends_all_of_it(
         (os.killpg if whole_session else os.kill)(child.pid, getattr(signal, name))
         _, stderr = child.communicate(timeout=GUARD)
         assert child.returncode == code
-        # where the memory's manager is ended beside the others, what frees the memory in its place tells of it
-        lines = [line for line in stderr.splitlines() if "resource_tracker" not in line and "warnings.warn" not in line]
-        assert lines == said
+        assert lines_of(stderr) == said
         wait_until(lambda: not running(folder))
         wait_until(lambda: not any(file.exists() for file in memory))
     finally:
         end_session(child)
 
 
-STOP_MEANWHILE = """
+STOP_BEFORE = """
 create_runtime = NetworkProcess.create_runtime
 def create(*given, **named):
     os.kill(os.getpid(), signal.SIGTERM)
@@ -200,16 +203,42 @@ def create(*given, **named):
 NetworkProcess.create_runtime = create
 """
 """SIGTERM comes before Lava starts its processes"""
+STOP_MEANWHILE = """
+from lava.magma.runtime.message_infrastructure.multiprocessing import MultiProcessing
+build_actor = MultiProcessing.build_actor
+def build(self, *given, **named):
+    build_actor(self, *given, **named)
+    if len(self.actors) == ACTOR:
+        os.killpg(os.getpgid(0), signal.SIGTERM)
+MultiProcessing.build_actor = build
+"""
+"""SIGTERM comes to the whole session when some processes are started"""
+STOP_BEFORE_MEMORY = """
+from multiprocessing.managers import SharedMemoryManager
+def start(self):
+    os.killpg(os.getpgid(0), signal.SIGTERM)
+SharedMemoryManager.start = start
+"""
+"""SIGTERM comes before the manager of Lava's shared memory is there"""
 
 
-def test_sigterm_before_the_first_step_is_one_line(network: tuple[Path, Int]) -> None:
+@pytest.mark.parametrize("stop", [
+    STOP_BEFORE, STOP_BEFORE_MEMORY, STOP_MEANWHILE.replace("ACTOR:", "1:"), STOP_MEANWHILE.replace("ACTOR:", "5:")
+], ids=["before", "memory", "first", "fifth"])  # fmt: skip
+def test_sigterm_before_the_first_step_is_one_line(network: tuple[Path, Int], stop: str) -> None:
     folder, _ = network
     path = folder / "tclif_lava" / "simulation.py"
-    path.write_text(path.read_text() + STOP_MEANWHILE)
-    done = subprocess.run(
-        [sys.executable, str(folder / "run.py")], capture_output=True, text=True, preexec_fn=stops_work, check=False
-    )
-    assert (done.returncode, done.stderr) == (143, "ended by SIGTERM\n")
+    path.write_text(path.read_text() + stop)
+    child = subprocess.Popen(
+        [sys.executable, str(folder / "run.py")], stderr=subprocess.PIPE, text=True, start_new_session=True,
+        preexec_fn=stops_work,
+    )  # fmt: skip
+    try:
+        _, stderr = child.communicate(timeout=GUARD)
+        assert (child.returncode, lines_of(stderr)) == (143, ["ended by SIGTERM"])
+        wait_until(lambda: not running(folder))
+    finally:
+        end_session(child)
 
 
 CTRL_C_MEANWHILE = """

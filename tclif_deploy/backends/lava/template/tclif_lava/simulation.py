@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import mmap
+import multiprocessing
 import os
 import signal
 import sys
@@ -161,7 +162,7 @@ class Stopped(BaseException):
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
-        self.number = number
+        self.message, self.code = f"ended by {signal.Signals(number).name}", 128 + number
 
 
 def run(network: NetworkProcess, tag: str, total: int, progress: Callable[[int, int], None], supervised: bool) -> None:
@@ -174,10 +175,12 @@ def run(network: NetworkProcess, tag: str, total: int, progress: Callable[[int, 
     running = False
 
     def stop(number: int, frame: object) -> None:
-        first = not set(heard).intersection(STOPS)
-        heard.append(number)
-        if running and first:
-            raise Stopped(number)
+        stopped = Stopped(number)
+        if not running:  # at once: what is raised amid a fork is lost, and Lava waits for processes that may be dead
+            give_up(network, stopped.message, stopped.code)
+        for each in answered:
+            signal.signal(each, signal.SIG_IGN)
+        raise stopped
 
     # whoever answers them already, or ignores them, as nohup does, goes on so
     answered = [number for number in STOPS if signal.getsignal(number) is signal.SIG_DFL]
@@ -189,9 +192,6 @@ def run(network: NetworkProcess, tag: str, total: int, progress: Callable[[int, 
                 run_cfg=Loihi2SimCfg(select_tag=tag), compile_config={"pypy_channel_size": CHANNEL_SLOTS}
             )
         running = True
-        for number in STOPS:
-            if number in heard:
-                raise Stopped(number)
         signal.signal(signal.SIGINT, interrupt)
         if heard and interrupt is not signal.SIG_IGN:  # a shell's background job ignores it
             raise KeyboardInterrupt
@@ -205,15 +205,14 @@ def run(network: NetworkProcess, tag: str, total: int, progress: Callable[[int, 
         done.set()
         watch.join()
         network.stop()
-        running = False
+        for number in answered:
+            signal.signal(number, signal.SIG_DFL)
     except KeyboardInterrupt:
         give_up(network, "interrupted", 130)
     except Stopped as stopped:
-        give_up(network, f"ended by {signal.Signals(stopped.number).name}", 128 + stopped.number)
+        give_up(network, stopped.message, stopped.code)
     except Exception as error:
         give_up(network, f"error: {type(error).__name__}: {error}", 3)
-    for number in answered:
-        signal.signal(number, signal.SIG_DFL)
 
 
 @contextlib.contextmanager
@@ -291,8 +290,13 @@ def give_up(network: NetworkProcess, message: str, code: int) -> None:
             for error, trace in [actor.exception for actor in infrastructure.actors if actor.exception][:1]:
                 message = f"{trace}error: a process of the network failed: {type(error).__name__}: {error}"
             for actor in infrastructure.actors:
-                actor.kill()
-            infrastructure.smm._manager.shutdown()
+                with contextlib.suppress(ValueError):  # of one that has ended well
+                    actor.kill()
+            manager: Any = None if infrastructure.smm is None else infrastructure.smm._manager
+            if hasattr(manager, "shutdown"):  # it has none before it is started
+                manager.shutdown()
+        for child in multiprocessing.active_children():  # what was being started
+            child.terminate()
         print(message, file=sys.stderr, flush=True)
     finally:  # such as where whoever read stderr has gone: nobody else may end this interpreter any more
         os._exit(code)
