@@ -122,10 +122,10 @@ def test_two_logs_of_one_training_are_refused(tmp_path):
 
 
 def test_every_shipped_log_is_read():
-    names = ("smnist_ff", "smnist_rec", "psmnist_rec", "spoken_digits")
+    names = ("smnist_ff", "smnist_rec", "psmnist_ff", "psmnist_rec", "spoken_digits")
     found = convergence([f"fixtures/{name}/train.log" for name in names])
-    assert [run.epochs for run in found.runs] == [29, 17, 26, found.runs[3].epochs]
-    assert all(0.85 < run.last[1] < 1 for run in found.runs)
+    assert [run.epochs for run in found.runs] == [29, 17, 20, 26, found.runs[4].epochs]
+    assert all(0.8 < run.last[1] < 1 for run in found.runs)
 
 
 @pytest.mark.parametrize(

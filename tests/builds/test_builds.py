@@ -46,7 +46,7 @@ def build(small, tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["smnist_ff", "smnist_rec", "psmnist_rec", "spoken_digits"])
+@pytest.mark.parametrize("name", ["smnist_ff", "smnist_rec", "psmnist_ff", "psmnist_rec", "spoken_digits"])
 def test_the_build_of_every_fixture_is_read_back_equal(name, tmp_path):
     folder = FIXTURES / name
     options = tc.CompileOptions(samples=2, backend="none")

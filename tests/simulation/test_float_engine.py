@@ -140,7 +140,9 @@ def test_the_specification_is_what_plain_floats_come_to() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["smnist_ff", "smnist_rec", "psmnist_rec", "spoken_digits", "mackey_glass"])
+@pytest.mark.parametrize(
+    "name", ["smnist_ff", "smnist_rec", "psmnist_ff", "psmnist_rec", "spoken_digits", "mackey_glass"]
+)
 def test_trained_networks_run_as_the_specification_says(name: str) -> None:
     network = tc.load(FIXTURES / name / "checkpoint.pth.tar")
     data = tc.load_data(FIXTURES / name / "calibration.npz")[:5]
