@@ -122,10 +122,11 @@ def test_two_logs_of_one_training_are_refused(tmp_path):
 
 
 def test_every_shipped_log_is_read():
-    names = ("smnist_ff", "smnist_rec", "psmnist_ff", "psmnist_rec", "spoken_digits")
-    found = convergence([f"fixtures/{name}/train.log" for name in names])
-    assert [run.epochs for run in found.runs] == [29, 17, 20, 26, found.runs[4].epochs]
-    assert all(0.8 < run.last[1] < 1 for run in found.runs)
+    lengths = {"smnist_ff": 29, "smnist_rec": 17, "psmnist_ff": 20, "psmnist_rec": 26, "spoken_digits": 30}
+    for names in (("smnist_ff", "smnist_rec"), ("psmnist_ff", "psmnist_rec", "spoken_digits")):
+        found = convergence([f"fixtures/{name}/train.log" for name in names])
+        assert [run.epochs for run in found.runs] == [lengths[name] for name in names]
+        assert all(0.8 < run.last[1] < 1 for run in found.runs)
 
 
 @pytest.mark.parametrize(
