@@ -73,7 +73,8 @@ def test_the_simulated_circuit(mark: Path, tmp_path: Path) -> None:
     assert_nothing_left(mark)
 
 
-def test_yosys_and_nextpnr(mark: Path, tmp_path: Path) -> None:
+def test_yosys_and_nextpnr(mark: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(synthesis, "cache_folder", lambda source: tmp_path)
     with tempfile.TemporaryDirectory() as scratch:
         place = Path(scratch, "rtl")
         place.mkdir()
