@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -142,13 +142,18 @@ def test_ctrl_c_and_death_of_the_parent_end_the_run(
     wait_until(lambda: not running(folder))
 
 
+def standalone(folder: Path, given: Path, prepared: Callable[[], None]) -> subprocess.Popen[str]:
+    """The emitted network's own program, on an input, in a session of its own that begins with ``prepared``."""
+    return subprocess.Popen(
+        [sys.executable, str(folder / "run.py"), "--input", str(given)],
+        stderr=subprocess.PIPE, text=True, start_new_session=True, preexec_fn=prepared,
+    )  # fmt: skip
+
+
 def test_ctrl_c_at_a_standalone_run_is_one_line(network: tuple[Path, Int], tmp_path: Path) -> None:
     folder, x = network
     np.savez(tmp_path / "given.npz", x=np.tile(x, (200, 1, 1)))
-    child = subprocess.Popen(
-        [sys.executable, str(folder / "run.py"), "--input", str(tmp_path / "given.npz")],
-        stderr=subprocess.PIPE, text=True, start_new_session=True, preexec_fn=ctrl_c_works,
-    )  # fmt: skip
+    child = standalone(folder, tmp_path / "given.npz", ctrl_c_works)
     wait_until(lambda: len(running(folder)) > 8)
     time.sleep(1)
     os.killpg(child.pid, signal.SIGINT)  # as a terminal does: to every process of the run
@@ -177,10 +182,7 @@ def test_whatever_ends_a_standalone_run_ends_all_of_it(
 ) -> None:
     folder, x = network
     np.savez(tmp_path / "given.npz", x=np.tile(x, (200, 1, 1)))
-    child = subprocess.Popen(
-        [sys.executable, str(folder / "run.py"), "--input", str(tmp_path / "given.npz")],
-        stderr=subprocess.PIPE, text=True, start_new_session=True, preexec_fn=stops_work,
-    )  # fmt: skip
+    child = standalone(folder, tmp_path / "given.npz", stops_work)
     try:
         wait_until(lambda: len(running(folder)) > 8)
         memory = shared_memory(child)
@@ -257,10 +259,7 @@ def test_ctrl_c_before_the_first_step_is_one_line(network: tuple[Path, Int], tmp
     np.savez(tmp_path / "given.npz", x=x)
     path = folder / "tclif_lava" / "simulation.py"
     path.write_text(path.read_text() + CTRL_C_MEANWHILE)
-    command = [sys.executable, str(folder / "run.py"), "--input", str(tmp_path / "given.npz")]
-    child = subprocess.Popen(
-        command, stderr=subprocess.PIPE, text=True, start_new_session=True, preexec_fn=ctrl_c_works
-    )
+    child = standalone(folder, tmp_path / "given.npz", ctrl_c_works)
     _, stderr = child.communicate(timeout=GUARD)
     assert (child.returncode, stderr) == (130, "interrupted\n")
 
