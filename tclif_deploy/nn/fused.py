@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -49,6 +49,17 @@ def spike_counts(spikes: Tensor, dtype: torch.dtype) -> Tensor:
     return out
 
 
+class Source(NamedTuple):
+    """The layer whose spikes an input is. Where its surrogate is 0, what comes down to the spikes would be lost: those
+    gradients stay 0, and are no work."""
+
+    potential: Tensor
+    """somas before their resets, (time, samples, neurons)"""
+    threshold: Any
+    """a scalar or (neurons,), of the potential's dtype"""
+    surrogate: str
+
+
 @dataclass(frozen=True)
 class Gradients:
     """What one layer's parameters and its input are to be moved by."""
@@ -82,29 +93,42 @@ def layer_gradients(
     grad: Tensor,
     *,
     want_input: bool,
+    source: Source | None = None,
     want_gain: bool = False,
     want_r_u: bool = False,
 ) -> Gradients:
     """The way back through a layer, from the gradient ``grad`` of its spikes.
 
     ``coefficients`` are a_u, b_u, a_v, b_v, fire_at, r_u, r_v and v_reset as `scan.forward` takes them; ``back``
-    (neurons, neurons) as in `torch.nn.Linear`, or of 0 rows.
+    (neurons, neurons) as in `torch.nn.Linear`, or of 0 rows; ``source`` is the layer that ``x`` comes from.
     """
     neurons, sources = weight.shape
-    g_current = spikes.new_empty(len(spikes) if want_input else 0, *spikes.shape[1:])
+    g_x = x.new_empty(len(x) if want_input else 0, *x.shape[1:])
+    if source is None:
+        source = Source(potential.new_empty(0, *x.shape[1:]), threshold, surrogate)
     g_weight = weight.new_zeros(sources, neurons)
     g_back = torch.zeros_like(back)
     g_bias, g_b_u, g_a_v, g_b_v = (weight.new_zeros(neurons) for _ in range(4))
     g_gain, g_r_u = (weight.new_zeros(neurons if wanted else 0) for wanted in (want_gain, want_r_u))
     scan.backward(
-        array_of(x), x.dtype == torch.bfloat16, array_of(back), *coefficients, hard, threshold, detached,
-        CODES[surrogate], array_of(potential), array_of(spikes), array_of(_one_step_if_all_equal(grad)),
-        *(array_of(g) for g in (g_current, g_weight, g_back, g_bias, g_b_u, g_a_v, g_b_v, g_gain, g_r_u)),
+        array_of(x), x.dtype == torch.bfloat16, _from_to(weight), _from_to(back), *coefficients, hard, threshold,
+        detached, CODES[surrogate], array_of(potential), array_of(spikes), array_of(_one_step_if_all_equal(grad)),
+        array_of(source.potential), source.threshold, CODES[source.surrogate],
+        *(array_of(g) for g in (g_x, g_weight, g_back, g_bias, g_b_u, g_a_v, g_b_v, g_gain, g_r_u)),
     )  # fmt: skip
-    g_x = None
-    if want_input:
-        g_x = (g_current.view(-1, neurons) @ weight.detach().to(g_current.dtype)).view(x.shape).to(x.dtype)
-    return Gradients(g_x, g_weight.t(), g_back.t(), g_bias, g_b_u, g_a_v, g_b_v, g_gain, g_r_u)
+    given = g_x if want_input else None
+    return Gradients(given, g_weight.t(), g_back.t(), g_bias, g_b_u, g_a_v, g_b_v, g_gain, g_r_u)
+
+
+def _from_to(weight: Tensor) -> NDArray[Any]:
+    """Weights as in `torch.nn.Linear`, or of 0 rows, as the loops read them: a row for each source."""
+    return array_of(weight if len(weight) == 0 else weight.detach().t().contiguous())
+
+
+def _coefficient(value: Tensor, dtype: torch.dtype) -> Any:
+    """A neuron's number as the loops take it: a scalar where the layer shares it."""
+    array = array_of(value.detach().to(dtype).contiguous())
+    return array.reshape(-1)[0] if array.size == 1 else array
 
 
 class _Fused(torch.autograd.Function):
@@ -120,12 +144,12 @@ class _Fused(torch.autograd.Function):
         b_v: Tensor,
         fixed: Coefficients,
         spike_dtype: torch.dtype,
-    ) -> Tensor:
+        source: Source | None,
+    ) -> tuple[Tensor, Tensor]:
         neurons, dtype = weight.shape[0], weight.dtype
 
         def coefficient(value: Tensor) -> Any:
-            array = array_of(value.detach().to(dtype).contiguous())
-            return array.reshape(-1)[0] if array.size == 1 else array
+            return _coefficient(value, dtype)
 
         x = x.contiguous()
         spikes = torch.empty(*x.shape[:2], neurons, dtype=spike_dtype)
@@ -138,29 +162,29 @@ class _Fused(torch.autograd.Function):
         coefficients = (*states, fire_at, *resets)
         one = HALF_ONE if spike_dtype == torch.bfloat16 else threshold.dtype.type(1)
         scan.forward(
-            array_of(x), x.dtype == torch.bfloat16, array_of(weight.detach().t().contiguous()),
-            array_of(back if recurrent is None else back.t().contiguous()), array_of(bias.contiguous()), *coefficients,
-            fixed.hard, one, array_of(potential), array_of(spikes),
+            array_of(x), x.dtype == torch.bfloat16, _from_to(weight), _from_to(back), array_of(bias.contiguous()),
+            *coefficients, fixed.hard, one, array_of(potential), array_of(spikes),
         )  # fmt: skip
         ctx.save_for_backward(x, weight, back, potential, spikes)
         ctx.fixed, ctx.coefficients, ctx.threshold = fixed, coefficients, threshold
         ctx.shapes = b_u.shape, a_v.shape, b_v.shape
-        ctx.b_v = b_v.detach()
-        return spikes
+        ctx.b_v, ctx.source = b_v.detach(), source
+        ctx.mark_non_differentiable(potential)
+        return spikes, potential
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, back, potential, spikes = ctx.saved_tensors
         g = layer_gradients(
             x, weight, back, ctx.coefficients, ctx.fixed.hard, ctx.threshold, ctx.fixed.detached, ctx.fixed.surrogate,
-            potential, spikes, grads[0], want_input=ctx.needs_input_grad[0],
+            potential, spikes, grads[0], want_input=ctx.needs_input_grad[0], source=ctx.source,
         )  # fmt: skip
         shared = (g.b_u, g.a_v, g.b_v / ctx.b_v)  # the loops leave the division by b_v to us
         learned = (
             one.sum().expand(shape) if shape.numel() == 1 else one
             for one, shape in zip(shared, ctx.shapes, strict=True)
         )
-        return g.x, g.weight, g.bias, g.recurrent if len(back) else None, *learned, None, None
+        return g.x, g.weight, g.bias, g.recurrent if len(back) else None, *learned, None, None, None
 
 
 def fused_layer(
@@ -171,8 +195,10 @@ def fused_layer(
     neuron: Coefficients,
     *,
     dtype: torch.dtype | None = None,
-) -> Tensor:
-    """Spikes (time, samples, neurons) of a layer driven by ``x`` (time, samples, sources).
+    source: Source | None = None,
+) -> tuple[Tensor, Source]:
+    """Spikes (time, samples, neurons) of a layer driven by ``x`` (time, samples, sources); and it as a source of the
+    next layer's, as ``source`` is of ``x``.
 
     ``weight`` (neurons, sources), float32 or float64, and ``recurrent`` (neurons, neurons) as in `torch.nn.Linear`;
     ``bias`` holds the recurrent bias too. Spikes have the weights' dtype, or bfloat16 where ``dtype`` says so: they
@@ -190,5 +216,7 @@ def fused_layer(
     if bool((neuron.threshold <= 0).any()) or bool((neuron.b_v == 0).any()):
         raise TclifError("fused layer: a threshold <= 0 or a b_v of 0", "train such a neuron with canonical.loop")
     learned = (neuron.b_u, neuron.a_v, neuron.b_v)
-    out: Tensor = _Fused.apply(x, weight, bias, recurrent, *learned, neuron, dtype or weight.dtype)  # type: ignore[no-untyped-call]
-    return out
+    spikes, potential = _Fused.apply(  # type: ignore[no-untyped-call]
+        x, weight, bias, recurrent, *learned, neuron, dtype or weight.dtype, source
+    )
+    return spikes, Source(potential, _coefficient(neuron.threshold, weight.dtype), neuron.surrogate)

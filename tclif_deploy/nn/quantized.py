@@ -288,12 +288,12 @@ class QuantizedNetwork(SequenceNetwork):
     def spikes(self, x: Tensor, dtype: torch.dtype | None = None, plain: bool = False) -> list[Tensor]:
         """Each spiking layer's spikes (time, samples, neurons), always bfloat16, for integers ``x`` as `forward`'s."""
         scans = self._integers()[1]
-        signal, out = x.transpose(0, 1), []
+        signal, source, out = x.transpose(0, 1), None, []
         for n, gain in enumerate(self.gains):
             weight, *recurrent = self._smooth_weights(n)
-            signal = quantized_layer(
+            signal, source = quantized_layer(
                 signal, weight, self._linear(n).bias, recurrent[0] if recurrent else None, self._smooth_numbers(n),
-                gain, scans[n], self.count_overflows,
+                gain, scans[n], self.count_overflows, source,
             )  # fmt: skip
             out.append(signal)
         return out

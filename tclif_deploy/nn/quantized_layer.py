@@ -14,7 +14,7 @@ from torch import Tensor
 from tclif_deploy.fixed import LAYER_ARRAYS, FixedLayer, FixedNetwork, Int
 from tclif_deploy.network import Float
 from tclif_deploy.nn import fixed_scan
-from tclif_deploy.nn.fused import HALF_ONE, array_of, layer_gradients
+from tclif_deploy.nn.fused import HALF_ONE, Source, array_of, layer_gradients
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,15 +112,17 @@ class _Layer(torch.autograd.Function):
         gain: Tensor,
         scan: LayerScan,
         count_overflows: Callable[[int], None],
-    ) -> Tensor:
+        source: Source | None,
+    ) -> tuple[Tensor, Tensor]:
         x = x.contiguous()
         spikes = torch.empty(*x.shape[:2], len(weight), dtype=torch.bfloat16)
         potential = torch.empty(spikes.shape, dtype=torch.float32)
         count_overflows(scan.run(x, potential.numpy(), scan.lsb_v, spikes))
         ctx.save_for_backward(x, potential, spikes)
-        ctx.scan = scan
+        ctx.scan, ctx.source = scan, source
         ctx.shapes = [None if value is None else value.shape for value in (b_u, a_v, b_v, r_u, gain)]
-        return spikes
+        ctx.mark_non_differentiable(potential)
+        return spikes, potential
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
@@ -130,7 +132,7 @@ class _Layer(torch.autograd.Function):
         g = layer_gradients(
             x, scan.real_weight, scan.real_recurrent, scan.real_coefficients, scan.hard, scan.real_threshold,
             scan.detached, scan.surrogate, potential, spikes, grads[0], want_input=ctx.needs_input_grad[0],
-            want_gain=True, want_r_u=ctx.shapes[3] is not None,
+            source=ctx.source, want_gain=True, want_r_u=ctx.shapes[3] is not None,
         )  # fmt: skip
         numbers = (g.b_u, g.a_v, g.b_v / torch.as_tensor(scan.real_coefficients[3]), g.r_u, g.gain)
         learned = (
@@ -139,7 +141,7 @@ class _Layer(torch.autograd.Function):
         )  # fmt: skip
         return (
             g.x, g.weight * scan.input_unit, g.bias if bias else None, g.recurrent if recurrent else None, *learned,
-            None, None,
+            None, None, None,
         )  # fmt: skip
 
 
@@ -162,14 +164,18 @@ def quantized_layer(
     gain: Tensor,
     scan: LayerScan,
     count_overflows: Callable[[int], None],
-) -> Tensor:
-    """Spikes (time, samples, neurons), bfloat16, of the integers ``scan`` driven by ``x`` (time, samples, sources).
+    source: Source | None = None,
+) -> tuple[Tensor, Source]:
+    """Spikes (time, samples, neurons), bfloat16, of the integers ``scan`` driven by ``x`` (time, samples, sources); and
+    the layer as the next one's source, as ``source`` is of ``x``.
 
     All other tensors are masters, which only gradients reach; ``gain`` (neurons,) or (1,) is of threshold and resets.
     ``count_overflows`` is called with how many values left their state's range.
     """
-    out: Tensor = _Layer.apply(x, weight, bias, recurrent, *numbers, gain, scan, count_overflows)  # type: ignore[no-untyped-call]
-    return out
+    spikes, potential = _Layer.apply(  # type: ignore[no-untyped-call]
+        x, weight, bias, recurrent, *numbers, gain, scan, count_overflows, source
+    )
+    return spikes, Source(potential, scan.real_threshold, scan.surrogate)
 
 
 class _StraightThrough(torch.autograd.Function):

@@ -172,22 +172,37 @@ def _surrogate(kind, p, threshold, g):  # type: ignore[no-untyped-def]
                 g[b, n] = half * (1.15 * np.exp(-2 * y * y) - 0.025 * far) / np.sqrt(0.5 * np.pi)
 
 
-@helper(fastmath={"contract"})
-def _recur(gs, g, recurrent):  # type: ignore[no-untyped-def]
-    """gs += g @ recurrent, four rows at a time."""
-    sources, neurons = recurrent.shape
-    for k in range(0, sources - sources % 4, 4):
-        for b in range(gs.shape[0]):
-            p, q, r, s = g[b, k], g[b, k + 1], g[b, k + 2], g[b, k + 3]
+@helper(fastmath={"contract", "reassoc", "nsz"})
+def _respond(gs, g, weight, steep, index):  # type: ignore[no-untyped-def]
+    """gs[b, k] += sum over n of g[b, n] * weight[k, n] where steep[b, k] is not 0: nobody asks for the others."""
+    zero = gs.dtype.type(0)
+    neurons = weight.shape[1]
+    for b in range(gs.shape[0]):
+        count = 0
+        for k in range(gs.shape[1]):
+            index[count] = k
+            count += 1 if steep[b, k] != 0 else 0
+        e = 0
+        while e + 4 <= count:
+            p, q, r, s = index[e], index[e + 1], index[e + 2], index[e + 3]
+            at_p = at_q = at_r = at_s = zero
             for n in range(neurons):
-                gs[b, n] += (p * recurrent[k, n] + q * recurrent[k + 1, n]) + (
-                    r * recurrent[k + 2, n] + s * recurrent[k + 3, n]
-                )
-    for k in range(sources - sources % 4, sources):
-        for b in range(gs.shape[0]):
-            p = g[b, k]
+                at_p += weight[p, n] * g[b, n]
+                at_q += weight[q, n] * g[b, n]
+                at_r += weight[r, n] * g[b, n]
+                at_s += weight[s, n] * g[b, n]
+            gs[b, p] += at_p
+            gs[b, q] += at_q
+            gs[b, r] += at_r
+            gs[b, s] += at_s
+            e += 4
+        while e < count:
+            p = index[e]
+            at_p = zero
             for n in range(neurons):
-                gs[b, n] += p * recurrent[k, n]
+                at_p += weight[p, n] * g[b, n]
+            gs[b, p] += at_p
+            e += 1
 
 
 @helper(fastmath={"contract"})
@@ -302,16 +317,21 @@ def count(spikes, counts):  # type: ignore[no-untyped-def]
 
 @kernel
 def backward(  # type: ignore[no-untyped-def]
-    x, binary, recurrent, a_u, b_u, a_v, b_v, fire_at, r_u, r_v, v_reset, hard, threshold, detached, kind, potential,
-    spikes, g_spikes, g_current, g_weight, g_recurrent, g_bias, g_b_u, g_a_v, g_b_v, g_gain, g_r_u,
+    x, binary, weight, recurrent, a_u, b_u, a_v, b_v, fire_at, r_u, r_v, v_reset, hard, threshold, detached, kind,
+    potential, spikes, g_spikes, x_potential, x_threshold, x_kind, g_x, g_weight, g_recurrent, g_bias, g_b_u, g_a_v,
+    g_b_v, g_gain, g_r_u,
 ):  # fmt: skip
     """Gradients of one layer over whole sequences, from ``g_spikes`` (time, samples, neurons), or of 1 step for all.
 
-    ``recurrent`` is (to, from) here. Writes ``g_current`` (time, samples, neurons; of 0 steps where nobody wants
-    it) and adds to the gradients of the weights, (sources, neurons) and (from, to), and of the coefficients, each
-    (neurons,); that of b_v comes out multiplied by b_v. ``g_gain`` is that of a factor of a neuron's threshold and
-    resets together, ``g_r_u`` that of what a soft reset takes from the dendrite (each of 0 neurons where nobody wants
-    it). The states are recomputed from ``potential``, which needs threshold > 0 and b_v != 0.
+    ``weight`` and ``recurrent`` are as in `forward`. Writes ``g_x`` (time, samples, sources; of 0 steps where nobody
+    wants it) and adds to the gradients of the weights, (sources, neurons) and (from, to), and of the coefficients,
+    each (neurons,); that of b_v comes out multiplied by b_v. ``g_gain`` is that of a factor of a neuron's threshold
+    and resets together, ``g_r_u`` that of what a soft reset takes from the dendrite (each of 0 neurons where nobody
+    wants it). The states are recomputed from ``potential``, which needs threshold > 0 and b_v != 0.
+
+    Where ``x`` are the spikes of a layer, ``x_potential`` (time, samples, sources) is its somas before their resets:
+    ``g_x`` stays 0 where its surrogate, ``x_kind`` at ``x_threshold``, is 0, and what came down would be lost. Of 0
+    steps: all of it is wanted.
     """
     time, samples, sources = x.shape
     neurons = g_bias.shape[0]
@@ -321,40 +341,47 @@ def backward(  # type: ignore[no-untyped-def]
     gv = np.zeros((samples, neurons), dtype)
     gs = np.empty((samples, neurons), dtype)
     g = np.empty((samples, neurons), dtype)
+    steep = np.empty((samples, neurons), dtype)
+    down = np.empty((samples, sources), dtype)
+    x_steep = np.ones((samples, sources), dtype)
     zeros = np.zeros((samples, neurons), dtype)
     live = dtype.type(0 if detached else 1)
     for t in range(time - 1, -1, -1):
         p, above = potential[t], g_spikes[t if g_spikes.shape[0] > 1 else 0]
         old = potential[t - 1] if t > 0 else zeros
         recurs = recurrent.shape[0] > 0 and t < time - 1
+        _surrogate(kind, p, threshold, steep)
         if recurs:
             _load(above, gs)
             # g still holds the current's gradient one step later
-            _recur(gs, g, recurrent)
-        _surrogate(kind, p, threshold, g)
+            _respond(gs, g, recurrent, steep, index)
         if g_r_u.shape[0] > 0:
             _taken(gu, p, fire_at, g_r_u)
         if g_gain.shape[0] > 0:
             if not recurs:
                 _load(above, gs)
             if hard:
-                _hard_gain(gs, gv, g, p, fire_at, threshold, v_reset, live, g_gain)
+                _hard_gain(gs, gv, steep, p, fire_at, threshold, v_reset, live, g_gain)
             else:
-                _soft_gain(gs, gu, gv, g, p, fire_at, threshold, r_u, r_v, live, g_gain)
+                _soft_gain(gs, gu, gv, steep, p, fire_at, threshold, r_u, r_v, live, g_gain)
         if hard and recurs:
-            _hard_spike(gs, gv, g, p, fire_at, v_reset, live)
+            _hard_spike(gs, gv, steep, p, fire_at, v_reset, live)
         elif hard:
-            _hard_spike(above, gv, g, p, fire_at, v_reset, live)
+            _hard_spike(above, gv, steep, p, fire_at, v_reset, live)
         elif recurs:
-            _soft_spike(gs, gu, gv, g, r_u, r_v, live)
+            _soft_spike(gs, gu, gv, steep, r_u, r_v, live)
         else:
-            _soft_spike(above, gu, gv, g, r_u, r_v, live)
+            _soft_spike(above, gu, gv, steep, r_u, r_v, live)
         if hard:
             _hard_earlier(old, p, a_u, b_u, a_v, b_v, fire_at, v_reset, gu, gv, g, g_bias, g_b_u, g_a_v, g_b_v)
         else:
             _soft_earlier(old, p, a_u, b_u, a_v, b_v, fire_at, r_v, gu, gv, g, g_bias, g_b_u, g_a_v, g_b_v)
-        if g_current.shape[0] > 0:
-            _store(g, g_current[t])
+        if g_x.shape[0] > 0:
+            if x_potential.shape[0] > 0:
+                _surrogate(x_kind, x_potential[t], x_threshold, x_steep)
+            down[:] = 0
+            _respond(down, g, weight, x_steep, index)
+            _store(down, g_x[t])
         _scatter(g_weight, x[t], binary, g, index)
         if recurrent.shape[0] > 0 and t > 0:
             _scatter(g_recurrent, spikes[t - 1], True, g, index)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -13,13 +13,22 @@ from tclif_deploy.nn.canonical import loop
 from tclif_deploy.nn.leaky import leaky
 from tclif_deploy.nn.neuron import LeakyReadout, Recurrent, SpikingNeuron
 
+if TYPE_CHECKING:
+    from tclif_deploy.nn.fused import Source
+
 
 def layer(
-    x: Tensor, linear: torch.nn.Linear, spiking: torch.nn.Module, dtype: torch.dtype | None = None, plain: bool = False
-) -> Tensor:
-    """Spikes (time, samples, neurons) of ``spiking`` driven by ``linear`` of ``x`` (time, samples, sources).
+    x: Tensor,
+    linear: torch.nn.Linear,
+    spiking: torch.nn.Module,
+    dtype: torch.dtype | None = None,
+    plain: bool = False,
+    source: Source | None = None,
+) -> tuple[Tensor, Source | None]:
+    """Spikes (time, samples, neurons) of ``spiking`` driven by ``linear`` of ``x`` (time, samples, sources); and the
+    layer as the next one's source, as ``source`` is of ``x``.
 
-    Fused on the CPU (`tclif_deploy.nn.fused`), torch operations elsewhere or where ``plain``.
+    Fused on the CPU (`tclif_deploy.nn.fused`), torch operations elsewhere or where ``plain``, which need no source.
     """
     neuron = spiking.sub_module if isinstance(spiking, Recurrent) else spiking
     if not isinstance(neuron, SpikingNeuron):
@@ -32,10 +41,10 @@ def layer(
         if spiking.hid_weight.bias is not None:
             bias = bias + spiking.hid_weight.bias
     if plain or weight.device.type != "cpu":
-        return loop(x, weight, bias, recurrent, neuron.coefficients(weight), dtype)
+        return loop(x, weight, bias, recurrent, neuron.coefficients(weight), dtype), None
     from tclif_deploy.nn.fused import fused_layer  # here, so that reading a checkpoint does not load numba
 
-    return fused_layer(x, weight, bias, recurrent, neuron.coefficients(weight), dtype=dtype)
+    return fused_layer(x, weight, bias, recurrent, neuron.coefficients(weight), dtype=dtype, source=source)
 
 
 def _counts(spikes: Tensor, dtype: torch.dtype) -> Tensor:
@@ -116,11 +125,11 @@ class SequenceNetwork(torch.nn.Module):
     def spikes(self, x: Tensor, dtype: torch.dtype | None = None, plain: bool = False) -> list[Tensor]:
         """Each spiking layer's spikes (time, samples, neurons) for ``x`` (samples, time, features)."""
         modules = list(self.features)
-        signal, out = x.transpose(0, 1), []
+        signal, source, out = x.transpose(0, 1), None, []
         for index in range(0, 2 * self.depth, 2):
             linear = modules[index]
             assert isinstance(linear, torch.nn.Linear)
-            signal = layer(signal, linear, modules[index + 1], dtype, plain)
+            signal, source = layer(signal, linear, modules[index + 1], dtype, plain, source)
             out.append(signal)
         return out
 
