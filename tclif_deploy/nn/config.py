@@ -100,6 +100,9 @@ class TrainConfig(FitSettings):
     """after the warm-up: down to 0 by the last epoch, or level"""
     noise: Annotated[float, Limits(0)] = 0.0
     """standard deviation of Gaussian noise added to scaled inputs in training"""
+    shift: Annotated[int, Limits(0)] = 0
+    """images are moved by up to so many pixels down or up and right or left, drawn for each sample and epoch (S-MNIST and
+    PS-MNIST, a pixel a step); the test images never are"""
     label_smoothing: Annotated[float, Limits(0, below=1)] = 0.0
     """share of each label that is spread over all classes in what is made small; the loss that is printed has none"""
     average: Annotated[float, Limits(0, below=1)] = 0.0
@@ -275,6 +278,7 @@ def args_of(config: TrainConfig, arch: Architecture, task: Task = "label", decay
         "network": "fb" if arch.recurrent else "ff", "ind": arch.sizes[0], "model": config.model,
         "comparator": ">" if config.strict else ">=", "warmup": config.warmup, "clip": config.clip,
         "noise": config.noise, "easy": config.min_sample_probability, "validation": config.validation,
+        **({"shift": config.shift} if config.shift else {}),
         **({"label_smoothing": config.label_smoothing} if config.label_smoothing else {}),
         **({"average": config.average} if config.average else {}),
         **({} if task == "label" else {"targets": task}), **({} if decay == 1 else {"readout_decay": decay}),

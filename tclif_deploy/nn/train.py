@@ -17,6 +17,7 @@ from torch import Tensor
 
 from tclif_deploy import jit
 from tclif_deploy.data.dataset import Dataset
+from tclif_deploy.data.shifts import Shifts
 from tclif_deploy.data.tasks import PERMUTATION, Task, data_files, is_permuted, load_task, read_permutation
 from tclif_deploy.errors import TclifError, reason_of
 from tclif_deploy.files import read_json
@@ -34,11 +35,11 @@ RATE_SAMPLES = 64
 STATE_KEYS = {"min_sample_probability": "easy"}
 """field -> its key in the state to resume from, where that is older than the field's name"""
 TINY = 1e-12
-ADDED = {"readout_decay": None, "label_smoothing": 0.0, "average": 0.0}
+ADDED = {"readout_decay": None, "shift": 0, "label_smoothing": 0.0, "average": 0.0}
 """field -> its value in a state that was written before there was such a setting"""
 ARGS = "args.json"
 """says beside a checkpoint how it was trained"""
-SINCE = {"label_smoothing": 0.0, "average": 0.0}
+SINCE = {"shift": 0, "label_smoothing": 0.0, "average": 0.0}
 """settings that args.json leaves out where they are these"""
 FREE = ("epochs",)
 """what a training that is resumed may change"""
@@ -69,6 +70,7 @@ def train(config: TrainConfig, progress: Progress = no_progress, say: Say = say_
     assert data.task is not None
     if config.label_smoothing and not data.task.endswith("label"):
         raise TclifError("label_smoothing is of labels, and these targets are numbers", "leave it out")
+    shifts = Shifts(data, config.shift, task.permutation) if config.shift else None
     decay = config.readout_decay or (arch.decay if data.task.startswith("step") else 1.0)
     network = build(
         config.model, config.neuron, seed=config.seed, surrogate=config.surrogate, strict=config.strict,
@@ -82,7 +84,7 @@ def train(config: TrainConfig, progress: Progress = no_progress, say: Say = say_
     if (permutation := task.permutation) is not None:
         write_file(config.out.parent / PERMUTATION, lambda file: np.save(file, permutation))
     with one_thread_each(), Trainer(network, config) as trainer:
-        result = fit(config, trainer, replace(task, train=data), validation_data, progress, say)
+        result = fit(config, trainer, replace(task, train=data), validation_data, progress, say, shifts=shifts)
     resume_path(config.out).unlink(missing_ok=True)
     return result
 
@@ -149,14 +151,16 @@ def fit(
     progress: Progress = no_progress,
     say: Say = say_nothing,
     worst: float = math.inf,
+    shifts: Shifts | None = None,
 ) -> TrainResult:
     """The epochs of `train` on a network that ``trainer`` holds; ``validation_data``
-    choose the best one. The state stays.
+    choose the best one, and ``shifts`` move the images that are shown. The state stays.
 
     Raises `TclifError` also where an epoch's mean loss is above ``worst``.
     """
     data = task.train
-    run = _Run(config, trainer, task, data, validation_data, torch.full((data.samples,), 255, dtype=torch.uint8), [])
+    chances = torch.full((data.samples,), 255, dtype=torch.uint8)
+    run = _Run(config, trainer, task, data, validation_data, shifts, chances, [])
     run.resume()
     if len(run.history) > config.epochs:
         raise TclifError(
@@ -186,6 +190,7 @@ class _Run:
     task: Task
     data: Dataset
     validation_data: Dataset | None
+    shifts: Shifts | None
     chances: Tensor
     """each training sample's chance to be shown in an epoch, in 1/255 (a byte, so that a state to resume is small)"""
     history: list[Epoch]
@@ -213,6 +218,9 @@ class _Run:
         order = torch.randperm(data.samples, generator=generator)
         order = order[torch.rand(data.samples, generator=generator)[order] < chance[order]]
         steps = math.ceil(len(order) / config.batch_size)
+        if self.shifts is not None:
+            moves = torch.randint(len(self.shifts), (data.samples,), generator=generator)
+            data = replace(data, x=self.shifts.moved(data.x, moves.numpy()))
         loss, total, correct, targets, rate = 0.0, 0.0, 0, 0, 0.0
         for n in range(steps):
             index = order[n * config.batch_size : (n + 1) * config.batch_size]
