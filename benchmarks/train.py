@@ -1,15 +1,17 @@
-"""Whole-sequence training against the plain loop, one S-MNIST step each: ``python benchmarks/train.py``.
+"""Whole-sequence training against the plain loop, one step each: ``python benchmarks/train.py``.
 
 The plain loop is what the authors' script does: 784 autograd steps of small torch operations on the whole batch, on
 all the cores that torch takes. Ours is one step of `tclif_deploy.nn.train.Trainer`. Both start from the same weights
-(``fixtures/smnist_ff``, so that firing rates are real) and see the same images. Each runs in a process of its own, so
-that peak memory is its own; the best of the repeats counts.
+(a fixture's, so that firing rates are real) and see the same images. Each runs in a process of its own, so that peak
+memory is its own; the best of the repeats counts. With ``--baseline CHECKOUT`` the other side is the trainer of another
+checkout, by turns.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -28,6 +30,7 @@ from tclif_deploy.nn.trainer import Trainer, one_thread_each
 
 ROOT = Path(__file__).parents[1]
 WAYS = ("plain", "whole")
+NETWORKS = ("smnist_ff", "smnist_rec", "psmnist_ff", "psmnist_rec")
 
 
 def plain_step(network: SequenceNetwork, optimizer: torch.optim.Optimizer, x: torch.Tensor, y: torch.Tensor) -> None:
@@ -39,13 +42,16 @@ def plain_step(network: SequenceNetwork, optimizer: torch.optim.Optimizer, x: to
     optimizer.step()
 
 
-def measure(way: str, batch: int, repeats: int, data_file: Path) -> dict[str, float]:
+def measure(way: str, name: str, batch: int, repeats: int, threads: int) -> dict[str, float]:
     """Seconds of the fastest step and peak memory in MiB above what stood before the first step."""
-    network = build("smnist-ff")
-    load_weights(ROOT / "fixtures/smnist_ff/checkpoint.pth.tar", network)
-    data = load_data(data_file)
+    model = name.replace("_", "-")
+    network = build(model)
+    load_weights(ROOT / "fixtures" / name / "checkpoint.pth.tar", network)
+    data = load_data(ROOT / "fixtures" / name / "test.npz")
     index = np.arange(batch) % data.samples
-    config = TrainConfig("smnist-ff", None, Path("unused"), lr=1e-5)
+    config = TrainConfig(model, None, Path("unused"), lr=1e-5, threads=threads)
+    if threads:
+        torch.set_num_threads(threads)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     seconds = []
     if way == "whole":
@@ -70,24 +76,36 @@ def measure(way: str, batch: int, repeats: int, data_file: Path) -> dict[str, fl
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--network", choices=NETWORKS, default="smnist_ff", help="the fixture that is trained on")
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--data", type=Path, default=ROOT / "fixtures/smnist_test.npz")
+    parser.add_argument("--threads", type=int, default=0, help="0 takes every core")
     parser.add_argument("--way", choices=WAYS, help="measure one way only, as JSON")
+    parser.add_argument(
+        "--baseline", type=Path, help="another checkout, whose trainer is measured in place of the loop"
+    )
     parser.add_argument("--at-least", type=float, default=3.0, help="exit code 1 below this ratio")
     args = parser.parse_args()
     if args.way:
-        print(json.dumps(measure(args.way, args.batch, args.repeats, args.data)))
+        print(json.dumps(measure(args.way, args.network, args.batch, args.repeats, args.threads)))
         return
-    measured = {}
-    for way in WAYS:
-        command = [sys.executable, __file__, "--way", way, "--batch", str(args.batch), "--repeats", str(args.repeats)]
-        output = subprocess.run([*command, "--data", str(args.data)], check=True, capture_output=True, text=True).stdout
-        measured[way] = json.loads(output)
-        print(f"{way:5s}  {measured[way]['seconds']:7.3f} s a step  {measured[way]['peak_mib']:6.0f} MiB", flush=True)
-    ratio = measured["plain"]["seconds"] / measured["whole"]["seconds"]
-    memory = measured["plain"]["peak_mib"] / measured["whole"]["peak_mib"]
-    print(f"ratio {ratio:.1f}, memory {memory:.1f} times less; batch {args.batch}, {torch.get_num_threads()} threads")
+    other = "plain" if args.baseline is None else "baseline"
+    measured: dict[str, dict[str, float]] = {}
+    for way in (other, "whole") * (1 if args.baseline is None else 2):
+        command = [sys.executable, __file__, "--way", "plain" if way == "plain" else "whole"]
+        for name in ("network", "batch", "repeats", "threads"):
+            command += [f"--{name}", str(getattr(args, name))]
+        code = args.baseline.resolve() if way == "baseline" else ROOT
+        output = subprocess.run(
+            command, check=True, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(code)}
+        ).stdout
+        now = json.loads(output)
+        measured[way] = min(measured.get(way, now), now, key=lambda result: result["seconds"])
+        print(f"{way:8s}  {now['seconds']:7.3f} s a step  {now['peak_mib']:6.0f} MiB", flush=True)
+    ratio = measured[other]["seconds"] / measured["whole"]["seconds"]
+    memory = measured[other]["peak_mib"] / measured["whole"]["peak_mib"]
+    threads = args.threads or torch.get_num_threads()
+    print(f"{args.network}: ratio {ratio:.1f}, memory {memory:.1f} times less; batch {args.batch}, {threads} threads")
     raise SystemExit(0 if ratio >= args.at_least else 1)
 
 

@@ -44,7 +44,7 @@ class Shifts:
         self.sources = np.empty((len(moves), data.time), np.int64)
         """the step whose pixel each step shows after a move, or -1: (moves, time)"""
         for n, (down, right) in enumerate(moves):
-            inside = (0 <= row - down) & (row - down < side) & (0 <= column - right) & (column - right < side)
+            inside = (row - down >= 0) & (row - down < side) & (column - right >= 0) & (column - right < side)
             self.sources[n] = np.where(inside, step_of[np.where(inside, (row - down) * side + column - right, 0)], -1)
 
     def __len__(self) -> int:

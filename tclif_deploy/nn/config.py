@@ -101,8 +101,8 @@ class TrainConfig(FitSettings):
     noise: Annotated[float, Limits(0)] = 0.0
     """standard deviation of Gaussian noise added to scaled inputs in training"""
     shift: Annotated[int, Limits(0)] = 0
-    """images are moved by up to so many pixels down or up and right or left, drawn for each sample and epoch (S-MNIST and
-    PS-MNIST, a pixel a step); the test images never are"""
+    """pixels by which images are moved at most, down or up and right or left, drawn for each sample and epoch (S-MNIST
+    and PS-MNIST, a pixel a step); test images never are"""
     label_smoothing: Annotated[float, Limits(0, below=1)] = 0.0
     """share of each label that is spread over all classes in what is made small; the loss that is printed has none"""
     average: Annotated[float, Limits(0, below=1)] = 0.0

@@ -7,6 +7,7 @@ import torch
 from tclif_deploy.errors import TclifError
 from tclif_deploy.nn import LIF, MODELS, PLIF, TCLIF, Recurrent, SequenceNetwork, build, parameter_count, reset_states
 from tclif_deploy.nn.fused import fused_layer
+from tclif_deploy.nn.sequence import layer
 from tclif_deploy.nn.surrogate import CODES, derivative, spike
 
 # reset, detached, strict
@@ -156,6 +157,36 @@ def test_gradient_of_the_input_equals_the_plain_loop():
     (expected,) = torch.autograd.grad(network(x, plain=True).square().sum(), x)
     assert expected.abs().max() > 1e-3
     torch.testing.assert_close(grad, expected, rtol=1e-9, atol=1e-11)
+
+
+def test_between_layers_a_gradient_is_left_out_only_where_it_would_be_lost():
+    torch.manual_seed(12)
+    network = random_network(lambda size: TCLIF(1.3, surrogate="rectangle"))
+    x = torch.randn(6, 20, 3, dtype=torch.float64)
+    hidden, deep = network.spikes(x)
+    readout = torch.randn_like(deep)
+    (between,) = torch.autograd.grad((deep * readout).sum(), hidden)
+
+    linear, spiking = network.features[2], network.features[3]
+    alone = hidden.detach().requires_grad_()
+    spikes, _ = layer(alone, linear, spiking)
+    (whole,) = torch.autograd.grad((spikes * readout).sum(), alone)
+
+    first = network.features[1]
+    u = v = s = torch.zeros(6, 17, dtype=torch.float64)
+    b1, b2 = -torch.sigmoid(first.sub_module.decay_factor[0])[0], torch.sigmoid(first.sub_module.decay_factor[0])[1]
+    steep = []
+    for current in network.features[0](x.transpose(0, 1)):
+        u = u + b1 * v + current + first.hid_weight(s)
+        v = v + b2 * u
+        steep.append((v - 1.3).abs() < 0.5)
+        s = (v >= 1.3).double()
+        u, v = u - first.sub_module.gamma * s, v - 1.3 * s
+    steep = torch.stack(steep)
+    assert 0.1 < steep.double().mean() < 0.9
+    assert (whole[~steep] != 0).double().mean() > 0.5
+    assert not between[~steep].any()
+    torch.testing.assert_close(between[steep], whole[steep], rtol=1e-12, atol=1e-13)
 
 
 def test_one_step_calls_equal_the_whole_sequence():

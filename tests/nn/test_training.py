@@ -16,6 +16,7 @@ import torch
 from tclif_deploy import load
 from tclif_deploy.cli.main import run
 from tclif_deploy.data import Dataset
+from tclif_deploy.data.shifts import Shifts
 from tclif_deploy.data.windows import sliding_windows
 from tclif_deploy.errors import TclifError
 from tclif_deploy.nn import build
@@ -308,6 +309,66 @@ def test_a_training_by_other_settings_is_not_replaced(config, before, after):
     with pytest.raises(TclifError, match=r"is of a training with (label_smoothing|average) "):
         train(replace(once, **after))
     assert {path.name: path.read_bytes() for path in config.out.parent.iterdir()} == kept
+
+
+@pytest.mark.parametrize("order", [None, np.random.default_rng(3).permutation(16)])
+def test_an_image_is_moved_as_a_whole_whatever_the_order_of_its_pixels(order):
+    shown = np.random.default_rng(0).integers(1, 256, (9, 4, 4)).astype(np.uint8)
+    rows = shown.reshape(9, 16, 1)
+    data = Dataset(rows if order is None else rows[:, order], name="images")
+    shifts = Shifts(data, 1, order)
+    moved = shifts.moved(data.x, np.arange(9))
+    assert len(shifts) == 9
+    assert moved.dtype == np.uint8
+    back = np.arange(16) if order is None else np.argsort(order)
+    seen = moved[:, back, 0].reshape(9, 4, 4)
+    moves = [(down, right) for down in (-1, 0, 1) for right in (-1, 0, 1)]
+    for image, result, (down, right) in zip(shown, seen, moves, strict=True):
+        wide = np.pad(image, 1)
+        np.testing.assert_array_equal(result, wide[1 - down : 5 - down, 1 - right : 5 - right])
+
+
+def test_shifted_images_change_the_training_and_not_the_test(tmp_path):
+    write_mnist(tmp_path / "mnist", side=14)
+    once = TrainConfig("psmnist-rec", tmp_path / "mnist", tmp_path / "plain" / "m", epochs=2, lr=1e-12, seed=4)
+    plain = train(once)
+    moved = train(replace(once, shift=1, out=tmp_path / "moved" / "m"))
+    assert [e.test for e in plain.history] == [e.test for e in moved.history]
+    losses = [[e.loss for e in run.history] for run in (plain, moved)]
+    assert losses[0] != losses[1]
+    assert losses[0][0] == pytest.approx(losses[0][1], rel=1e-6)
+    assert losses[1][0] != pytest.approx(losses[1][1], rel=1e-6)  # other moves in each epoch
+    assert json.loads((tmp_path / "moved" / "args.json").read_text())["shift"] == 1
+    assert "shift" not in json.loads((tmp_path / "plain" / "args.json").read_text())
+    with pytest.raises(TclifError, match="is of a training with shift 0, not 1"):
+        train(replace(once, shift=1))
+
+
+def test_a_killed_training_on_shifted_images_resumes_to_the_same_bytes(tmp_path):
+    write_mnist(tmp_path / "mnist")
+    on = TrainConfig("smnist-rec", tmp_path / "mnist", tmp_path / "whole" / "m", epochs=3, shift=2, batch_size=16)
+    whole = train(on)
+    stopped = replace(on, out=tmp_path / "stopped" / "m")
+
+    def stop(line: str) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(stopped, say=stop)
+    assert_same_weights(weights(train(stopped).path), weights(whole.path))
+
+
+@pytest.mark.parametrize(("model", "most", "message"), [
+    ("smnist-ff-40", 1, r"shift is of square images, a pixel a step; .* has 49 steps of 40 features; leave it out"),
+    ("mackey-glass", 1, r"shift is of square images, a pixel a step; .* has 250 steps of 1 feature; leave it out"),
+    ("smnist-ff", 7, "shift is 7, and the images have 7 pixels a side; at most 6"),
+])  # fmt: skip
+def test_what_is_no_image_is_not_shifted(tmp_path, model, most, message):
+    write_mnist(tmp_path / "mnist", side=7)
+    folder = None if model == "mackey-glass" else tmp_path / "mnist"
+    with pytest.raises(TclifError, match=message):
+        train(TrainConfig(model, folder, tmp_path / "run" / "m", epochs=1, shift=most))
+    assert not (tmp_path / "run").exists()
 
 
 def test_labels_are_smoothed_and_numbers_are_not():
