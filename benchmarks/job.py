@@ -22,6 +22,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from baseline import check_baseline
+
 ROOT = Path(__file__).resolve().parent.parent
 MODEL, DATA = "fixtures/smnist_ff/checkpoint.pth.tar", "fixtures/smnist_ff/test.npz"
 CALIBRATION = "fixtures/smnist_ff/calibration.npz"
@@ -127,8 +129,7 @@ def main() -> None:
         job, folder, *images = options.emit
         print(json.dumps(run(job, Path(folder), images[0] if images else None)))
         return
-    if options.baseline and not (options.baseline / "tclif_deploy" / "__init__.py").is_file():  # what is installed ran
-        parser.error(f"--baseline {options.baseline}: no tclif_deploy in it; name the root of another checkout")
+    check_baseline(parser, options.baseline)
     if options.mnist and not Path(options.mnist).is_file():
         parser.error(f"--mnist {options.mnist}: no such file; name train-images-idx3-ubyte.gz")
     checkouts = {"here": ROOT} | ({"baseline": options.baseline.resolve()} if options.baseline else {})

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from baseline import check_baseline
 
 from tclif_deploy.data import load_data
 from tclif_deploy.nn import build, reset_states
@@ -84,11 +85,14 @@ def main() -> None:
     parser.add_argument(
         "--baseline", type=Path, help="another checkout, whose trainer is measured in place of the loop"
     )
-    parser.add_argument("--at-least", type=float, default=3.0, help="exit code 1 below this ratio")
+    parser.add_argument(
+        "--at-least", type=float, help="exit code 1 below this ratio (default: 3 beside the loop, else 0)"
+    )
     args = parser.parse_args()
     if args.way:
         print(json.dumps(measure(args.way, args.network, args.batch, args.repeats, args.threads)))
         return
+    check_baseline(parser, args.baseline)
     other = "plain" if args.baseline is None else "baseline"
     measured: dict[str, dict[str, float]] = {}
     for way in (other, "whole") * (1 if args.baseline is None else 2):
@@ -106,7 +110,8 @@ def main() -> None:
     memory = measured[other]["peak_mib"] / measured["whole"]["peak_mib"]
     threads = args.threads or torch.get_num_threads()
     print(f"{args.network}: ratio {ratio:.1f}, memory {memory:.1f} times less; batch {args.batch}, {threads} threads")
-    raise SystemExit(0 if ratio >= args.at_least else 1)
+    at_least = (3.0 if args.baseline is None else 0.0) if args.at_least is None else args.at_least
+    raise SystemExit(0 if ratio >= at_least else 1)
 
 
 if __name__ == "__main__":

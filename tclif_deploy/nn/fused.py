@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -148,9 +149,7 @@ class _Fused(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         neurons, dtype = weight.shape[0], weight.dtype
 
-        def coefficient(value: Tensor) -> Any:
-            return _coefficient(value, dtype)
-
+        coefficient = partial(_coefficient, dtype=dtype)
         x = x.contiguous()
         spikes = torch.empty(*x.shape[:2], neurons, dtype=spike_dtype)
         potential = torch.empty(*x.shape[:2], neurons, dtype=dtype)
@@ -165,19 +164,22 @@ class _Fused(torch.autograd.Function):
             array_of(x), x.dtype == torch.bfloat16, _from_to(weight), _from_to(back), array_of(bias.contiguous()),
             *coefficients, fixed.hard, one, array_of(potential), array_of(spikes),
         )  # fmt: skip
-        ctx.save_for_backward(x, weight, back, potential, spikes)
+        ctx.save_for_backward(x, weight, back, potential, spikes, source and source.potential)
         ctx.fixed, ctx.coefficients, ctx.threshold = fixed, coefficients, threshold
         ctx.shapes = b_u.shape, a_v.shape, b_v.shape
-        ctx.b_v, ctx.source = b_v.detach(), source
+        ctx.b_v = b_v.detach()
+        ctx.source = source and source[1:]
         ctx.mark_non_differentiable(potential)
+        ctx.set_materialize_grads(False)  # or the potential's would be made, of zeros
         return spikes, potential
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight, back, potential, spikes = ctx.saved_tensors
+        x, weight, back, potential, spikes, below = ctx.saved_tensors
         g = layer_gradients(
             x, weight, back, ctx.coefficients, ctx.fixed.hard, ctx.threshold, ctx.fixed.detached, ctx.fixed.surrogate,
-            potential, spikes, grads[0], want_input=ctx.needs_input_grad[0], source=ctx.source,
+            potential, spikes, grads[0], want_input=ctx.needs_input_grad[0],
+            source=None if below is None else Source(below, *ctx.source),
         )  # fmt: skip
         shared = (g.b_u, g.a_v, g.b_v / ctx.b_v)  # the loops leave the division by b_v to us
         learned = (
@@ -203,7 +205,7 @@ def fused_layer(
     ``weight`` (neurons, sources), float32 or float64, and ``recurrent`` (neurons, neurons) as in `torch.nn.Linear`;
     ``bias`` holds the recurrent bias too. Spikes have the weights' dtype, or bfloat16 where ``dtype`` says so: they
     lose nothing (they are 0 or 1, and sums stay in the weights' dtype), and gradients from layer to layer keep 8
-    bits of mantissa at half the memory and less than half the time. A bfloat16 ``x`` must hold spikes.
+    bits of mantissa at half the memory. A bfloat16 ``x`` must hold spikes.
 
     Raises `TclifError` where a threshold is not positive or b_v is 0 (states are recomputed through both).
     """

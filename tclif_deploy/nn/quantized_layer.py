@@ -118,21 +118,23 @@ class _Layer(torch.autograd.Function):
         spikes = torch.empty(*x.shape[:2], len(weight), dtype=torch.bfloat16)
         potential = torch.empty(spikes.shape, dtype=torch.float32)
         count_overflows(scan.run(x, potential.numpy(), scan.lsb_v, spikes))
-        ctx.save_for_backward(x, potential, spikes)
-        ctx.scan, ctx.source = scan, source
+        ctx.save_for_backward(x, potential, spikes, source and source.potential)
+        ctx.scan, ctx.source = scan, source and source[1:]
         ctx.shapes = [None if value is None else value.shape for value in (b_u, a_v, b_v, r_u, gain)]
         ctx.mark_non_differentiable(potential)
+        ctx.set_materialize_grads(False)  # or the potential's would be made, of zeros
         return spikes, potential
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        x, potential, spikes = ctx.saved_tensors
+        x, potential, spikes, below = ctx.saved_tensors
         scan: LayerScan = ctx.scan
         _, bias, recurrent = ctx.needs_input_grad[1:4]
         g = layer_gradients(
             x, scan.real_weight, scan.real_recurrent, scan.real_coefficients, scan.hard, scan.real_threshold,
             scan.detached, scan.surrogate, potential, spikes, grads[0], want_input=ctx.needs_input_grad[0],
-            source=ctx.source, want_gain=True, want_r_u=ctx.shapes[3] is not None,
+            source=None if below is None else Source(below, *ctx.source), want_gain=True,
+            want_r_u=ctx.shapes[3] is not None,
         )  # fmt: skip
         numbers = (g.b_u, g.a_v, g.b_v / torch.as_tensor(scan.real_coefficients[3]), g.r_u, g.gain)
         learned = (

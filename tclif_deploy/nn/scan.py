@@ -2,13 +2,15 @@
 
 Layout is time-major, ``(time, samples, neurons)``; a call takes few samples (some 8), so that a step's states stay
 in the first cache levels. Input currents are sums of the weight rows of the *active* inputs (spikes are 1 to 25 %
-dense), which is several times less work than a dense product; the same holds for the weights' gradient.
+dense), which is several times less work than a dense product; the same holds for the weights' gradient. What comes
+down to a spike is summed only where the spike's derivative is not 0.
 
 The layer is the canonical neuron of `tclif_deploy.network` (dendrite input, no q, states start at 0), and a spike's
-derivative is a surrogate ``g``. With ``gu``, ``gv`` the gradients of the states after the reset, a step backward is::
+derivative is a surrogate, ``slope``. With ``gu``, ``gv`` the gradients of the states after the reset, a step backward
+is::
 
     gs <- the spike's gradient from above, from the next step's recurrence, and from the reset (unless detached)
-    gv <- gv*(dv_after/dv) + gs*g(v - threshold)
+    gv <- gv*(dv_after/dv) + gs*slope(v - threshold)
     gu <- gu + b_v*gv                                   (the current's gradient)
     gv <- a_v*gv + b_u*gu ;  gu <- a_u*gu               (one step earlier)
 
@@ -41,16 +43,23 @@ def _at_any(c, n):  # type: ignore[no-untyped-def]
     return lambda c, n: c[n]
 
 
+@helper
+def _active(row, index):  # type: ignore[no-untyped-def]
+    """Write where ``row`` is not 0 to the first of ``index``, without a branch; returns how many there are."""
+    count = 0
+    for k in range(row.shape[0]):
+        index[count] = k
+        count += 1 if row[k] != 0 else 0
+    return count
+
+
 @helper(fastmath={"contract"})
 def gather(total, x, binary, weight, index):  # type: ignore[no-untyped-def]
     """total[b] += sum over the non-zero x[b, k] of x[b, k] * weight[k], the factor being 1 where ``binary``."""
     one = weight.dtype.type(1)
     neurons = total.shape[1]
     for b in range(total.shape[0]):
-        count = 0
-        for k in range(x.shape[1]):
-            index[count] = k
-            count += 1 if x[b, k] != 0 else 0
+        count = _active(x[b], index)
         e = 0
         while e + 4 <= count:
             p, q, r, s = index[e], index[e + 1], index[e + 2], index[e + 3]
@@ -76,10 +85,7 @@ def _scatter(target, x, binary, g, index):  # type: ignore[no-untyped-def]
     one = g.dtype.type(1)
     neurons = g.shape[1]
     for b in range(g.shape[0]):
-        count = 0
-        for k in range(x.shape[1]):
-            index[count] = k
-            count += 1 if x[b, k] != 0 else 0
+        count = _active(x[b], index)
         for e in range(count):
             k = index[e]
             scale = one if binary else one * x[b, k]
@@ -142,46 +148,43 @@ def forward(  # type: ignore[no-untyped-def]
 
 
 @helper(fastmath={"contract"})
-def _surrogate(kind, p, threshold, g):  # type: ignore[no-untyped-def]
-    """Write the surrogate derivative at ``p - threshold`` to ``g``."""
+def _surrogate(kind, p, threshold, slope):  # type: ignore[no-untyped-def]
+    """Write the surrogate derivative at ``p - threshold`` to ``slope``."""
     one = p.dtype.type(1)
     zero = p.dtype.type(0)
     half = p.dtype.type(0.5)
     for b in range(p.shape[0]):
         if kind == TRIANGLE:
             for n in range(p.shape[1]):
-                g[b, n] = max(one - abs(p[b, n] - _at(threshold, n)), zero)
+                slope[b, n] = max(one - abs(p[b, n] - _at(threshold, n)), zero)
         elif kind == RECTANGLE:
             for n in range(p.shape[1]):
-                g[b, n] = one if abs(p[b, n] - _at(threshold, n)) < half else zero
+                slope[b, n] = one if abs(p[b, n] - _at(threshold, n)) < half else zero
         elif kind == EXPONENTIAL:
             for n in range(p.shape[1]):
-                g[b, n] = np.exp(-abs(p[b, n] - _at(threshold, n)))
+                slope[b, n] = np.exp(-abs(p[b, n] - _at(threshold, n)))
         elif kind == SIGMOID:
             for n in range(p.shape[1]):
                 y = one / (one + np.exp(-4 * (p[b, n] - _at(threshold, n))))
-                g[b, n] = 4 * y * (one - y)
+                slope[b, n] = 4 * y * (one - y)
         elif kind == ATAN:
             for n in range(p.shape[1]):
                 y = np.pi * (p[b, n] - _at(threshold, n))
-                g[b, n] = one / (one + y * y)
+                slope[b, n] = one / (one + y * y)
         else:
             for n in range(p.shape[1]):
                 y = p[b, n] - _at(threshold, n)
                 far = np.exp(-((y - half) ** 2) / 18) + np.exp(-((y + half) ** 2) / 18)
-                g[b, n] = half * (1.15 * np.exp(-2 * y * y) - 0.025 * far) / np.sqrt(0.5 * np.pi)
+                slope[b, n] = half * (1.15 * np.exp(-2 * y * y) - 0.025 * far) / np.sqrt(0.5 * np.pi)
 
 
 @helper(fastmath={"contract", "reassoc", "nsz"})
-def _respond(gs, g, weight, steep, index):  # type: ignore[no-untyped-def]
-    """gs[b, k] += sum over n of g[b, n] * weight[k, n] where steep[b, k] is not 0: nobody asks for the others."""
+def _back_through(gs, g, weight, slope, index):  # type: ignore[no-untyped-def]
+    """gs[b, k] += sum over n of g[b, n] * weight[k, n] where slope[b, k] is not 0; the others would be lost."""
     zero = gs.dtype.type(0)
     neurons = weight.shape[1]
     for b in range(gs.shape[0]):
-        count = 0
-        for k in range(gs.shape[1]):
-            index[count] = k
-            count += 1 if steep[b, k] != 0 else 0
+        count = _active(slope[b], index)
         e = 0
         while e + 4 <= count:
             p, q, r, s = index[e], index[e + 1], index[e + 2], index[e + 3]
@@ -220,39 +223,39 @@ def _store(g, out):  # type: ignore[no-untyped-def]
 
 
 @helper(fastmath={"contract"})
-def _soft_spike(gs, gu, gv, g, r_u, r_v, live):  # type: ignore[no-untyped-def]
+def _soft_spike(gs, gu, gv, slope, r_u, r_v, live):  # type: ignore[no-untyped-def]
     for b in range(gv.shape[0]):
         for n in range(gv.shape[1]):
             reset = live * (_at(r_u, n) * gu[b, n] + _at(r_v, n) * gv[b, n])
-            gv[b, n] += (widen(gs[b, n]) - reset) * g[b, n]
+            gv[b, n] += (widen(gs[b, n]) - reset) * slope[b, n]
 
 
 @helper(fastmath={"contract"})
-def _hard_spike(gs, gv, g, p, fire_at, v_reset, live):  # type: ignore[no-untyped-def]
+def _hard_spike(gs, gv, slope, p, fire_at, v_reset, live):  # type: ignore[no-untyped-def]
     zero = p.dtype.type(0)
     for b in range(gv.shape[0]):
         for n in range(gv.shape[1]):
             spike = widen(gs[b, n]) + live * gv[b, n] * (_at(v_reset, n) - p[b, n])
-            gv[b, n] = (zero if p[b, n] >= _at(fire_at, n) else gv[b, n]) + spike * g[b, n]
+            gv[b, n] = (zero if p[b, n] >= _at(fire_at, n) else gv[b, n]) + spike * slope[b, n]
 
 
 @helper(fastmath={"contract"})
-def _soft_gain(gs, gu, gv, g, p, fire_at, threshold, r_u, r_v, live, g_gain):  # type: ignore[no-untyped-def]
+def _soft_gain(gs, gu, gv, slope, p, fire_at, threshold, r_u, r_v, live, g_gain):  # type: ignore[no-untyped-def]
     zero = p.dtype.type(0)
     for b in range(gv.shape[0]):
         for n in range(gv.shape[1]):
             reset = _at(r_u, n) * gu[b, n] + _at(r_v, n) * gv[b, n]
-            g_gain[n] -= (widen(gs[b, n]) - live * reset) * g[b, n] * _at(threshold, n)
+            g_gain[n] -= (widen(gs[b, n]) - live * reset) * slope[b, n] * _at(threshold, n)
             g_gain[n] -= reset if p[b, n] >= _at(fire_at, n) else zero
 
 
 @helper(fastmath={"contract"})
-def _hard_gain(gs, gv, g, p, fire_at, threshold, v_reset, live, g_gain):  # type: ignore[no-untyped-def]
+def _hard_gain(gs, gv, slope, p, fire_at, threshold, v_reset, live, g_gain):  # type: ignore[no-untyped-def]
     zero = p.dtype.type(0)
     for b in range(gv.shape[0]):
         for n in range(gv.shape[1]):
             spike = widen(gs[b, n]) + live * gv[b, n] * (_at(v_reset, n) - p[b, n])
-            g_gain[n] -= spike * g[b, n] * _at(threshold, n)
+            g_gain[n] -= spike * slope[b, n] * _at(threshold, n)
             g_gain[n] += _at(v_reset, n) * gv[b, n] if p[b, n] >= _at(fire_at, n) else zero
 
 
@@ -330,8 +333,7 @@ def backward(  # type: ignore[no-untyped-def]
     wants it). The states are recomputed from ``potential``, which needs threshold > 0 and b_v != 0.
 
     Where ``x`` are the spikes of a layer, ``x_potential`` (time, samples, sources) is its somas before their resets:
-    ``g_x`` stays 0 where its surrogate, ``x_kind`` at ``x_threshold``, is 0, and what came down would be lost. Of 0
-    steps: all of it is wanted.
+    ``g_x`` stays 0 where its surrogate, ``x_kind`` at ``x_threshold``, is 0. Of 0 steps: all of it is wanted.
     """
     time, samples, sources = x.shape
     neurons = g_bias.shape[0]
@@ -341,46 +343,46 @@ def backward(  # type: ignore[no-untyped-def]
     gv = np.zeros((samples, neurons), dtype)
     gs = np.empty((samples, neurons), dtype)
     g = np.empty((samples, neurons), dtype)
-    steep = np.empty((samples, neurons), dtype)
+    slope = np.empty((samples, neurons), dtype)
     down = np.empty((samples, sources), dtype)
-    x_steep = np.ones((samples, sources), dtype)
+    x_slope = np.ones((samples, sources), dtype)
     zeros = np.zeros((samples, neurons), dtype)
     live = dtype.type(0 if detached else 1)
     for t in range(time - 1, -1, -1):
         p, above = potential[t], g_spikes[t if g_spikes.shape[0] > 1 else 0]
         old = potential[t - 1] if t > 0 else zeros
         recurs = recurrent.shape[0] > 0 and t < time - 1
-        _surrogate(kind, p, threshold, steep)
+        _surrogate(kind, p, threshold, slope)
         if recurs:
             _load(above, gs)
             # g still holds the current's gradient one step later
-            _respond(gs, g, recurrent, steep, index)
+            _back_through(gs, g, recurrent, slope, index)
         if g_r_u.shape[0] > 0:
             _taken(gu, p, fire_at, g_r_u)
         if g_gain.shape[0] > 0:
             if not recurs:
                 _load(above, gs)
             if hard:
-                _hard_gain(gs, gv, steep, p, fire_at, threshold, v_reset, live, g_gain)
+                _hard_gain(gs, gv, slope, p, fire_at, threshold, v_reset, live, g_gain)
             else:
-                _soft_gain(gs, gu, gv, steep, p, fire_at, threshold, r_u, r_v, live, g_gain)
+                _soft_gain(gs, gu, gv, slope, p, fire_at, threshold, r_u, r_v, live, g_gain)
         if hard and recurs:
-            _hard_spike(gs, gv, steep, p, fire_at, v_reset, live)
+            _hard_spike(gs, gv, slope, p, fire_at, v_reset, live)
         elif hard:
-            _hard_spike(above, gv, steep, p, fire_at, v_reset, live)
+            _hard_spike(above, gv, slope, p, fire_at, v_reset, live)
         elif recurs:
-            _soft_spike(gs, gu, gv, steep, r_u, r_v, live)
+            _soft_spike(gs, gu, gv, slope, r_u, r_v, live)
         else:
-            _soft_spike(above, gu, gv, steep, r_u, r_v, live)
+            _soft_spike(above, gu, gv, slope, r_u, r_v, live)
         if hard:
             _hard_earlier(old, p, a_u, b_u, a_v, b_v, fire_at, v_reset, gu, gv, g, g_bias, g_b_u, g_a_v, g_b_v)
         else:
             _soft_earlier(old, p, a_u, b_u, a_v, b_v, fire_at, r_v, gu, gv, g, g_bias, g_b_u, g_a_v, g_b_v)
         if g_x.shape[0] > 0:
             if x_potential.shape[0] > 0:
-                _surrogate(x_kind, x_potential[t], x_threshold, x_steep)
+                _surrogate(x_kind, x_potential[t], x_threshold, x_slope)
             down[:] = 0
-            _respond(down, g, weight, x_steep, index)
+            _back_through(down, g, weight, x_slope, index)
             _store(down, g_x[t])
         _scatter(g_weight, x[t], binary, g, index)
         if recurrent.shape[0] > 0 and t > 0:

@@ -123,7 +123,11 @@ class SequenceNetwork(torch.nn.Module):
         return end if isinstance(end, LeakyReadout) else None
 
     def spikes(self, x: Tensor, dtype: torch.dtype | None = None, plain: bool = False) -> list[Tensor]:
-        """Each spiking layer's spikes (time, samples, neurons) for ``x`` (samples, time, features)."""
+        """Each spiking layer's spikes (time, samples, neurons) for ``x`` (samples, time, features).
+
+        Gradients of the weights and of ``x`` are whole; one of the spikes between two layers is 0, on the CPU, where
+        their surrogate is, and it would go no further.
+        """
         modules = list(self.features)
         signal, source, out = x.transpose(0, 1), None, []
         for index in range(0, 2 * self.depth, 2):

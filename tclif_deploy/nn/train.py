@@ -35,12 +35,12 @@ RATE_SAMPLES = 64
 STATE_KEYS = {"min_sample_probability": "easy"}
 """field -> its key in the state to resume from, where that is older than the field's name"""
 TINY = 1e-12
-ADDED = {"readout_decay": None, "shift": 0, "label_smoothing": 0.0, "average": 0.0}
-"""field -> its value in a state that was written before there was such a setting"""
 ARGS = "args.json"
 """says beside a checkpoint how it was trained"""
 SINCE = {"shift": 0, "label_smoothing": 0.0, "average": 0.0}
 """settings that args.json leaves out where they are these"""
+ADDED = {"readout_decay": None, **SINCE}
+"""field -> its value in a state that was written before there was such a setting"""
 FREE = ("epochs",)
 """what a training that is resumed may change"""
 SMALLER = "try a smaller --lr or --clip, or a longer --warmup"

@@ -333,7 +333,7 @@ def test_shifted_images_change_the_training_and_not_the_test(tmp_path):
     once = TrainConfig("psmnist-rec", tmp_path / "mnist", tmp_path / "plain" / "m", epochs=2, lr=1e-12, seed=4)
     plain = train(once)
     moved = train(replace(once, shift=1, out=tmp_path / "moved" / "m"))
-    assert [e.test for e in plain.history] == [e.test for e in moved.history]
+    assert [(e.test, e.rates) for e in plain.history] == [(e.test, e.rates) for e in moved.history]
     losses = [[e.loss for e in run.history] for run in (plain, moved)]
     assert losses[0] != losses[1]
     assert losses[0][0] == pytest.approx(losses[0][1], rel=1e-6)
@@ -369,6 +369,14 @@ def test_what_is_no_image_is_not_shifted(tmp_path, model, most, message):
     with pytest.raises(TclifError, match=message):
         train(TrainConfig(model, folder, tmp_path / "run" / "m", epochs=1, shift=most))
     assert not (tmp_path / "run").exists()
+
+
+def test_targets_of_steps_and_uneven_samples_are_not_shifted():
+    x = np.ones((3, 16, 1))
+    with pytest.raises(TclifError, match="data has targets of task step-label, which would stay where they are"):
+        Shifts(Dataset(x, np.zeros((3, 16), np.int64)), 1)
+    with pytest.raises(TclifError, match="data has samples of different lengths; leave it out"):
+        Shifts(Dataset(x, lengths=np.array([16, 3, 9])), 1)
 
 
 def test_labels_are_smoothed_and_numbers_are_not():

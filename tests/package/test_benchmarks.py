@@ -8,11 +8,12 @@ import pytest
 from tests.helpers.requirements import needs
 
 
+@pytest.mark.parametrize("command", [["job.py", "--only", "help", "--rounds", "1"], ["train.py", "--repeats", "1"]])
 @pytest.mark.parametrize("there", [False, True])
-def test_a_baseline_that_is_no_checkout_is_refused(tmp_path, there):
+def test_a_baseline_that_is_no_checkout_is_refused(tmp_path, there, command):
     folder = tmp_path if there else tmp_path / "nowhere"  # else what is installed would be compared with itself
     done = subprocess.run(
-        [sys.executable, "benchmarks/job.py", "--only", "help", "--rounds", "1", "--baseline", str(folder)],
+        [sys.executable, f"benchmarks/{command[0]}", *command[1:], "--baseline", str(folder)],
         capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (2, "")
