@@ -43,12 +43,12 @@ def numbers(line: str) -> dict[str, str]:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["spoken_digits", "mackey_glass"])
 def test_the_first_epoch_is_the_logs(name: str, tmp_path: Path) -> None:
-    """Within 1e-3: the trainer has changed in last bits since, and CPUs sum float32 in orders of their own."""
+    """Within 4e-3: gradients between layers have been summed in float32 since, and CPUs sum in orders of their own."""
     logged = numbers((FIXTURES / name / "train.log").read_text().splitlines()[0])
     command = command_of(name)
     again, other = (
         first_epoch(one, tmp_path / str(n)) for n, one in enumerate((command, SEED.sub("--seed 9", command)))
     )
     assert (again["epoch"], again["lr"]) == (logged["epoch"], logged["lr"]) == ("1", other["lr"])
-    assert float(again["loss"]) == pytest.approx(float(logged["loss"]), rel=1e-3)
-    assert float(other["loss"]) != pytest.approx(float(logged["loss"]), rel=1e-3)
+    assert float(again["loss"]) == pytest.approx(float(logged["loss"]), rel=4e-3)
+    assert float(other["loss"]) != pytest.approx(float(logged["loss"]), rel=4e-3)
