@@ -1,7 +1,8 @@
 """What the paper (Zhang et al., AAAI 2024) shows of its neuron, of a user's own network; ``tclif analyse`` prints it.
 
 `gradients` (its Fig. 3), `convergence` (Fig. 4), `landscape` (Fig. 5), `quadrants` (Fig. 2) and `dynamics` (Eq. 13-15,
-Table 7) each return a dataclass. The formulas that need no network are in `tclif_deploy.formulas`.
+Table 7) each return a dataclass; so does `sensitivity`, which the paper does not have. The formulas that need no
+network are in `tclif_deploy.formulas`.
 """
 
 from __future__ import annotations
@@ -31,11 +32,12 @@ if TYPE_CHECKING:
     from tclif_deploy.analysis.jacobians import Dynamics, dynamics
     from tclif_deploy.analysis.learning_curves import Convergence, convergence
     from tclif_deploy.analysis.loss_surface import Landscape, landscape
+    from tclif_deploy.analysis.weight_sensitivity import Sensitivity, sensitivity
 
 __all__ = [
-    "E_AC", "E_MAC", "Convergence", "Dynamics", "Gradients", "Landscape", "LayerActivity", "Quadrants", "convergence",
-    "determinant", "dynamics", "gradients", "landscape", "lif_energy", "lstm_energy", "paper_jacobian", "quadrants",
-    "rotation_frequency", "row_norms", "step_jacobian", "table7_norm", "tclif_energy",
+    "E_AC", "E_MAC", "Convergence", "Dynamics", "Gradients", "Landscape", "LayerActivity", "Quadrants", "Sensitivity",
+    "convergence", "determinant", "dynamics", "gradients", "landscape", "lif_energy", "lstm_energy", "paper_jacobian",
+    "quadrants", "rotation_frequency", "row_norms", "sensitivity", "step_jacobian", "table7_norm", "tclif_energy",
 ]  # fmt: skip
 
 _PLACES = {
@@ -44,6 +46,7 @@ _PLACES = {
     "Gradients": "gradient_flow", "gradients": "gradient_flow",
     "Landscape": "loss_surface", "landscape": "loss_surface",
     "Quadrants": "coupling_search", "quadrants": "coupling_search",
+    "Sensitivity": "weight_sensitivity", "sensitivity": "weight_sensitivity",
 }  # fmt: skip
 """name -> the file that defines it, loaded when it is first asked for: two of them take torch along"""
 

@@ -56,6 +56,11 @@ def check_targets(network: Network, data: Dataset, what: str) -> None:
     """Raise `TclifError` for samples without targets, or with others than ``network`` has answers for."""
     if data.y is None:
         raise TclifError(f"{data.name}: has no labels (y), which {what} needs", "give labelled samples: --data FILE")
+    check_judged(network, data)
+
+
+def check_judged(network: Network, data: Dataset) -> None:
+    """Raise `TclifError` for samples of which no answer counts, or with targets that ``network`` has no answers for."""
     task = task_of(data, network.outputs)
     if not judged(data, task).any():
         raise TclifError(f"{data.name}: mask leaves no step to judge", "true is what counts")

@@ -17,8 +17,11 @@ OPTIONS = {
     "landscape": ("data", "samples", "points", "span", "seed"),
     "quadrants": ("data", "samples", "points", "neurons", "epochs", "lr", "seeds", "seed"),
     "dynamics": ("steps",),
+    "sensitivity": ("data", "samples", "seed"),
 }
 """analysis -> the options that it has, by the names of its function's arguments"""
+BARS = {"gradients": "steps", "landscape": "points", "quadrants": "trainings", "sensitivity": "samples"}
+"""analysis that takes long -> what its progress counts"""
 KEPT = ("landscape", "quadrants")
 """those whose points are kept in a file"""
 
@@ -69,14 +72,15 @@ def analyse_command(
     lr: Annotated[float | None, typer.Option(help="quadrants: peak learning rate.", show_default="0.005")] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="quadrants: trainings a point.", show_default="1")] = None,
     seed: Annotated[
-        int | None, typer.Option(min=0, help="Of directions; of trainings the first.", show_default="0")
+        int | None, typer.Option(min=0, help="Of directions and of errors; of trainings the first.", show_default="0")
     ] = None,
     steps: Annotated[
         int | None, typer.Option(min=1, help="dynamics: how many the growth is told for.", show_default="50")
     ] = None,
     printed: Output,
 ) -> None:
-    """Draw what the paper shows, of your own network: gradients over time, learning curves, loss, couplings, dynamics.
+    """Draw what the paper shows, of your own network: gradients over time, learning curves, loss, couplings, dynamics;
+    and how exactly its weights must be kept.
 
     The points of landscape and quadrants are kept beside the figure (FIGURE.points.json): the same command goes on
     after an interruption.
@@ -109,7 +113,7 @@ def analyse_command(
             if what in KEPT:
                 chosen["kept"] = kept_path(output)
                 keeps(chosen["kept"])
-            bar = {"gradients": "steps", "landscape": "points", "quadrants": "trainings"}[what]
+            bar = BARS[what]
             found = getattr(analysis, what)(subject, progress=reporter.progress(bar), **chosen)
     blocks = analysis_blocks(found, layers)
     write_kind(figure_of(blocks), output, what)

@@ -15,11 +15,12 @@ from tclif_deploy.analysis.gradient_flow import Gradients
 from tclif_deploy.analysis.jacobians import Dynamics
 from tclif_deploy.analysis.learning_curves import Convergence
 from tclif_deploy.analysis.loss_surface import Landscape
+from tclif_deploy.analysis.weight_sensitivity import Kept, Sensitivity
 from tclif_deploy.report.content import Block, Note, Plots, Table, label_block
 from tclif_deploy.report.figure import Cells, Figure, Panel, Role, Series
 from tclif_deploy.text import NONE, count, label_layers, layer_labels, number, percent, short_labels
 
-Analysis = Gradients | Convergence | Landscape | Quadrants | Dynamics
+Analysis = Gradients | Convergence | Landscape | Quadrants | Dynamics | Sensitivity
 ROLES: tuple[Role, ...] = ("fixed", "float", "both", "plain")
 """what tells as many curves apart"""
 MOST_TICKS = 5
@@ -41,6 +42,8 @@ def analysis_blocks(found: Analysis, layers: Sequence[str] = ()) -> list[Block]:
             blocks, figure = _quadrants_blocks(found), _quadrants_figure(found)
         case Dynamics():
             blocks, figure = _dynamics_blocks(found), _dynamics_figure(found)
+        case Sensitivity():
+            blocks, figure = _sensitivity_blocks(found), _sensitivity_figure(found)
     labels = layer_labels(layers) if layers else {}
     short = short_labels(labels)
     panels = tuple(replace(panel, title=label_layers(panel.title, short)) for panel in figure.panels)
@@ -325,3 +328,57 @@ def _dynamics_figure(found: Dynamics) -> Figure:
 
 def _log(values: Sequence[float]) -> NDArray[Any]:
     return np.log10(np.maximum(values, 1e-300))
+
+
+# --- sensitivity
+
+
+def _sensitivity_blocks(found: Sensitivity) -> list[Block]:
+    def row(what: str, kept: Kept) -> tuple[str, ...]:
+        agreement = () if numbers else (NONE if kept.agreement is None else percent(kept.agreement),)
+        return (what, *agreement, NONE if kept.error is None else percent(kept.error, 1))
+
+    numbers = all(kept.agreement is None for kept in found.floats)
+    rows = [
+        row(f"float network, weights off by {level:g}", kept)
+        for level, kept in zip(found.levels, found.floats, strict=True)
+    ]
+    if found.integers is not None:
+        rows.append(row("the integers", found.integers))
+    columns = ("what is run", *(() if numbers else ("answers kept",)), "readout's error")
+    title = f"What the float network's answers hang on ({count(found.samples, 'sample')} of {found.data})"
+    blocks: list[Block] = [
+        Table(title, columns, tuple(rows), left=("what is run",)),
+        Note("standard deviation of a weight's error, as a share of the weight; drawn once", "off by"),
+        Note("rms of the readout's change, over the readout's own standard deviation", "readout's error"),
+    ]
+    missing = sum(kept.error is None for kept in found.floats)
+    if missing and any(kept.error is not None for kept in found.floats):
+        blocks.append(Note(f"at {count(missing, 'level')} the states grow without end: no answers", "", "open"))
+    return blocks
+
+
+def _sensitivity_figure(found: Sensitivity) -> Figure:
+    at = np.log10(found.levels)
+    panels, titles = [], {"agreement": "answers kept, %", "error": "readout's error, %"}
+    for name, title in titles.items():
+        values = [getattr(kept, name) for kept in found.floats]
+        if all(value is None for value in values):
+            continue
+        shown = np.array([np.nan if value is None else 100 * value for value in values])
+        curves = [_curve("float network", at, shown, "float")]
+        of_integers = None if found.integers is None else getattr(found.integers, name)
+        if of_integers is not None:
+            curves.append(_curve("the integers", at, np.full(len(at), 100 * of_integers), "fixed"))
+        top = 100.0 if name == "agreement" else None
+        panels.append(Panel(title, "weights off by, powers of 10", title, tuple(curves), top=top))
+    first, last = found.floats[0], found.floats[-1]
+    name = "error" if first.agreement is None else "agreement"
+    texts = [
+        f"{what} {percent(value)}"
+        for what, kept in ((f"off by {found.levels[0]:g}", first), (f"off by {found.levels[-1]:g}", last),
+                           ("the integers", found.integers))
+        if kept is not None and (value := getattr(kept, name)) is not None
+    ]  # fmt: skip
+    caption = f"{titles[name].removesuffix(', %').capitalize()}: {', '.join(texts)}."
+    return Figure("sensitivity", "How exactly weights must be kept", caption, tuple(panels), columns=2)

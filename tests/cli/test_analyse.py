@@ -97,12 +97,17 @@ def refused(capsys, argv) -> str:
     [
         ("dynamics", ("--data", "x.npz"), "--data is not for tclif analyse dynamics"),
         ("gradients", ("--points", "3"), "--points is not for tclif analyse gradients"),
+        ("sensitivity", ("--points", "3"), "--points is not for tclif analyse sensitivity"),
         ("convergence", ("--seed", "3"), "--seed is not for tclif analyse convergence"),
         ("gradients", ("--data", "nowhere.npz"), "nowhere.npz: file not found"),
         ("landscape", ("--points", "0"), "--points"),
         ("landscape", ("--points", "8"), "an odd number is needed"),
         ("quadrants", ("--seeds", "0"), "--seeds"),
-        ("elsewhere", (), "WHAT is 'elsewhere'; known: gradients, convergence, landscape, quadrants, dynamics"),
+        (
+            "elsewhere",
+            (),
+            "WHAT is 'elsewhere'; known: gradients, convergence, landscape, quadrants, dynamics, sensitivity",
+        ),
     ],
 )
 def test_what_an_analysis_cannot_use_is_one_line(what, more, says, build, tmp_path, capsys):
