@@ -150,7 +150,7 @@ def convergence(logs: Sequence[Path | str]) -> Convergence:
     >>> from tclif_deploy.analysis import convergence
     >>> found = convergence([f"fixtures/{name}/train.log" for name in ("smnist_rec", "psmnist_rec")])
     >>> [(run.name, run.epochs, run.epochs_to(found.nearly)) for run in found.runs]
-    [('smnist-rec', 17, (2, 2.0, 2)), ('psmnist-rec', 39, (7, 7.0, 7))]
+    [('smnist-rec', 28, (2, 2.0, 2)), ('psmnist-rec', 39, (7, 7.0, 7))]
     """
     paths = [as_path(log, "expected a file's name") for log in logs]
     if len(paths) < 2:
