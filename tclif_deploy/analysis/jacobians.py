@@ -93,7 +93,7 @@ def dynamics(model: Subject, *, steps: Annotated[int, Limits(1, 100_000)] = 50) 
     >>> from tclif_deploy.analysis import dynamics
     >>> first = dynamics(tc.load("fixtures/smnist_rec/checkpoint.pth.tar")).layers[0]
     >>> round(first.determinant, 9), round(first.spectral_radius, 9), round(first.table7_norm, 2)
-    (1.0, 1.0, 1.37)
+    (1.0, 1.0, 1.36)
     """
     network, _ = network_of(model)
     if not network.spiking_layers:

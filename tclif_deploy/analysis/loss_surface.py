@@ -7,7 +7,7 @@ Biases and the neurons' own coefficients stay.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tclif_deploy.analysis.kept_points import KeptPoints, digest_of
-from tclif_deploy.analysis.samples import Subject, check_targets, network_of, samples_of
+from tclif_deploy.analysis.samples import Subject, check_targets, network_of, samples_of, with_weights
 from tclif_deploy.arguments import checked
 from tclif_deploy.data import DataLike, Dataset
 from tclif_deploy.errors import TclifError
@@ -170,14 +170,9 @@ def _direction(weight: Float, rng: np.random.Generator) -> Float:
 
 
 def _moved(network: Network, directions: Directions, first: float, second: float) -> Network:
-    layers = []
-    for layer, *parts in zip(network.layers, *directions, strict=True):
-        connections = tuple(
-            replace(c, weight=c.weight + first * a + second * b)
-            for c, a, b in zip(layer.connections, *parts, strict=True)
-        )
-        layers.append(replace(layer, connections=connections, grid=None))
-    return replace(network, layers=tuple(layers))
+    own = (connection.weight for layer in network.layers for connection in layer.connections)
+    parts = ((part for layer in direction for part in layer) for direction in directions)
+    return with_weights(network, [w + first * a + second * b for w, a, b in zip(own, *parts, strict=True)])
 
 
 def loss_of(network: Network, data: Dataset) -> float | None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from tclif_deploy.builds import Build
 from tclif_deploy.data import DataLike, Dataset, as_dataset
 from tclif_deploy.errors import TclifError
-from tclif_deploy.network import Network
-from tclif_deploy.simulation.scores import judged, task_of
+from tclif_deploy.network import Float, Network
+from tclif_deploy.simulation.scores import check_any_judged, task_of
 
 GIVE = "give samples: --data FILE"
 Subject = Network | Build | Path | str
@@ -61,6 +63,16 @@ def check_targets(network: Network, data: Dataset, what: str) -> None:
 
 def check_judged(network: Network, data: Dataset) -> None:
     """Raise `TclifError` for samples of which no answer counts, or with targets that ``network`` has no answers for."""
-    task = task_of(data, network.outputs)
-    if not judged(data, task).any():
-        raise TclifError(f"{data.name}: mask leaves no step to judge", "true is what counts")
+    check_any_judged(data, task_of(data, network.outputs))
+
+
+def with_weights(network: Network, weights: Iterable[Float]) -> Network:
+    """``network`` with other ``weights``, one array a connection, layer by layer, and without the grids of its own.
+
+    Raises `TclifError` for weights that none can have.
+    """
+    others, layers = iter(weights), []
+    for layer in network.layers:
+        connections = tuple(replace(connection, weight=next(others)) for connection in layer.connections)
+        layers.append(replace(layer, connections=connections, grid=None))
+    return replace(network, layers=tuple(layers))

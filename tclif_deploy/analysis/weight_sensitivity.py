@@ -1,18 +1,19 @@
-"""How exactly weights must be kept: what a float network still answers alike when they are off by some share.
+"""How a network's answers depend on the exactness of its weights: every weight w becomes w·(1 + σ·ξ), ξ normal.
 
-Where states forget nothing a network may be chaotic: an error of any size grows to the same one. Integers that are
-finer than such a share keep no more answers than it does.
+Where states forget nothing, a spike that moves moves others, and errors beyond some size all grow to nearly the same
+one. There, integers of more bits win little: the network itself would have to be another.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import math
+from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tclif_deploy.analysis.samples import Subject, check_judged, network_of, samples_of
+from tclif_deploy.analysis.samples import Subject, check_judged, network_of, samples_of, with_weights
 from tclif_deploy.arguments import checked
 from tclif_deploy.data import DataLike, Dataset
 from tclif_deploy.data.dataset import Task
@@ -23,30 +24,32 @@ from tclif_deploy.progress import Progress, no_progress
 from tclif_deploy.settings import Limits
 from tclif_deploy.simulation import simulate
 from tclif_deploy.simulation.floating import batches
-from tclif_deploy.simulation.scores import answers, judged, task_of
+from tclif_deploy.simulation.scores import NumberScore, answers, judged, task_of
 
 LEVELS = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
-"""shares that weights are off by"""
-BATCH = 256
-"""samples of a run"""
+"""relative errors of weights, σ"""
+BATCH = 128
+"""samples of which answers are held at once"""
+Answers = tuple[Float, NDArray[np.int64]]
+"""readouts (answers, outputs), in the float network's units, and classes (answers,), of what counts"""
 
 
 @dataclass(frozen=True)
-class Kept:
-    """What is kept of the float network's answers.
+class Change:
+    """How far a network's answers are from the float network's.
 
     Examples
     --------
-    >>> from tclif_deploy.analysis.weight_sensitivity import Kept
-    >>> Kept(0.992, 0.17).error
+    >>> from tclif_deploy.analysis.weight_sensitivity import Change
+    >>> Change(0.992, 0.17).readout_error
     0.17
     """
 
     agreement: float | None
-    """share of labels that stay, in [0, 1]; None where the answers are numbers, or the states grow without end"""
-    error: float | None
-    """rms of the readout's change, over the readout's own standard deviation; None where the states grow without end,
-    and where the readout never varies"""
+    """share of answers with the same class, in [0, 1]; None where answers are numbers, and where there are none"""
+    readout_error: float | None
+    """rms of the readout's difference over the float readout's standard deviation; None where that is 0, and where
+    there are no answers: a weight beyond what one may be, or states that grow without end"""
 
 
 @dataclass(frozen=True)
@@ -55,25 +58,27 @@ class Sensitivity:
 
     Examples
     --------
-    >>> from tclif_deploy.analysis.weight_sensitivity import Kept, Sensitivity
-    >>> Sensitivity("data", 4, 0, (0.1,), (Kept(0.75, 0.5),), None).at(0.1).agreement
+    >>> from tclif_deploy.analysis.weight_sensitivity import Change, Sensitivity
+    >>> Sensitivity("data", 4, "label", 0, (0.1,), (Change(0.75, 0.5),), None).at(0.1).agreement
     0.75
     """
 
     data: str
     """name of the samples"""
     samples: int
+    task: Task
+    """what the answers are"""
     seed: int
-    """of what each weight is off by"""
+    """of ξ"""
     levels: tuple[float, ...]
-    """standard deviation of that, as shares of the weight"""
-    floats: tuple[Kept, ...]
-    """of the float network, by level"""
-    integers: Kept | None
+    """relative errors of weights, σ"""
+    floats: tuple[Change, ...]
+    """of the float network with such weights, by level"""
+    integers: Change | None
     """of the build's integers; None where there is no build"""
 
-    def at(self, level: float) -> Kept:
-        """What is kept where weights are off by ``level``, one of `levels`."""
+    def at(self, level: float) -> Change:
+        """What a relative error of ``level``, one of `levels`, changes."""
         return self.floats[self.levels.index(level)]
 
 
@@ -86,12 +91,13 @@ def sensitivity(
     seed: Annotated[int, Limits(0)] = 0,
     progress: Progress = no_progress,
 ) -> Sensitivity:
-    """How many answers a float network keeps when every weight w becomes w·(1 + σ·ξ), ξ normal, for σ from 10⁻⁶ to 0.1.
+    """How a float network's answers change when every weight w becomes w·(1 + σ·ξ), ξ normal, for σ from 10⁻⁶ to 0.1.
 
-    ``model`` is a build, whose integers are measured too, its folder, or a float network; without ``data`` the samples
-    that set the build's scales are taken. ξ is drawn once from ``seed`` and is the same at every σ. Readouts are taken
-    by the integers' rule; what the data's mask or lengths leave out is not compared. Raises `TclifError` where there
-    are no samples, or where the float network's own states grow without end.
+    ``model`` is a build, whose integers are compared with it too, its folder, or a float network; without ``data`` the
+    samples that set the build's scales are taken. ξ is drawn from ``seed``, once for each weight: it is the same at
+    every σ. All are read by the integers' rule; what the data's mask or lengths leave out is not compared. Raises
+    `TclifError` where there are no samples, where the answers are numbers that never vary, and where no network is
+    left whose weights are off by 10⁻⁶.
 
     Examples
     --------
@@ -99,63 +105,84 @@ def sensitivity(
     >>> from tclif_deploy.analysis import sensitivity
     >>> digits, test = tc.load("fixtures/spoken_digits/checkpoint.pth.tar"), "fixtures/spoken_digits/test.npz"
     >>> found = sensitivity(digits, test, samples=32)
-    >>> found.at(1e-6).agreement, found.at(1e-6).error < found.at(0.1).error
+    >>> found.at(1e-6).agreement, found.at(1e-6).readout_error < found.at(0.1).readout_error
     (1.0, True)
     """
     network, build = network_of(model)
     chosen = samples_of(network, build, data, samples)
     check_judged(network, chosen)
     if build is not None:
-        network = replace(network, readout=build.fixed.readout)
+        network = network.with_readout(build.fixed.readout)
     task = task_of(chosen, network.outputs)
-    by_step, labels = task.startswith("step"), task.endswith("label")
-    total, done = chosen.samples * (1 + len(LEVELS) + (build is not None)), 0
-
-    def said(of: Network | FixedNetwork) -> tuple[Float, NDArray[np.int64]]:
-        """(readouts, classes), a row an answer that counts."""
-        nonlocal done
-        parts = []
-        for part in batches(chosen.samples, BATCH):
-            batch = chosen[part]
-            parts.append(_answers(of, batch, by_step))
-            done += batch.samples
-            progress(done, total)
-        readouts, classes = (np.concatenate(column) for column in zip(*parts, strict=True))
-        return readouts, classes
-
-    own = said(network)
-    size = float(np.abs(own[0]).max()) or 1.0  # squares of readouts that no network should have are finite in this unit
-    spread = float((own[0] / size).std())
-
-    def kept(of: Network | FixedNetwork) -> Kept:
-        readouts, classes = said(of)
-        error = float(np.sqrt(((readouts / size - own[0] / size) ** 2).mean())) / spread if spread > 0 else None
-        return Kept(float((classes == own[1]).mean()) if labels else None, error)
-
-    floats = []
-    for level in LEVELS:
-        try:
-            floats.append(kept(_moved(network, level, seed)))
-        except TclifError:
-            floats.append(Kept(None, None))  # its weights, or its states, leave what a network may have
-    integers = None if build is None else kept(build.fixed)
-    return Sensitivity(chosen.name, chosen.samples, seed, LEVELS, tuple(floats), integers)
-
-
-def _moved(network: Network, level: float, seed: int) -> Network:
-    """``network`` with its weights off by shares of standard deviation ``level``, always in the same direction."""
-    rng, layers = np.random.default_rng(seed), []
-    for layer in network.layers:
-        connections = tuple(
-            replace(c, weight=c.weight * (1 + level * rng.standard_normal(c.weight.shape))) for c in layer.connections
+    tallies = [_Tally(_with_errors(network, level, seed), task) for level in LEVELS]
+    if build is not None:
+        tallies.append(_Tally(build.fixed, task))
+    done = 0
+    for part in batches(chosen.samples, BATCH):
+        batch = chosen[part]
+        own = _answers(network, batch, task)
+        for tally in tallies:
+            tally.add(batch, own)
+        done += batch.samples
+        progress(done, chosen.samples)
+    if tallies[0].network is None:
+        raise TclifError(
+            f"{chosen.name}: with weights off by {LEVELS[0]:g} of themselves the network has no answers",
+            "are its weights, or its states, at the edge of what numbers hold?",
         )
-        layers.append(replace(layer, connections=connections, grid=None))
-    return replace(network, layers=tuple(layers))
+    changes = [tally.change() for tally in tallies]
+    integers = None if build is None else changes.pop()
+    if task.endswith("value") and all(change.readout_error is None for change in changes):
+        raise TclifError(f"{chosen.name}: the network says the same number to all", "give other samples: --data FILE")
+    return Sensitivity(chosen.name, chosen.samples, task, seed, LEVELS, tuple(changes), integers)
 
 
-def _answers(network: Network | FixedNetwork, data: Dataset, by_step: bool) -> tuple[Float, NDArray[np.int64]]:
-    """Readouts (answers, outputs), in the float network's units, and classes (answers,) of what counts."""
+class _Tally:
+    """One network's answers beside the float network's, added up batch by batch."""
+
+    def __init__(self, network: Network | FixedNetwork | None, task: Task) -> None:
+        self.network, self.task = network, task
+        """None: it has no answers"""
+        self.same = self.count = 0
+        self.readouts = NumberScore(1)
+
+    def add(self, data: Dataset, own: Answers) -> None:
+        if self.network is None:
+            return
+        try:
+            readouts, classes = _answers(self.network, data, self.task)
+        except TclifError:
+            if isinstance(self.network, FixedNetwork):
+                raise
+            self.network = None
+            return
+        self.same, self.count = self.same + int((classes == own[1]).sum()), self.count + len(classes)
+        with np.errstate(over="ignore", invalid="ignore"):
+            self.readouts.add(own[0].reshape(-1, 1), readouts.reshape(-1, 1))
+
+    def change(self) -> Change:
+        """What all batches came to."""
+        if self.network is None:
+            return Change(None, None)
+        error, scatter = float(self.readouts.error[0]), float(self.readouts.scatter[0])
+        known = scatter > 0 and math.isfinite(error) and math.isfinite(scatter)
+        agreement = self.same / self.count if self.task.endswith("label") else None
+        return Change(agreement, math.sqrt(error / scatter) if known else None)
+
+
+def _with_errors(network: Network, level: float, seed: int) -> Network | None:
+    """``network`` with relative errors of its weights; None where one is beyond what a weight may be."""
+    rng = np.random.default_rng(seed)
+    weights = (connection.weight for layer in network.layers for connection in layer.connections)
+    try:
+        return with_weights(network, [w * (1 + level * rng.standard_normal(w.shape)) for w in weights])
+    except TclifError:
+        return None
+
+
+def _answers(network: Network | FixedNetwork, data: Dataset, task: Task) -> Answers:
+    by_step = task.startswith("step")
     numbers: Task = "step-value" if by_step else "value"
     classes: Task = "step-label" if by_step else "label"
-    result, counts = simulate(network, data, readouts=by_step), judged(data, classes)
+    result, counts = simulate(network, data, readouts=by_step), judged(data, task)
     return answers(network, result, data, numbers)[counts], answers(network, result, data, classes)[counts]

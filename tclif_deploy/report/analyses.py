@@ -15,7 +15,7 @@ from tclif_deploy.analysis.gradient_flow import Gradients
 from tclif_deploy.analysis.jacobians import Dynamics
 from tclif_deploy.analysis.learning_curves import Convergence
 from tclif_deploy.analysis.loss_surface import Landscape
-from tclif_deploy.analysis.weight_sensitivity import Kept, Sensitivity
+from tclif_deploy.analysis.weight_sensitivity import Change, Sensitivity
 from tclif_deploy.report.content import Block, Note, Plots, Table, label_block
 from tclif_deploy.report.figure import Cells, Figure, Panel, Role, Series
 from tclif_deploy.text import NONE, count, label_layers, layer_labels, number, percent, short_labels
@@ -334,51 +334,47 @@ def _log(values: Sequence[float]) -> NDArray[Any]:
 
 
 def _sensitivity_blocks(found: Sensitivity) -> list[Block]:
-    def row(what: str, kept: Kept) -> tuple[str, ...]:
-        agreement = () if numbers else (NONE if kept.agreement is None else percent(kept.agreement),)
-        return (what, *agreement, NONE if kept.error is None else percent(kept.error, 1))
+    labels = found.task.endswith("label")
 
-    numbers = all(kept.agreement is None for kept in found.floats)
+    def row(what: str, change: Change) -> tuple[str, ...]:
+        agreement = (_share(change.agreement, 2),) if labels else ()
+        return (what, *agreement, _share(change.readout_error, 1))
+
     rows = [
-        row(f"float network, weights off by {level:g}", kept)
-        for level, kept in zip(found.levels, found.floats, strict=True)
+        row(f"float, weights off by {level:.0e}", change)
+        for level, change in zip(found.levels, found.floats, strict=True)
     ]
     if found.integers is not None:
         rows.append(row("the integers", found.integers))
-    columns = ("what is run", *(() if numbers else ("answers kept",)), "readout's error")
-    title = f"What the float network's answers hang on ({count(found.samples, 'sample')} of {found.data})"
+    columns = ("network", *(("agreement",) if labels else ()), "readout error")
+    title = f"Sensitivity to errors of weights ({count(found.samples, 'sample')} of {found.data})"
     blocks: list[Block] = [
-        Table(title, columns, tuple(rows), left=("what is run",)),
-        Note("standard deviation of a weight's error, as a share of the weight; drawn once", "off by"),
-        Note("rms of the readout's change, over the readout's own standard deviation", "readout's error"),
+        Table(title, columns, tuple(rows), left=("network",)),
+        Note("standard deviation of a weight's error, as a share of the weight; drawn once for each weight", "off by"),
     ]
-    missing = sum(kept.error is None for kept in found.floats)
-    if missing and any(kept.error is not None for kept in found.floats):
-        blocks.append(Note(f"at {count(missing, 'level')} the states grow without end: no answers", "", "open"))
+    missing = sum(change.agreement is None and change.readout_error is None for change in found.floats)
+    if missing:
+        text = f"at {count(missing, 'level')} weights or states leave what a network may have: no answers"
+        blocks.append(Note(text, "", "open"))
     return blocks
 
 
+def _share(value: float | None, digits: int) -> str:
+    return NONE if value is None else percent(value, digits)
+
+
 def _sensitivity_figure(found: Sensitivity) -> Figure:
-    at = np.log10(found.levels)
-    panels, titles = [], {"agreement": "answers kept, %", "error": "readout's error, %"}
-    for name, title in titles.items():
-        values = [getattr(kept, name) for kept in found.floats]
-        if all(value is None for value in values):
+    at, panels, said = np.log10(found.levels), [], []
+    for name, title, top in (("agreement", "agreement", 100.0), ("readout_error", "readout error", None)):
+        values = np.array([np.nan if v is None else 100 * v for v in (getattr(c, name) for c in found.floats)])
+        if np.isnan(values).all():
             continue
-        shown = np.array([np.nan if value is None else 100 * value for value in values])
-        curves = [_curve("float network", at, shown, "float")]
+        curves = [_curve("float, weights off", at, values, "float")]
         of_integers = None if found.integers is None else getattr(found.integers, name)
         if of_integers is not None:
             curves.append(_curve("the integers", at, np.full(len(at), 100 * of_integers), "fixed"))
-        top = 100.0 if name == "agreement" else None
-        panels.append(Panel(title, "weights off by, powers of 10", title, tuple(curves), top=top))
-    first, last = found.floats[0], found.floats[-1]
-    name = "error" if first.agreement is None else "agreement"
-    texts = [
-        f"{what} {percent(value)}"
-        for what, kept in ((f"off by {found.levels[0]:g}", first), (f"off by {found.levels[-1]:g}", last),
-                           ("the integers", found.integers))
-        if kept is not None and (value := getattr(kept, name)) is not None
-    ]  # fmt: skip
-    caption = f"{titles[name].removesuffix(', %').capitalize()}: {', '.join(texts)}."
-    return Figure("sensitivity", "How exactly weights must be kept", caption, tuple(panels), columns=2)
+        panels.append(Panel(title, "relative weight error, powers of 10", f"{title}, %", tuple(curves), top=top))
+        beside = "" if of_integers is None else f", of the integers {percent(of_integers)}"
+        said.append(f"{title} {np.nanmin(values):.2f} to {np.nanmax(values):.2f} %{beside}")
+    caption = f"{'; '.join(said).capitalize()}."
+    return Figure("sensitivity", "Sensitivity to errors of weights", caption, tuple(panels), columns=len(panels))

@@ -67,6 +67,12 @@ def judged(data: Dataset, task: Task) -> NDArray[np.bool_]:
     return data.valid() if data.mask is None else data.valid() & data.mask
 
 
+def check_any_judged(data: Dataset, task: Task) -> None:
+    """Raise `TclifError` where no answer counts."""
+    if not judged(data, task).any():
+        raise TclifError(f"{data.name}: mask leaves no step to judge", "true is what counts")
+
+
 def answers(network: Network | FixedNetwork, result: Result | FloatResult, data: Dataset, task: Task) -> NDArray[Any]:
     """What a run says on ``data``: classes or, in the float network's units, numbers; (samples[, time][, outputs]).
 

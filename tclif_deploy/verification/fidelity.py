@@ -20,7 +20,7 @@ from tclif_deploy.simulation import Engine, simulate
 from tclif_deploy.simulation.float_result import FloatResult
 from tclif_deploy.simulation.floating import batches, simulate_float
 from tclif_deploy.simulation.result import OF_U, Result
-from tclif_deploy.simulation.scores import NumberScore, answers, judged, task_of
+from tclif_deploy.simulation.scores import NumberScore, answers, check_any_judged, judged, task_of
 from tclif_deploy.verification.changed_decisions import Margins, changed_decisions
 from tclif_deploy.verification.verdict import (
     BackendCheck,
@@ -188,8 +188,7 @@ def run_both(
     saturations = dict.fromkeys((layer.name for layer in fixed.layers), 0)
     answered = _AnswerTally(network, fixed, data)
     changed: list[Margins] = []
-    if not judged(data, answered.task).any():
-        raise TclifError(f"{data.name}: mask leaves no step to judge", "true is what counts")
+    check_any_judged(data, answered.task)
     other = fixed.readout if fixed.readout != network.readout else None
     overflows_u = dict(saturations)
     clipped = negative = 0
