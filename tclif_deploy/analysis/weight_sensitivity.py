@@ -1,4 +1,4 @@
-"""How a network's answers depend on the exactness of its weights: every weight w becomes w·(1 + σ·ξ), ξ normal.
+"""How a network's answers depend on the exactness of its weights: each is off by a share of itself.
 
 Where states forget nothing, a spike that moves moves others, and errors beyond some size all grow to nearly the same
 one. There, integers of more bits win little: the network itself would have to be another.
@@ -27,7 +27,7 @@ from tclif_deploy.simulation.floating import batches
 from tclif_deploy.simulation.scores import NumberScore, answers, judged, task_of
 
 LEVELS = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
-"""relative errors of weights, σ"""
+"""relative errors of weights, sigma"""
 BATCH = 128
 """samples of which answers are held at once"""
 Answers = tuple[Float, NDArray[np.int64]]
@@ -69,9 +69,9 @@ class Sensitivity:
     task: Task
     """what the answers are"""
     seed: int
-    """of ξ"""
+    """of what each weight is off by"""
     levels: tuple[float, ...]
-    """relative errors of weights, σ"""
+    """relative errors of weights, sigma"""
     floats: tuple[Change, ...]
     """of the float network with such weights, by level"""
     integers: Change | None
@@ -91,13 +91,14 @@ def sensitivity(
     seed: Annotated[int, Limits(0)] = 0,
     progress: Progress = no_progress,
 ) -> Sensitivity:
-    """How a float network's answers change when every weight w becomes w·(1 + σ·ξ), ξ normal, for σ from 10⁻⁶ to 0.1.
+    """How a float network's answers change when its weights are off by shares of themselves, from 1e-6 to 0.1.
 
+    A weight w becomes w * (1 + sigma * xi), xi normal, with each of these shares as sigma.
     ``model`` is a build, whose integers are compared with it too, its folder, or a float network; without ``data`` the
-    samples that set the build's scales are taken. ξ is drawn from ``seed``, once for each weight: it is the same at
-    every σ. All are read by the integers' rule; what the data's mask or lengths leave out is not compared. Raises
+    samples that set the build's scales are taken. xi is drawn from ``seed``, once for each weight: it is the same at
+    every sigma. All are read by the integers' rule; what the data's mask or lengths leave out is not compared. Raises
     `TclifError` where there are no samples, where the answers are numbers that never vary, and where no network is
-    left whose weights are off by 10⁻⁶.
+    left whose weights are off by 1e-6.
 
     Examples
     --------

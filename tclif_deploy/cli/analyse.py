@@ -80,7 +80,7 @@ def analyse_command(
     printed: Output,
 ) -> None:
     """Draw what the paper shows, of your own network: gradients over time, learning curves, loss, couplings, dynamics;
-    and how exactly its weights must be kept.
+    and its sensitivity to errors of weights.
 
     The points of landscape and quadrants are kept beside the figure (FIGURE.points.json): the same command goes on
     after an interruption.

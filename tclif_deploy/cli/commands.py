@@ -25,7 +25,7 @@ COMMANDS = {
     "cost": "Count what a network does on data, and what that costs: cores, energy, latency.",
     "analyse": (
         "Draw what the paper shows, of your own network: gradients over time, learning curves, loss, couplings, "
-        "dynamics."
+        "dynamics; and its sensitivity to errors of weights."
     ),
     "anytime": "Decide early: accuracy and modelled energy over steps read, by the network's rule and at a margin.",
     "sweep": "Quantize, run and place a network at every point of a grid: agreement against memory and energy.",
