@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import product
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tclif_deploy.analysis.coupling_search import Quadrants
-from tclif_deploy.analysis.gradient_flow import Gradients
-from tclif_deploy.analysis.jacobians import Dynamics
-from tclif_deploy.analysis.learning_curves import Convergence
-from tclif_deploy.analysis.loss_surface import Landscape
-from tclif_deploy.analysis.weight_sensitivity import Change, Sensitivity
 from tclif_deploy.report.content import Block, Note, Plots, Table, label_block
 from tclif_deploy.report.figure import Cells, Figure, Panel, Role, Series
 from tclif_deploy.text import NONE, count, label_layers, layer_labels, number, percent, short_labels
 
-Analysis = Gradients | Convergence | Landscape | Quadrants | Dynamics | Sensitivity
+if TYPE_CHECKING:
+    from tclif_deploy.analysis.coupling_search import Quadrants
+    from tclif_deploy.analysis.gradient_flow import Gradients
+    from tclif_deploy.analysis.jacobians import Dynamics
+    from tclif_deploy.analysis.learning_curves import Convergence
+    from tclif_deploy.analysis.loss_surface import Landscape
+    from tclif_deploy.analysis.weight_sensitivity import Change, Sensitivity
+
+    Analysis = Gradients | Convergence | Landscape | Quadrants | Dynamics | Sensitivity
+
 ROLES: tuple[Role, ...] = ("fixed", "float", "both", "plain")
 """what tells as many curves apart"""
 MOST_TICKS = 5
@@ -31,19 +34,8 @@ MOST_WRITTEN = 9
 
 def analysis_blocks(found: Analysis, layers: Sequence[str] = ()) -> list[Block]:
     """Tables, what there is to know, and the figure; ``layers`` are all of the network's, where it is of one."""
-    match found:
-        case Gradients():
-            blocks, figure = _gradients_blocks(found), _gradients_figure(found)
-        case Convergence():
-            blocks, figure = _convergence_blocks(found), _convergence_figure(found)
-        case Landscape():
-            blocks, figure = _landscape_blocks(found), _landscape_figure(found)
-        case Quadrants():
-            blocks, figure = _quadrants_blocks(found), _quadrants_figure(found)
-        case Dynamics():
-            blocks, figure = _dynamics_blocks(found), _dynamics_figure(found)
-        case Sensitivity():
-            blocks, figure = _sensitivity_blocks(found), _sensitivity_figure(found)
+    blocks_of, figure_from = PARTS[type(found).__name__]
+    blocks, figure = blocks_of(found), figure_from(found)
     labels = layer_labels(layers) if layers else {}
     short = short_labels(labels)
     panels = tuple(replace(panel, title=label_layers(panel.title, short)) for panel in figure.panels)
@@ -378,3 +370,14 @@ def _sensitivity_figure(found: Sensitivity) -> Figure:
         said.append(f"{title} {np.nanmin(values):.2f} to {np.nanmax(values):.2f} %{beside}")
     caption = f"{'; '.join(said).capitalize()}."
     return Figure("sensitivity", "Sensitivity to errors of weights", caption, tuple(panels), columns=len(panels))
+
+
+PARTS: dict[str, tuple[Callable[[Any], list[Block]], Callable[[Any], Figure]]] = {
+    "Gradients": (_gradients_blocks, _gradients_figure),
+    "Convergence": (_convergence_blocks, _convergence_figure),
+    "Landscape": (_landscape_blocks, _landscape_figure),
+    "Quadrants": (_quadrants_blocks, _quadrants_figure),
+    "Dynamics": (_dynamics_blocks, _dynamics_figure),
+    "Sensitivity": (_sensitivity_blocks, _sensitivity_figure),
+}
+"""analysis, by the name of its class, since some of those files take torch along -> its blocks and its figure"""

