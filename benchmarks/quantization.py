@@ -26,6 +26,7 @@ def main() -> None:
     parser.add_argument("model", type=Path)
     parser.add_argument("data", type=Path)
     parser.add_argument("--target", default="loihi2")
+    parser.add_argument("--rounding", help="of every product, where it is not the target's own: nearest, floor, ...")
     parser.add_argument("--bits", type=int, nargs="+", default=BITS)
     given = parser.parse_args()
     network, data = tc.load(given.model), tc.load_data(given.data)
@@ -34,6 +35,8 @@ def main() -> None:
     if order.exists():
         data = replace(data, x=data.x[:, np.load(order)])
     target, ranges = tc.load_target(given.target), measured_ranges(network, calibration)
+    if given.rounding is not None:
+        target = target.override(rounding=given.rounding)
     start = tc.quantize(network, target, calibration, tc.QuantizeSettings(passes=()), ranges)
     parts = [simulate_mixed(network, start, data[part], ()) for part in batches(data.samples, 512)]
     classes, readout = (np.concatenate([getattr(p, name) for p in parts]) for name in ("classes", "readout"))
