@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -227,9 +228,11 @@ def _network(
 def _trained(
     network: SequenceNetwork, train: Dataset, test: Dataset, epochs: int, lr: float, seed: int
 ) -> float | None:
-    """Accuracy, or R2, on ``test`` after so many epochs; None where the loss was not a number before."""
+    """Accuracy, or R2, on ``test`` after so many epochs; None where the loss was not a number before, or a step so
+    large that a coupling became 0."""
     config = TrainConfig("quadrants", epochs=epochs, batch_size=16, lr=lr, seed=seed)
-    with one_thread_each(), Trainer(network, config) as trainer:
+    # what the data may be was checked before: only a neuron that cannot be trained is left to be refused
+    with one_thread_each(), Trainer(network, config) as trainer, suppress(TclifError):
         for epoch in range(epochs):
             order = np.random.default_rng((seed, epoch)).permutation(train.samples)
             steps = math.ceil(train.samples / config.batch_size)
@@ -239,5 +242,6 @@ def _trained(
                 if not bool(torch.isfinite(losses).all()):
                     return None
         score = trainer.score(test)
-    figure = score.accuracy if score.accuracy is not None else score.r2
-    return figure if figure is not None and math.isfinite(figure) else None
+        figure = score.accuracy if score.accuracy is not None else score.r2
+        return figure if figure is not None and math.isfinite(figure) else None
+    return None

@@ -49,7 +49,7 @@ LATER = frozenset({
     "threshold_step", "comparator", "neurobench", "growing_factors", "bias_exponent", "shift_decays", "adaptation",
     "dilated_kernel_size", "leaky_u", "proof", "unproven", "mismatch", "learn", "distil", "temperature", "widths",
     "changed_decisions", "stored_weight_bits", "auto_bits_max_memory", "auto_bits_max_cores",
-    "rtl_lanes", "rtl_pipelines", "separate_outputs",
+    "rtl_lanes", "rtl_pipelines", "separate_outputs", "agreement_quantized",
     *LATER_RULES,
 })  # fmt: skip
 """keys of manifest and report that builds of earlier versions lack: they ask for, and say, what the defaults are"""

@@ -85,6 +85,8 @@ class Tuning:
     drop_quantized: float | None
     agreement: float | None
     """share of test samples (or steps) for which the tuned and the original network choose the same class"""
+    agreement_quantized: float | None = None
+    """the same before fine-tuning, where the test data have no labels"""
     epochs_tuned: tuple[Epoch, ...]
     overflows: int
     """state values that left their range while training"""

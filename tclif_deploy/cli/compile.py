@@ -28,7 +28,8 @@ def compile_command(
     calibration: Calibration = None,
     output: Annotated[Path | None, saved("Build folder.", "build/<model>-<target>")] = None,
     weight_bits: Annotated[
-        str | None, typer.Option(help="Width of a weight, sign included; auto finds the least, layer by layer.")
+        str | None,
+        typer.Option(help="Width of a weight, sign included; auto chooses it layer by layer, on calibration data."),
     ] = None,
     overrides: Overrides,
     options: CompileOptions,

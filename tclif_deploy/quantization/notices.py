@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Iterator, Sequence
 
@@ -78,6 +79,24 @@ def input_notice(calibration: Dataset, data: Dataset) -> str | None:
         f"the input range differs: {b} is {ratio} larger than {a} (rms {high:.3g} and {low:.3g}): "
         "the scales are calibrated on one of them; was one scaled, as by 1/255?"
     )
+
+
+def widths_notice(calibration: Dataset, data: Dataset) -> str | None:
+    """What to say where samples that chose the weights' widths are among the ``data`` of the verdict."""
+    chose = {_sample(calibration, n) for n in range(calibration.samples)}
+    same = sum(_sample(data, n) in chose for n in range(data.samples))
+    if not same:
+        return None
+    return (
+        f"{same:,} of the verdict's {count(data.samples, 'sample')} chose the weight bits too, which flatters it: "
+        "give other samples as --calibration"
+    )
+
+
+def _sample(data: Dataset, n: int) -> bytes:
+    """Tells one sample from another: a digest of what a network sees of it."""
+    seen = np.ascontiguousarray(data.x[n] if data.lengths is None else data.x[n, : data.lengths[n]])
+    return hashlib.sha256(repr((seen.dtype.str, seen.shape, data.scale)).encode() + seen.tobytes()).digest()
 
 
 def payload_notice(data: Dataset, fixed: FixedNetwork, target: Target) -> str | None:

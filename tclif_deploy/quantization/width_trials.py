@@ -86,6 +86,20 @@ class WidthSearch:
         """What is lost, in words."""
         return "accuracy lost" if self.labelled else "decisions changed"
 
+    @property
+    def shortfall(self) -> str | None:
+        """What a limit of memory or cores is missed by; a loss is the verdict's to judge."""
+        best = self.trials[self.chosen]
+        if self.holds or self.goal.kind == "loss":
+            return None
+        if best.cores is None:
+            return f"it cannot be placed with weights of {max(best.bits)} bits, {self.goal} are allowed"
+        if self.goal.kind == "memory":
+            return (
+                f"synaptic memory is {kib(best.memory)} with weights of {max(best.bits)} bits, {self.goal} is allowed"
+            )
+        return f"it takes {count(best.cores, 'core')} with weights of {max(best.bits)} bits, {self.goal} are allowed"
+
     def sentences(self) -> tuple[str, ...]:
         """What to tell the user."""
         best = self.trials[self.chosen]

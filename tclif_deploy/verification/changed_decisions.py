@@ -1,7 +1,8 @@
 """Samples that float and fixed decide differently: how sure the float network itself was of them.
 
-A network that is chaotic at the level of spikes decides some samples by less than float64 itself holds. No integers can
-keep such a decision: the float network does not keep it either where its somas start a millionth of a threshold away.
+A network that is chaotic at the level of spikes decides some samples by less than float64 itself holds. Integers
+keep such a decision by luck: the float network does not keep it either where its somas start a millionth of a
+threshold away.
 """
 
 from __future__ import annotations

@@ -27,6 +27,7 @@ from tclif_deploy.builds.record import make_record
 from tclif_deploy.builds.report import Report, Tuning
 from tclif_deploy.data import DataLike, Dataset, as_dataset
 from tclif_deploy.data.dataset import MEANINGS, Task
+from tclif_deploy.data.tasks import order_notice
 from tclif_deploy.errors import TclifError
 from tclif_deploy.files import as_path, read_json
 from tclif_deploy.fixed import FixedNetwork
@@ -37,7 +38,7 @@ from tclif_deploy.network import Network
 from tclif_deploy.progress import Bars, Say, no_bars, say_nothing
 from tclif_deploy.quantization import quantize
 from tclif_deploy.quantization.calibration import Calibration, choose_calibration
-from tclif_deploy.quantization.notices import input_notice, payload_notice
+from tclif_deploy.quantization.notices import input_notice, payload_notice, widths_notice
 from tclif_deploy.quantization.quantizer import weight_widths
 from tclif_deploy.quantization.width_trials import WidthSearch
 from tclif_deploy.report import page
@@ -123,10 +124,16 @@ def compile(
             fixed = quantize(network, target, choice.data, options.quantize, progress=progress("layers"))
         else:
             fixed, options, widths = narrowed(network, target, choice.data, goal, options, say, progress)
-        if choice.data is not None and choice.left is not None and (notice := input_notice(choice.data, choice.left)):
-            fixed = replace(fixed, notices=(*fixed.notices, notice))
-        if choice.data is not None and (notice := payload_notice(choice.data, fixed, target)):
-            fixed = replace(fixed, notices=(*fixed.notices, notice))
+        notices: list[str | None] = []
+        if choice.data is not None and choice.left is not None:
+            notices.append(input_notice(choice.data, choice.left))
+            if widths is not None:
+                notices.append(widths_notice(choice.data, choice.left))
+        if choice.data is not None:
+            notices.append(payload_notice(choice.data, fixed, target))
+        if path is not None and test is not None:
+            notices.append(order_notice(path, test))
+        fixed = replace(fixed, notices=(*fixed.notices, *filter(None, notices)))
         build = write_build(
             temporary, source, network, fixed, target, choice.calibration, choice.left,
             samples=options.samples, options=options, say=say, progress=progress, verified_on=verified_on,
@@ -248,6 +255,8 @@ def write_build(
     judgement = Judgement((), (), False)
     if verdict is not None:
         judgement = options.requirements.judge(verdict, hardware, target)
+    if widths is not None and widths.shortfall is not None:
+        judgement = Judgement((*judgement.shortfalls, widths.shortfall), judgement.uncertain, True)
     report = Report(
         model=source.path, target=target.name, verified=verdict is not None, notices=notices,
         shortfalls=judgement.shortfalls, uncertain=judgement.uncertain, limited=judgement.limited,

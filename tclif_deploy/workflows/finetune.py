@@ -20,6 +20,7 @@ from tclif_deploy.builds.build import NETWORK
 from tclif_deploy.builds.manifest import sha256
 from tclif_deploy.builds.report import NumberFit, Tuning, TuningControl, TuningNumbers
 from tclif_deploy.data import DataLike, Dataset
+from tclif_deploy.data.dataset import Task
 from tclif_deploy.data.tasks import PERMUTATION
 from tclif_deploy.errors import TclifError
 from tclif_deploy.files import as_path, narrowest_int
@@ -36,7 +37,7 @@ from tclif_deploy.progress import Bars, Say, no_bars, say_nothing
 from tclif_deploy.quantization import dequantize, quantize
 from tclif_deploy.quantization.calibration import Calibration, calibration_of, choose_calibration
 from tclif_deploy.simulation import simulate
-from tclif_deploy.simulation.scores import judged
+from tclif_deploy.simulation.scores import answers, judged
 from tclif_deploy.target import Target, as_target
 from tclif_deploy.verification import Verdict
 from tclif_deploy.workflows.compile import choices_of, chosen_backends, say_replaced, source_of, write_build
@@ -123,11 +124,14 @@ def finetune(
             )
         plif = "decays" in settings.learn
         modules = _modules(network, plif)
-        train, test = _data(path, network, options, settings, data)
+        train, test = _data(path, network, options, settings, data, say)
         chosen, calibrated = _calibration(path, calibration, train)
         say(f"quantizing for {target.name}, calibrated on {chosen}")
         fixed = quantize(network, target, calibrated, options.quantize)
-        tuned = QuantizedNetwork(list(modules), fixed, target, mismatch=settings.mismatch, learn=settings.learn)
+        tuned = QuantizedNetwork(
+            list(modules), fixed, target, mismatch=settings.mismatch, learn=settings.learn,
+            weight_bits=options.quantize.weight_bits,
+        )  # fmt: skip
         name = f"{path.name} {sha256(path)[:12]} on {train.samples} samples"
         run = _Tuning(settings, work, progress, say)
         teacher = None
@@ -136,7 +140,10 @@ def finetune(
             teacher = _teacher(SequenceNetwork(list(_modules(network))), train, settings)
         way = _way(settings, teacher)
         learned, tested = ((data if data.y is not None else _named(network, data)) for data in (train, test))
-        say(f"fine-tuning on {train.samples} samples{', by what the float network says of them' if teacher else ''}")
+        by = ", by what the float network says of them" if teacher else ""
+        agree = [part for part, one in (("train", train), ("test", test)) if one.y is None]
+        means = f" ({' and '.join(agree)}: agreement with it)" if agree else ""
+        say(f"fine-tuning on {train.samples} samples{by}{means}")
         outcome = run.train(
             TUNED,
             f"{name} for {target.name} {_fingerprint(fixed)}{way}",
@@ -209,7 +216,7 @@ class _Tuning:
         config = TrainConfig(name, None, self.work / kind / "checkpoint.pth.tar", **fit_settings)
         with one_thread_each(), Trainer(network, config, teacher) as trainer:
             before = trainer.score(test)
-            worst = DIVERGED * trainer.loss(train[:PROBE]) + SLACK * spread(train)
+            worst = DIVERGED * trainer.loss(train[:PROBE], (config.seed,)) + SLACK * spread(train)
             result = fit(
                 config, trainer, Task(train, test), progress=self.progress(f"{kind}: samples"),
                 say=lambda line: self.say(f"{kind}: {line}"), worst=worst,
@@ -225,7 +232,7 @@ def _modules(network: Network, plif: bool = False) -> torch.nn.Sequential:
 
 
 def _data(
-    path: Path, network: Network, options: BuildOptions, settings: TuneSettings, data: Path | str | None
+    path: Path, network: Network, options: BuildOptions, settings: TuneSettings, data: Path | str | None, say: Say
 ) -> tuple[Dataset, Dataset]:
     """Training data (the chosen share of them, in an order of their own) and test data."""
     from tclif_deploy.data.tasks import is_permuted, load_task, read_permutation
@@ -235,6 +242,8 @@ def _data(
     seed = int(args.number("seed") or 0)  # without a file beside the model, it drew PS-MNIST's permutation
     kept = path.parent / PERMUTATION
     permutation = read_permutation(kept) if is_permuted(name) and kept.exists() else None
+    if is_permuted(name) and permutation is None:
+        say(f"{path}: has no {PERMUTATION} beside it, so that its order of pixels is not known; seed {seed} draws one")
     sizes = (network.input_size, network.layers[-1].size)
     folder = None if data is None else as_path(data, "expected the folder of training and test data")
     task = load_task(name or "this model (say --task)", sizes, folder, seed, permutation, unlabelled=True)
@@ -279,30 +288,35 @@ def _teacher(network: Any, train: Dataset, settings: TuneSettings) -> Teacher:
 
     if train.task in ("value", "step-value"):
         raise TclifError(
-            f"{train.name}: its targets are numbers, of which distil knows no probabilities", "leave --distil out"
+            f"{train.name}: its targets are numbers, of which distil knows no probabilities",
+            "leave --distil out" if train.y is not None else "give the numbers, as y",
         )
     config = TrainConfig("a teacher", None, Path("unused"), threads=settings.threads)
     with one_thread_each(), Trainer(network, config) as trainer:
-        answers = trainer.answers(train if train.y is not None else _blank(train), scores=True)
-    if answers.shape[-1] < 2:
+        said = trainer.answers(train if train.y is not None else _blank(train), scores=True)
+    if said.shape[-1] < 2:
         raise TclifError(f"{train.name}: the network has one class: it says nothing to learn", "leave --distil out")
     if settings.temperature is not None:
-        return answers, settings.temperature
-    best = np.sort(answers.astype(np.float64), axis=-1)
+        return said, settings.temperature
+    best = np.sort(said.astype(np.float64), axis=-1)
     margins = best[..., -1] - best[..., -2]
     margin = float((margins if margins.ndim == 1 else margins[judged(train, "step-label")]).mean())
-    return answers, max(margin / MARGIN_SHARE, float(np.finfo(np.float32).tiny))
+    return said, max(margin / MARGIN_SHARE, float(np.finfo(np.float32).tiny))
 
 
 def _blank(data: Dataset) -> Dataset:
     """``data`` with labels that mean nothing."""
-    return replace(data, y=np.zeros(data.samples, np.int64), task="label")
+    by_step = data.task == "step-label"
+    labels = np.zeros((data.samples, data.time) if by_step else data.samples, np.int64)
+    return replace(data, y=labels, task="step-label" if by_step else "label")
 
 
 def _named(network: Network, data: Dataset) -> Dataset:
-    """``data`` with the classes that the float network gives its samples: a training then measures agreement."""
-    classes = simulate(network, data).classes
-    return replace(data, y=classes.astype(np.int64), task="label")
+    """``data`` with the classes that the float network gives its samples, or their steps: a training then measures
+    agreement."""
+    task: Task = "step-label" if data.task == "step-label" else "label"
+    classes = answers(network, simulate(network, data, readouts=task == "step-label"), data, task)
+    return replace(data, y=classes.astype(np.int64), task=task)
 
 
 def _way(settings: TuneSettings, teacher: Teacher | None) -> str:
@@ -354,7 +368,8 @@ def _tuning(
 ) -> Tuning:
     """Its part of the report."""
     original, after = verdict.accuracy_float, verdict.accuracy_fixed
-    before = None if test.y is None else tuned.before.accuracy  # without labels: agreement
+    labelled = test.y is not None  # otherwise what was measured is agreement with the float network
+    before = tuned.before.accuracy if labelled else None
     beside: TuningControl | bool = False
     if control is not None:
         right = control.epochs[-1].test
@@ -365,6 +380,7 @@ def _tuning(
         easy=given.pop("min_sample_probability"), **given, samples_tested=verdict.samples, original=original,
         quantized=before, tuned=after, drop=_points(original, after),
         drop_quantized=_points(original, before), agreement=verdict.agreement_argmax,
+        agreement_quantized=None if labelled else tuned.before.accuracy,
         epochs_tuned=tuned.epochs, overflows=overflows, numbers=_numbers(verdict, tuned, control),
     )  # fmt: skip
 

@@ -64,7 +64,8 @@ class CompileOptions(BuildOptions):
     """
 
     auto_bits_max_drop: Annotated[float | None, Limits(0, 1), Named("--auto-max-drop")] = None
-    """choose the narrowest weights of each layer that lose at most this fraction of accuracy on the calibration data"""
+    """choose the narrowest weights of each layer that lose at most this fraction of accuracy on the calibration data
+    (of ``--weight-bits auto`` alone: 0.005)"""
     auto_bits_max_memory: Annotated[int | None, Limits(1), Named("--auto-max-memory")] = None
     """choose weight widths that take at most so many KiB of synaptic memory, all cores together"""
     auto_bits_max_cores: Annotated[int | None, Limits(1), Named("--auto-max-cores")] = None

@@ -13,7 +13,7 @@ from tclif_deploy.network import Network
 from tclif_deploy.progress import Bars, Say
 from tclif_deploy.quantization.weight_width_search import choose_widths
 from tclif_deploy.quantization.width_trials import Size, WidthGoal, WidthSearch
-from tclif_deploy.simulation.scores import check_labels
+from tclif_deploy.simulation.scores import task_of
 from tclif_deploy.target import Target
 from tclif_deploy.workflows.options import CompileOptions
 
@@ -56,7 +56,15 @@ def narrowed(
     """
     if calibration is None:
         raise TclifError("--weight-bits auto needs something to measure", "give --calibration FILE or --data FILE")
-    check_labels(calibration, "--weight-bits auto")
+    task = task_of(calibration, network.outputs)
+    if task != "label":
+        if goal.kind == "loss":
+            raise TclifError(
+                f"--weight-bits auto loses classes of samples against --auto-max-drop, {calibration.name} is of "
+                f"task {task}",
+                "--auto-max-memory and --auto-max-cores go by the error of the readout: give one of them",
+            )
+        calibration = replace(calibration, y=None, task=None, mask=None)
     say(f"choosing weight bits on {calibration.samples} calibration samples: {goal}")
 
     def sizes(fixed: FixedNetwork) -> Size:

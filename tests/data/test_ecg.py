@@ -147,6 +147,6 @@ def test_what_is_missing_is_named(folder: Path, tmp_path: Path, capsys: Any, mon
     line = refused(capsys, *words)
     assert "has no QTDB_train.mat or train.mat or train.npz and QTDB_test.mat or test.mat or test.npz" in line
     assert "no data folder given" in refused(capsys, "train", "ecg", "-o", tmp_path / "c.pth.tar", "-q")
-    assert "nowhere: has no QTDB_train.mat" in refused(
+    assert "nowhere: no such folder" in refused(
         capsys, "train", "ecg", "--data", "nowhere", "-o", tmp_path / "c.pth.tar", "-q"
     )

@@ -109,15 +109,13 @@ def test_a_killed_training_resumes_to_the_same_weights(config):
     assert_same_weights(weights(out), weights(config.out))
 
 
-def test_a_loss_that_is_not_a_number_stops_and_keeps_the_last_good_epoch(config, tmp_path):
-    train(replace(config, epochs=1))
-    good = config.out.read_bytes()
-    state = torch.load(config.out, weights_only=True)["state_dict"]
+def test_a_loss_that_is_not_a_number_stops_and_leaves_nothing(config, tmp_path):
+    state = build("digits-rec").state_dict()
     huge = {key: value.sign() * 3e38 if key.endswith("weight") else value for key, value in state.items()}
     torch.save({"state_dict": huge}, tmp_path / "huge.pt")  # sums of them are more than float32 holds
-    with pytest.raises(TclifError, match=r"epoch 1, step \d+: the loss is not a number; .*try a smaller --lr"):
+    with pytest.raises(TclifError, match=r"epoch 1, step \d+: the loss is not a number; nothing was written; try a sm"):
         train(replace(config, start=tmp_path / "huge.pt"))
-    assert config.out.read_bytes() == good
+    assert not config.out.parent.exists()
 
 
 @pytest.mark.parametrize("lr", [1e2, 1e6])
@@ -418,7 +416,7 @@ def test_training_begins_with_given_weights(config):
     ("change", "message"),
     [
         ({"model": "mnist"}, "known: smnist-ff"),
-        ({"data": Path("nowhere")}, "nowhere: has no train.npz"),
+        ({"data": Path("nowhere")}, "nowhere: no such folder; give the folder"),
         ({"model": "smnist-ff"}, "13 features a step; smnist-ff takes 1"),
         ({"data": None, "model": "smnist-ff"}, "--data DIR"),
         ({"device": "tpu"}, "device is 'tpu'"),
@@ -498,10 +496,46 @@ def test_a_finished_training_of_other_settings_is_not_replaced(config):
     with pytest.raises(TclifError, match=r"args.json: is of a training with seed 0, not 3"):  # another name beside it
         train(replace(config, epochs=1, seed=3, out=config.out.with_name("other")))
     assert {path.name: path.read_bytes() for path in config.out.parent.iterdir()} == kept
-    lines: list[str] = []
-    train(replace(config, epochs=1), say=lines.append)
-    assert lines[0] == f"{config.out}: a finished training of these settings is done again and replaced"
-    assert config.out.read_bytes() == kept[config.out.name]
+    for epochs in (1, 3):  # of the same ones neither
+        with pytest.raises(TclifError, match="holds a finished training of these settings; --start goes on from it"):
+            train(replace(config, epochs=epochs))
+    assert {path.name: path.read_bytes() for path in config.out.parent.iterdir()} == kept
+    fit_again = replace(config, epochs=1, out=config.out.parent.with_name("again") / config.out.name)
+    train(fit_again)
+    assert fit_again.out.read_bytes() == kept[config.out.name]
+
+
+def test_a_refused_training_changes_nothing(config):
+    stopped_state(config, epochs=2)
+    kept = {path.name: path.read_bytes() for path in config.out.parent.iterdir()}
+    with pytest.raises(TclifError, match="2 epochs are done, --epochs asks for 1"):
+        train(replace(config, epochs=1))
+    assert {path.name: path.read_bytes() for path in config.out.parent.iterdir()} == kept
+    resume_path(config.out).write_bytes(kept[resume_path(config.out).name][:100])
+    kept = {path.name: path.read_bytes() for path in config.out.parent.iterdir()}
+    with pytest.raises(TclifError, match="; remove the file to start anew"):
+        train(replace(config, epochs=7))
+    assert {path.name: path.read_bytes() for path in config.out.parent.iterdir()} == kept
+
+
+def test_other_data_of_the_same_size_are_another_training(config):
+    stopped_state(config)
+    arrays = dict(np.load(config.data / "train.npz"))
+    np.savez(config.data / "train.npz", **{**arrays, "y": np.roll(arrays["y"], 1)})
+    with pytest.raises(TclifError, match=r"belongs to a training on other data than .*train.npz; give the same data"):
+        train(config)
+    np.savez(config.data / "train.npz", **arrays)
+    assert len(train(config).history) == config.epochs
+
+
+def test_a_training_that_diverges_late_keeps_the_last_good_epoch(config):
+    late = replace(config, lr=160.0, warmup=4.0)
+    hint = "holds epoch 1; try a smaller --lr or --clip, or a longer --warmup, with another --output"
+    with pytest.raises(TclifError, match=rf"epoch 2.*: the last step was so large .*{hint}"):
+        train(late)
+    one = replace(late, out=config.out.parent.with_name("one") / config.out.name)
+    stopped_state(one)
+    assert_same_weights(weights(config.out), weights(one.out))
 
 
 def test_a_checkpoint_of_somebody_else_is_not_replaced(config):
@@ -537,14 +571,18 @@ def test_a_damaged_state_is_refused_in_one_line(config, change):
         train(config)
 
 
-def stopped_state(config):
-    """What a training that was stopped after its first epoch left."""
+def stopped_state(config, epochs=1):
+    """What a training that was stopped after so many epochs left."""
 
     class Stop(Exception):
         pass
 
+    lines = []
+
     def stop(line):
-        raise Stop
+        lines.append(line)
+        if len(lines) == epochs:
+            raise Stop
 
     with pytest.raises(Stop):
         train(config, say=stop)

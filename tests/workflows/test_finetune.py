@@ -10,7 +10,19 @@ import numpy as np
 import pytest
 import torch
 
-from tclif_deploy import Build, QuantizeSettings, load, load_data, load_target, neurons, quantize, simulate
+from tclif_deploy import (
+    Build,
+    CompileOptions,
+    QuantizeSettings,
+    TuneSettings,
+    finetune,
+    load,
+    load_data,
+    load_target,
+    neurons,
+    quantize,
+    simulate,
+)
 from tclif_deploy.cli import main as runner
 from tclif_deploy.comparison import equal
 from tclif_deploy.errors import TclifError
@@ -98,8 +110,13 @@ def test_devices_that_differ_are_those_of_the_disturbance_and_the_same_for_the_s
         drawn.append(device)
         expected = mismatch(fixed, 0.2, np.random.default_rng(key))
         for layer, other in zip(device.layers, expected.layers, strict=True):
-            np.testing.assert_array_equal(layer.connections[0].weight, other.connections[0].weight)
+            for c, o in zip(layer.connections, other.connections, strict=True):
+                np.testing.assert_array_equal(c.weight, o.weight)
             np.testing.assert_array_equal(layer.b_u, other.b_u)
+            np.testing.assert_array_equal(layer.b_v, other.b_v)
+            if layer.spiking:
+                np.testing.assert_array_equal(layer.threshold, other.threshold)
+        assert (device.layers[0].threshold != fixed.layers[0].threshold).mean() > 0.9
         assert (device.layers[0].a_u == fixed.arithmetic.one).all()
     assert equal(drawn[0], drawn[1])
     assert not equal(drawn[0], drawn[2])
@@ -283,6 +300,7 @@ def test_without_labels_it_learns_what_the_float_network_says(digits, capsys):
     before = quantize(load(DIGITS / "checkpoint.pth.tar"), target, DIGITS / "calibration.npz", settings)
     fixed = FixedNetwork.load(digits / "build" / "fixed.npz")
     was, now = (float(np.mean(simulate(each, test).classes == wanted)) for each in (before, fixed))
+    assert was == tuning["agreement_quantized"]
     assert now == tuning["agreement"] == report["agreement"]["argmax"] > was
     assert runner.run(["show", str(digits / "build")]) == 0
 
@@ -313,6 +331,61 @@ def test_labels_of_one_part_alone_and_a_temperature_without_effect_are_refused(d
     assert not (digits / "build").exists()
 
 
+def test_without_labels_a_network_that_is_judged_by_step_learns_every_step(digits, capsys):
+    for part in ("train", "test"):
+        arrays = dict(np.load(digits / f"{part}.npz"))
+        del arrays["y"]
+        np.savez(digits / f"{part}.npz", **arrays, task="step-label")
+    assert tune(digits, "--epochs", 1, "--min-agreement", 0, "--json") == 0
+    report = json.loads(capsys.readouterr().out)
+    tuning, test = report["finetune"], load_data(digits / "test.npz")
+    network, fixed = load(DIGITS / "checkpoint.pth.tar"), FixedNetwork.load(digits / "build" / "fixed.npz")
+    classes = [simulate(each, test, readouts=True).step_classes for each in (network, fixed)]
+    agreement = float(np.mean((classes[0] == classes[1])[test.valid()]))
+    assert tuning["epochs_tuned"][0]["task"] == "step-label"
+    assert tuning["epochs_tuned"][0]["test"] == pytest.approx(agreement)
+    assert 0 < tuning["agreement_quantized"] <= 1
+
+
+def test_the_test_data_choose_nothing(digits, capsys):
+    options = ("--epochs", 2, "--lr", 2e-3, "--no-control", "--min-agreement", 0, "--max-accuracy-drop", 1)
+    assert tune(digits, *options) == 0
+    first = (digits / "build" / "fixed.npz").read_bytes()
+    shutil.rmtree(digits / "build")
+    arrays = dict(np.load(digits / "test.npz"))
+    np.savez(digits / "test.npz", **{**arrays, "x": arrays["x"][::-1, ::-1] // 2, "y": np.roll(arrays["y"], 7)})
+    assert tune(digits, *options) == 0
+    assert (digits / "build" / "fixed.npz").read_bytes() == first
+    capsys.readouterr()
+
+
+def test_what_devices_that_differ_lose_is_no_divergence(digits, capsys):
+    options = ("--mismatch", 0.5, "--lr", 1e-9, "--epochs", 1, "--no-control", "--min-agreement", 0)
+    assert tune(digits, *options, "--max-accuracy-drop", 1) == 0, capsys.readouterr().err
+    capsys.readouterr()
+
+
+@pytest.mark.parametrize("learn", [(), ("scales",)])
+def test_every_layer_keeps_to_its_own_width(digits, learn):
+    widths = (2, 3, 8)
+    options = CompileOptions(backend="none", quantize=QuantizeSettings(weight_bits=widths))
+    settings = TuneSettings(epochs=4, lr=1e-3, batch_size=8, control=False, learn=learn)
+    build = finetune(DIGITS / "checkpoint.pth.tar", "loihi2", digits, options=options, settings=settings,
+                     output=digits / "build")  # fmt: skip
+    most = [max(abs(c.weight).max() for c in layer.connections) for layer in build.fixed.layers]
+    assert most[:2] == [1, 3]
+    assert 60 < most[2] <= 127
+    start = quantize(load(DIGITS / "checkpoint.pth.tar"), "loihi2", DIGITS / "calibration.npz", options.quantize)
+    for now, was in zip(build.fixed.layers, start.layers, strict=True):
+        assert (now.connections[0].weight != was.connections[0].weight).any()
+    assert Build.open(digits / "build").weight_bits == widths
+
+
+def test_a_control_and_a_distillation_exclude_each_other(digits, capsys):
+    assert tune(digits, "--epochs", 1, "--distil", "--control") == 2
+    assert "--control has no effect with --distil" in " ".join(capsys.readouterr().err.split())
+
+
 def test_a_permuted_task_keeps_its_order_of_pixels_however_often_it_is_tuned(tmp_path, capsys):
     write_mnist(tmp_path / "mnist")
     first = TrainConfig("psmnist-ff", tmp_path / "mnist", tmp_path / "first" / "m.pth.tar", epochs=1, seed=5)
@@ -321,10 +394,20 @@ def test_a_permuted_task_keeps_its_order_of_pixels_however_often_it_is_tuned(tmp
     permutation = (tmp_path / "on" / "permutation.npy").read_bytes()
     assert permutation == (tmp_path / "first" / "permutation.npy").read_bytes()
     words = ["finetune", str(tmp_path / "on" / "m.pth.tar"), "--data", str(tmp_path / "mnist"), "--epochs", "1",
-             "--no-control", "--backend", "none", "--min-agreement", "0", "--max-accuracy-drop", "1", "--allow-misfit",
-             "-o", str(tmp_path / "build")]  # fmt: skip
+             "--batch-size", "8", "--no-control", "--backend", "none", "--min-agreement", "0",
+             "--max-accuracy-drop", "1", "--allow-misfit", "-o", str(tmp_path / "build")]  # fmt: skip
     assert runner.run(words) == 0, capsys.readouterr().err
     assert (tmp_path / "build" / "tuned" / "permutation.npy").read_bytes() == permutation
+
+
+def test_numbers_that_are_not_given_are_asked_for(tmp_path, capsys):
+    model = Path(__file__).parents[2] / "fixtures" / "mackey_glass" / "checkpoint.pth.tar"
+    x = np.load(model.parent / "test.npz")["x"][:8]
+    for part in ("train", "test"):
+        np.savez(tmp_path / f"{part}.npz", x=x, task="step-value")
+    words = ["finetune", str(model), "--data", str(tmp_path), "--task", "mine", "-o", str(tmp_path / "build")]
+    assert runner.run(words) == 2
+    assert "give the numbers, as y" in " ".join(capsys.readouterr().err.split())
 
 
 def test_numbers_are_not_distilled(tmp_path, capsys):
@@ -353,12 +436,38 @@ def test_an_interrupted_fine_tuning_goes_on_with_what_is_done(digits, monkeypatc
     assert (digits / "build" / "fixed.npz").read_bytes() == whole
 
 
+def test_an_interrupted_fine_tuning_keeps_its_count_of_overflows(digits, monkeypatch, capsys):
+    options = ("--epochs", 1, "--no-control", "--state-bits", 12, "--headroom", 1, "--min-agreement", 0,
+               "--max-accuracy-drop", 1, "--json")  # fmt: skip
+    tune(digits, *options)
+    whole = json.loads(capsys.readouterr().out)["finetune"]["overflows"]
+    assert whole > 0
+    shutil.rmtree(digits / "build")
+
+    def stop(*anything, **more):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("tclif_deploy.workflows.finetune.write_build", stop)
+        assert tune(digits, *options) == 130
+    capsys.readouterr()
+    tune(digits, *options)
+    assert json.loads(capsys.readouterr().out)["finetune"]["overflows"] == whole
+
+
 def test_a_fine_tuning_that_diverges_stops_and_says_what_to_try(digits, capsys):
     assert tune(digits, "--epochs", 3, "--lr", 1, "--warmup", 0, "--no-control") == 2
     printed = " ".join(capsys.readouterr().err.split())
     assert re.search(
         r"error: epoch 1: the loss is [\d.e+]+, more than 0\.\d+; nothing was written; try a smaller --lr", printed
     )
+    assert not (digits / "build").exists()
+
+
+def test_a_single_step_at_the_end_of_the_schedule_is_refused(digits, capsys):
+    assert tune(digits, "--epochs", 1, "--batch-size", 96, "--no-control") == 2
+    printed = " ".join(capsys.readouterr().err.split())
+    assert "one step of 96 samples is all of this training, and the schedule ends at a rate of 0; nothing" in printed
     assert not (digits / "build").exists()
 
 

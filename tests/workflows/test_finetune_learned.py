@@ -107,7 +107,7 @@ def test_a_scale_alone_moves_no_number_but_the_weights():
         for scale in network.log_scales:
             scale.copy_(torch.linspace(-0.4, 0.6, len(scale)))
     moved = network.fixed()
-    for now, was in zip(moved.layers, fixed.layers, strict=True):
+    for now, was, most in zip(moved.layers, fixed.layers, network.max_weights, strict=True):
         assert (now.lsb_u / was.lsb_u).min() < 0.7 < 1.8 < (now.lsb_u / was.lsb_u).max()
         for name in ("bias_u", "b_u", "b_v", "threshold", "r_u", "r_v"):
             lsb = now.lsb_u if name in ("bias_u", "r_u") else now.lsb_v
@@ -115,7 +115,7 @@ def test_a_scale_alone_moves_no_number_but_the_weights():
             assert (apart <= np.where(name in ("b_u", "b_v"), 1e-12, 0.51 * lsb)).all(), name
         for c, before in zip(now.connections, was.connections, strict=True):
             size = moved.weight_step(now, c)
-            inside = abs(before.weight * fixed.weight_step(was, before) / size) < network.max_weight
+            inside = abs(before.weight * fixed.weight_step(was, before) / size) < most
             apart = abs(c.weight * size - before.weight * fixed.weight_step(was, before))
             assert (apart <= 0.5 * size + 0.25 * fixed.weight_step(was, before) + 1e-9)[inside].all()
 
@@ -197,7 +197,7 @@ def test_a_scales_gradient_is_what_rounding_adds_to_each_weight():
         for mine, weight, c in zip(learning._weights(n), plain._weights(n), layer.connections, strict=True):
             step = torch.from_numpy(fixed.weight_step(layer, c)).float()
             exact = mine.detach() / step
-            inside = exact.abs() <= learning.max_weight
+            inside = exact.abs() <= learning.max_weights[n]
             torch.testing.assert_close(mine.grad, weight.grad * inside, rtol=1e-4, atol=1e-6)
             expected += (weight.grad * step * (torch.tensor(c.weight) - exact.where(inside, 0.0))).sum(1)
         assert expected.abs().max() > 1e-6

@@ -131,7 +131,7 @@ def changed_blocks(changed: ChangedDecisions | None) -> list[Block]:
         verb = "is" if changed.chaotic == 1 else "are"
         note = (
             f"{changed.chaotic} of {changed.looked_at}{looked} {verb} chaotic: float itself decides otherwise in at "
-            f"least one of {changed.draws} runs {starts}. No integers keep such a decision."
+            f"least one of {changed.draws} runs {starts}. Integers keep such a decision by luck."
         )
     else:
         alike = f"float decides alike in all of {changed.draws} runs"

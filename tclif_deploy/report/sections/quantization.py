@@ -54,7 +54,7 @@ def width_blocks(search: WidthSearch | None) -> tuple[Table, ...]:
         (
             ", ".join(map(str, trial.bits)), percent(trial.lost).replace("-", "−"),
             percent(trial.readout_error, 1), kib(trial.memory), NONE if trial.cores is None else str(trial.cores),
-            "chosen" if n == search.chosen else "yes" if trial.meets(search.goal) else "no",
+            ("yes" if trial.meets(search.goal) else "no") + (", chosen" if n == search.chosen else ""),
         )
         for n, trial in enumerate(search.trials)
     )  # fmt: skip

@@ -66,9 +66,10 @@ def print_tuning(console: Console, tuning: Tuning) -> None:
     if tuning.numbers is not None:
         show_blocks(console, [_tuning_numbers(tuning, tuning.numbers), *_tuning_overflows(tuning)])
         return
+    before = "" if tuning.agreement_quantized is None else percent(tuning.agreement_quantized)
     rows = [
         ("original, float", percent(tuning.original), "", ""),
-        ("quantized", percent(tuning.quantized), _change(tuning.drop_quantized), ""),
+        ("quantized", percent(tuning.quantized), _change(tuning.drop_quantized), before),
         ("fine-tuned", percent(tuning.tuned), _change(tuning.drop), percent(tuning.agreement)),
     ]
     control = tuning.control
