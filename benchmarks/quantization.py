@@ -22,6 +22,12 @@ from tclif_deploy.simulation.floating import batches
 from tclif_deploy.simulation.partially_quantized import simulate_mixed
 
 BITS = (8, 6, 4, 3, 2)
+LEAST = 1e-99
+"""chances below are printed as less than this"""
+
+
+def _chance(p: float) -> str:
+    return f"{p:.2g}" if p >= LEAST else f"< {LEAST:g}"
 
 
 def main() -> None:
@@ -64,7 +70,7 @@ def main() -> None:
             named = ", ".join(chosen) or "none: rounded to nearest"
             print(
                 f"| {bits} | {named} | {100 * (decided == classes).mean():.2f} % "
-                f"| {100 * lost:+.2f} | {p:.2g} | {100 * np.sqrt((error**2).mean()) / readout.std():.1f} % |",
+                f"| {100 * lost:+.2f} | {_chance(p)} | {100 * np.sqrt((error**2).mean()) / readout.std():.1f} % |",
                 flush=True,
             )
 

@@ -19,7 +19,8 @@ def train_command(config: TrainConfig, printed: Output) -> None:
 
     A checkpoint in the authors' layout is written after every epoch, so that at most one epoch is ever lost.
     """
-    from tclif_deploy.nn.train import resume_path, train
+    from tclif_deploy.nn.fit import resume_path
+    from tclif_deploy.nn.train import train
 
     if not config.out.name:
         raise TclifError("--output is empty", "give the checkpoint's file")

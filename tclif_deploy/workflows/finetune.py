@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,6 @@ from tclif_deploy.builds import Build
 from tclif_deploy.builds import folder as build_folder
 from tclif_deploy.builds.build import NETWORK
 from tclif_deploy.builds.manifest import sha256
-from tclif_deploy.builds.report import NumberFit, Tuning, TuningControl, TuningNumbers
 from tclif_deploy.data import DataLike, Dataset
 from tclif_deploy.data.dataset import Task
 from tclif_deploy.data.tasks import PERMUTATION
@@ -29,9 +28,9 @@ from tclif_deploy.formats.network_file import write_network
 from tclif_deploy.formats.read_options import LIF_DECAY, read_args
 from tclif_deploy.frontends import load
 from tclif_deploy.network import Network
-from tclif_deploy.nn.config import Epoch, FitSettings, TrainConfig, TuneSettings
+from tclif_deploy.nn.config import FitSettings, TrainConfig, TuneSettings
 from tclif_deploy.nn.from_network import to_module
-from tclif_deploy.nn.objective import Score, spread
+from tclif_deploy.nn.objective import spread
 from tclif_deploy.outputs import check_folder_place, write_files
 from tclif_deploy.progress import Bars, Say, no_bars, say_nothing
 from tclif_deploy.quantization import dequantize, quantize
@@ -39,9 +38,9 @@ from tclif_deploy.quantization.calibration import Calibration, calibration_of, c
 from tclif_deploy.simulation import simulate
 from tclif_deploy.simulation.scores import answers, judged
 from tclif_deploy.target import Target, as_target
-from tclif_deploy.verification import Verdict
 from tclif_deploy.workflows.compile import choices_of, chosen_backends, say_replaced, source_of, write_build
 from tclif_deploy.workflows.options import BuildOptions
+from tclif_deploy.workflows.tuning_report import Outcome, tuning_of
 
 CALIBRATION = 128
 """training samples that set the scales where no calibration data are given"""
@@ -162,7 +161,7 @@ def finetune(
         build = write_build(
             temporary, source_of(path, options.read), network, tuned.fixed(), target, chosen, test,
             options=options, say=say, progress=progress, choices=choices_of(options),
-            tuning=lambda verdict: _tuning(settings, verdict, test, outcome, control, overflows, teacher),
+            tuning=lambda verdict: tuning_of(settings, verdict, test, outcome, control, overflows, teacher),
         )  # fmt: skip
         say_replaced(folder, build, say)
     shutil.rmtree(work, ignore_errors=True)
@@ -184,17 +183,6 @@ def _is_work_folder(folder: Path) -> bool:
     return {path.name for path in folder.iterdir()} <= {TUNED, CONTROL}
 
 
-@dataclass(frozen=True, eq=False)
-class _Outcome:
-    """What one training did to the network."""
-
-    epochs: tuple[Epoch, ...]
-    before: Score
-    """on the test data before it"""
-    answers: NDArray[Any]
-    """to the test data after it: classes or numbers, of samples or of steps"""
-
-
 @dataclass(frozen=True)
 class _Tuning:
     """Both trainings' common part."""
@@ -206,10 +194,10 @@ class _Tuning:
 
     def train(
         self, kind: str, name: str, network: Any, train: Dataset, test: Dataset, teacher: Teacher | None = None
-    ) -> _Outcome:
+    ) -> Outcome:
         """Train ``network``, resuming where its state stands in the folder ``kind`` of the work folder."""
         from tclif_deploy.data.tasks import Task
-        from tclif_deploy.nn.train import fit
+        from tclif_deploy.nn.fit import fit
         from tclif_deploy.nn.trainer import Trainer, one_thread_each
 
         fit_settings = {field.name: getattr(self.settings, field.name) for field in fields(FitSettings)}
@@ -221,7 +209,7 @@ class _Tuning:
                 config, trainer, Task(train, test), progress=self.progress(f"{kind}: samples"),
                 say=lambda line: self.say(f"{kind}: {line}"), worst=worst,
             )  # fmt: skip
-            return _Outcome(tuple(result.history), before, trainer.answers(test))
+            return Outcome(tuple(result.history), before, trainer.answers(test))
 
 
 def _modules(network: Network, plif: bool = False) -> torch.nn.Sequential:
@@ -355,58 +343,3 @@ def _beyond_args(neuron: Any) -> bool:
     """Whether a neuron has a number that neither a checkpoint nor its args.json can say."""
     decay = getattr(neuron, "decay", LIF_DECAY)
     return bool(abs(decay - LIF_DECAY) > 1e-6 or (neuron.reset == "hard" and neuron.v_reset != 0))
-
-
-def _tuning(
-    settings: TuneSettings,
-    verdict: Verdict,
-    test: Dataset,
-    tuned: _Outcome,
-    control: _Outcome | None,
-    overflows: int,
-    teacher: Teacher | None,
-) -> Tuning:
-    """Its part of the report."""
-    original, after = verdict.accuracy_float, verdict.accuracy_fixed
-    labelled = test.y is not None  # otherwise what was measured is agreement with the float network
-    before = tuned.before.accuracy if labelled else None
-    beside: TuningControl | bool = False
-    if control is not None:
-        right = control.epochs[-1].test
-        beside = TuningControl(right, _points(right, after), _same(control, tuned, test), control.epochs)
-    distilled = {"distil": teacher is not None, "temperature": None if teacher is None else teacher[1]}
-    given = {**asdict(settings), **distilled, "control": beside}
-    return Tuning(
-        easy=given.pop("min_sample_probability"), **given, samples_tested=verdict.samples, original=original,
-        quantized=before, tuned=after, drop=_points(original, after),
-        drop_quantized=_points(original, before), agreement=verdict.agreement_argmax,
-        agreement_quantized=None if labelled else tuned.before.accuracy,
-        epochs_tuned=tuned.epochs, overflows=overflows, numbers=_numbers(verdict, tuned, control),
-    )  # fmt: skip
-
-
-def _points(better: float | None, worse: float | None) -> float | None:
-    """How much is lost, in points of a hundred; None where there are no accuracies."""
-    return None if better is None or worse is None else 100 * (better - worse)
-
-
-def _same(one: _Outcome, other: _Outcome, test: Dataset) -> float | None:
-    """Share of classes that both choose alike, of samples or of the steps that count; None for numbers."""
-    if test.task not in ("label", "step-label"):
-        return None
-    counts = judged(test, test.task)
-    return float(np.mean((one.answers == other.answers)[counts]))
-
-
-def _numbers(verdict: Verdict, tuned: _Outcome, control: _Outcome | None) -> TuningNumbers | None:
-    """What stands in place of accuracies where targets are numbers."""
-    if verdict.r2 is None or verdict.rmse is None:
-        return None
-    last = None if control is None else control.epochs[-1].numbers
-    return TuningNumbers(
-        original=NumberFit(verdict.r2.original, verdict.rmse.original),
-        tuned=NumberFit(verdict.r2.quantized, verdict.rmse.quantized),
-        quantized=NumberFit(tuned.before.r2, tuned.before.rmse),
-        agreement=NumberFit(verdict.r2.agreement, verdict.rmse.agreement),
-        control=None if last is None else NumberFit(last.test_r2, last.test_rmse),
-    )

@@ -24,7 +24,7 @@ from tclif_deploy.formats import write_netx
 from tests.helpers.cuba_networks import cuba_network
 
 TUNE = ["finetune", "saved.pt", "--data", "f", "--task", "mine", "--epochs", "1", "--no-control", "--threads", "1"]
-TUNE += ["--batch-size", "8", "--backend", "none", "-o", "tuned", "-q"]
+TUNE += ["--batch-size", "4", "--backend", "none", "-o", "tuned", "-q"]
 STATE = "tuned.tuning/tuned/checkpoint.pth.tar.resume"
 """what a fine-tuning that was stopped left to go on from"""
 

@@ -18,11 +18,12 @@ from tclif_deploy.cli.main import run
 from tclif_deploy.errors import TclifError
 from tclif_deploy.nn import LIF, TCLIF, LeakyReadout, Recurrent, SequenceNetwork, build, reset_states
 from tclif_deploy.nn.config import TrainConfig
+from tclif_deploy.nn.fit import resume_path
 from tclif_deploy.nn.from_network import to_module
 from tclif_deploy.nn.leaky import leaky
 from tclif_deploy.nn.objective import Score, losses, score, spread, weight_of
 from tclif_deploy.nn.quantized import QuantizedNetwork
-from tclif_deploy.nn.train import resume_path, train
+from tclif_deploy.nn.train import train
 from tclif_deploy.nn.trainer import Trainer
 from tests.helpers.refusals import refused
 from tests.helpers.step_tasks import write_tasks

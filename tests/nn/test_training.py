@@ -22,8 +22,9 @@ from tclif_deploy.errors import TclifError
 from tclif_deploy.nn import build
 from tclif_deploy.nn.checkpoint import load_torch, load_weights, save_torch
 from tclif_deploy.nn.config import TrainConfig, TuneSettings, rate_at
+from tclif_deploy.nn.fit import resume_path
 from tclif_deploy.nn.objective import losses
-from tclif_deploy.nn.train import resume_path, train
+from tclif_deploy.nn.train import train
 from tclif_deploy.nn.trainer import Trainer
 from tclif_deploy.simulation.floating import simulate_float
 from tests.helpers.mnist_files import write_mnist

@@ -7,11 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import tclif_deploy as tc
 from tclif_deploy.data import Dataset
 from tclif_deploy.mapping import activity
+from tclif_deploy.nn import TCLIF
 from tclif_deploy.verification import fidelity
+from tests.helpers.mnist_files import write_mnist
 
 
 def test_every_test_sample_runs_once_as_float_and_once_as_integers(
@@ -42,3 +45,19 @@ def test_every_test_sample_runs_once_as_float_and_once_as_integers(
     place = tc.mapping.place(build.fixed, build.target)
     cost = tc.mapping.cost(build.fixed, build.target, place, tc.mapping.measure(build.fixed, data[:32]))
     assert build.report.energy == tc.mapping.hardware_summary(place, cost).energy
+
+
+def test_mnists_own_files_are_no_data_of_a_permuted_network(tmp_path: Path) -> None:
+    model = tmp_path / "model.pth.tar"
+    torch.manual_seed(0)
+    tc.save(torch.nn.Sequential(torch.nn.Linear(1, 8), TCLIF(1.0, 0.5), torch.nn.Linear(8, 10)), model)
+    write_mnist(tmp_path / "mnist")
+    images = tmp_path / "mnist" / "t10k-images-idx3-ubyte.gz"
+    options = tc.CompileOptions(backend="none", quantize=tc.QuantizeSettings(passes=()))
+    told = []
+    for order in (None, np.arange(16)[::-1]):
+        if order is not None:
+            np.save(tmp_path / "permutation.npy", order)
+        build = tc.compile(model, data=images, output=tmp_path / "build", options=options)
+        told.append([notice for notice in build.report.notices if "permutation.npy: another task" in notice])
+    assert [len(notices) for notices in told] == [0, 1]
