@@ -193,7 +193,7 @@ def test_a_rule_is_chosen_by_hand(tmp_path: Path, capsys: Any) -> None:
         ({"y": np.zeros(12, int)}, ("--min-r2", "0.5"), "its targets are labels"),
         ({}, ("--min-r2", "0.5"), "no targets"),
         ({"y": np.zeros(12)}, (), "can mean value"),
-        ({"y": np.zeros((12, 30), int)}, ("--weight-bits", "auto"), "compares classes of samples"),
+        ({"y": np.zeros((12, 30), int)}, ("--weight-bits", "auto"), "loses classes of samples against --auto-max-drop"),
         ({"y": np.zeros(12, int)}, ("--readout", "median"), "is not known"),
         ({"y": np.zeros(12, int)}, ("--readout", "count"), "does not fire"),
         ({"y": np.zeros(12, int)}, ("--task", "value", "--min-r2", "0"), "y has 1 values a sample"),
