@@ -76,8 +76,9 @@ def fit(
             f"one step of {data.samples} samples is all of this training, and the schedule ends at a rate of 0",
             "nothing would be learned: give more --epochs, or a smaller --batch-size",
         )
-    if run.history:
+    if run.history:  # a kill may have come between the state and what is written after it
         describe()
+        run.save()
     stopped = False
     while len(run.history) < config.epochs and not stopped:
         epoch = run.epoch(progress)
@@ -195,12 +196,11 @@ class _Run:
             raise TclifError(f"{reason}; {self.kept()}", self.smaller) from error
 
     def save(self) -> None:
-        """Write the checkpoint where the last epoch is the best, the log, and the state to resume from."""
+        """Write the state to resume from, the log, and the checkpoint where the last epoch is the best.
+
+        In this order: a checkpoint without a state is a finished training's.
+        """
         out, network = self.config.out, self.trainer.network
-        if self.best == len(self.history):
-            save_torch(out, _checkpoint(self.trainer.judged, self.history[-1]))
-        lines = "".join(epoch.line() + "\n" for epoch in self.history)
-        write_file(out.with_name(f"{out.name}.log"), lines.encode())
         state = {
             "settings": {STATE_KEYS.get(name, name): value for name, value in _settings(self.config).items()},
             "history": [asdict(epoch) for epoch in self.history],
@@ -208,6 +208,10 @@ class _Run:
             "chances": self.chances, "data": self.fingerprint, "counts": network.counts(),
         } | ({} if self.trainer.average is None else {"average": self.trainer.average.state_dict()})  # fmt: skip
         save_torch(resume_path(out), state)
+        lines = "".join(epoch.line() + "\n" for epoch in self.history)
+        write_file(out.with_name(f"{out.name}.log"), lines.encode())
+        if self.best == len(self.history):
+            save_torch(out, _checkpoint(self.trainer.judged, self.history[-1]))
 
     def resume(self) -> None:
         """Take up the state beside ``config.out``, where there is one."""

@@ -506,6 +506,19 @@ def test_a_finished_training_of_other_settings_is_not_replaced(config):
     assert fit_again.out.read_bytes() == kept[config.out.name]
 
 
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_a_kill_between_state_and_checkpoint_costs_neither(config, epochs):
+    whole = replace(config, epochs=2, out=config.out.parent.with_name("whole") / config.out.name)
+    train(whole)
+    stopped = replace(config, epochs=2)
+    stopped_state(stopped, epochs=epochs)
+    config.out.unlink()  # the state is written first
+    config.out.with_name(f"{config.out.name}.log").unlink()
+    assert len(train(stopped).history) == 2
+    for name in (config.out.name, "args.json"):
+        assert config.out.with_name(name).read_bytes() == whole.out.with_name(name).read_bytes()
+
+
 def test_a_refused_training_changes_nothing(config):
     stopped_state(config, epochs=2)
     kept = {path.name: path.read_bytes() for path in config.out.parent.iterdir()}
