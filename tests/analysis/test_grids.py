@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from tclif_deploy import Connection, Dataset, Layer, Network, TclifError, neurons, simulate
+from tclif_deploy import Connection, Dataset, Layer, Network, TclifError, load, neurons, simulate
 from tclif_deploy.analysis import coupling_search, landscape, loss_surface, quadrants
 from tclif_deploy.analysis.coupling_search import SignedTCLIF
 from tclif_deploy.nn import Recurrent, SequenceNetwork
@@ -239,3 +239,9 @@ def test_what_cannot_be_trained_on_is_refused():
         quadrants(network(), labelled(), points=0)
     with pytest.raises(TclifError, match="quadrants: seeds is 0"):
         quadrants(network(), labelled(), seeds=0)
+
+
+def test_a_step_that_leaves_no_neuron_possible_is_a_training_that_diverged():
+    digits, test = "fixtures/spoken_digits/checkpoint.pth.tar", "fixtures/spoken_digits/test.npz"
+    found = quadrants(load(digits), test, samples=40, points=1, neurons=4, epochs=1, lr=1e6)
+    assert (None,) in [point.figures for point in found.points]

@@ -519,6 +519,11 @@ def test_a_kill_between_state_and_checkpoint_costs_neither(config, epochs):
         assert config.out.with_name(name).read_bytes() == whole.out.with_name(name).read_bytes()
 
 
+def test_an_empty_output_is_one_line(capsys):
+    assert run(["train", "mackey-glass", "-o", ""]) == 2
+    assert "error: --output is empty; give the checkpoint's file" in capsys.readouterr().err
+
+
 def test_a_refused_training_changes_nothing(config):
     stopped_state(config, epochs=2)
     kept = {path.name: path.read_bytes() for path in config.out.parent.iterdir()}

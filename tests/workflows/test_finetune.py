@@ -398,6 +398,11 @@ def test_a_permuted_task_keeps_its_order_of_pixels_however_often_it_is_tuned(tmp
              "--max-accuracy-drop", "1", "--allow-misfit", "-o", str(tmp_path / "build")]  # fmt: skip
     assert runner.run(words) == 0, capsys.readouterr().err
     assert (tmp_path / "build" / "tuned" / "permutation.npy").read_bytes() == permutation
+    assert "is not known" not in capsys.readouterr().err
+    (tmp_path / "on" / "permutation.npy").unlink()
+    assert runner.run(words) == 0
+    told = " ".join(capsys.readouterr().err.split())
+    assert "has no permutation.npy beside it, so that its order of pixels is not known; seed 6 draws one" in told
 
 
 def test_numbers_that_are_not_given_are_asked_for(tmp_path, capsys):
